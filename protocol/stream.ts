@@ -26,6 +26,8 @@ export interface Stream extends Disposable {
   write(from: Uint8Array): Promise<number>;
   closeWrite(): Promise<void>;
   close(): void;
+  /** Ends both at once as a failure, where the transport can tell the far side so; otherwise use `close`. */
+  abort?(): void;
 }
 
 /** A datagram's length within the buffer that `receive` was given, and the address it came from. */

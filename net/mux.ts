@@ -1,0 +1,223 @@
+/**
+ * Streams over a Link: drives the pure `MuxSession` with a link's bytes and a Clock, and gives its channels the shape of
+ * Streams.
+ *
+ *   Stream.write → channel → session.pull → link → session.receive → channel → Stream.read
+ *
+ * A write settles when its bytes are in the link's hand; a read's bytes are granted anew to the peer when they have been
+ * delivered. When the link ends, every stream fails; nothing is carried over to another link.
+ */
+
+import type { Clock, Timer } from "../protocol/clock.ts";
+import { CulvertError } from "../protocol/errors.ts";
+import { MuxSession } from "../protocol/mux.ts";
+import type { MuxOptions } from "../protocol/mux.ts";
+import type { MuxChannel } from "../protocol/mux_channel.ts";
+import { MuxResetReason } from "../protocol/mux_frame.ts";
+import type { Stream } from "../protocol/stream.ts";
+import type { Link } from "./link.ts";
+
+const TICK_MS = 500;
+
+export class MuxConnection implements Disposable {
+  readonly #session: MuxSession;
+  readonly #link: Link;
+  readonly #clock: Clock;
+  #timer: Timer;
+  #closed = false;
+  readonly #ended = Promise.withResolvers<void>();
+
+  /** Called when the peer opens a stream. Unset, streams are closed at once. */
+  onStream: (stream: MuxStream) => void = (stream) => stream.close();
+
+  constructor(link: Link, clock: Clock, options: MuxOptions) {
+    this.#link = link;
+    this.#clock = clock;
+    this.#session = new MuxSession(options, {
+      onOpen: (channel) => this.onStream(new MuxStream(channel, this, clock)),
+      onWantsWrite: () => link.wake(),
+    }, clock.now());
+    this.#timer = clock.after(TICK_MS, () => this.#tick());
+  }
+
+  /** Begins to carry bytes. Set `onStream` first. */
+  start(): void {
+    const session = this.#session;
+    this.#link.start({
+      onBytes: (bytes) => {
+        session.receive(bytes, this.#clock.now());
+        if (session.failure) this.close();
+      },
+      fill: (into) => session.pull(into, this.#clock.now()),
+      wantsBytes: () => session.wantsInput,
+      onClose: () => {
+        this.close();
+        this.#ended.resolve();
+      },
+    });
+  }
+
+  /** Settles when the connection has ended and its link is closed. Never rejects; see `failure`. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Why the connection ended by itself, when it was the peer's fault or silence. */
+  get failure(): string | undefined {
+    return this.#session.failure;
+  }
+
+  get streamCount(): number {
+    return this.#session.streamCount;
+  }
+
+  /** Received bytes that no reader has taken yet. */
+  get bufferedBytes(): number {
+    return this.#session.bufferedBytes;
+  }
+
+  /** The round trip to the other end, when it is known. */
+  get rttMs(): number | undefined {
+    return this.#session.rttMs;
+  }
+
+  /** Opens a stream. Throws `busy` when as many as allowed are open, `closed` when the connection has ended. */
+  open(): MuxStream {
+    const channel = this.#session.open();
+    if (channel) return new MuxStream(channel, this, this.#clock);
+    if (this.#closed) throw new CulvertError("closed", "Cannot open a stream: the connection has ended");
+    throw new CulvertError("busy", `Cannot open a stream: ${this.streamCount} are open, as many as allowed`);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#timer.cancel();
+    this.#session.close();
+    this.#link.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** A reader has taken bytes: the link may read on, if it had stopped. */
+  taken(): void {
+    if (this.#session.wantsInput) this.#link.resume();
+  }
+
+  #tick(): void {
+    this.#session.tick(this.#clock.now());
+    if (this.#session.failure) return this.close();
+    this.#timer = this.#clock.after(TICK_MS, () => this.#tick());
+  }
+}
+
+interface Waiter<T> {
+  resolve(value: T): void;
+  reject(error: unknown): void;
+}
+
+/** One stream. See `Stream` for what its methods promise. */
+export class MuxStream implements Stream {
+  readonly #channel: MuxChannel;
+  readonly #connection: MuxConnection;
+  readonly #clock: Clock;
+  #reader: Waiter<number | null> | undefined;
+  #writer: Waiter<number> | undefined;
+  #offeredBytes = 0;
+  #closed = false;
+
+  constructor(channel: MuxChannel, connection: MuxConnection, clock: Clock) {
+    this.#channel = channel;
+    this.#connection = connection;
+    this.#clock = clock;
+    channel.onReadable = () => this.#wakeReader();
+    channel.onWritten = (taken) => this.#settleWrite(taken);
+  }
+
+  read(into: Uint8Array): Promise<number | null> {
+    if (this.#reader) return Promise.reject(new CulvertError("busy", "Cannot read: another read is pending"));
+    if (this.#closed) return Promise.reject(this.#error());
+    if (into.length === 0) return Promise.resolve(0);
+    if (this.#channel.bufferedBytes > 0) {
+      const count = this.#channel.take(into, this.#clock.now());
+      this.#connection.taken();
+      return Promise.resolve(count);
+    }
+    if (this.#channel.atEndOfFile) return Promise.resolve(null);
+    if (this.#channel.end) return Promise.reject(this.#error());
+    this.#channel.waitWith(into);
+    return new Promise((resolve, reject) => this.#reader = { resolve, reject });
+  }
+
+  write(from: Uint8Array): Promise<number> {
+    if (this.#writer) return Promise.reject(new CulvertError("busy", "Cannot write: another write is pending"));
+    if (this.#closed || !this.#channel.writable) return Promise.reject(this.#error());
+    if (from.length === 0) return Promise.resolve(0);
+    this.#offeredBytes = from.length;
+    const written = new Promise<number>((resolve, reject) => this.#writer = { resolve, reject });
+    this.#channel.offer(from);
+    return written;
+  }
+
+  closeWrite(): Promise<void> {
+    this.#channel.endWrite();
+    return Promise.resolve();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#channel.close();
+    this.#wakeReader();
+  }
+
+  abort(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#channel.abort(MuxResetReason.CUT);
+    this.#wakeReader();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #wakeReader(): void {
+    const reader = this.#reader;
+    if (!reader) return;
+    const count = this.#channel.collect();
+    this.#reader = undefined;
+    if (count > 0) reader.resolve(count);
+    else if (!this.#closed && this.#channel.atEndOfFile) reader.resolve(null);
+    else reader.reject(this.#error());
+  }
+
+  #settleWrite(taken: boolean): void {
+    const writer = this.#writer;
+    this.#writer = undefined;
+    if (taken) writer?.resolve(this.#offeredBytes);
+    else writer?.reject(this.#error());
+  }
+
+  #error(): CulvertError {
+    if (this.#closed) return new CulvertError("closed", "Cannot use a stream after close()");
+    switch (this.#channel.end) {
+      case "session_closed":
+        return new CulvertError("link_lost", "The link that carried the stream has ended");
+      case "busy":
+        return new CulvertError("busy", "The far side has as many streams as it allows");
+      case "overflow":
+        return new CulvertError("overflow", "The stream was cut: too much was waiting to be read");
+      case "cut":
+        return new CulvertError("reset", "The stream was cut by the far side");
+      default:
+        return new CulvertError("broken_pipe", "Cannot write: this direction has ended");
+    }
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * The far end of a tunnel: links come in, each stream on them asks for a target, and `onward` dials it.
+ *
+ *   socket → (TLS) → HTTP upgrade → WebSocket → mux → per stream: request → onward.dial → reply → bytes both ways
+ *
+ * To whoever does not know the path and the token it looks like a web server with nothing on it: 404, always the same.
+ * Every handshake has a deadline, every table a limit. What it does not do: choose where traffic may go; that is the
+ * policy of `onward`.
+ */
+
+import type { Clock } from "../protocol/clock.ts";
+import { deadline } from "../protocol/clock.ts";
+import { CulvertError, dialFailureOf, messageOf } from "../protocol/errors.ts";
+import { valuesOf } from "../protocol/http_head.ts";
+import type { Log } from "../protocol/log.ts";
+import type { Metrics } from "../protocol/metrics.ts";
+import type { MuxOptions } from "../protocol/mux.ts";
+import type { Parsed } from "../protocol/parse.ts";
+import { formatTarget, type Hop, type Path, type Stream, writeAll } from "../protocol/stream.ts";
+import {
+  encodeTunnelReply,
+  MAX_TUNNEL_BODY_BYTES,
+  parseTunnelRequest,
+  type TunnelRequest,
+} from "../protocol/tunnel.ts";
+import { BufferPool } from "./buffer_pool.ts";
+import { closeQuietly } from "./close.ts";
+import type { Link } from "./link.ts";
+import { MuxConnection, type MuxStream } from "./mux.ts";
+import { splice } from "./splice.ts";
+import { joinDatagrams, StreamDatagrams } from "./stream_datagrams.ts";
+import { acceptWebsocket, readWebsocketRequest, WebsocketLink } from "./websocket.ts";
+
+export interface TunnelLimits {
+  /** Links at once. Default 1,024. */
+  readonly maxLinks?: number;
+  /** Connections that have not finished their handshake. Default 256; beyond that the oldest is dropped. */
+  readonly maxHandshakes?: number;
+  /** The whole of TLS, HTTP and upgrade. Default 10 s. */
+  readonly handshakeTimeoutMs?: number;
+  /** From a stream's opening to the end of its dial. Default 30 s. */
+  readonly dialTimeoutMs?: number;
+}
+
+export interface TunnelServerOptions {
+  readonly listen: { readonly hostname: string; readonly port: number };
+  /** PEM. Without it the tunnel is plain WebSocket, for loopback or behind a TLS proxy. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /** The only request target that is answered. Default "/". */
+  readonly urlPath?: string;
+  /** What a client must know. Without it everyone may use the tunnel. */
+  readonly token?: string;
+  readonly onward: Path;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly limits?: TunnelLimits;
+  readonly mux?: Omit<MuxOptions, "role" | "version" | "extensions">;
+}
+
+const NOTHING_HERE = "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n" +
+  "Connection: close\r\n\r\nNot found\n";
+/** How long to wait before accepting again after a failure, such as too many open files. */
+const ACCEPT_PAUSE_MS = 50;
+
+export class TunnelServer implements Disposable {
+  readonly #options: TunnelServerOptions;
+  readonly #listener: Deno.Listener<Deno.TcpConn | Deno.TlsConn, Deno.NetAddr>;
+  readonly #pool = new BufferPool({ bufferBytes: 256 * 1024 });
+  readonly #handshakes = new Set<Stream>();
+  readonly #links = new Set<MuxConnection>();
+  readonly #tasks = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
+  readonly #metrics;
+  readonly #token: Promise<Uint8Array> | undefined;
+
+  constructor(options: TunnelServerOptions) {
+    this.#options = options;
+    this.#token = options.token === undefined ? undefined : digest(`Bearer ${options.token}`);
+    const { listen, tls, metrics } = options;
+    this.#listener = tls
+      ? Deno.listenTls({ ...listen, ...tls, alpnProtocols: ["http/1.1"] })
+      : Deno.listen({ ...listen });
+    this.#metrics = {
+      links: metrics.gauge("tunnel_server_links_active", "Links open to this tunnel server"),
+      streams: metrics.counter("tunnel_server_streams_total", "Streams asked for, by outcome", ["outcome"]),
+      refused: metrics.counter("tunnel_server_refused_total", "Connections turned away, by reason", ["reason"]),
+      bytes: metrics.counter("tunnel_server_bytes_total", "Bytes carried, by direction", ["direction"]),
+    };
+    this.#spawn(this.#acceptAll());
+  }
+
+  /** Where it listens. */
+  get address(): Deno.NetAddr {
+    return this.#listener.addr;
+  }
+
+  get linkCount(): number {
+    return this.#links.size;
+  }
+
+  get streamCount(): number {
+    let count = 0;
+    for (const link of this.#links) count += link.streamCount;
+    return count;
+  }
+
+  /** Takes no more links, waits until every stream has ended or the signal is aborted, then closes. */
+  async shutdown(signal: AbortSignal): Promise<void> {
+    closeQuietly(this.#listener);
+    while (this.streamCount > 0 && !signal.aborted) {
+      using pause = deadline(this.#options.clock, 50, "drain", signal);
+      await new Promise((resolve) => pause.signal.addEventListener("abort", resolve, { once: true }));
+    }
+    this.close();
+    await this.closed();
+  }
+
+  close(): void {
+    this.#stop.abort(new CulvertError("closed", "The tunnel server is closing"));
+    closeQuietly(this.#listener);
+    for (const stream of this.#handshakes) closeQuietly(stream);
+    for (const link of this.#links) link.close();
+  }
+
+  /** Settles when nothing of the server runs any more. Call `close` first. */
+  async closed(): Promise<void> {
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** Serves a link that came in some other way, such as through an edge app's WebSocket. `at` is told in trails. */
+  serveLink(link: Link, at: string): void {
+    const { clock, mux } = this.#options;
+    const connection = new MuxConnection(link, clock, { ...mux, role: "server", extensions: true });
+    connection.onStream = (stream) => this.#spawn(this.#serveStream(stream, at));
+    this.#links.add(connection);
+    this.#metrics.links.set(this.#links.size);
+    connection.start();
+    this.#spawn(connection.ended.then(() => {
+      this.#links.delete(connection);
+      this.#metrics.links.set(this.#links.size);
+    }));
+  }
+
+  #spawn(task: Promise<void>): void {
+    this.#tasks.add(task);
+    task.finally(() => this.#tasks.delete(task));
+  }
+
+  async #acceptAll(): Promise<void> {
+    const { clock, log, limits } = this.#options;
+    while (!this.#stop.signal.aborted) {
+      try {
+        const conn = await this.#listener.accept();
+        if (this.#handshakes.size >= (limits?.maxHandshakes ?? 256)) {
+          this.#metrics.refused.add(1, { reason: "handshakes" });
+          closeQuietly(this.#handshakes.values().next().value!);
+        }
+        this.#handshakes.add(conn);
+        this.#spawn(this.#greet(conn));
+      } catch (error) {
+        if (this.#stop.signal.aborted || error instanceof Deno.errors.BadResource) return;
+        log.warn("Cannot accept a connection", { error: messageOf(error) });
+        await new Promise<void>((resolve) => clock.after(ACCEPT_PAUSE_MS, resolve));
+      }
+    }
+  }
+
+  /** The handshake, within its deadline; a connection that fails it is closed without a word to the log above debug. */
+  async #greet(conn: Deno.TcpConn | Deno.TlsConn): Promise<void> {
+    const { clock, log, limits } = this.#options;
+    const timer = clock.after(limits?.handshakeTimeoutMs ?? 10_000, () => closeQuietly(conn));
+    let accepted = false;
+    try {
+      if ("setNoDelay" in conn) conn.setNoDelay(true);
+      const first = await this.#admit(conn);
+      if (!first) return;
+      accepted = true;
+      const { hostname, port } = conn.localAddr as Deno.NetAddr;
+      this.serveLink(new WebsocketLink(conn, this.#pool, { first }), formatTarget({ host: hostname, port }));
+    } catch (error) {
+      log.debug("A tunnel handshake failed", { error: messageOf(error) });
+    } finally {
+      timer.cancel();
+      this.#handshakes.delete(conn);
+      if (!accepted) closeQuietly(conn);
+    }
+  }
+
+  /** Reads and answers the request; gives the bytes after it when it becomes a link. */
+  async #admit(conn: Stream): Promise<Uint8Array | undefined> {
+    const request = await readWebsocketRequest(conn);
+    if (!request) return undefined;
+    const { urlPath = "/", limits } = this.#options;
+    const presented = await digest(valuesOf(request.head.fields, "authorization")[0] ?? "");
+    const known = this.#token === undefined || equal(presented, await this.#token);
+    if (request.key === undefined || request.head.target !== urlPath || !known) {
+      this.#metrics.refused.add(1, { reason: known ? "not_a_tunnel_request" : "token" });
+      if (!known) this.#options.log.info("A tunnel link was refused: it did not know the token");
+      await writeAll(conn, new TextEncoder().encode(NOTHING_HERE));
+      return undefined;
+    }
+    if (this.#links.size >= (limits?.maxLinks ?? 1024)) {
+      this.#metrics.refused.add(1, { reason: "links" });
+      await writeAll(conn, new TextEncoder().encode("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\n\r\n"));
+      return undefined;
+    }
+    await acceptWebsocket(conn, request.key);
+    return request.rest;
+  }
+
+  async #serveStream(stream: MuxStream, at: string): Promise<void> {
+    const { clock, limits, onward } = this.#options;
+    using limit = deadline(clock, limits?.dialTimeoutMs ?? 30_000, "dial", this.#stop.signal);
+    const onAbort = () => stream.abort();
+    limit.signal.addEventListener("abort", onAbort, { once: true });
+    let far: Stream | undefined;
+    try {
+      const request = await readRequest(stream);
+      limit.signal.removeEventListener("abort", onAbort);
+      if (!request) return stream.abort();
+      const trail = request.trail.length > 0 ? [...request.trail, { name: "tunnel server", at }] : undefined;
+      const options = { signal: limit.signal, ...(trail && { trail }) };
+      if (request.kind === "datagrams") return await this.#serveDatagrams(stream, onward, options);
+      far = await onward.dial(request.target, options);
+      await this.#reply(stream, "ok");
+      limit[Symbol.dispose]();
+      const { aToB, bToA } = await splice(stream, far, { pool: this.#pool, signal: this.#stop.signal });
+      this.#metrics.bytes.add(aToB, { direction: "out" });
+      this.#metrics.bytes.add(bToA, { direction: "in" });
+    } catch (error) {
+      far?.close();
+      await this.#refuse(stream, error);
+    }
+  }
+
+  async #serveDatagrams(
+    stream: MuxStream,
+    onward: Path,
+    options: { signal: AbortSignal; trail?: readonly Hop[] },
+  ): Promise<void> {
+    if (!onward.datagrams) {
+      const failure = encodeTunnelReply({ failure: "unsupported", message: "This way out carries no datagrams" });
+      await writeAll(stream, failure);
+      return stream.close();
+    }
+    const far = await onward.datagrams(options);
+    await this.#reply(stream, "datagrams");
+    await joinDatagrams(new StreamDatagrams(stream), far);
+  }
+
+  async #reply(stream: MuxStream, outcome: string): Promise<void> {
+    this.#metrics.streams.add(1, { outcome });
+    await writeAll(stream, encodeTunnelReply({ message: "" }));
+  }
+
+  async #refuse(stream: MuxStream, error: unknown): Promise<void> {
+    const failure = dialFailureOf(error);
+    this.#metrics.streams.add(1, { outcome: failure });
+    try {
+      await writeAll(stream, encodeTunnelReply({ failure, message: messageOf(error) }));
+      stream.close();
+    } catch {
+      stream.abort(); // the client has gone: there is nobody to tell
+    }
+  }
+}
+
+/** Reads a request; undefined when it is malformed or the stream ended. Nothing follows a request before its reply. */
+async function readRequest(stream: Stream): Promise<TunnelRequest | undefined> {
+  const buffer = new Uint8Array(512);
+  let held = buffer;
+  let filled = 0;
+  while (true) {
+    const count = await stream.read(held.subarray(filled));
+    if (count === null) return undefined;
+    filled += count;
+    const parsed: Parsed<TunnelRequest> = parseTunnelRequest(held.subarray(0, filled));
+    if (parsed.status === "bad") return undefined;
+    if (parsed.status === "done") return parsed.length === filled ? parsed.value : undefined;
+    if (filled < held.length) continue;
+    held = new Uint8Array(MAX_TUNNEL_BODY_BYTES + 4);
+    held.set(buffer);
+  }
+}
+
+/** Digests have one length, so comparing them tells nothing about the token. */
+async function digest(text: string): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  let difference = 0;
+  for (let at = 0; at < a.length; at++) difference |= a[at]! ^ b[at]!;
+  return difference === 0;
+}

@@ -1,0 +1,387 @@
+/**
+ * Many streams over one reliable connection: an smux session, as a pure machine.
+ *
+ *   bytes of the link → receive() → channels        channels → pull() → bytes for the link
+ *
+ * It has no sockets and no clock: the driver (`net/mux.ts`) feeds it bytes and the time, asks for bytes to send while the
+ * link has room, and calls `tick` now and then. `pull` sends control frames first, then one frame of each stream in turn.
+ *
+ * With `extensions` both ends are ours: streams can be cut truthfully, round trips are measured, windows grow with them.
+ * Without, it speaks plain smux v1 or v2, as kcptun does. Bad input ends the session (`failure`), never the process.
+ *
+ * Memory: in v2 windows are granted within `sessionBufferBytes`, then only the least that lets a stream go on; should
+ * unread bytes still pass the cap, the stream that holds the most is cut. In v1, which has no windows per stream,
+ * `wantsInput` turns false and the driver stops reading the link: there, one stalled reader does hold up the rest.
+ */
+
+import { BlockPool } from "./byte_queue.ts";
+import { Fifo } from "./fifo.ts";
+import { type ChannelHost, MuxChannel } from "./mux_channel.ts";
+import {
+  MUX_HEADER_BYTES,
+  MUX_UPDATE_BYTES,
+  MuxCommand,
+  MuxResetReason,
+  readUint32,
+  writeMuxHeader,
+  writeUint32,
+} from "./mux_frame.ts";
+import { MuxLiveness } from "./mux_liveness.ts";
+import { type MuxFrameFault, MuxFrameReader } from "./mux_reader.ts";
+
+export interface MuxOptions {
+  readonly role: "client" | "server";
+  /** Default 2. */
+  readonly version?: 1 | 2;
+  /** The peer is ours as well. Default false. */
+  readonly extensions?: boolean;
+  /** The largest payload of one frame we send. Default 65,528. */
+  readonly maxPayloadBytes?: number;
+  /** The window a stream starts with. Default 2 MiB. */
+  readonly windowBytes?: number;
+  /** The largest window a stream may grow to. Default 16 MiB, or `windowBytes` without extensions. */
+  readonly maxWindowBytes?: number;
+  /** The cap on received and unread bytes of all streams. Default 64 MiB. */
+  readonly sessionBufferBytes?: number;
+  /** How many streams may be open at once; more are refused. Default 16,384. */
+  readonly maxStreams?: number;
+  /** How often to show the peer that we live. Default 2 s. */
+  readonly keepAliveIntervalMs?: number;
+  /** Silence for so long ends the session. Default 8 s. */
+  readonly keepAliveTimeoutMs?: number;
+}
+
+export interface MuxEvents {
+  /** The peer has opened a stream. */
+  onOpen(channel: MuxChannel): void;
+  /** There is something to send: call `pull`. May be called while `receive` or a channel's method runs. */
+  onWantsWrite(): void;
+}
+
+/** Why a session ended by itself. */
+export type MuxFailure = MuxFrameFault | "bad_stream_id" | "window_exceeded" | "timeout";
+
+/** PONGs owed at once; a peer that pings faster than we can send loses answers, not our memory. */
+const MAX_PENDING_PONGS = 16;
+/** Blocks of 64 KiB kept for reuse. */
+const POOLED_BLOCKS = 64;
+
+export class MuxSession {
+  readonly #events: MuxEvents;
+  readonly #version: 1 | 2;
+  readonly #extensions: boolean;
+  readonly #role: "client" | "server";
+  readonly #maxPayloadBytes: number;
+  readonly #sessionBufferBytes: number;
+  readonly #maxStreams: number;
+  readonly #liveness: MuxLiveness;
+  readonly #reader: MuxFrameReader;
+  readonly #host: ChannelHost;
+
+  readonly #channels = new Map<number, MuxChannel>();
+  #nextId: number;
+  #failure: MuxFailure | undefined;
+  #closed = false;
+  #committedBytes = 0;
+  #bufferedBytes = 0;
+
+  readonly #control = new Fifo<MuxChannel>();
+  readonly #data = new Fifo<MuxChannel>();
+  readonly #news = new Fifo<MuxChannel>();
+  #refused: number[] = [];
+  #pongs: number[] = [];
+
+  /** The stream of the PSH frame being received. */
+  #target: MuxChannel | undefined;
+  #receiving = false;
+  #nowMs: number;
+
+  constructor(options: MuxOptions, events: MuxEvents, nowMs: number) {
+    this.#events = events;
+    this.#role = options.role;
+    this.#version = options.version ?? 2;
+    this.#extensions = options.extensions ?? false;
+    this.#maxPayloadBytes = options.maxPayloadBytes ?? 65528;
+    this.#sessionBufferBytes = options.sessionBufferBytes ?? 64 * 1024 * 1024;
+    this.#maxStreams = options.maxStreams ?? 16384;
+    this.#nextId = this.#role === "client" ? 3 : 2;
+    this.#nowMs = nowMs;
+    this.#liveness = new MuxLiveness({
+      intervalMs: options.keepAliveIntervalMs ?? 2000,
+      timeoutMs: options.keepAliveTimeoutMs ?? 8000,
+      pings: this.#extensions,
+    }, nowMs);
+    this.#reader = new MuxFrameReader(this.#version, this.#extensions, {
+      onFrame: (command, streamId) => this.#receiveFrame(command, streamId),
+      onData: (bytes) => this.#receiveData(bytes),
+      onShort: (command, streamId, payload) => this.#receiveShort(command, streamId, payload),
+    });
+    const windowBytes = options.windowBytes ?? 2 * 1024 * 1024;
+    const grownBytes = this.#extensions ? options.maxWindowBytes ?? 16 * 1024 * 1024 : windowBytes;
+    this.#host = this.#makeHost(windowBytes, Math.max(windowBytes, grownBytes));
+  }
+
+  /** Why the session ended by itself, or undefined. After that it sends and receives nothing. */
+  get failure(): MuxFailure | undefined {
+    return this.#failure;
+  }
+
+  /** Streams that are open. */
+  get streamCount(): number {
+    return this.#channels.size;
+  }
+
+  /** Received bytes that no reader has taken yet, over all streams. */
+  get bufferedBytes(): number {
+    return this.#bufferedBytes;
+  }
+
+  /** The round trip of the link, smoothed; undefined until measured, and always without extensions. */
+  get rttMs(): number | undefined {
+    return this.#liveness.rttMs;
+  }
+
+  /** False while the driver should not read the link. */
+  get wantsInput(): boolean {
+    return this.#version === 2 || this.#bufferedBytes < this.#sessionBufferBytes;
+  }
+
+  /** Opens a stream, or gives undefined when as many as allowed are open or the session has ended. */
+  open(): MuxChannel | undefined {
+    if (this.#ended || this.#channels.size >= this.#maxStreams) return undefined;
+    while (this.#channels.has(this.#nextId)) this.#nextId = this.#following(this.#nextId);
+    const channel = new MuxChannel(this.#nextId, this.#host);
+    this.#nextId = this.#following(this.#nextId);
+    this.#channels.set(channel.id, channel);
+    channel.pendingSyn = true;
+    this.#host.wantsControl(channel);
+    return channel;
+  }
+
+  /** Ends every stream as lost. Nothing is sent: smux has no word for it; the link's end says it. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const channel of [...this.#channels.values()]) channel.lose();
+    this.#channels.clear();
+  }
+
+  /** Takes bytes of the link, cut anywhere. They are copied: the caller may reuse `bytes`. */
+  receive(bytes: Uint8Array, nowMs: number): void {
+    this.#nowMs = nowMs;
+    this.#liveness.heard(nowMs);
+    this.#receiving = true;
+    for (let at = 0; at < bytes.length && !this.#ended;) {
+      const next = this.#reader.step(bytes, at);
+      if (typeof next === "number") at = next;
+      else this.#fail(next);
+    }
+    this.#receiving = false;
+    this.#tellNews();
+  }
+
+  /** Fills `into` with frames to send; gives how many bytes. 0: nothing to send now. */
+  pull(into: Uint8Array, nowMs: number): number {
+    if (this.#ended) return 0;
+    this.#nowMs = nowMs;
+    let at = this.#pullSession(into);
+    at = this.#pullControl(into, at);
+    at = this.#pullData(into, at);
+    if (at > 0) this.#liveness.sent(nowMs);
+    return at;
+  }
+
+  /** Notices silence and asks for signs of life. Call it about four times in a keepalive interval. */
+  tick(nowMs: number): void {
+    if (this.#ended) return;
+    // While we do not read, silence is of our own making.
+    if (this.wantsInput && this.#liveness.isSilent(nowMs)) this.#fail("timeout");
+    else if (this.#liveness.isDue(nowMs)) this.#events.onWantsWrite();
+  }
+
+  get #ended(): boolean {
+    return this.#closed || this.#failure !== undefined;
+  }
+
+  #following(id: number): number {
+    return id + 2 > 0xffffffff ? (this.#role === "client" ? 3 : 2) : id + 2;
+  }
+
+  #fail(failure: MuxFailure): void {
+    this.#failure ??= failure;
+    this.close();
+  }
+
+  // Receiving.
+
+  #receiveFrame(command: number, streamId: number): void {
+    this.#target = this.#channels.get(streamId);
+    if (command === MuxCommand.SYN) this.#receiveSyn(streamId);
+    else if (command === MuxCommand.FIN) this.#target?.receiveFin();
+  }
+
+  #receiveData(bytes: Uint8Array): void {
+    // A stream we do not know is one we have closed; its last bytes were on their way.
+    if (this.#target?.receive(bytes, this.#nowMs) === false) this.#fail("window_exceeded");
+    else if (this.#bufferedBytes > this.#sessionBufferBytes && this.#version === 2) this.#cutFullest();
+  }
+
+  #receiveShort(command: number, streamId: number, payload: Uint8Array): void {
+    if (command === MuxCommand.PING) {
+      if (this.#pongs.length < MAX_PENDING_PONGS) this.#pongs.push(readUint32(payload, 0));
+      return this.#events.onWantsWrite();
+    }
+    if (command === MuxCommand.PONG) return this.#liveness.answered(readUint32(payload, 0), this.#nowMs);
+    const channel = this.#channels.get(streamId);
+    if (command === MuxCommand.RST) return channel?.receiveReset(payload[0]!);
+    const possible = channel?.receiveUpdate(readUint32(payload, 0), readUint32(payload, 4));
+    if (possible === false) this.#fail("window_exceeded");
+  }
+
+  #receiveSyn(id: number): void {
+    const theirs = this.#role === "client" ? id % 2 === 0 : id % 2 === 1;
+    if (!theirs || id === 0) return this.#fail("bad_stream_id");
+    if (this.#target) return; // smux ignores a second SYN, and so do we
+    if (this.#channels.size >= this.#maxStreams) {
+      if (this.#refused.length >= this.#maxStreams) return this.#fail("bad_stream_id");
+      this.#refused.push(id);
+      return this.#events.onWantsWrite();
+    }
+    const channel = new MuxChannel(id, this.#host);
+    this.#channels.set(id, channel);
+    this.#events.onOpen(channel);
+  }
+
+  /** Wakes the readers once for all that `receive` brought them, so that they take it in one piece. */
+  #tellNews(): void {
+    while (this.#news.length > 0) {
+      const channel = this.#news.shift()!;
+      channel.inNewsQueue = false;
+      channel.onReadable();
+    }
+  }
+
+  #cutFullest(): void {
+    let fullest: MuxChannel | undefined;
+    for (const channel of this.#channels.values()) {
+      if (!fullest || channel.bufferedBytes > fullest.bufferedBytes) fullest = channel;
+    }
+    fullest?.abort(MuxResetReason.OVERFLOW);
+  }
+
+  // Sending.
+
+  #pullSession(into: Uint8Array): number {
+    let at = 0;
+    while (this.#pongs.length > 0 && into.length - at >= MUX_HEADER_BYTES + 4) {
+      at = writeMuxHeader(into, at, this.#version, MuxCommand.PONG, 4, 0);
+      at = writeUint32(into, at, this.#pongs.shift()!);
+    }
+    while (this.#refused.length > 0 && into.length - at >= MUX_HEADER_BYTES + 1) {
+      at = this.#writeReset(into, at, this.#refused.pop()!, MuxResetReason.BUSY);
+    }
+    if (!this.#liveness.isDue(this.#nowMs) || into.length - at < MUX_HEADER_BYTES + 4) return at;
+    const token = this.#liveness.show(this.#nowMs);
+    if (token === undefined) return writeMuxHeader(into, at, this.#version, MuxCommand.NOP, 0, 0);
+    at = writeMuxHeader(into, at, this.#version, MuxCommand.PING, 4, 0);
+    return writeUint32(into, at, token);
+  }
+
+  #pullControl(into: Uint8Array, at: number): number {
+    // A channel has at most SYN, UPD, FIN and RST to say at once.
+    const most = 4 * MUX_HEADER_BYTES + MUX_UPDATE_BYTES + 1;
+    while (this.#control.length > 0 && into.length - at >= most) {
+      const channel = this.#control.shift()!;
+      channel.inControlQueue = false;
+      const { id } = channel;
+      if (channel.pendingSyn) {
+        channel.pendingSyn = false;
+        at = writeMuxHeader(into, at, this.#version, MuxCommand.SYN, 0, id);
+      }
+      if (channel.pendingUpdate && !channel.end) {
+        const { consumed, window } = channel.takeUpdate();
+        at = writeMuxHeader(into, at, this.#version, MuxCommand.UPD, MUX_UPDATE_BYTES, id);
+        at = writeUint32(into, writeUint32(into, at, consumed), window);
+      }
+      if (channel.finDue) {
+        at = writeMuxHeader(into, at, this.#version, MuxCommand.FIN, 0, id);
+        channel.finTaken();
+      }
+      if (channel.pendingReset !== undefined) {
+        at = this.#writeReset(into, at, id, channel.pendingReset);
+        channel.pendingReset = undefined;
+      }
+    }
+    return at;
+  }
+
+  /** Plain smux knows no RST; there, FIN is the nearest it has. */
+  #writeReset(into: Uint8Array, at: number, id: number, reason: number): number {
+    if (!this.#extensions) {
+      return reason === MuxResetReason.CLOSED ? at : writeMuxHeader(into, at, this.#version, MuxCommand.FIN, 0, id);
+    }
+    at = writeMuxHeader(into, at, this.#version, MuxCommand.RST, 1, id);
+    into[at] = reason;
+    return at + 1;
+  }
+
+  #pullData(into: Uint8Array, at: number): number {
+    while (this.#data.length > 0 && into.length - at > MUX_HEADER_BYTES) {
+      const channel = this.#data.shift()!;
+      channel.inDataQueue = false;
+      const room = Math.min(into.length - at - MUX_HEADER_BYTES, this.#maxPayloadBytes);
+      const count = Math.min(channel.sendableBytes(), room);
+      if (count === 0) continue; // its window is used up; an UPD brings it back
+      at = writeMuxHeader(into, at, this.#version, MuxCommand.PSH, count, channel.id);
+      channel.takeOffered(into, at, count);
+      at += count;
+      if (channel.offering) this.#host.wantsData(channel);
+    }
+    return at;
+  }
+
+  #makeHost(windowBytes: number, maxWindowBytes: number): ChannelHost {
+    // deno-lint-ignore no-this-alias -- the getters below need the session, not the object they stand in
+    const session = this;
+    return {
+      version: this.#version,
+      pool: new BlockPool(POOLED_BLOCKS),
+      windowBytes,
+      maxWindowBytes,
+      get grantableBytes() {
+        return session.#sessionBufferBytes - session.#committedBytes;
+      },
+      get minRttMs() {
+        return session.#liveness.minRttMs;
+      },
+      committed(delta) {
+        session.#committedBytes += delta;
+      },
+      buffered(delta) {
+        session.#bufferedBytes += delta;
+      },
+      wantsControl(channel) {
+        if (channel.inControlQueue) return;
+        channel.inControlQueue = true;
+        session.#control.push(channel);
+        session.#events.onWantsWrite();
+      },
+      wantsData(channel) {
+        if (channel.inDataQueue) return;
+        channel.inDataQueue = true;
+        session.#data.push(channel);
+        session.#events.onWantsWrite();
+      },
+      hasNews(channel) {
+        if (!channel.inNewsQueue) {
+          channel.inNewsQueue = true;
+          session.#news.push(channel);
+        }
+        if (!session.#receiving) session.#tellNews();
+      },
+      finished(channel) {
+        session.#channels.delete(channel.id);
+      },
+    };
+  }
+}

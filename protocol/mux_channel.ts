@@ -1,0 +1,338 @@
+/**
+ * One stream of a MuxSession: what it may send, what it has received and not delivered, how it ends.
+ *
+ * Receiving: the peer may send up to `limit` bytes in all. The limit moves only when bytes have been delivered, so a
+ * reader that stops holds back its own stream and nothing else. The window (how far the limit runs ahead of what was
+ * delivered) doubles while the stream delivers a whole window within two round trips, because then the window, not the
+ * network, sets its speed.
+ *
+ * Sending: at most one chunk is on offer at a time; the session takes frames from it in turn with the other streams'.
+ */
+
+import { type BlockPool, ByteQueue } from "./byte_queue.ts";
+import { MUX_INITIAL_WINDOW_BYTES, MuxResetReason } from "./mux_frame.ts";
+
+/** A stream is never granted less than this, however little the session has left: it must be able to go on. */
+const MIN_WINDOW_BYTES = 64 * 1024;
+
+/** What a channel needs of its session. */
+export interface ChannelHost {
+  readonly version: 1 | 2;
+  readonly pool: BlockPool;
+  /** Bytes the session would still grant in windows. */
+  readonly grantableBytes: number;
+  /** The window a stream starts with, and the largest it may grow to. */
+  readonly windowBytes: number;
+  readonly maxWindowBytes: number;
+  /** The shortest round trip lately, or undefined when it is not measured; then windows do not grow. */
+  readonly minRttMs: number | undefined;
+  /** The bytes a peer may have sent us undelivered have changed by `delta`. */
+  committed(delta: number): void;
+  buffered(delta: number): void;
+  /** The channel has a control frame, or data, to send. */
+  wantsControl(channel: MuxChannel): void;
+  wantsData(channel: MuxChannel): void;
+  /** There is news for the reader; the session calls `onReadable` once it has read all it was given. */
+  hasNews(channel: MuxChannel): void;
+  finished(channel: MuxChannel): void;
+}
+
+/** Why a channel no longer works: both sides are done, or it was cut, or refused, or lost with its session. */
+export type ChannelEnd = "done" | "cut" | "busy" | "overflow" | "session_closed";
+
+export class MuxChannel {
+  readonly id: number;
+  readonly #host: ChannelHost;
+
+  /** Called when bytes, the end or a cut have come: see `take`, `atEndOfFile`, `end`. */
+  onReadable: () => void = () => {};
+  /** Called when the chunk on offer has been taken whole, or (false) never will be. */
+  onWritten: (taken: boolean) => void = () => {};
+
+  // Control frames waiting; the session sends them before any data.
+  pendingSyn = false;
+  pendingUpdate = false;
+  pendingReset: number | undefined;
+  inControlQueue = false;
+  inDataQueue = false;
+  inNewsQueue = false;
+
+  #end: ChannelEnd | undefined;
+
+  // Sending.
+  #offered: Uint8Array | undefined;
+  #offeredAt = 0;
+  #sent = 0; // modulo 2^32, as on the wire
+  #peerConsumed = 0;
+  #peerWindow = MUX_INITIAL_WINDOW_BYTES;
+  #finWanted = false;
+  #finSent = false;
+  /** The peer reads no more. */
+  #stopped = false;
+
+  // Receiving.
+  readonly #queue: ByteQueue;
+  /** A reader's buffer that waits for bytes, and how much of it is filled. */
+  #waiting: Uint8Array | undefined;
+  #waitingFilled = 0;
+  #consumed = 0; // modulo 2^53: a stream does not live to wrap it
+  #received = 0;
+  #limit = MUX_INITIAL_WINDOW_BYTES;
+  #windowBytes: number;
+  /** The window of the last UPD, and what had been consumed when it went. */
+  #grantedBytes = MUX_INITIAL_WINDOW_BYTES;
+  #grantedAt = 0;
+  #epochConsumed = 0;
+  #epochStartMs: number | undefined;
+  #finReceived = false;
+
+  constructor(id: number, host: ChannelHost) {
+    this.id = id;
+    this.#host = host;
+    this.#queue = new ByteQueue(host.pool);
+    this.#windowBytes = host.windowBytes;
+    host.committed(this.#limit);
+    if (host.version === 2 && host.windowBytes > MUX_INITIAL_WINDOW_BYTES) this.#owesUpdate();
+  }
+
+  /** Why nothing more will work, or undefined while the channel lives. */
+  get end(): ChannelEnd | undefined {
+    return this.#end;
+  }
+
+  /** Bytes received and not delivered. */
+  get bufferedBytes(): number {
+    return this.#queue.length;
+  }
+
+  /** No bytes are left and the peer has written its last. */
+  get atEndOfFile(): boolean {
+    return this.#finReceived && this.#queue.length === 0;
+  }
+
+  /** The window now granted, which grows with need. */
+  get windowBytes(): number {
+    return this.#windowBytes;
+  }
+
+  // What the application does.
+
+  /** Puts a chunk on offer; `onWritten` follows. The chunk must not change until then. */
+  offer(chunk: Uint8Array): void {
+    this.#offered = chunk;
+    this.#offeredAt = 0;
+    this.#host.wantsData(this);
+  }
+
+  /** Whether a chunk is still on offer. */
+  get offering(): boolean {
+    return this.#offered !== undefined;
+  }
+
+  /** Whether bytes offered now have a chance to arrive. */
+  get writable(): boolean {
+    return this.#end === undefined && !this.#finWanted && !this.#stopped;
+  }
+
+  /** Moves received bytes to the start of `into` and grants the peer as many more; gives how many. */
+  take(into: Uint8Array, nowMs: number): number {
+    const count = this.#queue.take(into);
+    this.#host.buffered(-count);
+    this.#deliver(count, nowMs);
+    return count;
+  }
+
+  /** With nothing to take: what comes next is put in `into` without a stop in the queue. `onReadable` follows. */
+  waitWith(into: Uint8Array): void {
+    this.#waiting = into;
+    this.#waitingFilled = 0;
+  }
+
+  /** Ends the wait; gives how many bytes were put in. */
+  collect(): number {
+    this.#waiting = undefined;
+    return this.#waitingFilled;
+  }
+
+  /** We have written our last byte. */
+  endWrite(): void {
+    if (this.#finWanted || this.#end) return;
+    this.#finWanted = true;
+    this.#host.wantsControl(this);
+  }
+
+  /**
+   * Gives the channel up. What was written and taken still arrives, followed by the end; a chunk still on offer means the
+   * application stopped in the middle, which the peer must not mistake for the end.
+   */
+  close(): void {
+    if (this.#end) return;
+    if (this.#offered) return this.abort(MuxResetReason.CUT);
+    this.#finWanted = true;
+    this.pendingReset = MuxResetReason.CLOSED;
+    this.#host.wantsControl(this);
+    this.#finish("done");
+  }
+
+  /** Gives the channel up as failed: the peer will see it cut. */
+  abort(reason: number): void {
+    if (this.#end) return;
+    this.#finSent = true; // an end now would make it look complete
+    this.pendingReset = reason;
+    this.#host.wantsControl(this);
+    this.#finish(reason === MuxResetReason.OVERFLOW ? "overflow" : "cut");
+  }
+
+  // What the session does.
+
+  /** The session is lost. */
+  lose(): void {
+    if (!this.#end) this.#finish("session_closed");
+  }
+
+  /** An RST of the peer. */
+  receiveReset(reason: number): void {
+    if (this.#end) return;
+    if (reason === MuxResetReason.CLOSED) {
+      this.#stopped = true;
+      this.#finSent = true; // nobody is left to hear of our end
+      this.#dropOffered();
+      this.#finishIfDone();
+    } else {
+      this.#finish(reason === MuxResetReason.BUSY ? "busy" : reason === MuxResetReason.OVERFLOW ? "overflow" : "cut");
+    }
+  }
+
+  get finDue(): boolean {
+    return this.#finWanted && !this.#finSent && this.#offered === undefined;
+  }
+
+  finTaken(): void {
+    this.#finSent = true;
+    this.#finishIfDone();
+  }
+
+  /** How many bytes of the chunk on offer may go now. */
+  sendableBytes(): number {
+    if (!this.#offered) return 0;
+    const left = this.#offered.length - this.#offeredAt;
+    if (this.#host.version === 1) return left;
+    const inFlight = (this.#sent - this.#peerConsumed) >>> 0;
+    return Math.max(0, Math.min(left, this.#peerWindow - inFlight));
+  }
+
+  /** Copies `count` bytes of the chunk on offer to `into`; `count` is at most `sendableBytes()`. */
+  takeOffered(into: Uint8Array, at: number, count: number): void {
+    const from = this.#offeredAt;
+    into.set(this.#offered!.subarray(from, from + count), at);
+    this.#offeredAt += count;
+    this.#sent = (this.#sent + count) >>> 0;
+    if (this.#offeredAt < this.#offered!.length) return;
+    this.#offered = undefined;
+    if (this.#finWanted) this.#host.wantsControl(this);
+    this.onWritten(true);
+  }
+
+  /** The numbers of the UPD frame that is due, which grant what has been delivered. */
+  takeUpdate(): { consumed: number; window: number } {
+    this.pendingUpdate = false;
+    const affordable = this.#limit - this.#consumed + Math.max(0, this.#host.grantableBytes);
+    const window = Math.max(MIN_WINDOW_BYTES, Math.min(this.#windowBytes, affordable));
+    const limit = Math.max(this.#limit, this.#consumed + window);
+    this.#host.committed(limit - this.#limit);
+    this.#limit = limit;
+    this.#grantedAt = this.#consumed;
+    this.#grantedBytes = window;
+    return { consumed: this.#consumed >>> 0, window: limit - this.#consumed };
+  }
+
+  /** Bytes of the peer, which are copied; false when it sent more than it was granted. */
+  receive(bytes: Uint8Array, nowMs: number): boolean {
+    if (this.#end) return true; // on its way when we closed
+    if (this.#finReceived) return false;
+    this.#received += bytes.length;
+    if (this.#host.version === 2 && this.#received > this.#limit) return false;
+    let direct = 0;
+    if (this.#waiting && this.#queue.length === 0) {
+      direct = Math.min(bytes.length, this.#waiting.length - this.#waitingFilled);
+      this.#waiting.set(direct === bytes.length ? bytes : bytes.subarray(0, direct), this.#waitingFilled);
+      this.#waitingFilled += direct;
+    }
+    if (direct < bytes.length) {
+      this.#queue.push(direct === 0 ? bytes : bytes.subarray(direct));
+      this.#host.buffered(bytes.length - direct);
+    }
+    this.#host.hasNews(this);
+    if (direct > 0) this.#deliver(direct, nowMs);
+    return true;
+  }
+
+  /** The peer has written its last byte. */
+  receiveFin(): void {
+    if (this.#finReceived || this.#end) return;
+    this.#finReceived = true;
+    this.#host.hasNews(this);
+    this.#finishIfDone();
+  }
+
+  /** The peer has consumed so much and grants so much; false when that cannot be. */
+  receiveUpdate(consumed: number, window: number): boolean {
+    const inFlight = (this.#sent - consumed) >>> 0;
+    const inFlightBefore = (this.#sent - this.#peerConsumed) >>> 0;
+    if (inFlight > inFlightBefore) return false;
+    this.#peerConsumed = consumed;
+    this.#peerWindow = window;
+    if (this.#offered) this.#host.wantsData(this);
+    return true;
+  }
+
+  #deliver(count: number, nowMs: number): void {
+    this.#consumed += count;
+    if (this.#host.version === 2 && !this.#finReceived) this.#grant(nowMs);
+    this.#host.committed(-count);
+    this.#finishIfDone();
+  }
+
+  #grant(nowMs: number): void {
+    this.#growWindow(nowMs);
+    if (this.#consumed - this.#grantedAt >= this.#grantedBytes / 4) this.#owesUpdate();
+  }
+
+  #owesUpdate(): void {
+    this.pendingUpdate = true;
+    this.#host.wantsControl(this);
+  }
+
+  #growWindow(nowMs: number): void {
+    if (this.#epochStartMs === undefined) this.#epochStartMs = nowMs;
+    if (this.#consumed - this.#epochConsumed < this.#windowBytes) return;
+    const { minRttMs, maxWindowBytes, grantableBytes } = this.#host;
+    const tookMs = nowMs - this.#epochStartMs;
+    if (minRttMs !== undefined && tookMs < 2 * minRttMs) {
+      const grown = Math.min(this.#windowBytes * 2, maxWindowBytes, this.#windowBytes + grantableBytes);
+      this.#windowBytes = Math.max(this.#windowBytes, grown);
+    }
+    this.#epochConsumed = this.#consumed;
+    this.#epochStartMs = nowMs;
+  }
+
+  #finishIfDone(): void {
+    if (this.#finSent && this.atEndOfFile && !this.#end) this.#finish("done");
+  }
+
+  #finish(end: ChannelEnd): void {
+    this.#end = end;
+    this.#host.committed(this.#consumed - this.#limit);
+    this.#host.buffered(-this.#queue.length);
+    this.#queue.clear();
+    this.#host.finished(this);
+    this.#dropOffered();
+    this.#host.hasNews(this);
+  }
+
+  #dropOffered(): void {
+    if (!this.#offered) return;
+    this.#offered = undefined;
+    this.onWritten(false);
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * The WebSocket protocol (RFC 6455) as a carrier of bytes: the opening handshake and binary frames, pure.
+ *
+ *   0                   1                   2                   3
+ *   |F|R R R|opcode |M| length 7  | length 16 or 64 …  | masking key, when M | payload, XORed with the key when M
+ *
+ * Why not the runtime's own WebSocket: it tells only afterwards how much it has queued and has no event for when that has
+ * gone, its server sets no limit to how long a client may take over its request, and it runs over sockets alone. This one
+ * runs over any Stream, so a tunnel can pass through another Path. Text messages, extensions and fragmentation across
+ * control frames' limits are not needed here; fragmented binary messages are read as the run of bytes they are.
+ */
+
+export const WebSocketOpcode = { CONTINUATION: 0, TEXT: 1, BINARY: 2, CLOSE: 8, PING: 9, PONG: 10 } as const;
+
+/** The longest header: two bytes, a 64-bit length and a key. */
+export const MAX_WEBSOCKET_HEADER_BYTES = 14;
+/** RFC 6455 §5.5. */
+const MAX_CONTROL_PAYLOAD_BYTES = 125;
+/** RFC 6455 §1.3. */
+const ACCEPT_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/** The length of the header of a frame. */
+export function websocketHeaderBytes(payloadBytes: number, masked: boolean): number {
+  return (payloadBytes < 126 ? 2 : payloadBytes < 65536 ? 4 : 10) + (masked ? 4 : 0);
+}
+
+/** Writes a header of one whole message at `at`. `key` masks the payload; servers send none. */
+export function writeWebsocketHeader(
+  into: Uint8Array,
+  at: number,
+  opcode: number,
+  payloadBytes: number,
+  key?: Uint8Array,
+): void {
+  const masked = key ? 0x80 : 0;
+  into[at] = 0x80 | opcode;
+  let next = at + 2;
+  if (payloadBytes < 126) {
+    into[at + 1] = masked | payloadBytes;
+  } else if (payloadBytes < 65536) {
+    into[at + 1] = masked | 126;
+    into[next++] = payloadBytes >>> 8;
+    into[next++] = payloadBytes;
+  } else {
+    into[at + 1] = masked | 127;
+    const high = Math.floor(payloadBytes / 2 ** 32);
+    for (const shift of [24, 16, 8, 0]) into[next++] = high >>> shift;
+    for (const shift of [24, 16, 8, 0]) into[next++] = payloadBytes >>> shift;
+  }
+  if (key) into.set(key, next);
+}
+
+/** XORs bytes with the key, which starts at its byte `phase`. Its own inverse. RFC 6455 §5.3. */
+export function applyMask(bytes: Uint8Array, key: Uint8Array, phase = 0): void {
+  let at = 0;
+  // Byte by byte up to a multiple of four in the buffer, then whole words: four times fewer steps, and eight at a turn.
+  for (; at < bytes.length && (bytes.byteOffset + at) % 4 !== 0; at++) bytes[at]! ^= key[(phase + at) & 3]!;
+  const wordCount = (bytes.length - at) >> 2;
+  if (wordCount > 0) {
+    const words = new Int32Array(bytes.buffer, bytes.byteOffset + at, wordCount);
+    maskWords(words, keyWord(key, phase + at));
+    at += wordCount * 4;
+  }
+  for (; at < bytes.length; at++) bytes[at]! ^= key[(phase + at) & 3]!;
+}
+
+/** The key as the words of this machine see it, starting at byte `phase`. */
+function keyWord(key: Uint8Array, phase: number): number {
+  const bytes = new Uint8Array(4);
+  for (let index = 0; index < 4; index++) bytes[index] = key[(phase + index) & 3]!;
+  return new Int32Array(bytes.buffer)[0]!;
+}
+
+function maskWords(words: Int32Array, key: number): void {
+  let at = 0;
+  for (; at + 8 <= words.length; at += 8) {
+    words[at]! ^= key;
+    words[at + 1]! ^= key;
+    words[at + 2]! ^= key;
+    words[at + 3]! ^= key;
+    words[at + 4]! ^= key;
+    words[at + 5]! ^= key;
+    words[at + 6]! ^= key;
+    words[at + 7]! ^= key;
+  }
+  for (; at < words.length; at++) words[at]! ^= key;
+}
+
+/** The value of Sec-WebSocket-Accept. SHA-1 is handed in because this floor has no crypto of its own. */
+export async function websocketAccept(
+  key: string,
+  sha1: (bytes: Uint8Array<ArrayBuffer>) => Promise<ArrayBuffer>,
+): Promise<string> {
+  const digest = new Uint8Array(await sha1(new TextEncoder().encode(key + ACCEPT_GUID)));
+  return btoa(String.fromCharCode(...digest));
+}
+
+export interface WebsocketFrameHandler {
+  /** Payload of a binary message, unmasked in place. A view, valid only during the call. */
+  onData(bytes: Uint8Array): void;
+  onPing(payload: Uint8Array): void;
+  onClose(code: number): void;
+}
+
+/** What a peer did wrong; the connection must end. The names are those of the close codes, RFC 6455 §7.4.1. */
+export type WebsocketFault = "protocol_error" | "unsupported_data";
+
+/** Cuts a run of bytes into frames, wherever the bytes themselves are cut. */
+export class WebsocketFrameReader {
+  readonly #expectMask: boolean;
+  readonly #handler: WebsocketFrameHandler;
+  readonly #header = new Uint8Array(MAX_WEBSOCKET_HEADER_BYTES);
+  #headerFilled = 0;
+  #inPayload = false;
+  #opcode = 0;
+  /** Whether a binary message has begun and not ended, so that a continuation may come. */
+  #inMessage = false;
+  #payloadLeft = 0;
+  readonly #key = new Uint8Array(4);
+  #masked = false;
+  #phase = 0;
+  readonly #control = new Uint8Array(MAX_CONTROL_PAYLOAD_BYTES);
+  #controlFilled = 0;
+
+  /** A server expects masked frames, a client bare ones; the other kind is a fault. */
+  constructor(role: "client" | "server", handler: WebsocketFrameHandler) {
+    this.#expectMask = role === "server";
+    this.#handler = handler;
+  }
+
+  /** Reads all of `bytes`, which it may change (it unmasks in place); gives what is wrong, if anything. */
+  read(bytes: Uint8Array): WebsocketFault | undefined {
+    let at = 0;
+    while (at < bytes.length) {
+      if (this.#inPayload) {
+        at = this.#readPayload(bytes, at);
+        continue;
+      }
+      const header = this.#readHeader(bytes, at);
+      if (typeof header === "string") return header;
+      at = header;
+    }
+    return undefined;
+  }
+
+  #readHeader(bytes: Uint8Array, at: number): number | WebsocketFault {
+    while (at < bytes.length) {
+      this.#header[this.#headerFilled++] = bytes[at++]!;
+      if (this.#headerFilled < 2) continue;
+      const short = this.#header[1]! & 0x7f;
+      const masked = (this.#header[1]! & 0x80) !== 0;
+      const lengthBytes = short === 126 ? 2 : short === 127 ? 8 : 0;
+      if (this.#headerFilled < 2 + lengthBytes + (masked ? 4 : 0)) continue;
+      const fault = this.#beginFrame(short, lengthBytes, masked);
+      if (fault) return fault;
+      this.#headerFilled = 0;
+      this.#inPayload = true;
+      if (this.#payloadLeft === 0) this.#endFrame();
+      return at;
+    }
+    return at;
+  }
+
+  #beginFrame(short: number, lengthBytes: number, masked: boolean): WebsocketFault | undefined {
+    const first = this.#header[0]!;
+    const final = (first & 0x80) !== 0;
+    this.#opcode = first & 0x0f;
+    if ((first & 0x70) !== 0 || masked !== this.#expectMask) return "protocol_error";
+    let length = lengthBytes === 0 ? short : 0;
+    for (let index = 0; index < lengthBytes; index++) length = length * 256 + this.#header[2 + index]!;
+    if (length > Number.MAX_SAFE_INTEGER) return "protocol_error";
+    if (this.#opcode >= 8) {
+      if (!final || length > MAX_CONTROL_PAYLOAD_BYTES || this.#opcode > 10) return "protocol_error";
+      this.#controlFilled = 0;
+    } else {
+      if (this.#opcode === WebSocketOpcode.TEXT) return "unsupported_data";
+      if (this.#opcode > 2) return "protocol_error";
+      if ((this.#opcode === WebSocketOpcode.CONTINUATION) !== this.#inMessage) return "protocol_error";
+      this.#inMessage = !final;
+    }
+    this.#payloadLeft = length;
+    this.#masked = masked;
+    this.#phase = 0;
+    if (masked) this.#key.set(this.#header.subarray(2 + lengthBytes, 6 + lengthBytes));
+    return undefined;
+  }
+
+  #readPayload(bytes: Uint8Array, at: number): number {
+    const piece = bytes.subarray(at, at + Math.min(this.#payloadLeft, bytes.length - at));
+    if (this.#masked) applyMask(piece, this.#key, this.#phase);
+    this.#phase = (this.#phase + piece.length) & 3;
+    this.#payloadLeft -= piece.length;
+    if (this.#opcode < 8) {
+      this.#handler.onData(piece);
+    } else {
+      this.#control.set(piece, this.#controlFilled);
+      this.#controlFilled += piece.length;
+    }
+    if (this.#payloadLeft === 0) this.#endFrame();
+    return at + piece.length;
+  }
+
+  #endFrame(): void {
+    this.#inPayload = false;
+    const payload = this.#control.subarray(0, this.#controlFilled);
+    if (this.#opcode === WebSocketOpcode.PING) this.#handler.onPing(payload);
+    // 1005: the close frame names no reason.
+    if (this.#opcode === WebSocketOpcode.CLOSE) {
+      this.#handler.onClose(payload.length >= 2 ? payload[0]! * 256 + payload[1]! : 1005);
+    }
+  }
+}
