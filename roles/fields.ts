@@ -107,7 +107,11 @@ function pathText(text: string): string | undefined {
 
 /** Something nobody else may see: no message, help or log repeats it. Best given by a variable or a file. */
 export function secret(): z.ZodType<string> {
-  return parsed((text) => text || undefined, undefined, { placeholder: "secret", rule: "not empty", secret: true });
+  return parsed((text) => text || undefined, undefined, {
+    placeholder: "secret",
+    rule: "must not be empty",
+    secret: true,
+  });
 }
 
 /** The URL that names a Path: `tunnel+wss://host/`, `direct:`. `schemes` are those allowed, without the colon. */

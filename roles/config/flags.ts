@@ -68,7 +68,9 @@ class FlagReader {
     if (negated && inline === undefined) return this.#keep(negated, "false", name);
     if (!field) {
       const known = [...this.#flags.keys()].filter((flag) => flag.startsWith("--"));
-      this.#problems.push(`${showName(name)} is not a flag${didYouMean(name, [...known, "--help"])}`);
+      // No long flag resembles a single letter.
+      const hint = name.length === 2 ? "" : didYouMean(name, [...known, "--help"]);
+      this.#problems.push(`${showName(name)} is not a flag${hint}`);
     } else if (inline !== undefined) {
       this.#keep(field, inline, name);
     } else if (field.kind === "boolean" && !field.repeatable) {
