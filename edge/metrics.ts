@@ -74,7 +74,7 @@ class PromMetrics implements MetricsRegistry {
     return this.#instrument("counter", { name, labelNames }, () => {
       const counter = new PromCounter({ name, help, labelNames: [...labelNames], registers: [this.#registry] });
       const series = this.#series(labelNames, (values) => counter.labels(...values));
-      return { add: (amount = 1, labels) => (labels ? series.of(labels) : counter).inc(amount) };
+      return { add: (amount, labels) => (labels ? series.of(labels) : counter).inc(amount ?? 1) };
     });
   }
 

@@ -68,8 +68,9 @@ Deno.test("the text keeps the rules of the Prometheus format", async () => {
 });
 
 Deno.test({
+  // Without promtool (Debian: prometheus) this is left out, but never in CI.
   name: "promtool finds no fault with the text",
-  ignore: !hasPromtool() && Deno.env.get("CI") !== "true" ? true : false,
+  ignore: !hasPromtool() && Deno.env.get("CI") !== "true",
   async fn() {
     const child = new Deno.Command("promtool", {
       args: ["check", "metrics"],

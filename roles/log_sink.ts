@@ -46,7 +46,8 @@ class QueuedSink implements LogSink {
   }
 
   write(line: string): void {
-    if (this.#queued.length + line.length > this.#maxQueued) {
+    // Once one is dropped so are all until there is room, or the count of the missing would stand in the wrong place.
+    if (this.#lost > 0 || this.#queued.length + line.length + 1 > this.#maxQueued) {
       this.#lost++;
       return;
     }

@@ -243,15 +243,14 @@ async function runToEnd(
   process: ProcessSettings & { readonly log: Log; readonly stopping: Stopping },
 ): Promise<void> {
   const { common, host, log, stopping } = process;
-  let running: RunningRole | undefined;
-  const readiness = () => running?.readiness() ?? { ready: false };
+  let readiness = (): Readiness => ({ ready: false, failing: { start: "The role has not started" } });
   await using health = common.metricsListen && (await import("./health_server.ts")).serveHealth({
     listen: common.metricsListen,
     host,
-    ready: readiness,
+    ready: () => readiness(),
     version: deno.version,
   });
-  running = startRole(role, config as z.output<z.ZodObject>, {
+  const running = startRole(role, config as z.output<z.ZodObject>, {
     signal: stopping.signal,
     hardSignal: stopping.hardSignal,
     log,
@@ -266,6 +265,7 @@ async function runToEnd(
       host.print(readyLine(role.name, { ...info, addresses }, common.json) + "\n");
     },
   });
+  readiness = () => running.readiness();
   await running.done;
 }
 
