@@ -141,7 +141,7 @@ class InProcessRole<S extends z.ZodObject> implements RunningRole {
       () => reject(new CulvertError("ended", `The role ${role.name} ended before it was ready`)),
       reject,
     );
-    // Whoever starts a role may look at `ready` or `done` later or not at all; its own log has the failure.
+    // A failure belongs to `done`: that nobody waits for `ready` must not end the process.
     this.ready.catch(() => {});
   }
 
