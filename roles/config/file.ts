@@ -62,7 +62,9 @@ async function parseText(text: string, name: string): Promise<Table | string> {
     const parsed: unknown = isJson ? JSON.parse(text) : (await import("@std/toml")).parse(text);
     return isTable(parsed) ? parsed : `${name} must hold an object, got ${showValue(parsed)}`;
   } catch (error) {
-    return `${name} must be ${isJson ? "JSON" : "TOML"}: ${escapeText(messageOf(error), 200)}`;
+    // The parsers quote the line they stumble over, and it may hold a secret: only the place is repeated.
+    const place = /line (\d+),? column (\d+)/.exec(messageOf(error));
+    return `${name} must be ${isJson ? "JSON" : "TOML"}` + (place ? `; line ${place[1]} cannot be read` : "");
   }
 }
 

@@ -71,6 +71,8 @@ class FlagReader {
       // No long flag resembles a single letter.
       const hint = name.length === 2 ? "" : didYouMean(name, [...known, "--help"]);
       this.#problems.push(`${showName(name)} is not a flag${hint}`);
+      // Its value is no word too many, and may be a secret with a misspelt flag.
+      if (inline === undefined && !this.#nextIsFlag() && !this.#openPositional()) this.#at++;
     } else if (inline !== undefined) {
       this.#keep(field, inline, name);
     } else if (field.kind === "boolean" && !field.repeatable) {
@@ -95,9 +97,14 @@ class FlagReader {
   }
 
   #word(word: string): void {
-    const field = this.#positionals.find((field) => field.repeatable || !this.#values.has(field));
+    const field = this.#openPositional();
     if (field) this.#keep(field, word, `<${field.placeholder ?? field.flag}>`);
     else this.#problems.push(`${showValue(word)} is one word too many: flags begin with --`);
+  }
+
+  /** The argument that the next bare word is for. */
+  #openPositional(): Field | undefined {
+    return this.#positionals.find((field) => field.repeatable || !this.#values.has(field));
   }
 
   #keep(field: Field, text: string, origin: string): void {
