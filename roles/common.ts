@@ -1,0 +1,40 @@
+/**
+ * The settings every role has beside its own, and where state lives unless told otherwise.
+ */
+
+import { z } from "zod";
+import { directoryPath, durationMs, filePath, listenAddress } from "./fields.ts";
+
+const everyRole = {
+  config: filePath().optional().describe("A TOML or JSON file with settings.").meta({ configFile: true }),
+  stateDir: directoryPath().optional().describe("Where keys and state are kept.")
+    .meta({ defaultText: "~/.local/state/culvert" }),
+  json: z.boolean().default(false).describe("Print results, the ready line and logs as JSON."),
+  logLevel: z.enum(["debug", "info", "warn", "error"]).default("info")
+    .describe("The least important lines to log.").meta({ placeholder: "level" }),
+  logFormat: z.enum(["auto", "text", "json"]).default("auto")
+    .describe("How log lines look; auto is text on a terminal and JSON elsewhere.").meta({ placeholder: "format" }),
+};
+
+const longRunning = {
+  metricsListen: listenAddress().optional()
+    .describe("Serve /metrics, /healthz and /readyz here; off unless given."),
+  drainTimeout: durationMs("10s").describe("How long work under way may go on after a stop is asked for."),
+};
+
+/** Common to every role. */
+export const commonConfig = z.object(everyRole);
+
+/** Common to roles that run until stopped. */
+export const serviceConfig = z.object({ ...everyRole, ...longRunning });
+
+/** The common settings; the last two are there for long-running roles alone. */
+export type CommonSettings = z.output<typeof commonConfig> & Partial<z.output<typeof serviceConfig>>;
+
+/** `$XDG_STATE_HOME/culvert`, or `~/.local/state/culvert`, or `./.culvert` for somebody without a home. */
+export function defaultStateDir(env: (name: string) => string | undefined): string {
+  const state = env("XDG_STATE_HOME");
+  if (state) return `${state}/culvert`;
+  const home = env("HOME") ?? env("USERPROFILE");
+  return home ? `${home}/.local/state/culvert` : ".culvert";
+}
