@@ -244,7 +244,7 @@ async function runToEnd(
 ): Promise<void> {
   const { common, host, log, stopping } = process;
   let readiness = (): Readiness => ({ ready: false, failing: { start: "The role has not started" } });
-  await using health = common.metricsListen && (await import("./health_server.ts")).serveHealth({
+  await using health = common.metricsListen && await (await import("./health_server.ts")).serveHealth({
     listen: common.metricsListen,
     host,
     ready: () => readiness(),

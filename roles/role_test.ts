@@ -223,7 +223,7 @@ Deno.test("a metrics address that is taken is a clear failure", async () => {
   const host = new FakeHost();
   const at = `127.0.0.1:${taken.addr.port}`;
   assertEquals(await runRole(fake(() => Promise.resolve()), ["--metrics-listen", at], { host }), 1);
-  assertStringIncludes(host.logged, `Cannot serve metrics: --metrics-listen must be free, got ${at}`);
+  assertStringIncludes(host.logged, `Cannot serve metrics on --metrics-listen ${at}: another program has this port`);
 });
 
 Deno.test("the state directory is the one given, or the home's", async () => {
