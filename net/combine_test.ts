@@ -411,7 +411,11 @@ Deno.test("race: a slow first member is overtaken, and its late stream is closed
 Deno.test("race: two that succeed in the same instant leave one stream open", async () => {
   await using bench = new Bench(race, { staggerMs: 0, probe: false });
   for (const at of [0, 1]) bench.script(at, { afterMs: 50, deaf: true });
-  using _stream = await bench.settle(bench.path.dial(TARGET));
+  const dialling = bench.path.dial(TARGET);
+  await bench.clock.advanceAsync(0);
+  bench.clock.advance(50); // both timers before any promise
+  using _stream = await dialling;
+  await bench.clock.advanceAsync(0);
   assertEquals(bench.paths.map(({ opened }) => opened), [1, 1]);
   assertEquals(bench.open, 1);
 });
