@@ -59,8 +59,10 @@ const config = z.object({
 }).superRefine((settings, context) => {
   const given = ACTIONS.filter((action) => settings[action] !== undefined);
   const issue = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
-  if (given.length !== 1) {
-    issue(given[1] ?? "show", "given alone: --new-network, --network-key, --install or --show, one of them");
+  if (given.length === 0) {
+    issue("newNetwork", "given, or --network-key, --install or --show instead");
+  } else if (given.length > 1) {
+    issue(given[1]!, "given alone: only one of --new-network, --network-key, --install and --show");
   } else if (given[0] === "networkKey") {
     if (settings.peer === undefined) issue("peer", "given with --network-key");
     if (settings.role.length === 0) issue("role", "given at least once with --network-key");
@@ -211,9 +213,18 @@ async function readCertificate(textOrFile: string): Promise<Certificate> {
 }
 
 async function readSmallFile(path: string): Promise<string> {
-  using file = await Deno.open(path, { read: true });
+  using file = await openCertificate(path);
   const bytes = new Uint8Array(MAX_CERTIFICATE_FILE_BYTES);
   return new TextDecoder().decode(bytes.subarray(0, await file.read(bytes) ?? 0));
+}
+
+async function openCertificate(path: string): Promise<Deno.FsFile> {
+  try {
+    return await Deno.open(path, { read: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new CulvertError("not_found", `Cannot read the certificate: ${path} must be its text or a file, got neither`);
+  }
 }
 
 async function writeNewFile(path: string, text: string): Promise<void> {

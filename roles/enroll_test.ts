@@ -124,6 +124,7 @@ Deno.test("a certificate is not installed when it is another's, expired, forged 
   const rows = [
     { settings: { install: others }, message: "must be for this peer" },
     { settings: { install: mine, networkPublicKey }, message: "must be signed by the network" },
+    { settings: { install: temp.path("none") }, message: "must be its text or a file, got neither" },
     { settings: { install: mine!.slice(0, -1) }, message: "must be as `culvert enroll` issued it" },
   ];
   for (const { settings, message } of rows) await assertRejects(() => peer.enroll(settings), CulvertError, message);
@@ -163,7 +164,7 @@ Deno.test("a network key that is missing, damaged or readable by others is refus
 Deno.test("settings that do not go together are named", () => {
   const peer = "a".repeat(26);
   const rows: { settings: Record<string, unknown>; path: string; message: string }[] = [
-    { settings: {}, path: "show", message: "given alone" },
+    { settings: {}, path: "newNetwork", message: "given, or --network-key" },
     { settings: { newNetwork: "a", show: "b" }, path: "show", message: "given alone" },
     { settings: { networkKey: "a", role: ["exit"] }, path: "peer", message: "given with --network-key" },
     { settings: { networkKey: "a", peer }, path: "role", message: "given at least once" },
