@@ -3,7 +3,7 @@
  * `net/host_primitives.ts` is the faster one of a host with OpenSSL, and both pass the same contract suite.
  *
  * Synchronous on purpose. A state machine that has to await in the middle of a message is no longer one step, and it
- * would buy nothing: measured with Deno 2.9.6 on a 2-core x86-64 machine, an Ed25519 verification of 300 bytes takes
+ * would buy nothing: in one run of Deno 2.9.6 on a busy 2-core x86-64 machine, an Ed25519 verification of 300 bytes took
  *
  *   WebCrypto 94 µs (and a turn of the event loop)   node:crypto 70 µs with the key's import   @noble/curves 466 µs
  *
