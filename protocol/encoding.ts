@@ -1,0 +1,56 @@
+/**
+ * Bytes as text: base32 for what people read aloud, base64 for key files, base64url for one-line tokens. The decoders
+ * take exactly what the encoders give: one text per value, so that a text can be compared or remembered in place of
+ * its bytes. Alphabets and padding: RFC 4648 §4, §5, §6.
+ */
+
+import type { Bytes } from "./primitives.ts";
+
+const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
+
+/** Base32, lower case, no padding. */
+export function encodeBase32(bytes: Uint8Array): string {
+  let text = "";
+  let pending = 0;
+  let pendingBits = 0;
+  for (const byte of bytes) {
+    pending = pending << 8 | byte;
+    pendingBits += 8;
+    while (pendingBits >= 5) {
+      pendingBits -= 5;
+      text += BASE32[pending >>> pendingBits & 31];
+    }
+    pending &= (1 << pendingBits) - 1;
+  }
+  return pendingBits === 0 ? text : text + BASE32[pending << 5 - pendingBits & 31];
+}
+
+/** Base64 with padding. */
+export function encodeBase64(bytes: Uint8Array): string {
+  return bytes.toBase64();
+}
+
+/** The bytes of padded base64, or undefined for anything that `encodeBase64` does not give. */
+export function decodeBase64(text: string): Bytes | undefined {
+  return /^[A-Za-z0-9+/]*={0,2}$/.test(text) ? decodeStrictly(text) : undefined;
+}
+
+/** Base64url without padding. */
+export function encodeBase64Url(bytes: Uint8Array): string {
+  return bytes.toBase64({ alphabet: "base64url", omitPadding: true });
+}
+
+/** The bytes of unpadded base64url, or undefined for anything that `encodeBase64Url` does not give. */
+export function decodeBase64Url(text: string): Bytes | undefined {
+  if (!/^[A-Za-z0-9_-]*$/.test(text)) return undefined;
+  return decodeStrictly(text.replaceAll("-", "+").replaceAll("_", "/") + "=".repeat(-text.length & 3));
+}
+
+/** "strict" wants the padding and no stray bits, but allows white space, which the callers have ruled out. */
+function decodeStrictly(text: string): Bytes | undefined {
+  try {
+    return Uint8Array.fromBase64(text, { lastChunkHandling: "strict" });
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * What a signature covers, to the byte. A statement is a domain, which names the kind of statement and its version so
+ * that a signature made for one purpose is worth nothing for another, and its fields in a fixed order:
+ *
+ *   u32 length ‖ domain ‖ (u32 length ‖ field)*          lengths are big-endian
+ *
+ *   string  UTF-8            bytes  as they are            number  a whole number ≥ 0 as u64, big-endian
+ *   list    (u32 length ‖ UTF-8)*, itself one field
+ *
+ * The lengths make the encoding injective: "ab","c" and "a","bc" give different bytes. The types are not written,
+ * since the domain fixes how many fields there are and of which type. Every domain is named here.
+ */
+
+import { CulvertError } from "./errors.ts";
+import type { Bytes, Primitives } from "./primitives.ts";
+
+export const AUTH_DOMAIN = "culvert/auth/v1";
+export const WIREGUARD_KEY_DOMAIN = "culvert/wireguard-key/v1";
+export const CERTIFICATE_DOMAIN = "culvert/certificate/v1";
+
+export type Field = string | number | Uint8Array | readonly string[];
+
+export interface Statement {
+  readonly domain: string;
+  readonly fields: readonly Field[];
+}
+
+/** A signature and the key it claims to be from. */
+export interface Signed {
+  readonly signature: Uint8Array;
+  readonly publicKey: Uint8Array;
+}
+
+/** The Ed25519 signature over a statement. */
+export function sign(statement: Statement, secretKey: Uint8Array, primitives: Primitives): Bytes {
+  return primitives.ed25519Sign(signedBytes(statement.domain, statement.fields), secretKey);
+}
+
+/** Whether the key signed this statement; false, never an error, for whatever a stranger may put in it. */
+export function verify(statement: Statement, signed: Signed, primitives: Primitives): boolean {
+  if (!statement.fields.every(isEncodable)) return false;
+  return primitives.ed25519Verify(
+    signed.signature,
+    signedBytes(statement.domain, statement.fields),
+    signed.publicKey,
+  );
+}
+
+/** The bytes that are signed. Throws `invalid_field` for a number or a string that has no encoding. */
+export function signedBytes(domain: string, fields: readonly Field[]): Bytes {
+  const invalid = fields.findIndex((field) => !isEncodable(field));
+  if (invalid >= 0) {
+    throw new CulvertError(
+      "invalid_field",
+      `Cannot sign: field ${invalid} of ${domain} must be well-formed text, bytes or a whole number ≥ 0`,
+    );
+  }
+  return lengthPrefixed([encodeField(domain), ...fields.map(encodeField)]);
+}
+
+/** The fields of the first message on a control stream (design §4), in the order in which they are signed. */
+export interface AuthFields {
+  readonly peerId: string;
+  readonly role: string;
+  readonly region: string;
+  readonly nonce: Uint8Array;
+  readonly timestampMs: number;
+  readonly wireguardKey: Uint8Array;
+  /** The supernode the message is meant for, so that it cannot pass it on to another as its own. */
+  readonly supernodeId: string;
+}
+
+/** `peerId ‖ role ‖ region ‖ nonce ‖ timestampMs ‖ wireguardKey ‖ supernodeId`, for `AUTH_DOMAIN`. */
+export function authFields(auth: AuthFields): Field[] {
+  return [auth.peerId, auth.role, auth.region, auth.nonce, auth.timestampMs, auth.wireguardKey, auth.supernodeId];
+}
+
+/**
+ * Splits what `signedBytes` made back into the encoded domain and fields; undefined unless the lengths fill `bytes`
+ * exactly. The parts are views into `bytes`. There are never more than `maxParts`.
+ */
+export function splitSignedBytes(bytes: Uint8Array, maxParts: number): Uint8Array[] | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length;) {
+    if (parts.length === maxParts || bytes.length - at < 4) return undefined;
+    const length = view.getUint32(at);
+    at += 4;
+    if (length > bytes.length - at) return undefined;
+    parts.push(bytes.subarray(at, at + length));
+    at += length;
+  }
+  return parts;
+}
+
+/** A lone surrogate has no UTF-8 of its own: two texts would share one signature. */
+function isEncodable(field: Field): boolean {
+  if (typeof field === "number") return Number.isSafeInteger(field) && field >= 0;
+  if (typeof field === "string") return field.isWellFormed();
+  return field instanceof Uint8Array || field.every((item) => item.isWellFormed());
+}
+
+function encodeField(field: Field): Uint8Array {
+  if (typeof field === "string") return new TextEncoder().encode(field);
+  if (field instanceof Uint8Array) return field;
+  if (typeof field !== "number") return lengthPrefixed(field.map(encodeField));
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(field));
+  return bytes;
+}
+
+function lengthPrefixed(parts: readonly Uint8Array[]): Bytes {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + 4 + part.length, 0));
+  const view = new DataView(bytes.buffer);
+  let at = 0;
+  for (const part of parts) {
+    view.setUint32(at, part.length);
+    bytes.set(part, at + 4);
+    at += 4 + part.length;
+  }
+  return bytes;
+}
