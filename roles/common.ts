@@ -30,11 +30,3 @@ export const serviceConfig = z.object({ ...everyRole, ...longRunning });
 
 /** The common settings; the last two are there for long-running roles alone. */
 export type CommonSettings = z.output<typeof commonConfig> & Partial<z.output<typeof serviceConfig>>;
-
-/** `$XDG_STATE_HOME/culvert`, or `~/.local/state/culvert`, or `./.culvert` for somebody without a home. */
-export function defaultStateDir(env: (name: string) => string | undefined): string {
-  const state = env("XDG_STATE_HOME");
-  if (state) return `${state}/culvert`;
-  const home = env("HOME") ?? env("USERPROFILE");
-  return home ? `${home}/.local/state/culvert` : ".culvert";
-}

@@ -13,6 +13,7 @@ export interface Host {
   readonly random: Random;
   env(name: string): string | undefined;
   readTextFile(path: string): Promise<string>;
+  readonly isRoot: boolean;
   /** Writes to standard output, whole, now. */
   print(text: string): void;
   /** Writes to standard error, whole, now: for the few lines said before there is a log. */
@@ -34,6 +35,7 @@ export function denoHost(): Host {
     clock: clockOf(globalThis),
     random: randomOf(crypto),
     env: (name) => Deno.env.get(name),
+    isRoot: Deno.uid() === 0,
     readTextFile: (path) => Deno.readTextFile(path),
     print: (text) => writeWhole(Deno.stdout, text),
     complain: (text) => writeWhole(Deno.stderr, text),

@@ -15,6 +15,36 @@ export interface RoleEntry {
 
 export const registry: readonly RoleEntry[] = [
   {
+    name: "up",
+    summary: "A small culvert on this machine: proxy, tunnel and egress, ready to try.",
+    group: "To begin with",
+    load: async () => (await import("./up.ts")).role,
+  },
+  {
+    name: "proxy",
+    summary: "A local SOCKS5, SOCKS4a and HTTP proxy whose traffic leaves by a path.",
+    group: "Traffic",
+    load: async () => (await import("./proxy.ts")).role,
+  },
+  {
+    name: "tunnel",
+    summary: "The far end of tunnels: what near ends dial is dialled here.",
+    group: "Traffic",
+    load: async () => (await import("./tunnel.ts")).role,
+  },
+  {
+    name: "keys",
+    summary: "Shows this peer's id and public keys, making them on first use.",
+    group: "Identity",
+    load: async () => (await import("./keys.ts")).role,
+  },
+  {
+    name: "enroll",
+    summary: "Makes closed networks and lets peers in: keys, certificates, and what they say.",
+    group: "Identity",
+    load: async () => (await import("./enroll.ts")).role,
+  },
+  {
     name: "completions",
     summary: "Prints what makes a shell complete culvert's roles, flags and values.",
     group: "This program",

@@ -16,7 +16,7 @@ import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { type Log, silentLog } from "../protocol/log.ts";
 import { noMetrics } from "../protocol/metrics.ts";
 import { type Random, randomOf } from "../protocol/random.ts";
-import { commonConfig, type CommonSettings, defaultStateDir, serviceConfig } from "./common.ts";
+import { commonConfig, type CommonSettings, serviceConfig } from "./common.ts";
 import { ConfigError, readConfig, wantsHelp } from "./config.ts";
 import { helpText } from "./config/help.ts";
 import { denoHost, type Host } from "./host.ts";
@@ -24,6 +24,7 @@ import { createLog } from "./log.ts";
 import { jsonFormatter, textFormatter } from "./log_format.ts";
 import { createLogSink, type LogSink } from "./log_sink.ts";
 import { registry } from "./registry.ts";
+import { defaultStateDirectory } from "./state_location.ts";
 import { Stopping } from "./stopping.ts";
 
 /** Where a role can be reached, told once it can be. */
@@ -125,7 +126,7 @@ class InProcessRole<S extends z.ZodObject> implements RunningRole {
       metrics: options.metrics ?? noRegistry(),
       clock: options.clock ?? clockOf(globalThis),
       random: options.random ?? randomOf(crypto),
-      stateDir: options.stateDir ?? defaultStateDir((name) => Deno.env.get(name)),
+      stateDir: options.stateDir ?? defaultStateDirectory(denoHost()),
       json: options.json ?? false,
       print: options.print ?? (() => {}),
       check: (name, probe) => void this.#checks.set(name, probe),
@@ -257,7 +258,7 @@ async function runToEnd(
     ...(health ? { metrics: health.metrics } : {}),
     clock: host.clock,
     random: host.random,
-    stateDir: common.stateDir ?? defaultStateDir(host.env),
+    stateDir: common.stateDir ?? defaultStateDirectory(host),
     json: common.json,
     print: (line) => host.print(line + "\n"),
     onReady(info) {

@@ -2,7 +2,8 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { join } from "@std/path";
 import { CulvertError } from "../protocol/errors.ts";
 import { FakeClock } from "../testing/fake_clock.ts";
-import { defaultStateDirectory, StateDirectory } from "./state.ts";
+import { StateDirectory } from "./state.ts";
+import { defaultStateDirectory } from "./state_location.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);

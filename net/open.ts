@@ -1,0 +1,81 @@
+/**
+ * Paths by URL: what `--path` takes. Each scheme is a row of the table below; a new transport adds a row.
+ *
+ *   direct:                               leave the network here, under the egress policy
+ *   tunnel+ws://host:port/path            through a tunnel server (`culvert tunnel`), plain or behind a TLS proxy
+ *   tunnel+wss://token@host/path?links=4  the same over TLS
+ */
+
+import type { Clock } from "../protocol/clock.ts";
+import type { EgressPolicy, PolicySource } from "../protocol/egress_policy.ts";
+import { CulvertError } from "../protocol/errors.ts";
+import type { Log } from "../protocol/log.ts";
+import type { Metrics } from "../protocol/metrics.ts";
+import type { Random } from "../protocol/random.ts";
+import type { Path } from "../protocol/stream.ts";
+import { balance, type CombineOptions, failover, type Member, race } from "./combine.ts";
+import { direct } from "./egress.ts";
+import { withHello } from "./hello.ts";
+import { openTunnel } from "./tunnel_client.ts";
+
+export interface OpenOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** What may be dialled from here, for `direct:`. */
+  readonly policy: EgressPolicy | PolicySource;
+  /** PEM certificates to trust beside the usual ones. */
+  readonly caCerts?: string[];
+}
+
+/** How several paths act as one. */
+export type Combination = "failover" | "balance" | "race";
+
+interface Scheme {
+  readonly prefix: string;
+  open(url: string, options: OpenOptions): Path;
+}
+
+const schemes: readonly Scheme[] = [
+  { prefix: "direct:", open: (_url, options) => withHello(direct(options.policy, options), options) },
+  { prefix: "tunnel+ws://", open: openTunnel },
+  { prefix: "tunnel+wss://", open: openTunnel },
+];
+
+/** What a path URL may begin with. */
+export const pathPrefixes: readonly string[] = schemes.map(({ prefix }) => prefix);
+
+/** Opens the Path a URL names. Throws a CulvertError `bad_url` that says what is wrong with it. */
+export function openPath(url: string, options: OpenOptions): Path {
+  const scheme = schemes.find(({ prefix }) => url.startsWith(prefix));
+  if (!scheme) {
+    throw new CulvertError("bad_url", `Cannot open a path: the URL must begin with ${pathPrefixes.join(", ")}`);
+  }
+  return scheme.open(url, options);
+}
+
+/** Opens one Path, or several as one. */
+export function openPaths(urls: readonly string[], combination: Combination, options: OpenOptions): Path {
+  const members: Member[] = [];
+  try {
+    for (const url of urls) members.push({ name: nameOf(url), path: openPath(url, options) });
+  } catch (error) {
+    for (const { path } of members) path.close();
+    throw error;
+  }
+  if (members.length === 1) return members[0]!.path;
+  const settings: CombineOptions = {
+    clock: options.clock,
+    random: options.random,
+    log: options.log,
+    onChange: ({ name, up }) => options.log.info(up ? "A path works again" : "A path has failed", { path: name }),
+  };
+  const combine = { failover, balance, race }[combination];
+  return combine(members, settings);
+}
+
+/** The URL without what is secret in it, for logs. */
+function nameOf(url: string): string {
+  return url.replace(/\/\/[^/@]*@/, "//");
+}

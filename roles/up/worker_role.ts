@@ -1,0 +1,108 @@
+/**
+ * A role in a Worker, seen from outside: start it, wait until it is ready, stop it.
+ *
+ *   start ─▶ { role, config } … ◀─ { ready } … ◀─ { log }* … stop ─▶ { stop } … ◀─ { ended }
+ */
+
+import { CulvertError } from "../../protocol/errors.ts";
+import type { Log, LogFields } from "../../protocol/log.ts";
+
+/** What the Worker is told. */
+export type ToWorker =
+  | { readonly type: "start"; readonly role: string; readonly config: Record<string, unknown> }
+  | { readonly type: "stop" };
+
+/** What it tells. */
+export type FromWorker =
+  | { readonly type: "ready"; readonly addresses: Readonly<Record<string, string>> }
+  | {
+    readonly type: "log";
+    readonly level: keyof Omit<Log, "with">;
+    readonly message: string;
+    readonly fields: LogFields;
+  }
+  | { readonly type: "ended"; readonly error?: string };
+
+/** A Worker that does not end by itself within this time is ended. */
+const STOP_MS = 5000;
+
+export class WorkerRole implements AsyncDisposable {
+  readonly #worker: Worker;
+  readonly #name: string;
+  readonly #log: Log;
+  readonly #ready = Promise.withResolvers<Readonly<Record<string, string>>>();
+  readonly #ended = Promise.withResolvers<void>();
+  #addresses: Readonly<Record<string, string>> = {};
+  #failure: string | undefined;
+
+  private constructor(name: string, config: Record<string, unknown>, log: Log) {
+    this.#name = name;
+    this.#log = log.with({ part: name });
+    this.#worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name });
+    this.#worker.onmessage = (event: MessageEvent<FromWorker>) => this.#receive(event.data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#end(event.message);
+    };
+    this.#ready.promise.catch(() => {}); // `start` tells
+    this.#send({ type: "start", role: name, config });
+  }
+
+  /** Starts a role of the registry with settings as they would stand in a file; settles when it is ready. */
+  static async start(name: string, config: Record<string, unknown>, log: Log): Promise<WorkerRole> {
+    const role = new WorkerRole(name, config, log);
+    try {
+      role.#addresses = await role.#ready.promise;
+      return role;
+    } catch (error) {
+      await role.stop();
+      throw error;
+    }
+  }
+
+  get addresses(): Readonly<Record<string, string>> {
+    return this.#addresses;
+  }
+
+  /** Why it has ended, once it has. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  /** Settles when it has ended; rejects when it failed. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  /** Asks it to stop, waits, and ends it if it does not. */
+  async stop(): Promise<void> {
+    const timer = setTimeout(() => this.#end(undefined), STOP_MS);
+    this.#send({ type: "stop" });
+    await this.#ended.promise.catch(() => {}); // whoever waits for `ended` hears of it
+    clearTimeout(timer);
+    this.#worker.terminate();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  #send(message: ToWorker): void {
+    this.#worker.postMessage(message);
+  }
+
+  #receive(message: FromWorker): void {
+    if (message.type === "ready") this.#ready.resolve(message.addresses);
+    else if (message.type === "log") this.#log[message.level](message.message, message.fields);
+    else this.#end(message.error);
+  }
+
+  #end(error: string | undefined): void {
+    this.#failure = error ?? `${this.#name} has ended`;
+    const failure = new CulvertError("worker_failed", this.#failure);
+    this.#ready.reject(failure);
+    if (error === undefined) return this.#ended.resolve();
+    this.#ended.promise.catch(() => {});
+    this.#ended.reject(failure);
+  }
+}
