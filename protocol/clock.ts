@@ -23,8 +23,9 @@ export interface Clock {
 export interface TimeHost {
   readonly performance: { now(): number };
   readonly Date: { now(): number };
-  setTimeout(callback: () => void, delayMs: number): number;
-  clearTimeout(id: number): void;
+  /** A number in Deno and browsers, an object in Node and wherever its types are loaded. */
+  setTimeout(callback: () => void, delayMs: number): unknown;
+  clearTimeout(id: unknown): void;
 }
 
 /** The host's own time: `clockOf(globalThis)`. */
