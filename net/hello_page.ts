@@ -13,8 +13,8 @@ export interface Travel {
 const TITLE = "Hello from the far end of the culvert.";
 /** A trail is as long as whoever sends it says. */
 const MAX_HOPS = 32;
-const MAX_NAME_WIDTH = 20;
-const MAX_AT_WIDTH = 34;
+const MAX_NAME_WIDTH = 16;
+const MAX_AT_WIDTH = 36;
 
 /** For curl. */
 export function textPage(travel: Travel): string {
@@ -70,7 +70,7 @@ function rowsOf({ hops }: Travel): readonly Row[] {
     number: String(index + 1),
     name: plain(hop.name, MAX_NAME_WIDTH),
     at: plain(hop.at, MAX_AT_WIDTH),
-    rtt: hop.rttMs === undefined ? "" : `${milliseconds(hop.rttMs)} to the next`,
+    rtt: hop.rttMs === undefined ? "" : `${milliseconds(hop.rttMs)} to next`,
   }));
 }
 

@@ -104,7 +104,8 @@ export class EgressPolicy {
   }
 
   #isPortOpen(port: number): boolean {
-    return port !== SMTP_PORT && inRanges(this.#allowedPorts, port) && !inRanges(this.#deniedPorts, port);
+    if (port === SMTP_PORT || !Number.isInteger(port)) return false;
+    return inRanges(this.#allowedPorts, port) && !inRanges(this.#deniedPorts, port);
   }
 }
 
