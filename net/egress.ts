@@ -195,6 +195,7 @@ class DirectPath implements Path {
 
   async #attempt(address: IpAddress, port: number, signal: AbortSignal): Promise<Attempt> {
     try {
+      signal.throwIfAborted();
       const stream = await this.#connect({ hostname: formatIp(address), port, signal });
       return { stream, address, close: () => stream.close() };
     } catch (error) {
