@@ -323,8 +323,9 @@ Deno.test("closing the egress closes its connections and refuses new ones", asyn
 
 Deno.test("a connection that completes as the egress closes is closed too", async () => {
   const connected = Promise.withResolvers<Stream>();
-  const { path } = egress(policyOf(), { connect: () => connected.promise });
+  const { path, clock } = egress(policyOf(), { connect: () => connected.promise });
   const dial = failureOf(path.dial({ host: "1.1.1.1", port: 80 }));
+  await clock.advanceAsync(0);
   const [near, far] = memoryStreamPair();
   path.close();
   connected.resolve(near);

@@ -15,6 +15,8 @@ const TITLE = "Hello from the far end of the culvert.";
 const MAX_HOPS = 32;
 const MAX_NAME_WIDTH = 16;
 const MAX_AT_WIDTH = 36;
+/** Beyond a minute it is not a round trip. */
+const MAX_RTT_MS = 60_000;
 
 /** For curl. */
 export function textPage(travel: Travel): string {
@@ -70,12 +72,12 @@ function rowsOf({ hops }: Travel): readonly Row[] {
     number: String(index + 1),
     name: plain(hop.name, MAX_NAME_WIDTH),
     at: plain(hop.at, MAX_AT_WIDTH),
-    rtt: hop.rttMs === undefined ? "" : `${milliseconds(hop.rttMs)} to next`,
+    rtt: !isMeasured(hop.rttMs) ? "" : `${milliseconds(hop.rttMs)} to next`,
   }));
 }
 
 function summaryOf({ hops, atMs }: Travel): readonly string[] {
-  const measured = hops.map((hop) => hop.rttMs).filter((rttMs) => rttMs !== undefined);
+  const measured = hops.slice(-MAX_HOPS).map((hop) => hop.rttMs).filter(isMeasured);
   const totalMs = measured.reduce((sum, rttMs) => sum + rttMs, 0);
   const arrived = `It arrived at ${new Date(atMs).toISOString()}.`;
   return measured.length === 0
@@ -83,8 +85,13 @@ function summaryOf({ hops, atMs }: Travel): readonly string[] {
     : [`The measured way takes ${milliseconds(totalMs)} there and back.`, arrived];
 }
 
+/** Another machine may claim any number. */
+function isMeasured(rttMs: number | undefined): rttMs is number {
+  return rttMs !== undefined && rttMs >= 0 && rttMs <= MAX_RTT_MS;
+}
+
 function milliseconds(ms: number): string {
-  return `${ms < 10 ? ms.toFixed(1) : Math.min(ms, 99_999).toFixed(0)} ms`;
+  return `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)} ms`;
 }
 
 /** One line of printable ASCII: what is shown came from other machines, and a terminal obeys control characters. */
