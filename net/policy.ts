@@ -1,7 +1,7 @@
 /**
  * The policy file: read once, or watched so that a running egress takes a new one without losing a connection.
  *
- *   directory changes ─▶ wait for quiet ─▶ text differs? ─▶ read ─▶ good: current = new, subscribers told
+ *   directory changes ─▶ wait a moment ─▶ text differs? ─▶ read ─▶ good: current = new, subscribers told
  *                                                                 └▶ broken: logged, the old one stays
  *
  * The directory is watched, not the file: editors and deployment tools put a new file in its place by rename, and a
@@ -18,7 +18,7 @@ import { type Log, silentLog } from "../protocol/log.ts";
 /** A policy of a hundred thousand rules would be a mistake; so is a device or a log given as the file. */
 const MAX_FILE_BYTES = 1024 * 1024;
 /** Editors write in several steps. */
-const QUIET_MS = 100;
+const SETTLE_MS = 100;
 const POLL_MS = 2_000;
 
 /** Reads a policy file. Throws a CulvertError `bad_policy` that names every problem, its line and the nearest key. */
@@ -157,27 +157,29 @@ export class WatchedPolicy implements PolicySource, Disposable {
     this.#log.warn("The policy file can no longer be watched; reading it every few seconds", { error: why });
     while (!this.#stop.signal.aborted) {
       await this.#rest(POLL_MS);
-      if (!this.#stop.signal.aborted) await this.#reload();
+      await this.#reload();
     }
   }
 
   async #followEvents(watch: (directory: string) => Deno.FsWatcher): Promise<void> {
     this.#watcher = watch(directoryOf(this.#path));
-    await this.#reload(); // what changed between the first read and the watch
+    let reloading = this.#reload(); // what changed between the first read and the watch
     let settling: Promise<void> | undefined;
     for await (const event of this.#watcher) {
       if (this.#stop.signal.aborted) break;
       if (event.kind === "access") continue; // our own reading among them
-      settling ??= this.#rest(QUIET_MS).then(() => {
+      settling ??= this.#rest(SETTLE_MS).then(() => {
         settling = undefined;
-        return this.#stop.signal.aborted ? undefined : this.#reload();
+        reloading = reloading.then(() => this.#reload()); // one after the other: an older text never comes last
       });
     }
     await settling;
+    await reloading;
   }
 
   /** Takes the file as it is now, if it differs from what was read last. */
   async #reload(): Promise<void> {
+    if (this.#stop.signal.aborted) return;
     try {
       const text = await readText(this.#path);
       if (text === this.#text || this.#stop.signal.aborted) return;
