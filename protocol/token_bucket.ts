@@ -1,0 +1,55 @@
+/**
+ * How much of something may happen per second. Tokens drip in at a steady rate up to a burst.
+ *
+ * Two ways to use one: `tryTake` refuses what is not there (connections, datagrams), `take` goes into debt and says
+ * how long to wait until it is paid (bytes of a stream). Debts queue up in the order they were made, so streams that
+ * share a bucket share its rate.
+ */
+
+import type { Clock } from "./clock.ts";
+
+export interface TokenRate {
+  readonly perSecond: number;
+  /** How much may gather while nothing happens. */
+  readonly burst: number;
+}
+
+export class TokenBucket {
+  readonly #clock: Clock;
+  readonly rate: TokenRate;
+  #tokens: number;
+  #filledAtMs: number;
+
+  constructor(clock: Clock, rate: TokenRate) {
+    this.#clock = clock;
+    this.rate = rate;
+    this.#tokens = rate.burst;
+    this.#filledAtMs = clock.now();
+  }
+
+  /** Takes `amount` if it is there now. */
+  tryTake(amount = 1): boolean {
+    this.#fill();
+    if (this.#tokens < amount) return false;
+    this.#tokens -= amount;
+    return true;
+  }
+
+  /** Takes `amount`, there or not, and gives the milliseconds to wait before acting on it. */
+  take(amount: number): number {
+    this.#fill();
+    this.#tokens -= amount;
+    return this.#tokens >= 0 ? 0 : -this.#tokens / this.rate.perSecond * 1000;
+  }
+
+  /** Puts back what was taken and not used. */
+  give(amount: number): void {
+    this.#tokens = Math.min(this.rate.burst, this.#tokens + amount);
+  }
+
+  #fill(): void {
+    const nowMs = this.#clock.now();
+    this.give((nowMs - this.#filledAtMs) / 1000 * this.rate.perSecond);
+    this.#filledAtMs = nowMs;
+  }
+}
