@@ -48,4 +48,9 @@ export class BufferPool {
     this.#lent--;
     if (this.#kept.length < MAX_KEPT) this.#kept.push(buffer);
   }
+
+  /** A taken buffer will not come back: something may still write to it. */
+  forget(): void {
+    this.#lent--;
+  }
 }
