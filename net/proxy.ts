@@ -58,6 +58,7 @@ const defaultLimits: ProxyLimits = {
   maxConnections: 10_000,
   dialTimeoutMs: 30_000,
   keepAliveTimeoutMs: 300_000,
+  halfClosedTimeoutMs: 300_000,
   udpIdleTimeoutMs: 300_000,
   maxUdpAssociations: 256,
 };
@@ -70,7 +71,7 @@ const MAX_PAUSE_MS = 1_000;
 export function serveProxy(options: ProxyOptions): ProxyServer {
   const limits = limitsOf(options.limits);
   const listener = "accept" in options.listen ? options.listen : Deno.listen({ ...options.listen, transport: "tcp" });
-  return new Proxy(listener, limits, options);
+  return new ProxyPort(listener, limits, options);
 }
 
 function limitsOf(given: Partial<ProxyLimits> = {}): ProxyLimits {
@@ -84,7 +85,7 @@ function limitsOf(given: Partial<ProxyLimits> = {}): ProxyLimits {
   return limits;
 }
 
-class Proxy implements ProxyServer {
+class ProxyPort implements ProxyServer {
   readonly address: Deno.NetAddr;
   readonly closed: Promise<void>;
   readonly #listener: Deno.TcpListener;

@@ -43,6 +43,7 @@ export async function serveHttp(client: Client, ingress: Ingress): Promise<void>
     if (head.method === "CONNECT") return await connect(client, ingress, head);
     const page = await forward(forwarder, head);
     if (page === "end") return;
+    if (page === "linger") return await farewell(client, ingress, new Uint8Array());
     if (page !== "next") return await say(client, ingress, page);
     await betweenRequests(client, ingress);
   }
@@ -101,8 +102,8 @@ async function connect(client: Client, ingress: Ingress, head: RequestHead): Pro
   await ingress.join(client, stream);
 }
 
-/** Passes one request on, if it can be; "next" when another may follow on this connection, "end" when none can. */
-async function forward(forwarder: HttpForwarder, head: RequestHead): Promise<"next" | "end" | Page> {
+/** Passes one request on, if it can be; or gives the page that says why not. See `ForwardOutcome`. */
+async function forward(forwarder: HttpForwarder, head: RequestHead): Promise<"next" | "end" | "linger" | Page> {
   if (head.target.startsWith("/") || head.target === "*") return NOT_A_SITE;
   const form = parseAbsoluteForm(head);
   if (!form) return badRequest("a proxy request names http://host/path; for other schemes use CONNECT");
@@ -111,8 +112,9 @@ async function forward(forwarder: HttpForwarder, head: RequestHead): Promise<"ne
   const framing = requestFraming(head);
   if (framing.kind === "bad") return badRequest(framing.reason);
   const outcome = await forwarder.forward({ head, form, framing });
-  if (outcome === "next" || outcome === "end") return outcome;
-  return "error" in outcome ? dialFailurePage(outcome.error) : badGateway(outcome.proxyError);
+  if (typeof outcome === "string") return outcome;
+  if ("error" in outcome) return dialFailurePage(outcome.error);
+  return "badBody" in outcome ? badRequest(outcome.badBody) : badGateway(outcome.proxyError);
 }
 
 async function say(client: Client, ingress: Ingress, page: Page): Promise<void> {

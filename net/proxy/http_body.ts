@@ -66,17 +66,21 @@ export async function carryBody(inbox: Inbox, framing: Framing, sink: BodySink):
   return carriedBytes;
 }
 
-function send(inbox: Inbox, count: number, sink: BodySink): Promise<void> {
+async function send(inbox: Inbox, count: number, sink: BodySink): Promise<void> {
   const { buffer, start } = inbox;
   const end = start + count;
-  if (!sink.chunked) return writeAll(sink.stream, buffer.subarray(start, end));
-  // The CRLF after the chunk may fall on bytes that belong to the next message: they are put back afterwards.
-  const first = buffer[end]!;
-  const second = buffer[end + 1]!;
-  return writeAll(sink.stream, frameChunk(buffer, start, end)).then(() => {
+  inbox.lent = true;
+  try {
+    if (!sink.chunked) return await writeAll(sink.stream, buffer.subarray(start, end));
+    // The CRLF after the chunk may fall on bytes that belong to the next message: they are put back afterwards.
+    const first = buffer[end]!;
+    const second = buffer[end + 1]!;
+    await writeAll(sink.stream, frameChunk(buffer, start, end));
     buffer[end] = first;
     buffer[end + 1] = second;
-  });
+  } finally {
+    inbox.lent = false;
+  }
 }
 
 /** Makes sure there is at least one byte. */

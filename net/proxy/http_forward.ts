@@ -39,8 +39,17 @@ export interface ForwardRequest {
   readonly framing: Framing;
 }
 
-/** "next": another request may follow. "end": the connection is to be closed. Or what to tell the client first. */
-export type ForwardOutcome = "next" | "end" | { readonly error: unknown } | { readonly proxyError: string };
+/**
+ * "next": another request may follow. "end": close at once. "linger": all is said, but the client may still be sending.
+ * Otherwise what to tell the client: why the dial failed, what was wrong with the answer, or with the request's body.
+ */
+export type ForwardOutcome =
+  | "next"
+  | "end"
+  | "linger"
+  | { readonly error: unknown }
+  | { readonly proxyError: string }
+  | { readonly badBody: string };
 
 /** Methods that change nothing, so that asking twice is asking once (RFC 9110 §9.2.1). */
 const safeMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
@@ -52,8 +61,12 @@ interface Origin {
   readonly inbox: Inbox;
 }
 
-/** How the sending of the request's body ended. */
-type Upload = "done" | "client_failed" | "origin_failed";
+/** The sending of one request, which goes on while its answer comes. */
+interface Upload {
+  state: "sending" | "done" | "origin_failed" | "client_gone" | "bad_body";
+  /** Settles when the state is no longer "sending". Never rejects. */
+  readonly ended: Promise<void>;
+}
 
 export class HttpForwarder implements Disposable {
   readonly #client: Client;
@@ -103,30 +116,34 @@ export class HttpForwarder implements Disposable {
     const answer = await this.#finalHead(request, origin, upgrade !== undefined);
     if (!("status" in answer)) {
       this.#dropOrigin();
-      const uploaded = await upload;
-      if (uploaded === "client_failed") return "end";
+      if (upload.state === "client_gone") return "end";
+      if (upload.state === "bad_body") return { badBody: "its chunks make no sense" };
       return answer.proxyError === "connection_terminated" && repeatable ? "gone" : answer;
     }
     if (answer.status === 101) return await this.#switchProtocols(answer, origin, upload);
     return await this.#answer(request, origin, answer, upload);
   }
 
-  /** Sends head and body. Never rejects: the answer may still be worth reading when the sending has failed. */
-  async #upload(head: Uint8Array, framing: Framing, origin: Origin): Promise<Upload> {
+  /** Sends head and body, and does not fail: the answer may be worth reading when the sending has failed. */
+  #upload(head: Uint8Array, framing: Framing, origin: Origin): Upload {
     const { stream } = origin;
-    try {
-      await writeAll(stream, head);
-      const bytes = await carryBody(this.#client.inbox, framing, { stream, chunked: framing.kind === "chunked" });
-      this.#ingress.carried(bytes, 0);
-      // From now on the client can only go away, or say the next request.
-      if (!this.#client.inbox.full) this.#client.inbox.prefetch();
-      return "done";
-    } catch (error) {
-      if (!(error instanceof BodyError)) return "origin_failed";
-      // The origin must not take half a body for a whole one, and nobody waits for its answer.
-      closeQuietly(stream);
-      return "client_failed";
-    }
+    const send = async () => {
+      try {
+        await writeAll(stream, head);
+        const bytes = await carryBody(this.#client.inbox, framing, { stream, chunked: framing.kind === "chunked" });
+        this.#ingress.carried(bytes, 0);
+        upload.state = "done";
+        // From now on the client can only go away, or say the next request.
+        this.#client.inbox.prefetch(() => this.#client.close());
+      } catch (error) {
+        if (!(error instanceof BodyError)) return void (upload.state = "origin_failed");
+        upload.state = error.code === "malformed_chunk" ? "bad_body" : "client_gone";
+        // The origin must not take half a body for a whole one, and nobody waits for its answer.
+        closeQuietly(stream);
+      }
+    };
+    const upload: Upload = { state: "sending", ended: Promise.resolve().then(send) };
+    return upload;
   }
 
   /** Reads heads until the final one, passing on 1xx; or says what was wrong. A 101 is final if it was asked for. */
@@ -146,8 +163,9 @@ export class HttpForwarder implements Disposable {
     }
   }
 
-  async #switchProtocols(head: ResponseHead, origin: Origin, upload: Promise<Upload>): Promise<ForwardOutcome> {
-    if (await upload !== "done") return "end";
+  async #switchProtocols(head: ResponseHead, origin: Origin, upload: Upload): Promise<ForwardOutcome> {
+    await upload.ended;
+    if (upload.state !== "done") return "end";
     const fields = forwardResponseFields(head, { framing: { kind: "none" }, upgrade: upgradeOf(head) });
     await this.#tellClient(encodeResponseHead({ ...head, fields }));
     await this.#ingress.join(this.#client, origin.stream, origin.inbox.release());
@@ -158,7 +176,7 @@ export class HttpForwarder implements Disposable {
     request: ForwardRequest,
     origin: Origin,
     head: ResponseHead,
-    upload: Promise<Upload>,
+    upload: Upload,
   ): Promise<ForwardOutcome> {
     const framing = responseFraming(head, request.head.method);
     if (framing.kind === "bad") {
@@ -168,10 +186,10 @@ export class HttpForwarder implements Disposable {
     const { conn } = this.#client;
     // A client that waits to be asked for its body and is answered instead may send the body or not: no telling.
     const undecided = tokensOf(request.head.fields, "expect").includes("100-continue") &&
-      await Promise.race([upload, undefined]) === undefined;
+      upload.state === "sending";
     const chunked = (framing.kind === "chunked" || framing.kind === "close") && request.head.minor === 1;
     const keep = persists(request.head) && !undecided;
-    const sent: Framing = chunked ? { kind: "chunked" } : framing;
+    const sent: Framing = chunked ? { kind: "chunked" } : framing.kind === "chunked" ? { kind: "close" } : framing;
     const fields = forwardResponseFields(head, { framing: sent, close: !keep });
     try {
       await writeAll(conn, encodeResponseHead({ ...head, fields }));
@@ -180,10 +198,15 @@ export class HttpForwarder implements Disposable {
       // Cut short by either side: closing the client is the only way left to tell it.
       return "end";
     }
-    if (undecided || await upload !== "done") return "end";
+    if (undecided) {
+      this.#dropOrigin();
+      return "linger";
+    }
+    await upload.ended;
+    if (upload.state !== "done") return upload.state === "origin_failed" ? "linger" : "end";
     if (framing.kind === "close" || !keep || !persists(head) || origin.inbox.length > 0) this.#dropOrigin();
     else origin.inbox.prefetch();
-    return keep ? "next" : "end";
+    return keep ? "next" : "linger";
   }
 
   /** A client that cannot be written to is gone: the next read or write finds out. */

@@ -29,6 +29,8 @@ export class Inbox {
   #lastReadBytes = 0;
   #pending: Promise<boolean> | undefined;
   #settled = false;
+  /** Set while someone writes out bytes that lie in the buffer. */
+  lent = false;
 
   /** Holds at most `maxBytes` that nobody has used: the longest message head it can be asked to gather. */
   constructor(stream: Pick<Stream, "read">, pool: BufferPool, maxBytes: number) {
@@ -64,9 +66,9 @@ export class Inbox {
     return this.length >= this.#maxBytes;
   }
 
-  /** Marks the first `count` bytes as used. */
+  /** Marks the first `count` bytes as used, or all if there are fewer. */
   consume(count: number): void {
-    this.#start += count;
+    this.#start = Math.min(this.#end, this.#start + count);
   }
 
   /** Reads some more; false at the end of the stream. */
@@ -80,14 +82,20 @@ export class Inbox {
     }
   }
 
-  /** Starts a read whose outcome the next `fill` gives, so that the other side's going away is noticed meanwhile. */
-  prefetch(): void {
-    if (this.#pending) return;
+  /**
+   * Starts a read whose outcome the next `fill` gives, so that the other side's going away is noticed meanwhile:
+   * `onLost` is called if the read fails.
+   */
+  prefetch(onLost?: () => void): void {
+    if (this.#pending || this.full) return;
     const pending = this.#pending = this.#read();
     const settle = () => {
       if (this.#pending === pending) this.#settled = true;
     };
-    pending.then(settle, settle);
+    pending.then(settle, () => {
+      settle();
+      onLost?.();
+    });
   }
 
   /** Whether a prefetched read has come back: something was said, or the stream is over. */
@@ -98,7 +106,7 @@ export class Inbox {
   /** Gives the memory back and returns the bytes nobody used. The inbox is not to be used again. */
   release(): Uint8Array<ArrayBuffer> | undefined {
     const rest = this.length > 0 ? this.bytes.slice() : undefined;
-    if (this.#pooled && this.#pending) {
+    if (this.#pooled && (this.#pending || this.lent)) {
       this.#pool.forget();
       this.#pooled = false;
     }

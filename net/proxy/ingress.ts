@@ -25,6 +25,8 @@ export interface ProxyLimits {
   readonly dialTimeoutMs: number;
   /** An HTTP connection with no request under way. Default 5 min. */
   readonly keepAliveTimeoutMs: number;
+  /** A stream with one half ended and nothing moving in the other, as a vanished program leaves it. Default 5 min. */
+  readonly halfClosedTimeoutMs: number;
   /** A UDP association without a datagram either way. Default 5 min. */
   readonly udpIdleTimeoutMs: number;
   /** UDP associations open at once; each holds 128 KiB and a socket. Default 256. */
@@ -56,6 +58,7 @@ export class Ingress implements Disposable {
   /** UDP associations, by their last datagram. */
   readonly udpIdle: Deadlines<Client>;
   udpAssociations = 0;
+  readonly #halfClosed: { readonly idleTimeoutMs: number; readonly clock: Clock };
   readonly #dials: Deadlines<AbortController>;
   readonly #at: string;
   readonly #instruments: Instruments;
@@ -67,6 +70,7 @@ export class Ingress implements Disposable {
     this.limits = limits;
     this.check = options.check;
     this.#at = options.at;
+    this.#halfClosed = { idleTimeoutMs: limits.halfClosedTimeoutMs, clock };
     this.#instruments = instrumentsOf(options.metrics);
     const expire = (reason: string) => (client: Client) => {
       this.count("timeouts", reason);
@@ -126,6 +130,7 @@ export class Ingress implements Disposable {
     const counts: SpliceCounts = { aToB: 0, bToA: 0 };
     await splice(client.conn, stream, {
       pool: this.pool,
+      halfClosed: this.#halfClosed,
       counts,
       ...(fromClient && { fromA: fromClient }),
       ...(fromStream && { fromB: fromStream }),
