@@ -111,7 +111,7 @@ export class HttpForwarder implements Disposable {
     const keep = persists(head);
     const fields = forwardRequestFields(head, request.form.authority, { framing, upgrade, close: !keep });
     const out = encodeRequestHead({ method: head.method, target: request.form.path, fields });
-    const upload = this.#upload(out, framing, origin);
+    const upload = this.#upload(out, request, origin);
 
     const answer = await this.#finalHead(request, origin, upgrade !== undefined);
     if (!("status" in answer)) {
@@ -125,16 +125,18 @@ export class HttpForwarder implements Disposable {
   }
 
   /** Sends head and body, and does not fail: the answer may be worth reading when the sending has failed. */
-  #upload(head: Uint8Array, framing: Framing, origin: Origin): Upload {
+  #upload(head: Uint8Array, request: ForwardRequest, origin: Origin): Upload {
     const { stream } = origin;
+    const { framing } = request;
+    const upgrading = upgradeOf(request.head) !== undefined;
     const send = async () => {
       try {
         await writeAll(stream, head);
         const bytes = await carryBody(this.#client.inbox, framing, { stream, chunked: framing.kind === "chunked" });
         this.#ingress.carried(bytes, 0);
         upload.state = "done";
-        // From now on the client can only go away, or say the next request.
-        this.#client.inbox.prefetch(() => this.#client.close());
+        // From now on the client can only go away, or say the next request; unless the next bytes are not HTTP.
+        if (!upgrading) this.#client.inbox.prefetch(() => this.#client.close());
       } catch (error) {
         if (!(error instanceof BodyError)) return void (upload.state = "origin_failed");
         upload.state = error.code === "malformed_chunk" ? "bad_body" : "client_gone";

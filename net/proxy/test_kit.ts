@@ -99,7 +99,8 @@ export class TestProxy implements AsyncDisposable {
 /** One side of a conversation, as a script of what to send and what to expect. */
 export class Script implements Disposable {
   readonly conn: Deno.TcpConn;
-  #unread = new Uint8Array();
+  #buffer = new Uint8Array(65536);
+  #length = 0;
 
   constructor(conn: Deno.TcpConn) {
     this.conn = conn;
@@ -112,22 +113,22 @@ export class Script implements Disposable {
 
   /** Exactly so many bytes; rejects if the stream ends first. */
   async take(count: number): Promise<Uint8Array> {
-    while (this.#unread.length < count) {
-      if (!await this.#more()) throw new Error(`The stream ended after ${this.#unread.length} of ${count} bytes`);
+    while (this.#length < count) {
+      if (!await this.#more()) throw new Error(`The stream ended after ${this.#length} of ${count} bytes`);
     }
-    const taken = this.#unread.slice(0, count);
-    this.#unread = this.#unread.slice(count);
+    const taken = this.#buffer.slice(0, count);
+    this.#buffer.copyWithin(0, count, this.#length);
+    this.#length -= count;
     return taken;
   }
 
   /** Everything up to and including `mark`. */
   async until(mark: string): Promise<string> {
     for (;;) {
-      const at = textOf(this.#unread).indexOf(mark);
+      const text = textOf(this.#buffer.subarray(0, this.#length));
+      const at = text.indexOf(mark);
       if (at >= 0) return textOf(await this.take(at + mark.length));
-      if (!await this.#more()) {
-        throw new Error(`The stream ended before ${JSON.stringify(mark)}: ${textOf(this.#unread)}`);
-      }
+      if (!await this.#more()) throw new Error(`The stream ended before ${JSON.stringify(mark)}: ${text}`);
     }
   }
 
@@ -138,13 +139,12 @@ export class Script implements Disposable {
     } catch {
       // A reset is an end too.
     }
-    return textOf(await this.take(this.#unread.length));
+    return textOf(await this.take(this.#length));
   }
 
   /** Reads to the end and forgets it. */
   async drain(): Promise<void> {
-    const buffer = new Uint8Array(65536);
-    while (await this.conn.read(buffer).catch(() => null) !== null);
+    while (await this.conn.read(this.#buffer).catch(() => null) !== null);
   }
 
   close(): void {
@@ -156,14 +156,14 @@ export class Script implements Disposable {
   }
 
   async #more(): Promise<boolean> {
-    const buffer = new Uint8Array(65536);
-    const count = await this.conn.read(buffer);
-    if (count === null) return false;
-    const joined = new Uint8Array(this.#unread.length + count);
-    joined.set(this.#unread);
-    joined.set(buffer.subarray(0, count), this.#unread.length);
-    this.#unread = joined;
-    return true;
+    if (this.#length === this.#buffer.length) {
+      const grown = new Uint8Array(this.#length * 2);
+      grown.set(this.#buffer);
+      this.#buffer = grown;
+    }
+    const count = await this.conn.read(this.#buffer.subarray(this.#length));
+    this.#length += count ?? 0;
+    return count !== null;
   }
 }
 
