@@ -1,0 +1,198 @@
+/**
+ * The ingress: one port that programs use as their proxy, and a Path that everything they ask for goes through.
+ *
+ *   first byte 05 → SOCKS5 (CONNECT, UDP ASSOCIATE)     04 → SOCKS4 and 4a     else → HTTP (CONNECT and plain)
+ *
+ * Success is told to a program only once the far side has connected, and a failure is told as what it was. Connections
+ * beyond the limit are closed as they come, programs that dawdle over their request are closed too, and running out of
+ * file descriptors slows accepting down instead of ending it.
+ *
+ * The dialects are in `net/proxy/`. Where streams go and what is allowed there is the Path's business, not this file's.
+ */
+
+import type { Clock } from "../protocol/clock.ts";
+import { delay } from "../protocol/clock.ts";
+import { messageOf } from "../protocol/errors.ts";
+import { type Log, silentLog } from "../protocol/log.ts";
+import { type Metrics, noMetrics } from "../protocol/metrics.ts";
+import { SOCKS5_VERSION } from "../protocol/socks.ts";
+import { SOCKS4_VERSION } from "../protocol/socks4.ts";
+import { formatTarget, type Path } from "../protocol/stream.ts";
+import { closeQuietly } from "./close.ts";
+import { Client } from "./proxy/client.ts";
+import { checkerOf, type ProxyAuth } from "./proxy/credentials.ts";
+import { serveHttp } from "./proxy/http.ts";
+import { Ingress, type ProxyLimits } from "./proxy/ingress.ts";
+import { serveSocks4, serveSocks5 } from "./proxy/socks.ts";
+
+export type { CheckCredentials, ProxyAuth } from "./proxy/credentials.ts";
+export type { ProxyLimits } from "./proxy/ingress.ts";
+
+export interface ProxyOptions {
+  /** Where to listen, or a listener to take over and close in the end. */
+  readonly listen: { readonly hostname: string; readonly port: number } | Deno.TcpListener;
+  /** What everything goes through. Not closed with the proxy. */
+  readonly path: Path;
+  readonly clock: Clock;
+  /** Who may come in: names and passwords, or a function. Default: anyone. */
+  readonly auth?: ProxyAuth;
+  readonly log?: Log;
+  readonly metrics?: Metrics;
+  readonly limits?: Partial<ProxyLimits>;
+}
+
+export interface ProxyServer extends Disposable {
+  /** Where it listens. */
+  readonly address: Deno.NetAddr;
+  /** Connections open now. */
+  readonly connections: number;
+  /** Settles when the port and every connection are closed. */
+  readonly closed: Promise<void>;
+  /** Stops accepting and lets open connections come to their end; those left when `signal` aborts are closed. */
+  shutdown(signal?: AbortSignal): Promise<void>;
+}
+
+const defaultLimits: ProxyLimits = {
+  handshakeTimeoutMs: 10_000,
+  maxHeadBytes: 32 * 1024,
+  maxConnections: 10_000,
+  dialTimeoutMs: 30_000,
+  keepAliveTimeoutMs: 300_000,
+  halfClosedTimeoutMs: 300_000,
+  udpIdleTimeoutMs: 300_000,
+  maxUdpAssociations: 256,
+};
+
+/** How long to leave the port alone after an accept that failed, at first and at most. */
+const FIRST_PAUSE_MS = 10;
+const MAX_PAUSE_MS = 1_000;
+
+/** Opens the proxy port. */
+export function serveProxy(options: ProxyOptions): ProxyServer {
+  const limits = limitsOf(options.limits);
+  const listener = "accept" in options.listen ? options.listen : Deno.listen({ ...options.listen, transport: "tcp" });
+  return new ProxyPort(listener, limits, options);
+}
+
+function limitsOf(given: Partial<ProxyLimits> = {}): ProxyLimits {
+  const limits = { ...defaultLimits, ...given };
+  for (const [name, value] of Object.entries(limits)) {
+    const least = name === "maxUdpAssociations" ? 0 : 1;
+    if (!Number.isSafeInteger(value) || value < least) {
+      throw new RangeError(`Cannot serve a proxy: limits.${name} must be a whole number from ${least}, got ${value}`);
+    }
+  }
+  return limits;
+}
+
+class ProxyPort implements ProxyServer {
+  readonly address: Deno.NetAddr;
+  readonly closed: Promise<void>;
+  readonly #listener: Deno.TcpListener;
+  readonly #ingress: Ingress;
+  readonly #clock: Clock;
+  readonly #clients = new Set<Client>();
+  readonly #stop = new AbortController();
+  #drained: (() => void) | undefined;
+
+  constructor(listener: Deno.TcpListener, limits: ProxyLimits, options: ProxyOptions) {
+    this.#listener = listener;
+    this.#clock = options.clock;
+    this.address = listener.addr as Deno.NetAddr;
+    this.#ingress = new Ingress({
+      path: options.path,
+      clock: options.clock,
+      log: options.log ?? silentLog,
+      metrics: options.metrics ?? noMetrics,
+      limits,
+      check: options.auth === undefined ? undefined : checkerOf(options.auth),
+      at: formatTarget({ host: this.address.hostname, port: this.address.port }),
+    });
+    this.closed = this.#run();
+  }
+
+  get connections(): number {
+    return this.#clients.size;
+  }
+
+  async shutdown(signal?: AbortSignal): Promise<void> {
+    this.#stopAccepting();
+    const onAbort = () => this.#closeClients();
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener("abort", onAbort);
+    await this.closed;
+    signal?.removeEventListener("abort", onAbort);
+  }
+
+  [Symbol.dispose](): void {
+    this.#stopAccepting();
+    this.#closeClients();
+  }
+
+  #stopAccepting(): void {
+    this.#stop.abort();
+    closeQuietly(this.#listener);
+  }
+
+  #closeClients(): void {
+    for (const client of this.#clients) client.close();
+  }
+
+  async #run(): Promise<void> {
+    await this.#accept();
+    if (this.#clients.size > 0) await new Promise<void>((resolve) => this.#drained = resolve);
+    this.#ingress[Symbol.dispose]();
+  }
+
+  async #accept(): Promise<void> {
+    const { signal } = this.#stop;
+    for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted;) {
+      try {
+        const conn = await this.#listener.accept();
+        pauseMs = FIRST_PAUSE_MS;
+        this.#admit(conn);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#ingress.log.warn("accept failed", { error: messageOf(error), pauseMs });
+        await delay(this.#clock, pauseMs, signal).catch(() => {});
+        pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS);
+      }
+    }
+  }
+
+  #admit(conn: Deno.TcpConn): void {
+    const ingress = this.#ingress;
+    if (this.#clients.size >= ingress.limits.maxConnections) {
+      ingress.count("refusals", "connections");
+      return closeQuietly(conn);
+    }
+    const client = new Client(conn, ingress.pool, ingress.limits.maxHeadBytes);
+    this.#clients.add(client);
+    ingress.opened(1);
+    ingress.handshakes.add(client);
+    this.#serve(client).catch((error) => {
+      // The client, or what it talked to, went away in the middle: every day's business.
+      ingress.log.debug("connection ended early", { dialect: client.dialect, error: messageOf(error) });
+    }).finally(() => {
+      ingress.handshakes.delete(client);
+      client.close();
+      client.inbox.release();
+      ingress.opened(-1);
+      this.#clients.delete(client);
+      if (this.#clients.size === 0) this.#drained?.();
+    });
+  }
+
+  async #serve(client: Client): Promise<void> {
+    const { conn, inbox } = client;
+    // A reply of ten bytes must not wait for the acknowledgement of the one before.
+    conn.setNoDelay(true);
+    if (!await inbox.fill()) return;
+    const first = inbox.bytes[0];
+    client.dialect = first === SOCKS5_VERSION ? "socks5" : first === SOCKS4_VERSION ? "socks4" : "http";
+    this.#ingress.count("connections", client.dialect);
+    if (client.dialect === "socks5") await serveSocks5(client, this.#ingress);
+    else if (client.dialect === "socks4") await serveSocks4(client, this.#ingress);
+    else await serveHttp(client, this.#ingress);
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * One program connected to the proxy port: its socket, what it has said, and what is open on its behalf. Closing it
+ * closes all of that, whatever it is in the middle of.
+ */
+
+import type { Target } from "../../protocol/stream.ts";
+import type { BufferPool } from "../buffer_pool.ts";
+import { closeQuietly } from "../close.ts";
+import { Inbox } from "./inbox.ts";
+
+export type Dialect = "socks5" | "socks4" | "http";
+
+export class Client {
+  readonly conn: Deno.TcpConn;
+  readonly inbox: Inbox;
+  /** Where the program connects from. */
+  readonly from: Target;
+  dialect: Dialect | "unknown" = "unknown";
+  #held: { close(): void } | undefined;
+  #closed = false;
+
+  constructor(conn: Deno.TcpConn, pool: BufferPool, maxHeadBytes: number) {
+    this.conn = conn;
+    this.inbox = new Inbox(conn, pool, maxHeadBytes);
+    this.from = { host: conn.remoteAddr.hostname, port: conn.remoteAddr.port };
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Makes `handle` close with the client, instead of what was held before. Closed at once if the client is. */
+  hold(handle: { close(): void } | undefined): void {
+    this.#held = handle;
+    if (this.#closed && handle) closeQuietly(handle);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    closeQuietly(this.conn);
+    if (this.#held) closeQuietly(this.#held);
+    this.#held = undefined;
+  }
+}

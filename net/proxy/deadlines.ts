@@ -1,0 +1,55 @@
+/**
+ * One timer for many waits of the same length. Items fall due in the order they were added, so the oldest is always
+ * first and adding or removing one costs a map operation, not a timer.
+ */
+
+import type { Clock, Timer } from "../../protocol/clock.ts";
+
+export class Deadlines<T> implements Disposable {
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  readonly #onExpire: (item: T) => void;
+  /** Items and when they are due, the soonest first. */
+  readonly #dueMs = new Map<T, number>();
+  #timer: Timer | undefined;
+  #disposed = false;
+
+  constructor(clock: Clock, timeoutMs: number, onExpire: (item: T) => void) {
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+    this.#onExpire = onExpire;
+  }
+
+  /** Starts the wait for this item, again if it is waiting already. */
+  add(item: T): void {
+    if (this.#disposed) return;
+    this.#dueMs.delete(item);
+    this.#dueMs.set(item, this.#clock.now() + this.#timeoutMs);
+    this.#timer ??= this.#clock.after(this.#timeoutMs, () => this.#sweep());
+  }
+
+  delete(item: T): void {
+    this.#dueMs.delete(item);
+  }
+
+  /** Forgets every item; later ones are not taken. */
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    this.#timer?.cancel();
+    this.#dueMs.clear();
+  }
+
+  #sweep(): void {
+    this.#timer = undefined;
+    const nowMs = this.#clock.now();
+    for (const [item, dueMs] of this.#dueMs) {
+      if (dueMs > nowMs) {
+        // A timer may fire a fraction early; a whole millisecond keeps that from becoming a busy loop.
+        this.#timer = this.#clock.after(Math.max(1, dueMs - nowMs), () => this.#sweep());
+        return;
+      }
+      this.#dueMs.delete(item);
+      this.#onExpire(item);
+    }
+  }
+}

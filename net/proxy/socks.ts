@@ -1,0 +1,121 @@
+/**
+ * SOCKS5, SOCKS4 and SOCKS4a on the proxy port (formats: `protocol/socks.ts`, `protocol/socks4.ts`).
+ *
+ *   greeting → [password] → request → dial → reply → splice
+ *
+ * CONNECT and, in SOCKS5, UDP ASSOCIATE; BIND is refused. Success is said only once the far side has connected. SOCKS4
+ * has no way to prove who one is, so it is refused where that is asked.
+ */
+
+import { dialReplyOf } from "../../protocol/dial_reply.ts";
+import { dialFailureOf } from "../../protocol/errors.ts";
+import type { Parsed } from "../../protocol/parse.ts";
+import {
+  encodeMethodChoice,
+  encodePasswordStatus,
+  encodeReply,
+  parseCredentials,
+  parseGreeting,
+  parseRequest,
+  SocksCommand,
+  SocksMethod,
+  SocksReply,
+} from "../../protocol/socks.ts";
+import { encodeSocks4Reply, parseSocks4Request, Socks4Command, Socks4Reply } from "../../protocol/socks4.ts";
+import { type Stream, type Target, writeAll } from "../../protocol/stream.ts";
+import type { Client } from "./client.ts";
+import type { Ingress } from "./ingress.ts";
+import { farewell } from "./reply.ts";
+import { serveUdpAssociation } from "./socks_udp.ts";
+
+export async function serveSocks5(client: Client, ingress: Ingress): Promise<void> {
+  if (!await agreeOnMethod(client, ingress)) return;
+  const parsed = await gather(client, parseRequest);
+  if (parsed === undefined) return;
+  if (parsed.status === "bad") {
+    return await farewell(client, ingress, encodeReply(SocksReply.addressUnsupported));
+  }
+  const { command, target } = parsed.value;
+  switch (command) {
+    case SocksCommand.connect:
+      return await connect(client, ingress, target, {
+        success: encodeReply(SocksReply.succeeded),
+        failure: (error) => encodeReply(dialReplyOf(dialFailureOf(error)).socks5),
+      });
+    case SocksCommand.udpAssociate:
+      return await serveUdpAssociation(client, ingress, target);
+    default:
+      ingress.count("refusals", "command");
+      return await farewell(client, ingress, encodeReply(SocksReply.commandUnsupported));
+  }
+}
+
+export async function serveSocks4(client: Client, ingress: Ingress): Promise<void> {
+  const rejected = encodeSocks4Reply(Socks4Reply.rejected);
+  const parsed = await gather(client, parseSocks4Request);
+  if (parsed === undefined) return;
+  if (parsed.status === "bad" || parsed.value.command !== Socks4Command.connect || ingress.check) {
+    ingress.count("refusals", ingress.check ? "credentials" : "command");
+    return await farewell(client, ingress, rejected);
+  }
+  await connect(client, ingress, parsed.value.target, {
+    success: encodeSocks4Reply(Socks4Reply.granted),
+    failure: (error) => encodeSocks4Reply(dialReplyOf(dialFailureOf(error)).socks4),
+  });
+}
+
+interface Replies {
+  readonly success: Uint8Array;
+  failure(error: unknown): Uint8Array;
+}
+
+async function connect(client: Client, ingress: Ingress, target: Target, replies: Replies): Promise<void> {
+  ingress.handshakes.delete(client);
+  let stream: Stream;
+  try {
+    stream = await ingress.dial(client, target);
+  } catch (error) {
+    return await farewell(client, ingress, replies.failure(error));
+  }
+  await writeAll(client.conn, replies.success);
+  await ingress.join(client, stream);
+}
+
+/** Greeting, choice of method, and the password where one is asked for. False when the client was sent away. */
+async function agreeOnMethod(client: Client, ingress: Ingress): Promise<boolean> {
+  const greeting = await gather(client, parseGreeting);
+  if (greeting?.status !== "done") return false;
+  const wanted = ingress.check ? SocksMethod.password : SocksMethod.none;
+  if (!greeting.value.methods.includes(wanted)) {
+    ingress.count("refusals", "method");
+    await farewell(client, ingress, encodeMethodChoice(SocksMethod.unacceptable));
+    return false;
+  }
+  await writeAll(client.conn, encodeMethodChoice(wanted));
+  if (!ingress.check) return true;
+
+  const credentials = await gather(client, parseCredentials);
+  if (credentials?.status !== "done") return false;
+  const { user, password } = credentials.value;
+  if (!await ingress.check(user, password)) {
+    ingress.count("refusals", "credentials");
+    await farewell(client, ingress, encodePasswordStatus(false));
+    return false;
+  }
+  await writeAll(client.conn, encodePasswordStatus(true));
+  return true;
+}
+
+/** Reads until `parse` is satisfied and marks its bytes as used; undefined when the client ends first. */
+async function gather<T>(
+  client: Client,
+  parse: (bytes: Uint8Array) => Parsed<T>,
+): Promise<Exclude<Parsed<T>, { status: "more" }> | undefined> {
+  const { inbox } = client;
+  for (;;) {
+    const parsed = parse(inbox.bytes);
+    if (parsed.status === "done") inbox.consume(parsed.length);
+    if (parsed.status !== "more") return parsed;
+    if (!await inbox.fill()) return undefined;
+  }
+}
