@@ -20,8 +20,8 @@ export interface Edge {
 }
 
 export interface Graph {
-  /** The folders at the root of the repository, with or without sources in them yet. */
-  readonly folders: readonly string[];
+  /** What lies at the root of the repository: folders, with or without sources in them yet, and files. */
+  readonly atRoot: readonly string[];
   /** Every source file, as a path from the root of the repository. */
   readonly files: readonly string[];
   readonly edges: readonly Edge[];
@@ -108,6 +108,7 @@ export const importTable: readonly Row[] = [
     to,
     why: "roles/ puts the parts together",
   })),
+  { from: "roles", to: "deno.json", why: "the version is written in one place" },
   { from: "testing", to: "protocol", why: "the test kit stands in for the interfaces of protocol/" },
   { from: "testing", to: "net/memory.ts", why: "streams without a network are the base of the in-memory network" },
   { from: "testing", to: "npm:@std/assert", why: "contract suites assert" },
@@ -234,7 +235,7 @@ function covers(pattern: string, to: string): boolean {
 
 /** A table that speaks of folders that are not there, or is silent on one that is, protects nothing. */
 function checkRot(graph: Graph, table: readonly Row[], known: readonly string[]): Violation[] {
-  const present = new Set([...graph.folders, ...graph.files.map(folderOf)]);
+  const present = new Set([...graph.atRoot, ...graph.files.map(folderOf)]);
   const isThere = (name: string) => name.includes("/") ? graph.files.includes(name) : present.has(name);
   const named = new Set([...known, ...table.flatMap((row) => [row.from, row.to])]);
   const gone = [...named].filter((name) => !name.includes(":") && !isThere(name))

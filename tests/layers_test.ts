@@ -63,7 +63,7 @@ const smallTable: readonly Row[] = [
 ];
 const smallFolders = ["protocol", "native", "net", "testing", "roles"];
 const smallFiles = ["protocol/a.ts", "native/b.ts", "net/c.ts", "net/memory.ts", "testing/d.ts", "roles/e.ts"];
-const smallHouse: Graph = { folders: smallFolders, files: smallFiles, edges: [] };
+const smallHouse: Graph = { atRoot: smallFolders, files: smallFiles, edges: [] };
 
 function check(edge: Edge): number {
   return checkImports({ ...smallHouse, edges: [edge] }, smallTable, smallFolders).length;
@@ -129,7 +129,7 @@ for (const { name, edge, allowed } of edgeRows) {
 const rotRows: readonly { name: string; graph: Graph; to: string }[] = [
   {
     name: "a folder that is gone",
-    graph: { ...without("native/b.ts"), folders: smallFolders.filter((folder) => folder !== "native") },
+    graph: { ...without("native/b.ts"), atRoot: smallFolders.filter((folder) => folder !== "native") },
     to: "native",
   },
   { name: "a named file that is gone", graph: without("net/memory.ts"), to: "net/memory.ts" },

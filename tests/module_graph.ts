@@ -46,8 +46,7 @@ export async function readGraph(root: string): Promise<Graph> {
     if (module.error) throw new Error(`Cannot read the graph: ${module.error}`);
     return (module.dependencies ?? []).flatMap((dependency) => edgesOf(root, from, dependency));
   });
-  const folders = [...Deno.readDirSync(root)].filter((entry) => entry.isDirectory).map((entry) => entry.name);
-  return { folders, files, edges };
+  return { atRoot: [...Deno.readDirSync(root)].map((entry) => entry.name), files, edges };
 }
 
 /** One `deno info` for all files: a file that imports every one of them is its root. */
