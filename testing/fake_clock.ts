@@ -1,20 +1,17 @@
 /**
  * A Clock that stands still until told: `advance(ms)` fires the timers that fall due, in order, each at its own time.
+ * Timers lie in a heap, so that thousands of simulated peers may each hold several.
  */
 
+import { setImmediate } from "node:timers";
 import type { Clock, Timer } from "../protocol/clock.ts";
-
-interface Pending {
-  readonly dueMs: number;
-  readonly order: number;
-  readonly callback: () => void;
-}
+import { type TimerEntry, TimerHeap } from "./timer_heap.ts";
 
 export class FakeClock implements Clock {
   #nowMs = 0;
   #order = 0;
   readonly #wallStartMs: number;
-  readonly #pending = new Set<Pending>();
+  readonly #pending = new TimerHeap();
 
   constructor(wallStartMs = Date.UTC(2026, 0, 1)) {
     this.#wallStartMs = wallStartMs;
@@ -29,9 +26,14 @@ export class FakeClock implements Clock {
   }
 
   after(delayMs: number, callback: () => void): Timer {
-    const pending = { dueMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, callback };
-    this.#pending.add(pending);
-    const cancel = () => void this.#pending.delete(pending);
+    const entry: TimerEntry = {
+      dueMs: this.#nowMs + Math.max(0, delayMs),
+      order: this.#order++,
+      callback,
+      index: -1,
+    };
+    this.#pending.push(entry);
+    const cancel = () => this.#pending.remove(entry);
     return { cancel, [Symbol.dispose]: cancel };
   }
 
@@ -42,18 +44,14 @@ export class FakeClock implements Clock {
 
   /** When the next timer fires, in milliseconds from now; undefined if none is set. */
   get nextTimerMs(): number | undefined {
-    const next = this.#next();
+    const next = this.#pending.first;
     return next && next.dueMs - this.#nowMs;
   }
 
   /** Moves time on, firing what falls due. Promises settled by a timer run only once the caller awaits. */
   advance(byMs: number): void {
     const untilMs = this.#nowMs + byMs;
-    for (let next = this.#next(); next && next.dueMs <= untilMs; next = this.#next()) {
-      this.#pending.delete(next);
-      this.#nowMs = next.dueMs;
-      next.callback();
-    }
+    while (this.#fireNext(untilMs));
     this.#nowMs = untilMs;
   }
 
@@ -61,27 +59,41 @@ export class FakeClock implements Clock {
   async advanceAsync(byMs: number): Promise<void> {
     const untilMs = this.#nowMs + byMs;
     await settle();
-    for (let next = this.#next(); next && next.dueMs <= untilMs; next = this.#next()) {
-      this.#pending.delete(next);
-      this.#nowMs = next.dueMs;
-      next.callback();
-      await settle();
-    }
+    while (this.#fireNext(untilMs)) await settle();
     this.#nowMs = untilMs;
   }
 
-  #next(): Pending | undefined {
-    let next: Pending | undefined;
-    for (const pending of this.#pending) {
-      if (!next || pending.dueMs < next.dueMs || (pending.dueMs === next.dueMs && pending.order < next.order)) {
-        next = pending;
+  /**
+   * Lets time pass until the promise settles and gives its value; rejects if `limitMs` pass first. For "this takes as
+   * long as it takes" where the exact time is not what the test is about.
+   */
+  async runUntil<T>(promise: Promise<T>, limitMs = 3_600_000): Promise<T> {
+    let settled = false;
+    const mark = () => void (settled = true);
+    promise.then(mark, mark);
+    const untilMs = this.#nowMs + limitMs;
+    await settle();
+    while (!settled) {
+      if (!this.#fireNext(untilMs)) {
+        throw new Error(`Cannot run on: nothing is left to happen within ${limitMs} ms, and the promise is pending`);
       }
+      await settle();
     }
-    return next;
+    return promise;
+  }
+
+  /** Fires the next timer if it falls due by then. */
+  #fireNext(untilMs: number): boolean {
+    const next = this.#pending.first;
+    if (!next || next.dueMs > untilMs) return false;
+    this.#pending.remove(next);
+    this.#nowMs = next.dueMs;
+    next.callback();
+    return true;
   }
 }
 
-/** Lets every promise that can settle without outside help do so. */
-async function settle(): Promise<void> {
-  for (let round = 0; round < 32; round++) await Promise.resolve();
+/** Lets every promise that can settle without outside help do so: an immediate runs once no microtask is left. */
+export function settle(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(() => resolve()));
 }

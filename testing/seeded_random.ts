@@ -1,16 +1,20 @@
 /**
- * Randomness that repeats: the same seed gives the same numbers. A test that uses it prints its seed when it fails.
- * The generator is xoshiro128** (Blackman and Vigna, 2018), seeded by splitmix32.
+ * Randomness that repeats: the same seed gives the same numbers. A test that uses it prints its seed when it fails;
+ * `withSeed` does that.
+ *
+ * The generator is xoshiro128** 1.1 (Blackman and Vigna, https://prng.di.unimi.it/xoshiro128starstar.c), its state filled
+ * from the seed by splitmix32. Not for keys.
  */
 
 import type { Random } from "../protocol/random.ts";
 
 export class SeededRandom implements Random {
   readonly seed: number;
-  readonly #state = new Uint32Array(4);
+  readonly #state: Uint32Array;
 
   constructor(seed: number) {
     this.seed = seed >>> 0;
+    this.#state = new Uint32Array(4);
     let mix = this.seed;
     for (let at = 0; at < 4; at++) {
       mix = (mix + 0x9e3779b9) >>> 0;
@@ -34,17 +38,32 @@ export class SeededRandom implements Random {
   }
 
   #word(): number {
-    const state = this.#state;
-    const [a, b, c, d] = state as unknown as [number, number, number, number];
-    const product = Math.imul(b, 5);
-    const result = Math.imul((product << 7) | (product >>> 25), 9) >>> 0;
-    state[2] = c ^ a;
-    state[3] = d ^ b;
-    state[1] = b ^ state[2];
-    state[0] = a ^ state[3];
-    state[2] = state[2] ^ (b << 9);
-    const last = state[3];
-    state[3] = (last << 11) | (last >>> 21);
-    return result;
+    return nextWord(this.#state);
+  }
+}
+
+/** One step of xoshiro128**: a number of 32 bits; the four words of state move on. */
+export function nextWord(state: Uint32Array): number {
+  const [a, b, c, d] = state as unknown as [number, number, number, number];
+  const result = Math.imul(rotateLeft(Math.imul(b, 5), 7), 9) >>> 0;
+  state[2] = c ^ a;
+  state[3] = d ^ b;
+  state[1] = b ^ state[2];
+  state[0] = a ^ state[3];
+  state[2] = state[2] ^ (b << 9);
+  state[3] = rotateLeft(state[3], 11);
+  return result;
+}
+
+function rotateLeft(word: number, bits: number): number {
+  return (word << bits) | (word >>> (32 - bits));
+}
+
+/** Runs something with a generator of that seed; the seed is in the message when it fails. */
+export async function withSeed<T>(seed: number, run: (random: SeededRandom) => T | Promise<T>): Promise<T> {
+  try {
+    return await run(new SeededRandom(seed));
+  } catch (error) {
+    throw new Error(`With seed ${seed}: ${error instanceof Error ? error.message : error}`, { cause: error });
   }
 }

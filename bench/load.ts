@@ -1,0 +1,99 @@
+/**
+ * The load generators, one per command; each prints one line of JSON when it is ready or done.
+ *
+ *   source                                        what the proxies connect to; ends with its standard input
+ *   bulk --proxy H:P --target H:P --streams N --warm-ms N --measure-ms N
+ *   connections --proxy H:P --target H:P --concurrency N --measure-ms N
+ *   idle --proxy H:P --target H:P --count N       holds connections; ends with its standard input
+ *   stalled --proxy H:P --target H:P              asks for bulk and reads none of it; ends with its standard input
+ *   relay --to H:P --delay-ms N                   a relay that delays each way; ends with its standard input
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { formatTarget, parseTarget, type Target } from "../protocol/stream.ts";
+import { DelayRelay } from "../testing/delay_relay.ts";
+import { runBulk } from "./load/bulk.ts";
+import { runConnections } from "./load/connections.ts";
+import { holdIdle, holdStalled } from "./load/hold.ts";
+import { startSource } from "./load/source.ts";
+
+const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
+  async source() {
+    using source = startSource();
+    print({ ready: true, addresses: { listen: formatTarget(source.address) } });
+    await stdinEnd();
+  },
+  async bulk(flags) {
+    const { proxy, target } = flags.ends();
+    const [streams, warmMs, measureMs] = [flags.count("streams"), flags.count("warm-ms"), flags.count("measure-ms")];
+    print(await runBulk({ proxy, target, streams, warmMs, measureMs }));
+  },
+  async connections(flags) {
+    const { proxy, target } = flags.ends();
+    const [concurrency, measureMs] = [flags.count("concurrency"), flags.count("measure-ms")];
+    print(await runConnections({ proxy, target, concurrency, measureMs }));
+  },
+  async idle(flags) {
+    const { proxy, target } = flags.ends();
+    using held = await holdIdle(proxy, target, flags.count("count"));
+    print({ ready: true, connections: held.count });
+    await stdinEnd();
+  },
+  async stalled(flags) {
+    const { proxy, target } = flags.ends();
+    using _held = await holdStalled(proxy, target);
+    print({ ready: true });
+    await stdinEnd();
+  },
+  async relay(flags) {
+    await using relay = DelayRelay.start({ to: flags.target("to"), delayMs: flags.count("delay-ms") });
+    print({ ready: true, addresses: { listen: formatTarget(relay.address) } });
+    await stdinEnd();
+  },
+};
+
+class Flags {
+  readonly #values: Record<string, unknown>;
+
+  constructor(args: readonly string[]) {
+    this.#values = parseArgs(args, { string: ["proxy", "target", "to"] });
+  }
+
+  target(name: string): Target {
+    const target = parseTarget(String(this.#values[name]));
+    if (!target) throw new Error(`Cannot load: --${name} must be host:port, got ${this.#values[name]}`);
+    return target;
+  }
+
+  ends(): { proxy: Target; target: Target } {
+    return { proxy: this.target("proxy"), target: this.target("target") };
+  }
+
+  count(name: string): number {
+    const count = Number(this.#values[name]);
+    if (!Number.isInteger(count) || count < 0) {
+      throw new Error(`Cannot load: --${name} must be a whole number, got ${this.#values[name]}`);
+    }
+    return count;
+  }
+}
+
+function print(line: unknown): void {
+  console.log(JSON.stringify(line));
+}
+
+/** Standard input ends when whoever started us closes it or dies, so no load generator is ever left behind. */
+async function stdinEnd(): Promise<void> {
+  const buffer = new Uint8Array(64);
+  while (await Deno.stdin.read(buffer) !== null);
+}
+
+if (import.meta.main) {
+  const [command = "", ...rest] = Deno.args;
+  const run = commands[command];
+  if (!run) {
+    throw new Error(`Cannot load: the command must be one of ${Object.keys(commands).join(", ")}, got ${command}`);
+  }
+  await run(new Flags(rest));
+  Deno.exit(0);
+}

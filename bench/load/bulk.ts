@@ -1,0 +1,57 @@
+/**
+ * Bulk download through a proxy: one way, as fast as it comes, over one stream or many at once.
+ */
+
+import { clockOf, delay } from "../../protocol/clock.ts";
+import { type Target, writeAll } from "../../protocol/stream.ts";
+import { dialSocks5 } from "../socks_client.ts";
+import { BULK } from "./source.ts";
+
+export interface BulkOptions {
+  readonly proxy: Target;
+  readonly target: Target;
+  readonly streams: number;
+  /** Not counted: windows open and caches warm up. */
+  readonly warmMs: number;
+  readonly measureMs: number;
+}
+
+export interface BulkResult {
+  readonly gbitPerS: number;
+  /** The fastest stream's bytes over the slowest's. */
+  readonly maxOverMin: number;
+}
+
+const BUFFER_BYTES = 256 * 1024;
+
+export async function runBulk(options: BulkOptions): Promise<BulkResult> {
+  const { proxy, target, streams, warmMs, measureMs } = options;
+  const clock = clockOf(globalThis);
+  const connections = await Promise.all(Array.from({ length: streams }, () => dialSocks5(proxy, target)));
+  const counts = new Float64Array(streams);
+  for (const connection of connections) await writeAll(connection, Uint8Array.of(BULK));
+  const reading = connections.map((connection, name) => count(connection, (bytes) => counts[name]! += bytes));
+
+  await delay(clock, warmMs);
+  const [startMs, before] = [clock.now(), counts.slice()];
+  await delay(clock, measureMs);
+  const [endMs, after] = [clock.now(), counts.slice()];
+
+  for (const connection of connections) connection.close();
+  await Promise.all(reading);
+  const moved = after.map((bytes, name) => bytes - before[name]!);
+  const total = moved.reduce((sum, bytes) => sum + bytes, 0);
+  return {
+    gbitPerS: total * 8 / (endMs - startMs) / 1e6,
+    maxOverMin: Math.max(...moved) / Math.max(1, Math.min(...moved)),
+  };
+}
+
+async function count(connection: Deno.TcpConn, add: (bytes: number) => void): Promise<void> {
+  const buffer = new Uint8Array(BUFFER_BYTES);
+  try {
+    for (let bytes = await connection.read(buffer); bytes !== null; bytes = await connection.read(buffer)) add(bytes);
+  } catch {
+    // Closed by ourselves when the time was over.
+  }
+}

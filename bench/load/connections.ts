@@ -1,0 +1,40 @@
+/**
+ * Short connections through a proxy: connect, ask 1 KiB, read 1 KiB, close; several at once.
+ */
+
+import { clockOf } from "../../protocol/clock.ts";
+import { readFull, type Target, writeAll } from "../../protocol/stream.ts";
+import { dialSocks5 } from "../socks_client.ts";
+import { REQUEST, REQUEST_BYTES, SOURCE_HOSTS } from "./source.ts";
+
+export interface ConnectionsOptions {
+  readonly proxy: Target;
+  readonly target: Target;
+  readonly concurrency: number;
+  readonly measureMs: number;
+}
+
+export async function runConnections(options: ConnectionsOptions): Promise<{ connectionsPerS: number }> {
+  const { proxy, target, concurrency, measureMs } = options;
+  const clock = clockOf(globalThis);
+  const request = new Uint8Array(REQUEST_BYTES);
+  request[0] = REQUEST;
+  const startMs = clock.now();
+  let done = 0;
+
+  async function worker(name: number): Promise<void> {
+    const answer = new Uint8Array(REQUEST_BYTES);
+    for (let turn = name; clock.now() - startMs < measureMs; turn++) {
+      using connection = await dialSocks5(proxy, {
+        host: SOURCE_HOSTS[turn % SOURCE_HOSTS.length]!,
+        port: target.port,
+      });
+      await writeAll(connection, request);
+      if (!await readFull(connection, answer)) throw new Error("Cannot measure: the answer was cut short");
+      done++;
+    }
+  }
+
+  await Promise.all(Array.from({ length: concurrency }, (_, name) => worker(name)));
+  return { connectionsPerS: done / (clock.now() - startMs) * 1000 };
+}

@@ -1,0 +1,58 @@
+/**
+ * What stands behind the proxies. The first byte of a connection says what it wants: `B` bulk until it closes, `R` an
+ * answer of 1 KiB to a request of 1 KiB, `I` nothing. It listens on one port of four loopback addresses, so that many
+ * connections a second do not run out of ports.
+ */
+
+import { readFull, type Target, writeAll } from "../../protocol/stream.ts";
+
+export const BULK = "B".charCodeAt(0);
+export const REQUEST = "R".charCodeAt(0);
+export const IDLE = "I".charCodeAt(0);
+
+/** Both the request, its first byte included, and the answer. */
+export const REQUEST_BYTES = 1024;
+export const SOURCE_HOSTS = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"] as const;
+
+const CHUNK_BYTES = 256 * 1024;
+
+export interface Source extends Disposable {
+  /** The first of its addresses. */
+  readonly address: Target;
+}
+
+export function startSource(): Source {
+  const listeners: Deno.TcpListener[] = [];
+  let port = 0;
+  for (const hostname of SOURCE_HOSTS) {
+    const listener = Deno.listen({ hostname, port });
+    port = (listener.addr as Deno.NetAddr).port;
+    listeners.push(listener);
+    serve(listener);
+  }
+  return {
+    address: { host: SOURCE_HOSTS[0], port },
+    [Symbol.dispose]: () => listeners.forEach((listener) => listener.close()),
+  };
+}
+
+async function serve(listener: Deno.TcpListener): Promise<void> {
+  // A connection that breaks is the other side's way to say that it has measured enough.
+  for await (const connection of listener) answer(connection).catch(() => {});
+}
+
+async function answer(accepted: Deno.TcpConn): Promise<void> {
+  using connection = accepted;
+  connection.setNoDelay();
+  const want = new Uint8Array(1);
+  if (!await readFull(connection, want)) return;
+  if (want[0] === BULK) {
+    const chunk = new Uint8Array(CHUNK_BYTES);
+    for (;;) await writeAll(connection, chunk);
+  }
+  if (want[0] === REQUEST) {
+    if (!await readFull(connection, new Uint8Array(REQUEST_BYTES - 1))) return;
+    await writeAll(connection, new Uint8Array(REQUEST_BYTES));
+  }
+  while (await connection.read(want) !== null);
+}

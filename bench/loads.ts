@@ -1,0 +1,81 @@
+/**
+ * The benchmark's side of `load.ts`: starts the generators as processes of their own and reads what they measured.
+ */
+
+import { dirname, fromFileUrl, join } from "@std/path";
+import { formatTarget, type Target } from "../protocol/stream.ts";
+import { listenAddress, Program } from "./process.ts";
+
+export const ROOT = dirname(dirname(fromFileUrl(import.meta.url)));
+
+export interface Ends {
+  readonly proxy: Target;
+  readonly target: Target;
+}
+
+export interface BulkSettings {
+  /** Default 1. */
+  readonly streams?: number;
+  readonly warmMs: number;
+  readonly measureMs: number;
+}
+
+/** Our own code in a process of its own: `deno run` with a file of this repository. */
+export function denoProgram(file: string, args: readonly string[]): Program {
+  const config = join(ROOT, "deno.json");
+  return new Program([Deno.execPath(), "run", "-A", "--no-lock", "--config", config, join(ROOT, file), ...args]);
+}
+
+/** What stands behind the proxies; dispose the program to stop it. */
+export async function startSource(): Promise<{ program: Program; target: Target }> {
+  const program = load("source", {});
+  return { program, target: listenAddress(await program.readJson()) };
+}
+
+/** A relay in front of a target that delays each way; dispose the program to stop it. */
+export async function startRelay(to: Target, delayMs: number): Promise<{ program: Program; address: Target }> {
+  const program = load("relay", { to: formatTarget(to), "delay-ms": delayMs });
+  return { program, address: listenAddress(await program.readJson()) };
+}
+
+/** Gbit/s of a bulk download, and how evenly several streams shared it. */
+export async function measureBulk(
+  ends: Ends,
+  settings: BulkSettings,
+): Promise<{ gbitPerS: number; maxOverMin: number }> {
+  const { streams = 1, warmMs, measureMs } = settings;
+  await using program = load("bulk", { ...flagsOf(ends), streams, "warm-ms": warmMs, "measure-ms": measureMs });
+  const { gbitPerS, maxOverMin } = await program.readJson(warmMs + measureMs + 60_000);
+  return { gbitPerS: Number(gbitPerS), maxOverMin: Number(maxOverMin) };
+}
+
+/** Connections per second: connect, 1 KiB each way, close. */
+export async function measureConnections(ends: Ends, concurrency: number, measureMs: number): Promise<number> {
+  await using program = load("connections", { ...flagsOf(ends), concurrency, "measure-ms": measureMs });
+  return Number((await program.readJson(measureMs + 60_000)).connectionsPerS);
+}
+
+/** Holds idle connections until disposed; settles once all are open. */
+export async function holdIdle(ends: Ends, count: number): Promise<Program> {
+  const program = load("idle", { ...flagsOf(ends), count });
+  await program.readJson(60_000);
+  return program;
+}
+
+/** Holds a connection that asks for bulk and reads none of it. */
+export async function holdStalled(ends: Ends): Promise<Program> {
+  const program = load("stalled", flagsOf(ends));
+  await program.readJson();
+  return program;
+}
+
+function load(command: string, flags: Readonly<Record<string, string | number>>): Program {
+  return denoProgram("bench/load.ts", [
+    command,
+    ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, `${value}`]),
+  ]);
+}
+
+function flagsOf({ proxy, target }: Ends): Record<string, string> {
+  return { proxy: formatTarget(proxy), target: formatTarget(target) };
+}

@@ -1,0 +1,102 @@
+/**
+ * Culvert itself, started as a person would start it: the roles as processes, told where to listen by flags, telling
+ * where they do by their ready line. The only file of the benchmarks that knows the roles' flags.
+ */
+
+import { formatTarget, type Target } from "../protocol/stream.ts";
+import { denoProgram, startRelay } from "./loads.ts";
+import { listenAddress, type Program } from "./process.ts";
+
+export interface RunningOurs extends AsyncDisposable {
+  readonly name: string;
+  /** Where it speaks SOCKS5. */
+  readonly proxy: Target;
+  /** Its processes, the proxy first. */
+  readonly programs: readonly Program[];
+}
+
+export interface TunnelSettings {
+  readonly tls?: boolean;
+  /** A relay that delays each way stands between the two ends. */
+  readonly delayMs?: number;
+}
+
+const LISTEN = ["--listen", "127.0.0.1:0", "--json", "--log-level", "error"];
+
+/** The source of the loads is on this machine, which an egress does not reach unless told to. */
+const POLICY = 'allow_addresses = ["loopback"]\n';
+
+/** Ingress and direct egress in one process. */
+export async function startProxy(): Promise<RunningOurs> {
+  await using resources = new AsyncDisposableStack();
+  const policyFile = await writeFile(resources, "policy.toml", POLICY);
+  const program = resources.use(role("proxy", [...LISTEN, "--egress-policy", policyFile]));
+  const proxy = listenAddress(await program.readJson());
+  return kept("culvert", proxy, [program], resources);
+}
+
+/** Ingress in one process, a WebSocket to another, egress there. */
+export async function startTunnel(settings: TunnelSettings = {}): Promise<RunningOurs> {
+  await using resources = new AsyncDisposableStack();
+  const policyFile = await writeFile(resources, "policy.toml", POLICY);
+  const certificate = settings.tls ? await makeCertificate(resources) : undefined;
+  const serverTls = certificate ? ["--tls-cert", certificate.certFile, "--tls-key", certificate.keyFile] : [];
+  const server = resources.use(role("tunnel", [...LISTEN, "--egress-policy", policyFile, ...serverTls]));
+  let far = listenAddress(await server.readJson());
+  if (settings.delayMs !== undefined) {
+    const relay = await startRelay(far, settings.delayMs);
+    resources.use(relay.program);
+    far = relay.address;
+  }
+  const url = `tunnel+${certificate ? "wss" : "ws"}://${formatTarget(far)}`;
+  const clientTls = certificate ? ["--ca", certificate.certFile] : [];
+  const client = resources.use(role("proxy", [...LISTEN, "--path", url, ...clientTls]));
+  const proxy = listenAddress(await client.readJson());
+  return kept(certificate ? "culvert with TLS" : "culvert", proxy, [client, server], resources);
+}
+
+function role(name: string, args: readonly string[]): Program {
+  return denoProgram("roles/main.ts", [name, ...args]);
+}
+
+function kept(
+  name: string,
+  proxy: Target,
+  programs: readonly Program[],
+  resources: AsyncDisposableStack,
+): RunningOurs {
+  const moved = resources.move();
+  return { name, proxy, programs, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+}
+
+async function writeFile(resources: AsyncDisposableStack, name: string, text: string): Promise<string> {
+  const folder = await temporaryFolder(resources);
+  await Deno.writeTextFile(`${folder}/${name}`, text);
+  return `${folder}/${name}`;
+}
+
+/** A certificate for 127.0.0.1, signed by itself, for a day. */
+async function makeCertificate(resources: AsyncDisposableStack): Promise<{ certFile: string; keyFile: string }> {
+  const folder = await temporaryFolder(resources);
+  const [certFile, keyFile] = [`${folder}/cert.pem`, `${folder}/key.pem`];
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", keyFile];
+  const name = [
+    "-subj",
+    "/CN=127.0.0.1",
+    "-addext",
+    "subjectAltName=IP:127.0.0.1",
+    "-addext",
+    "basicConstraints=critical,CA:FALSE",
+  ];
+  const { success, stderr } = await new Deno.Command("openssl", {
+    args: ["req", "-x509", ...key, "-out", certFile, "-days", "1", ...name],
+  }).output();
+  if (!success) throw new Error(`Cannot make a certificate: ${new TextDecoder().decode(stderr)}`);
+  return { certFile, keyFile };
+}
+
+async function temporaryFolder(resources: AsyncDisposableStack): Promise<string> {
+  const folder = await Deno.makeTempDir({ prefix: "culvert-bench-" });
+  resources.defer(() => Deno.remove(folder, { recursive: true }));
+  return folder;
+}

@@ -1,0 +1,131 @@
+/**
+ * Programs that a benchmark runs beside itself: each its own process, so that no load generator shares a thread with
+ * what it measures. One line of JSON on standard output says that it is ready; disposing ends it by its pid.
+ */
+
+import { type Clock, clockOf, delay } from "../protocol/clock.ts";
+import { parseTarget, type Target } from "../protocol/stream.ts";
+
+export interface ProgramOptions {
+  readonly env?: Record<string, string>;
+  /** Keep quiet about what it says on standard error; for rivals that chat. */
+  readonly quiet?: boolean;
+}
+
+/** How long a program may take from SIGTERM to its end before SIGKILL. */
+const STOP_MS = 3000;
+const READY_MS = 20_000;
+
+export class Program implements AsyncDisposable {
+  readonly pid: number;
+  readonly #name: string;
+  readonly #child: Deno.ChildProcess;
+  readonly #lines: ReadableStreamDefaultReader<string>;
+  readonly #clock: Clock = clockOf(globalThis);
+
+  constructor(command: readonly [string, ...string[]], options: ProgramOptions = {}) {
+    const [program, ...args] = command;
+    this.#name = command.slice(0, 6).join(" ");
+    this.#child = new Deno.Command(program, {
+      args,
+      ...options.env && { env: options.env },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: options.quiet ? "null" : "inherit",
+    }).spawn();
+    this.pid = this.#child.pid;
+    this.#lines = this.#child.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(linesOf()).getReader();
+  }
+
+  /** The next line it prints, as JSON. Rejects if it ends instead or says nothing for too long. */
+  async readJson(timeoutMs = READY_MS): Promise<Record<string, unknown>> {
+    const silence = new AbortController();
+    const line = await Promise.race([
+      this.#lines.read(),
+      delay(this.#clock, timeoutMs, silence.signal).then(() => {
+        throw new Error(`Cannot run "${this.#name}": it said nothing within ${timeoutMs} ms`);
+      }),
+    ]).finally(() => silence.abort());
+    if (line.value === undefined) throw new Error(`Cannot run "${this.#name}": it ended without an answer`);
+    return JSON.parse(line.value);
+  }
+
+  /** Waits until a program that says nothing accepts connections. */
+  async waitForPort(target: Target): Promise<void> {
+    const untilMs = this.#clock.now() + READY_MS;
+    for (;;) {
+      try {
+        (await Deno.connect({ hostname: target.host, port: target.port })).close();
+        return;
+      } catch (cause) {
+        if (this.#clock.now() > untilMs) {
+          throw new Error(`Cannot run "${this.#name}": nothing listens on port ${target.port}`, { cause });
+        }
+        await delay(this.#clock, 20);
+      }
+    }
+  }
+
+  /** Resident memory in KiB. */
+  async rssKib(): Promise<number> {
+    const status = await Deno.readTextFile(`/proc/${this.pid}/status`);
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]);
+  }
+
+  /** Resident memory once it has stopped moving, or after three seconds. */
+  async settledRssKib(): Promise<number> {
+    let previous = await this.rssKib();
+    for (let round = 0, calm = 0; round < 15 && calm < 3; round++) {
+      await delay(this.#clock, 200);
+      const current = await this.rssKib();
+      calm = Math.abs(current - previous) < previous / 100 ? calm + 1 : 0;
+      previous = current;
+    }
+    return previous;
+  }
+
+  /** Closes its standard input, which tells our load programs to stop, then ends it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#child.stdin.close().catch(() => {});
+    this.#kill("SIGTERM");
+    const patience = new AbortController();
+    const kill = delay(this.#clock, STOP_MS, patience.signal).then(() => this.#kill("SIGKILL"), () => {});
+    await this.#child.status;
+    patience.abort();
+    await kill;
+    await this.#lines.cancel().catch(() => {});
+  }
+
+  #kill(signal: Deno.Signal): void {
+    try {
+      this.#child.kill(signal);
+    } catch {
+      // It has ended by itself.
+    }
+  }
+}
+
+/** The address that a ready line names: `{"addresses": {"listen": "127.0.0.1:1080"}}`. */
+export function listenAddress(ready: Record<string, unknown>): Target {
+  const { listen } = ready.addresses as { listen: string };
+  const target = parseTarget(listen.replace(/^\w+:\/\//, "").replace(/\/.*$/, ""));
+  if (!target) throw new Error(`Cannot read a ready line: listen must be host:port, got ${listen}`);
+  return target;
+}
+
+/** A port that was free a moment ago, for programs that cannot pick one. */
+export function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return (listener.addr as Deno.NetAddr).port;
+}
+
+function linesOf(): TransformStream<string, string> {
+  let rest = "";
+  return new TransformStream({
+    transform(text, controller) {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop()!;
+      for (const line of lines) controller.enqueue(line);
+    },
+  });
+}

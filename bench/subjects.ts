@@ -1,0 +1,9 @@
+/**
+ * Every subject that `deno task bench` knows. A new one is a file in `subjects/` and a line here.
+ */
+
+import type { Subject } from "./subject.ts";
+import { proxySubject } from "./subjects/proxy.ts";
+import { tunnelSubject } from "./subjects/tunnel.ts";
+
+export const subjects: readonly Subject[] = [proxySubject, tunnelSubject];

@@ -1,0 +1,154 @@
+/**
+ * Network namespaces joined by veth pairs, for tests that need a real network stack and root:
+ *
+ *   await using lab = await NetLab.open();
+ *   const client = await lab.namespace("client"), server = await lab.namespace("server");
+ *   await lab.connect(client, "10.77.0.1/24", server, "10.77.0.2/24");
+ *   await client.run(["ping", "-c1", "10.77.0.2"]);
+ *
+ * Disposing ends every process in the namespaces and removes them, and with them their interfaces, routes and rules.
+ * Names carry the pid of the test, `culvert-test-<pid>-<name>`; what a killed test left behind is removed by the next.
+ */
+
+import { findTool } from "./requirements.ts";
+
+export interface RunResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly signal?: AbortSignal;
+  readonly env?: Record<string, string>;
+  /** Give back a failure instead of throwing it. */
+  readonly mayFail?: boolean;
+}
+
+const PREFIX = "culvert-test-";
+
+export class NetLab implements AsyncDisposable {
+  readonly #namespaces: NetNamespace[] = [];
+
+  private constructor() {}
+
+  /** Removes what dead tests left, then gives an empty lab. */
+  static async open(): Promise<NetLab> {
+    await removeStale();
+    return new NetLab();
+  }
+
+  /** A new namespace with its loopback up. The name is for people: letters, digits, hyphens. */
+  async namespace(name: string): Promise<NetNamespace> {
+    const namespace = new NetNamespace(`${PREFIX}${Deno.pid}-${name}`);
+    await run(["ip", "netns", "add", namespace.name]);
+    this.#namespaces.push(namespace);
+    await namespace.run(["ip", "link", "set", "lo", "up"]);
+    return namespace;
+  }
+
+  /** Joins two namespaces by a veth pair with these addresses; gives the interfaces' names. */
+  async connect(
+    a: NetNamespace,
+    addressA: string,
+    b: NetNamespace,
+    addressB: string,
+  ): Promise<[interfaceA: string, interfaceB: string]> {
+    const [nameA, nameB] = [a.nextInterface(), b.nextInterface()];
+    const peer = ["peer", "name", nameB, "netns", b.name];
+    await run(["ip", "link", "add", nameA, "netns", a.name, "type", "veth", ...peer]);
+    for (const [namespace, name, address] of [[a, nameA, addressA], [b, nameB, addressB]] as const) {
+      // Without duplicate address detection a v6 address is usable at once.
+      await namespace.run(["ip", "address", "add", address, "dev", name, ...address.includes(":") ? ["nodad"] : []]);
+      await namespace.run(["ip", "link", "set", name, "up"]);
+    }
+    return [nameA, nameB];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const namespace of this.#namespaces.splice(0)) await namespace[Symbol.asyncDispose]();
+  }
+}
+
+export class NetNamespace implements AsyncDisposable {
+  readonly name: string;
+  readonly #children: Deno.ChildProcess[] = [];
+  #interfaces = 0;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** Runs a command inside and waits for it; throws with its output when it fails. */
+  run(command: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    return run(["ip", "netns", "exec", this.name, ...command], options);
+  }
+
+  /** Starts a command inside; disposing the namespace ends it. */
+  spawn(command: readonly string[], options: Omit<Deno.CommandOptions, "args"> = {}): Deno.ChildProcess {
+    const child = new Deno.Command(tool("ip"), { ...options, args: ["netns", "exec", this.name, ...command] }).spawn();
+    this.#children.push(child);
+    return child;
+  }
+
+  nextInterface(): string {
+    return `eth${this.#interfaces++}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await removeNamespace(this.name);
+    await Promise.all(this.#children.splice(0).map((child) => child.status));
+  }
+}
+
+/** Removes the namespaces of tests that are no longer alive. */
+export async function removeStale(): Promise<void> {
+  const { stdout } = await run(["ip", "netns", "list"]);
+  for (const line of stdout.split("\n")) {
+    const [, name, pid] = /^(culvert-test-(\d+)-\S+)/.exec(line) ?? [];
+    if (name && pid && !isAlive(Number(pid))) await removeNamespace(name);
+  }
+}
+
+/** Ends what runs inside, then removes the name; the kernel frees the rest with the last process. */
+async function removeNamespace(name: string): Promise<void> {
+  const { stdout } = await run(["ip", "netns", "pids", name], { mayFail: true });
+  for (const pid of stdout.split(/\s+/).filter((word) => word !== "")) {
+    try {
+      Deno.kill(Number(pid), "SIGKILL");
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  await run(["ip", "netns", "delete", name], { mayFail: true });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    Deno.statSync(`/proc/${pid}`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function run(command: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const { mayFail = false, signal, env } = options;
+  const [program, ...args] = command as [string, ...string[]];
+  const output = await new Deno.Command(tool(program), { args, ...signal && { signal }, ...env && { env } }).output();
+  const result = {
+    code: output.code,
+    stdout: new TextDecoder().decode(output.stdout),
+    stderr: new TextDecoder().decode(output.stderr),
+  };
+  if (!mayFail && !output.success) {
+    throw new Error(
+      `Cannot run "${command.join(" ")}": it exited with ${result.code}: ${result.stderr || result.stdout}`,
+    );
+  }
+  return result;
+}
+
+function tool(name: string): string {
+  return findTool(name) ?? name;
+}

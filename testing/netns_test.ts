@@ -1,0 +1,53 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { NetLab, removeStale } from "./netns.ts";
+import { testWith } from "./requirements.ts";
+
+const needs = { netns: true, tools: ["ip", "cat", "sleep"] };
+
+testWith(needs, "two namespaces reach each other, over v4 and v6", async () => {
+  await using lab = await NetLab.open();
+  const [a, b] = [await lab.namespace("a"), await lab.namespace("b")];
+  await lab.connect(a, "10.77.0.1/24", b, "10.77.0.2/24");
+  const [name] = await lab.connect(a, "fd77::1/64", b, "fd77::2/64");
+  assertEquals(name, "eth1");
+  assertStringIncludes((await a.run(["ip", "-4", "route", "get", "10.77.0.2"])).stdout, "dev eth0 src 10.77.0.1");
+  assertStringIncludes((await b.run(["ip", "-6", "route", "get", "fd77::1"])).stdout, "dev eth1");
+});
+
+testWith(needs, "disposing removes the namespaces and ends what runs inside", async () => {
+  let child: Deno.ChildProcess;
+  let name: string;
+  {
+    await using lab = await NetLab.open();
+    const namespace = await lab.namespace("busy");
+    name = namespace.name;
+    assert((await listed()).includes(name));
+    child = namespace.spawn(["sleep", "600"]);
+  }
+  assert(!(await child.status).success);
+  assert(!(await listed()).includes(name));
+});
+
+testWith(needs, "a command that fails is an error with its output, unless it may fail", async () => {
+  await using lab = await NetLab.open();
+  const namespace = await lab.namespace("fails");
+  await assertRejects(() => namespace.run(["cat", "/no/such/file"]), Error, "No such file");
+  assertEquals((await namespace.run(["cat", "/no/such/file"], { mayFail: true })).code, 1);
+});
+
+testWith(needs, "what a dead test left is removed", async () => {
+  const child = new Deno.Command("true").spawn();
+  await child.status; // its pid is free now
+  const stale = `culvert-test-${child.pid}-left`;
+  await ip("netns", "add", stale);
+  await removeStale();
+  assert(!(await listed()).includes(stale));
+});
+
+async function listed(): Promise<string> {
+  return await ip("netns", "list");
+}
+
+async function ip(...args: string[]): Promise<string> {
+  return new TextDecoder().decode((await new Deno.Command("ip", { args }).output()).stdout);
+}
