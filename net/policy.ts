@@ -163,7 +163,8 @@ export class WatchedPolicy implements PolicySource, Disposable {
 
   async #followEvents(watch: (directory: string) => Deno.FsWatcher): Promise<void> {
     this.#watcher = watch(directoryOf(this.#path));
-    let reloading = this.#reload(); // what changed between the first read and the watch
+    // What changed between the first read and the watch; a write may be under way, so not at once.
+    let reloading = this.#rest(SETTLE_MS).then(() => this.#reload());
     let settling: Promise<void> | undefined;
     for await (const event of this.#watcher) {
       if (this.#stop.signal.aborted) break;
@@ -183,6 +184,8 @@ export class WatchedPolicy implements PolicySource, Disposable {
     try {
       const text = await readText(this.#path);
       if (text === this.#text || this.#stop.signal.aborted) return;
+      // A file that is being written anew is empty for a moment, and an empty policy would be the default one.
+      if (text.length === 0) throw new CulvertError("bad_policy", `Cannot read policy ${this.#path}: it is empty`);
       this.#text = text;
       this.#current = parsePolicy(text, this.#path);
     } catch (error) {

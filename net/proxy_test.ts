@@ -15,7 +15,15 @@ import { encodeSocks4Request } from "../protocol/socks4.ts";
 import type { Path, Target } from "../protocol/stream.ts";
 import { FakeClock } from "../testing/fake_clock.ts";
 import { serveProxy } from "./proxy.ts";
-import { bytesOf, LoopbackPath, type Script, TestDatagrams, TestProxy, TestServer, textOf } from "./proxy/test_kit.ts";
+import {
+  bytesOf,
+  LoopbackPath,
+  type Script,
+  TestDatagrams,
+  TestProxy,
+  TestServer,
+  textOf,
+} from "./proxy/fixtures/test_kit.ts";
 
 const NO_AUTH = encodeGreeting([0]);
 

@@ -87,7 +87,7 @@ export const role = {
   config,
   examples: [
     "culvert enroll --new-network network.key",
-    "culvert enroll --network-key network.key --peer PEERID --role exit --region eu --days 90",
+    "culvert enroll --network-key network.key --peer PEERID --role exit --days 90",
     "culvert enroll --install exit.cert",
   ],
   longRunning: false,

@@ -41,7 +41,7 @@ export const role: Role<typeof config> = defineRole({
   examples: [
     "culvert proxy",
     "culvert proxy --path tunnel+wss://TOKEN@exit.example.org/",
-    "culvert proxy --path tunnel+wss://TOKEN@a.example/ --path tunnel+wss://TOKEN@b.example/ --combine balance",
+    "culvert proxy --path tunnel+wss://T@a.example/ --path direct: --combine race",
   ],
   async run(config, context) {
     const { signal, hardSignal, log, metrics, clock, random } = context;

@@ -40,7 +40,7 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "culvert tunnel --egress-policy policy.toml",
-    "CULVERT_TOKEN=SECRET culvert tunnel --listen :443 --cert-file chain.pem --key-file key.pem",
+    "culvert tunnel --listen :443 --cert-file chain.pem --key-file key.pem",
   ],
   async run(config, context) {
     const { signal, hardSignal, log, metrics, clock, random } = context;

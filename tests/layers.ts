@@ -5,7 +5,7 @@
  *
  * What no row allows is forbidden. A row may name a whole folder, one file, a package (`npm:zod`), every package
  * (`npm:*`) or the host's built-in modules (`node:*`). Tests and benches beside the code (`x_test.ts`, `x_bench.ts`)
- * are not bound by their folder's floor, but nothing else may import them. `layers_test.ts` reads the real graph.
+ * are not bound by their folder's floor, but nothing else may import them; nor are `fixtures/`, which only tests import. `layers_test.ts` reads the real graph.
  */
 
 /** How a file names another: `type` imports vanish when compiled, `dynamic` ones load when reached. */
@@ -93,6 +93,8 @@ export const importTable: readonly Row[] = [
     only: ["dynamic", "type"],
     why: "net/ works where FFI is not allowed, so native/ is loaded only by the path that needs it",
   },
+  { from: "net", to: "npm:@std/toml", why: "policy files are TOML" },
+  { from: "net", to: "npm:@std/text", why: "a misspelt key is told the nearest known one" },
   { from: "net", to: "npm:undici", why: "outbound HTTP with our own connector" },
   {
     from: "net",
@@ -112,6 +114,8 @@ export const importTable: readonly Row[] = [
   { from: "testing", to: "protocol", why: "the test kit stands in for the interfaces of protocol/" },
   { from: "testing", to: "net/memory.ts", why: "streams without a network are the base of the in-memory network" },
   { from: "testing", to: "npm:@std/assert", why: "contract suites assert" },
+  { from: "testing", to: "npm:@std/encoding", why: "known answers are written in hex" },
+  { from: "testing", to: "npm:@std/path", why: "temporary files have paths" },
   { from: "testing", to: "npm:fast-check", why: "hostile input is made by fast-check" },
   { from: "testing", to: "node:timers", why: "setImmediate lets every settled promise run before time moves on" },
   ...["protocol", "net", "edge"].map((to): Row => ({
@@ -200,6 +204,11 @@ export function isProof(file: string): boolean {
   return /_(test|bench)\.tsx?$/.test(file);
 }
 
+/** What several tests of one folder share, in a folder `fixtures` beside them. */
+export function isFixture(file: string): boolean {
+  return /(^|\/)fixtures\//.test(file);
+}
+
 /** The folder at the root that a file belongs to, or the file itself when it lies at the root. */
 export function folderOf(file: string): string {
   const slash = file.indexOf("/");
@@ -218,7 +227,8 @@ export function checkImports(
 function checkEdge(edge: Edge, table: readonly Row[]): Violation[] {
   const { from, to, kind } = edge;
   if (isProof(to)) return [{ from, to, why: "nothing imports a test" }];
-  if (isProof(from) || (!to.includes(":") && folderOf(from) === folderOf(to))) return [];
+  if (isFixture(to) && !isProof(from) && !isFixture(from)) return [{ from, to, why: "only tests import fixtures" }];
+  if (isProof(from) || isFixture(from) || (!to.includes(":") && folderOf(from) === folderOf(to))) return [];
   const rows = table.filter((row) => row.from === folderOf(from) && covers(row.to, to));
   if (rows.some((row) => !row.only || row.only.includes(kind))) return [];
   const why = rows[0]

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { type Script, TestProxy, TestServer } from "./test_kit.ts";
+import { type Script, TestProxy, TestServer } from "./fixtures/test_kit.ts";
 
 /** Client and origin with one request on its way: what the origin heard, and both sides to go on with. */
 async function exchange(request: string): Promise<{ heard: string; client: Script; far: Script } & AsyncDisposable> {

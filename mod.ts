@@ -1,0 +1,46 @@
+/**
+ * Culvert as a library: ways to carry streams around obstacles, and the formats they speak.
+ *
+ * A `Path` opens `Stream`s to hosts. Paths are made by URL, combined, and served to programs as a proxy:
+ *
+ * ```ts
+ * import { clockOf, noMetrics, openPath, policyOf, randomOf, serveProxy, silentLog } from "./mod.ts";
+ *
+ * const host = { clock: clockOf(globalThis), random: randomOf(crypto), log: silentLog, metrics: noMetrics };
+ * using path = openPath("direct:", { ...host, policy: policyOf() });
+ * using proxy = serveProxy({ ...host, listen: { hostname: "127.0.0.1", port: 0 }, path });
+ * console.log(`curl -x socks5h://127.0.0.1:${proxy.address.port} http://hello.culvert/`);
+ * proxy.close();
+ * ```
+ *
+ * Importing this loads no native library and does nothing else.
+ *
+ * @module
+ */
+
+export * from "./protocol/clock.ts";
+export * from "./protocol/egress_policy.ts";
+export * from "./protocol/errors.ts";
+export * from "./protocol/log.ts";
+export * from "./protocol/metrics.ts";
+export * from "./protocol/random.ts";
+export * from "./protocol/stream.ts";
+
+export * from "./protocol/certificate.ts";
+export * from "./protocol/identity.ts";
+export * from "./protocol/primitives.ts";
+export * from "./protocol/signing.ts";
+
+export * from "./net/combine.ts";
+export * from "./net/egress.ts";
+export * from "./net/hello.ts";
+export * from "./net/host_primitives.ts";
+export * from "./net/memory.ts";
+export * from "./net/open.ts";
+export * from "./net/policy.ts";
+export * from "./net/proxy.ts";
+export * from "./net/tunnel_client.ts";
+export * from "./net/tunnel_server.ts";
+
+export * from "./edge/health.ts";
+export * from "./edge/metrics.ts";
