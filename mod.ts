@@ -10,7 +10,6 @@
  * using path = openPath("direct:", { ...host, policy: policyOf() });
  * using proxy = serveProxy({ ...host, listen: { hostname: "127.0.0.1", port: 0 }, path });
  * console.log(`curl -x socks5h://127.0.0.1:${proxy.address.port} http://hello.culvert/`);
- * proxy.close();
  * ```
  *
  * Importing this loads no native library and does nothing else.

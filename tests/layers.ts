@@ -61,6 +61,7 @@ export const folders = [
   "testing",
   "tests",
   "bench",
+  "examples",
   "types",
 ] as const;
 
@@ -124,6 +125,7 @@ export const importTable: readonly Row[] = [
     why: "the public library is these three floors; it loads no FFI and does nothing at import",
   })),
   ...aboveTheHouse,
+  { from: "examples", to: "mod.ts", why: "an example shows what a user of the library would write" },
   { from: "types", to: "npm:*", why: "declares types for packages that carry none" },
 ];
 
