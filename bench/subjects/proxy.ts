@@ -20,7 +20,7 @@ const quick = { bulkRounds: 3, bulkMs: 900, warmMs: 250, connectionRounds: 3, co
 
 export const proxySubject: Subject = {
   name: "proxy",
-  summary: "one bulk SOCKS5 stream through ingress and egress; connections/s; memory when idle",
+  summary: "one bulk SOCKS5 stream; connections/s; memory when idle",
   unit: "Gbit/s",
   better: "higher",
   measure,
