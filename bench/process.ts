@@ -72,6 +72,12 @@ export class Program implements AsyncDisposable {
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]);
   }
 
+  /** How many files and sockets it may have open. */
+  async openFilesLimit(): Promise<number> {
+    const limits = await Deno.readTextFile(`/proc/${this.pid}/limits`);
+    return Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Infinity);
+  }
+
   /** Resident memory once it has stopped moving, or after three seconds. */
   async settledRssKib(): Promise<number> {
     let previous = await this.rssKib();

@@ -58,6 +58,7 @@ const smallTable: readonly Row[] = [
   { from: "net", to: "protocol", why: "carries it" },
   { from: "net", to: "native", only: ["dynamic", "type"], why: "works without FFI" },
   { from: "protocol", to: "npm:zod", why: "schemas" },
+  { from: "net", to: "npm:@std/*", why: "small functions" },
   { from: "testing", to: "net/memory.ts", why: "one file, not the floor" },
   { from: "roles", to: "npm:*", why: "anything" },
 ];
@@ -115,6 +116,26 @@ const edgeRows: readonly { name: string; edge: Edge; allowed: boolean }[] = [
   {
     name: "a bench that reaches up",
     edge: { from: "protocol/a_bench.ts", to: "roles/e.ts", kind: "static" },
+    allowed: true,
+  },
+  {
+    name: "a test's fixtures that reach up",
+    edge: { from: "net/fixtures/d.ts", to: "testing/d.ts", kind: "static" },
+    allowed: true,
+  },
+  {
+    name: "a test that imports its fixtures",
+    edge: { from: "net/c_test.ts", to: "net/fixtures/d.ts", kind: "static" },
+    allowed: true,
+  },
+  {
+    name: "code that imports fixtures",
+    edge: { from: "net/c.ts", to: "net/fixtures/d.ts", kind: "static" },
+    allowed: false,
+  },
+  {
+    name: "a package of a listed scope",
+    edge: { from: "net/c.ts", to: "npm:@std/path", kind: "static" },
     allowed: true,
   },
   { name: "code that imports a test", edge: { from: "net/c.ts", to: "net/c_test.ts", kind: "static" }, allowed: false },

@@ -5,7 +5,7 @@
 import { clockOf, delay } from "../../protocol/clock.ts";
 import { type Target, writeAll } from "../../protocol/stream.ts";
 import { dialSocks5 } from "../socks_client.ts";
-import { BULK } from "./source.ts";
+import { BULK, SHARED } from "./source.ts";
 
 export interface BulkOptions {
   readonly proxy: Target;
@@ -23,14 +23,18 @@ export interface BulkResult {
 }
 
 const BUFFER_BYTES = 256 * 1024;
+const SHARED_BUFFER_BYTES = 64 * 1024;
 
 export async function runBulk(options: BulkOptions): Promise<BulkResult> {
   const { proxy, target, streams, warmMs, measureMs } = options;
   const clock = clockOf(globalThis);
   const connections = await Promise.all(Array.from({ length: streams }, () => dialSocks5(proxy, target)));
   const counts = new Float64Array(streams);
-  for (const connection of connections) await writeAll(connection, Uint8Array.of(BULK));
-  const reading = connections.map((connection, name) => count(connection, (bytes) => counts[name]! += bytes));
+  const [want, bufferBytes] = streams === 1 ? [BULK, BUFFER_BYTES] : [SHARED, SHARED_BUFFER_BYTES];
+  for (const connection of connections) await writeAll(connection, Uint8Array.of(want));
+  const reading = connections.map((connection, name) =>
+    count(connection, bufferBytes, (bytes) => counts[name]! += bytes)
+  );
 
   await delay(clock, warmMs);
   const [startMs, before] = [clock.now(), counts.slice()];
@@ -47,8 +51,8 @@ export async function runBulk(options: BulkOptions): Promise<BulkResult> {
   };
 }
 
-async function count(connection: Deno.TcpConn, add: (bytes: number) => void): Promise<void> {
-  const buffer = new Uint8Array(BUFFER_BYTES);
+async function count(connection: Deno.TcpConn, bufferBytes: number, add: (bytes: number) => void): Promise<void> {
+  const buffer = new Uint8Array(bufferBytes);
   try {
     for (let bytes = await connection.read(buffer); bytes !== null; bytes = await connection.read(buffer)) add(bytes);
   } catch {

@@ -20,7 +20,7 @@ const quick = { bulkRounds: 3, bulkMs: 900, warmMs: 250, connectionRounds: 3, co
 
 export const proxySubject: Subject = {
   name: "proxy",
-  summary: "one bulk SOCKS5 stream through ingress and egress; connections/s; memory when idle",
+  summary: "one bulk SOCKS5 stream; connections/s; memory when idle",
   unit: "Gbit/s",
   better: "higher",
   measure,
@@ -65,6 +65,10 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
 
 /** Resident memory per idle connection above the baseline, which is the process after its first few hundred. */
 async function measureIdle(proxyProgram: Program, ends: { proxy: Target; target: Target }): Promise<number> {
+  const [need, have] = [2 * IDLE_CONNECTIONS + 200, await proxyProgram.openFilesLimit()];
+  if (have < need) {
+    throw new Error(`Cannot measure: the limit of open files must be at least ${need}, got ${have}; see ulimit -n`);
+  }
   {
     await using _first = await holdIdle(ends, 300);
   }

@@ -20,7 +20,7 @@ const quick = { rounds: 3, warmMs: 250, bulkMs: 1000, fairMs: 4000, farWarmMs: 2
 
 export const tunnelSubject: Subject = {
   name: "tunnel",
-  summary: "one bulk stream over WebSocket and smux; with TLS; far away; 200 streams at once",
+  summary: "one bulk stream over WebSocket and smux; TLS; far away; fairness",
   unit: "Gbit/s",
   better: "higher",
   measure,
