@@ -135,6 +135,7 @@ export class Ingress implements Disposable {
       ...(fromClient && { fromA: fromClient }),
       ...(fromStream && { fromB: fromStream }),
     });
+    client.closedElsewhere();
     this.carried(counts.aToB, counts.bToA);
   }
 
