@@ -17,8 +17,8 @@ import type { Stream } from "../protocol/stream.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
 
-/** What a quiet direction holds. Larger than most requests and interactive messages. */
-const WAIT_BYTES = 2048;
+/** What a quiet direction holds: a packet's worth. */
+const WAIT_BYTES = 1500;
 
 /** A read this short means the burst is over, and the large buffer goes back. */
 const BURST_BYTES = 16 * 1024;
@@ -41,7 +41,7 @@ export interface SpliceOptions {
   /** Bytes already read from `b`, to be written to `a` first. */
   readonly fromB?: Uint8Array;
   /** Once one half has ended, a silence of this length ends the other. Default: none. */
-  readonly halfClosed?: { readonly idleTimeoutMs: number; readonly clock: Clock };
+  readonly halfClosed?: { readonly idleTimeoutMs: number; readonly clock: Pick<Clock, "after"> };
 }
 
 export interface SpliceResult extends SpliceCounts {
