@@ -17,8 +17,8 @@ import type { Stream } from "../protocol/stream.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
 
-/** What a quiet direction holds. Larger than most requests and interactive messages. */
-const WAIT_BYTES = 2048;
+/** What a quiet direction holds: a packet's worth. */
+const WAIT_BYTES = 1500;
 
 /** A read this short means the burst is over, and the large buffer goes back. */
 const BURST_BYTES = 16 * 1024;
@@ -41,7 +41,7 @@ export interface SpliceOptions {
   /** Bytes already read from `b`, to be written to `a` first. */
   readonly fromB?: Uint8Array;
   /** Once one half has ended, a silence of this length ends the other. Default: none. */
-  readonly halfClosed?: { readonly idleTimeoutMs: number; readonly clock: Clock };
+  readonly halfClosed?: { readonly idleTimeoutMs: number; readonly clock: Pick<Clock, "after"> };
 }
 
 export interface SpliceResult extends SpliceCounts {
@@ -74,6 +74,9 @@ class Pair {
   readonly #b: Stream;
   readonly #halfClosed: SpliceOptions["halfClosed"];
   #timer: Timer | undefined;
+  #closed = false;
+  /** One direction has come to its end. */
+  halfEnded = false;
   failed = false;
   error: unknown;
 
@@ -92,19 +95,26 @@ class Pair {
   }
 
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#timer?.cancel();
     closeQuietly(this.#a);
     closeQuietly(this.#b);
   }
 
   /** One direction has ended: from now on silence in the other counts. */
-  watch(): void {
-    if (!this.#halfClosed || this.failed) return;
+  end(): void {
+    if (!this.halfEnded) this.#watch();
+    this.halfEnded = true;
+  }
+
+  #watch(): void {
+    if (!this.#halfClosed || this.#closed) return;
     const { clock, idleTimeoutMs } = this.#halfClosed;
     const carried = this.counts.aToB + this.counts.bToA;
     this.#timer?.cancel();
     this.#timer = clock.after(idleTimeoutMs, () => {
-      if (this.counts.aToB + this.counts.bToA !== carried) return this.watch();
+      if (this.counts.aToB + this.counts.bToA !== carried) return this.#watch();
       this.fail(new CulvertError("timeout", `The half-closed stream was silent for ${idleTimeoutMs} ms`));
     });
   }
@@ -141,8 +151,9 @@ async function copy(
         buffer = small;
       }
     }
-    await to.closeWrite();
-    pair.watch();
+    // The last end of file on a TCP socket needs no shutdown of its own: the close that follows says the same.
+    if (!pair.halfEnded || !("setNoDelay" in to)) await to.closeWrite();
+    pair.end();
   } catch (error) {
     pair.fail(error);
   } finally {

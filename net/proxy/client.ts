@@ -35,6 +35,12 @@ export class Client {
     if (this.#closed && handle) closeQuietly(handle);
   }
 
+  /** Someone else has closed the socket and what was held: closing either again would cost an exception. */
+  closedElsewhere(): void {
+    this.#closed = true;
+    this.#held = undefined;
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -32,7 +32,7 @@ export class Deadlines<T> implements Disposable {
     this.#dueMs.delete(item);
   }
 
-  /** Forgets every item; later ones are not taken. */
+  /** Forgets every item, and takes no later ones. */
   [Symbol.dispose](): void {
     this.#disposed = true;
     this.#timer?.cancel();
@@ -52,4 +52,15 @@ export class Deadlines<T> implements Disposable {
       this.#onExpire(item);
     }
   }
+}
+
+/** The `after` of a clock on which every wait takes this long, whatever is asked for. */
+export function sharedWait(callbacks: Deadlines<() => void>): Pick<Clock, "after"> {
+  return {
+    after(_delayMs, callback) {
+      callbacks.add(callback);
+      const cancel = () => callbacks.delete(callback);
+      return { cancel, [Symbol.dispose]: cancel };
+    },
+  };
 }

@@ -18,6 +18,8 @@ const SMALL_BYTES = 2048;
 /** A read this short means the burst is over, and the large buffer goes back. */
 const BURST_BYTES = 16 * 1024;
 
+const NOTHING = new Uint8Array(0);
+
 export class Inbox {
   readonly #stream: Pick<Stream, "read">;
   readonly #pool: BufferPool;
@@ -110,7 +112,7 @@ export class Inbox {
       this.#pool.forget();
       this.#pooled = false;
     }
-    this.#swap(new Uint8Array(0), false);
+    this.#swap(NOTHING, false);
     this.#start = this.#end = 0;
     return rest;
   }

@@ -9,10 +9,10 @@ import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Datagrams, DialOptions, Path, Stream, Target } from "../../protocol/stream.ts";
 import { BufferPool } from "../buffer_pool.ts";
-import { splice, type SpliceCounts } from "../splice.ts";
+import { splice, type SpliceCounts, type SpliceOptions } from "../splice.ts";
 import type { Client, Dialect } from "./client.ts";
 import type { CheckCredentials } from "./credentials.ts";
-import { Deadlines } from "./deadlines.ts";
+import { Deadlines, sharedWait } from "./deadlines.ts";
 
 export interface ProxyLimits {
   /** From accepting a connection, or from the first byte of a later HTTP request, to a complete request. Default 10 s. */
@@ -58,7 +58,9 @@ export class Ingress implements Disposable {
   /** UDP associations, by their last datagram. */
   readonly udpIdle: Deadlines<Client>;
   udpAssociations = 0;
-  readonly #halfClosed: { readonly idleTimeoutMs: number; readonly clock: Clock };
+  readonly #halfClosed: Deadlines<() => void>;
+  /** Every stream is half closed for a moment, so these waits share a timer. */
+  readonly #halfClosedWatch: NonNullable<SpliceOptions["halfClosed"]>;
   readonly #dials: Deadlines<AbortController>;
   readonly #at: string;
   readonly #instruments: Instruments;
@@ -70,7 +72,8 @@ export class Ingress implements Disposable {
     this.limits = limits;
     this.check = options.check;
     this.#at = options.at;
-    this.#halfClosed = { idleTimeoutMs: limits.halfClosedTimeoutMs, clock };
+    this.#halfClosed = new Deadlines(clock, limits.halfClosedTimeoutMs, (expire) => expire());
+    this.#halfClosedWatch = { idleTimeoutMs: limits.halfClosedTimeoutMs, clock: sharedWait(this.#halfClosed) };
     this.#instruments = instrumentsOf(options.metrics);
     const expire = (reason: string) => (client: Client) => {
       this.count("timeouts", reason);
@@ -130,11 +133,12 @@ export class Ingress implements Disposable {
     const counts: SpliceCounts = { aToB: 0, bToA: 0 };
     await splice(client.conn, stream, {
       pool: this.pool,
-      halfClosed: this.#halfClosed,
+      halfClosed: this.#halfClosedWatch,
       counts,
       ...(fromClient && { fromA: fromClient }),
       ...(fromStream && { fromB: fromStream }),
     });
+    client.closedElsewhere();
     this.carried(counts.aToB, counts.bToA);
   }
 
@@ -155,7 +159,8 @@ export class Ingress implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const deadlines of [this.handshakes, this.keepAlives, this.udpIdle, this.#dials]) deadlines[Symbol.dispose]();
+    const all = [this.handshakes, this.keepAlives, this.udpIdle, this.#halfClosed, this.#dials];
+    for (const deadlines of all) deadlines[Symbol.dispose]();
   }
 }
 
