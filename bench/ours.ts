@@ -40,7 +40,7 @@ export async function startTunnel(settings: TunnelSettings = {}): Promise<Runnin
   await using resources = new AsyncDisposableStack();
   const policyFile = await writeFile(resources, "policy.toml", POLICY);
   const certificate = settings.tls ? await makeCertificate(resources) : undefined;
-  const serverTls = certificate ? ["--tls-cert", certificate.certFile, "--tls-key", certificate.keyFile] : [];
+  const serverTls = certificate ? ["--cert-file", certificate.certFile, "--key-file", certificate.keyFile] : [];
   const server = resources.use(role("tunnel", [...LISTEN, "--egress-policy", policyFile, ...serverTls]));
   let far = listenAddress(await server.readJson());
   if (settings.delayMs !== undefined) {
@@ -49,7 +49,7 @@ export async function startTunnel(settings: TunnelSettings = {}): Promise<Runnin
     far = relay.address;
   }
   const url = `tunnel+${certificate ? "wss" : "ws"}://${formatTarget(far)}`;
-  const clientTls = certificate ? ["--ca", certificate.certFile] : [];
+  const clientTls = certificate ? ["--ca-file", certificate.certFile] : [];
   const client = resources.use(role("proxy", [...LISTEN, "--path", url, ...clientTls]));
   const proxy = listenAddress(await client.readJson());
   return kept(certificate ? "culvert with TLS" : "culvert", proxy, [client, server], resources);
