@@ -5,7 +5,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { encodeHex } from "@std/encoding/hex";
-import { type LoopbackPath, TestDatagrams, TestProxy } from "../net/proxy/test_kit.ts";
+import { type LoopbackPath, TestDatagrams, TestProxy } from "../net/proxy/fixtures/test_kit.ts";
 import {
   encodeDatagramHeader,
   encodeGreeting,
