@@ -191,8 +191,9 @@ class ProxyPort implements ProxyServer {
     const first = inbox.bytes[0];
     client.dialect = first === SOCKS5_VERSION ? "socks5" : first === SOCKS4_VERSION ? "socks4" : "http";
     this.#ingress.count("connections", client.dialect);
-    if (client.dialect === "socks5") await serveSocks5(client, this.#ingress);
-    else if (client.dialect === "socks4") await serveSocks4(client, this.#ingress);
-    else await serveHttp(client, this.#ingress);
+    const serve = client.dialect === "socks5" ? serveSocks5 : client.dialect === "socks4" ? serveSocks4 : serveHttp;
+    const stream = await serve(client, this.#ingress);
+    // Joined from here, not from within: a quiet stream is not to keep the whole handshake in memory.
+    if (stream) await this.#ingress.join(client, stream);
   }
 }

@@ -30,11 +30,12 @@ interface Page {
   readonly fields?: readonly Field[];
 }
 
-export async function serveHttp(client: Client, ingress: Ingress): Promise<void> {
+/** Gives the Stream to join the client with, after CONNECT; undefined when all is done. */
+export async function serveHttp(client: Client, ingress: Ingress): Promise<Stream | undefined> {
   using forwarder = new HttpForwarder(client, ingress);
   for (;;) {
     const head = await nextRequest(client, ingress);
-    if (head === undefined) return;
+    if (head === undefined) return undefined;
     if ("text" in head) return await say(client, ingress, head);
     if (!await admits(ingress, head)) {
       ingress.count("refusals", "credentials");
@@ -42,8 +43,8 @@ export async function serveHttp(client: Client, ingress: Ingress): Promise<void>
     }
     if (head.method === "CONNECT") return await connect(client, ingress, head);
     const page = await forward(forwarder, head);
-    if (page === "end") return;
-    if (page === "linger") return await farewell(client, ingress, new Uint8Array());
+    if (page === "end") return undefined;
+    if (page === "linger") return void await farewell(client, ingress, new Uint8Array());
     if (page !== "next") return await say(client, ingress, page);
     await betweenRequests(client, ingress);
   }
@@ -88,7 +89,7 @@ async function admits(ingress: Ingress, head: RequestHead): Promise<boolean> {
   return credentials !== undefined && await ingress.check(credentials.user, credentials.password);
 }
 
-async function connect(client: Client, ingress: Ingress, head: RequestHead): Promise<void> {
+async function connect(client: Client, ingress: Ingress, head: RequestHead): Promise<Stream | undefined> {
   const target = parseTarget(head.target);
   if (!target || target.port === 0) return await say(client, ingress, badRequest("CONNECT needs host:port"));
   if (requestFraming(head).kind !== "none") return await say(client, ingress, badRequest("CONNECT with a body"));
@@ -99,7 +100,7 @@ async function connect(client: Client, ingress: Ingress, head: RequestHead): Pro
     return await say(client, ingress, dialFailurePage(error));
   }
   await writeAll(client.conn, ESTABLISHED);
-  await ingress.join(client, stream);
+  return stream;
 }
 
 /** Passes one request on, if it can be; or gives the page that says why not. See `ForwardOutcome`. */
@@ -117,7 +118,7 @@ async function forward(forwarder: HttpForwarder, head: RequestHead): Promise<"ne
   return "badBody" in outcome ? badRequest(outcome.badBody) : badGateway(outcome.proxyError);
 }
 
-async function say(client: Client, ingress: Ingress, page: Page): Promise<void> {
+async function say(client: Client, ingress: Ingress, page: Page): Promise<undefined> {
   const body = new TextEncoder().encode(`${page.text}\n`);
   const head = encodeResponseHead({
     status: page.status,

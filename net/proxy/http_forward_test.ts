@@ -181,6 +181,23 @@ Deno.test("HTTP: a kept connection that the origin has closed is replaced withou
   }
 });
 
+Deno.test("HTTP: a CONNECT sent along with the request before it gets every byte of its stream", async () => {
+  await using proxy = new TestProxy();
+  using server = new TestServer();
+  using client = await proxy.connect();
+  const name = `127.0.0.1:${server.port}`;
+  const first = server.accept();
+  await client.send(`GET http://${name}/ HTTP/1.1\r\nHost: x\r\n\r\nCONNECT ${name} HTTP/1.1\r\n\r\n`);
+  const far = await first;
+  const second = server.accept();
+  await far.until("\r\n\r\n");
+  await far.send("HTTP/1.1 204 No Content\r\n\r\n");
+  assertMatch(await client.until("\r\n\r\n"), /^HTTP\/1\.1 204 /);
+  assertMatch(await client.until("\r\n\r\n"), /^HTTP\/1\.1 200 /);
+  await client.send("first bytes");
+  assertEquals(new TextDecoder().decode(await (await second).take(11)), "first bytes");
+});
+
 Deno.test("HTTP: 100 Continue is passed both ways", async () => {
   await using it = await exchange(POST + "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n");
   assertStringIncludes(it.heard, "Expect: 100-continue\r\n");

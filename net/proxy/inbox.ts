@@ -86,10 +86,11 @@ export class Inbox {
 
   /**
    * Starts a read whose outcome the next `fill` gives, so that the other side's going away is noticed meanwhile:
-   * `onLost` is called if the read fails.
+   * `onLost` is called if the read fails. Not while bytes wait: they may be a CONNECT, after which the stream is read
+   * by others, who must not find a read of ours under way.
    */
   prefetch(onLost?: () => void): void {
-    if (this.#pending || this.full) return;
+    if (this.#pending || this.length > 0) return;
     const pending = this.#pending = this.#read();
     const settle = () => {
       if (this.#pending === pending) this.#settled = true;

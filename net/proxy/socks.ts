@@ -28,12 +28,14 @@ import type { Ingress } from "./ingress.ts";
 import { farewell } from "./reply.ts";
 import { serveUdpAssociation } from "./socks_udp.ts";
 
-export async function serveSocks5(client: Client, ingress: Ingress): Promise<void> {
-  if (!await agreeOnMethod(client, ingress)) return;
+/** Gives the Stream to join the client with; undefined when all is done. */
+export async function serveSocks5(client: Client, ingress: Ingress): Promise<Stream | undefined> {
+  if (!await agreeOnMethod(client, ingress)) return undefined;
   const parsed = await gather(client, parseRequest);
-  if (parsed === undefined) return;
+  if (parsed === undefined) return undefined;
   if (parsed.status === "bad") {
-    return await farewell(client, ingress, encodeReply(SocksReply.addressUnsupported));
+    await farewell(client, ingress, encodeReply(SocksReply.addressUnsupported));
+    return undefined;
   }
   const { command, target } = parsed.value;
   switch (command) {
@@ -43,22 +45,26 @@ export async function serveSocks5(client: Client, ingress: Ingress): Promise<voi
         failure: (error) => encodeReply(dialReplyOf(dialFailureOf(error)).socks5),
       });
     case SocksCommand.udpAssociate:
-      return await serveUdpAssociation(client, ingress, target);
+      await serveUdpAssociation(client, ingress, target);
+      return undefined;
     default:
       ingress.count("refusals", "command");
-      return await farewell(client, ingress, encodeReply(SocksReply.commandUnsupported));
+      await farewell(client, ingress, encodeReply(SocksReply.commandUnsupported));
+      return undefined;
   }
 }
 
-export async function serveSocks4(client: Client, ingress: Ingress): Promise<void> {
+/** As `serveSocks5`. */
+export async function serveSocks4(client: Client, ingress: Ingress): Promise<Stream | undefined> {
   const rejected = encodeSocks4Reply(Socks4Reply.rejected);
   const parsed = await gather(client, parseSocks4Request);
-  if (parsed === undefined) return;
+  if (parsed === undefined) return undefined;
   if (parsed.status === "bad" || parsed.value.command !== Socks4Command.connect || ingress.check) {
     ingress.count("refusals", ingress.check ? "credentials" : "command");
-    return await farewell(client, ingress, rejected);
+    await farewell(client, ingress, rejected);
+    return undefined;
   }
-  await connect(client, ingress, parsed.value.target, {
+  return await connect(client, ingress, parsed.value.target, {
     success: encodeSocks4Reply(Socks4Reply.granted),
     failure: (error) => encodeSocks4Reply(dialReplyOf(dialFailureOf(error)).socks4),
   });
@@ -69,16 +75,22 @@ interface Replies {
   failure(error: unknown): Uint8Array;
 }
 
-async function connect(client: Client, ingress: Ingress, target: Target, replies: Replies): Promise<void> {
+async function connect(
+  client: Client,
+  ingress: Ingress,
+  target: Target,
+  replies: Replies,
+): Promise<Stream | undefined> {
   ingress.handshakes.delete(client);
   let stream: Stream;
   try {
     stream = await ingress.dial(client, target);
   } catch (error) {
-    return await farewell(client, ingress, replies.failure(error));
+    await farewell(client, ingress, replies.failure(error));
+    return undefined;
   }
   await writeAll(client.conn, replies.success);
-  await ingress.join(client, stream);
+  return stream;
 }
 
 /** Greeting, choice of method, and the password where one is asked for. False when the client was sent away. */
