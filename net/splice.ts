@@ -98,8 +98,11 @@ class Pair {
     if (this.#closed) return;
     this.#closed = true;
     this.#timer?.cancel();
-    closeQuietly(this.#a);
-    closeQuietly(this.#b);
+    // A stream that can say so tells its far side that it was cut, so that nobody takes the part for the whole.
+    for (const stream of [this.#a, this.#b]) {
+      if (this.failed && stream.abort) stream.abort();
+      else closeQuietly(stream);
+    }
   }
 
   /** One direction has ended: from now on silence in the other counts. */
@@ -149,6 +152,9 @@ async function copy(
       } else if (count < BURST_BYTES || (count < buffer.length && !pool.plenty)) {
         pool.give(buffer);
         buffer = small;
+      } else if (pool.tooLarge(buffer)) {
+        pool.give(buffer);
+        buffer = pool.take() ?? small;
       }
     }
     // The last end of file on a TCP socket needs no shutdown of its own: the close that follows says the same.

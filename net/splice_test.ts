@@ -101,10 +101,10 @@ Deno.test("aborting closes both at once, before and during", async () => {
   assertEquals((await early.done).error, "no");
   const controller = new AbortController();
   const { near, far, done } = joined({ signal: controller.signal });
-  const reading = near.read(END);
+  const reading = assertRejects(() => near.read(END), CulvertError, "cut");
   controller.abort("enough");
   assertEquals((await done).error, "enough");
-  assertEquals(await reading, null);
+  await reading;
   await assertRejects(() => writeAll(far, END));
 });
 
@@ -147,4 +147,13 @@ Deno.test("a pool lends no more than its limit and takes back what it lent", () 
   assertEquals(pool.take(), first);
   pool.forget();
   assertEquals(pool.lent, 1);
+});
+
+Deno.test("the more buffers are out, the smaller those lent next, and holders of larger ones are asked to swap", () => {
+  const pool = new BufferPool({ bufferBytes: 1024 });
+  const sizes = Array.from({ length: 300 }, () => pool.take()!.length);
+  assertEquals([sizes[0], sizes[63], sizes[64], sizes[255], sizes[256], sizes[299]], [1024, 1024, 256, 256, 64, 64]);
+  assertEquals([pool.tooLarge(new Uint8Array(1024)), pool.tooLarge(new Uint8Array(64))], [true, false]);
+  for (let out = 0; out < 300; out++) pool.give(new Uint8Array(64));
+  assertEquals([pool.lent, pool.tooLarge(new Uint8Array(1024)), pool.take()!.length], [0, false, 1024]);
 });

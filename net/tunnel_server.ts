@@ -66,7 +66,9 @@ const ACCEPT_PAUSE_MS = 50;
 export class TunnelServer implements Disposable {
   readonly #options: TunnelServerOptions;
   readonly #listener: Deno.Listener<Deno.TcpConn | Deno.TlsConn, Deno.NetAddr>;
-  readonly #pool = new BufferPool({ bufferBytes: 256 * 1024 });
+  /** Links have buffers of their own: however many streams there are, what carries them must not slow down. */
+  readonly #linkPool = new BufferPool({ bufferBytes: 256 * 1024 });
+  readonly #pool = new BufferPool();
   readonly #handshakes = new Set<Stream>();
   readonly #links = new Set<MuxConnection>();
   readonly #tasks = new Set<Promise<void>>();
@@ -181,7 +183,7 @@ export class TunnelServer implements Disposable {
       if (!first) return;
       accepted = true;
       const { hostname, port } = conn.localAddr as Deno.NetAddr;
-      this.serveLink(new WebsocketLink(conn, this.#pool, { first }), formatTarget({ host: hostname, port }));
+      this.serveLink(new WebsocketLink(conn, this.#linkPool, { first }), formatTarget({ host: hostname, port }));
     } catch (error) {
       log.debug("A tunnel handshake failed", { error: messageOf(error) });
     } finally {
