@@ -4,7 +4,7 @@
 
 import { dirname, fromFileUrl, join } from "@std/path";
 import { formatTarget, type Target } from "../protocol/stream.ts";
-import { listenAddress, Program } from "./process.ts";
+import { listenAddress, Program } from "../testing/program.ts";
 
 export const ROOT = dirname(dirname(fromFileUrl(import.meta.url)));
 

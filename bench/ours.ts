@@ -5,7 +5,7 @@
 
 import { formatTarget, type Target } from "../protocol/stream.ts";
 import { denoProgram, startRelay } from "./loads.ts";
-import { listenAddress, type Program } from "./process.ts";
+import { listenAddress, type Program } from "../testing/program.ts";
 
 export interface RunningOurs extends AsyncDisposable {
   readonly name: string;

@@ -6,7 +6,7 @@
 
 import type { Target } from "../protocol/stream.ts";
 import { findTool } from "../testing/requirements.ts";
-import { freePort, Program } from "./process.ts";
+import { freePort, Program } from "../testing/program.ts";
 
 export interface Rival {
   readonly name: string;

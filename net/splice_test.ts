@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { CulvertError } from "../protocol/errors.ts";
+import { CulvertError } from "../protocol/errors.ts";
 import { readFull, writeAll } from "../protocol/stream.ts";
 import { FakeClock } from "../testing/fake_clock.ts";
 import { BufferPool } from "./buffer_pool.ts";

@@ -164,7 +164,7 @@ class InProcessRole<S extends z.ZodObject> implements RunningRole {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#hard.abort(new CulvertError("stopped", "The role ends now"));
-    await this.stop();
+    await this.stop().catch(() => {}); // whoever waits for `done` hears of it, once
   }
 }
 

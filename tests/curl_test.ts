@@ -14,23 +14,10 @@ import {
   parseReply,
   SocksCommand,
 } from "../protocol/socks.ts";
-
-/** Whether a program can be run. Under CI a missing one is a failure of the test, elsewhere the test is ignored. */
-async function runs(program: string, argument: string): Promise<boolean> {
-  try {
-    return (await new Deno.Command(program, { args: [argument], stdout: "null", stderr: "null" }).output()).success;
-  } catch {
-    return false;
-  }
-}
-
-const missing: string[] = [];
-if (!await runs("curl", "--version")) missing.push("curl");
-if (!await runs("openssl", "version")) missing.push("openssl");
+import { testWith } from "../testing/requirements.ts";
 
 function curlTest(name: string, test: () => Promise<void>): void {
-  const ignore = missing.length > 0 && Deno.env.get("CI") !== "true";
-  Deno.test({ name: ignore ? `${name} (ignored: ${missing.join(" and ")} not installed)` : name, ignore, fn: test });
+  testWith({ tools: ["curl", "openssl"] }, name, test);
 }
 
 interface CurlResult {

@@ -7,7 +7,7 @@
 import type { Target } from "../../protocol/stream.ts";
 import { holdIdle, measureBulk, measureConnections, startSource } from "../loads.ts";
 import { startProxy } from "../ours.ts";
-import type { Program } from "../process.ts";
+import type { Program } from "../../testing/program.ts";
 import { dante, microsocks, present, sshD } from "../rivals.ts";
 import { alternate } from "../rounds.ts";
 import type { Measurement, MeasureOptions, Subject } from "../subject.ts";

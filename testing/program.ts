@@ -1,6 +1,6 @@
 /**
- * Programs that a benchmark runs beside itself: each its own process, so that no load generator shares a thread with
- * what it measures. One line of JSON on standard output says that it is ready; disposing ends it by its pid.
+ * Programs that a test or a benchmark runs beside itself, each its own process. One line of JSON on standard output says
+ * that it is ready; disposing ends it by its pid.
  */
 
 import { type Clock, clockOf, delay } from "../protocol/clock.ts";
@@ -39,6 +39,11 @@ export class Program implements AsyncDisposable {
 
   /** The next line it prints, as JSON. Rejects if it ends instead or says nothing for too long. */
   async readJson(timeoutMs = READY_MS): Promise<Record<string, unknown>> {
+    return JSON.parse(await this.readLine(timeoutMs));
+  }
+
+  /** The next line it prints. Rejects if it ends instead or says nothing for too long. */
+  async readLine(timeoutMs = READY_MS): Promise<string> {
     const silence = new AbortController();
     const line = await Promise.race([
       this.#lines.read(),
@@ -47,7 +52,7 @@ export class Program implements AsyncDisposable {
       }),
     ]).finally(() => silence.abort());
     if (line.value === undefined) throw new Error(`Cannot run "${this.#name}": it ended without an answer`);
-    return JSON.parse(line.value);
+    return line.value;
   }
 
   /** Waits until a program that says nothing accepts connections. */
@@ -90,16 +95,21 @@ export class Program implements AsyncDisposable {
     return previous;
   }
 
-  /** Closes its standard input, which tells our load programs to stop, then ends it. */
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Closes its standard input, which tells our load programs to stop, then ends it; gives its exit code. */
+  async stop(): Promise<number> {
     await this.#child.stdin.close().catch(() => {});
     this.#kill("SIGTERM");
     const patience = new AbortController();
     const kill = delay(this.#clock, STOP_MS, patience.signal).then(() => this.#kill("SIGKILL"), () => {});
-    await this.#child.status;
+    const { code } = await this.#child.status;
     patience.abort();
     await kill;
     await this.#lines.cancel().catch(() => {});
+    return code;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
   }
 
   #kill(signal: Deno.Signal): void {

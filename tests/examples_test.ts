@@ -1,0 +1,42 @@
+/**
+ * Every example runs and does what it says.
+ */
+
+import { assert, assertStringIncludes } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import { Program } from "../testing/program.ts";
+
+function exampleFile(name: string): string {
+  return fromFileUrl(new URL(`../examples/${name}`, import.meta.url));
+}
+
+/** What each prints; a file that is not named here fails the test below. */
+const checks: Record<string, () => Promise<void>> = {
+  "dial_through_a_tunnel.ts": async () => {
+    const { success, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", exampleFile("dial_through_a_tunnel.ts")],
+    }).output();
+    assert(success);
+    assertStringIncludes(new TextDecoder().decode(stdout), "Hello from the far end of the culvert.");
+  },
+  "proxy.ts": async () => {
+    await using program = new Program([Deno.execPath(), "run", "-A", exampleFile("proxy.ts")]);
+    const line = await program.readLine();
+    const [, address] = /socks5h:\/\/(\S+) /.exec(line)!;
+    const client = Deno.createHttpClient({ proxy: { url: `http://${address}` } });
+    const response = await fetch("http://hello.culvert/", { client });
+    assertStringIncludes(await response.text(), "Hello from the far end of the culvert.");
+    client.close();
+  },
+};
+
+Deno.test("the examples work", async (t) => {
+  const names = [...Deno.readDirSync(exampleFile(""))].map(({ name }) => name).filter((name) => name.endsWith(".ts"));
+  for (const name of names.toSorted()) {
+    await t.step(name, async () => {
+      const check = checks[name];
+      assert(check, "no check for this example");
+      await check();
+    });
+  }
+});
