@@ -105,7 +105,7 @@ export class MuxConnection implements Disposable {
     this.close();
   }
 
-  /** A reader has taken bytes: the link may read on, if it had stopped. */
+  /** Received bytes were taken or dropped: the link may read on, if it had stopped. */
   taken(): void {
     if (this.#session.wantsInput) this.#link.resume();
   }
@@ -132,12 +132,16 @@ export class MuxStream implements Stream {
   #offeredBytes = 0;
   #closed = false;
 
+  /** Called once, when nothing more will work in either direction: both sides are done, or it was cut or lost. */
+  onEnd: () => void = () => {};
+
   constructor(channel: MuxChannel, connection: MuxConnection, clock: Clock) {
     this.#channel = channel;
     this.#connection = connection;
     this.#clock = clock;
     channel.onReadable = () => this.#wakeReader();
     channel.onWritten = (taken) => this.#settleWrite(taken);
+    channel.onEnd = () => this.onEnd();
   }
 
   read(into: Uint8Array): Promise<number | null> {
@@ -174,18 +178,23 @@ export class MuxStream implements Stream {
     if (this.#closed) return;
     this.#closed = true;
     this.#channel.close();
-    this.#wakeReader();
+    this.#dropUnread();
   }
 
   abort(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#channel.abort(MuxResetReason.CUT);
-    this.#wakeReader();
+    this.#dropUnread();
   }
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #dropUnread(): void {
+    this.#wakeReader();
+    this.#connection.taken();
   }
 
   #wakeReader(): void {

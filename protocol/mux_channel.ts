@@ -18,6 +18,8 @@ const MIN_WINDOW_BYTES = 64 * 1024;
 /** What a channel needs of its session. */
 export interface ChannelHost {
   readonly version: 1 | 2;
+  /** The peer is ours as well. */
+  readonly extensions: boolean;
   readonly pool: BlockPool;
   /** Bytes the session would still grant in windows. */
   readonly grantableBytes: number;
@@ -48,6 +50,8 @@ export class MuxChannel {
   onReadable: () => void = () => {};
   /** Called when the chunk on offer has been taken whole, or (false) never will be. */
   onWritten: (taken: boolean) => void = () => {};
+  /** Called once, when nothing more will work in either direction: see `end`. */
+  onEnd: () => void = () => {};
 
   // Control frames waiting; the session sends them before any data.
   pendingSyn = false;
@@ -105,9 +109,9 @@ export class MuxChannel {
     return this.#queue.length;
   }
 
-  /** No bytes are left and the peer has written its last. */
+  /** No bytes are left and the peer has written its last. A cut drops bytes, so after one there is no end to speak of. */
   get atEndOfFile(): boolean {
-    return this.#finReceived && this.#queue.length === 0;
+    return this.#finReceived && this.#queue.length === 0 && (this.#end === undefined || this.#end === "done");
   }
 
   /** The window now granted, which grows with need. */
@@ -185,19 +189,18 @@ export class MuxChannel {
 
   // What the session does.
 
-  /** The session is lost. */
+  /** The session is lost. What the peer had written to its end is here and whole, so it can still be read. */
   lose(): void {
-    if (!this.#end) this.#finish("session_closed");
+    if (this.#end) return;
+    if (this.#finReceived) this.#stopSending();
+    else this.#finish("session_closed");
   }
 
   /** An RST of the peer. */
   receiveReset(reason: number): void {
     if (this.#end) return;
     if (reason === MuxResetReason.CLOSED) {
-      this.#stopped = true;
-      this.#finSent = true; // nobody is left to hear of our end
-      this.#dropOffered();
-      this.#finishIfDone();
+      this.#stopSending();
     } else {
       this.#finish(reason === MuxResetReason.BUSY ? "busy" : reason === MuxResetReason.OVERFLOW ? "overflow" : "cut");
     }
@@ -248,8 +251,8 @@ export class MuxChannel {
 
   /** Bytes of the peer, which are copied; false when it sent more than it was granted. */
   receive(bytes: Uint8Array, nowMs: number): boolean {
-    if (this.#end) return true; // on its way when we closed
-    if (this.#finReceived) return false;
+    // Ended: on its way when we closed. After FIN: smux sends the rest of a write during which it was closed.
+    if (this.#end || this.#finReceived) return true;
     this.#received += bytes.length;
     if (this.#host.version === 2 && this.#received > this.#limit) return false;
     let direct = 0;
@@ -272,6 +275,8 @@ export class MuxChannel {
     if (this.#finReceived || this.#end) return;
     this.#finReceived = true;
     this.#host.hasNews(this);
+    // smux has no half-close: whoever sends FIN there reads no more, and only waits for our FIN.
+    if (!this.#host.extensions) this.#stopWrites();
     this.#finishIfDone();
   }
 
@@ -316,6 +321,18 @@ export class MuxChannel {
     this.#epochStartMs = nowMs;
   }
 
+  /** Nobody is left to hear what we write, nor of its end. */
+  #stopSending(): void {
+    this.#finSent = true;
+    this.#stopWrites();
+    this.#finishIfDone();
+  }
+
+  #stopWrites(): void {
+    this.#stopped = true;
+    this.#dropOffered();
+  }
+
   #finishIfDone(): void {
     if (this.#finSent && this.atEndOfFile && !this.#end) this.#finish("done");
   }
@@ -328,6 +345,7 @@ export class MuxChannel {
     this.#host.finished(this);
     this.#dropOffered();
     this.#host.hasNews(this);
+    this.onEnd();
   }
 
   #dropOffered(): void {
