@@ -132,8 +132,8 @@ export class MuxStream implements Stream {
   #offeredBytes = 0;
   #closed = false;
 
-  /** Called once, when nothing more will work in either direction: both sides are done, or it was cut or lost. */
-  onEnd: () => void = () => {};
+  /** Called once, when nobody will read what might still be written: the far side or the link has gone, or we closed. */
+  onUnheard: () => void = () => {};
 
   constructor(channel: MuxChannel, connection: MuxConnection, clock: Clock) {
     this.#channel = channel;
@@ -141,7 +141,7 @@ export class MuxStream implements Stream {
     this.#clock = clock;
     channel.onReadable = () => this.#wakeReader();
     channel.onWritten = (taken) => this.#settleWrite(taken);
-    channel.onEnd = () => this.onEnd();
+    channel.onUnheard = () => this.onUnheard();
   }
 
   read(into: Uint8Array): Promise<number | null> {

@@ -50,8 +50,8 @@ export class MuxChannel {
   onReadable: () => void = () => {};
   /** Called when the chunk on offer has been taken whole, or (false) never will be. */
   onWritten: (taken: boolean) => void = () => {};
-  /** Called once, when nothing more will work in either direction: see `end`. */
-  onEnd: () => void = () => {};
+  /** Called once, when nobody will read what we might still write: the peer has gone, or we have closed. */
+  onUnheard: () => void = () => {};
 
   // Control frames waiting; the session sends them before any data.
   pendingSyn = false;
@@ -329,8 +329,10 @@ export class MuxChannel {
   }
 
   #stopWrites(): void {
-    this.#stopped = true;
     this.#dropOffered();
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.onUnheard();
   }
 
   #finishIfDone(): void {
@@ -343,9 +345,8 @@ export class MuxChannel {
     this.#host.buffered(-this.#queue.length);
     this.#queue.clear();
     this.#host.finished(this);
-    this.#dropOffered();
+    this.#stopWrites();
     this.#host.hasNews(this);
-    this.onEnd();
   }
 
   #dropOffered(): void {
