@@ -140,6 +140,11 @@ export class MuxSession {
     return this.#bufferedBytes;
   }
 
+  /** What peers have been granted and we have not delivered yet, over all streams. */
+  get committedBytes(): number {
+    return this.#committedBytes;
+  }
+
   /** The round trip of the link, smoothed; undefined until measured, and always without extensions. */
   get rttMs(): number | undefined {
     return this.#liveness.rttMs;
