@@ -9,9 +9,9 @@
  * With `extensions` both ends are ours: streams can be cut truthfully, round trips are measured, windows grow with them.
  * Without, it speaks plain smux v1 or v2, as kcptun does. Bad input ends the session (`failure`), never the process.
  *
- * Memory: in v2 windows are granted within `sessionBufferBytes`, then only the least that lets a stream go on; should
- * unread bytes still pass the cap, the stream that holds the most is cut. In v1, which has no windows per stream,
- * `wantsInput` turns false and the driver stops reading the link: there, one stalled reader does hold up the rest.
+ * Memory: in v2 the windows granted get smaller as unread bytes come near `sessionBufferBytes`; should they still pass
+ * it, the stream that holds the most is cut. In v1, which has no windows per stream, `wantsInput` turns false and the
+ * driver stops reading the link: there, one stalled reader does hold up the rest.
  */
 
 import { BlockPool } from "./byte_queue.ts";
@@ -39,7 +39,7 @@ export interface MuxOptions {
   readonly extensions?: boolean;
   /** The largest payload of one frame we send. Default 65,528. */
   readonly maxPayloadBytes?: number;
-  /** The window a stream starts with. Default 2 MiB. */
+  /** The window every stream may have: with extensions when it needs it, without from the start. Default 2 MiB. */
   readonly windowBytes?: number;
   /** The largest window a stream may grow to. Default 16 MiB, or `windowBytes` without extensions. */
   readonly maxWindowBytes?: number;
@@ -84,7 +84,7 @@ export class MuxSession {
   #nextId: number;
   #failure: MuxFailure | undefined;
   #closed = false;
-  #committedBytes = 0;
+  #grownBytes = 0;
   #bufferedBytes = 0;
 
   readonly #control = new Fifo<MuxChannel>();
@@ -140,9 +140,9 @@ export class MuxSession {
     return this.#bufferedBytes;
   }
 
-  /** What peers have been granted and we have not delivered yet, over all streams. */
-  get committedBytes(): number {
-    return this.#committedBytes;
+  /** By how much windows have grown beyond the usual, over all streams. At most half of the session's cap. */
+  get grownBytes(): number {
+    return this.#grownBytes;
   }
 
   /** The round trip of the link, smoothed; undefined until measured, and always without extensions. */
@@ -375,14 +375,17 @@ export class MuxSession {
       pool: new BlockPool(POOLED_BLOCKS),
       windowBytes,
       maxWindowBytes,
-      get grantableBytes() {
-        return session.#sessionBufferBytes - session.#committedBytes;
+      get freeBytes() {
+        return session.#sessionBufferBytes - session.#bufferedBytes;
+      },
+      get growableBytes() {
+        return session.#sessionBufferBytes / 2 - session.#grownBytes;
       },
       get minRttMs() {
         return session.#liveness.minRttMs;
       },
-      committed(delta) {
-        session.#committedBytes += delta;
+      grew(delta) {
+        session.#grownBytes += delta;
       },
       buffered(delta) {
         session.#bufferedBytes += delta;

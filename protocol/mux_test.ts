@@ -36,7 +36,7 @@ function assertNothingHeld(pair: Pair): void {
   for (const side of [pair.client, pair.server]) {
     assertEquals(side.session.streamCount, 0);
     assertEquals(side.session.bufferedBytes, 0);
-    assertEquals(side.session.committedBytes, 0);
+    assertEquals(side.session.grownBytes, 0);
   }
 }
 
@@ -192,7 +192,7 @@ Deno.test("when the session is lost, unfinished streams are lost and complete on
   assert(same(far.bytes, pattern(1000, 1)));
   assert(far.ended);
   assertEquals(pair.server.session.bufferedBytes, 0);
-  assertEquals(pair.server.session.committedBytes, 0);
+  assertEquals(pair.server.session.grownBytes, 0);
   assertEquals(pair.server.session.open(), undefined);
 });
 
@@ -220,7 +220,7 @@ Deno.test("a session opens no more streams than its own limit", () => {
 });
 
 Deno.test("a reader that stops holds back its own stream at the window, and nobody else's", () => {
-  const pair = new Pair({ both: { ...ours, windowBytes: MIB } });
+  const pair = new Pair({ both: { version: 2, windowBytes: MIB } });
   const stalled = pair.client.open();
   const busy = pair.client.open();
   pair.settle();
@@ -396,9 +396,7 @@ Deno.test("control frames go before queued data, and never behind a SYN that is 
   pair.client.sent = [];
   pair.client.open();
   pair.pull(pair.client, pair.server, 4096);
-  const [first, second] = framesOf(pair.client.sent);
-  assertEquals(first!.command, MuxCommand.SYN);
-  assertEquals(second!.command, MuxCommand.UPD);
+  assertEquals(framesOf(pair.client.sent).map(({ command }) => command), [MuxCommand.SYN, MuxCommand.PSH]);
 
   // Many SYNs at once do not fit one buffer; data of the last stream must not use the room they leave.
   const programs = Array.from({ length: 300 }, () => pair.client.open());
@@ -420,23 +418,53 @@ Deno.test("ids of the two sides never meet", () => {
 
 Deno.test("a window grows while a stream uses it up within two round trips, to the largest allowed", () => {
   const { pair, near, far } = openOneAfter({ both: { ...ours, maxWindowBytes: 8 * MIB }, latencyMs: 50 });
-  assertEquals(far.channel.windowBytes, 2 * MIB);
+  assertEquals(far.channel.windowBytes, MUX_INITIAL_WINDOW_BYTES);
   run(pair, near, far, 4000);
   assertEquals(far.channel.windowBytes, 8 * MIB);
-  // 4 s at 100 ms of round trip, at 2 MiB per round trip and more: the window was worth it.
-  assertGreater(far.gotBytes, 4 * 10 * 3 * MIB);
+  // 4 s at 100 ms of round trip, nearly all of them at 8 MiB per round trip.
+  assertGreater(far.gotBytes, 25 * 8 * MIB);
+  assertEquals(pair.server.session.grownBytes, 6 * MIB);
 });
 
-Deno.test("a window does not grow for a slow reader, nor for a short round trip, nor towards plain smux", () => {
+Deno.test("200 streams on a long link share it fairly, and 1000 idle ones take nothing from them", () => {
+  const pair = new Pair({ both: ours, latencyMs: 50 });
+  pair.server.onProgram = (program) => program.keep = false;
+  const chunk = new Uint8Array(16 * KIB);
+  const idle = Array.from({ length: 1000 }, () => pair.client.open());
+  for (const program of idle) program.write(new Uint8Array(100));
+  pair.advance(500, 10);
+  const busy = Array.from({ length: 200 }, () => pair.client.open());
+  for (const program of busy) {
+    program.source = () => chunk;
+    program.write(chunk);
+  }
+  pair.advance(600, 10);
+  const before = pair.server.programs.map((program) => program.gotBytes);
+  for (let step = 0; step < 60; step++) { // a link of 200 MB/s
+    pair.nowMs += 10;
+    for (let room = 2 * MIB; room > 0;) {
+      const count = pair.pull(pair.client, pair.server, Math.min(room, 64 * KIB));
+      if (count === 0) break;
+      room -= count;
+    }
+    while (pair.deliver(pair.server, 256 * KIB));
+    pair.pull(pair.server, pair.client, 256 * KIB);
+    while (pair.deliver(pair.client, 256 * KIB));
+  }
+  const got = pair.server.programs.map((program, index) => program.gotBytes - before[index]!).slice(1000);
+  assertLessOrEqual(Math.max(...got) / Math.min(...got), 1.5);
+});
+
+Deno.test("a window does not grow for a slow reader, nor towards plain smux", () => {
   const slow = openOneAfter({ both: ours, latencyMs: 50 });
   slow.far.reading = false;
   slow.near.source = () => new Uint8Array(64 * KIB);
   slow.near.write(new Uint8Array(64 * KIB));
   for (let round = 0; round < 600; round++) {
     slow.pair.advance(10, 10);
-    slow.far.readOnce(64 * KIB); // 6.4 MiB/s: a window of 2 MiB takes 320 ms
+    slow.far.readOnce(8 * KIB); // 800 KiB/s: the first window takes 320 ms
   }
-  assertEquals(slow.far.channel.windowBytes, 2 * MIB);
+  assertEquals(slow.far.channel.windowBytes, MUX_INITIAL_WINDOW_BYTES);
 
   const plain = openOneAfter({ both: { version: 2 }, latencyMs: 50 });
   run(plain.pair, plain.near, plain.far, 1000);
@@ -477,8 +505,14 @@ function run(pair: Pair, near: Program, far: Program, ms: number): void {
   pair.advance(ms, 10);
 }
 
-Deno.test("the first window is what smux assumes, and larger ones are granted at once", () => {
-  const pair = new Pair({ both: ours });
+Deno.test("the window grows on a short link too, as long as a stream is fast", () => {
+  const { pair, near, far } = openOneAfter({ both: ours, latencyMs: 1 });
+  run(pair, near, far, 300);
+  assertEquals(far.channel.windowBytes, 16 * MIB);
+});
+
+Deno.test("the first window is what smux assumes, and towards smux a larger one is granted at once", () => {
+  const pair = new Pair({ both: { version: 2 } });
   pair.client.sent = [];
   const program = pair.client.open();
   program.write(new Uint8Array(4 * MIB));
