@@ -75,6 +75,11 @@ export class MuxConnection implements Disposable {
     return this.#session.streamCount;
   }
 
+  /** No stream is open, and what the last ones wrote has left. */
+  get idle(): boolean {
+    return this.streamCount === 0 && this.#link.idle;
+  }
+
   /** Received bytes that no reader has taken yet. */
   get bufferedBytes(): number {
     return this.#session.bufferedBytes;
