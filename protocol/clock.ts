@@ -19,16 +19,19 @@ export interface Clock {
   after(delayMs: number, callback: () => void): Timer;
 }
 
-/** The parts of a JavaScript host that a Clock is made from. `globalThis` has them. */
-export interface TimeHost {
+/**
+ * The parts of a JavaScript host that a Clock is made from. `globalThis` has them. `TimerId` is a number, or an object
+ * once the types of `node:` modules are about.
+ */
+export interface TimeHost<TimerId> {
   readonly performance: { now(): number };
   readonly Date: { now(): number };
-  setTimeout(callback: () => void, delayMs: number): number;
-  clearTimeout(id: number): void;
+  setTimeout(callback: () => void, delayMs: number): TimerId;
+  clearTimeout(id: TimerId): void;
 }
 
 /** The host's own time: `clockOf(globalThis)`. */
-export function clockOf(host: TimeHost): Clock {
+export function clockOf<TimerId>(host: TimeHost<TimerId>): Clock {
   return {
     now: () => host.performance.now(),
     wallNow: () => host.Date.now(),
