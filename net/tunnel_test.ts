@@ -479,7 +479,7 @@ Deno.test("200 streams at once share a tunnel fairly, and links share the stream
   let total = 0;
   const readers = streams.map(async (stream, index) => {
     const buffer = new Uint8Array(64 * 1024);
-    while (total < 400 * MIB) {
+    while (total < 250 * MIB) {
       const count = await stream.read(buffer);
       total += count!;
       if (counting ||= total > 50 * MIB) got[index]! += count!;
