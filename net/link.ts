@@ -22,6 +22,8 @@ export interface Link extends Disposable {
   start(handlers: LinkHandlers): void;
   /** There may be bytes to send. */
   wake(): void;
+  /** Nothing that was asked to go is still in its hand. */
+  readonly idle: boolean;
   /** `wantsBytes` may have turned true. */
   resume(): void;
   /** Ends the link; `onClose` follows. */

@@ -75,6 +75,11 @@ export class MuxConnection implements Disposable {
     return this.#session.streamCount;
   }
 
+  /** No stream is open, and what the last ones wrote has left. */
+  get idle(): boolean {
+    return this.streamCount === 0 && this.#link.idle;
+  }
+
   /** Received bytes that no reader has taken yet. */
   get bufferedBytes(): number {
     return this.#session.bufferedBytes;
@@ -105,7 +110,7 @@ export class MuxConnection implements Disposable {
     this.close();
   }
 
-  /** A reader has taken bytes: the link may read on, if it had stopped. */
+  /** Received bytes were taken or dropped: the link may read on, if it had stopped. */
   taken(): void {
     if (this.#session.wantsInput) this.#link.resume();
   }
@@ -132,12 +137,16 @@ export class MuxStream implements Stream {
   #offeredBytes = 0;
   #closed = false;
 
+  /** Called once, when nobody will read what might still be written: the far side or the link has gone, or we closed. */
+  onUnheard: () => void = () => {};
+
   constructor(channel: MuxChannel, connection: MuxConnection, clock: Clock) {
     this.#channel = channel;
     this.#connection = connection;
     this.#clock = clock;
     channel.onReadable = () => this.#wakeReader();
     channel.onWritten = (taken) => this.#settleWrite(taken);
+    channel.onUnheard = () => this.onUnheard();
   }
 
   read(into: Uint8Array): Promise<number | null> {
@@ -174,18 +183,23 @@ export class MuxStream implements Stream {
     if (this.#closed) return;
     this.#closed = true;
     this.#channel.close();
-    this.#wakeReader();
+    this.#dropUnread();
   }
 
   abort(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#channel.abort(MuxResetReason.CUT);
-    this.#wakeReader();
+    this.#dropUnread();
   }
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #dropUnread(): void {
+    this.#wakeReader();
+    this.#connection.taken();
   }
 
   #wakeReader(): void {

@@ -19,6 +19,8 @@ const FIRST_LIMIT_BYTES = 512 * 1024;
 const MESSAGE_BYTES = 64 * 1024;
 const POLL_MS = 2;
 const SLOW_MS = 100;
+/** How long the peer may take to answer our close before the link counts as ended without it. */
+const CLOSE_MS = 2000;
 
 export class SocketLink implements Link {
   readonly #socket: WebSocket;
@@ -51,10 +53,7 @@ export class SocketLink implements Link {
     socket.onerror = (event) => {
       this.#error ??= new CulvertError("link_lost", `The WebSocket failed: ${(event as ErrorEvent).message ?? ""}`);
     };
-    socket.onclose = () => {
-      this.#timer?.cancel();
-      handlers.onClose(this.#error);
-    };
+    socket.onclose = () => this.#end();
     this.wake();
   }
 
@@ -63,23 +62,37 @@ export class SocketLink implements Link {
     this.#woken = true;
     queueMicrotask(() => {
       this.#woken = false;
-      this.#pump();
+      if (this.#blockedSinceMs === undefined) this.#pump();
     });
+  }
+
+  get idle(): boolean {
+    return !this.#woken && this.#blockedSinceMs === undefined && this.#socket.bufferedAmount === 0;
   }
 
   /** A WebSocket object cannot be told to stop: the mux must be one that bounds what it is sent, as smux v2 does. */
   resume(): void {}
 
   close(): void {
+    if (this.#socket.readyState >= WebSocket.CLOSING) return;
     this.#timer?.cancel();
-    if (this.#socket.readyState < WebSocket.CLOSING) this.#socket.close();
+    this.#socket.close();
+    if (this.#handlers) this.#timer = this.#clock.after(CLOSE_MS, () => this.#end());
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
 
+  #end(): void {
+    this.#timer?.cancel();
+    const handlers = this.#handlers;
+    this.#handlers = undefined;
+    handlers?.onClose(this.#error);
+  }
+
   #receive(data: unknown): void {
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
     if (!(data instanceof ArrayBuffer)) {
       this.#error ??= new CulvertError("protocol", "The peer sent a text message where only binary ones make sense");
       return this.close();

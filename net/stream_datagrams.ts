@@ -8,6 +8,7 @@
 import { CulvertError, DialError } from "../protocol/errors.ts";
 import type { Datagrams, Received, Stream, Target } from "../protocol/stream.ts";
 import { writeAll } from "../protocol/stream.ts";
+import { closeQuietly } from "./close.ts";
 import { MAX_DATAGRAM_BYTES, parseDatagram, writeDatagram } from "../protocol/tunnel.ts";
 
 /** The longest message: two length fields, the longest host, a port and the largest payload, cut at what a u16 can say. */
@@ -20,8 +21,9 @@ export class StreamDatagrams implements Datagrams {
   #incoming = new Uint8Array(USUAL_MESSAGE_BYTES);
   #filled = 0;
   #outgoing = new Uint8Array(USUAL_MESSAGE_BYTES);
-  #sending: Promise<unknown> = Promise.resolve();
-  #waitingSends = 0;
+  #sending: Promise<void> | undefined;
+  #waiting = false;
+  #closed = false;
 
   constructor(stream: Stream) {
     this.#stream = stream;
@@ -32,23 +34,40 @@ export class StreamDatagrams implements Datagrams {
     if (datagram.length > MAX_DATAGRAM_BYTES) {
       throw new DialError("unsupported", `Cannot send a datagram of ${datagram.length} bytes: at most 65507 fit`);
     }
-    if (this.#waitingSends > 0) return;
-    this.#waitingSends++;
-    try {
-      await this.#sending;
-      if (datagram.length + 300 > this.#outgoing.length) this.#outgoing = new Uint8Array(MAX_MESSAGE_BYTES);
-      const length = writeDatagram(this.#outgoing, datagram, to);
-      if (length === undefined) {
-        throw new DialError("unsupported", `Cannot send to ${to.host.slice(0, 40)}…: the name is too long`);
+    if (this.#waiting) return;
+    if (this.#sending) {
+      this.#waiting = true;
+      try {
+        await this.#sending;
+      } finally {
+        this.#waiting = false;
       }
-      this.#sending = writeAll(this.#stream, this.#outgoing.subarray(0, length));
-    } finally {
-      this.#waitingSends--;
     }
-    await this.#sending;
+    await this.#write(datagram, to);
+  }
+
+  #write(datagram: Uint8Array, to: Target): Promise<void> {
+    if (datagram.length + 300 > this.#outgoing.length) this.#outgoing = new Uint8Array(MAX_MESSAGE_BYTES);
+    const length = writeDatagram(this.#outgoing, datagram, to);
+    if (length === undefined) {
+      return Promise.reject(
+        new DialError("unsupported", `Cannot send to ${to.host.slice(0, 40)}…: the name is too long`),
+      );
+    }
+    const sending = writeAll(this.#stream, this.#outgoing.subarray(0, length));
+    return this.#sending = sending.finally(() => this.#sending = undefined);
   }
 
   async receive(into: Uint8Array): Promise<Received | null> {
+    try {
+      return await this.#receive(into);
+    } catch (error) {
+      if (this.#closed) return null;
+      throw error;
+    }
+  }
+
+  async #receive(into: Uint8Array): Promise<Received | null> {
     while (true) {
       const parsed = parseDatagram(this.#incoming.subarray(0, this.#filled));
       if (parsed.status === "bad") {
@@ -70,6 +89,7 @@ export class StreamDatagrams implements Datagrams {
   }
 
   close(): void {
+    this.#closed = true;
     this.#stream.close();
   }
 
@@ -103,7 +123,7 @@ async function passOn(from: Datagrams, to: Datagrams): Promise<void> {
   } catch {
     // Either side has ended, which is told to both below.
   } finally {
-    from.close();
-    to.close();
+    closeQuietly(from);
+    closeQuietly(to);
   }
 }

@@ -50,6 +50,10 @@ export class StreamLink implements Link {
     queueMicrotask(() => this.#writeAll().catch((error) => this.fail(error)));
   }
 
+  get idle(): boolean {
+    return !this.#writing;
+  }
+
   resume(): void {
     this.#wakeReader?.();
     this.#wakeReader = undefined;

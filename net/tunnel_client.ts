@@ -18,7 +18,7 @@ import type { MuxOptions } from "../protocol/mux.ts";
 import type { Random } from "../protocol/random.ts";
 import type { Datagrams, DialOptions, Hop, Path, Stream, Target } from "../protocol/stream.ts";
 import { formatTarget, writeAll } from "../protocol/stream.ts";
-import { encodeTunnelRequest, parseTunnelReply, type TunnelRequest } from "../protocol/tunnel.ts";
+import { encodeTunnelRequest, isTunnelToken, parseTunnelReply, type TunnelRequest } from "../protocol/tunnel.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
 import { MuxConnection, type MuxStream } from "./mux.ts";
@@ -72,8 +72,8 @@ export function parseTunnelUrl(text: string): TunnelAddress {
   if (links !== null && !(/^\d{1,2}$/.test(links) && Number(links) >= 1 && Number(links) <= MAX_LINKS)) {
     throw fail(`must have links between 1 and ${MAX_LINKS}, got "${links}"`);
   }
-  url.searchParams.delete("links");
-  const token = decodeURIComponent(url.username || url.password);
+  if (links !== null) url.searchParams.delete("links");
+  const token = decodedOr(url.username || url.password, () => fail("must have a token that can be percent-decoded"));
   return {
     target: { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port || (tls ? 443 : 80)) },
     tls,
@@ -81,6 +81,14 @@ export function parseTunnelUrl(text: string): TunnelAddress {
     token: token === "" ? undefined : token,
     links: links === null ? undefined : Number(links),
   };
+}
+
+function decodedOr(text: string, error: () => Error): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw error();
+  }
 }
 
 /** Opens a tunnel; it connects in the background, so that a server which is down now may come up later. */
@@ -96,13 +104,20 @@ export class TunnelPath implements Path {
   constructor(address: TunnelAddress, options: TunnelClientOptions) {
     this.#address = address;
     const count = options.links ?? address.links ?? 2;
+    if (!Number.isInteger(count) || count < 1 || count > MAX_LINKS) {
+      throw new CulvertError("bad_option", `Cannot open a tunnel: links must be 1 to ${MAX_LINKS}, got ${count}`);
+    }
+    const token = options.token ?? address.token;
+    if (token !== undefined && !isTunnelToken(token)) {
+      throw new CulvertError("bad_option", "Cannot open a tunnel: the token must be printable ASCII without spaces");
+    }
     const pool = new BufferPool({ bufferBytes: 256 * 1024 });
     this.#links = Array.from({ length: count }, () => new LinkKeeper(address, options, pool));
   }
 
   /** Links that are up. */
   get linkCount(): number {
-    return this.#links.filter((link) => link.connection).length;
+    return this.#links.filter((link) => link.connection && !link.connection.closed).length;
   }
 
   /** The round trip to the server, when a link is up and has measured it. */
@@ -110,9 +125,8 @@ export class TunnelPath implements Path {
     return this.#leastBusy()?.connection?.rttMs;
   }
 
-  async dial(target: Target, options: DialOptions = {}): Promise<Stream> {
-    const stream = await this.#open({ kind: "stream", target, trail: [] }, options);
-    return stream;
+  dial(target: Target, options: DialOptions = {}): Promise<Stream> {
+    return this.#open({ kind: "stream", target, trail: [] }, options);
   }
 
   async datagrams(options: DialOptions = {}): Promise<Datagrams> {
@@ -136,9 +150,10 @@ export class TunnelPath implements Path {
   async #open(request: TunnelRequest, options: DialOptions): Promise<MuxStream> {
     options.signal?.throwIfAborted();
     const connection = await this.#connection(options.signal);
+    options.signal?.throwIfAborted();
     const trail = options.trail && [...options.trail, this.#hop(connection)];
     const bytes = encodeTunnelRequest({ ...request, trail: trail ?? [] });
-    if (!bytes) throw new DialError("unresolved", "Cannot dial: the host name must be at most 255 bytes");
+    if (!bytes) throw new DialError("unresolved", "Cannot dial: the host name must be 1 to 255 bytes");
     const stream = openStream(connection);
     const onAbort = () => stream.abort();
     options.signal?.addEventListener("abort", onAbort, { once: true });
@@ -150,6 +165,7 @@ export class TunnelPath implements Path {
       stream.abort();
       options.signal?.throwIfAborted();
       if (error instanceof DialError) throw error;
+      if (error instanceof CulvertError && error.code === "busy") throw new DialError("busy", error.message);
       throw new DialError("path_down", `The tunnel was lost while it dialled: ${messageOf(error)}`, { cause: error });
     } finally {
       options.signal?.removeEventListener("abort", onAbort);
@@ -172,7 +188,8 @@ export class TunnelPath implements Path {
     } catch (error) {
       signal?.throwIfAborted();
       const first = (error as AggregateError).errors[0];
-      throw new DialError("path_down", messageOf(first), { cause: first });
+      const told = first instanceof DialError && (first.code === "busy" || first.code === "unauthorized");
+      throw new DialError(told ? first.code : "path_down", messageOf(first), { cause: first });
     }
   }
 
@@ -212,6 +229,8 @@ class LinkKeeper {
 
   /** The link that is being made; begins a new attempt if the last has failed and some time has passed. */
   attempt(): Promise<MuxConnection> {
+    // A lost link is cleared away by `#keep` first, which has waited for its end longer than we do.
+    if (this.connection?.closed) return this.connection.ended.then(() => this.attempt());
     const sinceMs = this.#options.clock.now() - this.#attemptEndedMs;
     if (!this.#attempting && !this.connection && sinceMs >= RETRY_FLOOR_MS && this.#skipWait) {
       this.#attempt = this.#begin();
@@ -239,6 +258,7 @@ class LinkKeeper {
         await connection.ended;
         up.add(-1);
         this.connection = undefined;
+        this.#attempt = failed(new DialError("path_down", "The link to the tunnel server was lost"));
         if (clock.now() - startedMs >= STEADY_MS) this.#backoff.reset();
         if (this.#stop.signal.aborted) return;
         log.warn("A tunnel link was lost", { server, reason: connection.failure ?? "closed" });
@@ -269,8 +289,7 @@ class LinkKeeper {
       this.#attempting = false;
       this.#attemptEndedMs = this.#options.clock.now();
     });
-    attempt.catch(() => {}); // whoever waits for it hears of it
-    return attempt;
+    return heard(attempt);
   }
 
   async #connect(): Promise<MuxConnection> {
@@ -302,18 +321,33 @@ class LinkKeeper {
   }
 }
 
+/** The same promise; whoever waits for it hears of its failure, and if nobody does that is no fault. */
+function heard<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
+function failed(error: Error): Promise<never> {
+  return heard(Promise.reject(error));
+}
+
 async function connectSocket(address: TunnelAddress, caCerts: string[] | undefined, signal: AbortSignal) {
   const { host, port } = address.target;
   const conn = await Deno.connect({ hostname: host, port, signal });
   conn.setNoDelay(true);
   if (!address.tls) return conn;
   const options = { hostname: host, alpnProtocols: ["http/1.1"], ...(caCerts && { caCerts }) };
-  const onAbort = () => closeQuietly(conn);
+  let current: Deno.TcpConn | Deno.TlsConn = conn;
+  const onAbort = () => closeQuietly(current); // once TLS has begun, the TCP handle is an empty shell
   signal.addEventListener("abort", onAbort, { once: true });
   try {
-    const secure = await Deno.startTls(conn, options);
+    const secure = current = await Deno.startTls(conn, options);
+    signal.throwIfAborted();
     await secure.handshake();
     return secure;
+  } catch (error) {
+    closeQuietly(current);
+    throw signal.aborted ? signal.reason : error;
   } finally {
     signal.removeEventListener("abort", onAbort);
   }

@@ -10,15 +10,16 @@
 
 import type { Clock } from "../protocol/clock.ts";
 import { deadline } from "../protocol/clock.ts";
-import { CulvertError, dialFailureOf, messageOf } from "../protocol/errors.ts";
+import { CulvertError, DialError, dialFailureOf, messageOf } from "../protocol/errors.ts";
 import { valuesOf } from "../protocol/http_head.ts";
 import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import type { MuxOptions } from "../protocol/mux.ts";
 import type { Parsed } from "../protocol/parse.ts";
-import { formatTarget, type Hop, type Path, type Stream, writeAll } from "../protocol/stream.ts";
+import { type Datagrams, formatTarget, type Hop, type Path, type Stream, writeAll } from "../protocol/stream.ts";
 import {
   encodeTunnelReply,
+  isTunnelToken,
   MAX_TUNNEL_BODY_BYTES,
   parseTunnelRequest,
   type TunnelRequest,
@@ -68,15 +69,20 @@ export class TunnelServer implements Disposable {
   readonly #listener: Deno.Listener<Deno.TcpConn | Deno.TlsConn, Deno.NetAddr>;
   /** Links have buffers of their own: however many streams there are, what carries them must not slow down. */
   readonly #linkPool = new BufferPool({ bufferBytes: 256 * 1024 });
-  readonly #pool = new BufferPool();
+  readonly #streamPool = new BufferPool();
   readonly #handshakes = new Set<Stream>();
   readonly #links = new Set<MuxConnection>();
+  /** Those of the handshakes that will become links, and count as such. */
+  readonly #upgrading = new Set<Stream>();
   readonly #tasks = new Set<Promise<void>>();
   readonly #stop = new AbortController();
   readonly #metrics;
   readonly #token: Promise<Uint8Array> | undefined;
 
   constructor(options: TunnelServerOptions) {
+    if (options.token !== undefined && !isTunnelToken(options.token)) {
+      throw new CulvertError("bad_token", "Cannot serve a tunnel: the token must be printable ASCII without spaces");
+    }
     this.#options = options;
     this.#token = options.token === undefined ? undefined : digest(`Bearer ${options.token}`);
     const { listen, tls, metrics } = options;
@@ -110,7 +116,7 @@ export class TunnelServer implements Disposable {
   /** Takes no more links, waits until every stream has ended or the signal is aborted, then closes. */
   async shutdown(signal: AbortSignal): Promise<void> {
     closeQuietly(this.#listener);
-    while (this.streamCount > 0 && !signal.aborted) {
+    while ([...this.#links].some((link) => !link.idle) && !signal.aborted) {
       using pause = deadline(this.#options.clock, 50, "drain", signal);
       await new Promise((resolve) => pause.signal.addEventListener("abort", resolve, { once: true }));
     }
@@ -136,6 +142,7 @@ export class TunnelServer implements Disposable {
 
   /** Serves a link that came in some other way, such as through an edge app's WebSocket. `at` is told in trails. */
   serveLink(link: Link, at: string): void {
+    if (this.#stop.signal.aborted) return link.close();
     const { clock, mux } = this.#options;
     const connection = new MuxConnection(link, clock, { ...mux, role: "server", extensions: true });
     connection.onStream = (stream) => this.#spawn(this.#serveStream(stream, at));
@@ -160,7 +167,9 @@ export class TunnelServer implements Disposable {
         const conn = await this.#listener.accept();
         if (this.#handshakes.size >= (limits?.maxHandshakes ?? 256)) {
           this.#metrics.refused.add(1, { reason: "handshakes" });
-          closeQuietly(this.#handshakes.values().next().value!);
+          const oldest = this.#handshakes.values().next().value!;
+          this.#handshakes.delete(oldest);
+          closeQuietly(oldest);
         }
         this.#handshakes.add(conn);
         this.#spawn(this.#greet(conn));
@@ -189,6 +198,7 @@ export class TunnelServer implements Disposable {
     } finally {
       timer.cancel();
       this.#handshakes.delete(conn);
+      this.#upgrading.delete(conn);
       if (!accepted) closeQuietly(conn);
     }
   }
@@ -206,18 +216,22 @@ export class TunnelServer implements Disposable {
       await writeAll(conn, new TextEncoder().encode(NOTHING_HERE));
       return undefined;
     }
-    if (this.#links.size >= (limits?.maxLinks ?? 1024)) {
+    if (this.#links.size + this.#upgrading.size >= (limits?.maxLinks ?? 1024)) {
       this.#metrics.refused.add(1, { reason: "links" });
       await writeAll(conn, new TextEncoder().encode("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\n\r\n"));
       return undefined;
     }
+    this.#upgrading.add(conn);
     await acceptWebsocket(conn, request.key);
     return request.rest;
   }
 
   async #serveStream(stream: MuxStream, at: string): Promise<void> {
     const { clock, limits, onward } = this.#options;
-    using limit = deadline(clock, limits?.dialTimeoutMs ?? 30_000, "dial", this.#stop.signal);
+    // A client that goes away, or loses its link, leaves no dial behind.
+    const gone = new AbortController();
+    stream.onUnheard = () => gone.abort(new CulvertError("closed", "The client has gone"));
+    using limit = deadline(clock, limits?.dialTimeoutMs ?? 30_000, "dial", gone.signal);
     const onAbort = () => stream.abort();
     limit.signal.addEventListener("abort", onAbort, { once: true });
     let far: Stream | undefined;
@@ -227,32 +241,37 @@ export class TunnelServer implements Disposable {
       if (!request) return stream.abort();
       const trail = request.trail.length > 0 ? [...request.trail, { name: "tunnel server", at }] : undefined;
       const options = { signal: limit.signal, ...(trail && { trail }) };
-      if (request.kind === "datagrams") return await this.#serveDatagrams(stream, onward, options);
+      if (request.kind === "datagrams") {
+        using datagrams = await this.#openDatagrams(stream, onward, options);
+        limit[Symbol.dispose]();
+        return await joinDatagrams(new StreamDatagrams(stream), datagrams);
+      }
       far = await onward.dial(request.target, options);
       await this.#reply(stream, "ok");
       limit[Symbol.dispose]();
-      const { aToB, bToA } = await splice(stream, far, { pool: this.#pool, signal: this.#stop.signal });
+      const { aToB, bToA } = await splice(stream, far, { pool: this.#streamPool, signal: this.#stop.signal });
       this.#metrics.bytes.add(aToB, { direction: "out" });
       this.#metrics.bytes.add(bToA, { direction: "in" });
     } catch (error) {
-      far?.close();
+      if (far) closeQuietly(far);
       await this.#refuse(stream, error);
     }
   }
 
-  async #serveDatagrams(
+  async #openDatagrams(
     stream: MuxStream,
     onward: Path,
     options: { signal: AbortSignal; trail?: readonly Hop[] },
-  ): Promise<void> {
-    if (!onward.datagrams) {
-      const failure = encodeTunnelReply({ failure: "unsupported", message: "This way out carries no datagrams" });
-      await writeAll(stream, failure);
-      return stream.close();
-    }
+  ): Promise<Datagrams> {
+    if (!onward.datagrams) throw new DialError("unsupported", "This way out carries no datagrams");
     const far = await onward.datagrams(options);
-    await this.#reply(stream, "datagrams");
-    await joinDatagrams(new StreamDatagrams(stream), far);
+    try {
+      await this.#reply(stream, "datagrams");
+    } catch (error) {
+      far.close();
+      throw error;
+    }
+    return far;
   }
 
   async #reply(stream: MuxStream, outcome: string): Promise<void> {

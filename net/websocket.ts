@@ -5,7 +5,7 @@
  * What it does not do: extensions, subprotocols, messages to the application: a Link knows bytes only.
  */
 
-import { CulvertError, DialError } from "../protocol/errors.ts";
+import { CulvertError, DialError, messageOf } from "../protocol/errors.ts";
 import { encodeRequestHead, parseRequestHead, parseResponseHead, tokensOf, valuesOf } from "../protocol/http_head.ts";
 import type { RequestHead, ResponseHead } from "../protocol/http_head.ts";
 import type { Parsed } from "../protocol/parse.ts";
@@ -33,29 +33,38 @@ export class WebsocketLink extends StreamLink {
   readonly #key = new Uint8Array(4);
   /** The payload of the last ping, while its pong is owed. */
   #pong: Uint8Array | undefined;
+  /** The peer has sent its close frame, and whether ours has gone. RFC 6455 §5.5.1. */
   #closing = false;
+  #closeSent = false;
 
   /** `random` makes the masking keys of a client; a server has none. */
   constructor(stream: Stream, pool: BufferPool, options: { first?: Uint8Array; random?: Random } = {}) {
     super(stream, pool, options.first);
     this.#random = options.random;
     this.#reader = new WebsocketFrameReader(options.random ? "client" : "server", {
-      onData: (bytes) => this.handlers!.onBytes(bytes),
+      onData: (bytes) => !this.#closing && this.handlers!.onBytes(bytes),
       onPing: (payload) => {
         this.#pong = payload.slice();
         this.wake();
       },
-      onClose: () => this.#closing = true,
+      onClose: () => {
+        this.#closing = true;
+        this.wake();
+      },
     });
   }
 
   protected override receive(bytes: Uint8Array): void {
     const fault = this.#reader.read(bytes);
     if (fault) this.fail(new CulvertError("protocol", `The peer broke the WebSocket protocol: ${fault}`));
-    else if (this.#closing) this.close();
   }
 
   protected override fill(into: Uint8Array): Uint8Array | undefined {
+    if (this.#closing) {
+      if (this.#closeSent) return void this.close();
+      this.#closeSent = true;
+      return this.#frame(into, WebSocketOpcode.CLOSE, 0);
+    }
     if (this.#pong) {
       into.set(this.#pong, HEADER_ROOM_BYTES);
       const length = this.#pong.length;
@@ -105,11 +114,19 @@ export async function openWebsocket(
     { name: "Sec-WebSocket-Version", value: "13" },
     ...Object.entries(handshake.headers ?? {}).map(([name, value]) => ({ name, value })),
   ];
-  await writeAll(stream, encodeRequestHead({ method: "GET", target: handshake.path, fields }));
-  const answer = await readHead(stream, parseResponseHead);
+  const answer = await ask(stream, encodeRequestHead({ method: "GET", target: handshake.path, fields }), handshake);
   if (!answer) throw new DialError("failed", `Cannot open a WebSocket on ${handshake.host}: it does not speak HTTP`);
   checkAnswer(answer.head, handshake, await acceptOf(key));
   return answer.rest;
+}
+
+async function ask(stream: Stream, request: Uint8Array, handshake: ClientHandshake) {
+  try {
+    await writeAll(stream, request);
+    return await readHead(stream, parseResponseHead);
+  } catch (cause) {
+    throw new DialError("failed", `Cannot open a WebSocket on ${handshake.host}: ${messageOf(cause)}`, { cause });
+  }
 }
 
 function checkAnswer(head: ResponseHead, handshake: ClientHandshake, accept: string): void {

@@ -9,15 +9,17 @@
  * With `extensions` both ends are ours: streams can be cut truthfully, round trips are measured, windows grow with them.
  * Without, it speaks plain smux v1 or v2, as kcptun does. Bad input ends the session (`failure`), never the process.
  *
- * Memory: in v2 windows are granted within `sessionBufferBytes`, then only the least that lets a stream go on; should
- * unread bytes still pass the cap, the stream that holds the most is cut. In v1, which has no windows per stream,
- * `wantsInput` turns false and the driver stops reading the link: there, one stalled reader does hold up the rest.
+ * Memory: in v2 the windows granted get smaller as unread bytes come near `sessionBufferBytes`; should they still pass
+ * it, the stream that holds the most is cut. In v1, which has no windows per stream, `wantsInput` turns false and the
+ * driver stops reading the link: there, one stalled reader does hold up the rest.
  */
 
 import { BlockPool } from "./byte_queue.ts";
 import { Fifo } from "./fifo.ts";
 import { type ChannelHost, MuxChannel } from "./mux_channel.ts";
 import {
+  firstStreamId,
+  followingStreamId,
   MUX_HEADER_BYTES,
   MUX_UPDATE_BYTES,
   MuxCommand,
@@ -37,7 +39,7 @@ export interface MuxOptions {
   readonly extensions?: boolean;
   /** The largest payload of one frame we send. Default 65,528. */
   readonly maxPayloadBytes?: number;
-  /** The window a stream starts with. Default 2 MiB. */
+  /** The window every stream may have: with extensions when it needs it, without from the start. Default 2 MiB. */
   readonly windowBytes?: number;
   /** The largest window a stream may grow to. Default 16 MiB, or `windowBytes` without extensions. */
   readonly maxWindowBytes?: number;
@@ -59,7 +61,7 @@ export interface MuxEvents {
 }
 
 /** Why a session ended by itself. */
-export type MuxFailure = MuxFrameFault | "bad_stream_id" | "window_exceeded" | "timeout";
+export type MuxFailure = MuxFrameFault | "bad_stream_id" | "window_exceeded" | "flooded" | "timeout";
 
 /** PONGs owed at once; a peer that pings faster than we can send loses answers, not our memory. */
 const MAX_PENDING_PONGS = 16;
@@ -82,11 +84,13 @@ export class MuxSession {
   #nextId: number;
   #failure: MuxFailure | undefined;
   #closed = false;
-  #committedBytes = 0;
+  #grownBytes = 0;
   #bufferedBytes = 0;
 
   readonly #control = new Fifo<MuxChannel>();
   readonly #data = new Fifo<MuxChannel>();
+  /** What the first of `#data` may still send before the turn is the next one's. */
+  #turnLeftBytes: number;
   readonly #news = new Fifo<MuxChannel>();
   #refused: number[] = [];
   #pongs: number[] = [];
@@ -101,10 +105,10 @@ export class MuxSession {
     this.#role = options.role;
     this.#version = options.version ?? 2;
     this.#extensions = options.extensions ?? false;
-    this.#maxPayloadBytes = options.maxPayloadBytes ?? 65528;
+    this.#maxPayloadBytes = this.#turnLeftBytes = options.maxPayloadBytes ?? 65528;
     this.#sessionBufferBytes = options.sessionBufferBytes ?? 64 * 1024 * 1024;
     this.#maxStreams = options.maxStreams ?? 16384;
-    this.#nextId = this.#role === "client" ? 3 : 2;
+    this.#nextId = firstStreamId(this.#role);
     this.#nowMs = nowMs;
     this.#liveness = new MuxLiveness({
       intervalMs: options.keepAliveIntervalMs ?? 2000,
@@ -136,6 +140,11 @@ export class MuxSession {
     return this.#bufferedBytes;
   }
 
+  /** By how much windows have grown beyond the usual, over all streams. At most half of the session's cap. */
+  get grownBytes(): number {
+    return this.#grownBytes;
+  }
+
   /** The round trip of the link, smoothed; undefined until measured, and always without extensions. */
   get rttMs(): number | undefined {
     return this.#liveness.rttMs;
@@ -149,9 +158,9 @@ export class MuxSession {
   /** Opens a stream, or gives undefined when as many as allowed are open or the session has ended. */
   open(): MuxChannel | undefined {
     if (this.#ended || this.#channels.size >= this.#maxStreams) return undefined;
-    while (this.#channels.has(this.#nextId)) this.#nextId = this.#following(this.#nextId);
+    while (this.#channels.has(this.#nextId)) this.#nextId = followingStreamId(this.#role, this.#nextId);
     const channel = new MuxChannel(this.#nextId, this.#host);
-    this.#nextId = this.#following(this.#nextId);
+    this.#nextId = followingStreamId(this.#role, this.#nextId);
     this.#channels.set(channel.id, channel);
     channel.pendingSyn = true;
     this.#host.wantsControl(channel);
@@ -171,13 +180,16 @@ export class MuxSession {
     this.#nowMs = nowMs;
     this.#liveness.heard(nowMs);
     this.#receiving = true;
-    for (let at = 0; at < bytes.length && !this.#ended;) {
-      const next = this.#reader.step(bytes, at);
-      if (typeof next === "number") at = next;
-      else this.#fail(next);
+    try {
+      for (let at = 0; at < bytes.length && !this.#ended;) {
+        const next = this.#reader.step(bytes, at);
+        if (typeof next === "number") at = next;
+        else this.#fail(next);
+      }
+    } finally {
+      this.#receiving = false;
+      this.#tellNews();
     }
-    this.#receiving = false;
-    this.#tellNews();
   }
 
   /** Fills `into` with frames to send; gives how many bytes. 0: nothing to send now. */
@@ -186,7 +198,8 @@ export class MuxSession {
     this.#nowMs = nowMs;
     let at = this.#pullSession(into);
     at = this.#pullControl(into, at);
-    at = this.#pullData(into, at);
+    // Data never overtakes control: the SYN of its own stream may be there.
+    if (this.#control.length === 0) at = this.#pullData(into, at);
     if (at > 0) this.#liveness.sent(nowMs);
     return at;
   }
@@ -194,17 +207,14 @@ export class MuxSession {
   /** Notices silence and asks for signs of life. Call it about four times in a keepalive interval. */
   tick(nowMs: number): void {
     if (this.#ended) return;
-    // While we do not read, silence is of our own making.
-    if (this.wantsInput && this.#liveness.isSilent(nowMs)) this.#fail("timeout");
+    // While we do not read, silence is of our own making, and the peer has the whole time anew once we do.
+    if (!this.wantsInput) this.#liveness.heard(nowMs);
+    if (this.#liveness.isSilent(nowMs)) this.#fail("timeout");
     else if (this.#liveness.isDue(nowMs)) this.#events.onWantsWrite();
   }
 
   get #ended(): boolean {
     return this.#closed || this.#failure !== undefined;
-  }
-
-  #following(id: number): number {
-    return id + 2 > 0xffffffff ? (this.#role === "client" ? 3 : 2) : id + 2;
   }
 
   #fail(failure: MuxFailure): void {
@@ -242,14 +252,19 @@ export class MuxSession {
     const theirs = this.#role === "client" ? id % 2 === 0 : id % 2 === 1;
     if (!theirs || id === 0) return this.#fail("bad_stream_id");
     if (this.#target) return; // smux ignores a second SYN, and so do we
-    if (this.#channels.size >= this.#maxStreams) {
-      if (this.#refused.length >= this.#maxStreams) return this.#fail("bad_stream_id");
+    if (this.#channels.size >= this.#maxStreams || this.#owesTooMuch) {
+      if (this.#refused.length >= this.#maxStreams) return this.#fail("flooded");
       this.#refused.push(id);
       return this.#events.onWantsWrite();
     }
     const channel = new MuxChannel(id, this.#host);
     this.#channels.set(id, channel);
     this.#events.onOpen(channel);
+  }
+
+  /** Streams that have ended wait until their last frames can go. A peer that does not read must not make them pile up. */
+  get #owesTooMuch(): boolean {
+    return Math.max(this.#control.length, this.#data.length) >= 2 * this.#maxStreams;
   }
 
   /** Wakes the readers once for all that `receive` brought them, so that they take it in one piece. */
@@ -327,17 +342,28 @@ export class MuxSession {
 
   #pullData(into: Uint8Array, at: number): number {
     while (this.#data.length > 0 && into.length - at > MUX_HEADER_BYTES) {
-      const channel = this.#data.shift()!;
-      channel.inDataQueue = false;
-      const room = Math.min(into.length - at - MUX_HEADER_BYTES, this.#maxPayloadBytes);
+      const channel = this.#data.first!;
+      const room = Math.min(into.length - at - MUX_HEADER_BYTES, this.#turnLeftBytes);
       const count = Math.min(channel.sendableBytes(), room);
-      if (count === 0) continue; // its window is used up; an UPD brings it back
-      at = writeMuxHeader(into, at, this.#version, MuxCommand.PSH, count, channel.id);
-      channel.takeOffered(into, at, count);
-      at += count;
-      if (channel.offering) this.#host.wantsData(channel);
+      if (count > 0) {
+        at = writeMuxHeader(into, at, this.#version, MuxCommand.PSH, count, channel.id);
+        channel.takeOffered(into, at, count);
+        at += count;
+        this.#turnLeftBytes -= count;
+        // The end of `into` cuts no turn short, or streams would get unequal shares by where it happens to fall.
+        if (count === room && this.#turnLeftBytes > 0 && channel.sendableBytes() > 0) break;
+      }
+      this.#endTurn(count > 0 && channel.offering);
     }
     return at;
+  }
+
+  /** The first stream goes to the back of the queue, or out of it: then its next chunk or an UPD brings it back. */
+  #endTurn(again: boolean): void {
+    const channel = this.#data.shift()!;
+    channel.inDataQueue = false;
+    this.#turnLeftBytes = this.#maxPayloadBytes;
+    if (again) this.#host.wantsData(channel);
   }
 
   #makeHost(windowBytes: number, maxWindowBytes: number): ChannelHost {
@@ -345,17 +371,21 @@ export class MuxSession {
     const session = this;
     return {
       version: this.#version,
+      extensions: this.#extensions,
       pool: new BlockPool(POOLED_BLOCKS),
       windowBytes,
       maxWindowBytes,
-      get grantableBytes() {
-        return session.#sessionBufferBytes - session.#committedBytes;
+      get freeBytes() {
+        return session.#sessionBufferBytes - session.#bufferedBytes;
+      },
+      get growableBytes() {
+        return session.#sessionBufferBytes / 2 - session.#grownBytes;
       },
       get minRttMs() {
         return session.#liveness.minRttMs;
       },
-      committed(delta) {
-        session.#committedBytes += delta;
+      grew(delta) {
+        session.#grownBytes += delta;
       },
       buffered(delta) {
         session.#bufferedBytes += delta;

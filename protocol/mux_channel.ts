@@ -2,9 +2,11 @@
  * One stream of a MuxSession: what it may send, what it has received and not delivered, how it ends.
  *
  * Receiving: the peer may send up to `limit` bytes in all. The limit moves only when bytes have been delivered, so a
- * reader that stops holds back its own stream and nothing else. The window (how far the limit runs ahead of what was
- * delivered) doubles while the stream delivers a whole window within two round trips, because then the window, not the
- * network, sets its speed.
+ * reader that stops holds back its own stream and nothing else. The window is how far the limit runs ahead of what was
+ * delivered. A large one has to be earned, because it cannot be taken back: it doubles while the stream delivers a whole
+ * window within two round trips, as then the window, not the network or the reader, sets its speed. So the thousand
+ * idle or slow streams of a session leave room for the few that are fast. And no window is larger than a share of the
+ * memory that is free, so that stalled streams leave room for the rest.
  *
  * Sending: at most one chunk is on offer at a time; the session takes frames from it in turn with the other streams'.
  */
@@ -14,20 +16,29 @@ import { MUX_INITIAL_WINDOW_BYTES, MuxResetReason } from "./mux_frame.ts";
 
 /** A stream is never granted less than this, however little the session has left: it must be able to go on. */
 const MIN_WINDOW_BYTES = 64 * 1024;
+/** Of the session's free memory, one stream may be granted so much. */
+const SHARE_OF_FREE = 1 / 4;
+/** A window delivered in so short a time is too small, even if the round trip of the idle link was shorter still. */
+const FAST_MS = 20;
 
 /** What a channel needs of its session. */
 export interface ChannelHost {
   readonly version: 1 | 2;
+  /** The peer is ours as well. */
+  readonly extensions: boolean;
   readonly pool: BlockPool;
-  /** Bytes the session would still grant in windows. */
-  readonly grantableBytes: number;
-  /** The window a stream starts with, and the largest it may grow to. */
+  /** What the session may still buffer. */
+  readonly freeBytes: number;
+  /** By how much windows may still grow beyond `windowBytes`, all together. */
+  readonly growableBytes: number;
+  /** The window every stream may have, and the largest one may grow to. */
   readonly windowBytes: number;
   readonly maxWindowBytes: number;
   /** The shortest round trip lately, or undefined when it is not measured; then windows do not grow. */
   readonly minRttMs: number | undefined;
-  /** The bytes a peer may have sent us undelivered have changed by `delta`. */
-  committed(delta: number): void;
+  /** A window has grown beyond `windowBytes` by `delta`. */
+  grew(delta: number): void;
+  /** Bytes that wait for a reader have changed by `delta`. */
   buffered(delta: number): void;
   /** The channel has a control frame, or data, to send. */
   wantsControl(channel: MuxChannel): void;
@@ -48,6 +59,8 @@ export class MuxChannel {
   onReadable: () => void = () => {};
   /** Called when the chunk on offer has been taken whole, or (false) never will be. */
   onWritten: (taken: boolean) => void = () => {};
+  /** Called once, when nobody will read what we might still write: the peer has gone, or we have closed. */
+  onUnheard: () => void = () => {};
 
   // Control frames waiting; the session sends them before any data.
   pendingSyn = false;
@@ -79,6 +92,8 @@ export class MuxChannel {
   #received = 0;
   #limit = MUX_INITIAL_WINDOW_BYTES;
   #windowBytes: number;
+  /** How far the window has grown beyond what every stream may have. */
+  #beyondBytes = 0;
   /** The window of the last UPD, and what had been consumed when it went. */
   #grantedBytes = MUX_INITIAL_WINDOW_BYTES;
   #grantedAt = 0;
@@ -90,9 +105,8 @@ export class MuxChannel {
     this.id = id;
     this.#host = host;
     this.#queue = new ByteQueue(host.pool);
-    this.#windowBytes = host.windowBytes;
-    host.committed(this.#limit);
-    if (host.version === 2 && host.windowBytes > MUX_INITIAL_WINDOW_BYTES) this.#owesUpdate();
+    this.#windowBytes = host.extensions ? Math.min(host.windowBytes, MUX_INITIAL_WINDOW_BYTES) : host.windowBytes;
+    if (host.version === 2 && this.#windowBytes > MUX_INITIAL_WINDOW_BYTES) this.#owesUpdate();
   }
 
   /** Why nothing more will work, or undefined while the channel lives. */
@@ -105,9 +119,9 @@ export class MuxChannel {
     return this.#queue.length;
   }
 
-  /** No bytes are left and the peer has written its last. */
+  /** No bytes are left and the peer has written its last. A cut drops bytes, so after one there is no end to speak of. */
   get atEndOfFile(): boolean {
-    return this.#finReceived && this.#queue.length === 0;
+    return this.#finReceived && this.#queue.length === 0 && (this.#end === undefined || this.#end === "done");
   }
 
   /** The window now granted, which grows with need. */
@@ -185,19 +199,18 @@ export class MuxChannel {
 
   // What the session does.
 
-  /** The session is lost. */
+  /** The session is lost. What the peer had written to its end is here and whole, so it can still be read. */
   lose(): void {
-    if (!this.#end) this.#finish("session_closed");
+    if (this.#end) return;
+    if (this.#finReceived) this.#stopSending();
+    else this.#finish("session_closed");
   }
 
   /** An RST of the peer. */
   receiveReset(reason: number): void {
     if (this.#end) return;
     if (reason === MuxResetReason.CLOSED) {
-      this.#stopped = true;
-      this.#finSent = true; // nobody is left to hear of our end
-      this.#dropOffered();
-      this.#finishIfDone();
+      this.#stopSending();
     } else {
       this.#finish(reason === MuxResetReason.BUSY ? "busy" : reason === MuxResetReason.OVERFLOW ? "overflow" : "cut");
     }
@@ -236,20 +249,18 @@ export class MuxChannel {
   /** The numbers of the UPD frame that is due, which grant what has been delivered. */
   takeUpdate(): { consumed: number; window: number } {
     this.pendingUpdate = false;
-    const affordable = this.#limit - this.#consumed + Math.max(0, this.#host.grantableBytes);
-    const window = Math.max(MIN_WINDOW_BYTES, Math.min(this.#windowBytes, affordable));
-    const limit = Math.max(this.#limit, this.#consumed + window);
-    this.#host.committed(limit - this.#limit);
-    this.#limit = limit;
+    const share = Math.floor(this.#host.freeBytes * SHARE_OF_FREE);
+    const window = Math.max(MIN_WINDOW_BYTES, Math.min(this.#windowBytes, share));
+    this.#limit = Math.max(this.#limit, this.#consumed + window);
     this.#grantedAt = this.#consumed;
     this.#grantedBytes = window;
-    return { consumed: this.#consumed >>> 0, window: limit - this.#consumed };
+    return { consumed: this.#consumed >>> 0, window: this.#limit - this.#consumed };
   }
 
   /** Bytes of the peer, which are copied; false when it sent more than it was granted. */
   receive(bytes: Uint8Array, nowMs: number): boolean {
-    if (this.#end) return true; // on its way when we closed
-    if (this.#finReceived) return false;
+    // Ended: on its way when we closed. After FIN: smux sends the rest of a write during which it was closed.
+    if (this.#end || this.#finReceived) return true;
     this.#received += bytes.length;
     if (this.#host.version === 2 && this.#received > this.#limit) return false;
     let direct = 0;
@@ -272,6 +283,8 @@ export class MuxChannel {
     if (this.#finReceived || this.#end) return;
     this.#finReceived = true;
     this.#host.hasNews(this);
+    // smux has no half-close: whoever sends FIN there reads no more, and only waits for our FIN.
+    if (!this.#host.extensions) this.#stopWrites();
     this.#finishIfDone();
   }
 
@@ -289,7 +302,6 @@ export class MuxChannel {
   #deliver(count: number, nowMs: number): void {
     this.#consumed += count;
     if (this.#host.version === 2 && !this.#finReceived) this.#grant(nowMs);
-    this.#host.committed(-count);
     this.#finishIfDone();
   }
 
@@ -306,14 +318,34 @@ export class MuxChannel {
   #growWindow(nowMs: number): void {
     if (this.#epochStartMs === undefined) this.#epochStartMs = nowMs;
     if (this.#consumed - this.#epochConsumed < this.#windowBytes) return;
-    const { minRttMs, maxWindowBytes, grantableBytes } = this.#host;
+    const { minRttMs } = this.#host;
     const tookMs = nowMs - this.#epochStartMs;
-    if (minRttMs !== undefined && tookMs < 2 * minRttMs) {
-      const grown = Math.min(this.#windowBytes * 2, maxWindowBytes, this.#windowBytes + grantableBytes);
-      this.#windowBytes = Math.max(this.#windowBytes, grown);
-    }
+    if (minRttMs !== undefined && tookMs < Math.max(FAST_MS, 2 * minRttMs)) this.#doubleWindow();
     this.#epochConsumed = this.#consumed;
     this.#epochStartMs = nowMs;
+  }
+
+  #doubleWindow(): void {
+    const { windowBytes, maxWindowBytes, growableBytes } = this.#host;
+    const before = this.#beyondBytes;
+    const doubled = Math.min(this.#windowBytes * 2, maxWindowBytes);
+    this.#beyondBytes = Math.min(Math.max(0, doubled - windowBytes), before + Math.max(0, growableBytes));
+    this.#windowBytes = Math.min(doubled, windowBytes + this.#beyondBytes);
+    this.#host.grew(this.#beyondBytes - before);
+  }
+
+  /** Nobody is left to hear what we write, nor of its end. */
+  #stopSending(): void {
+    this.#finSent = true;
+    this.#stopWrites();
+    this.#finishIfDone();
+  }
+
+  #stopWrites(): void {
+    this.#dropOffered();
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.onUnheard();
   }
 
   #finishIfDone(): void {
@@ -322,11 +354,12 @@ export class MuxChannel {
 
   #finish(end: ChannelEnd): void {
     this.#end = end;
-    this.#host.committed(this.#consumed - this.#limit);
+    this.#host.grew(-this.#beyondBytes);
+    this.#beyondBytes = 0;
     this.#host.buffered(-this.#queue.length);
     this.#queue.clear();
     this.#host.finished(this);
-    this.#dropOffered();
+    this.#stopWrites();
     this.#host.hasNews(this);
   }
 

@@ -47,6 +47,15 @@ export const MuxResetReason = {
   OVERFLOW: 3,
 } as const;
 
+/** The stream id a side opens after `id`: odd ones for the client, even ones for the server, around and around. */
+export function followingStreamId(role: "client" | "server", id: number): number {
+  return id + 2 > 0xffffffff ? firstStreamId(role) : id + 2;
+}
+
+export function firstStreamId(role: "client" | "server"): number {
+  return role === "client" ? 3 : 2;
+}
+
 /** Writes a frame header at `at`; gives the position after it. */
 export function writeMuxHeader(
   into: Uint8Array,

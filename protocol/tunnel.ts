@@ -24,7 +24,8 @@ const RTT_UNKNOWN = 0xffffffff;
 /** A request lists at most this many hops; later ones are left out. */
 const MAX_HOPS = 16;
 const MAX_MESSAGE_BYTES = 512;
-export const MAX_TUNNEL_BODY_BYTES = 8192;
+/** Above the longest host and the longest hops, with some room for options to come. */
+export const MAX_TUNNEL_BODY_BYTES = 9216;
 /** The largest datagram a tunnel carries: the most that UDP over IPv4 can. */
 export const MAX_DATAGRAM_BYTES = 65507;
 const MAX_HOST_BYTES = 255;
@@ -54,9 +55,10 @@ export interface TunnelReply {
   readonly message: string;
 }
 
-/** Undefined when the host is longer than the wire can say. */
+/** Undefined when the host is empty or longer than the wire can say. */
 export function encodeTunnelRequest(request: TunnelRequest): Uint8Array | undefined {
   const target = request.kind === "stream" ? request.target : { host: "", port: 0 };
+  if (request.kind === "stream" && target.host === "") return undefined;
   const address = encodeAddress(target);
   if (!address) return undefined;
   const options = request.trail.slice(0, MAX_HOPS).map(encodeHop);
@@ -79,7 +81,7 @@ export function parseTunnelRequest(bytes: Uint8Array): Parsed<TunnelRequest> {
 }
 
 export function encodeTunnelReply(reply: TunnelReply): Uint8Array {
-  const message = new TextEncoder().encode(reply.message).subarray(0, MAX_MESSAGE_BYTES);
+  const message = encodeAtMost(reply.message, MAX_MESSAGE_BYTES);
   const status = reply.failure === undefined ? 0 : STATUSES.indexOf(reply.failure) + 1;
   return concat([head(status, message.length), message]);
 }
@@ -88,7 +90,7 @@ export function parseTunnelReply(bytes: Uint8Array): Parsed<TunnelReply> {
   const framed = parseHead(bytes, MAX_MESSAGE_BYTES);
   if (framed.status !== "done") return framed;
   const { code, body } = framed.value;
-  const message = new TextDecoder().decode(body);
+  const message = new TextDecoder("utf-8", { ignoreBOM: true }).decode(body);
   // A newer far side may know reasons we do not.
   return done(code === 0 ? { message } : { failure: STATUSES[code - 1] ?? "failed", message }, framed.length);
 }
@@ -149,7 +151,9 @@ function parseAddress(bytes: Uint8Array, at: number): { target: Target; end: num
 }
 
 function encodeHop(hop: Hop): Uint8Array {
-  const rttUs = hop.rttMs === undefined ? RTT_UNKNOWN : Math.min(Math.round(hop.rttMs * 1000), RTT_UNKNOWN - 1);
+  const rttUs = hop.rttMs === undefined
+    ? RTT_UNKNOWN
+    : Math.min(Math.max(0, Math.round(hop.rttMs * 1000)), RTT_UNKNOWN - 1);
   const value = concat([
     encodeText(hop.name),
     encodeText(hop.at),
@@ -184,11 +188,20 @@ function parseHop(value: Uint8Array): Hop | undefined {
   return rttUs === RTT_UNKNOWN ? hop : { ...hop, rttMs: rttUs / 1000 };
 }
 
-/** At most 255 bytes of a text, cut between characters. */
 function encodeText(text: string): Uint8Array {
-  const bytes = new Uint8Array(255);
-  const { written } = new TextEncoder().encodeInto(text, bytes);
-  return concat([Uint8Array.of(written), bytes.subarray(0, written)]);
+  const bytes = encodeAtMost(text, 255);
+  return concat([Uint8Array.of(bytes.length), bytes]);
+}
+
+/** The start of a text, cut between characters. */
+function encodeAtMost(text: string, maxBytes: number): Uint8Array {
+  const bytes = new Uint8Array(maxBytes);
+  return bytes.subarray(0, new TextEncoder().encodeInto(text, bytes).written);
+}
+
+/** Whether a token can stand in a header field as it is. */
+export function isTunnelToken(token: string): boolean {
+  return /^[\x21-\x7e]{1,4096}$/.test(token);
 }
 
 function parseText(bytes: Uint8Array, at: number): { text: string; end: number } | undefined {
