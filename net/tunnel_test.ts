@@ -517,10 +517,7 @@ Deno.test("a reader that stalls holds back its own stream only, within its windo
   await end(tunnel, server);
 });
 
-Deno.test("a target that is reset is a cut here, not an end", {
-  // net/splice.ts closes what it should abort; this runs once it calls Stream.abort on failure.
-  ignore: true,
-}, async () => {
+Deno.test("a target that is reset is a cut here, not an end", async () => {
   const onward: Path = {
     ...direct(),
     dial: () => {

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertLess, assertLessOrEqual } from "@std/assert
 import fc from "fast-check";
 import { MuxCommand, MuxResetReason, writeMuxHeader, writeUint32 } from "./mux_frame.ts";
 import { type MuxFailure, MuxSession } from "./mux.ts";
-import { Pair, Side } from "./mux_test_pair.ts";
+import { Pair, Side } from "./fixtures/mux_pair.ts";
 
 const CAP = 256 * 1024;
 

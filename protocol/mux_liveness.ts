@@ -15,7 +15,8 @@ export class MuxLiveness {
   #token = 0;
   /** When the ping that has no answer yet was sent. */
   #pingSentMs: number | undefined;
-  #rttMs: number | undefined;
+  #rttMs = 0;
+  #measurements = 0;
   #epochMs: number;
   #minNow = Infinity;
   #minBefore = Infinity;
@@ -31,7 +32,7 @@ export class MuxLiveness {
 
   /** The round trip, smoothed. */
   get rttMs(): number | undefined {
-    return this.#rttMs;
+    return this.#measurements === 0 ? undefined : this.#rttMs;
   }
 
   /** The shortest round trip of the last minute: the path without its queues. */
@@ -71,7 +72,9 @@ export class MuxLiveness {
     if (this.#pingSentMs === undefined || token !== this.#token) return;
     const rttMs = nowMs - this.#pingSentMs;
     this.#pingSentMs = undefined;
-    this.#rttMs = this.#rttMs === undefined ? rttMs : this.#rttMs + (rttMs - this.#rttMs) / 8;
+    // The first few weigh alike: the very first is taken while both ends are still warming up.
+    this.#measurements++;
+    this.#rttMs += (rttMs - this.#rttMs) / Math.min(this.#measurements, 8);
     if (nowMs - this.#epochMs >= RTT_EPOCH_MS) {
       this.#minBefore = this.#minNow;
       this.#minNow = Infinity;

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertGreater, assertLess, assertLessOrEqual } fr
 import fc from "fast-check";
 import { SeededRandom } from "../testing/seeded_random.ts";
 import { MUX_INITIAL_WINDOW_BYTES, MuxCommand, MuxResetReason } from "./mux_frame.ts";
-import { framesOf, Pair, type PairOptions, type Program } from "./mux_test_pair.ts";
+import { framesOf, Pair, type PairOptions, type Program } from "./fixtures/mux_pair.ts";
 import { randomInt } from "./random.ts";
 
 const KIB = 1024;
