@@ -3,6 +3,7 @@
  */
 
 import { dirname, fromFileUrl, join } from "@std/path";
+import { clockOf, delay } from "../protocol/clock.ts";
 import { formatTarget, type Target } from "../protocol/stream.ts";
 import { listenAddress, Program } from "../testing/program.ts";
 
@@ -53,6 +54,18 @@ export async function measureBulk(
 export async function measureConnections(ends: Ends, concurrency: number, measureMs: number): Promise<number> {
   await using program = load("connections", { ...flagsOf(ends), concurrency, "measure-ms": measureMs });
   return Number((await program.readJson(measureMs + 60_000)).connectionsPerS);
+}
+
+/** Enough ports for a round; dante, which binds before it connects, can use none that waits. */
+const MOST_WAITING_PORTS = 8000;
+
+/** Waits until most ports that past connections hold are free again: a minute after the last, at the most. */
+export async function portsToReturn(): Promise<void> {
+  for (;;) {
+    const stat = await Deno.readTextFile("/proc/net/sockstat");
+    if (Number(/^TCP:.* tw (\d+)/m.exec(stat)?.[1] ?? 0) <= MOST_WAITING_PORTS) return;
+    await delay(clockOf(globalThis), 500);
+  }
 }
 
 /** Holds idle connections until disposed; settles once all are open. */

@@ -5,7 +5,7 @@
 
 import { formatTarget, type Target } from "../protocol/stream.ts";
 import { denoProgram, startRelay } from "./loads.ts";
-import { listenAddress, type Program } from "../testing/program.ts";
+import { freePort, listenAddress, type Program } from "../testing/program.ts";
 
 export interface RunningOurs extends AsyncDisposable {
   readonly name: string;
@@ -21,7 +21,10 @@ export interface TunnelSettings {
   readonly delayMs?: number;
 }
 
-const LISTEN = ["--listen", "127.0.0.1:0", "--json", "--log-level", "error"];
+/** Not port 0: after a round of many connections the system may have none left to give. */
+function listenFlags(): string[] {
+  return ["--listen", `127.0.0.1:${freePort()}`, "--json", "--log-level", "error"];
+}
 
 /** The source of the loads is on this machine, which an egress does not reach unless told to. */
 const POLICY = 'allow_addresses = ["loopback"]\n';
@@ -30,7 +33,7 @@ const POLICY = 'allow_addresses = ["loopback"]\n';
 export async function startProxy(): Promise<RunningOurs> {
   await using resources = new AsyncDisposableStack();
   const policyFile = await writeFile(resources, "policy.toml", POLICY);
-  const program = resources.use(role("proxy", [...LISTEN, "--egress-policy", policyFile]));
+  const program = resources.use(role("proxy", [...listenFlags(), "--egress-policy", policyFile]));
   const proxy = listenAddress(await program.readJson());
   return kept("culvert", proxy, [program], resources);
 }
@@ -41,7 +44,7 @@ export async function startTunnel(settings: TunnelSettings = {}): Promise<Runnin
   const policyFile = await writeFile(resources, "policy.toml", POLICY);
   const certificate = settings.tls ? await makeCertificate(resources) : undefined;
   const serverTls = certificate ? ["--cert-file", certificate.certFile, "--key-file", certificate.keyFile] : [];
-  const server = resources.use(role("tunnel", [...LISTEN, "--egress-policy", policyFile, ...serverTls]));
+  const server = resources.use(role("tunnel", [...listenFlags(), "--egress-policy", policyFile, ...serverTls]));
   let far = listenAddress(await server.readJson());
   if (settings.delayMs !== undefined) {
     const relay = await startRelay(far, settings.delayMs);
@@ -50,7 +53,7 @@ export async function startTunnel(settings: TunnelSettings = {}): Promise<Runnin
   }
   const url = `tunnel+${certificate ? "wss" : "ws"}://${formatTarget(far)}`;
   const clientTls = certificate ? ["--ca-file", certificate.certFile] : [];
-  const client = resources.use(role("proxy", [...LISTEN, "--path", url, ...clientTls]));
+  const client = resources.use(role("proxy", [...listenFlags(), "--path", url, ...clientTls]));
   const proxy = listenAddress(await client.readJson());
   return kept(certificate ? "culvert with TLS" : "culvert", proxy, [client, server], resources);
 }

@@ -18,7 +18,8 @@ export interface Target {
  *
  * - `read` fills the start of `into` and gives the number of bytes, or null once the other side has ended its half.
  * - `write` may take fewer bytes than offered; `writeAll` loops. The bytes belong to the callee until it settles.
- * - `closeWrite` ends our half only; `close` ends both at once, makes pending calls settle, and may be repeated.
+ * - `closeWrite` ends our half only; `close` ends both at once, makes pending calls settle, and may be repeated. Deno's
+ *   own sockets keep all of this but the last: there, a second `close` throws, and `using` or `closeQuietly` does not.
  * - After a failure (reset, lost link) `read` and `write` reject; end of file is never reported for a cut stream.
  */
 export interface Stream extends Disposable {

@@ -8,6 +8,7 @@ packages=(
   zsh
   fish
   curl              # the client everybody has
+  prometheus        # its promtool checks the metrics' text
   openssl           # certificates for local TLS servers
   iproute2          # network namespaces
   nftables          # firewalls and loss between them
@@ -62,6 +63,7 @@ if command -v systemctl >/dev/null && [ -d /run/systemd/system ]; then
     case $package in
       openssh-server) systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true ;;
       dante-server) systemctl disable --quiet danted.service 2>/dev/null || true ;;
+      prometheus) systemctl disable --quiet prometheus.service 2>/dev/null || true ;;
       microsocks) systemctl disable --quiet microsocks.service 2>/dev/null || true ;;
     esac
   done

@@ -10,6 +10,7 @@
  * It listens on one port of four loopback addresses, so that many connections a second do not run out of ports.
  */
 
+import { freePort } from "../../testing/program.ts";
 import { readFull, type Target, writeAll } from "../../protocol/stream.ts";
 
 export const BULK = "B".charCodeAt(0);
@@ -31,7 +32,7 @@ export interface Source extends Disposable {
 
 export function startSource(): Source {
   const listeners: Deno.TcpListener[] = [];
-  let port = 0;
+  let port = freePort();
   for (const hostname of SOURCE_HOSTS) {
     const listener = Deno.listen({ hostname, port });
     port = (listener.addr as Deno.NetAddr).port;
