@@ -57,7 +57,7 @@ export async function measureConnections(ends: Ends, concurrency: number, measur
 }
 
 /** Enough ports for a round; dante, which binds before it connects, can use none that waits. */
-const MOST_WAITING_PORTS = 8000;
+const MOST_WAITING_PORTS = 18_000;
 
 /** Waits until most ports that past connections hold are free again: a minute after the last, at the most. */
 export async function portsToReturn(): Promise<void> {

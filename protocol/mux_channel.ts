@@ -3,9 +3,9 @@
  *
  * Receiving: the peer may send up to `limit` bytes in all. The limit moves only when bytes have been delivered, so a
  * reader that stops holds back its own stream and nothing else. The window is how far the limit runs ahead of what was
- * delivered. A large one has to be earned, because it cannot be taken back: it doubles while the stream delivers a whole
- * window within two round trips, as then the window, not the network or the reader, sets its speed. So the thousand
- * idle or slow streams of a session leave room for the few that are fast. And no window is larger than a share of the
+ * delivered. A large one has to be earned: it doubles while the stream delivers a whole window within two round trips, as
+ * then the window, not the network or the reader, sets its speed, and halves when that takes eight. So the thousand idle
+ * or slow streams of a session leave room for the few that are fast, and fast ones that share a bottleneck get equal parts. And no window is larger than a share of the
  * memory that is free, so that stalled streams leave room for the rest.
  *
  * Sending: at most one chunk is on offer at a time; the session takes frames from it in turn with the other streams'.
@@ -19,7 +19,11 @@ const MIN_WINDOW_BYTES = 64 * 1024;
 /** Of the session's free memory, one stream may be granted so much. */
 const SHARE_OF_FREE = 1 / 4;
 /** A window delivered in so short a time is too small, even if the round trip of the idle link was shorter still. */
-const FAST_MS = 20;
+const FAST_MS = 10;
+/** A window that takes so many times as long is too large: it only makes a queue and an unequal share. */
+const TOO_LARGE = 4;
+/** A stream that delivers nothing for so long has paused; shorter gaps are those between its turns. */
+const PAUSE_MS = 1000;
 
 /** What a channel needs of its session. */
 export interface ChannelHost {
@@ -91,6 +95,7 @@ export class MuxChannel {
   #consumed = 0; // modulo 2^53: a stream does not live to wrap it
   #received = 0;
   #limit = MUX_INITIAL_WINDOW_BYTES;
+  readonly #firstWindowBytes: number;
   #windowBytes: number;
   /** How far the window has grown beyond what every stream may have. */
   #beyondBytes = 0;
@@ -98,14 +103,17 @@ export class MuxChannel {
   #grantedBytes = MUX_INITIAL_WINDOW_BYTES;
   #grantedAt = 0;
   #epochConsumed = 0;
-  #epochStartMs: number | undefined;
+  #epochStartMs = -Infinity;
+  #deliveredMs = -Infinity;
   #finReceived = false;
 
   constructor(id: number, host: ChannelHost) {
     this.id = id;
     this.#host = host;
     this.#queue = new ByteQueue(host.pool);
-    this.#windowBytes = host.extensions ? Math.min(host.windowBytes, MUX_INITIAL_WINDOW_BYTES) : host.windowBytes;
+    const { extensions, windowBytes } = host;
+    this.#firstWindowBytes = extensions ? Math.min(windowBytes, MUX_INITIAL_WINDOW_BYTES) : windowBytes;
+    this.#windowBytes = this.#firstWindowBytes;
     if (host.version === 2 && this.#windowBytes > MUX_INITIAL_WINDOW_BYTES) this.#owesUpdate();
   }
 
@@ -306,7 +314,7 @@ export class MuxChannel {
   }
 
   #grant(nowMs: number): void {
-    this.#growWindow(nowMs);
+    this.#fitWindow(nowMs);
     if (this.#consumed - this.#grantedAt >= this.#grantedBytes / 4) this.#owesUpdate();
   }
 
@@ -315,22 +323,30 @@ export class MuxChannel {
     this.#host.wantsControl(this);
   }
 
-  #growWindow(nowMs: number): void {
-    if (this.#epochStartMs === undefined) this.#epochStartMs = nowMs;
+  #fitWindow(nowMs: number): void {
+    const fastMs = Math.max(FAST_MS, 2 * (this.#host.minRttMs ?? Infinity));
+    const slowMs = TOO_LARGE * fastMs;
+    // After a pause time starts anew: to have nothing to send is not to be slow.
+    if (nowMs - this.#deliveredMs > Math.max(PAUSE_MS, slowMs)) {
+      this.#epochConsumed = this.#consumed;
+      this.#epochStartMs = nowMs;
+    }
+    this.#deliveredMs = nowMs;
     if (this.#consumed - this.#epochConsumed < this.#windowBytes) return;
-    const { minRttMs } = this.#host;
     const tookMs = nowMs - this.#epochStartMs;
-    if (minRttMs !== undefined && tookMs < Math.max(FAST_MS, 2 * minRttMs)) this.#doubleWindow();
+    if (fastMs < Infinity && tookMs < fastMs) this.#resizeWindow(this.#windowBytes * 2);
+    else if (tookMs > slowMs) this.#resizeWindow(this.#windowBytes / 2);
     this.#epochConsumed = this.#consumed;
     this.#epochStartMs = nowMs;
   }
 
-  #doubleWindow(): void {
+  /** Between the first window and the largest allowed, and beyond the usual one only as far as the session can afford. */
+  #resizeWindow(wantedBytes: number): void {
     const { windowBytes, maxWindowBytes, growableBytes } = this.#host;
     const before = this.#beyondBytes;
-    const doubled = Math.min(this.#windowBytes * 2, maxWindowBytes);
-    this.#beyondBytes = Math.min(Math.max(0, doubled - windowBytes), before + Math.max(0, growableBytes));
-    this.#windowBytes = Math.min(doubled, windowBytes + this.#beyondBytes);
+    const wanted = Math.max(this.#firstWindowBytes, Math.min(wantedBytes, maxWindowBytes));
+    this.#beyondBytes = Math.min(Math.max(0, wanted - windowBytes), before + Math.max(0, growableBytes));
+    this.#windowBytes = Math.min(wanted, windowBytes + this.#beyondBytes);
     this.#host.grew(this.#beyondBytes - before);
   }
 
