@@ -40,17 +40,18 @@ export class Deadlines<T> implements Disposable {
   }
 
   #sweep(): void {
-    this.#timer = undefined;
     const nowMs = this.#clock.now();
     for (const [item, dueMs] of this.#dueMs) {
-      if (dueMs > nowMs) {
-        // A timer may fire a fraction early; a whole millisecond keeps that from becoming a busy loop.
-        this.#timer = this.#clock.after(Math.max(1, dueMs - nowMs), () => this.#sweep());
-        return;
-      }
+      if (dueMs > nowMs) break;
       this.#dueMs.delete(item);
       this.#onExpire(item);
     }
+    // Only now: an item that expires may be added again, and one timer is enough.
+    this.#timer = undefined;
+    const [soonestMs] = this.#dueMs.values();
+    if (soonestMs === undefined) return;
+    // A timer may fire a fraction early; a whole millisecond keeps that from becoming a busy loop.
+    this.#timer = this.#clock.after(Math.max(1, soonestMs - nowMs), () => this.#sweep());
   }
 }
 
