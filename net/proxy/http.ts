@@ -54,7 +54,7 @@ export async function serveHttp(client: Client, ingress: Ingress): Promise<Strea
 async function nextRequest(client: Client, ingress: Ingress): Promise<RequestHead | Page | undefined> {
   const { inbox } = client;
   for (let scannedBytes = 0;;) {
-    const parsed = parseRequestHead(inbox.bytes, scannedBytes);
+    const parsed = parseRequestHead(inbox.head, scannedBytes);
     if (parsed.status === "done") {
       inbox.consume(parsed.length);
       ingress.handshakes.delete(client);
@@ -92,7 +92,9 @@ async function admits(ingress: Ingress, head: RequestHead): Promise<boolean> {
 async function connect(client: Client, ingress: Ingress, head: RequestHead): Promise<Stream | undefined> {
   const target = parseTarget(head.target);
   if (!target || target.port === 0) return await say(client, ingress, badRequest("CONNECT needs host:port"));
-  if (requestFraming(head).kind !== "none") return await say(client, ingress, badRequest("CONNECT with a body"));
+  const framing = requestFraming(head);
+  const bodiless = framing.kind === "none" || (framing.kind === "length" && framing.bytes === 0);
+  if (!bodiless) return await say(client, ingress, badRequest("CONNECT with a body"));
   let stream: Stream;
   try {
     stream = await ingress.dial(client, target);

@@ -136,7 +136,9 @@ export class HttpForwarder implements Disposable {
         this.#ingress.carried(bytes, 0);
         upload.state = "done";
         // From now on the client can only go away, or say the next request; unless the next bytes are not HTTP.
-        if (!upgrading) this.#client.inbox.prefetch(() => this.#client.close());
+        if (!upgrading) {
+          this.#client.inbox.prefetch({ ended: () => this.#endOrigin(), lost: () => this.#client.close() });
+        }
       } catch (error) {
         if (!(error instanceof BodyError)) return void (upload.state = "origin_failed");
         upload.state = error.code === "malformed_chunk" ? "bad_body" : "client_gone";
@@ -220,6 +222,14 @@ export class HttpForwarder implements Disposable {
     }
   }
 
+  /**
+   * The client has ended its half, because it has asked all it wants or because it is gone: the origin is told as it
+   * would be without a proxy, and decides whether there is still someone to answer.
+   */
+  #endOrigin(): void {
+    this.#origin?.stream.closeWrite().catch(() => {});
+  }
+
   #dropOrigin(): void {
     const origin = this.#origin;
     if (!origin) return;
@@ -234,7 +244,7 @@ export class HttpForwarder implements Disposable {
 async function readHead(inbox: Inbox): Promise<ResponseHead | string> {
   try {
     for (let scannedBytes = 0;;) {
-      const parsed = parseResponseHead(inbox.bytes, scannedBytes);
+      const parsed = parseResponseHead(inbox.head, scannedBytes);
       if (parsed.status === "done") {
         inbox.consume(parsed.length);
         return parsed.value;

@@ -257,6 +257,30 @@ Deno.test("HTTP: a client that goes away in the middle of its body takes the ori
   assertEquals(await it.far.rest(), "part");
 });
 
+Deno.test("HTTP: a client that goes away while the origin is silent takes the origin along", async () => {
+  await using it = await exchange(GET);
+  it.client.close();
+  assertEquals(await it.far.rest(), "");
+});
+
+Deno.test("HTTP: a client that ends its half after its request is still answered", async () => {
+  await using it = await exchange(GET);
+  await it.client.conn.closeWrite();
+  assertEquals(await it.far.rest(), "");
+  await it.far.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
+  assertMatch(await it.client.rest(), /^HTTP\/1\.1 200 [^]*late$/);
+});
+
+Deno.test("HTTP: an empty body is no body to CONNECT", async () => {
+  await using proxy = new TestProxy();
+  using server = new TestServer();
+  using client = await proxy.connect();
+  const accepted = server.accept();
+  await client.send(`CONNECT 127.0.0.1:${server.port} HTTP/1.0\r\nContent-Length: 0\r\n\r\n`);
+  assertMatch(await client.until("\r\n\r\n"), /^HTTP\/1\.1 200 /);
+  await accepted;
+});
+
 const badAnswers: [name: string, answer: string][] = [
   ["not HTTP", "SSH-2.0-OpenSSH\r\n\r\n"],
   ["nothing", ""],
@@ -330,6 +354,15 @@ Deno.test("HTTP: a head longer than the limit is refused as such", async () => {
   using client = await proxy.connect();
   await client.send(HEAD + "X: " + "x".repeat(32 * 1024));
   assertMatch(await client.rest(), /^HTTP\/1\.1 431 /);
+});
+
+Deno.test("HTTP: a head longer than the limit is refused even if it comes right behind a large body", async () => {
+  const body = "b".repeat(1_000_000);
+  const long = GET.replace("\r\n\r\n", `\r\nX: ${"x".repeat(40_000)}\r\n\r\n`);
+  await using it = await exchange(POST + `Content-Length: ${body.length}\r\n\r\n`);
+  await Promise.all([it.client.send(body + long), it.far.take(body.length)]);
+  await it.far.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  assertMatch(await it.client.rest(), /ok(HTTP\/1\.1 431 )/);
 });
 
 Deno.test("HTTP: large bodies arrive whole, up and down at once", async () => {

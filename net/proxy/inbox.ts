@@ -63,6 +63,11 @@ export class Inbox {
     return this.#end;
   }
 
+  /** As many of `bytes` as a message head may have, however many have come. */
+  get head(): Uint8Array<ArrayBuffer> {
+    return this.#buffer.subarray(this.#start, Math.min(this.#end, this.#start + this.#maxBytes));
+  }
+
   /** True when no more fits: the message is longer than allowed. */
   get full(): boolean {
     return this.length >= this.#maxBytes;
@@ -86,18 +91,23 @@ export class Inbox {
 
   /**
    * Starts a read whose outcome the next `fill` gives, so that the other side's going away is noticed meanwhile:
-   * `onLost` is called if the read fails. Not while bytes wait: they may be a CONNECT, after which the stream is read
-   * by others, who must not find a read of ours under way.
+   * `ended` is called when it has ended its half, `lost` if the read fails. Not while bytes wait: they may be a CONNECT,
+   * after which the stream is read by others, who must not find a read of ours under way.
    */
-  prefetch(onLost?: () => void): void {
+  prefetch(on: { ended?(): void; lost?(): void } = {}): void {
     if (this.#pending || this.length > 0) return;
+    // However full the last message was, this may be a long wait.
+    this.#lastReadBytes = 0;
     const pending = this.#pending = this.#read();
     const settle = () => {
       if (this.#pending === pending) this.#settled = true;
     };
-    pending.then(settle, () => {
+    pending.then((more) => {
       settle();
-      onLost?.();
+      if (!more) on.ended?.();
+    }, () => {
+      settle();
+      on.lost?.();
     });
   }
 
