@@ -4,7 +4,8 @@
  *   a.read → b.write        b.read → a.write
  *
  * End of file on one side becomes `closeWrite` on the other, so a half-closed conversation stays half-closed. An error
- * in either direction closes both Streams at once: a cut stream is never made to look finished.
+ * in either direction closes both Streams at once, and as a failure where they have a way to say so: Deno's TCP sockets
+ * have none and end like finished ones, for the protocol within to notice.
  *
  * Each direction waits with a small buffer and borrows a large one only while reads fill it: ten thousand quiet
  * connections cost little, and one busy one runs at the speed of a bare copy loop. Both Streams are closed when the
