@@ -3,9 +3,10 @@
  *
  *   first byte 05 → SOCKS5 (CONNECT, UDP ASSOCIATE)     04 → SOCKS4 and 4a     else → HTTP (CONNECT and plain)
  *
- * Success is told to a program only once the far side has connected, and a failure is told as what it was. Connections
- * beyond the limit are closed as they come, programs that dawdle over their request are closed too, and running out of
- * file descriptors slows accepting down instead of ending it.
+ * Success is told to a program only once the far side has connected, and a failure is told as what it was. The first
+ * few connections beyond the limit are told "busy" in their own dialect and more are closed as they come, programs that
+ * dawdle over their request are closed too, and running out of file descriptors slows accepting down instead of ending
+ * it.
  *
  * The dialects are in `net/proxy/`. Where streams go and what is allowed there is the Path's business, not this file's.
  */
@@ -66,6 +67,9 @@ const defaultLimits: ProxyLimits = {
 /** How long to leave the port alone after an accept that failed, at first and at most. */
 const FIRST_PAUSE_MS = 10;
 const MAX_PAUSE_MS = 1_000;
+
+/** Connections beyond the limit that are listened to at once, only to be told that there is no room. */
+const MAX_TURNED_AWAY = 64;
 
 /** Opens the proxy port. */
 export function serveProxy(options: ProxyOptions): ProxyServer {
@@ -153,6 +157,8 @@ class ProxyPort implements ProxyServer {
         this.#admit(conn);
       } catch (error) {
         if (signal.aborted) return;
+        // That one connection was over before it was accepted. The next is not to wait for it.
+        if (error instanceof Deno.errors.NotConnected || error instanceof Deno.errors.ConnectionAborted) continue;
         this.#ingress.log.warn("accept failed", { error: messageOf(error), pauseMs });
         await delay(this.#clock, pauseMs, signal).catch(() => {});
         pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS);
@@ -162,11 +168,11 @@ class ProxyPort implements ProxyServer {
 
   #admit(conn: Deno.TcpConn): void {
     const ingress = this.#ingress;
-    if (this.#clients.size >= ingress.limits.maxConnections) {
-      ingress.count("refusals", "connections");
-      return closeQuietly(conn);
-    }
+    const room = ingress.limits.maxConnections - this.#clients.size;
+    if (room <= 0) ingress.count("refusals", "connections");
+    if (room <= -MAX_TURNED_AWAY) return closeQuietly(conn);
     const client = new Client(conn, ingress.pool, ingress.limits.maxHeadBytes);
+    client.turnedAway = room <= 0;
     this.#clients.add(client);
     ingress.opened(1);
     ingress.handshakes.add(client);
@@ -187,6 +193,8 @@ class ProxyPort implements ProxyServer {
     const { conn, inbox } = client;
     // A reply of ten bytes must not wait for the acknowledgement of the one before.
     conn.setNoDelay(true);
+    // A program whose machine has vanished says nothing, which a quiet stream cannot tell from silence.
+    conn.setKeepAlive(true);
     if (!await inbox.fill()) return;
     const first = inbox.bytes[0];
     client.dialect = first === SOCKS5_VERSION ? "socks5" : first === SOCKS4_VERSION ? "socks4" : "http";

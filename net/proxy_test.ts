@@ -325,7 +325,7 @@ Deno.test("a handshake that is not complete at its deadline ends the connection,
   }
 });
 
-Deno.test("connections beyond the limit are closed at once, and room is used again", async () => {
+Deno.test("connections beyond the limit are told so, many more are closed at once, and room is used again", async () => {
   await using proxy = new TestProxy({ limits: { maxConnections: 2 } });
   using server = new TestServer();
   const target = { host: "127.0.0.1", port: server.port };
@@ -337,13 +337,26 @@ Deno.test("connections beyond the limit are closed at once, and room is used aga
     await openings[0]!.open(client, target);
     fars.push(await accepted);
   }
-  for (let extra = 0; extra < 20; extra++) {
-    using third = await proxy.connect();
-    assertEquals(await third.rest(), "");
+  const busy = dialReplyOf("busy");
+  {
+    using socks = await proxy.connect();
+    await socks.send(Uint8Array.of(...NO_AUTH, ...socks5Connect(target)));
+    await socks.take(2);
+    assertEquals((await socks5Reply(socks)).reply, busy.socks5);
+    using http = await proxy.connect();
+    await http.send(`GET http://127.0.0.1:${server.port}/ HTTP/1.1\r\nHost: x\r\n\r\n`);
+    assertMatch(await http.rest(), new RegExp(`^HTTP/1.1 ${busy.status} [^]*error=${busy.proxyError}`));
+  }
+  while (proxy.server.connections > 2) await macrotask();
+  {
+    using waiting = new DisposableStack();
+    for (let turnedAway = 0; turnedAway < 64; turnedAway++) waiting.use(await proxy.connect());
+    using tooMany = await proxy.connect();
+    assertEquals(await tooMany.rest(), "");
   }
   first.close();
   fars[0]!.close();
-  while (proxy.server.connections === 2) await macrotask();
+  while (proxy.server.connections > 1) await macrotask();
   using fourth = await proxy.connect();
   const accepted = server.accept();
   await openings[0]!.open(fourth, target);
@@ -407,6 +420,22 @@ Deno.test("an accept that fails is tried again after a pause", async () => {
   assertEquals(await client.take(2), Uint8Array.of(5, 0));
 });
 
+Deno.test("a connection that is over before it is accepted holds up no other", async () => {
+  const real = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  let reset = 50;
+  const listener = new Proxy(real, {
+    get(target, key) {
+      if (key === "accept" && reset-- > 0) return () => Promise.reject(new Deno.errors.NotConnected("os error 107"));
+      const value = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  await using proxy = new TestProxy({ listen: listener, clock: new FakeClock() });
+  using client = await proxy.connect();
+  await client.send("\x05\x01\x00");
+  assertEquals(await client.take(2), Uint8Array.of(5, 0));
+});
+
 Deno.test("limits that make no sense are refused by name", () => {
   const path = new LoopbackPath();
   assertThrows(
@@ -461,6 +490,12 @@ Deno.test("UDP ASSOCIATE carries datagrams both ways for one client, until the c
 
   client.close();
   while (proxy.server.connections > 0) await macrotask();
+});
+
+Deno.test("UDP ASSOCIATE on a port of both families tells an IPv4 program an IPv4 address", async () => {
+  await using proxy = new TestProxy({ listen: { hostname: "::", port: 0 } });
+  using client = await proxy.connect();
+  assertEquals((await associate(client)).host, "127.0.0.1");
 });
 
 Deno.test("UDP ASSOCIATE ends after a long silence", async () => {

@@ -16,6 +16,8 @@ export class Client {
   /** Where the program connects from. */
   readonly from: Target;
   dialect: Dialect | "unknown" = "unknown";
+  /** There was no room for it: it may ask, and is told so. */
+  turnedAway = false;
   #held: { close(): void } | undefined;
   #closed = false;
 

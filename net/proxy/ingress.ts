@@ -19,7 +19,7 @@ export interface ProxyLimits {
   readonly handshakeTimeoutMs: number;
   /** An HTTP message head, request or response. Default 32 KiB. */
   readonly maxHeadBytes: number;
-  /** Connections open at once; those beyond are closed as they come. Default 10,000. */
+  /** Connections open at once; those beyond are told "busy", or closed as they come. Default 10,000. */
   readonly maxConnections: number;
   /** Default 30 s. */
   readonly dialTimeoutMs: number;
@@ -107,6 +107,7 @@ export class Ingress implements Disposable {
     host: string,
     open: (options: DialOptions) => Promise<T>,
   ): Promise<T> {
+    if (client.turnedAway) throw new DialError("busy", "Cannot dial: the proxy has as many connections as it may");
     const dial = new AbortController();
     client.hold({ close: () => dial.abort(new CulvertError("closed", "The client has gone")) });
     this.#dials.add(dial);

@@ -77,8 +77,10 @@ class Association implements Disposable {
   /** Says where to send, then carries until the control connection or either socket ends. Never rejects. */
   async run(): Promise<void> {
     const { hostname, port } = this.#socket.addr as Deno.NetAddr;
+    // A port that listens on both families shows IPv4 as a part of IPv6, which an IPv4 program cannot send to.
+    const host = hostname.replace(/^::ffff:(?=[\d.]+$)/, "");
     this.#ingress.udpIdle.add(this.#client);
-    const ends = [this.#watchControl(hostname, port), this.#outward(), this.#inward()];
+    const ends = [this.#watchControl(host, port), this.#outward(), this.#inward()];
     await Promise.all(ends.map(async (end) => {
       try {
         await end;
