@@ -119,10 +119,6 @@ export class Inbox {
   /** Gives the memory back and returns the bytes nobody used. The inbox is not to be used again. */
   release(): Uint8Array<ArrayBuffer> | undefined {
     const rest = this.length > 0 ? this.bytes.slice() : undefined;
-    if (this.#pooled && (this.#pending || this.lent)) {
-      this.#pool.forget();
-      this.#pooled = false;
-    }
     this.#swap(NOTHING, false);
     this.#start = this.#end = 0;
     return rest;
@@ -171,7 +167,11 @@ export class Inbox {
   }
 
   #swap(buffer: Uint8Array<ArrayBuffer>, pooled: boolean): void {
-    if (this.#pooled) this.#pool.give(this.#buffer);
+    if (this.#pooled) {
+      // A read or a write under way may still touch it: it must not go to another client.
+      if (this.#pending || this.lent) this.#pool.forget();
+      else this.#pool.give(this.#buffer);
+    }
     this.#buffer = buffer;
     this.#pooled = pooled;
   }
