@@ -49,7 +49,10 @@ export interface ProxyServer extends Disposable {
   readonly connections: number;
   /** Settles when the port and every connection are closed. */
   readonly closed: Promise<void>;
-  /** Stops accepting and lets open connections come to their end; those left when `signal` aborts are closed. */
+  /**
+   * Stops accepting, closes HTTP connections between two requests, and lets what is under way come to its end; what is
+   * left when `signal` aborts is closed.
+   */
   shutdown(signal?: AbortSignal): Promise<void>;
 }
 
@@ -121,6 +124,7 @@ class ProxyPort implements ProxyServer {
 
   async shutdown(signal?: AbortSignal): Promise<void> {
     this.#stopAccepting();
+    this.#ingress.drain();
     const onAbort = () => this.#closeClients();
     if (signal?.aborted) onAbort();
     signal?.addEventListener("abort", onAbort);
@@ -153,6 +157,7 @@ class ProxyPort implements ProxyServer {
     for (let pauseMs = FIRST_PAUSE_MS; !signal.aborted;) {
       try {
         const conn = await this.#listener.accept();
+        if (signal.aborted) return closeQuietly(conn);
         pauseMs = FIRST_PAUSE_MS;
         this.#admit(conn);
       } catch (error) {

@@ -381,6 +381,48 @@ Deno.test("shutdown lets streams drain, and its signal ends those that do not", 
   await proxy.server.shutdown();
 });
 
+Deno.test("shutdown closes HTTP connections that wait for another request, and keeps none", async () => {
+  await using proxy = new TestProxy();
+  using server = new TestServer();
+  const request = `GET http://127.0.0.1:${server.port}/ HTTP/1.1\r\nHost: x\r\n\r\n`;
+  const answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+  using idle = await proxy.connect();
+  using busy = await proxy.connect();
+  const fars: Script[] = [];
+  for (const client of [idle, busy]) {
+    const accepted = server.accept();
+    await client.send(request);
+    fars.push(await accepted);
+    await fars.at(-1)!.until("\r\n\r\n");
+  }
+  await fars[0]!.send(answer);
+  await idle.until("ok");
+  const done = proxy.server.shutdown();
+  assertEquals(await idle.rest(), "");
+  await fars[1]!.send(answer);
+  assertMatch(await busy.rest(), /\r\nConnection: close\r\n\r\nok$/);
+  busy.close();
+  await done;
+});
+
+Deno.test("a connection accepted as the proxy closes is closed with it", async () => {
+  using real = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const accepting = Promise.withResolvers<Deno.TcpConn>();
+  const listener = new Proxy(real, {
+    get(target, key) {
+      if (key === "accept") return () => accepting.promise;
+      if (key === "close") return () => {};
+      const value = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  await using proxy = new TestProxy({ listen: listener, clock: new FakeClock() });
+  using client = await proxy.connect();
+  accepting.resolve(await real.accept());
+  proxy.server[Symbol.dispose]();
+  assertEquals(await client.rest(), "");
+});
+
 Deno.test("a stream whose program has vanished ends once the other half is silent for long", async () => {
   const clock = new FakeClock();
   await using proxy = new TestProxy({ clock });

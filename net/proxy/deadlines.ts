@@ -32,6 +32,11 @@ export class Deadlines<T> implements Disposable {
     this.#dueMs.delete(item);
   }
 
+  /** The items that wait. */
+  [Symbol.iterator](): Iterator<T> {
+    return this.#dueMs.keys();
+  }
+
   /** Forgets every item, and takes no later ones. */
   [Symbol.dispose](): void {
     this.#disposed = true;

@@ -41,6 +41,7 @@ export async function serveHttp(client: Client, ingress: Ingress): Promise<Strea
       ingress.count("refusals", "credentials");
       return await say(client, ingress, AUTHENTICATE);
     }
+    ingress.handshakes.delete(client);
     if (head.method === "CONNECT") return await connect(client, ingress, head);
     const page = await forward(forwarder, head);
     if (page === "end") return undefined;
@@ -57,7 +58,6 @@ async function nextRequest(client: Client, ingress: Ingress): Promise<RequestHea
     const parsed = parseRequestHead(inbox.head, scannedBytes);
     if (parsed.status === "done") {
       inbox.consume(parsed.length);
-      ingress.handshakes.delete(client);
       return parsed.value;
     }
     if (parsed.status === "bad") return badRequest(parsed.reason);
@@ -74,6 +74,7 @@ async function nextRequest(client: Client, ingress: Ingress): Promise<RequestHea
 async function betweenRequests(client: Client, ingress: Ingress): Promise<void> {
   if (client.inbox.length === 0) {
     ingress.keepAlives.add(client);
+    if (ingress.draining) client.close();
     try {
       await client.inbox.fill();
     } finally {

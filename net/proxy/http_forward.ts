@@ -192,7 +192,7 @@ export class HttpForwarder implements Disposable {
     const undecided = tokensOf(request.head.fields, "expect").includes("100-continue") &&
       upload.state === "sending";
     const chunked = (framing.kind === "chunked" || framing.kind === "close") && request.head.minor === 1;
-    const keep = persists(request.head) && !undecided;
+    const keep = persists(request.head) && !undecided && !this.#ingress.draining;
     const sent: Framing = chunked ? { kind: "chunked" } : framing.kind === "chunked" ? { kind: "close" } : framing;
     const fields = forwardResponseFields(head, { framing: sent, close: !keep });
     try {

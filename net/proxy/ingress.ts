@@ -58,6 +58,8 @@ export class Ingress implements Disposable {
   /** UDP associations, by their last datagram. */
   readonly udpIdle: Deadlines<Client>;
   udpAssociations = 0;
+  /** Set when no HTTP connection is to be kept for another request. */
+  draining = false;
   readonly #halfClosed: Deadlines<() => void>;
   /** Every stream is half closed for a moment, so these waits share a timer. */
   readonly #halfClosedWatch: NonNullable<SpliceOptions["halfClosed"]>;
@@ -141,6 +143,12 @@ export class Ingress implements Disposable {
     });
     client.closedElsewhere();
     this.carried(counts.aToB, counts.bToA);
+  }
+
+  /** Closes the clients between two requests, now and from now on. */
+  drain(): void {
+    this.draining = true;
+    for (const client of this.keepAlives) client.close();
   }
 
   /** Counts bytes carried for clients. */
