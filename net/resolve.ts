@@ -89,7 +89,8 @@ export class CachingResolver implements Resolver {
       this.#keep(name, { addresses, untilMs: clock.now() + (addresses.length > 0 ? keepMs : keepMissingMs) });
       return addresses;
     } catch (cause) {
-      throw new DialError("unresolved", "Cannot resolve: the resolver gave no answer", { cause });
+      // Not `unresolved`, which ends a search: from elsewhere, with a resolver that works, the name may have an address.
+      throw new DialError("failed", "Cannot resolve: the resolver gave no answer", { cause });
     }
   }
 
