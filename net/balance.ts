@@ -40,12 +40,15 @@ function drawByWeight(members: readonly Watched[], random: Random): Watched {
 
 /** A stream that tells when it is closed, so that its member has one less. */
 export class CountedStream implements Stream {
+  /** Present where the stream has one: otherwise a cut would end in `close`, and the far side take it for the end. */
+  readonly abort?: () => void;
   readonly #stream: Stream;
   #onClose: (() => void) | undefined;
 
   constructor(stream: Stream, onClose: () => void) {
     this.#stream = stream;
     this.#onClose = onClose;
+    if (stream.abort) this.abort = () => this.#end(() => stream.abort!());
   }
 
   read(into: Uint8Array): Promise<number | null> {
@@ -61,13 +64,18 @@ export class CountedStream implements Stream {
   }
 
   close(): void {
-    const onClose = this.#onClose;
-    this.#onClose = undefined;
-    onClose?.();
-    this.#stream.close();
+    this.#end(() => this.#stream.close());
   }
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #end(end: () => void): void {
+    const onClose = this.#onClose;
+    if (!onClose) return;
+    this.#onClose = undefined;
+    onClose();
+    end();
   }
 }

@@ -11,14 +11,7 @@
  */
 
 import { CulvertError, DialError } from "../protocol/errors.ts";
-import {
-  type Datagrams,
-  type DialOptions,
-  formatTarget,
-  type Path,
-  type Stream,
-  type Target,
-} from "../protocol/stream.ts";
+import type { Datagrams, DialOptions, Path, Stream, Target } from "../protocol/stream.ts";
 import { balanced, CountedStream } from "./balance.ts";
 import { tryInTurn } from "./failover.ts";
 import { type Member, type MemberStatus, Monitor, type MonitorOptions, type Watched } from "./monitor.ts";
@@ -112,7 +105,7 @@ class Combined implements CombinedPath {
   }
 
   dial(target: Target, options: DialOptions = {}): Promise<Stream> {
-    const what = `dial ${formatTarget(target)}`;
+    const what = "dial"; // not whom: errors end up in logs
     const through = (member: Watched, signal: AbortSignal) => member.path.dial(target, { ...options, signal });
     return this.#run(what, (signal) => this.#strategy({ through, signal, what }), options.signal);
   }

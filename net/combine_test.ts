@@ -21,6 +21,7 @@ import {
   race,
   type RaceOptions,
 } from "./combine.ts";
+import { memoryStreamPair } from "./memory.ts";
 
 const TARGET: Target = { host: "example.org", port: 443 };
 const COMBINATORS = { failover, balance, race };
@@ -121,8 +122,9 @@ for (const [name, combine] of Object.entries(COMBINATORS)) {
       const error = await assertRejects(
         () => bench.dialAndClose(),
         DialError,
-        "Cannot dial example.org:443: every path",
+        "Cannot dial: every path",
       );
+      assert(!error.message.includes(TARGET.host), error.message);
       for (const part of ["a: scripted path_down", "b: scripted busy", "c: scripted path_down"]) {
         assertStringIncludes(error.message, part);
       }
@@ -383,6 +385,32 @@ Deno.test("balance: the stream it gives reads, writes and ends like the member's
   await stream.closeWrite();
   stream.close();
   await assertRejects(() => stream.read(new Uint8Array(1)), CulvertError);
+});
+
+Deno.test("balance: a cut reaches the member's stream where it knows one, and frees its place once", async () => {
+  const [near, far] = memoryStreamPair();
+  const [bare] = memoryStreamPair();
+  bare.abort = undefined!;
+  const given = [near, bare];
+  const path: Path = { dial: () => Promise.resolve(given.shift()!), close() {}, [Symbol.dispose]() {} };
+  const options: CombineOptions = { clock: new FakeClock(), random: new SeededRandom(1), probe: false };
+  using combined = balance([{ name: "a", path }], options);
+  const cut = await combined.dial(TARGET);
+  cut.abort!();
+  cut.close();
+  await assertRejects(() => far.read(new Uint8Array(1)), CulvertError, "cut");
+  const plain = await combined.dial(TARGET);
+  assertEquals(plain.abort, undefined);
+  plain.close();
+  assertEquals(combined.members()[0]!.openStreams, 0);
+});
+
+Deno.test("race: the far side's answer tells more than a broken way's failure, whichever comes last", async () => {
+  await using bench = new Bench(race, { probe: false });
+  bench.script(0, { fail: "refused" });
+  bench.script(1, { fail: "path_down", afterMs: 50 });
+  const error = await assertRejects(() => bench.dialAndClose(), DialError);
+  assertEquals(error.code, "refused");
 });
 
 Deno.test("race: a good first member wins alone", async () => {

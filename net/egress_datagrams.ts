@@ -84,7 +84,7 @@ export class EgressDatagrams implements Datagrams {
       if (!route || this.#closed) return;
       keep(this.#routes, key, route, MAX_ROUTES);
     }
-    if (limits.upload && !limits.upload.tryTake(datagram.length)) return;
+    if (limits.upload && !limits.upload.takeUnlessBehind(datagram.length)) return;
     await this.#socket(route.family).send(datagram, route.to);
   }
 
@@ -170,7 +170,7 @@ export class EgressDatagrams implements Datagrams {
     this.#followPolicy();
     const peer = this.#peers.get(formatTarget({ host: from.hostname, port: from.port }));
     const { limits, clock } = this.#options;
-    if (!peer || (limits.download && !limits.download.tryTake(length))) return undefined;
+    if (!peer || (limits.download && !limits.download.takeUnlessBehind(length))) return undefined;
     this.#lastUsedMs = clock.now();
     return peer;
   }

@@ -2,9 +2,10 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { DialError } from "../protocol/errors.ts";
 import { policyOf } from "../protocol/egress_policy.ts";
 import { parseIp } from "../protocol/ip.ts";
-import type { Datagrams, Path, Received } from "../protocol/stream.ts";
+import { type Datagrams, type Path, type Received, writeAll } from "../protocol/stream.ts";
 import { FakeClock } from "../testing/fake_clock.ts";
 import { direct, type DirectOptions } from "./egress.ts";
+import { memoryStreamPair } from "./memory.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -155,12 +156,29 @@ Deno.test("datagrams beyond the byte rate are lost", async () => {
   const clock = new FakeClock();
   using path = openPath({ clock }, { max_upload_bytes_per_second: 10_000 });
   using datagrams = await path.datagrams!();
-  await datagrams.send(new Uint8Array(1_000), server.target);
+  await datagrams.send(new Uint8Array(3_000), server.target); // a burst is 1,000: it now owes two
   await datagrams.send(new Uint8Array(500), server.target);
   clock.advance(50);
   await datagrams.send(new Uint8Array(400), server.target);
   const lengths = [(await server.socket.receive())[0].length, (await server.socket.receive())[0].length];
-  assertEquals(lengths, [1_000, 400]);
+  assertEquals(lengths, [3_000, 400]);
+});
+
+Deno.test("datagrams pass beside a stream that takes all the rate allows", async () => {
+  using server = udpSocket();
+  const clock = new FakeClock();
+  using path = direct(policyOf({ allow_addresses: ["loopback"], limits: { max_upload_bytes_per_second: 100_000 } }), {
+    clock,
+    connect: () => Promise.resolve(memoryStreamPair(1_000_000)[0]),
+  });
+  using datagrams = await path.datagrams!();
+  using stream = await path.dial({ host: "127.0.0.1", port: 80 });
+  const writing = writeAll(stream, new Uint8Array(200_000));
+  await clock.advanceAsync(500);
+  await datagrams.send(new Uint8Array(1_200), server.target);
+  assertEquals((await server.socket.receive())[0].length, 1_200);
+  await clock.advanceAsync(3_000);
+  await writing;
 });
 
 Deno.test("what the network would lose is lost without an error", async () => {

@@ -100,10 +100,13 @@ class ShapedStream implements Stream {
     const bucket = this.#limits.upload;
     if (!bucket) return await this.#inner.write(from);
     const piece = from.subarray(0, pieceBytes(bucket));
-    await this.#wait(bucket.take(piece.length));
-    const count = await this.#inner.write(piece);
-    if (count < piece.length) bucket.give(piece.length - count);
-    return count;
+    let count = 0;
+    try {
+      await this.#wait(bucket.take(piece.length));
+      return count = await this.#inner.write(piece);
+    } finally { // of a write that is given up while it waits, nothing was sent
+      if (count < piece.length) bucket.give(piece.length - count);
+    }
   }
 
   closeWrite(): Promise<void> {

@@ -278,6 +278,22 @@ Deno.test("writes are held to the upload rate, shared by all connections", async
   assertEquals([await wire.far[0]!.read(buffer), await wire.far[1]!.read(buffer)], [10_000, 10_000]);
 });
 
+Deno.test("a write that is closed while it waits leaves its share of the rate to the others", async () => {
+  const { path, clock } = egress(policyOf({ limits: { max_upload_bytes_per_second: 10_000 } }));
+  using _path = path;
+  const dial = () => path.dial({ host: "1.1.1.1", port: 80 });
+  const given = await Promise.all(Array.from({ length: 20 }, dial));
+  const waiting = Promise.allSettled(given.map((stream) => stream.write(new Uint8Array(1_000))));
+  for (const stream of given) stream.close();
+  await waiting;
+  const startMs = clock.now();
+  let doneAtMs = NaN;
+  const writing = (await dial()).write(new Uint8Array(1_000)).then(() => doneAtMs = clock.now());
+  await clock.advanceAsync(3_000);
+  await writing;
+  assertEquals(doneAtMs - startMs, 0);
+});
+
 Deno.test("reads are held to the download rate, and close ends a wait", async () => {
   const { path, wire, clock } = egress(policyOf({ limits: { max_download_bytes_per_second: 1_000 } }));
   using _path = path;

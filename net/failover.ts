@@ -34,9 +34,12 @@ export async function tryInTurn<T>(
   throw everyMemberFailed(failures, options.what);
 }
 
-/** The error when nothing is left to try: the last failure's code, and every member's reason in words. */
+/**
+ * The error when nothing is left to try: the far side's answer if one got that far, else the last failure; in words,
+ * every member's reason.
+ */
 export function everyMemberFailed(failures: readonly Failure[], what: string): DialError {
-  const last = failures.at(-1)?.error;
+  const cause = (failures.find(({ error }) => blameOf(error) === "answer") ?? failures.at(-1))?.error;
   const reasons = failures.map(({ member, error }) => `${member.name}: ${messageOf(error)}`).join("; ");
-  return new DialError(dialFailureOf(last), `Cannot ${what}: every path failed (${reasons})`, { cause: last });
+  return new DialError(dialFailureOf(cause), `Cannot ${what}: every path failed (${reasons})`, { cause });
 }

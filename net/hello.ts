@@ -37,7 +37,10 @@ const EGRESS_HOP: Hop = { name: "egress", at: "this is where traffic leaves" };
 
 /** A request head beyond this is not from a person with a browser. */
 const MAX_HEAD_BYTES = 8 * 1024;
-/** Between requests, and for the whole of one head: a connection here costs two buffers. */
+/** Connections answered at once; beyond it `busy`. No policy caps them, and each costs three small buffers. */
+const MAX_ANSWERING = 1024;
+const PIPE_BYTES = 4 * 1024;
+/** Between requests, and for the whole of one head. */
 const IDLE_MS = 10_000;
 
 /** The egress Path with the answer to `hello.culvert` added. Closing it closes the inner Path. */
@@ -50,6 +53,7 @@ class HelloPath implements Path {
   readonly #clock: Clock;
   readonly #hop: Hop;
   readonly #answering = new Set<Stream>();
+  #closed = false;
   declare readonly datagrams?: (options?: DialOptions) => Promise<Datagrams>;
 
   constructor(inner: Path, options: HelloOptions) {
@@ -68,10 +72,15 @@ class HelloPath implements Path {
       return Promise.reject(new DialError("refused", `Cannot dial: hello.culvert answers on port ${HELLO_PORT} only`));
     }
     if (options?.signal?.aborted) return Promise.reject(new DialError("failed", "Cannot dial: it was given up"));
+    if (this.#closed) return Promise.reject(new DialError("path_down", "Cannot dial: the egress has closed"));
+    if (this.#answering.size >= MAX_ANSWERING) {
+      return Promise.reject(new DialError("busy", "Cannot dial: hello.culvert is answering as many as it can"));
+    }
     return Promise.resolve(this.#answer([...options?.trail ?? [], this.#hop]));
   }
 
   close(): void {
+    this.#closed = true;
     for (const stream of this.#answering) stream.close();
     this.#inner.close();
   }
@@ -81,7 +90,7 @@ class HelloPath implements Path {
   }
 
   #answer(hops: readonly Hop[]): Stream {
-    const [near, far] = memoryStreamPair();
+    const [near, far] = memoryStreamPair(PIPE_BYTES);
     this.#answering.add(far);
     void new Responder(far, hops, this.#clock).run().finally(() => this.#answering.delete(far));
     return near;

@@ -171,6 +171,20 @@ Deno.test("closing the Path ends its answers and the inner Path", async () => {
   assertEquals([inner.isClosed, clock.pendingTimers], [true, 0]);
 });
 
+Deno.test("connections answered at once are bounded, and none is answered after close", async () => {
+  const { path, clock } = helloPath();
+  const streams: Stream[] = [];
+  for (let at = 0; at < 1024; at++) streams.push(await path.dial(HELLO));
+  assertEquals((await assertRejects(() => path.dial(HELLO), DialError)).code, "busy");
+  streams[0]!.close();
+  await clock.advanceAsync(0);
+  await path.dial(HELLO);
+  path.close();
+  assertEquals((await assertRejects(() => path.dial(HELLO), DialError)).code, "path_down");
+  await clock.advanceAsync(0);
+  assertEquals(clock.pendingTimers, 0);
+});
+
 Deno.test("hello.culvert is known in any case and with a final dot; the rest of .culvert has no address", async () => {
   const { path, inner } = helloPath();
   using _path = path;

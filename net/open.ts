@@ -13,7 +13,7 @@ import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import type { Random } from "../protocol/random.ts";
 import type { Path } from "../protocol/stream.ts";
-import { balance, type CombineOptions, failover, type Member, race } from "./combine.ts";
+import { balance, failover, type Member, race } from "./combine.ts";
 import { direct } from "./egress.ts";
 import { withHello } from "./hello.ts";
 import { openTunnel } from "./tunnel_client.ts";
@@ -60,22 +60,16 @@ export function openPaths(urls: readonly string[], combination: Combination, opt
   const members: Member[] = [];
   try {
     for (const url of urls) members.push({ name: nameOf(url), path: openPath(url, options) });
+    if (members.length === 1) return members[0]!.path;
+    const { clock, random, log } = options;
+    return { failover, balance, race }[combination](members, { clock, random, log });
   } catch (error) {
     for (const { path } of members) path.close();
     throw error;
   }
-  if (members.length === 1) return members[0]!.path;
-  const settings: CombineOptions = {
-    clock: options.clock,
-    random: options.random,
-    log: options.log,
-    onChange: ({ name, up }) => options.log.info(up ? "A path works again" : "A path has failed", { path: name }),
-  };
-  const combine = { failover, balance, race }[combination];
-  return combine(members, settings);
 }
 
-/** The URL without what is secret in it, for logs. */
+/** The URL without what is secret in it, for logs. As URLs are read, the last `@` before the path ends the secret. */
 function nameOf(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, "//");
+  return url.replace(/\/\/[^/?#\\]*@/, "//");
 }

@@ -2,10 +2,11 @@
  * The policy file: read once, or watched so that a running egress takes a new one without losing a connection.
  *
  *   directory changes ─▶ wait a moment ─▶ text differs? ─▶ read ─▶ good: current = new, subscribers told
- *                                                                 └▶ broken: logged, the old one stays
+ *   every few seconds ─▶                                           └▶ broken: logged, the old one stays
  *
  * The directory is watched, not the file: editors and deployment tools put a new file in its place by rename, and a
- * watch on the old one would see nothing more. Should the watch end, the file is read every few seconds instead.
+ * watch on the old one would see nothing more. Nor does the watch see a directory that is replaced as a whole, a
+ * symbolic link's file elsewhere, or a network file system: so the file is read every few seconds as well.
  */
 
 import { closestString } from "@std/text/closest-string";
@@ -19,7 +20,7 @@ import { type Log, silentLog } from "../protocol/log.ts";
 const MAX_FILE_BYTES = 1024 * 1024;
 /** Editors write in several steps. */
 const SETTLE_MS = 100;
-const POLL_MS = 2_000;
+const POLL_MS = 5_000;
 
 /** Reads a policy file. Throws a CulvertError `bad_policy` that names every problem, its line and the nearest key. */
 export async function loadPolicy(path: string): Promise<EgressPolicy> {
@@ -110,6 +111,7 @@ export class WatchedPolicy implements PolicySource, Disposable {
   readonly #onParentAbort = () => this[Symbol.dispose]();
   readonly #listeners = new Set<() => void>();
   readonly #done: Promise<void>;
+  #reloading: Promise<void> = Promise.resolve();
   #watcher: Deno.FsWatcher | undefined;
   #text: string;
   #current: EgressPolicy;
@@ -152,30 +154,35 @@ export class WatchedPolicy implements PolicySource, Disposable {
   }
 
   async #follow(watch: (directory: string) => Deno.FsWatcher): Promise<void> {
-    const why = await this.#followEvents(watch).then(() => "the watch ended", messageOf);
-    if (this.#stop.signal.aborted) return;
-    this.#log.warn("The policy file can no longer be watched; reading it every few seconds", { error: why });
-    while (!this.#stop.signal.aborted) {
-      await this.#rest(POLL_MS);
-      await this.#reload();
+    const watching = this.#followEvents(watch).then(() => "the watch ended", messageOf).then((why) => {
+      if (this.#stop.signal.aborted) return;
+      this.#log.warn("The policy file can no longer be watched; reading it every few seconds", { error: why });
+    });
+    // First what changed between the first read and the watch; a write may be under way, so not at once.
+    for (let waitMs = SETTLE_MS; !this.#stop.signal.aborted; waitMs = POLL_MS) {
+      await this.#rest(waitMs);
+      await this.#reloadNext();
     }
+    await watching;
   }
 
   async #followEvents(watch: (directory: string) => Deno.FsWatcher): Promise<void> {
     this.#watcher = watch(directoryOf(this.#path));
-    // What changed between the first read and the watch; a write may be under way, so not at once.
-    let reloading = this.#rest(SETTLE_MS).then(() => this.#reload());
     let settling: Promise<void> | undefined;
     for await (const event of this.#watcher) {
       if (this.#stop.signal.aborted) break;
       if (event.kind === "access") continue; // our own reading among them
       settling ??= this.#rest(SETTLE_MS).then(() => {
         settling = undefined;
-        reloading = reloading.then(() => this.#reload()); // one after the other: an older text never comes last
+        return this.#reloadNext();
       });
     }
     await settling;
-    await reloading;
+  }
+
+  /** One after the other: an older text never comes last. */
+  #reloadNext(): Promise<void> {
+    return this.#reloading = this.#reloading.then(() => this.#reload());
   }
 
   /** Takes the file as it is now, if it differs from what was read last. */

@@ -158,15 +158,43 @@ Deno.test("when the file can no longer be watched it is read every few seconds, 
   const policy = await watchPolicy(file.path, { clock, log, watch });
   await log.until("no watches left");
   await Deno.writeTextFile(file.path, "broken");
-  await clock.advanceAsync(2_000);
+  await clock.advanceAsync(5_000);
   await log.until("The new policy is broken");
   await Deno.writeTextFile(file.path, DENY_TWO);
   const change = changeOf(policy);
   while (clock.nextTimerMs === undefined) await new Promise((resolve) => setTimeout(resolve)); // its read ends
-  await clock.advanceAsync(2_000);
+  await clock.advanceAsync(5_000);
   await change;
   assert(isDenied(policy.current, "1.1.1.2"));
   assertEquals(log.lines.filter((line) => line.includes("broken")).length, 1);
+  policy[Symbol.dispose]();
+  await policy.done;
+  assertEquals(clock.pendingTimers, 0);
+});
+
+Deno.test("a directory that is replaced as a whole and a link whose file lies elsewhere are followed too", async () => {
+  await using file = await policyFile("");
+  const [releases, current] = [join(file.directory, "releases"), join(file.directory, "current")];
+  const textPath = (release: string) => join(releases, release, "policy.toml");
+  for (const [release, text] of [["1", DENY_ONE], ["2", DENY_TWO]] as const) {
+    await Deno.mkdir(join(releases, release), { recursive: true });
+    await Deno.writeTextFile(textPath(release), text);
+  }
+  await Deno.symlink(join(releases, "1"), current);
+  const clock = new FakeClock();
+  const policy = await watchPolicy(join(current, "policy.toml"), { clock });
+  const changed = async () => {
+    const change = changeOf(policy).then(() => true);
+    const turn = () => new Promise<boolean>((resolve) => setTimeout(resolve, 0, false));
+    while (!(await Promise.race([change, turn()]))) await clock.advanceAsync(1_000);
+  };
+  await Deno.symlink(join(releases, "2"), `${current}.new`);
+  await Deno.rename(`${current}.new`, current);
+  await changed();
+  assert(isDenied(policy.current, "1.1.1.2"));
+  await Deno.writeTextFile(textPath("2"), DENY_ONE);
+  await changed();
+  assert(isDenied(policy.current, "1.1.1.1"));
   policy[Symbol.dispose]();
   await policy.done;
   assertEquals(clock.pendingTimers, 0);

@@ -11,6 +11,7 @@
  */
 
 import { lookup } from "node:dns";
+import { orAborted } from "../protocol/abort.ts";
 import { type Clock, deadline } from "../protocol/clock.ts";
 import { CulvertError, DialError } from "../protocol/errors.ts";
 import { type IpAddress, parseIp } from "../protocol/ip.ts";
@@ -74,7 +75,11 @@ export class CachingResolver implements Resolver {
       this.#running.set(name, running);
     }
     using limit = deadline(clock, timeoutMs, "resolve a name", signal);
-    return await unlessAborted(running, limit.signal);
+    try {
+      return await orAborted(running, limit.signal);
+    } catch (error) {
+      throw asDialError(error);
+    }
   }
 
   async #lookUp(name: string): Promise<readonly IpAddress[]> {
@@ -84,7 +89,8 @@ export class CachingResolver implements Resolver {
       this.#keep(name, { addresses, untilMs: clock.now() + (addresses.length > 0 ? keepMs : keepMissingMs) });
       return addresses;
     } catch (cause) {
-      throw new DialError("unresolved", "Cannot resolve: the resolver gave no answer", { cause });
+      // Not `unresolved`, which ends a search: from elsewhere, with a resolver that works, the name may have an address.
+      throw new DialError("failed", "Cannot resolve: the resolver gave no answer", { cause });
     }
   }
 
@@ -95,19 +101,10 @@ export class CachingResolver implements Resolver {
   }
 }
 
-/** Waits for a promise no longer than a signal allows. The promise itself goes on. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(asDialError(signal.reason));
-    if (signal.aborted) onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
-}
-
-function asDialError(reason: unknown): unknown {
-  const isTimeout = reason instanceof CulvertError && reason.code === "timeout";
-  return isTimeout ? new DialError("timeout", reason.message, { cause: reason }) : reason;
+/** The caller's own reason as it is, the deadline's as a DialError. */
+function asDialError(error: unknown): unknown {
+  const isTimeout = error instanceof CulvertError && error.code === "timeout";
+  return isTimeout ? new DialError("timeout", error.message, { cause: error }) : error;
 }
 
 /** getaddrinfo. An address with a zone id is left out: it means something on one interface only. */

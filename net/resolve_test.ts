@@ -46,7 +46,7 @@ Deno.test("a missing name is kept for a shorter time, a failure not at all", asy
   clock.advance(2_000);
   const failing = resolver.resolve("a.example");
   waiting.shift()!.reject(new Error("EAI_AGAIN"));
-  assertEquals((await assertRejects(() => failing, DialError)).code, "unresolved");
+  assertEquals((await assertRejects(() => failing, DialError)).code, "failed");
   const again = resolver.resolve("a.example");
   answer("1.1.1.1");
   assertEquals((await again).length, 1);

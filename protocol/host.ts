@@ -14,7 +14,7 @@ import { type IpAddress, parseIpv4, parseIpv6 } from "./ip.ts";
 
 /** RFC 1035 §2.3.4, as text: 255 bytes on the wire less the first length and the root. */
 const MAX_NAME_LENGTH = 253;
-const NAME = /^[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*$/;
+const NAME = /^[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*$/;
 const ENDS_IN_NUMBER = /(?:^|\.)(?:\d+|0[xX][0-9A-Fa-f]*)$/;
 
 /** An address, or a name in lower case without its final dot, or undefined for what is neither. */
@@ -24,8 +24,7 @@ export function parseHost(text: string): IpAddress | string | undefined {
   if (text.includes(":")) return parseIpv6(text);
   const name = text.endsWith(".") ? text.slice(0, -1) : text;
   if (ENDS_IN_NUMBER.test(name)) return parseIpv4(name) ?? parseLooseIpv4(name);
-  const lower = name.toLowerCase();
-  return lower.length <= MAX_NAME_LENGTH && NAME.test(lower) ? lower : undefined;
+  return name.length <= MAX_NAME_LENGTH && NAME.test(name) ? name.toLowerCase() : undefined;
 }
 
 /** One to four numbers, each decimal, octal (`0…`) or hexadecimal (`0x…`); the last fills the bytes that are left. */

@@ -88,6 +88,7 @@ Deno.test("names are lower case, ASCII and within DNS's lengths", () => {
       "a/b",
       "user@host",
       "bücher.example",
+      "\u212aulvert.example", // the kelvin sign, whose lower case is a plain k
       "１２７.0.0.1",
       "127。0。0。1",
       "%31%32%37.0.0.1",

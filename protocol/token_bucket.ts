@@ -1,9 +1,10 @@
 /**
  * How much of something may happen per second. Tokens drip in at a steady rate up to a burst.
  *
- * Two ways to use one: `tryTake` refuses what is not there (connections, datagrams), `take` goes into debt and says
- * how long to wait until it is paid (bytes of a stream). Debts queue up in the order they were made, so streams that
- * share a bucket share its rate.
+ * Three ways to use one: `tryTake` refuses what is not there (connections), `take` goes into debt and says how long to
+ * wait until it is paid (bytes of a stream). Debts queue up in the order they were made, so streams that share a bucket
+ * share its rate. `takeUnlessBehind` neither waits nor needs it all (datagrams): one may be larger than the burst, and
+ * beside streams that always owe a little there would never be enough for it.
  */
 
 import type { Clock } from "./clock.ts";
@@ -40,6 +41,14 @@ export class TokenBucket {
     this.#fill();
     this.#tokens -= amount;
     return this.#tokens >= 0 ? 0 : -this.#tokens / this.rate.perSecond * 1000;
+  }
+
+  /** Takes `amount`, there or not, unless two bursts or more are owed already. */
+  takeUnlessBehind(amount: number): boolean {
+    this.#fill();
+    if (this.#tokens <= -2 * this.rate.burst) return false;
+    this.#tokens -= amount;
+    return true;
   }
 
   /** Puts back what was taken and not used. */

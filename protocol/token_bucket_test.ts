@@ -26,6 +26,16 @@ Deno.test("debts queue up: each taker waits for those before it", () => {
   assertAlmostEquals(bucket.take(0), 0);
 });
 
+Deno.test("what cannot be cut passes while less than two bursts are owed, and the rate holds in the long run", () => {
+  const clock = new FakeClock();
+  const bucket = new TokenBucket(clock, { perSecond: 1000, burst: 100 });
+  let passed = 0;
+  for (; clock.now() < 60_000; clock.advance(10)) if (bucket.takeUnlessBehind(1200)) passed++;
+  assertAlmostEquals(passed * 1200, 60_000, 1_300);
+  bucket.take(300);
+  assertEquals(bucket.takeUnlessBehind(1), false);
+});
+
 Deno.test("what is given back never exceeds the burst", () => {
   const bucket = new TokenBucket(new FakeClock(), { perSecond: 1, burst: 2 });
   bucket.give(100);

@@ -1,0 +1,43 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { policyOf } from "../protocol/egress_policy.ts";
+import { CulvertError } from "../protocol/errors.ts";
+import { silentLog } from "../protocol/log.ts";
+import { noMetrics } from "../protocol/metrics.ts";
+import { FakeClock } from "../testing/fake_clock.ts";
+import { SeededRandom } from "../testing/seeded_random.ts";
+import { type OpenOptions, openPaths } from "./open.ts";
+
+function bench() {
+  const users = new Set<() => void>();
+  const policy = {
+    current: policyOf(),
+    subscribe(listener: () => void) {
+      users.add(listener);
+      return { [Symbol.dispose]: () => void users.delete(listener) };
+    },
+  };
+  const options: OpenOptions = {
+    clock: new FakeClock(),
+    random: new SeededRandom(1),
+    log: silentLog,
+    metrics: noMetrics,
+    policy,
+  };
+  return { options, users };
+}
+
+Deno.test("paths that cannot be combined are closed again", () => {
+  for (const urls of [["direct:", "direct:"], ["direct:", "nonsense:"]]) {
+    const { options, users } = bench();
+    assertThrows(() => openPaths(urls, "failover", options), CulvertError);
+    assertEquals(users.size, 0, urls.join());
+  }
+});
+
+Deno.test("a path is named without its token, however that is spelled", () => {
+  for (const token of ["secret", "se@cret", "user:secret", "se%2Fcret@"]) {
+    const url = `tunnel+ws://${token}@127.0.0.1:1/`;
+    const error = assertThrows(() => openPaths([url, url], "failover", bench().options), CulvertError);
+    assert(error.message.includes('"tunnel+ws://127.0.0.1:1/"'), error.message);
+  }
+});
