@@ -11,11 +11,13 @@ import { z } from "zod";
 import { encodeBase64Url } from "@std/encoding/base64url";
 import { formatTarget } from "../protocol/stream.ts";
 import { filePath, listenAddress } from "./fields.ts";
+import { isLoopback } from "./listening.ts";
 import { defineRole, type Role, runRole } from "./role.ts";
 import { WorkerRole } from "./up/worker_role.ts";
 
 const config = z.object({
-  listen: listenAddress("127.0.0.1:1080").describe("Where programs find the proxy."),
+  listen: listenAddress("127.0.0.1:1080").refine(isLoopback, "an address of this machine alone, such as 127.0.0.1:1080")
+    .describe("Where programs find the proxy; nobody needs a password, so only on loopback."),
   egressPolicy: filePath().optional().describe("What the egress may dial; a TOML file, followed while it changes."),
 });
 
