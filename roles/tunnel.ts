@@ -32,7 +32,8 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "culvert tunnel --egress-policy policy.toml",
-    "CULVERT_TOKEN=SECRET culvert tunnel --listen :443 --cert-file chain.pem --key-file key.pem",
+    "culvert tunnel --cert-file chain.pem --key-file key.pem",
+    "CULVERT_TOKEN=T culvert tunnel --listen :443 --config tunnel.toml",
   ],
   async run(config, context) {
     const { signal, hardSignal, log, metrics, clock } = context;

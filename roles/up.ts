@@ -27,7 +27,7 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: ["culvert up", "culvert up --listen 127.0.0.1:9050 --egress-policy policy.toml"],
   async run(config, context) {
-    const { log, signal, random } = context;
+    const { log, signal, hardSignal, random } = context;
     const token = encodeBase64Url(random.fill(new Uint8Array(18)));
     await using tunnel = await WorkerRole.start("tunnel", {
       listen: "127.0.0.1:0",
@@ -49,8 +49,10 @@ export const role: Role<typeof config> = defineRole({
       signal.addEventListener("abort", () => resolve(), { once: true });
     });
     await Promise.race([stopped, proxy.ended, tunnel.ended]);
-    await proxy.stop();
-    await tunnel.stop();
+    // One that has ended by itself takes the other with it, and leaves nothing to drain.
+    const cut = signal.aborted ? hardSignal : undefined;
+    await proxy.stop(cut);
+    await tunnel.stop(cut);
   },
 });
 
