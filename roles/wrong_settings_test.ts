@@ -27,6 +27,7 @@ const rows: readonly { name: string; args: readonly string[]; says: string }[] =
   { name: "trust in nothing", args: ["proxy", "--ca-file", NOT_PEM], says: "--ca-file must be a file in PEM" },
   { name: "a path of no known kind", args: ["proxy", "--path", "wss://hush@x/"], says: "--path must be a URL that" },
   { name: "a tunnel to nowhere", args: ["proxy", "--path", "tunnel+wss://hush@"], says: "--path is of no use" },
+  { name: "direct: to somewhere", args: ["proxy", "--path", "direct:hush"], says: "must stand alone" },
   { name: "a misspelt path flag", args: ["proxy", "--paht", "tunnel+wss://hush@x/"], says: "did you mean --path?" },
 ];
 
