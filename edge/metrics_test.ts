@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { CulvertError } from "../protocol/errors.ts";
+import { testWith } from "../testing/requirements.ts";
 import { createMetrics, type MetricsRegistry } from "./metrics.ts";
 
 function filled(): MetricsRegistry {
@@ -67,32 +68,19 @@ Deno.test("the text keeps the rules of the Prometheus format", async () => {
   assertTextFormat(await filled().text());
 });
 
-Deno.test({
-  // Without promtool (Debian: prometheus) this is left out, but never in CI.
-  name: "promtool finds no fault with the text",
-  ignore: !hasPromtool() && Deno.env.get("CI") !== "true",
-  async fn() {
-    const child = new Deno.Command("promtool", {
-      args: ["check", "metrics"],
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const writer = child.stdin.getWriter();
-    await writer.write(new TextEncoder().encode(await filled().text()));
-    await writer.close();
-    const { success, stdout, stderr } = await child.output();
-    assert(success, new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr));
-  },
+testWith({ tools: ["promtool"] }, "promtool finds no fault with the text", async () => {
+  const child = new Deno.Command("promtool", {
+    args: ["check", "metrics"],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(await filled().text()));
+  await writer.close();
+  const { success, stdout, stderr } = await child.output();
+  assert(success, new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr));
 });
-
-function hasPromtool(): boolean {
-  try {
-    return new Deno.Command("promtool", { args: ["--version"], stdout: "null", stderr: "null" }).outputSync().success;
-  } catch {
-    return false;
-  }
-}
 
 Deno.test("asking twice for one name gives the same instrument", async () => {
   const metrics = createMetrics();

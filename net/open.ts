@@ -38,7 +38,7 @@ interface Scheme {
 }
 
 const schemes: readonly Scheme[] = [
-  { prefix: "direct:", open: (_url, options) => withHello(direct(options.policy, options), options) },
+  { prefix: "direct:", open: openDirect },
   { prefix: "tunnel+ws://", open: openTunnel },
   { prefix: "tunnel+wss://", open: openTunnel },
 ];
@@ -67,6 +67,11 @@ export function openPaths(urls: readonly string[], combination: Combination, opt
     for (const { path } of members) path.close();
     throw error;
   }
+}
+
+function openDirect(url: string, options: OpenOptions): Path {
+  if (url !== "direct:") throw new CulvertError("bad_url", 'Cannot open a path: "direct:" must stand alone');
+  return withHello(direct(options.policy, options), options);
 }
 
 /** The URL without what is secret in it, for logs. As URLs are read, the last `@` before the path ends the secret. */

@@ -7,7 +7,7 @@ import { directoryPath, durationMs, filePath, listenAddress } from "./fields.ts"
 
 const everyRole = {
   config: filePath().optional().describe("A TOML or JSON file with settings.").meta({ configFile: true }),
-  stateDir: directoryPath().optional().describe("Where keys and state are kept.")
+  stateDir: directoryPath().optional().describe("Where keys and state are kept; for root in /var/lib/culvert.")
     .meta({ defaultText: "~/.local/state/culvert" }),
   json: z.boolean().default(false).describe("Print results, the ready line and logs as JSON."),
   logLevel: z.enum(["debug", "info", "warn", "error"]).default("info")

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { z } from "zod";
+import { testWith } from "../testing/requirements.ts";
 import { bashCompletion } from "./completions/bash.ts";
 import type { CompletedRole } from "./completions/command.ts";
 import { fishCompletion } from "./completions/fish.ts";
@@ -47,23 +48,10 @@ async function syntaxErrors(shell: string, script: string): Promise<string> {
 }
 
 for (const [shell, make] of Object.entries(scripts)) {
-  Deno.test({
-    // Without the shell this is left out, but never in CI.
-    name: `${shell} accepts its script, whatever the descriptions say`,
-    ignore: !isInstalled(shell) && Deno.env.get("CI") !== "true",
-    async fn() {
-      assertEquals(await syntaxErrors(shell, make(await roles())), "");
-      assertEquals(await syntaxErrors(shell, make([])), "");
-    },
+  testWith({ tools: [shell] }, `${shell} accepts its script, whatever the descriptions say`, async () => {
+    assertEquals(await syntaxErrors(shell, make(await roles())), "");
+    assertEquals(await syntaxErrors(shell, make([])), "");
   });
-}
-
-function isInstalled(shell: string): boolean {
-  try {
-    return new Deno.Command(shell, { args: ["--version"], stdout: "null", stderr: "null" }).outputSync().success;
-  } catch {
-    return false;
-  }
 }
 
 /** What bash offers after these words; the last one is being typed. */
@@ -83,37 +71,33 @@ printf '%s\\n' "\${COMPREPLY[@]}"`;
   return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "").sort();
 }
 
-Deno.test({
-  name: "bash completes roles, flags, choices and files",
-  ignore: !isInstalled("bash") && Deno.env.get("CI") !== "true",
-  async fn(t) {
-    const directory = await Deno.makeTempDir();
-    await Deno.mkdir(`${directory}/a folder`);
-    await Deno.writeTextFile(`${directory}/a file.toml`, "");
-    const rows: { name: string; words: string[]; want: string[] }[] = [
-      { name: "roles", words: ["culvert", "p"], want: ["proxy"] },
-      { name: "what is no role", words: ["culvert", "--"], want: ["--help", "--version"] },
-      { name: "roles after help", words: ["culvert", "help", ""], want: ["proxy"] },
-      { name: "flags", words: ["culvert", "proxy", "--l"], want: ["--listen", "--log-format", "--log-level"] },
-      { name: "negated switches", words: ["culvert", "proxy", "--no"], want: ["--no-splice"] },
-      { name: "choices", words: ["culvert", "proxy", "--policy", ""], want: ["failover", "race"] },
-      { name: "choices after =", words: ["culvert", "proxy", "--policy", "="], want: ["failover", "race"] },
-      { name: "choices begun after =", words: ["culvert", "proxy", "--policy", "=", "f"], want: ["failover"] },
-      { name: "common choices", words: ["culvert", "proxy", "--log-level", "w"], want: ["warn"] },
-      { name: "nothing where anything goes", words: ["culvert", "proxy", "-l", ""], want: [] },
-      { name: "arguments", words: ["culvert", "proxy", ""], want: ["make", "show"] },
-      { name: "files", words: ["culvert", "proxy", "--rules", "a"], want: ["a file.toml", "a folder"] },
-      { name: "directories", words: ["culvert", "proxy", "--folder", ""], want: ["a folder"] },
-      { name: "an unknown role", words: ["culvert", "none", "--"], want: [] },
-    ];
-    try {
-      for (const { name, words, want } of rows) {
-        await t.step(name, async () => assertEquals(await complete(words, directory), want));
-      }
-    } finally {
-      await Deno.remove(directory, { recursive: true });
+testWith({ tools: ["bash"] }, "bash completes roles, flags, choices and files", async (t) => {
+  const directory = await Deno.makeTempDir();
+  await Deno.mkdir(`${directory}/a folder`);
+  await Deno.writeTextFile(`${directory}/a file.toml`, "");
+  const rows: { name: string; words: string[]; want: string[] }[] = [
+    { name: "roles", words: ["culvert", "p"], want: ["proxy"] },
+    { name: "what is no role", words: ["culvert", "--"], want: ["--help", "--version"] },
+    { name: "roles after help", words: ["culvert", "help", ""], want: ["proxy"] },
+    { name: "flags", words: ["culvert", "proxy", "--l"], want: ["--listen", "--log-format", "--log-level"] },
+    { name: "negated switches", words: ["culvert", "proxy", "--no"], want: ["--no-splice"] },
+    { name: "choices", words: ["culvert", "proxy", "--policy", ""], want: ["failover", "race"] },
+    { name: "choices after =", words: ["culvert", "proxy", "--policy", "="], want: ["failover", "race"] },
+    { name: "choices begun after =", words: ["culvert", "proxy", "--policy", "=", "f"], want: ["failover"] },
+    { name: "common choices", words: ["culvert", "proxy", "--log-level", "w"], want: ["warn"] },
+    { name: "nothing where anything goes", words: ["culvert", "proxy", "-l", ""], want: [] },
+    { name: "arguments", words: ["culvert", "proxy", ""], want: ["make", "show"] },
+    { name: "files", words: ["culvert", "proxy", "--rules", "a"], want: ["a file.toml", "a folder"] },
+    { name: "directories", words: ["culvert", "proxy", "--folder", ""], want: ["a folder"] },
+    { name: "an unknown role", words: ["culvert", "none", "--"], want: [] },
+  ];
+  try {
+    for (const { name, words, want } of rows) {
+      await t.step(name, async () => assertEquals(await complete(words, directory), want));
     }
-  },
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
 });
 
 Deno.test("every shell's script comes from the command and knows the registry", async () => {

@@ -29,6 +29,7 @@ import type { Random } from "../protocol/random.ts";
 import { describeCertificate } from "./certificate_text.ts";
 import { loadOrCreateIdentity, storeCertificate } from "./identity_store.ts";
 import { createNetwork, readNetworkKey } from "./network_key.ts";
+import { runRole } from "./role.ts";
 import { StateDirectory } from "./state.ts";
 
 const DAY_MS = 86_400_000;
@@ -235,3 +236,5 @@ async function writeNewFile(path: string, text: string): Promise<void> {
     throw new CulvertError("exists", `Cannot create ${path}: it exists already, and is never overwritten`);
   }
 }
+
+if (import.meta.main) Deno.exit(await runRole(role, Deno.args));

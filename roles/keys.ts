@@ -8,6 +8,7 @@ import type { Clock } from "../protocol/clock.ts";
 import { encodeBase64 } from "../protocol/encoding.ts";
 import type { Random } from "../protocol/random.ts";
 import { loadOrCreateIdentity } from "./identity_store.ts";
+import { runRole } from "./role.ts";
 import { StateDirectory } from "./state.ts";
 
 /** The public half of an identity, as printed with `--json`. */
@@ -62,3 +63,5 @@ export const role = {
     context.print(`kept in               ${keys.stateDir}`);
   },
 };
+
+if (import.meta.main) Deno.exit(await runRole(role, Deno.args));

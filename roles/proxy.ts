@@ -5,30 +5,21 @@
  */
 
 import { z } from "zod";
-import { openPaths, pathPrefixes } from "../net/open.ts";
 import { serveProxy } from "../net/proxy.ts";
-import { CulvertError } from "../protocol/errors.ts";
 import { formatTarget } from "../protocol/stream.ts";
-import { openPolicy } from "./egress_policy.ts";
-import { durationMs, filePath, listenAddress } from "./fields.ts";
+import { ConfigError } from "./config.ts";
+import { durationMs, listenAddress } from "./fields.ts";
 import { isLoopback, listenOn } from "./listening.ts";
 import { defineRole, type Role, runRole } from "./role.ts";
+import { openWayOut, wayOut } from "./way_out.ts";
 
 const config = z.object({
   listen: listenAddress("127.0.0.1:1080").describe("Where programs find the proxy."),
-  path: z.array(
-    z.string().refine((url) => pathPrefixes.some((prefix) => url.startsWith(prefix)), {
-      error: `a URL that begins with ${pathPrefixes.join(", ")}`,
-    }).meta({ placeholder: "url", secret: true }),
-  ).default(["direct:"]).describe("A way out. Give it several times for several."),
-  combine: z.enum(["failover", "balance", "race"]).default("failover")
-    .describe("How several paths act as one.").meta({ placeholder: "how" }),
+  ...wayOut,
   user: z.array(
     z.string().regex(/^[^:]+:.+$/, "name:password").meta({ placeholder: "name:password", secret: true }),
   ).default([]).describe("Who may come in. Without any, everyone may."),
   open: z.boolean().default(false).describe("Allow a port that others can reach and nobody needs a password for."),
-  egressPolicy: filePath().optional().describe("What direct: may dial; a TOML file, followed while it changes."),
-  caFile: filePath().optional().describe("Certificates to trust beside the usual ones, in PEM."),
   maxConnections: z.number().int().min(1).max(1_000_000).default(10_000).describe("Connections open at once."),
   handshakeTimeout: durationMs("10s", { minMs: 10 }).describe("How long a program may take over its request."),
   dialTimeout: durationMs("30s", { minMs: 10 }).describe("How long a target may take to answer."),
@@ -44,27 +35,17 @@ export const role: Role<typeof config> = defineRole({
     "culvert proxy --path tunnel+wss://T@a.example/ --path direct: --combine race",
   ],
   async run(config, context) {
-    const { signal, hardSignal, log, metrics, clock, random } = context;
+    const { signal, hardSignal, log, metrics, clock } = context;
     if (!isLoopback(config.listen) && config.user.length === 0 && !config.open) {
-      throw new CulvertError(
-        "open_proxy",
-        `Cannot start proxy: others can reach ${formatTarget(config.listen)}, so give --user name:password, or --open`,
-      );
+      throw new ConfigError("start proxy", [
+        `others can reach ${formatTarget(config.listen)}, so give --user name:password, or --open`,
+      ]);
     }
-    using policy = await openPolicy(config.egressPolicy, context);
-    const caCerts = config.caFile === undefined ? undefined : [await Deno.readTextFile(config.caFile)];
-    using path = openPaths(config.path, config.combine, {
-      clock,
-      random,
-      log,
-      metrics,
-      policy,
-      ...(caCerts && { caCerts }),
-    });
+    using onward = await openWayOut(config, "start proxy", context);
     using proxy = listenOn(config.listen, (listen) =>
       serveProxy({
         listen,
-        path,
+        path: onward.path,
         clock,
         log,
         metrics,

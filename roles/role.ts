@@ -228,7 +228,7 @@ async function runConfigured(role: Role, config: unknown, { common, host }: Proc
   using stopping = new Stopping({ host, log, report, drainTimeoutMs: common.drainTimeout ?? 0 });
   const ended = runToEnd(role, config, { common, host, log, stopping }).then(() => stopping.failed ? 1 : 0, (error) => {
     report(error);
-    return 1;
+    return error instanceof ConfigError ? 2 : 1;
   });
   const code = await Promise.race([ended, stopping.givenUp]);
   await sink.flush(FLUSH_MS);

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { z } from "zod";
 import { CulvertError } from "../protocol/errors.ts";
+import { ConfigError } from "./config.ts";
 import { FakeHost } from "./fixtures/fake_host.ts";
 import { role as listener } from "./fixtures/listener.ts";
 import { defineRole, type Role, type RoleContext, runRole, startRole } from "./role.ts";
@@ -182,8 +183,28 @@ Deno.test("a second signal ends at once with 130", async () => {
   const { code, started } = running(host, () => new Promise(() => {}));
   await started;
   host.sendStop();
+  host.clock.advance(500);
   host.sendStop();
   assertEquals(await code, 130);
+});
+
+Deno.test("one Ctrl-C that arrives twice, from the terminal and from a launcher, drains", async () => {
+  const host = new FakeHost();
+  const { code, started } = running(host, ({ hardSignal }) => aborted(hardSignal), ["--drain-timeout", "5s"]);
+  const context = await started;
+  host.sendStop();
+  host.clock.advance(400);
+  host.sendStop();
+  assertEquals([context.signal.aborted, context.hardSignal.aborted], [true, false]);
+  host.clock.advance(4600);
+  assertEquals(await code, 0);
+});
+
+Deno.test("settings that are found wrong only when the role runs exit with 2", async () => {
+  const host = new FakeHost();
+  const { code } = running(host, () => Promise.reject(new ConfigError("start it", ["--a must be b"])));
+  assertEquals(await code, 2);
+  assertStringIncludes(host.logged, "Cannot start it: --a must be b");
 });
 
 Deno.test("an error that nothing caught cuts the role, says so once and exits with 1", async () => {
@@ -305,8 +326,9 @@ Deno.test({
     child.kill("SIGINT");
     const lines = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
     assertStringIncludes((await lines.read()).value ?? "", "Stopping");
-    child.kill("SIGINT");
+    const again = setInterval(() => child.kill("SIGINT"), 100); // those right after the first are one wish with it
     assertEquals((await child.status).code, 130);
+    clearInterval(again);
     await Promise.all([rest(), lines.cancel()]);
   },
 });

@@ -15,6 +15,11 @@ import type { Host } from "./host.ts";
 
 /** How long a role may take to end once everything has been cut: time to take routes and rules away again. */
 const GRACE_MS = 3000;
+/**
+ * Signals so close together are one wish: at Ctrl-C the terminal sends one to every program in the foreground, and a
+ * launcher such as `deno task` passes on its own.
+ */
+const ONE_WISH_MS = 500;
 /** 128 + SIGINT, as shells report it. */
 const EXIT_INTERRUPTED = 130;
 
@@ -34,6 +39,7 @@ export class Stopping implements Disposable {
   readonly #listeners: Disposable[];
   #timer: Timer | undefined;
   #failed = false;
+  #askedAtMs = -Infinity;
 
   constructor(options: StoppingOptions) {
     this.#options = options;
@@ -62,8 +68,11 @@ export class Stopping implements Disposable {
   }
 
   #onSignal(): void {
-    if (this.#soft.signal.aborted) return this.#givenUp.resolve(EXIT_INTERRUPTED);
     const { host, log, drainTimeoutMs } = this.#options;
+    const nowMs = host.clock.now();
+    if (nowMs - this.#askedAtMs < ONE_WISH_MS) return;
+    if (this.#soft.signal.aborted) return this.#givenUp.resolve(EXIT_INTERRUPTED);
+    this.#askedAtMs = nowMs;
     log.info("Stopping; a second signal stops at once", { drain_timeout_ms: drainTimeoutMs });
     this.#soft.abort(new CulvertError("stopped", "The process was asked to stop"));
     this.#timer = host.clock.after(drainTimeoutMs, () => {

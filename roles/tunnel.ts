@@ -5,14 +5,14 @@
  */
 
 import { z } from "zod";
-import { openPaths, pathPrefixes } from "../net/open.ts";
 import { TunnelServer } from "../net/tunnel_server.ts";
-import { CulvertError } from "../protocol/errors.ts";
 import { formatTarget } from "../protocol/stream.ts";
-import { openPolicy } from "./egress_policy.ts";
+import { ConfigError } from "./config.ts";
 import { filePath, listenAddress, secret } from "./fields.ts";
 import { isLoopback, listenOn } from "./listening.ts";
+import { readPem } from "./pem_file.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
+import { openWayOut, wayOut } from "./way_out.ts";
 
 const config = z.object({
   listen: listenAddress("127.0.0.1:8443").describe("Where near ends connect."),
@@ -22,15 +22,7 @@ const config = z.object({
   keyFile: filePath().optional().describe("The certificate's private key, in PEM."),
   urlPath: z.string().regex(/^\/[\x21-\x7e]*$/, "a path that begins with /").default("/")
     .describe("The only URL path that is a tunnel; the rest is 404.").meta({ placeholder: "path" }),
-  path: z.array(
-    z.string().refine((url) => pathPrefixes.some((prefix) => url.startsWith(prefix)), {
-      error: `a URL that begins with ${pathPrefixes.join(", ")}`,
-    }).meta({ placeholder: "url", secret: true }),
-  ).default(["direct:"]).describe("The way onward from here."),
-  combine: z.enum(["failover", "balance", "race"]).default("failover")
-    .describe("How several paths act as one.").meta({ placeholder: "how" }),
-  egressPolicy: filePath().optional().describe("What direct: may dial; a TOML file, followed while it changes."),
-  caFile: filePath().optional().describe("Certificates to trust beside the usual ones, in PEM."),
+  ...wayOut,
   maxLinks: z.number().int().min(1).max(100_000).default(1024).describe("Links from near ends at once."),
 });
 
@@ -40,32 +32,23 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "culvert tunnel --egress-policy policy.toml",
-    "culvert tunnel --listen :443 --cert-file chain.pem --key-file key.pem",
+    "culvert tunnel --cert-file chain.pem --key-file key.pem",
+    "CULVERT_TOKEN=T culvert tunnel --listen :443 --config tunnel.toml",
   ],
   async run(config, context) {
-    const { signal, hardSignal, log, metrics, clock, random } = context;
+    const { signal, hardSignal, log, metrics, clock } = context;
     if (!isLoopback(config.listen) && config.token === undefined && !config.open) {
-      throw new CulvertError(
-        "open_tunnel",
-        `Cannot start tunnel: others can reach ${formatTarget(config.listen)}, so give a token, or --open`,
-      );
+      throw new ConfigError("start tunnel", [
+        `others can reach ${formatTarget(config.listen)}, so give a token (CULVERT_TOKEN), or --open`,
+      ]);
     }
     const tls = await readTls(config);
     if (!tls && !isLoopback(config.listen)) warnOfPlainText(context, formatTarget(config.listen));
-    using policy = await openPolicy(config.egressPolicy, context);
-    const caCerts = config.caFile === undefined ? undefined : [await Deno.readTextFile(config.caFile)];
-    using onward = openPaths(config.path, config.combine, {
-      clock,
-      random,
-      log,
-      metrics,
-      policy,
-      ...(caCerts && { caCerts }),
-    });
+    using onward = await openWayOut(config, "start tunnel", context);
     using server = listenOn(config.listen, (listen) =>
       new TunnelServer({
         listen,
-        onward,
+        onward: onward.path,
         clock,
         log,
         metrics,
@@ -87,9 +70,13 @@ async function readTls(
   const { certFile, keyFile } = config;
   if (certFile === undefined && keyFile === undefined) return undefined;
   if (certFile === undefined || keyFile === undefined) {
-    throw new CulvertError("bad_tls", "Cannot start tunnel: --cert-file and --key-file go together");
+    throw new ConfigError("start tunnel", ["--cert-file and --key-file must be given together, got one"]);
   }
-  return { cert: await Deno.readTextFile(certFile), key: await Deno.readTextFile(keyFile) };
+  const action = "start tunnel";
+  return {
+    cert: await readPem(certFile, { flag: "--cert-file", action }),
+    key: await readPem(keyFile, { flag: "--key-file", action }),
+  };
 }
 
 function warnOfPlainText({ log }: RoleContext, at: string): void {

@@ -11,11 +11,13 @@ import { z } from "zod";
 import { encodeBase64Url } from "@std/encoding/base64url";
 import { formatTarget } from "../protocol/stream.ts";
 import { filePath, listenAddress } from "./fields.ts";
+import { isLoopback } from "./listening.ts";
 import { defineRole, type Role, runRole } from "./role.ts";
 import { WorkerRole } from "./up/worker_role.ts";
 
 const config = z.object({
-  listen: listenAddress("127.0.0.1:1080").describe("Where programs find the proxy."),
+  listen: listenAddress("127.0.0.1:1080").refine(isLoopback, "an address of this machine alone, such as 127.0.0.1:1080")
+    .describe("Where programs find the proxy; nobody needs a password, so only on loopback."),
   egressPolicy: filePath().optional().describe("What the egress may dial; a TOML file, followed while it changes."),
 });
 
@@ -25,7 +27,7 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: ["culvert up", "culvert up --listen 127.0.0.1:9050 --egress-policy policy.toml"],
   async run(config, context) {
-    const { log, signal, random } = context;
+    const { log, signal, hardSignal, random } = context;
     const token = encodeBase64Url(random.fill(new Uint8Array(18)));
     await using tunnel = await WorkerRole.start("tunnel", {
       listen: "127.0.0.1:0",
@@ -47,8 +49,10 @@ export const role: Role<typeof config> = defineRole({
       signal.addEventListener("abort", () => resolve(), { once: true });
     });
     await Promise.race([stopped, proxy.ended, tunnel.ended]);
-    await proxy.stop();
-    await tunnel.stop();
+    // One that has ended by itself takes the other with it, and leaves nothing to drain.
+    const cut = signal.aborted ? hardSignal : undefined;
+    await proxy.stop(cut);
+    await tunnel.stop(cut);
   },
 });
 

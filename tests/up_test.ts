@@ -49,6 +49,15 @@ Deno.test("up ends on SIGTERM with 0, and its ports are free again", async () =>
   }
 });
 
+Deno.test("up cuts a stream that is still open after --drain-timeout, and ends with 0", async () => {
+  const { program, addresses } = await startUp("--drain-timeout", "100ms");
+  const { host, port } = parseTarget(addresses.listen)!;
+  using conn = await Deno.connect({ hostname: host, port });
+  await writeAll(conn, new TextEncoder().encode("CONNECT hello.culvert:80 HTTP/1.1\r\n\r\n"));
+  await readFull(conn, new Uint8Array("HTTP/1.1 200".length));
+  assertEquals(await program.stop(), 0);
+});
+
 Deno.test("up says what is wrong when its port is taken, and exits 1", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { code, stderr } = await new Deno.Command(Deno.execPath(), {

@@ -23,7 +23,7 @@ export type FromWorker =
   }
   | { readonly type: "ended"; readonly error?: string };
 
-/** A Worker that does not end by itself within this time is ended. */
+/** A Worker that does not end by itself within this time is ended, unless the caller decides when. */
 const STOP_MS = 5000;
 
 export class WorkerRole implements AsyncDisposable {
@@ -74,11 +74,15 @@ export class WorkerRole implements AsyncDisposable {
     return this.#ended.promise;
   }
 
-  /** Asks it to stop, waits, and ends it if it does not. */
-  async stop(): Promise<void> {
-    const timer = setTimeout(() => this.#end(undefined), STOP_MS);
+  /** Asks it to stop, waits while it drains, and ends it when `cut` is aborted. */
+  async stop(cut?: AbortSignal): Promise<void> {
+    const end = () => this.#end(undefined);
+    const timer = cut ? undefined : setTimeout(end, STOP_MS);
+    if (cut?.aborted) end();
+    cut?.addEventListener("abort", end, { once: true });
     this.#send({ type: "stop" });
     await this.#ended.promise.catch(() => {}); // whoever waits for `ended` hears of it
+    cut?.removeEventListener("abort", end);
     clearTimeout(timer);
     this.#worker.terminate();
   }

@@ -1,0 +1,58 @@
+/**
+ * Where the traffic of a role leaves: the settings that say so, alike for every role that has them, and what they open.
+ *
+ *   --path … --combine … --egress-policy … --ca-file …  ─▶  one Path
+ */
+
+import { z } from "zod";
+import { openPaths, pathPrefixes } from "../net/open.ts";
+import { CulvertError } from "../protocol/errors.ts";
+import type { Path } from "../protocol/stream.ts";
+import { ConfigError } from "./config.ts";
+import { openPolicy } from "./egress_policy.ts";
+import { filePath } from "./fields.ts";
+import { readPem } from "./pem_file.ts";
+import type { RoleContext } from "./role.ts";
+
+/** Path URLs hold tokens, so no message repeats them. */
+const pathUrls = z.array(
+  z.string().refine((url) => pathPrefixes.some((prefix) => url.startsWith(prefix)), {
+    error: `a URL that begins with ${pathPrefixes.join(", ")}`,
+  }).meta({ placeholder: "url", secret: true, defaultText: "direct:" }),
+).default(["direct:"]);
+
+export const wayOut = {
+  path: pathUrls.describe("A way out; several act as one, by --combine."),
+  combine: z.enum(["failover", "balance", "race"]).default("failover")
+    .describe("How several paths act as one.").meta({ placeholder: "how" }),
+  egressPolicy: filePath().optional().describe("What direct: may dial; a TOML file, followed while it changes."),
+  caFile: filePath().optional().describe("Certificates to trust beside the usual ones, in PEM."),
+};
+
+export type WayOut = z.output<z.ZodObject<typeof wayOut>>;
+
+/** Opens it. `action` is what cannot be done when a setting is wrong: "start proxy". */
+export async function openWayOut(
+  settings: WayOut,
+  action: string,
+  context: Pick<RoleContext, "clock" | "random" | "log" | "metrics">,
+): Promise<{ readonly path: Path } & Disposable> {
+  const { clock, random, log, metrics } = context;
+  const { caFile } = settings;
+  const caCerts = caFile === undefined ? undefined : [await readPem(caFile, { flag: "--ca-file", action })];
+  using opened = new DisposableStack();
+  const policy = opened.use(await openPolicy(settings.egressPolicy, context));
+  const options = { clock, random, log, metrics, policy, ...(caCerts && { caCerts }) };
+  const path = opened.use(openSettled(settings, action, options));
+  const kept = opened.move();
+  return { path, [Symbol.dispose]: () => kept.dispose() };
+}
+
+function openSettled(settings: WayOut, action: string, options: Parameters<typeof openPaths>[2]): Path {
+  try {
+    return openPaths(settings.path, settings.combine, options);
+  } catch (error) {
+    if (!(error instanceof CulvertError) || error.code !== "bad_url") throw error;
+    throw new ConfigError(action, [`--path is of no use. ${error.message}`]);
+  }
+}
