@@ -5,7 +5,9 @@ import { silentLog } from "../protocol/log.ts";
 import { noMetrics } from "../protocol/metrics.ts";
 import { randomOf } from "../protocol/random.ts";
 import { type Datagrams, type Hop, type Path, readFull, type Stream, writeAll } from "../protocol/stream.ts";
+import { testPathContract } from "../testing/path_contract.ts";
 import { BufferPool } from "./buffer_pool.ts";
+import { closeQuietly } from "./close.ts";
 import { memoryStreamPair } from "./memory.ts";
 import { StreamLink } from "./stream_link.ts";
 import { openTunnel, parseTunnelUrl, type TunnelClientOptions, type TunnelPath } from "./tunnel_client.ts";
@@ -49,8 +51,8 @@ function udpSocket(): Datagrams {
         return null;
       }
     },
-    close: () => socket.close(),
-    [Symbol.dispose]: () => socket.close(),
+    close: () => closeQuietly(socket),
+    [Symbol.dispose]: () => closeQuietly(socket),
   };
 }
 
@@ -168,6 +170,34 @@ async function dialError(path: Path, host: string, port = 1): Promise<DialError>
   return await assertRejects(() => path.dial({ host, port }), DialError);
 }
 
+testPathContract("a tunnel", {
+  has: ["refusing", "unresolved", "silent", "datagramEcho"],
+  // deno-lint-ignore require-await -- nothing to wait for, but the contract allows it
+  async setUp() {
+    const server = serve();
+    const tunnel = connect(server);
+    const target = new Target(echo);
+    const udp = Deno.listenDatagram({ ...loopback, transport: "udp" });
+    const echoing = (async () => {
+      for await (const [bytes, from] of udp) await udp.send(bytes, from);
+    })();
+    return {
+      path: tunnel,
+      echo: target.at,
+      refusing: { host: "refused.fails", port: 1 },
+      unresolved: { host: "unresolved.fails", port: 1 },
+      silent: { host: "hangs", port: 1 },
+      datagramEcho: { host: "127.0.0.1", port: (udp.addr as Deno.NetAddr).port },
+      async [Symbol.asyncDispose]() {
+        await end(tunnel, server);
+        udp.close();
+        await echoing;
+        await target.stop();
+      },
+    };
+  },
+});
+
 Deno.test("a stream through a tunnel carries both ways and keeps its half-close", async () => {
   const server = serve();
   const tunnel = connect(server);
@@ -221,7 +251,6 @@ Deno.test("large transfers both ways at once arrive whole", async () => {
 Deno.test("datagrams go through and come back with their address", async () => {
   const server = serve();
   const tunnel = connect(server);
-  const echoSocket = udpSocket() as Datagrams;
   const target = Deno.listenDatagram({ ...loopback, transport: "udp" });
   const at = { host: "127.0.0.1", port: (target.addr as Deno.NetAddr).port };
   const echoing = (async () => {
@@ -239,7 +268,6 @@ Deno.test("datagrams go through and come back with their address", async () => {
   const waiting = datagrams.receive(buffer);
   datagrams.close();
   assertEquals(await waiting, null);
-  echoSocket.close();
   target.close();
   await echoing;
   await end(tunnel, server);
