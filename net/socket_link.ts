@@ -58,7 +58,7 @@ export class SocketLink implements Link {
   }
 
   wake(): void {
-    if (this.#woken || this.#blockedSinceMs !== undefined) return;
+    if (this.#woken || this.#blockedSinceMs !== undefined || !this.#handlers) return;
     this.#woken = true;
     queueMicrotask(() => {
       this.#woken = false;

@@ -59,6 +59,21 @@ Deno.test("a socket is given bytes up to the limit, which grows when its queue r
   link.close();
 });
 
+Deno.test("a link that is woken before it is started waits for its start", async () => {
+  const socket = new FakeSocket();
+  const clock = new FakeClock();
+  const link = new SocketLink(socket as unknown as WebSocket, clock);
+  const connection = new MuxConnection(link, clock, { role: "client", extensions: true });
+  void connection.open();
+  await clock.advanceAsync(0);
+  assertEquals(socket.bufferedAmount, 0);
+  connection.start();
+  await clock.advanceAsync(0);
+  assert(socket.bufferedAmount > 0);
+  connection.close();
+  await clock.advanceAsync(2000);
+});
+
 Deno.test("the limit falls while a slow connection does not drain, and nothing is added meanwhile", async () => {
   const { socket, clock, link } = fakeLink();
   await clock.advanceAsync(0);

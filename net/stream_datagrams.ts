@@ -51,7 +51,7 @@ export class StreamDatagrams implements Datagrams {
     const length = writeDatagram(this.#outgoing, datagram, to);
     if (length === undefined) {
       return Promise.reject(
-        new DialError("unsupported", `Cannot send to ${to.host.slice(0, 40)}…: the name is too long`),
+        new DialError("unsupported", "Cannot send the datagram: with its address it is longer than 65535 bytes"),
       );
     }
     const sending = writeAll(this.#stream, this.#outgoing.subarray(0, length));

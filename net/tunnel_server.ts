@@ -9,7 +9,7 @@
  */
 
 import type { Clock } from "../protocol/clock.ts";
-import { deadline } from "../protocol/clock.ts";
+import { deadline, delay } from "../protocol/clock.ts";
 import { CulvertError, DialError, dialFailureOf, messageOf } from "../protocol/errors.ts";
 import { valuesOf } from "../protocol/http_head.ts";
 import type { Log } from "../protocol/log.ts";
@@ -28,7 +28,8 @@ import { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
 import type { Link } from "./link.ts";
 import { MuxConnection, type MuxStream } from "./mux.ts";
-import { splice } from "./splice.ts";
+import { Deadlines, sharedWait } from "./proxy/deadlines.ts";
+import { splice, type SpliceOptions } from "./splice.ts";
 import { joinDatagrams, StreamDatagrams } from "./stream_datagrams.ts";
 import { acceptWebsocket, readWebsocketRequest, WebsocketLink } from "./websocket.ts";
 
@@ -41,6 +42,8 @@ export interface TunnelLimits {
   readonly handshakeTimeoutMs?: number;
   /** From a stream's opening to the end of its dial. Default 30 s. */
   readonly dialTimeoutMs?: number;
+  /** A stream with one half ended and nothing moving in the other. Default 5 min. */
+  readonly halfClosedTimeoutMs?: number;
 }
 
 export interface TunnelServerOptions {
@@ -63,6 +66,8 @@ const NOTHING_HERE = "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nCont
   "Connection: close\r\n\r\nNot found\n";
 /** How long to wait before accepting again after a failure, such as too many open files. */
 const ACCEPT_PAUSE_MS = 50;
+/** How often a server that drains looks whether it is done. */
+const DRAIN_LOOK_MS = 50;
 
 export class TunnelServer implements Disposable {
   readonly #options: TunnelServerOptions;
@@ -76,6 +81,10 @@ export class TunnelServer implements Disposable {
   readonly #upgrading = new Set<Stream>();
   readonly #tasks = new Set<Promise<void>>();
   readonly #stop = new AbortController();
+  readonly #halfClosed: Deadlines<() => void>;
+  /** Every stream is half closed for a moment, so these waits share a timer. */
+  readonly #halfClosedWatch: NonNullable<SpliceOptions["halfClosed"]>;
+  #draining = false;
   readonly #metrics;
   readonly #token: Promise<Uint8Array> | undefined;
 
@@ -85,7 +94,10 @@ export class TunnelServer implements Disposable {
     }
     this.#options = options;
     this.#token = options.token === undefined ? undefined : digest(`Bearer ${options.token}`);
-    const { listen, tls, metrics } = options;
+    const { clock, limits, listen, tls, metrics } = options;
+    const idleTimeoutMs = limits?.halfClosedTimeoutMs ?? 300_000;
+    this.#halfClosed = new Deadlines(clock, idleTimeoutMs, (expire) => expire());
+    this.#halfClosedWatch = { idleTimeoutMs, clock: sharedWait(this.#halfClosed) };
     this.#listener = tls
       ? Deno.listenTls({ ...listen, ...tls, alpnProtocols: ["http/1.1"] })
       : Deno.listen({ ...listen });
@@ -113,12 +125,12 @@ export class TunnelServer implements Disposable {
     return count;
   }
 
-  /** Takes no more links, waits until every stream has ended or the signal is aborted, then closes. */
+  /** Takes no more links or streams, waits until every stream has ended or the signal is aborted, then closes. */
   async shutdown(signal: AbortSignal): Promise<void> {
+    this.#draining = true;
     closeQuietly(this.#listener);
     while ([...this.#links].some((link) => !link.idle) && !signal.aborted) {
-      using pause = deadline(this.#options.clock, 50, "drain", signal);
-      await new Promise((resolve) => pause.signal.addEventListener("abort", resolve, { once: true }));
+      await delay(this.#options.clock, DRAIN_LOOK_MS, signal).catch(() => {});
     }
     this.close();
     await this.closed();
@@ -129,6 +141,7 @@ export class TunnelServer implements Disposable {
     closeQuietly(this.#listener);
     for (const stream of this.#handshakes) closeQuietly(stream);
     for (const link of this.#links) link.close();
+    this.#halfClosed[Symbol.dispose]();
   }
 
   /** Settles when nothing of the server runs any more. Call `close` first. */
@@ -140,9 +153,22 @@ export class TunnelServer implements Disposable {
     this.close();
   }
 
-  /** Serves a link that came in some other way, such as through an edge app's WebSocket. `at` is told in trails. */
+  /**
+   * Serves a link that came in some other way, such as through an edge app's WebSocket, or closes it when as many as
+   * allowed are open. `at` is told in trails.
+   */
   serveLink(link: Link, at: string): void {
-    if (this.#stop.signal.aborted) return link.close();
+    if (!this.#isFull) return this.#carry(link, at);
+    this.#metrics.refused.add(1, { reason: "links" });
+    link.close();
+  }
+
+  get #isFull(): boolean {
+    return this.#links.size + this.#upgrading.size >= (this.#options.limits?.maxLinks ?? 1024);
+  }
+
+  #carry(link: Link, at: string): void {
+    if (this.#stop.signal.aborted || this.#draining) return link.close();
     const { clock, mux } = this.#options;
     const connection = new MuxConnection(link, clock, { ...mux, role: "server", extensions: true });
     connection.onStream = (stream) => this.#spawn(this.#serveStream(stream, at));
@@ -192,7 +218,7 @@ export class TunnelServer implements Disposable {
       if (!first) return;
       accepted = true;
       const { hostname, port } = conn.localAddr as Deno.NetAddr;
-      this.serveLink(new WebsocketLink(conn, this.#linkPool, { first }), formatTarget({ host: hostname, port }));
+      this.#carry(new WebsocketLink(conn, this.#linkPool, { first }), formatTarget({ host: hostname, port }));
     } catch (error) {
       log.debug("A tunnel handshake failed", { error: messageOf(error) });
     } finally {
@@ -207,7 +233,7 @@ export class TunnelServer implements Disposable {
   async #admit(conn: Stream): Promise<Uint8Array | undefined> {
     const request = await readWebsocketRequest(conn);
     if (!request) return undefined;
-    const { urlPath = "/", limits } = this.#options;
+    const { urlPath = "/" } = this.#options;
     const presented = await digest(valuesOf(request.head.fields, "authorization")[0] ?? "");
     const known = this.#token === undefined || equal(presented, await this.#token);
     if (request.key === undefined || request.head.target !== urlPath || !known) {
@@ -216,7 +242,7 @@ export class TunnelServer implements Disposable {
       await writeAll(conn, new TextEncoder().encode(NOTHING_HERE));
       return undefined;
     }
-    if (this.#links.size + this.#upgrading.size >= (limits?.maxLinks ?? 1024)) {
+    if (this.#isFull) {
       this.#metrics.refused.add(1, { reason: "links" });
       await writeAll(conn, new TextEncoder().encode("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\n\r\n"));
       return undefined;
@@ -227,6 +253,7 @@ export class TunnelServer implements Disposable {
   }
 
   async #serveStream(stream: MuxStream, at: string): Promise<void> {
+    if (this.#draining) return await this.#refuse(stream, new DialError("path_down", "The tunnel server is closing"));
     const { clock, limits, onward } = this.#options;
     // A client that goes away, or loses its link, leaves no dial behind.
     const gone = new AbortController();
@@ -249,7 +276,11 @@ export class TunnelServer implements Disposable {
       far = await onward.dial(request.target, options);
       await this.#reply(stream, "ok");
       limit[Symbol.dispose]();
-      const { aToB, bToA } = await splice(stream, far, { pool: this.#streamPool, signal: this.#stop.signal });
+      const { aToB, bToA } = await splice(stream, far, {
+        pool: this.#streamPool,
+        signal: this.#stop.signal,
+        halfClosed: this.#halfClosedWatch,
+      });
       this.#metrics.bytes.add(aToB, { direction: "out" });
       this.#metrics.bytes.add(bToA, { direction: "in" });
     } catch (error) {

@@ -5,6 +5,11 @@ import { silentLog } from "../protocol/log.ts";
 import { noMetrics } from "../protocol/metrics.ts";
 import { randomOf } from "../protocol/random.ts";
 import { type Datagrams, type Hop, type Path, readFull, type Stream, writeAll } from "../protocol/stream.ts";
+import { testPathContract } from "../testing/path_contract.ts";
+import { BufferPool } from "./buffer_pool.ts";
+import { closeQuietly } from "./close.ts";
+import { memoryStreamPair } from "./memory.ts";
+import { StreamLink } from "./stream_link.ts";
 import { openTunnel, parseTunnelUrl, type TunnelClientOptions, type TunnelPath } from "./tunnel_client.ts";
 import { TunnelServer, type TunnelServerOptions } from "./tunnel_server.ts";
 
@@ -46,8 +51,8 @@ function udpSocket(): Datagrams {
         return null;
       }
     },
-    close: () => socket.close(),
-    [Symbol.dispose]: () => socket.close(),
+    close: () => closeQuietly(socket),
+    [Symbol.dispose]: () => closeQuietly(socket),
   };
 }
 
@@ -165,6 +170,34 @@ async function dialError(path: Path, host: string, port = 1): Promise<DialError>
   return await assertRejects(() => path.dial({ host, port }), DialError);
 }
 
+testPathContract("a tunnel", {
+  has: ["refusing", "unresolved", "silent", "datagramEcho"],
+  // deno-lint-ignore require-await -- nothing to wait for, but the contract allows it
+  async setUp() {
+    const server = serve();
+    const tunnel = connect(server);
+    const target = new Target(echo);
+    const udp = Deno.listenDatagram({ ...loopback, transport: "udp" });
+    const echoing = (async () => {
+      for await (const [bytes, from] of udp) await udp.send(bytes, from);
+    })();
+    return {
+      path: tunnel,
+      echo: target.at,
+      refusing: { host: "refused.fails", port: 1 },
+      unresolved: { host: "unresolved.fails", port: 1 },
+      silent: { host: "hangs", port: 1 },
+      datagramEcho: { host: "127.0.0.1", port: (udp.addr as Deno.NetAddr).port },
+      async [Symbol.asyncDispose]() {
+        await end(tunnel, server);
+        udp.close();
+        await echoing;
+        await target.stop();
+      },
+    };
+  },
+});
+
 Deno.test("a stream through a tunnel carries both ways and keeps its half-close", async () => {
   const server = serve();
   const tunnel = connect(server);
@@ -218,7 +251,6 @@ Deno.test("large transfers both ways at once arrive whole", async () => {
 Deno.test("datagrams go through and come back with their address", async () => {
   const server = serve();
   const tunnel = connect(server);
-  const echoSocket = udpSocket() as Datagrams;
   const target = Deno.listenDatagram({ ...loopback, transport: "udp" });
   const at = { host: "127.0.0.1", port: (target.addr as Deno.NetAddr).port };
   const echoing = (async () => {
@@ -236,7 +268,6 @@ Deno.test("datagrams go through and come back with their address", async () => {
   const waiting = datagrams.receive(buffer);
   datagrams.close();
   assertEquals(await waiting, null);
-  echoSocket.close();
   target.close();
   await echoing;
   await end(tunnel, server);
@@ -385,6 +416,34 @@ Deno.test("beyond its limit of links a server says busy", async () => {
   await end(first, second, server);
 });
 
+Deno.test("links that come in some other way count like the others", async () => {
+  const server = serve({ limits: { maxLinks: 1 } });
+  using target = new Target(echo);
+  const first = connect(server);
+  await roundTrip(first, target);
+  const [near, far] = memoryStreamPair();
+  server.serveLink(new StreamLink(far, new BufferPool()), "elsewhere");
+  assertEquals(server.linkCount, 1);
+  assertEquals(await near.read(new Uint8Array(1)), null);
+  await target.stop();
+  await end(first, server);
+});
+
+Deno.test("a half-closed stream whose other side keeps silent is cut in the end", async () => {
+  const server = serve({ limits: { halfClosedTimeoutMs: 50 } });
+  const tunnel = connect(server);
+  const held = Promise.withResolvers<void>();
+  using silent = new Target(() => held.promise);
+  const stream = await tunnel.dial(silent.at);
+  await stream.closeWrite();
+  const error = await assertRejects(() => stream.read(new Uint8Array(1)), CulvertError);
+  assertEquals(error.code, "reset");
+  await until(() => server.streamCount === 0, "the server forgets the stream");
+  held.resolve();
+  await silent.stop();
+  await end(tunnel, server);
+});
+
 Deno.test("beyond its limit of streams a server says busy", async () => {
   const server = serve({ mux: { maxStreams: 1 } });
   using target = new Target(echo);
@@ -446,6 +505,7 @@ Deno.test("shutdown lets streams finish, takes no links and leaves nothing", asy
   assert(await readFull(stream, first));
   const stopped = server.shutdown(AbortSignal.timeout(8000));
   await assertRejects(() => Deno.connect(server.address as Deno.ConnectOptions));
+  assertEquals((await dialError(tunnel, "127.0.0.1", target.at.port)).code, "path_down");
   const rest = await readAll(stream);
   assertEquals(rest.length + 1000, bytes.length);
   assertEquals(await hash(rest), await hash(bytes.subarray(1000)));

@@ -47,9 +47,9 @@ export interface MuxOptions {
   readonly sessionBufferBytes?: number;
   /** How many streams may be open at once; more are refused. Default 16,384. */
   readonly maxStreams?: number;
-  /** How often to show the peer that we live. Default 2 s. */
+  /** How often to show the peer that we live. Default 1 s with extensions, else 10 s, as smux does. */
   readonly keepAliveIntervalMs?: number;
-  /** Silence for so long ends the session. Default 8 s. */
+  /** Silence for so long ends the session. Default 4 s with extensions, else 30 s, as smux does. */
   readonly keepAliveTimeoutMs?: number;
 }
 
@@ -111,8 +111,8 @@ export class MuxSession {
     this.#nextId = firstStreamId(this.#role);
     this.#nowMs = nowMs;
     this.#liveness = new MuxLiveness({
-      intervalMs: options.keepAliveIntervalMs ?? 2000,
-      timeoutMs: options.keepAliveTimeoutMs ?? 8000,
+      intervalMs: options.keepAliveIntervalMs ?? (this.#extensions ? 1000 : 10_000),
+      timeoutMs: options.keepAliveTimeoutMs ?? (this.#extensions ? 4000 : 30_000),
       pings: this.#extensions,
     }, nowMs);
     this.#reader = new MuxFrameReader(this.#version, this.#extensions, {

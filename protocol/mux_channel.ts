@@ -5,8 +5,8 @@
  * reader that stops holds back its own stream and nothing else. The window is how far the limit runs ahead of what was
  * delivered. A large one has to be earned: it doubles while the stream delivers a whole window within two round trips, as
  * then the window, not the network or the reader, sets its speed, and halves when that takes eight. So the thousand idle
- * or slow streams of a session leave room for the few that are fast, and fast ones that share a bottleneck get equal parts. And no window is larger than a share of the
- * memory that is free, so that stalled streams leave room for the rest.
+ * or slow streams of a session leave room for the few that are fast, and fast ones that share a bottleneck get equal
+ * parts. And no window is larger than a share of the memory that is free, so that stalled streams leave room for the rest.
  *
  * Sending: at most one chunk is on offer at a time; the session takes frames from it in turn with the other streams'.
  */

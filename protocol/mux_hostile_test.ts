@@ -145,6 +145,25 @@ Deno.test("timeout: silence for as long as said ends the session, and a sign of 
   }
 });
 
+const patience = [
+  { name: "ours notice a link that was cut without a word within 5 s", options: { extensions: true }, ms: 4000 },
+  { name: "plain smux shows itself every 10 s and is given 30", options: { version: 2 }, ms: 30_000 },
+] as const;
+
+for (const { name, options, ms } of patience) {
+  Deno.test(name, () => {
+    const pair = new Pair({ both: options });
+    pair.settle();
+    pair.advance(120_000, 500);
+    const heardMs = pair.nowMs;
+    pair.settle();
+    pair.client.session.tick(heardMs + ms - 1001);
+    assertEquals(pair.client.session.failure, undefined);
+    pair.client.session.tick(heardMs + ms);
+    assertEquals(pair.client.session.failure, "timeout");
+  });
+}
+
 Deno.test("the round trip is measured between two of ours, and only there", () => {
   const pair = new Pair({ both: { extensions: true }, latencyMs: 30 });
   pair.settle();

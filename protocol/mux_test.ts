@@ -511,6 +511,81 @@ Deno.test("the window grows on a short link too, as long as a stream is fast", (
   assertEquals(far.channel.windowBytes, 16 * MIB);
 });
 
+/** Time goes on while the link takes so many bytes every 10 ms and no more. */
+function runOverSlowLink(pair: Pair, ms: number, bytesPer10Ms: number): void {
+  for (const untilMs = pair.nowMs + ms; pair.nowMs < untilMs;) {
+    pair.nowMs += 10;
+    pair.pull(pair.client, pair.server, bytesPer10Ms);
+    while (pair.deliver(pair.server, 256 * KIB));
+    while (pair.pull(pair.server, pair.client, 256 * KIB) > 0);
+    while (pair.deliver(pair.client, 256 * KIB));
+  }
+}
+
+Deno.test("a window that has become too large for its link shrinks, never under the first, and gives all back", () => {
+  const { pair, near, far } = openOneAfter({ both: { ...ours, maxWindowBytes: 8 * MIB }, latencyMs: 50 });
+  run(pair, near, far, 4000);
+  assertEquals(far.channel.windowBytes, 8 * MIB);
+  assertEquals(pair.server.session.grownBytes, 6 * MIB);
+  // Now others take most of the link: 3.2 MB/s are left, of which 2 MiB last less than eight round trips.
+  runOverSlowLink(pair, 10_000, 32 * KIB);
+  assertEquals(far.channel.windowBytes, 2 * MIB);
+  assertEquals(pair.server.session.grownBytes, 0);
+  runOverSlowLink(pair, 60_000, 1 * KIB);
+  assertEquals(far.channel.windowBytes, MUX_INITIAL_WINDOW_BYTES);
+  // And it grows again when there is room.
+  pair.advance(4000, 10);
+  assertEquals(far.channel.windowBytes, 8 * MIB);
+  far.channel.close();
+  near.channel.close();
+  pair.settle();
+  assertNothingHeld(pair);
+});
+
+Deno.test("two streams that share a slow link come to the same window, whatever the one had before", () => {
+  const { pair, near, far } = openOneAfter({ both: ours, latencyMs: 50 });
+  run(pair, near, far, 4000);
+  const late = pair.client.open();
+  runOverSlowLink(pair, 200, 64 * KIB);
+  const lateFar = pair.server.programs[1]!;
+  lateFar.keep = false;
+  late.source = () => new Uint8Array(256 * KIB);
+  late.write(new Uint8Array(256 * KIB));
+  assertGreater(far.channel.windowBytes, lateFar.channel.windowBytes);
+  // The first has up to 16 MiB in flight, which have to go before anything changes.
+  runOverSlowLink(pair, 20_000, 32 * KIB);
+  const [before, lateBefore] = [far.gotBytes, lateFar.gotBytes];
+  runOverSlowLink(pair, 5000, 32 * KIB);
+  assertLessOrEqual(Math.abs(Math.log2(far.channel.windowBytes / lateFar.channel.windowBytes)), 1);
+  assertLessOrEqual(Math.abs((far.gotBytes - before) / (lateFar.gotBytes - lateBefore) - 1), 0.1);
+});
+
+Deno.test("a pause is not slowness: the window is as large after it as before", () => {
+  const { pair, near, far } = openOneAfter({ both: { ...ours, maxWindowBytes: 8 * MIB }, latencyMs: 50 });
+  run(pair, near, far, 4000);
+  const { source } = near;
+  near.source = undefined;
+  pair.advance(5000, 10);
+  near.source = source;
+  near.write(new Uint8Array(256 * KIB));
+  // Looked at after every read: on a fast link a window that has shrunk grows again at once.
+  const read = far.channel.onReadable;
+  let leastBytes = Infinity;
+  far.channel.onReadable = () => {
+    read();
+    leastBytes = Math.min(leastBytes, far.channel.windowBytes);
+  };
+  pair.advance(1000, 10);
+  assertEquals(leastBytes, 8 * MIB);
+});
+
+Deno.test("towards plain smux the window stays as it is configured, however slow the link", () => {
+  const { pair, near, far } = openOneAfter({ both: { version: 2 }, latencyMs: 50 });
+  run(pair, near, far, 200);
+  runOverSlowLink(pair, 20_000, 16 * KIB);
+  assertEquals(far.channel.windowBytes, 2 * MIB);
+});
+
 Deno.test("the first window is what smux assumes, and towards smux a larger one is granted at once", () => {
   const pair = new Pair({ both: { version: 2 } });
   pair.client.sent = [];
