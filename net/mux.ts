@@ -9,7 +9,7 @@
  */
 
 import type { Clock, Timer } from "../protocol/clock.ts";
-import { CulvertError } from "../protocol/errors.ts";
+import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { MuxSession } from "../protocol/mux.ts";
 import type { MuxOptions } from "../protocol/mux.ts";
 import type { MuxChannel } from "../protocol/mux_channel.ts";
@@ -25,6 +25,7 @@ export class MuxConnection implements Disposable {
   readonly #clock: Clock;
   #timer: Timer;
   #closed = false;
+  #linkFailure: string | undefined;
   readonly #ended = Promise.withResolvers<void>();
 
   /** Called when the peer opens a stream. Unset, streams are closed at once. */
@@ -50,7 +51,8 @@ export class MuxConnection implements Disposable {
       },
       fill: (into) => session.pull(into, this.#clock.now()),
       wantsBytes: () => session.wantsInput,
-      onClose: () => {
+      onClose: (error) => {
+        if (error !== undefined) this.#linkFailure = messageOf(error);
         this.close();
         this.#ended.resolve();
       },
@@ -66,9 +68,9 @@ export class MuxConnection implements Disposable {
     return this.#closed;
   }
 
-  /** Why the connection ended by itself, when it was the peer's fault or silence. */
+  /** Why the connection ended by itself: a fault or the silence of the peer, or what became of the link. */
   get failure(): string | undefined {
-    return this.#session.failure;
+    return this.#session.failure ?? this.#linkFailure;
   }
 
   get streamCount(): number {

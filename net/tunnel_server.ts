@@ -28,7 +28,7 @@ import { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
 import type { Link } from "./link.ts";
 import { MuxConnection, type MuxStream } from "./mux.ts";
-import { Deadlines, sharedWait } from "./proxy/deadlines.ts";
+import { Deadlines, sharedWait } from "./deadlines.ts";
 import { splice, type SpliceOptions } from "./splice.ts";
 import { joinDatagrams, StreamDatagrams } from "./stream_datagrams.ts";
 import { acceptWebsocket, readWebsocketRequest, WebsocketLink } from "./websocket.ts";
@@ -201,8 +201,10 @@ export class TunnelServer implements Disposable {
         this.#spawn(this.#greet(conn));
       } catch (error) {
         if (this.#stop.signal.aborted || error instanceof Deno.errors.BadResource) return;
+        // That one connection was over before it was accepted. The next is not to wait for it.
+        if (error instanceof Deno.errors.NotConnected || error instanceof Deno.errors.ConnectionAborted) continue;
         log.warn("Cannot accept a connection", { error: messageOf(error) });
-        await new Promise<void>((resolve) => clock.after(ACCEPT_PAUSE_MS, resolve));
+        await delay(clock, ACCEPT_PAUSE_MS, this.#stop.signal).catch(() => {});
       }
     }
   }

@@ -12,7 +12,7 @@ import { BufferPool } from "../buffer_pool.ts";
 import { splice, type SpliceCounts, type SpliceOptions } from "../splice.ts";
 import type { Client, Dialect } from "./client.ts";
 import type { CheckCredentials } from "./credentials.ts";
-import { Deadlines, sharedWait } from "./deadlines.ts";
+import { Deadlines, sharedWait } from "../deadlines.ts";
 
 export interface ProxyLimits {
   /** From accepting a connection, or from the first byte of a later HTTP request, to a complete request. Default 10 s. */

@@ -3,7 +3,7 @@
  * first and adding or removing one costs a map operation, not a timer.
  */
 
-import type { Clock, Timer } from "../../protocol/clock.ts";
+import type { Clock, Timer } from "../protocol/clock.ts";
 
 export class Deadlines<T> implements Disposable {
   readonly #clock: Clock;

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { FakeClock } from "../../testing/fake_clock.ts";
+import { FakeClock } from "../testing/fake_clock.ts";
 import { Deadlines } from "./deadlines.ts";
 
 Deno.test("items fall due in the order they were added, each at its time", () => {
