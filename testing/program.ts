@@ -108,6 +108,11 @@ export class Program implements AsyncDisposable {
     return code;
   }
 
+  /** SIGKILL: it ends at once, without a chance to tell anyone. */
+  crash(): void {
+    this.#kill("SIGKILL");
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
