@@ -3,7 +3,7 @@
  *
  *   source                                        what the proxies connect to; ends with its standard input
  *   bulk --proxy H:P --target H:P --streams N --warm-ms N --measure-ms N
- *   connections --proxy H:P --target H:P --concurrency N --measure-ms N
+ *   connections --proxy H:P --target H:P --concurrency N --warm-ms N --measure-ms N
  *   idle --proxy H:P --target H:P --count N       holds connections; ends with its standard input
  *   stalled --proxy H:P --target H:P              asks for bulk and reads none of it; ends with its standard input
  *   relay --to H:P --delay-ms N                   a relay that delays each way; ends with its standard input
@@ -30,8 +30,8 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
   },
   async connections(flags) {
     const { proxy, target } = flags.ends();
-    const [concurrency, measureMs] = [flags.count("concurrency"), flags.count("measure-ms")];
-    print(await runConnections({ proxy, target, concurrency, measureMs }));
+    const [warmMs, measureMs] = [flags.count("warm-ms"), flags.count("measure-ms")];
+    print(await runConnections({ proxy, target, concurrency: flags.count("concurrency"), warmMs, measureMs }));
   },
   async idle(flags) {
     const { proxy, target } = flags.ends();

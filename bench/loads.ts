@@ -51,9 +51,14 @@ export async function measureBulk(
 }
 
 /** Connections per second: connect, 1 KiB each way, close. */
-export async function measureConnections(ends: Ends, concurrency: number, measureMs: number): Promise<number> {
-  await using program = load("connections", { ...flagsOf(ends), concurrency, "measure-ms": measureMs });
-  return Number((await program.readJson(measureMs + 60_000)).connectionsPerS);
+export async function measureConnections(
+  ends: Ends,
+  settings: { readonly concurrency: number; readonly warmMs: number; readonly measureMs: number },
+): Promise<number> {
+  const { concurrency, warmMs, measureMs } = settings;
+  const flags = { ...flagsOf(ends), concurrency, "warm-ms": warmMs, "measure-ms": measureMs };
+  await using program = load("connections", flags);
+  return Number((await program.readJson(warmMs + measureMs + 60_000)).connectionsPerS);
 }
 
 /** Enough ports for a round; dante, which binds before it connects, can use none that waits. */

@@ -14,9 +14,10 @@ import type { Measurement, MeasureOptions, Subject } from "../subject.ts";
 
 const IDLE_CONNECTIONS = 5000;
 const CONCURRENCY = 32;
+const CONNECTION_WARM_MS = 200;
 
 // Connections are measured briefly: each leaves ports waiting for a minute, of which the system has 28,000.
-const full = { bulkRounds: 7, bulkMs: 3000, warmMs: 500, connectionRounds: 5, connectionMs: 500 };
+const full = { bulkRounds: 7, bulkMs: 3000, warmMs: 500, connectionRounds: 5, connectionMs: 400 };
 const quick = { bulkRounds: 3, bulkMs: 900, warmMs: 250, connectionRounds: 3, connectionMs: 400 };
 
 export const proxySubject: Subject = {
@@ -51,7 +52,11 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
   report(`connections, ${settings.connectionRounds} rounds`);
   const connections = await alternate(contestants, settings.connectionRounds, async ({ proxy }) => {
     if (!isQuick) await portsToReturn();
-    return await measureConnections({ proxy, target: source.target }, CONCURRENCY, settings.connectionMs);
+    return await measureConnections({ proxy, target: source.target }, {
+      concurrency: CONCURRENCY,
+      warmMs: CONNECTION_WARM_MS,
+      measureMs: settings.connectionMs,
+    });
   });
 
   const figures: Record<string, number> = {
