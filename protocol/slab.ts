@@ -1,0 +1,32 @@
+/**
+ * One block of memory seen as bytes, as 32-bit words and through a DataView, and from any offset on: what a packet path
+ * works in. A subarray made per packet is garbage per packet, so `from` makes each view once and keeps it. Code that only
+ * takes an address (FFI) never looks at a view's length, which is why one view per start is enough.
+ */
+
+export class Slab {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly view: DataView<ArrayBuffer>;
+  /** In the machine's own byte order; word n holds bytes 4n to 4n+3. */
+  readonly words: Uint32Array<ArrayBuffer>;
+  readonly #views: (Uint8Array<ArrayBuffer> | undefined)[];
+
+  /** `size` is rounded up to whole words. */
+  constructor(size: number) {
+    const buffer = new ArrayBuffer((size + 3) & ~3);
+    this.bytes = new Uint8Array(buffer);
+    this.view = new DataView(buffer);
+    this.words = new Uint32Array(buffer);
+    this.#views = new Array(buffer.byteLength / 4 + 1);
+  }
+
+  get size(): number {
+    return this.bytes.length;
+  }
+
+  /** Everything from `offset` on. The same object every time for offsets that are multiples of four. */
+  from(offset: number): Uint8Array<ArrayBuffer> {
+    if (offset & 3) return this.bytes.subarray(offset);
+    return this.#views[offset >> 2] ??= this.bytes.subarray(offset);
+  }
+}
