@@ -59,12 +59,12 @@ export interface WriteFirst {
 }
 
 export function writeFirst(
-  crypto: NoiseCrypto,
+  suite: NoiseCrypto,
   state: SymmetricState,
   { local, ephemeral, remote, payload }: WriteFirst,
 ): FirstMessage | undefined {
   mixEphemeral(state, ephemeral.publicKey);
-  if (!mixAgreement(crypto, state, ephemeral.privateKey, remote.publicKey)) return undefined;
+  if (!mixAgreement(suite, state, ephemeral.privateKey, remote.publicKey)) return undefined;
   const sealedStatic = state.encryptAndHash(local.publicKey);
   state.mixKey(remote.shared);
   return { ephemeral: ephemeral.publicKey, sealedStatic, sealedPayload: state.encryptAndHash(payload) };
@@ -72,12 +72,12 @@ export function writeFirst(
 
 /** Whose static key the first message claims; whoever knows the responder's key can claim any. */
 export function readFirst(
-  crypto: NoiseCrypto,
+  suite: NoiseCrypto,
   state: SymmetricState,
   { local, message }: { readonly local: NoiseKeyPair; readonly message: Omit<FirstMessage, "sealedPayload"> },
 ): Bytes | undefined {
   mixEphemeral(state, message.ephemeral);
-  if (!mixAgreement(crypto, state, local.privateKey, message.ephemeral)) return undefined;
+  if (!mixAgreement(suite, state, local.privateKey, message.ephemeral)) return undefined;
   return state.decryptAndHash(message.sealedStatic);
 }
 
@@ -100,13 +100,13 @@ export interface WriteSecond {
 }
 
 export function writeSecond(
-  crypto: NoiseCrypto,
+  suite: NoiseCrypto,
   state: SymmetricState,
   { ephemeral, remoteEphemeral, remoteStatic, presharedKey, payload }: WriteSecond,
 ): { message: SecondMessage; keys: SplitKeys } | undefined {
   mixEphemeral(state, ephemeral.publicKey);
-  if (!mixAgreement(crypto, state, ephemeral.privateKey, remoteEphemeral)) return undefined;
-  if (!mixAgreement(crypto, state, ephemeral.privateKey, remoteStatic)) return undefined;
+  if (!mixAgreement(suite, state, ephemeral.privateKey, remoteEphemeral)) return undefined;
+  if (!mixAgreement(suite, state, ephemeral.privateKey, remoteStatic)) return undefined;
   state.mixKeyAndHash(presharedKey);
   const sealedPayload = state.encryptAndHash(payload);
   return { message: { ephemeral: ephemeral.publicKey, sealedPayload }, keys: state.split() };
@@ -121,13 +121,13 @@ export interface ReadSecond {
 }
 
 export function readSecond(
-  crypto: NoiseCrypto,
+  suite: NoiseCrypto,
   state: SymmetricState,
   { local, ephemeralPrivate, presharedKey, message }: ReadSecond,
 ): { payload: Bytes; keys: SplitKeys } | undefined {
   mixEphemeral(state, message.ephemeral);
-  if (!mixAgreement(crypto, state, ephemeralPrivate, message.ephemeral)) return undefined;
-  if (!mixAgreement(crypto, state, local.privateKey, message.ephemeral)) return undefined;
+  if (!mixAgreement(suite, state, ephemeralPrivate, message.ephemeral)) return undefined;
+  if (!mixAgreement(suite, state, local.privateKey, message.ephemeral)) return undefined;
   state.mixKeyAndHash(presharedKey);
   const payload = state.decryptAndHash(message.sealedPayload);
   return payload && { payload, keys: state.split() };
@@ -139,12 +139,12 @@ function mixEphemeral(state: SymmetricState, publicKey: Uint8Array): void {
 }
 
 function mixAgreement(
-  crypto: NoiseCrypto,
+  suite: NoiseCrypto,
   state: SymmetricState,
   privateKey: Bytes,
   publicKey: Uint8Array,
 ): boolean {
-  const secret = crypto.x25519(privateKey, publicKey);
+  const secret = suite.x25519(privateKey, publicKey);
   if (!secret) return false;
   state.mixKey(secret);
   secret.fill(0);

@@ -70,7 +70,7 @@ export class MacChecker implements Disposable {
 
   /** A cookie for the sender of a message whose mac1 was right. */
   cookieReply({ packet, length, from, nowMs }: Received): Bytes {
-    const { crypto, random } = this.#tools;
+    const { crypto: suite, random } = this.#tools;
     if (nowMs - this.#secretMadeMs >= COOKIE_SECRET_TIME_MS) {
       random.fill(this.#secret);
       this.#secretMadeMs = nowMs;
@@ -82,7 +82,7 @@ export class MacChecker implements Disposable {
     const nonce = random.fill(reply.subarray(COOKIE_REPLY.nonce, COOKIE_REPLY.nonce + LONG_NONCE_BYTES));
     const mac1 = packet.subarray(length - MACS_BYTES, length - MAC_BYTES);
     const lock = longNonceLock({ key: this.#cookieKey, nonce, associated: mac1 });
-    reply.set(crypto.seal(lock, this.#cookie), COOKIE_REPLY.cookie);
+    reply.set(suite.seal(lock, this.#cookie), COOKIE_REPLY.cookie);
     return reply;
   }
 
@@ -115,8 +115,8 @@ export class MacStamper implements Disposable {
   #cookieCameMs = 0;
 
   /** `publicKey` is the peer's. */
-  constructor(crypto: WireGuardCrypto, publicKey: Key) {
-    this.#crypto = crypto;
+  constructor(suite: WireGuardCrypto, publicKey: Key) {
+    this.#crypto = suite;
     this.#publicKey = publicKey;
   }
 

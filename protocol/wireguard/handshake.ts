@@ -84,10 +84,9 @@ export function createInitiation(
   { senderIndex, timestamp }: { readonly senderIndex: number; readonly timestamp: Uint8Array },
 ): { packet: Bytes; state: InitiatorState } | undefined {
   if (!remote.shared) return undefined;
-  const { crypto } = tools;
-  using noise = begin(crypto, remote.publicKey);
+  using noise = begin(tools.crypto, remote.publicKey);
   const ephemeral = drawKeyPair(tools);
-  const message = writeFirst(crypto, noise, {
+  const message = writeFirst(tools.crypto, noise, {
     local,
     ephemeral,
     remote: { publicKey: remote.publicKey, shared: remote.shared },
@@ -117,14 +116,14 @@ function keepForResponse(noise: SymmetricState, ephemeralPrivate: Key): Initiato
 
 /** One key agreement: says only who claims to have sent it. */
 export function openInitiation(
-  crypto: WireGuardCrypto,
+  suite: WireGuardCrypto,
   local: LocalStatic,
   packet: Uint8Array,
 ): OpenedInitiation | undefined {
-  const noise = begin(crypto, local.publicKey);
+  const noise = begin(suite, local.publicKey);
   const ephemeral = cut(packet, INITIATION.ephemeral, KEY_BYTES);
   const sealedStatic = cut(packet, INITIATION.static, KEY_BYTES + TAG_BYTES);
-  const remotePublicKey = readFirst(crypto, noise, { local, message: { ephemeral, sealedStatic } });
+  const remotePublicKey = readFirst(suite, noise, { local, message: { ephemeral, sealedStatic } });
   if (!remotePublicKey) return undefined;
   return {
     remotePublicKey,
@@ -188,13 +187,13 @@ export function createResponse(
 
 /** The answer to our initiation. The state is still good when the answer is false; wipe it when it was not. */
 export function readResponse(
-  crypto: WireGuardCrypto,
+  suite: WireGuardCrypto,
   local: LocalStatic,
   remote: RemoteStatic,
   { state, packet }: { readonly state: InitiatorState; readonly packet: Uint8Array },
 ): { senderIndex: number; keys: SessionKeys } | undefined {
   using noise = state.noise.clone();
-  const read = readSecond(crypto, noise, {
+  const read = readSecond(suite, noise, {
     local,
     ephemeralPrivate: state.ephemeralPrivate,
     presharedKey: remote.presharedKey,
@@ -210,15 +209,15 @@ export function readResponse(
   };
 }
 
-function begin(crypto: WireGuardCrypto, responderKey: Uint8Array): SymmetricState {
-  return startIkPsk2(crypto, new TextEncoder().encode(PROLOGUE), responderKey);
+function begin(suite: WireGuardCrypto, responderKey: Uint8Array): SymmetricState {
+  return startIkPsk2(suite, new TextEncoder().encode(PROLOGUE), responderKey);
 }
 
-function drawKeyPair({ crypto, random }: HandshakeTools): NoiseKeyPair & Disposable {
+function drawKeyPair({ crypto: suite, random }: HandshakeTools): NoiseKeyPair & Disposable {
   const privateKey = random.fill(new Uint8Array(KEY_BYTES));
   return {
     privateKey,
-    publicKey: crypto.x25519PublicKey(privateKey),
+    publicKey: suite.x25519PublicKey(privateKey),
     [Symbol.dispose]: () => void privateKey.fill(0),
   };
 }
