@@ -16,46 +16,40 @@ import type { Random } from "../random.ts";
 import { Slab } from "../slab.ts";
 import {
   COOKIE_REPLY_TYPE,
-  HANDSHAKE_QUEUE_LOAD,
   INITIATION_BYTES,
   INITIATION_INTERVAL_MS,
   INITIATION_TYPE,
   REKEY_TIMEOUT_MS,
-  RESPONSE_TYPE,
+  RESPONSE_BYTES,
+  type RESPONSE_TYPE,
   TRANSPORT_TYPE,
-  UNDER_LOAD_MS,
 } from "./constants.ts";
-import { MacChecker, MacStamper } from "./cookie.ts";
+import { MacStamper, type Received } from "./cookie.ts";
 import type { WireGuardCrypto } from "./crypto.ts";
 import {
   createInitiation,
   createResponse,
   finishInitiation,
+  type LocalStatic,
   openInitiation,
   readResponse,
   type SessionKeys,
 } from "./handshake.ts";
-import { HandshakeLimiter } from "./handshake_limiter.ts";
+import { HandshakeGate } from "./handshake_gate.ts";
 import { HandshakeQueue } from "./handshake_queue.ts";
 import type { IndexTable } from "./index_table.ts";
 import { Keypair } from "./keypair.ts";
 import type { MachineCounters } from "./machine_counters.ts";
-import { type MessageType, messageType, receiverOf } from "./messages.ts";
+import { messageType, receiverOf } from "./messages.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Peer } from "./peer.ts";
 import { type PeerTable, setEndpoint } from "./peer_table.ts";
-import type { Endpoint, Key } from "./settings.ts";
+import type { Endpoint } from "./settings.ts";
 import type { Timers } from "./timers.ts";
 import { compareTimestamps, tai64n } from "./timestamp.ts";
 
 /** Timestamps are whitened to 2^24 ns, so that a later one has to be at least this much later. */
 const TIMESTAMP_STEP_MS = 17;
-
-/** Our own keys. */
-export interface LocalIdentity {
-  readonly privateKey: Key;
-  readonly publicKey: Key;
-}
 
 /** What the parts of a machine share. */
 export interface HandshakingParts {
@@ -75,22 +69,20 @@ export interface HandshakingParts {
 export class Handshaking {
   readonly #parts: HandshakingParts;
   readonly #queue = new HandshakeQueue();
-  readonly #limiter: HandshakeLimiter;
   /** Where messages are laid to be sent. */
   readonly #outgoing = new Slab(INITIATION_BYTES);
-  #local: LocalIdentity | undefined;
-  #checker: MacChecker | undefined;
-  #underLoadUntilMs = -Infinity;
+  #local: LocalStatic | undefined;
+  #gate: HandshakeGate | undefined;
 
   constructor(parts: HandshakingParts) {
     this.#parts = parts;
-    this.#limiter = new HandshakeLimiter(parts.random);
   }
 
   /** Who we are from now on; undefined for nobody, who neither asks nor answers. */
-  identify(local: LocalIdentity | undefined): void {
+  identify(local: LocalStatic | undefined): void {
     this.#local = local;
-    this.#checker = local && new MacChecker(this.#parts, local.publicKey);
+    this.#gate?.[Symbol.dispose]();
+    this.#gate = local && new HandshakeGate(this.#parts, local.publicKey);
   }
 
   /**
@@ -100,12 +92,9 @@ export class Handshaking {
   initiate(peer: Peer, kind: "first" | "retry"): void {
     const { timers } = this.#parts;
     if (kind === "first") peer.wantedSinceMs = timers.nowMs;
-    if (peer.isRemoved || !this.#local || !peer.endpoint) return;
-    if (timers.nowMs - peer.lastHandshakeSentMs < REKEY_TIMEOUT_MS) {
-      if (kind === "retry") timers.retryAfter(peer, peer.lastHandshakeSentMs);
-      return;
-    }
-    this.#sendInitiation(peer, this.#local);
+    if (!this.#local || !peer.endpoint || peer.isRemoved) return;
+    if (timers.nowMs - peer.lastHandshakeSentMs >= REKEY_TIMEOUT_MS) this.#sendInitiation(peer, this.#local);
+    else if (kind === "retry") timers.retryAfter(peer, peer.lastHandshakeSentMs);
   }
 
   offer(slab: Slab, offset: number, length: number, from: Endpoint): void {
@@ -125,21 +114,159 @@ export class Handshaking {
 
   /** Both sides have the session. */
   completed(peer: Peer): void {
-    const { timers, wallNow } = this.#parts;
-    timers.handshakeCompleted(peer);
+    this.#parts.timers.handshakeCompleted(peer);
     peer.askedAtLastMinute = false;
-    peer.lastHandshakeWallMs = wallNow();
+    peer.lastHandshakeWallMs = this.#parts.wallNow();
   }
 
   #look(): void {
     const { slab, offset, length, source } = this.#queue;
+    const { counters, timers } = this.#parts;
+    const packet = slab.from(offset);
     const type = messageType(slab.view, offset, length);
-    if (type === COOKIE_REPLY_TYPE) return this.#takeCookie(offset, length);
-    if (!this.#local || !this.#passes(type as MessageType)) return;
-    const packet = slab.bytes.subarray(offset, offset + length);
+    const to = type === INITIATION_TYPE ? 0 : receiverOf(slab.view, offset, type as typeof RESPONSE_TYPE) | 0;
+    if (type === COOKIE_REPLY_TYPE) return this.#takeCookie(to, packet);
+    if (!this.#local || !this.#passes({ packet, length, from: source, nowMs: timers.nowMs })) return;
     const isGood = type === INITIATION_TYPE
       ? this.#answer(this.#local, packet, source)
-      : this.#takeResponse(this.#local, packet, source);
-    if (!isGood) this.#parts.counters.refusedHandshakes++;
+      : this.#takeResponse(this.#local, to, packet, source);
+    if (!isGood) counters.refusedHandshakes++;
   }
+
+  #passes(received: Received): boolean {
+    const { counters, outlet } = this.#parts;
+    switch (this.#gate!.judge(received, this.#queue.size)) {
+      case "pass":
+        return true;
+      case "wrong_mac":
+        counters.wrongMac++;
+        return false;
+      case "limited":
+        counters.limited++;
+        return false;
+      case "needs_cookie": {
+        const reply = this.#gate!.checker.cookieReply(received);
+        this.#outgoing.bytes.set(reply);
+        if (outlet.send(this.#outgoing, 0, reply.length, received.from)) counters.cookieRepliesSent++;
+        return false;
+      }
+    }
+  }
+
+  #sendInitiation(peer: Peer, local: LocalStatic): void {
+    const { counters, indices, timers, wallNow } = this.#parts;
+    // Set even if nothing comes of it: a peer with a key that agrees on nothing is tried as seldom.
+    peer.lastHandshakeSentMs = timers.nowMs;
+    this.#agree(peer, local);
+    const senderIndex = indices.unused();
+    const timestampMs = Math.max(wallNow(), peer.lastTimestampMs + TIMESTAMP_STEP_MS);
+    const initiation = createInitiation(this.#parts, local, peer, {
+      senderIndex: senderIndex >>> 0,
+      timestamp: tai64n(timestampMs),
+    });
+    if (!initiation) return;
+    peer.lastTimestampMs = timestampMs;
+    peer.forgetInitiation(indices);
+    peer.pending = { localIndex: senderIndex, state: initiation.state };
+    indices.addInitiation(senderIndex, peer);
+    if (this.#send(peer, initiation.packet)) counters.initiationsSent++;
+    timers.initiationSent(peer);
+  }
+
+  /** Answers an initiation; false if it is false, old, too soon or from nobody we know. */
+  #answer(local: LocalStatic, packet: Uint8Array, source: Endpoint): boolean {
+    const { counters, crypto, indices, peers, timers } = this.#parts;
+    using opened = openInitiation(crypto, local, packet);
+    const peer = opened && peers.find(opened.remotePublicKey);
+    if (!peer) return false;
+    this.#agree(peer, local);
+    const initiation = finishInitiation(opened, peer);
+    if (!initiation || !isNew(peer, initiation.timestamp, timers.nowMs)) return false;
+    const localIndex = indices.unused();
+    const response = createResponse(this.#parts, initiation.state, peer, localIndex >>> 0);
+    if (!response) return false;
+    peer.newestTimestamp = initiation.timestamp;
+    peer.lastInitiationReceivedMs = timers.nowMs;
+    counters.initiationsReceived++;
+    this.#heard(peer, source, INITIATION_BYTES);
+    this.#addSession(peer, response.keys, {
+      localIndex,
+      remoteIndex: initiation.senderIndex | 0,
+      isInitiator: false,
+    });
+    if (this.#send(peer, response.packet)) counters.responsesSent++;
+    return true;
+  }
+
+  /** Takes the answer to our initiation; false if it is none. */
+  #takeResponse(local: LocalStatic, index: number, packet: Uint8Array, source: Endpoint): boolean {
+    const { counters, crypto, indices } = this.#parts;
+    const peer = indices.initiation(index);
+    if (!peer?.pending) return false;
+    const response = readResponse(crypto, local, peer, { state: peer.pending.state, packet });
+    if (!response) return false;
+    counters.responsesReceived++;
+    this.#heard(peer, source, RESPONSE_BYTES);
+    // The index of the initiation goes on to mean the session.
+    peer.forgetInitiation(indices);
+    this.#addSession(peer, response.keys, {
+      localIndex: index,
+      remoteIndex: response.senderIndex | 0,
+      isInitiator: true,
+    });
+    this.completed(peer);
+    this.#parts.established(peer);
+    return true;
+  }
+
+  #takeCookie(index: number, packet: Uint8Array): void {
+    const { counters, indices, timers } = this.#parts;
+    const peer = indices.initiation(index) ?? indices.session(index)?.peer;
+    if (peer?.stamper?.takeReply(packet, timers.nowMs)) counters.cookieRepliesReceived++;
+    else counters.refusedHandshakes++;
+  }
+
+  /** Makes what our key and the peer's agree on, once. */
+  #agree(peer: Peer, local: LocalStatic): void {
+    peer.shared ??= this.#parts.crypto.x25519(local.privateKey, peer.publicKey);
+  }
+
+  #heard(peer: Peer, source: Endpoint, bytes: number): void {
+    setEndpoint(peer, source);
+    peer.receivedBytes += bytes;
+    this.#parts.timers.authenticatedReceived(peer);
+  }
+
+  #addSession(
+    peer: Peer,
+    keys: SessionKeys,
+    session: { readonly localIndex: number; readonly remoteIndex: number; readonly isInitiator: boolean },
+  ): void {
+    const { crypto, indices, timers } = this.#parts;
+    const send = crypto.aead(keys.send);
+    const receive = crypto.aead(keys.receive);
+    keys.send.fill(0);
+    keys.receive.fill(0);
+    peer.addSession(new Keypair({ peer, ...session, createdMs: timers.nowMs, send, receive }), indices);
+    timers.sessionDerived(peer);
+  }
+
+  /** Stamps and sends one of our messages to a peer. */
+  #send(peer: Peer, packet: Uint8Array): boolean {
+    const { crypto, outlet, timers } = this.#parts;
+    peer.stamper ??= new MacStamper(crypto, peer.publicKey);
+    peer.stamper.stamp(packet, timers.nowMs);
+    peer.lastHandshakeSentMs = timers.nowMs;
+    timers.authenticatedSent(peer);
+    this.#outgoing.bytes.set(packet);
+    const isGone = outlet.send(this.#outgoing, 0, packet.length, peer.endpoint!);
+    if (isGone) peer.sentBytes += packet.length;
+    return isGone;
+  }
+}
+
+/** Whether an initiation is later than all before it, and not one of a flood. */
+function isNew(peer: Peer, timestamp: Uint8Array, nowMs: number): boolean {
+  if (peer.newestTimestamp && compareTimestamps(timestamp, peer.newestTimestamp) <= 0) return false;
+  return nowMs - peer.lastInitiationReceivedMs >= INITIATION_INTERVAL_MS;
 }

@@ -33,7 +33,8 @@ import {
   TRANSPORT_TYPE,
 } from "./constants.ts";
 import type { WireGuardCrypto } from "./crypto.ts";
-import { Handshaking, type LocalIdentity } from "./handshaking.ts";
+import type { LocalStatic } from "./handshake.ts";
+import { Handshaking } from "./handshaking.ts";
 import { IndexTable } from "./index_table.ts";
 import { destinationOf, innerLengthOf, sourceOf } from "./inner_packet.ts";
 import type { Keypair } from "./keypair.ts";
@@ -79,7 +80,7 @@ export class Machine implements Disposable {
   readonly #indices: IndexTable;
   readonly #peers: PeerTable;
   readonly #handshaking: Handshaking;
-  #local: LocalIdentity | undefined;
+  #local: LocalStatic | undefined;
   /** Where datagrams of our own making are built. */
   #scratch = new Slab(KEEPALIVE_BYTES);
 
@@ -358,6 +359,7 @@ export class Machine implements Disposable {
     peer.forgetSessions(this.#indices);
     this.#timers.forget(peer);
     this.#dropStaged(peer);
+    peer.stamper?.[Symbol.dispose]();
     peer.shared?.fill(0);
     peer.shared = undefined;
   }
@@ -373,7 +375,7 @@ export class Machine implements Disposable {
   }
 
   /** Sessions of the old key may still receive what is under way, but nothing more is sent on them. */
-  #setIdentity(local: LocalIdentity | undefined): void {
+  #setIdentity(local: LocalStatic | undefined): void {
     for (const peer of this.#peers) {
       peer.shared?.fill(0);
       peer.shared = undefined;

@@ -118,6 +118,7 @@ export class Peer implements RemoteStatic {
   forgetInitiation(indices: IndexTable): void {
     if (!this.pending) return;
     indices.remove(this.pending.localIndex);
+    this.pending.state[Symbol.dispose]();
     this.pending = undefined;
   }
 }
