@@ -40,15 +40,12 @@ export function sumBytes(bytes: Uint8Array, at: number, length: number): number 
   return sum;
 }
 
-/** What TCP and UDP sum besides themselves: addresses, protocol and length (RFC 9293 §3.1, RFC 8200 §8.1). */
-export function pseudoHeaderSum(slab: Slab, ipAt: number, protocol: number, length: number): number {
+/** The sum of an IPv4 header without options: 0xffff if its checksum is right. */
+export function ipv4HeaderSum(slab: Slab, at: number): number {
   const { view } = slab;
-  const isV6 = slab.bytes[ipAt]! >> 4 === 6;
-  const addressesAt = isV6 ? ipAt + 8 : ipAt + 12;
-  const addressesEnd = addressesAt + (isV6 ? 32 : 8);
-  let sum = swap16(protocol) + swapWords(length);
-  for (let at = addressesAt; at < addressesEnd; at += 4) {
-    const word = view.getUint32(at, true);
+  let sum = 0;
+  for (let next = at; next < at + 20; next += 4) {
+    const word = view.getUint32(next, true);
     sum += (word & 0xffff) + (word >>> 16);
   }
   return fold(sum);

@@ -35,3 +35,22 @@ export function writePlainVirtioHeader(slab: Slab, at: number): void {
   view.setUint32(at + 4, 0);
   view.setUint16(at + 8, 0);
 }
+
+export interface UnfinishedPacket {
+  readonly segmentation: number;
+  readonly headerBytes: number;
+  readonly segmentBytes: number;
+  readonly checksumStart: number;
+  readonly checksumOffset: number;
+}
+
+/** A packet to be split and summed. */
+export function writeVirtioHeader(slab: Slab, at: number, packet: UnfinishedPacket): void {
+  const { bytes, view } = slab;
+  bytes[at + VIRTIO_FLAGS] = NEEDS_CHECKSUM;
+  bytes[at + VIRTIO_SEGMENTATION] = packet.segmentation;
+  view.setUint16(at + VIRTIO_HEADER_LENGTH, packet.headerBytes, true);
+  view.setUint16(at + VIRTIO_SEGMENT_BYTES, packet.segmentBytes, true);
+  view.setUint16(at + VIRTIO_CHECKSUM_START, packet.checksumStart, true);
+  view.setUint16(at + VIRTIO_CHECKSUM_OFFSET, packet.checksumOffset, true);
+}
