@@ -254,7 +254,7 @@ Deno.test("any text at all is read or refused with a line", () => {
   const valid = fc.oneof(fc.constant(EVERYTHING), config.map(formatQuickConfig));
   assertDecoderSurvives((bytes) => {
     try {
-      return parseQuickConfig(new TextDecoder().decode(bytes));
+      parseQuickConfig(new TextDecoder().decode(bytes));
     } catch (error) {
       assertInstanceOf(error, QuickConfigError);
     }
