@@ -11,32 +11,29 @@ const LF = 0x0a;
 export class LineReader {
   readonly #pending = new Uint8Array(MAX_LINE_BYTES);
   #length = 0;
-  #isTooLong = false;
+  #isSkipping = false;
   readonly #decoder = new TextDecoder();
 
-  /** The lines that end in these bytes, without their end; undefined stands for one that was too long. */
+  /** The lines that end in these bytes, without their end; undefined for one as soon as it is too long. */
   *read(bytes: Uint8Array): Generator<string | undefined> {
     for (let start = 0;;) {
       const end = bytes.indexOf(LF, start);
-      this.#append(bytes.subarray(start, end < 0 ? bytes.length : end));
+      const isTooLong = !this.#append(bytes.subarray(start, end < 0 ? bytes.length : end));
+      if (isTooLong && !this.#isSkipping) yield undefined;
+      this.#isSkipping ||= isTooLong;
       if (end < 0) return;
-      yield this.#take();
+      if (!this.#isSkipping) yield this.#decoder.decode(this.#pending.subarray(0, this.#length));
+      this.#length = 0;
+      this.#isSkipping = false;
       start = end + 1;
     }
   }
 
-  #append(piece: Uint8Array): void {
-    if (this.#length + piece.length > MAX_LINE_BYTES) this.#isTooLong = true;
-    if (this.#isTooLong) return;
+  #append(piece: Uint8Array): boolean {
+    if (this.#length + piece.length > MAX_LINE_BYTES) return false;
     this.#pending.set(piece, this.#length);
     this.#length += piece.length;
-  }
-
-  #take(): string | undefined {
-    const line = this.#isTooLong ? undefined : this.#decoder.decode(this.#pending.subarray(0, this.#length));
-    this.#length = 0;
-    this.#isTooLong = false;
-    return line;
+    return true;
   }
 }
 
