@@ -86,15 +86,15 @@ export class Handshaking {
   }
 
   /**
-   * Asks a peer for a session, unless one was asked for or given in the last five seconds. A "retry" keeps counting the
-   * time after which we give up, and is put off when it comes too soon.
+   * Asks a peer for a session: now, or when five seconds have passed since one was last asked for or given. A "retry"
+   * keeps counting the time after which we give up.
    */
   initiate(peer: Peer, kind: "first" | "retry"): void {
     const { timers } = this.#parts;
     if (kind === "first") peer.wantedSinceMs = timers.nowMs;
     if (!this.#local || !peer.endpoint || peer.isRemoved) return;
     if (timers.nowMs - peer.lastHandshakeSentMs >= REKEY_TIMEOUT_MS) this.#sendInitiation(peer, this.#local);
-    else if (kind === "retry") timers.retryAfter(peer, peer.lastHandshakeSentMs);
+    else if (peer.retransmitAtMs === Infinity) timers.retryAfter(peer, peer.lastHandshakeSentMs);
   }
 
   offer(slab: Slab, offset: number, length: number, from: Endpoint): void {
