@@ -174,10 +174,13 @@ export class Segmenter {
     this.#protocol = isTcp ? TCP : UDP;
     this.#ipBytes = transportStart;
     this.#headerBytes = transportStart + transportBytes;
-    this.#payloadAt = this.packetAt + this.#headerBytes;
-    this.#end = this.packetAt + this.packetLength;
-    return transportBytes >= transportMin && this.#payloadAt < this.#end &&
-      this.#headerBytes + this.#segmentBytes <= MAX_IP_BYTES;
+    const payloadAt = this.packetAt + this.#headerBytes;
+    const end = this.packetAt + this.packetLength;
+    if (transportBytes < transportMin || payloadAt >= end) return false;
+    if (this.#headerBytes + this.#segmentBytes > MAX_IP_BYTES) return false;
+    this.#payloadAt = payloadAt;
+    this.#end = end;
+    return true;
   }
 
   /** Clears what differs from segment to segment, so that what is left is summed once. */
