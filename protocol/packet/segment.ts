@@ -119,6 +119,11 @@ export class Segmenter {
     return this.#end - this.#payloadAt;
   }
 
+  /** What the next segment will take. */
+  get nextDatagramBytes(): number {
+    return this.datagramBytes(this.#headerBytes + Math.min(this.#segmentBytes, this.remaining));
+  }
+
   /** What a packet of that length takes with padding, lead and tail. */
   datagramBytes(packetLength: number): number {
     const padded = Math.min((packetLength + this.#paddingMask) & ~this.#paddingMask, this.mtu);
