@@ -116,22 +116,40 @@ const files: [name: string, text: string][] = [
 ];
 
 for (const [name, text] of files) {
-  testWith({ root: true, tools: ["wg"] }, `wg setconf asks the change that we read from the same file: ${name}`, async () => {
-    await using device = new FakeDevice();
-    await using directory = await TempDirectory.make();
-    const path = `${directory.path}/wg.conf`;
-    await Deno.writeTextFile(path, text);
-    await wg("setconf", device.name, path);
-    const { peers, ...change } = deviceChangeOf(parseQuickConfig(text), ({ endpoint }) => endpoint && endpointOf(endpoint));
-    assertEquals(device.changes, [peers!.length > 0 ? { ...change, peers: peers! } : change]);
-  });
+  testWith(
+    { root: true, tools: ["wg"] },
+    `wg setconf asks the change that we read from the same file: ${name}`,
+    async () => {
+      await using device = new FakeDevice();
+      await using directory = await TempDirectory.make();
+      const path = `${directory.path}/wg.conf`;
+      await Deno.writeTextFile(path, text);
+      await wg("setconf", device.name, path);
+      const { peers, ...change } = deviceChangeOf(
+        parseQuickConfig(text),
+        ({ endpoint }) => endpoint && endpointOf(endpoint),
+      );
+      assertEquals(device.changes, [peers!.length > 0 ? { ...change, peers: peers! } : change]);
+    },
+  );
 }
 
 testWith({ root: true, tools: ["wg"] }, "wg set is understood", async () => {
   await using device = new FakeDevice();
   const [publicKey, other] = [KEYS[1]!, KEYS[2]!];
   await wg("set", device.name, "listen-port", "7", "fwmark", "0x10", "peer", publicKey, "remove");
-  await wg("set", device.name, "peer", other, "allowed-ips", "", "persistent-keepalive", "5", "endpoint", "192.0.2.1:9");
+  await wg(
+    "set",
+    device.name,
+    "peer",
+    other,
+    "allowed-ips",
+    "",
+    "persistent-keepalive",
+    "5",
+    "endpoint",
+    "192.0.2.1:9",
+  );
   assertEquals(device.changes, [
     { listenPort: 7, fwmark: 16, peers: [{ publicKey: new Uint8Array(32).fill(0x2b), remove: true }] },
     {
@@ -145,30 +163,34 @@ testWith({ root: true, tools: ["wg"] }, "wg set is understood", async () => {
   ]);
 });
 
-testWith({ root: true, tools: ["wg"] }, "wg syncconf changes nothing on a device that is as the file says", async () => {
-  await using device = new FakeDevice();
-  await using directory = await TempDirectory.make();
-  const path = `${directory.path}/wg.conf`;
-  await Deno.writeTextFile(path, FILE);
-  await wg("setconf", device.name, path);
-  const { privateKey, listenPort, fwmark, peers } = device.changes.pop()!;
-  device.status = {
-    privateKey: privateKey!,
-    listenPort: listenPort!,
-    fwmark: fwmark!,
-    peers: peers!.map(({ publicKey, presharedKey, endpoint, persistentKeepaliveS, allowedIps }) => ({
-      publicKey,
-      ...presharedKey && { presharedKey },
-      ...endpoint && { endpoint },
-      persistentKeepaliveS: persistentKeepaliveS ?? 0,
-      allowedIps: (allowedIps ?? []).map(({ cidr }) => cidr),
-      lastHandshakeMs: 0,
-      receivedBytes: 0,
-      sentBytes: 0,
-    })),
-  };
-  await wg("syncconf", device.name, path);
-  const [change] = device.changes;
-  assertEquals(change?.replacePeers, undefined);
-  assertEquals((change?.peers ?? []).filter((peer) => peer.remove), []);
-});
+testWith(
+  { root: true, tools: ["wg"] },
+  "wg syncconf changes nothing on a device that is as the file says",
+  async () => {
+    await using device = new FakeDevice();
+    await using directory = await TempDirectory.make();
+    const path = `${directory.path}/wg.conf`;
+    await Deno.writeTextFile(path, FILE);
+    await wg("setconf", device.name, path);
+    const { privateKey, listenPort, fwmark, peers } = device.changes.pop()!;
+    device.status = {
+      privateKey: privateKey!,
+      listenPort: listenPort!,
+      fwmark: fwmark!,
+      peers: peers!.map(({ publicKey, presharedKey, endpoint, persistentKeepaliveS, allowedIps }) => ({
+        publicKey,
+        ...presharedKey && { presharedKey },
+        ...endpoint && { endpoint },
+        persistentKeepaliveS: persistentKeepaliveS ?? 0,
+        allowedIps: (allowedIps ?? []).map(({ cidr }) => cidr),
+        lastHandshakeMs: 0,
+        receivedBytes: 0,
+        sentBytes: 0,
+      })),
+    };
+    await wg("syncconf", device.name, path);
+    const [change] = device.changes;
+    assertEquals(change?.replacePeers, undefined);
+    assertEquals((change?.peers ?? []).filter((peer) => peer.remove), []);
+  },
+);

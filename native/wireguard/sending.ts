@@ -111,8 +111,8 @@ export class Sending {
     while (segmenter.remaining > 0) {
       this.#makeRoomFor(segmenter.nextDatagramBytes);
       const from = this.#at + this.#bytes;
-      // A single segment always fits: an empty lane holds any packet.
-      const room = this.#datagrams === 0 ? LANE_BYTES : MAX_BATCH_BYTES - this.#bytes;
+      // One that is too large for a batch goes alone, if at all: it is the kernel's to say.
+      const room = Math.max(MAX_BATCH_BYTES - this.#bytes, this.#datagrams === 0 ? segmenter.nextDatagramBytes : 0);
       const count = segmenter.next(from, MAX_DATAGRAMS - this.#datagrams, room);
       for (let index = 1; index < count; index++) this.#add(keypair, segmenter.firstLength);
       if (count > 0) this.#add(keypair, segmenter.lastLength);
