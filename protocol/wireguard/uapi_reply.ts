@@ -5,11 +5,10 @@
  * a device tells: it follows from the private one, and whoever has the curve at hand adds it.
  */
 
-import type { Cidr } from "../ip.ts";
 import { MAX_PEERS } from "./constants.ts";
 import { parseEndpoint, type ScopeLookup } from "./endpoint.ts";
 import { isZeroKey, keyFromHex } from "./keys.ts";
-import { assign, type Mutable, numberFrom } from "./read.ts";
+import { assign, type Draft, numberFrom } from "./read.ts";
 import type { DeviceStatus, Key, PeerStatus } from "./settings.ts";
 import { UapiErrno } from "./uapi.ts";
 import { type Field, fieldOf, LineReader } from "./uapi_line.ts";
@@ -49,14 +48,12 @@ export class UapiReplyReader {
   }
 }
 
-type PeerDraft = Omit<Mutable<PeerStatus>, "allowedIps"> & { allowedIps: Cidr[] };
-
 class ReplyBuilder {
   readonly #scopeOf: ScopeLookup | undefined;
   #errno: number | undefined;
   #isMalformed = false;
   #device: { privateKey?: Key; listenPort: number; fwmark: number } = { listenPort: 0, fwmark: 0 };
-  #peers: PeerDraft[] = [];
+  #peers: Draft<PeerStatus>[] = [];
   #allowedIpCount = 0;
 
   constructor(scopeOf: ScopeLookup | undefined) {
@@ -115,7 +112,7 @@ class ReplyBuilder {
     }
   }
 
-  #applyToPeer(peer: PeerDraft, { name, value }: Field): boolean {
+  #applyToPeer(peer: Draft<PeerStatus>, { name, value }: Field): boolean {
     switch (name) {
       case "preshared_key":
         return assignKey(peer, "presharedKey", value);
@@ -140,7 +137,7 @@ class ReplyBuilder {
     }
   }
 
-  #applyAllowedIp(peer: PeerDraft, value: string): boolean {
+  #applyAllowedIp(peer: Draft<PeerStatus>, value: string): boolean {
     const cidr = networkFrom(value);
     if (cidr) peer.allowedIps.push(cidr);
     this.#allowedIpCount++;
@@ -149,7 +146,7 @@ class ReplyBuilder {
 }
 
 /** The two lines of a time add up, whichever comes first. */
-function addTo(peer: PeerDraft, value: number | undefined, unitMs: number): boolean {
+function addTo(peer: Draft<PeerStatus>, value: number | undefined, unitMs: number): boolean {
   if (value !== undefined) peer.lastHandshakeMs += value * unitMs;
   return value !== undefined;
 }

@@ -11,8 +11,8 @@ import { type Cidr, parseCidr } from "../ip.ts";
 import { MAX_PEERS } from "./constants.ts";
 import { parseEndpoint, type ScopeLookup } from "./endpoint.ts";
 import { keyFromHex } from "./keys.ts";
-import { assign, type Mutable, numberFrom } from "./read.ts";
-import type { AllowedIpChange, DeviceChange, PeerChange } from "./settings.ts";
+import { assign, type Draft, numberFrom } from "./read.ts";
+import type { DeviceChange, PeerChange } from "./settings.ts";
 import { UapiErrno } from "./uapi.ts";
 import { type Field, fieldOf, LineReader } from "./uapi_line.ts";
 
@@ -28,7 +28,7 @@ export interface UapiReadOptions {
 }
 
 /** In one set, over all peers. */
-export const MAX_ALLOWED_IPS = 1 << 20;
+export const MAX_ALLOWED_IPS = 1 << 18;
 
 export class UapiRequestReader {
   readonly #lines = new LineReader();
@@ -88,12 +88,10 @@ class GetRequest {
   }
 }
 
-type PeerDraft = Omit<Mutable<PeerChange>, "allowedIps"> & { allowedIps?: AllowedIpChange[] };
-
 class SetRequest {
   readonly #scopeOf: ScopeLookup | undefined;
-  #change: Mutable<DeviceChange> = {};
-  #peers: PeerDraft[] = [];
+  #change: Draft<DeviceChange> = {};
+  #peers: Draft<PeerChange>[] = [];
   #allowedIpCount = 0;
   #lineCount = 0;
   #failure: UapiRequest | undefined;
@@ -153,7 +151,7 @@ class SetRequest {
     }
   }
 
-  #applyToPeer(peer: PeerDraft, { name, value }: Field): boolean {
+  #applyToPeer(peer: Draft<PeerChange>, { name, value }: Field): boolean {
     switch (name) {
       case "update_only":
         return assign(peer, "updateOnly", trueFrom(value));
@@ -178,7 +176,7 @@ class SetRequest {
     }
   }
 
-  #applyAllowedIp(peer: PeerDraft, value: string): boolean {
+  #applyAllowedIp(peer: Draft<PeerChange>, value: string): boolean {
     const remove = value.startsWith("-");
     const cidr = networkFrom(remove ? value.slice(1) : value);
     if (cidr) (peer.allowedIps ??= []).push(remove ? { cidr, remove } : { cidr });
