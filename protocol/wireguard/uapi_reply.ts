@@ -10,9 +10,8 @@ import { parseEndpoint, type ScopeLookup } from "./endpoint.ts";
 import { isZeroKey, keyFromHex } from "./keys.ts";
 import { assign, type Draft, numberFrom } from "./read.ts";
 import type { DeviceStatus, Key, PeerStatus } from "./settings.ts";
-import { UapiErrno } from "./uapi.ts";
-import { type Field, fieldOf, LineReader } from "./uapi_line.ts";
-import { MAX_ALLOWED_IPS, networkFrom, type UapiReadOptions } from "./uapi_request.ts";
+import { MAX_ALLOWED_IPS, UapiErrno, type UapiReadOptions } from "./uapi.ts";
+import { type Field, fieldOf, LineReader, networkFrom } from "./uapi_line.ts";
 
 export interface UapiReply {
   /** 0 when it went well, positive otherwise; EPROTO also for a reply that makes no sense. */
@@ -151,9 +150,14 @@ function addTo(peer: Draft<PeerStatus>, value: number | undefined, unitMs: numbe
   return value !== undefined;
 }
 
+interface Keys {
+  privateKey?: Key;
+  presharedKey?: Key;
+}
+
 /** No key is said by zeros. */
-function assignKey<Name extends string>(into: { [N in Name]?: Key }, name: Name, value: string): boolean {
+function assignKey(into: Keys, name: keyof Keys, value: string): boolean {
   const key = keyFromHex(value);
-  if (key && !isZeroKey(key)) into[name] = key as { [N in Name]?: Key }[Name];
+  if (key && !isZeroKey(key)) into[name] = key;
   return key !== undefined;
 }

@@ -7,28 +7,19 @@
  * `MAX_ALLOWED_IPS`. Nothing of a line gets into a reason: it may be a key.
  */
 
-import { type Cidr, parseCidr } from "../ip.ts";
 import { MAX_PEERS } from "./constants.ts";
 import { parseEndpoint, type ScopeLookup } from "./endpoint.ts";
 import { keyFromHex } from "./keys.ts";
 import { assign, type Draft, numberFrom } from "./read.ts";
 import type { DeviceChange, PeerChange } from "./settings.ts";
-import { UapiErrno } from "./uapi.ts";
-import { type Field, fieldOf, LineReader } from "./uapi_line.ts";
+import { MAX_ALLOWED_IPS, UapiErrno, type UapiReadOptions } from "./uapi.ts";
+import { type Field, fieldOf, LineReader, networkFrom } from "./uapi_line.ts";
 
 export type UapiRequest =
   | { readonly kind: "get" }
   | { readonly kind: "set"; readonly change: DeviceChange }
   /** To be answered with `errno`; after `isLast` the connection is to be closed. */
   | { readonly kind: "bad"; readonly errno: number; readonly reason: string; readonly isLast: boolean };
-
-export interface UapiReadOptions {
-  /** For endpoints with an interface's name; without it only numbers are understood. */
-  readonly scopeOf?: ScopeLookup;
-}
-
-/** In one set, over all peers. */
-export const MAX_ALLOWED_IPS = 1 << 18;
 
 export class UapiRequestReader {
   readonly #lines = new LineReader();
@@ -183,11 +174,6 @@ class SetRequest {
     this.#allowedIpCount++;
     return cidr !== undefined;
   }
-}
-
-/** Unlike elsewhere the number of bits must be there. */
-export function networkFrom(value: string): Cidr | undefined {
-  return value.includes("/") ? parseCidr(value) : undefined;
 }
 
 function trueFrom(value: string): true | undefined {
