@@ -13,7 +13,7 @@ import { deviceChangeOf, parseQuickConfig } from "../protocol/wireguard/quick_co
 import { formatQuickConfig, quickConfigOf } from "../protocol/wireguard/quick_config_text.ts";
 import type { DeviceChange, DeviceStatus } from "../protocol/wireguard/settings.ts";
 import { formatDump, formatShow } from "../protocol/wireguard/show.ts";
-import { formatErrno, formatStatus } from "../protocol/wireguard/uapi.ts";
+import { formatErrno, formatSet, formatStatus } from "../protocol/wireguard/uapi.ts";
 import { UapiRequestReader } from "../protocol/wireguard/uapi_request.ts";
 import { testWith } from "../testing/requirements.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
@@ -78,7 +78,8 @@ testWith({ root: true, tools: ["wg"] }, "wg prints of a device what we print of 
   for (const status of fc.sample(anyStatus, { numRuns: 25, seed: 3 })) {
     device.status = withPublicKey(status);
     assertEquals(formatDump(device.status), await wg("show", device.name, "dump"));
-    assertEquals(formatQuickConfig(quickConfigOf(device.status)), await wg("showconf", device.name));
+    // Without peers wg ends in an empty line more.
+    assertEquals(formatQuickConfig(quickConfigOf(device.status)), (await wg("showconf", device.name)).trim() + "\n");
     // The clock may tick between the two.
     const before = formatShow(device.name, device.status, { wallMs: Date.now() });
     const shown = await wg("show", device.name);
@@ -105,7 +106,6 @@ PersistentKeepalive = 25
 PublicKey = ${KEYS[3]}
 Endpoint = 192.0.2.7:7
 PersistentKeepalive = off
-AllowedIPs =
 `;
 
 const files: [name: string, text: string][] = [
@@ -121,15 +121,15 @@ for (const [name, text] of files) {
     `wg setconf asks the change that we read from the same file: ${name}`,
     async () => {
       await using device = new FakeDevice();
-      await using directory = await TempDirectory.make();
-      const path = `${directory.path}/wg.conf`;
+      using directory = new TempDirectory();
+      const path = directory.path("wg.conf");
       await Deno.writeTextFile(path, text);
       await wg("setconf", device.name, path);
-      const { peers, ...change } = deviceChangeOf(
+      const change = deviceChangeOf(
         parseQuickConfig(text),
         ({ endpoint }) => endpoint && endpointOf(endpoint),
       );
-      assertEquals(device.changes, [peers!.length > 0 ? { ...change, peers: peers! } : change]);
+      assertEquals(device.changes.map(formatSet), [formatSet(change)]);
     },
   );
 }
@@ -168,8 +168,8 @@ testWith(
   "wg syncconf changes nothing on a device that is as the file says",
   async () => {
     await using device = new FakeDevice();
-    await using directory = await TempDirectory.make();
-    const path = `${directory.path}/wg.conf`;
+    using directory = new TempDirectory();
+    const path = directory.path("wg.conf");
     await Deno.writeTextFile(path, FILE);
     await wg("setconf", device.name, path);
     const { privateKey, listenPort, fwmark, peers } = device.changes.pop()!;

@@ -3,6 +3,8 @@
  * longer than any line of the protocol; a longer one is reported and skipped, however long it is.
  */
 
+import { type Cidr, parseCidr } from "../ip.ts";
+
 /** The longest field is a key's: 78 bytes. The rest is room for fields to come. */
 export const MAX_LINE_BYTES = 512;
 
@@ -46,4 +48,9 @@ export interface Field {
 export function fieldOf(line: string): Field | undefined {
   const equals = line.indexOf("=");
   return equals < 0 ? undefined : { name: line.slice(0, equals), value: line.slice(equals + 1) };
+}
+
+/** A network; unlike elsewhere the number of its bits must be there. */
+export function networkFrom(value: string): Cidr | undefined {
+  return value.includes("/") ? parseCidr(value) : undefined;
 }
