@@ -10,13 +10,13 @@
 import { basename, dirname, resolve } from "@std/path";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
-import { parseQuickConfig, type QuickConfig } from "../../protocol/wireguard/quick_config.ts";
+import { parseQuickConfig, type QuickConfig, QuickConfigError } from "../../protocol/wireguard/quick_config.ts";
 import { quoteText } from "../escape.ts";
 import { shellWord } from "../private_file.ts";
 
 const DIRECTORY = "/etc/wireguard";
 const OTHERS = 0o007;
-/** A hundred thousand peers; a wrong path must not fill the memory. */
+/** A wrong path must not fill the memory. */
 const MAX_BYTES = 32 * 1024 * 1024;
 
 export interface ConfName {
@@ -57,9 +57,12 @@ export async function readConfFile(word: string, log: Log): Promise<ConfFile> {
 }
 
 function configOf(text: string, path: string): QuickConfig {
-  const parsed = parseQuickConfig(text);
-  if (parsed.ok) return parsed.config;
-  throw new CulvertError("bad_config", parsed.problems.map((problem) => `Cannot read ${path}: ${problem}`).join("\n"));
+  try {
+    return parseQuickConfig(text);
+  } catch (error) {
+    if (!(error instanceof QuickConfigError)) throw error;
+    throw new CulvertError(error.code, `${error.message} (${path})`, { cause: error });
+  }
 }
 
 async function readText(path: string): Promise<string> {

@@ -3,9 +3,11 @@
  * as wg-quick does. `/etc/resolv.conf` is never written by us.
  */
 
-import type { QuickConfig } from "../../protocol/wireguard/quick_config.ts";
 import { formatIp } from "../../protocol/ip.ts";
+import type { QuickConfig } from "../../protocol/wireguard/quick_config.ts";
 import { findProgram, runProgram } from "./programs.ts";
+
+export type Dns = Pick<QuickConfig, "dnsServers" | "dnsSearchDomains">;
 
 const PRIORITIES = "/etc/resolvconf/interface-order";
 
@@ -15,7 +17,7 @@ export function findResolvconf(): string | undefined {
 }
 
 /** Makes the tunnel's name servers those of the machine. */
-export async function setDns(resolvconf: string, name: string, dns: QuickConfig["dns"]): Promise<void> {
+export async function setDns(resolvconf: string, name: string, dns: Dns): Promise<void> {
   await runProgram([resolvconf, "-a", name, "-m", "0", "-x"], { stdin: dnsText(dns) });
 }
 
@@ -26,9 +28,9 @@ export async function unsetDns(name: string): Promise<void> {
 }
 
 /** As in resolv.conf(5). */
-export function dnsText({ servers, searchDomains }: QuickConfig["dns"]): string {
-  const lines = servers.map((server) => `nameserver ${formatIp(server)}`);
-  if (searchDomains.length > 0) lines.push(`search ${searchDomains.join(" ")}`);
+export function dnsText({ dnsServers, dnsSearchDomains }: Dns): string {
+  const lines = dnsServers.map((server) => `nameserver ${formatIp(server)}`);
+  if (dnsSearchDomains.length > 0) lines.push(`search ${dnsSearchDomains.join(" ")}`);
   return lines.map((line) => line + "\n").join("");
 }
 

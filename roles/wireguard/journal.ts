@@ -14,12 +14,22 @@ import { dirname } from "@std/path";
 import { z } from "zod";
 import { type Clock, delay } from "../../protocol/clock.ts";
 import { CulvertError } from "../../protocol/errors.ts";
+import type { Rule } from "../../protocol/rtnetlink/rule.ts";
 import { writeAll } from "../../protocol/stream.ts";
+
+const ruleSchema: z.ZodType<Rule> = z.object({
+  family: z.union([z.literal(4), z.literal(6)]),
+  table: z.number(),
+  priority: z.number().exactOptional(),
+  fwmark: z.number().exactOptional(),
+  not: z.boolean().exactOptional(),
+  suppressPrefixLength: z.number().exactOptional(),
+});
 
 /** Something to undo. */
 const undoSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("link"), name: z.string() }),
-  z.object({ kind: z.literal("rule"), family: z.union([z.literal(4), z.literal(6)]), priority: z.number() }),
+  z.object({ kind: z.literal("rule"), rule: ruleSchema }),
   z.object({ kind: z.literal("dns"), name: z.string() }),
   z.object({ kind: z.literal("setting"), path: z.string(), before: z.string(), after: z.string() }),
   z.object({ kind: z.literal("firewall"), table: z.string() }),
