@@ -188,7 +188,7 @@ export interface NetlinkVerdict {
 /** Reads an NLMSG_ERROR (which acknowledgements are, too) or NLMSG_DONE; undefined if it is cut short or another. */
 export function readVerdict({ type, flags, payload }: NetlinkMessage): NetlinkVerdict | undefined {
   if (type !== NLMSG_ERROR && type !== NLMSG_DONE) return undefined;
-  // Nothing makes NLMSG_DONE carry an error, and old kernels leave it out.
+  // The end of a list says how it went only since Linux 4.14.
   if (payload.length < 4) return type === NLMSG_DONE ? { errno: 0 } : undefined;
   const view = viewOf(payload);
   const errno = Math.abs(view.getInt32(0, true));
