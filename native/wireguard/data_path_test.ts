@@ -231,6 +231,18 @@ Deno.test("a batch ends with its first smaller datagram, and before a larger one
   assertEquals(b.packets.flatMap((packet) => [...packet.subarray(28)]), sent);
 });
 
+Deno.test("what is to be split into smaller packets than the batch before adds one to it and begins another", () => {
+  using joined = joinedEnds(2);
+  const [a, b] = joined.all as [End, End];
+  const payload = bytesOf(30 * 500);
+  a.read(plain({ payload: bytesOf(1300) }));
+  a.read(makeOffloaded(fieldsOf({ protocol: "tcp", payload }), 500));
+  a.flush();
+  assertEquals(a.batches.map(datagramsOf), [2, 29]);
+  b.receive(a.batches, a.endpoint);
+  assertEquals(b.packets.slice(1).flatMap((packet) => [...packet.subarray(40)]), [...payload]);
+});
+
 Deno.test("packets for several peers each go to theirs, in their order", () => {
   using joined = joinedEnds(4);
   const [a, ...others] = joined.all as [End, ...End[]];

@@ -113,7 +113,9 @@ export class Sending {
       const from = this.#at + this.#bytes;
       // One that is too large for a batch goes alone, if at all: it is the kernel's to say.
       const room = Math.max(MAX_BATCH_BYTES - this.#bytes, this.#datagrams === 0 ? segmenter.nextDatagramBytes : 0);
-      const count = segmenter.next(from, MAX_DATAGRAMS - this.#datagrams, room);
+      // A smaller one ends the batch, so there is place for one of them only.
+      const isSmaller = this.#datagrams > 0 && segmenter.nextDatagramBytes < this.#datagramBytes;
+      const count = segmenter.next(from, isSmaller ? 1 : MAX_DATAGRAMS - this.#datagrams, room);
       for (let index = 1; index < count; index++) this.#add(keypair, segmenter.firstLength);
       if (count > 0) this.#add(keypair, segmenter.lastLength);
       else break;
