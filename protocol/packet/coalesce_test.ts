@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { anyBytes, mutationsOf } from "../../testing/fuzz.ts";
 import { Coalescer, type Pieces } from "./coalesce.ts";
@@ -130,6 +130,13 @@ Deno.test("a full batch is flushed by itself", () => {
   const packets = run({ version: 4, protocol: "tcp" }, [10, 10, 10, 10, 10]).map((each) => makePacket(each));
   assertEquals(lengthsOf(join(packets, { packets: 2 })), [20, 20, 10]);
 });
+
+for (const packets of [0, 1025, 1.5, NaN]) {
+  Deno.test(`a batch of ${packets} packets is not possible`, () => {
+    const options = { sink: { write() {} }, packets };
+    assertThrows(() => new Coalescer(new PacketSlab(0), options), RangeError, `got ${packets}`);
+  });
+}
 
 const base: PacketFields = { version: 4, protocol: "tcp", payload: bytesOf(100) };
 const next: PacketFields = { ...base, sequence: 1100, id: 2 };

@@ -107,11 +107,15 @@ export class Segmenter {
   #transportSum = 0;
 
   constructor(slab: PacketSlab, layout: SegmentLayout) {
+    const { padding } = layout;
+    if (!Number.isInteger(padding) || padding < 1 || (padding & (padding - 1)) !== 0) {
+      throw new RangeError(`Cannot split packets: their padding must be a power of two, got ${padding}`);
+    }
     this.#slab = slab;
     this.mtu = layout.mtu;
     this.#lead = layout.lead;
     this.#tail = layout.tail;
-    this.#paddingMask = layout.padding - 1;
+    this.#paddingMask = padding - 1;
   }
 
   /** Bytes of payload that `next` has still to lay out. */

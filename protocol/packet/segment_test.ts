@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { anyBytes, mutationsOf } from "../../testing/fuzz.ts";
 import {
@@ -227,6 +227,22 @@ Deno.test("whatever was read, nothing throws and nothing is written outside the 
     }),
     { numRuns: 300 },
   );
+});
+
+for (const padding of [0, 12, 1.5]) {
+  Deno.test(`packets are not padded to a multiple of ${padding}`, () => {
+    assertThrows(() => new Segmenter(new PacketSlab(0), { ...LAYOUT, padding }), RangeError, `got ${padding}`);
+  });
+}
+
+Deno.test("what the next segment takes is known before it is laid out", () => {
+  const { slab, segmenter } = fixture();
+  const read = makeOffloaded({ version: 4, protocol: "tcp", payload: bytesOf(1500) }, 1000);
+  slab.bytes.set(read, READ_AT);
+  segmenter.begin(READ_AT, read.length);
+  assertEquals(segmenter.nextDatagramBytes, 16 + 1040 + 16);
+  segmenter.next(OUT, 1, 65_000);
+  assertEquals(segmenter.nextDatagramBytes, 16 + 544 + 16);
 });
 
 Deno.test("sequence numbers and ids go on from batch to batch", () => {
