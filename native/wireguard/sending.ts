@@ -10,7 +10,12 @@
 
 import type { PacketSlab } from "../../protocol/packet/packet_slab.ts";
 import { REFUSED, Segmenter, WHOLE } from "../../protocol/packet/segment.ts";
-import { DEFAULT_MTU, PADDING_BYTES, TAG_BYTES, TRANSPORT_HEADER_BYTES } from "../../protocol/wireguard/constants.ts";
+import {
+  DEFAULT_MTU,
+  PADDING_BYTES,
+  TAG_BYTES,
+  TRANSPORT_HEADER_BYTES,
+} from "../../protocol/wireguard/constants.ts";
 import type { Keypair } from "../../protocol/wireguard/keypair.ts";
 import type { Machine } from "../../protocol/wireguard/machine.ts";
 import type { Endpoint } from "../../protocol/wireguard/settings.ts";
