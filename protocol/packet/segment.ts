@@ -119,6 +119,11 @@ export class Segmenter {
     return this.#end - this.#payloadAt;
   }
 
+  /** What the next segment will take. */
+  get nextDatagramBytes(): number {
+    return this.datagramBytes(this.#headerBytes + Math.min(this.#segmentBytes, this.remaining));
+  }
+
   /** What a packet of that length takes with padding, lead and tail. */
   datagramBytes(packetLength: number): number {
     const padded = Math.min((packetLength + this.#paddingMask) & ~this.#paddingMask, this.mtu);
@@ -174,10 +179,13 @@ export class Segmenter {
     this.#protocol = isTcp ? TCP : UDP;
     this.#ipBytes = transportStart;
     this.#headerBytes = transportStart + transportBytes;
-    this.#payloadAt = this.packetAt + this.#headerBytes;
-    this.#end = this.packetAt + this.packetLength;
-    return transportBytes >= transportMin && this.#payloadAt < this.#end &&
-      this.#headerBytes + this.#segmentBytes <= MAX_IP_BYTES;
+    const payloadAt = this.packetAt + this.#headerBytes;
+    const end = this.packetAt + this.packetLength;
+    if (transportBytes < transportMin || payloadAt >= end) return false;
+    if (this.#headerBytes + this.#segmentBytes > MAX_IP_BYTES) return false;
+    this.#payloadAt = payloadAt;
+    this.#end = end;
+    return true;
   }
 
   /** Clears what differs from segment to segment, so that what is left is summed once. */
