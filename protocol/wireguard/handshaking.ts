@@ -249,7 +249,7 @@ export class Handshaking {
     keys.send.fill(0);
     keys.receive.fill(0);
     peer.addSession(new Keypair({ peer, ...session, createdMs: timers.nowMs, send, receive }), indices);
-    timers.sessionDerived(peer);
+    timers.zeroLater(peer);
   }
 
   /** Stamps and sends one of our messages to a peer. */
