@@ -228,6 +228,20 @@ Deno.test("a new private key ends sending on old sessions; what is under way sti
   assertEquals(b.heard, [1, 3]);
 });
 
+Deno.test("a session that was asked for before our private key changed is confirmed but not sent on", () => {
+  using network = new MachineNetwork();
+  const [a, b] = pair(network);
+  network.lets = ({ type }) => type !== TRANSPORT_TYPE;
+  a.talk(b, 1);
+  network.run(ROUND_TRIP_MS);
+  b.talk(a, 2);
+  b.machine.configure({ privateKey: new Uint8Array(32).fill(77) });
+  network.lets = () => true;
+  a.talk(b, 3);
+  network.run(ROUND_TRIP_MS);
+  assertEquals([b.heard, b.peer(a).staged?.size, network.count(TRANSPORT_TYPE, b)], [[3], 1, 0]);
+});
+
 Deno.test("without a private key nothing is asked and nothing answered", () => {
   using network = new MachineNetwork();
   const [a, b] = pair(network);
