@@ -35,7 +35,7 @@ import type { WireGuardCrypto } from "./crypto.ts";
 import type { LocalStatic } from "./handshake.ts";
 import { Handshaking } from "./handshaking.ts";
 import { IndexTable } from "./index_table.ts";
-import { destinationOf, innerLengthOf, sourceOf } from "./inner_packet.ts";
+import { destinationOf, innerLengthOf, paddedLength, sourceOf } from "./inner_packet.ts";
 import type { Keypair } from "./keypair.ts";
 import { equalKeys, isZeroKey } from "./keys.ts";
 import { type MachineCounters, newMachineCounters } from "./machine_counters.ts";
@@ -396,10 +396,4 @@ export class Machine implements Disposable {
     this.#local = local;
     this.#handshaking.identify(local);
   }
-}
-
-/** Up to the next multiple of PADDING_BYTES, but never beyond the MTU. */
-function paddedLength(length: number, mtu: number): number {
-  const padded = (length + PADDING_BYTES - 1) & -PADDING_BYTES;
-  return padded <= mtu ? padded : Math.max(length, mtu);
 }
