@@ -25,22 +25,12 @@ import {
   type WireGuardCrypto,
 } from "../protocol/wireguard/crypto.ts";
 import type { Key } from "../protocol/wireguard/settings.ts";
-import { addressOf, cString } from "./libc.ts";
-import {
-  fixedMemory,
-  type Libcrypto,
-  type LibcryptoCalls,
-  loadLibcrypto,
-  OCTET_STRING,
-  PARAM,
-  PARAM_BYTES,
-} from "./libcrypto.ts";
+import { failed, type Libcrypto, type LibcryptoCalls, loadLibcrypto } from "./libcrypto.ts";
+import { EVP_PKEY_X25519, KEY_SIZE, type PrivateKeys, RawPrivateKeys, UncheckedPrivateKeys } from "./libcrypto_keys.ts";
+import { ControlTags, ParamTags, type Tags } from "./libcrypto_tags.ts";
 
-const EVP_PKEY_X25519 = 1034;
-const EVP_PKEY_KEYPAIR = 0x87;
-const EVP_CTRL_AEAD_GET_TAG = 0x10;
-const EVP_CTRL_AEAD_SET_TAG = 0x11;
-const KEY_SIZE = BigInt(KEY_BYTES);
+/** No field of a handshake or cookie is longer. */
+const FIELD_BYTES = 64;
 const SEALING = 1;
 const OPENING = 0;
 
@@ -85,6 +75,7 @@ export class NativeCrypto implements WireGuardCrypto, Disposable {
   readonly #aeads = new Set<NativeAead>();
   /** For small fields, one after another. */
   readonly #context: Deno.PointerValue;
+  readonly #field = new Slab(FIELD_BYTES);
   readonly #length = new Uint8Array(8);
   #isOpen = true;
 
@@ -108,24 +99,26 @@ export class NativeCrypto implements WireGuardCrypto, Disposable {
   }
 
   seal(lock: Lock, plain: Bytes): Bytes {
-    const field = new Slab(plain.length + TAG_BYTES);
-    field.bytes.set(plain);
+    const field = this.#fieldFor(plain, plain.length + TAG_BYTES);
     this.#begin(lock, SEALING);
     const isSealed = this.#run(field, plain.length) && this.#tags.read(this.#context, field, plain.length);
     this.#call.EVP_CIPHER_CTX_reset(this.#context);
+    const sealed = field.bytes.slice(0, plain.length + TAG_BYTES);
+    field.bytes.fill(0);
     if (!isSealed) throw failed("seal");
-    return field.bytes.slice(0, plain.length + TAG_BYTES);
+    return sealed;
   }
 
   open(lock: Lock, sealed: Bytes): Bytes | undefined {
     const length = sealed.length - TAG_BYTES;
     if (length < 0) return undefined;
-    const field = new Slab(sealed.length);
-    field.bytes.set(sealed);
+    const field = this.#fieldFor(sealed, sealed.length);
     this.#begin(lock, OPENING);
     const isAuthentic = this.#tags.write(this.#context, field, length) && this.#run(field, length);
     this.#call.EVP_CIPHER_CTX_reset(this.#context);
-    return isAuthentic ? field.bytes.slice(0, length) : undefined;
+    const plain = isAuthentic ? field.bytes.slice(0, length) : undefined;
+    field.bytes.fill(0);
+    return plain;
   }
 
   x25519PublicKey(privateKey: Key): Key {
@@ -174,6 +167,13 @@ export class NativeCrypto implements WireGuardCrypto, Disposable {
       (size === 0 || call.EVP_CipherUpdate(this.#context, null, this.#length, associated, size) === 1)
     ) return;
     throw failed("begin to seal or open");
+  }
+
+  /** Memory with the bytes at its beginning; what comes after them does not matter. */
+  #fieldFor(bytes: Bytes, size: number): Slab {
+    const field = size <= this.#field.size ? this.#field : new Slab(size);
+    field.bytes.set(bytes);
+    return field;
   }
 
   #run(field: Slab, length: number): boolean {
@@ -255,151 +255,6 @@ class NativeAead implements Aead {
   }
 }
 
-/** How tags get in and out of a context. */
-interface Tags {
-  /** Writes the tag of what was sealed to the slab. */
-  read(context: Deno.PointerValue, slab: Slab, offset: number): boolean;
-  /** Sets the tag that what is opened must have. */
-  write(context: Deno.PointerValue, slab: Slab, offset: number): boolean;
-}
-
-/** By a parameter whose address is patched as two words: no bigint, no view. */
-class ParamTags implements Tags {
-  readonly #call: LibcryptoCalls;
-  readonly #param = new Params([{ name: "tag", data: fixedMemory(TAG_BYTES) }]);
-  /** The slab whose address is known. */
-  #slab: Slab | undefined;
-  #baseLow = 0;
-  #baseHigh = 0;
-
-  constructor(call: LibcryptoCalls) {
-    this.#call = call;
-  }
-
-  read(context: Deno.PointerValue, slab: Slab, offset: number): boolean {
-    this.#pointAt(slab, offset);
-    return this.#call.EVP_CIPHER_CTX_get_params!(context, this.#param.bytes) === 1;
-  }
-
-  write(context: Deno.PointerValue, slab: Slab, offset: number): boolean {
-    this.#pointAt(slab, offset);
-    return this.#call.EVP_CIPHER_CTX_set_params!(context, this.#param.bytes) === 1;
-  }
-
-  #pointAt(slab: Slab, offset: number): void {
-    if (slab !== this.#slab) {
-      const address = addressOf(slab.bytes);
-      this.#baseLow = Number(address & 0xffffffffn);
-      this.#baseHigh = Number(address >> 32n);
-      this.#slab = slab;
-    }
-    const low = this.#baseLow + offset;
-    this.#param.words[PARAM.data] = low;
-    this.#param.words[PARAM.data + 1] = low < 2 ** 32 ? this.#baseHigh : this.#baseHigh + 1;
-  }
-}
-
-class ControlTags implements Tags {
-  readonly #call: LibcryptoCalls;
-
-  constructor(call: LibcryptoCalls) {
-    this.#call = call;
-  }
-
-  read(context: Deno.PointerValue, slab: Slab, offset: number): boolean {
-    return this.#call.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, slab.from(offset)) === 1;
-  }
-
-  write(context: Deno.PointerValue, slab: Slab, offset: number): boolean {
-    return this.#call.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, slab.from(offset)) === 1;
-  }
-}
-
-interface PrivateKeys extends Disposable {
-  /** An EVP_PKEY, to be freed by the caller. */
-  load(privateKey: Key): Deno.PointerValue;
-}
-
-/**
- * A private key as one half of a pair whose other half is all zero. libcrypto otherwise computes the public half, which
- * takes as long as the agreement it is loaded for and is not used by it: 1.6 µs instead of 34.
- */
-class UncheckedPrivateKeys implements PrivateKeys {
-  readonly #call: LibcryptoCalls;
-  readonly #context: Deno.PointerValue;
-  readonly #private = fixedMemory(KEY_BYTES);
-  readonly #params = new Params([
-    { name: "priv", data: this.#private },
-    { name: "pub", data: fixedMemory(KEY_BYTES) },
-  ]);
-  readonly #made = new BigUint64Array(1);
-
-  constructor(call: LibcryptoCalls) {
-    this.#call = call;
-    this.#context = call.EVP_PKEY_CTX_new_from_name!(null, cString("X25519"), null);
-    if (call.EVP_PKEY_fromdata_init!(this.#context) !== 1) throw failed("prepare for private keys");
-  }
-
-  load(privateKey: Key): Deno.PointerValue {
-    this.#private.set(privateKey);
-    this.#made[0] = 0n;
-    const params = this.#params.bytes;
-    const isMade = this.#call.EVP_PKEY_fromdata!(this.#context, this.#made, EVP_PKEY_KEYPAIR, params) === 1;
-    this.#private.fill(0);
-    if (!isMade) throw failed("load a private key");
-    return Deno.UnsafePointer.create(this.#made[0]);
-  }
-
-  [Symbol.dispose](): void {
-    this.#call.EVP_PKEY_CTX_free(this.#context);
-  }
-}
-
-class RawPrivateKeys implements PrivateKeys {
-  readonly #call: LibcryptoCalls;
-
-  constructor(call: LibcryptoCalls) {
-    this.#call = call;
-  }
-
-  load(privateKey: Key): Deno.PointerValue {
-    const key = this.#call.EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, null, privateKey, KEY_SIZE);
-    if (key === null) throw failed("load a private key");
-    return key;
-  }
-
-  [Symbol.dispose](): void {}
-}
-
-interface Param {
-  readonly name: string;
-  /** Of fixed memory. */
-  readonly data: Bytes;
-}
-
-/** An OSSL_PARAM array, with what it points to kept alive. */
-class Params {
-  readonly bytes: Bytes;
-  readonly words: Uint32Array<ArrayBuffer>;
-  readonly #pointedTo: Bytes[] = [];
-
-  constructor(params: readonly Param[]) {
-    this.bytes = fixedMemory((params.length + 1) * PARAM_BYTES);
-    this.words = new Uint32Array(this.bytes.buffer);
-    const addresses = new BigUint64Array(this.bytes.buffer);
-    params.forEach(({ name, data }, index) => {
-      const at = index * PARAM_BYTES / 4;
-      const text = fixedMemory(name.length + 1);
-      text.set(cString(name));
-      this.#pointedTo.push(text, data);
-      addresses[(at + PARAM.name) / 2] = addressOf(text);
-      this.words[at + PARAM.type] = OCTET_STRING;
-      addresses[(at + PARAM.data) / 2] = addressOf(data);
-      this.words[at + PARAM.size] = data.length;
-    });
-  }
-}
-
 /**
  * Whether the library's calls do here what they are taken for: 20 bytes sealed as `portableWireGuardCrypto` seals them,
  * opened again, refused when changed; and the first agreement of RFC 7748 §5.2.
@@ -415,8 +270,4 @@ function givesKnownAnswers(native: NativeCrypto): boolean {
   const secret = native.x25519(decodeHex(KNOWN.scalar), decodeHex(KNOWN.point));
   return sealed === KNOWN.sealed && isOpened && !isChangedOpened &&
     secret !== undefined && encodeHex(secret) === KNOWN.secret;
-}
-
-function failed(action: string): CulvertError {
-  return new CulvertError("libcrypto_failed", `Cannot ${action}: libcrypto refused`);
 }

@@ -3,7 +3,9 @@
  * is. Lengths of keys are `size_t`, which FFI takes fast only as a hoisted bigint.
  */
 
-import { messageOf } from "../protocol/errors.ts";
+import { CulvertError, messageOf } from "../protocol/errors.ts";
+import type { Bytes } from "../protocol/primitives.ts";
+import { addressOf, cString } from "./libc.ts";
 
 const symbols = {
   EVP_CIPHER_CTX_new: { parameters: [], result: "pointer" },
@@ -55,13 +57,46 @@ export function loadLibcrypto(names: readonly string[] = LIBCRYPTO_NAMES): Libcr
   return { reason: reasons.join("; ") };
 }
 
-/** One entry of an OSSL_PARAM array for bytes; the entry after the last is all zero. */
-export const PARAM_BYTES = 40;
+/** One entry of an OSSL_PARAM array; the entry after the last is all zero. */
+const PARAM_BYTES = 40;
 /** Word offsets in an entry: the name's address, the type, the data's address, its size. */
 export const PARAM = { name: 0, type: 2, data: 4, size: 6 } as const;
-export const OCTET_STRING = 5;
+const OCTET_STRING = 5;
+
+export interface Param {
+  readonly name: string;
+  /** Of fixed memory. */
+  readonly data: Bytes;
+}
+
+/** An OSSL_PARAM array, with what it points to kept alive. */
+export class Params {
+  readonly bytes: Bytes;
+  readonly words: Uint32Array<ArrayBuffer>;
+  readonly #pointedTo: Bytes[] = [];
+
+  constructor(params: readonly Param[]) {
+    this.bytes = fixedMemory((params.length + 1) * PARAM_BYTES);
+    this.words = new Uint32Array(this.bytes.buffer);
+    const addresses = new BigUint64Array(this.bytes.buffer);
+    params.forEach(({ name, data }, index) => {
+      const at = index * PARAM_BYTES / 4;
+      const text = fixedMemory(name.length + 1);
+      text.set(cString(name));
+      this.#pointedTo.push(text, data);
+      addresses[(at + PARAM.name) / 2] = addressOf(text);
+      this.words[at + PARAM.type] = OCTET_STRING;
+      addresses[(at + PARAM.data) / 2] = addressOf(data);
+      this.words[at + PARAM.size] = data.length;
+    });
+  }
+}
 
 /** Memory that structures can point into: it never moves. Small typed arrays may, until their buffer is asked for. */
-export function fixedMemory(size: number): Uint8Array<ArrayBuffer> {
+export function fixedMemory(size: number): Bytes {
   return new Uint8Array(new ArrayBuffer(size));
+}
+
+export function failed(action: string): CulvertError {
+  return new CulvertError("libcrypto_failed", `Cannot ${action}: libcrypto refused`);
 }
