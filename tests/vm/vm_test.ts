@@ -24,6 +24,11 @@ for (const file of guestTests) {
   });
 }
 
+testWith(needs, "a script that fails in the guest is told as failed", async () => {
+  const { code } = await runInGuest(kernel!, "exit 3", { timeLimitMs: TIME_LIMIT_MS });
+  assertEquals(code, 3);
+});
+
 /** The guest has the host's files but none of its environment; and nothing there can be fetched. */
 function scriptFor(file: string): string {
   const { PATH, HOME, DENO_DIR } = Deno.env.toObject();
