@@ -10,6 +10,7 @@ import { findGuestKernel, GUEST_TOOLS, runInGuest } from "./guest.ts";
 
 const guestTests = [
   "kernel_device.ts",
+  "userspace_device.ts",
 ];
 
 const TIME_LIMIT_MS = 180_000;
