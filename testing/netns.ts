@@ -6,7 +6,8 @@
  *   await lab.connect(client, "10.77.0.1/24", server, "10.77.0.2/24");
  *   await client.run(["ping", "-c1", "10.77.0.2"]);
  *
- * Disposing ends every process in the namespaces and removes them, and with them their interfaces, routes and rules.
+ * Disposing ends every process in the namespaces and removes them, and with them their interfaces, routes and rules;
+ * where one step fails the others are still taken, and the failure is thrown at the end.
  * Names carry the pid of the test, `culvert-test-<pid>-<name>`; what a killed test left behind is removed by the next.
  */
 
@@ -28,7 +29,7 @@ export interface RunOptions {
 const PREFIX = "culvert-test-";
 
 export class NetLab implements AsyncDisposable {
-  readonly #namespaces: NetNamespace[] = [];
+  readonly #namespaces = new AsyncDisposableStack();
 
   private constructor() {}
 
@@ -42,7 +43,7 @@ export class NetLab implements AsyncDisposable {
   async namespace(name: string): Promise<NetNamespace> {
     const namespace = new NetNamespace(`${PREFIX}${Deno.pid}-${name}`);
     await run(["ip", "netns", "add", namespace.name]);
-    this.#namespaces.push(namespace);
+    this.#namespaces.use(namespace);
     await namespace.run(["ip", "link", "set", "lo", "up"]);
     return namespace;
   }
@@ -66,7 +67,7 @@ export class NetLab implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const namespace of this.#namespaces.splice(0)) await namespace[Symbol.asyncDispose]();
+    await this.#namespaces.disposeAsync();
   }
 }
 
@@ -95,9 +96,11 @@ export class NetNamespace implements AsyncDisposable {
     return `eth${this.#interfaces++}`;
   }
 
+  /** The children by their own pids, before those the kernel lists: a child may not have entered the namespace yet. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await removeNamespace(this.name);
-    await Promise.all(this.#children.splice(0).map((child) => child.status));
+    await using steps = new AsyncDisposableStack();
+    steps.defer(() => removeNamespace(this.name));
+    for (const child of this.#children.splice(0)) steps.defer(() => end(child));
   }
 }
 
@@ -110,17 +113,40 @@ export async function removeStale(): Promise<void> {
   }
 }
 
+/** Rounds of killing what is listed: a process may start another between the list and its end. */
+const KILL_ROUNDS = 100;
+
 /** Ends what runs inside, then removes the name; the kernel frees the rest with the last process. */
 async function removeNamespace(name: string): Promise<void> {
-  const { stdout } = await run(["ip", "netns", "pids", name], { mayFail: true });
-  for (const pid of stdout.split(/\s+/).filter((word) => word !== "")) {
-    try {
-      Deno.kill(Number(pid), "SIGKILL");
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
+  await using steps = new AsyncDisposableStack();
+  steps.defer(async () => void await run(["ip", "netns", "delete", name], { mayFail: true }));
+  for (let round = 0, pids = await pidsIn(name); pids.length > 0; round++, pids = await pidsIn(name)) {
+    if (round === KILL_ROUNDS) throw new Error(`Cannot empty ${name}: still running there: ${pids.join(", ")}`);
+    for (const pid of pids) kill(pid);
   }
-  await run(["ip", "netns", "delete", name], { mayFail: true });
+}
+
+async function pidsIn(name: string): Promise<number[]> {
+  const { stdout } = await run(["ip", "netns", "pids", name], { mayFail: true });
+  return stdout.split(/\s+/).filter((word) => word !== "").map(Number);
+}
+
+function kill(pid: number): void {
+  try {
+    Deno.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+async function end(child: Deno.ChildProcess): Promise<void> {
+  try {
+    child.kill("SIGKILL");
+  } catch (error) {
+    // What Deno throws once it knows that the child has ended.
+    if (!(error instanceof TypeError)) throw error;
+  }
+  await child.status;
 }
 
 function isAlive(pid: number): boolean {

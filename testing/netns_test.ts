@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { NetLab, removeStale } from "./netns.ts";
 import { testWith } from "./requirements.ts";
 
-const needs = { netns: true, tools: ["ip", "cat", "sleep"] };
+const needs = { netns: true, tools: ["ip", "cat", "sleep", "true"] };
 
 testWith(needs, "two namespaces reach each other, over v4 and v6", async () => {
   await using lab = await NetLab.open();
@@ -26,6 +26,41 @@ testWith(needs, "disposing removes the namespaces and ends what runs inside", as
   }
   assert(!(await child.status).success);
   assert(!(await listed()).includes(name));
+});
+
+testWith(needs, "disposing ends a child that has not entered its namespace yet, and one that has ended", async () => {
+  let late: Deno.ChildProcess;
+  let name: string;
+  {
+    await using lab = await NetLab.open();
+    const namespace = await lab.namespace("late");
+    name = namespace.name;
+    await namespace.spawn(["true"]).status;
+    late = namespace.spawn(["sleep", "600"]);
+    // Halted while `ip` still loads: the kernel does not list it among the namespace's processes.
+    Deno.kill(late.pid, "SIGSTOP");
+  }
+  assertEquals((await late.status).signal, "SIGKILL");
+  assert(!(await listed()).includes(name));
+});
+
+testWith(needs, "one namespace that cannot be disposed does not keep the others", async () => {
+  const names: string[] = [];
+  const failing = async () => {
+    await using lab = await NetLab.open();
+    for (const name of ["first", "second", "third"]) names.push((await lab.namespace(name)).name);
+    const bad = await lab.namespace("bad");
+    names.push(bad.name);
+    const child = bad.spawn(["sleep", "600"]);
+    const kill = child.kill.bind(child);
+    child.kill = () => {
+      kill("SIGKILL");
+      throw new Error("a kill that fails");
+    };
+  };
+  await assertRejects(failing, Error, "a kill that fails");
+  const left = await listed();
+  assertEquals(names.filter((name) => left.includes(name)), []);
 });
 
 testWith(needs, "a command that fails is an error with its output, unless it may fail", async () => {
