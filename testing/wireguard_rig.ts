@@ -13,6 +13,7 @@
  * are made of chance.
  */
 
+import { fromFileUrl } from "@std/path";
 import { clockOf, delay } from "../protocol/clock.ts";
 import { NetLab, type NetNamespace, type RunOptions, type RunResult } from "./netns.ts";
 import { Program } from "./program.ts";
@@ -68,6 +69,13 @@ const OUTER_OVERHEAD_BYTES = 80;
 export function wireguardGo(options: { readonly name?: string; readonly path?: string } = {}): WireGuardMaker {
   const { name = "wireguard-go", path = findTool("wireguard-go") ?? "wireguard-go" } = options;
   return { name, command: (interfaceName) => [path, "-f", interfaceName], env: { LOG_LEVEL: "silent" } };
+}
+
+/** Our userspace device, run by a program that gives it a UAPI socket and nothing else. */
+export function culvertUserspace(): WireGuardMaker {
+  const deno = [Deno.execPath(), "run", "-A", "--no-lock", "--config", repositoryFile("deno.json")];
+  const program = repositoryFile("bench/load/wireguard.ts");
+  return { name: "culvert", command: (interfaceName) => [...deno, program, "--interface", interfaceName] };
 }
 
 export class WireGuardRig implements AsyncDisposable {
@@ -272,6 +280,10 @@ export class WireGuardEnd implements AsyncDisposable {
     await Deno.writeTextFile(path, secret, { mode: 0o600 });
     return path;
   }
+}
+
+function repositoryFile(path: string): string {
+  return fromFileUrl(new URL(`../${path}`, import.meta.url));
 }
 
 function hexOf(base64: string): string {

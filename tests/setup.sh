@@ -14,6 +14,10 @@ packages=(
   nftables          # firewalls and loss between them
   openssh-client    # `ssh -D`, a rival
   openssh-server
+  wireguard-tools   # `wg`, which configures our device in the tests
+  wireguard-go      # whom we talk to, and a rival
+  iperf3            # streams and datagrams through tunnels
+  iputils-ping
   microsocks        # rivals
   dante-server
 )
