@@ -28,8 +28,7 @@ export interface UdpLoad {
 /** An iperf3 server in a namespace; dispose the program to stop it. */
 export async function startIperf(namespace: NetNamespace): Promise<Program> {
   const command = [findTool("iperf3") ?? "iperf3", "--server", "--forceflush"];
-  const enter = [findTool("ip") ?? "ip", "netns", "exec", namespace.name] as const;
-  const program = new Program([...enter, ...command], { quiet: true });
+  const program = new Program(namespace.inside(command), { quiet: true });
   while (!(await program.readLine()).includes("listening"));
   return program;
 }

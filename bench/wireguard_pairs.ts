@@ -31,6 +31,11 @@ export interface TunnelPair extends AsyncDisposable {
   readonly programs: readonly Program[];
 }
 
+/** A pair of WireGuard devices, which can do more than carry packets. */
+export interface WireGuardPair extends TunnelPair {
+  readonly rig: WireGuardRig;
+}
+
 /** Somebody to measure, if this machine has it. */
 export interface PairMaker {
   readonly name: string;
@@ -38,7 +43,7 @@ export interface PairMaker {
   start(): Promise<TunnelPair>;
 }
 
-export function ourPair(): Promise<TunnelPair> {
+export function ourPair(): Promise<WireGuardPair> {
   return startRig(culvertUserspace());
 }
 
@@ -56,15 +61,17 @@ function rival(maker: WireGuardMaker, path: string | undefined): PairMaker {
   return { name: maker.name, isHere: path !== undefined, start: () => startRig(maker) };
 }
 
-async function startRig(maker: WireGuardMaker): Promise<TunnelPair> {
+async function startRig(maker: WireGuardMaker): Promise<WireGuardPair> {
   await using resources = new AsyncDisposableStack();
-  const { a, b } = resources.use(await WireGuardRig.open({ a: maker, b: maker }));
+  const rig = resources.use(await WireGuardRig.open({ a: maker, b: maker }));
+  const { a, b } = rig;
   resources.use(await startIperf(b.namespace));
   // The handshake is made before anyone measures.
   await a.run(["ping", "-c", "1", "-w", "10", b.inner[4]]);
   const kept = resources.move();
   return {
     name: maker.name,
+    rig,
     near: a.namespace,
     far: b.namespace,
     inner: b.inner,
@@ -82,8 +89,7 @@ async function startPrototype(path: string): Promise<TunnelPair> {
   await lab.connect(near, "10.77.0.1/24", far, "10.77.0.2/24");
   const start = async (namespace: NetNamespace, side: string, peer: string) => {
     const deno = [Deno.execPath(), "run", "-A", "--no-check", "--no-config", path];
-    const enter = [findTool("ip") ?? "ip", "netns", "exec", namespace.name] as const;
-    const program = resources.use(new Program([...enter, ...deno, side, "5000", peer, "5000", "gso"]));
+    const program = resources.use(new Program(namespace.inside([...deno, side, "5000", peer, "5000", "gso"])));
     await program.readLine();
     return program;
   };

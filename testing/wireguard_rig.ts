@@ -179,8 +179,7 @@ export class WireGuardEnd implements AsyncDisposable {
   async start(): Promise<void> {
     const { maker, namespace, mtu } = this.#options;
     const command = maker.command(this.interfaceName);
-    const ip = findTool("ip") ?? "ip";
-    this.#program = new Program([ip, "netns", "exec", namespace.name, ...command], {
+    this.#program = new Program(namespace.inside(command), {
       quiet: maker.env !== undefined,
       ...maker.env && { env: maker.env },
     });

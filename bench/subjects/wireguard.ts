@@ -6,17 +6,22 @@
 
 import { clockOf, delay } from "../../protocol/clock.ts";
 import type { Program } from "../../testing/program.ts";
+import { Crowd, measurePeers } from "../handshakes.ts";
 import { measurePing, measureTcp, measureUdp, type TcpLoad } from "../iperf.ts";
 import { alternate, median } from "../rounds.ts";
 import type { Measurement, MeasureOptions, Subject } from "../subject.ts";
-import { ourPair, type TunnelPair, wireguardRivals } from "../wireguard_pairs.ts";
+import { ourPair, type TunnelPair, type WireGuardPair, wireguardRivals } from "../wireguard_pairs.ts";
 
 const PARALLEL_STREAMS = 4;
 const UDP_BYTES = 1280;
 const RSS_INTERVAL_MS = 200;
+const INITIATORS = 512;
+const FLOOD_PER_S = 10_000;
+const MANY_PEERS = 10_000;
 
-const full = { rounds: 5, seconds: 4, warmS: 1, pings: 300, idleMs: 10_000 };
-const quick = { rounds: 2, seconds: 2, warmS: 0, pings: 100, idleMs: 2_000 };
+const full = { rounds: 5, seconds: 4, warmS: 1, pings: 300, idleMs: 10_000, handshakesMs: 5_000 };
+const quick = { rounds: 2, seconds: 2, warmS: 0, pings: 100, idleMs: 2_000, handshakesMs: 1_500 };
+const HANDSHAKES_WARM_MS = 1_000;
 
 export const wireguardSubject: Subject = {
   name: "wireguard",
@@ -60,15 +65,20 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
   const rssMib = await rss.stop();
 
   report("ping, and doing nothing");
+  const addedPingMs = await measureAddedPing(ours, settings.pings);
+  const idleCpuPct = await measureIdleCpu(ours.programs, settings.idleMs);
+
+  report(`handshakes of ${INITIATORS} peers, a flood of initiations, ${MANY_PEERS.toLocaleString("en-US")} peers`);
   return {
     ours: bulk.get(ours.name)!,
     peers: Object.fromEntries(rivals.map(({ name }) => [name, bulk.get(name)!])),
     figures: {
       ...figures,
       ...udp,
-      added_ping_ms: await measureAddedPing(ours, settings.pings),
+      added_ping_ms: addedPingMs,
       rss_mib: rssMib,
-      idle_cpu_pct: await measureIdleCpu(ours.programs, settings.idleMs),
+      idle_cpu_pct: idleCpuPct,
+      ...await measureStrangers(ours, settings),
     },
     missing: makers.filter(({ isHere }) => !isHere).map(({ name }) => name),
   };
@@ -86,6 +96,36 @@ async function measureUdpCeiling(pair: TunnelPair, seconds: number): Promise<Rec
 async function measureAddedPing(pair: TunnelPair, count: number): Promise<number> {
   const beside = await measurePing(pair.near, pair.outer[4], count);
   return await measurePing(pair.near, pair.inner[4], count) - beside;
+}
+
+interface StrangerSettings {
+  readonly seconds: number;
+  readonly warmS: number;
+  readonly handshakesMs: number;
+}
+
+/**
+ * Handshakes completed while cookies are asked for, and what is left of the stream while strangers flood the device with
+ * initiations, over what is left while they flood a port where nobody listens: the flood's own work is in both.
+ */
+async function measureStrangers(pair: WireGuardPair, settings: StrangerSettings): Promise<Record<string, number>> {
+  using crowd = await Crowd.open(pair.rig, INITIATORS);
+  const times = { warmMs: HANDSHAKES_WARM_MS, measureMs: settings.handshakesMs };
+  const { handshakesPerS, cookies } = await crowd.measure(times);
+  const under = async (at: "device" | "nobody") => {
+    await using _flood = await crowd.flood(at, FLOOD_PER_S);
+    return (await measureTcp(pair.near, pair.inner[4], settings)).gbitPerS;
+  };
+  const flooded = await under("device");
+  const floodRatio = flooded / await under("nobody");
+  const { loadS, kibPerPeer } = await measurePeers(pair.rig.a, MANY_PEERS);
+  return {
+    handshakes_per_s: handshakesPerS,
+    handshake_cookies: cookies,
+    flood_ratio: floodRatio,
+    peers_10k_load_s: loadS,
+    kib_per_peer: kibPerPeer,
+  };
 }
 
 /** Looks at the programs' memory until stopped; gives the most that any of them had, in MiB. */
