@@ -11,9 +11,9 @@ export class Slab {
   readonly words: Uint32Array<ArrayBuffer>;
   readonly #views: (Uint8Array<ArrayBuffer> | undefined)[];
 
-  /** `size` is rounded up to whole words. */
-  constructor(size: number) {
-    const buffer = new ArrayBuffer((size + 3) & ~3);
+  /** Memory of that size, rounded up to whole words, or memory that is there (whole words of it). */
+  constructor(memory: number | ArrayBuffer) {
+    const buffer = typeof memory === "number" ? new ArrayBuffer((memory + 3) & ~3) : memory;
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
     this.words = new Uint32Array(buffer);

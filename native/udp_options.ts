@@ -1,0 +1,32 @@
+/**
+ * The numbers of socket options and control messages that UDP sockets use here (linux/socket.h, in.h, in6.h, udp.h).
+ */
+
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+/** SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC */
+export const DATAGRAM_SOCKET = 2 | 0o4000 | 0o2000000;
+
+export const SOL_SOCKET = 1;
+export const SO_SNDBUF = 7;
+export const SO_RCVBUF = 8;
+/** These two go beyond the system's limit and need CAP_NET_ADMIN. */
+export const SO_SNDBUFFORCE = 32;
+export const SO_RCVBUFFORCE = 33;
+export const SO_MARK = 36;
+
+export const IPPROTO_IP = 0;
+export const IP_TOS = 1;
+export const IP_PKTINFO = 8;
+
+export const IPPROTO_IPV6 = 41;
+export const IPV6_V6ONLY = 26;
+export const IPV6_RECVPKTINFO = 49;
+export const IPV6_PKTINFO = 50;
+export const IPV6_TCLASS = 67;
+
+export const SOL_UDP = 17;
+export const UDP_SEGMENT = 103;
+export const UDP_GRO = 104;
+
+export const MSG_NOSIGNAL = 0x4000;

@@ -1,0 +1,38 @@
+/**
+ * What the main thread and the engine's Worker say to each other. The Worker sleeps in the kernel, so after posting to it
+ * the main thread adds one to an eventfd; the Worker then turns to its messages until it has seen as many.
+ */
+
+import type { LogFields } from "../../protocol/log.ts";
+import type { DeviceChange, DeviceStatus } from "../../protocol/wireguard/settings.ts";
+
+export interface EngineOptions {
+  /** What the interface shall be called; a `%d` in it is replaced by the first free number. */
+  readonly name: string;
+  readonly mtu: number;
+  /** Use the portable primitives even where libcrypto loads. */
+  readonly portableCrypto: boolean;
+  /** Let the kernel hand over and take many packets at once, where it can. */
+  readonly offload: boolean;
+}
+
+export type ToEngine =
+  | { readonly type: "open"; readonly options: EngineOptions; readonly wakeFd: number }
+  | { readonly type: "configure"; readonly id: number; readonly change: DeviceChange }
+  | { readonly type: "status"; readonly id: number }
+  | { readonly type: "close" };
+
+export type FromEngine =
+  | { readonly type: "opened"; readonly interfaceName: string }
+  | { readonly type: "answer"; readonly id: number; readonly status?: DeviceStatus; readonly error?: PlainError }
+  | { readonly type: "log"; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }
+  /** The last thing it says; an error when nobody asked it to end. */
+  | { readonly type: "ended"; readonly error?: PlainError };
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** An error as it crosses between threads, which would lose its class and code. */
+export interface PlainError {
+  readonly code: string;
+  readonly message: string;
+}

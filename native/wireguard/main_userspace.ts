@@ -1,0 +1,79 @@
+/**
+ * The Worker's side of `userspace.ts`: runs the engine's turns, and between two of them, when it has been woken, hears
+ * what the main thread has to say.
+ *
+ *   turn (sleeps in poll) ─▶ woken n times? ─▶ let the event loop run until n messages were heard ─▶ turn …
+ */
+
+import { clockOf } from "../../protocol/clock.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
+import type { Log, LogFields } from "../../protocol/log.ts";
+import { Engine } from "./engine.ts";
+import type { EngineOptions, FromEngine, LogLevel, PlainError, ToEngine } from "./engine_messages.ts";
+
+const port = self as unknown as {
+  onmessage: ((event: MessageEvent<ToEngine>) => void) | null;
+  postMessage(message: FromEngine): void;
+  close(): void;
+};
+
+let engine: Engine | undefined;
+let heard = 0;
+let isClosing = false;
+
+port.onmessage = ({ data }) => {
+  heard++;
+  if (data.type === "open") return run(data.options, data.wakeFd);
+  if (data.type === "close") isClosing = true;
+  else answer(data.id, () => data.type === "status" ? engine!.status() : engine!.configure(data.change));
+};
+
+async function run(options: EngineOptions, wakeFd: number): Promise<void> {
+  let error: unknown;
+  try {
+    using running = Engine.open({ ...options, wakeFd, log: remoteLog({}), clock: clockOf(globalThis) });
+    engine = running;
+    port.postMessage({ type: "opened", interfaceName: running.interfaceName });
+    let expected = 0;
+    while (!isClosing) {
+      expected += running.turn();
+      while (heard < expected && !isClosing) await eventLoopTurn();
+    }
+  } catch (thrown) {
+    error = thrown;
+  }
+  port.postMessage({ type: "ended", ...error === undefined ? {} : { error: plain(error) } });
+  port.close();
+}
+
+function answer(id: number, ask: () => Parameters<typeof reply>[1]): void {
+  try {
+    reply(id, ask());
+  } catch (error) {
+    port.postMessage({ type: "answer", id, error: plain(error) });
+  }
+}
+
+function reply(id: number, status: ReturnType<Engine["status"]> | void): void {
+  port.postMessage({ type: "answer", id, ...status ? { status } : {} });
+}
+
+function eventLoopTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+function plain(error: unknown): PlainError {
+  return { code: error instanceof CulvertError ? error.code : "failed", message: messageOf(error) };
+}
+
+function remoteLog(fields: LogFields): Log {
+  const say = (level: LogLevel) => (message: string, more?: LogFields) =>
+    port.postMessage({ type: "log", level, message, fields: { ...fields, ...more } });
+  return {
+    debug: say("debug"),
+    info: say("info"),
+    warn: say("warn"),
+    error: say("error"),
+    with: (more) => remoteLog({ ...fields, ...more }),
+  };
+}

@@ -1,0 +1,165 @@
+/**
+ * The peers of a device: by public key, and by the inner addresses they own. Takes changes in the words of `settings.ts`
+ * and tells how things stand in them. A change is checked whole before any of it is done.
+ */
+
+import { CulvertError } from "../errors.ts";
+import type { Cidr } from "../ip.ts";
+import { KEY_BYTES } from "../primitives.ts";
+import { AllowedIps } from "./allowed_ips.ts";
+import { MAX_PEERS } from "./constants.ts";
+import { isZeroKey, keyToHex } from "./keys.ts";
+import { Peer } from "./peer.ts";
+import type { DeviceChange, Endpoint, Key, PeerChange, PeerStatus } from "./settings.ts";
+
+const MAX_KEEPALIVE_S = 65535;
+
+/** What the machine does about a change besides noting it. */
+export interface PeerTableEvents {
+  removed(peer: Peer): void;
+  /** It is to be kept alive and can be reached, one of which is new. */
+  keepaliveWanted(peer: Peer): void;
+}
+
+export class PeerTable {
+  readonly allowedIps: AllowedIps<Peer> = new AllowedIps<Peer>();
+  readonly #peers = new Map<string, Peer>();
+  readonly #events: PeerTableEvents;
+  /** What every peer without a preshared key has; never written. */
+  readonly #noKey: Key = new Uint8Array(KEY_BYTES);
+
+  constructor(events: PeerTableEvents) {
+    this.#events = events;
+  }
+
+  get size(): number {
+    return this.#peers.size;
+  }
+
+  find(publicKey: Key): Peer | undefined {
+    return this.#peers.get(keyToHex(publicKey));
+  }
+
+  [Symbol.iterator](): Iterator<Peer> {
+    return this.#peers.values();
+  }
+
+  remove(peer: Peer): void {
+    if (!this.#peers.delete(keyToHex(peer.publicKey))) return;
+    this.allowedIps.removePeer(peer);
+    this.#events.removed(peer);
+    this.#setPresharedKey(peer, this.#noKey);
+  }
+
+  clear(): void {
+    for (const peer of [...this.#peers.values()]) this.remove(peer);
+  }
+
+  /** Does one peer's part of a change that `checkChange` found in order. */
+  apply(change: PeerChange): void {
+    const known = this.find(change.publicKey);
+    if (change.remove) {
+      if (known) this.remove(known);
+      return;
+    }
+    if (!known && change.updateOnly) return;
+    const peer = known ?? this.#add(change.publicKey);
+    if (change.presharedKey) this.#setPresharedKey(peer, change.presharedKey);
+    const wasKeptAlive = isKeptAlive(peer);
+    if (change.endpoint) setEndpoint(peer, change.endpoint);
+    if (change.replaceAllowedIps) this.allowedIps.removePeer(peer);
+    for (const { cidr, remove } of change.allowedIps ?? []) {
+      if (remove) this.allowedIps.remove(cidr, peer);
+      else this.allowedIps.insert(cidr, peer);
+    }
+    if (change.persistentKeepaliveS !== undefined) {
+      peer.persistentKeepaliveMs = change.persistentKeepaliveS * 1000;
+      if (change.persistentKeepaliveS === 0) peer.persistentAtMs = Infinity;
+    }
+    if (!wasKeptAlive && isKeptAlive(peer)) this.#events.keepaliveWanted(peer);
+  }
+
+  statusOf(peer: Peer): PeerStatus {
+    return {
+      publicKey: peer.publicKey.slice(),
+      ...(peer.presharedKey !== this.#noKey && { presharedKey: peer.presharedKey.slice() }),
+      ...(peer.endpoint && { endpoint: peer.endpoint }),
+      persistentKeepaliveS: peer.persistentKeepaliveMs / 1000,
+      lastHandshakeMs: peer.lastHandshakeWallMs,
+      receivedBytes: peer.receivedBytes,
+      sentBytes: peer.sentBytes,
+      allowedIps: [...this.allowedIps.of(peer)],
+    };
+  }
+
+  #add(publicKey: Key): Peer {
+    if (this.#peers.size >= MAX_PEERS) {
+      throw new CulvertError("too_many_peers", `Cannot configure the device: it must have at most ${MAX_PEERS} peers`);
+    }
+    const peer = new Peer(publicKey.slice(), this.#noKey);
+    this.#peers.set(keyToHex(publicKey), peer);
+    return peer;
+  }
+
+  #setPresharedKey(peer: Peer, key: Key): void {
+    if (peer.presharedKey !== this.#noKey) peer.presharedKey.fill(0);
+    peer.presharedKey = isZeroKey(key) ? this.#noKey : key.slice();
+  }
+}
+
+function isKeptAlive(peer: Peer): boolean {
+  return peer.persistentKeepaliveMs > 0 && peer.endpoint !== undefined;
+}
+
+/** Where datagrams of this peer go from now on. Keeps the object while it says the same, for those who compare it. */
+export function setEndpoint(peer: Peer, endpoint: Endpoint): void {
+  if (peer.endpoint === endpoint || (peer.endpoint && equalEndpoints(peer.endpoint, endpoint))) return;
+  peer.endpoint = endpoint;
+}
+
+export function equalEndpoints(one: Endpoint, other: Endpoint): boolean {
+  const { address } = one;
+  if (one.port !== other.port || (one.scopeId ?? 0) !== (other.scopeId ?? 0)) return false;
+  if (address.length !== other.address.length) return false;
+  for (let at = 0; at < address.length; at++) if (address[at] !== other.address[at]) return false;
+  return true;
+}
+
+/** Throws if anything in a change is not as it must be. */
+export function checkChange(change: DeviceChange): void {
+  if (change.privateKey) checkKey("the private key", change.privateKey);
+  for (const peer of change.peers ?? []) {
+    checkKey("a peer's public key", peer.publicKey);
+    if (peer.presharedKey) checkKey("a preshared key", peer.presharedKey);
+    const keepalive = peer.persistentKeepaliveS ?? 0;
+    check("a persistent keepalive", keepalive, 0, MAX_KEEPALIVE_S);
+    if (peer.endpoint) {
+      check("the port of an endpoint", peer.endpoint.port, 1, 65535);
+      checkAddress("the address of an endpoint", peer.endpoint.address);
+    }
+    for (const { cidr } of peer.allowedIps ?? []) checkCidr(cidr);
+  }
+}
+
+function checkCidr({ address, bits }: Cidr): void {
+  checkAddress("an allowed address", address);
+  check("the prefix of an allowed address", bits, 0, address.length * 8);
+}
+
+function checkAddress(what: string, address: Uint8Array): void {
+  if (address.length === 4 || address.length === 16) return;
+  refuse(`${what} must have 4 or 16 bytes, got ${address.length}`);
+}
+
+function checkKey(what: string, key: Key): void {
+  if (key.length !== KEY_BYTES) refuse(`${what} must have ${KEY_BYTES} bytes, got ${key.length}`);
+}
+
+function check(what: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  refuse(`${what} must be a whole number from ${least} to ${most}, got ${value}`);
+}
+
+function refuse(problem: string): never {
+  throw new CulvertError("invalid_setting", `Cannot configure the device: ${problem}`);
+}
