@@ -8,6 +8,7 @@ import { CulvertError } from "../protocol/errors.ts";
 export const Errno = {
   EPERM: 1,
   ENOENT: 2,
+  ESRCH: 3,
   EINTR: 4,
   EIO: 5,
   ENXIO: 6,
@@ -53,8 +54,9 @@ export class SysError extends CulvertError {
   override readonly name = "SysError";
   readonly errno: number;
 
-  constructor(action: string, syscall: string, errno: number) {
-    super(errnoName(errno), `Cannot ${action}: ${syscall} gave ${errnoName(errno)}`);
+  /** `detail`: what the kernel says beyond the number. */
+  constructor(action: string, syscall: string, errno: number, detail?: string) {
+    super(errnoName(errno), `Cannot ${action}: ${syscall} gave ${errnoName(errno)}${detail ? ` (${detail})` : ""}`);
     this.errno = errno;
   }
 }

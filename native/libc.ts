@@ -44,6 +44,8 @@ const symbols = {
   recv: { parameters: ["i32", "buffer", "u64", "i32"], result: "i32" },
   // int poll(struct pollfd *fds, nfds_t count, int timeoutMs)
   poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
+  // The same on another thread, for seldom waits of the main program; errno is lost.
+  pollLater: { name: "poll", parameters: ["buffer", "u64", "i32"], result: "i32", nonblocking: true },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   // unsigned if_nametoindex(const char *name)
   if_nametoindex: { parameters: ["buffer"], result: "u32" },

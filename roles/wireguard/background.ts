@@ -1,0 +1,77 @@
+/**
+ * `--detach`: the same command once more, in a session of its own and without the flag. What it prints is passed on until
+ * it is ready; then we leave and it stays. When it ends before that, so do we, with what it logged.
+ */
+
+import { CulvertError } from "../../protocol/errors.ts";
+
+export interface BackgroundOptions {
+  /** Emptied, and then written to by the command's standard error. */
+  readonly logFile: string;
+  /** Stops waiting, and the command with it. */
+  readonly signal: AbortSignal;
+  print(line: string): void;
+}
+
+/** Whether a line is the one by which a role says that it is ready, in either of its forms. */
+export function isReadyLine(line: string): boolean {
+  return line.startsWith("ready  ") || line.startsWith('{"ready":true,');
+}
+
+/** The command that this process runs, to be run in the foreground. */
+export function ownForegroundCommand(): [string, ...string[]] {
+  const words = Deno.args.indexOf("--");
+  const at = words < 0 ? Deno.args.length : words;
+  const args = [...Deno.args.slice(0, at), "--no-detach", ...Deno.args.slice(at)];
+  // Foreign functions are outside every other permission, so nothing is lost by granting all of them.
+  const run = Deno.build.standalone ? [] : ["run", "-A", Deno.mainModule];
+  return [Deno.execPath(), ...run, ...args];
+}
+
+/** Starts a command that outlives this process and waits for its ready line; gives its process id. */
+export async function startInBackground(
+  command: readonly [string, ...string[]],
+  { logFile, signal, print }: BackgroundOptions,
+): Promise<number> {
+  signal.throwIfAborted();
+  // Deno cannot give a file to a child as its standard error; the shell can, and then becomes the command.
+  const child = new Deno.Command("/bin/sh", {
+    args: ["-c", 'umask 077; log=$1; shift; exec "$@" 2>"$log"', "sh", logFile, ...command],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+    detached: true,
+  }).spawn();
+  const onAbort = () => child.kill("SIGTERM");
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    for await (const line of linesOf(child.stdout)) {
+      print(line);
+      if (!isReadyLine(line)) continue;
+      child.unref();
+      return child.pid;
+    }
+    const { code } = await child.status;
+    signal.throwIfAborted();
+    throw new CulvertError("not_started", `Cannot start in the background: it gave ${code}\n${await lastLines(logFile)}`);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/** Ending the loop early lets go of the stream, and nobody reads what comes after. */
+async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
+}
+
+const SHOWN_LINES = 20;
+
+async function lastLines(path: string): Promise<string> {
+  const text = await Deno.readTextFile(path).catch(() => "");
+  return text.trimEnd().split("\n").slice(-SHOWN_LINES).join("\n");
+}

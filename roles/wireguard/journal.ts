@@ -1,0 +1,164 @@
+/**
+ * What must be undone, on disk before it is done, so that a run that was killed can be cleaned up after by the next.
+ *
+ *   /run/culvert/wireguard/<interface>.<namespace>   one JSON object a line, only ever appended to:
+ *     {"pid":4711}                  who holds it now; the last such line counts
+ *     {"undo":{"kind":"rule",…}}    about to be done; undone last to first
+ *
+ * Whoever runs the interface holds the kernel's lock on the file, which ends with its process however that ends. So a
+ * file that can be locked and has something in it was left behind. A torn last line is no loss: what it announces had not
+ * been done. Undoing must be harmless when there is nothing to undo, since a step may be announced and never taken.
+ */
+
+import { dirname } from "@std/path";
+import { z } from "zod";
+import { type Clock, delay } from "../../protocol/clock.ts";
+import { CulvertError } from "../../protocol/errors.ts";
+import type { Rule } from "../../protocol/rtnetlink/rule.ts";
+import { writeAll } from "../../protocol/stream.ts";
+
+const ruleSchema: z.ZodType<Rule> = z.object({
+  family: z.union([z.literal(4), z.literal(6)]),
+  table: z.number(),
+  priority: z.number().exactOptional(),
+  fwmark: z.number().exactOptional(),
+  not: z.boolean().exactOptional(),
+  suppressPrefixLength: z.number().exactOptional(),
+});
+
+/** Something to undo. */
+const undoSchema = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("link"), name: z.string() }),
+  z.object({ kind: z.literal("rule"), rule: ruleSchema }),
+  z.object({ kind: z.literal("dns"), name: z.string() }),
+  z.object({ kind: z.literal("setting"), path: z.string(), before: z.string(), after: z.string() }),
+  z.object({ kind: z.literal("firewall"), table: z.string() }),
+  z.object({ kind: z.literal("socket"), path: z.string() }),
+]);
+
+export type Undo = z.output<typeof undoSchema>;
+
+const lineSchema = z.union([z.object({ pid: z.number().int().positive() }), z.object({ undo: undoSchema })]);
+
+const LOCK_RETRY_MS = 25;
+/** Far above any of ours. */
+const MAX_BYTES = 1024 * 1024;
+
+export interface Waiting {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+export class Journal implements Disposable {
+  readonly path: string;
+  /** What is to be undone, in the order it was done. */
+  readonly #undos: Undo[];
+  #file: Deno.FsFile | undefined;
+
+  private constructor(path: string, file: Deno.FsFile, undos: Undo[]) {
+    this.path = path;
+    this.#file = file;
+    this.#undos = undos;
+  }
+
+  /** Takes the journal, with what a dead holder left in it; undefined while somebody alive holds it. */
+  static async take(path: string): Promise<Journal | undefined> {
+    await Deno.mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    for (;;) {
+      const file = await Deno.open(path, { read: true, append: true, create: true, mode: 0o600 });
+      try {
+        if (!await file.tryLock(true)) {
+          file.close();
+          return undefined;
+        }
+        // The holder before us may have removed the file between our opening and our locking it.
+        if ((await file.stat()).nlink === 0) {
+          file.close();
+          continue;
+        }
+        const { undos, torn } = await read(path);
+        const journal = new Journal(path, file, undos);
+        await journal.#append({ pid: Deno.pid }, torn ? "\n" : "");
+        return journal;
+      } catch (error) {
+        file.close();
+        throw error;
+      }
+    }
+  }
+
+  get undos(): readonly Undo[] {
+    return this.#undos;
+  }
+
+  /** Notes what undoes the step that comes next. */
+  async record(undo: Undo): Promise<void> {
+    await this.#append({ undo });
+    this.#undos.push(undo);
+  }
+
+  /** Everything has been undone: takes the file away. */
+  async finish(): Promise<void> {
+    this.#undos.length = 0;
+    await Deno.remove(this.path);
+    this[Symbol.dispose]();
+  }
+
+  /** Gives the lock back; what has not been undone stays for whoever takes it next. */
+  [Symbol.dispose](): void {
+    this.#file?.close();
+    this.#file = undefined;
+  }
+
+  async #append(line: z.output<typeof lineSchema>, before = ""): Promise<void> {
+    if (!this.#file) throw new CulvertError("closed", "Cannot write to a journal: it has been closed");
+    await writeAll(this.#file, new TextEncoder().encode(before + JSON.stringify(line) + "\n"));
+  }
+}
+
+/** The process that holds a journal, or held it last; undefined when there is none. */
+export async function holderOf(path: string): Promise<number | undefined> {
+  return (await read(path)).pid;
+}
+
+/** Waits until the journal's holder has let go of it and takes it; undefined when the signal comes first. */
+export async function takeWhenFree(path: string, { clock, signal }: Waiting): Promise<Journal | undefined> {
+  while (!signal.aborted) {
+    const journal = await Journal.take(path);
+    if (journal) return journal;
+    await delay(clock, LOCK_RETRY_MS, signal).catch(() => {});
+  }
+  return undefined;
+}
+
+async function read(path: string): Promise<{ pid?: number; undos: Undo[]; torn: boolean }> {
+  const undos: Undo[] = [];
+  let pid: number | undefined;
+  const text = await textOf(path);
+  for (const line of text.split("\n")) {
+    const parsed = lineSchema.safeParse(jsonOf(line));
+    if (!parsed.success) continue;
+    if ("pid" in parsed.data) pid = parsed.data.pid;
+    else undos.push(parsed.data.undo);
+  }
+  return { ...(pid !== undefined && { pid }), undos, torn: text !== "" && !text.endsWith("\n") };
+}
+
+async function textOf(path: string): Promise<string> {
+  try {
+    const { size } = await Deno.stat(path);
+    if (size > MAX_BYTES) throw new CulvertError("corrupt_file", `Cannot read ${path}: it must be below ${MAX_BYTES} bytes`);
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw error;
+  }
+}
+
+function jsonOf(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}

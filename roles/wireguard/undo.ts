@@ -1,0 +1,61 @@
+/**
+ * How each step of bringing a tunnel up is taken back, by the run that took it or by the next one. Each is harmless when
+ * there is nothing to take back.
+ */
+
+import type { RtNetlink } from "../../native/rtnetlink.ts";
+import { removeStaleSocket } from "../../native/wireguard/uapi_socket.ts";
+import { messageOf } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
+import { unsetDns } from "./dns.ts";
+import { removeFirewall } from "./firewall.ts";
+import type { Journal, Undo } from "./journal.ts";
+
+/** What our links carry, so that one that another program made in the meantime is left alone. */
+const LINK_ALIAS = "culvert";
+
+export type UndoNetwork = Pick<RtNetlink, "link" | "removeLink" | "removeRule">;
+
+/** Takes back everything in a journal, last to first, and then removes it; throws the first failure after trying all. */
+export async function undoAll(journal: Journal, network: UndoNetwork, log: Log): Promise<void> {
+  const failures: unknown[] = [];
+  for (const undo of journal.undos.toReversed()) {
+    try {
+      await takeBack(undo, network);
+    } catch (error) {
+      log.error("Something could not be taken back; the next `up` or `down` tries again", {
+        what: undo.kind,
+        error: messageOf(error),
+      });
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+  await journal.finish();
+}
+
+async function takeBack(undo: Undo, network: UndoNetwork): Promise<void> {
+  switch (undo.kind) {
+    case "link": {
+      const link = network.link(undo.name);
+      if (link?.alias === LINK_ALIAS) network.removeLink(link.index);
+      return;
+    }
+    case "rule":
+      network.removeRule(undo.rule);
+      return;
+    case "dns":
+      return await unsetDns(undo.name);
+    case "setting":
+      return await putBack(undo);
+    case "firewall":
+      return await removeFirewall(undo.table);
+    case "socket":
+      await removeStaleSocket(undo.path);
+  }
+}
+
+/** Unless somebody has changed it since. */
+async function putBack({ path, before, after }: Undo & { kind: "setting" }): Promise<void> {
+  if ((await Deno.readTextFile(path)).trim() === after) await Deno.writeTextFile(path, before);
+}
