@@ -226,11 +226,10 @@ export class WireGuardEnd implements AsyncDisposable {
     return answer.trimEnd();
   }
 
-  /** Another key and back in one operation: every key in use expires at once, the next packet makes a handshake. */
+  /** Another private key and back: every session ends, and the next packet makes a new one. */
   async expireKeys(): Promise<void> {
-    const other = hexOf((await this.run(["wg", "genkey"])).stdout.trim());
-    const answer = await this.uapi(`set=1\nprivate_key=${other}\nprivate_key=${hexOf(this.#privateKey)}\n\n`);
-    if (answer !== "errno=0") throw new Error(`Cannot expire keys: the device must accept the change, got ${answer}`);
+    const other = (await this.run(["wg", "genkey"])).stdout.trim();
+    for (const key of [other, this.#privateKey]) await this.wg("private-key", await this.#secretFile(key));
   }
 
   /** What the device says of a peer. */
@@ -283,8 +282,4 @@ export class WireGuardEnd implements AsyncDisposable {
 
 function repositoryFile(path: string): string {
   return fromFileUrl(new URL(`../${path}`, import.meta.url));
-}
-
-function hexOf(base64: string): string {
-  return Uint8Array.fromBase64(base64).toHex();
 }
