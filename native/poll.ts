@@ -118,14 +118,19 @@ export class EventFd implements Disposable {
     wakeEventFd(this.#libc, this.#fd.number);
   }
 
-  /** Makes it quiet again; whether it had been woken. */
-  drain(): boolean {
-    return this.#libc.call.read(this.#fd.number, this.#counter.bytes, COUNTER_BYTES) > 0;
+  /** Makes it quiet again; how often it had been woken. */
+  drain(): number {
+    return drainEventFd(this.#libc, this.#fd.number, this.#counter);
   }
 
   [Symbol.dispose](): void {
     this.#fd[Symbol.dispose]();
   }
+}
+
+/** `EventFd.drain` where only its number is known; `counter` is any slab of eight bytes. */
+export function drainEventFd(libc: Libc, fd: number, counter: Slab): number {
+  return libc.call.read(fd, counter.bytes, COUNTER_BYTES) > 0 ? counter.view.getUint32(0, true) : 0;
 }
 
 /** Wakes the owner of an `EventFd` on another thread, where only its number is known. A full counter is awake already. */

@@ -45,7 +45,7 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 function align(length: number): number {
-  return (length + 3) & ~3;
+  return ((length + 3) & ~3) >>> 0;
 }
 
 /** What an attribute with a value of so many bytes takes up. */
@@ -202,18 +202,38 @@ export function readVerdict({ type, flags, payload }: NetlinkMessage): NetlinkVe
   return text === undefined ? { errno } : { errno, text };
 }
 
-/** Attributes by their type. Each reader gives undefined when it is absent or of another size. */
+/**
+ * Attributes by their type. Each reader gives undefined when it is absent or of another size; of several with one type
+ * the last counts. They are looked for where they lie: there are a dozen at most, and a table of them would cost more.
+ */
 export class Attributes {
-  readonly #values = new Map<number, Bytes>();
+  readonly #bytes: Bytes;
+  readonly #view: DataView;
+  readonly #start: number;
 
   /** Those that lie in `bytes` from `offset` on. */
   constructor(bytes: Bytes, offset = 0) {
-    for (const [type, value] of eachAttribute(bytes, offset)) this.#values.set(type, value);
+    this.#bytes = bytes;
+    this.#view = viewOf(bytes);
+    this.#start = offset;
+  }
+
+  /** How many bytes the attribute has that lies here; -1 where none does. */
+  #lengthAt(at: number): number {
+    const left = this.#bytes.length - at;
+    if (left < ATTRIBUTE_HEADER_BYTES) return -1;
+    const length = this.#view.getUint16(at, true);
+    return length < ATTRIBUTE_HEADER_BYTES || length > left ? -1 : length;
   }
 
   bytes(type: number, length?: number): Bytes | undefined {
-    const value = this.#values.get(type);
-    return length === undefined || value?.length === length ? value : undefined;
+    let found = -1;
+    for (let at = this.#start, next; (next = this.#lengthAt(at)) >= 0; at += align(next)) {
+      if ((this.#view.getUint16(at + 2, true) & NLA_TYPE_MASK) === type) found = at;
+    }
+    if (found < 0) return undefined;
+    const value = this.#bytes.subarray(found + ATTRIBUTE_HEADER_BYTES, found + this.#view.getUint16(found, true));
+    return length === undefined || value.length === length ? value : undefined;
   }
 
   u8(type: number): number | undefined {
@@ -249,19 +269,17 @@ export class Attributes {
     return new Attributes(this.bytes(type) ?? new Uint8Array(0));
   }
 
-  /** The values of a list, whose elements' types say nothing. */
-  *list(type: number): Generator<Bytes> {
-    for (const [, value] of eachAttribute(this.bytes(type) ?? new Uint8Array(0), 0)) yield value;
+  /** The elements of a list of attributes; what types they carry says nothing. */
+  list(type: number): Attributes[] {
+    return this.nested(type).#elements();
   }
-}
 
-function* eachAttribute(bytes: Bytes, offset: number): Generator<[type: number, value: Bytes]> {
-  const view = viewOf(bytes);
-  for (let at = offset; at + ATTRIBUTE_HEADER_BYTES <= bytes.length;) {
-    const length = view.getUint16(at, true);
-    if (length < ATTRIBUTE_HEADER_BYTES || length > bytes.length - at) return;
-    yield [view.getUint16(at + 2, true) & NLA_TYPE_MASK, bytes.subarray(at + ATTRIBUTE_HEADER_BYTES, at + length)];
-    at += align(length);
+  #elements(): Attributes[] {
+    const elements: Attributes[] = [];
+    for (let at = this.#start, length; (length = this.#lengthAt(at)) >= 0; at += align(length)) {
+      elements.push(new Attributes(this.#bytes.subarray(at + ATTRIBUTE_HEADER_BYTES, at + length)));
+    }
+    return elements;
   }
 }
 

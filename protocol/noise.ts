@@ -12,15 +12,15 @@ import type { Bytes } from "./primitives.ts";
 
 /** ChaCha20-Poly1305: with the tag behind it; undefined when it is not authentic. */
 export interface NoiseCipher {
-  seal(lock: NoiseLock, plain: Uint8Array): Bytes;
-  open(lock: NoiseLock, sealed: Uint8Array): Bytes | undefined;
+  seal(lock: NoiseLock, plain: Bytes): Bytes;
+  open(lock: NoiseLock, sealed: Bytes): Bytes | undefined;
 }
 
 export interface NoiseLock {
-  readonly key: Uint8Array;
+  readonly key: Bytes;
   /** 12 bytes: four zeros and a 64-bit little-endian counter. */
-  readonly nonce: Uint8Array;
-  readonly associated: Uint8Array;
+  readonly nonce: Bytes;
+  readonly associated: Bytes;
 }
 
 /** The keys of a session: the first for what the initiator sends, the second for what it receives. */
@@ -69,28 +69,28 @@ export class SymmetricState implements Disposable {
     return this.#hash.slice();
   }
 
-  mixHash(data: Uint8Array): void {
+  mixHash(data: Bytes): void {
     this.#hasher.start(BLAKE2S_BYTES).update(this.#hash).update(data).finish(this.#hash);
   }
 
-  mixKey(secret: Uint8Array): void {
+  mixKey(secret: Bytes): void {
     const [chainingKey, key] = hkdf(this.#hasher, this.#chainingKey, { secret, outputs: 2 });
     this.#advance(chainingKey!, key);
   }
 
   /** The token `e` where a preshared key takes part (§9.2): mixed into the chain without the key being used. */
-  mixChain(data: Uint8Array): void {
+  mixChain(data: Bytes): void {
     const [chainingKey] = hkdf(this.#hasher, this.#chainingKey, { secret: data, outputs: 1 });
     this.#advance(chainingKey!, undefined);
   }
 
-  mixKeyAndHash(secret: Uint8Array): void {
+  mixKeyAndHash(secret: Bytes): void {
     const [chainingKey, mixed, key] = hkdf(this.#hasher, this.#chainingKey, { secret, outputs: 3 });
     this.mixHash(mixed!);
     this.#advance(chainingKey!, key);
   }
 
-  encryptAndHash(plain: Uint8Array): Bytes {
+  encryptAndHash(plain: Bytes): Bytes {
     const sealed = this.#key ? this.#cipher.seal(this.#lock(this.#key), plain) : new Uint8Array(plain);
     this.mixHash(sealed);
     this.#nonce++;
@@ -98,7 +98,7 @@ export class SymmetricState implements Disposable {
   }
 
   /** What was sealed; undefined, and nothing has changed, when it is not authentic. */
-  decryptAndHash(sealed: Uint8Array): Bytes | undefined {
+  decryptAndHash(sealed: Bytes): Bytes | undefined {
     const plain = this.#key ? this.#cipher.open(this.#lock(this.#key), sealed) : new Uint8Array(sealed);
     if (!plain) return undefined;
     this.mixHash(sealed);
@@ -142,8 +142,8 @@ export class SymmetricState implements Disposable {
 /** §4.3 HKDF: one to three outputs of 32 bytes from a chaining key and a secret. */
 export function hkdf(
   hasher: Blake2s,
-  chainingKey: Uint8Array,
-  { secret, outputs }: { readonly secret: Uint8Array; readonly outputs: 1 | 2 | 3 },
+  chainingKey: Bytes,
+  { secret, outputs }: { readonly secret: Bytes; readonly outputs: 1 | 2 | 3 },
 ): Bytes[] {
   const temporaryKey = hmac(hasher, chainingKey, secret);
   const made: Bytes[] = [];
@@ -155,7 +155,7 @@ export function hkdf(
 }
 
 /** RFC 2104 with BLAKE2s, over the parts one after another; a key of at most 64 bytes. */
-export function hmac(hasher: Blake2s, key: Uint8Array, ...parts: readonly Uint8Array[]): Bytes {
+export function hmac(hasher: Blake2s, key: Bytes, ...parts: readonly Uint8Array[]): Bytes {
   const pad = new Uint8Array(BLAKE2S_BLOCK_BYTES).fill(0x36);
   for (let at = 0; at < key.length; at++) pad[at]! ^= key[at]!;
   hasher.start(BLAKE2S_BYTES).update(pad);

@@ -17,7 +17,7 @@ export const IKPSK2_NAME = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
 
 export interface NoiseCrypto extends NoiseCipher {
   /** Undefined when the secret would be all zero. */
-  x25519(privateKey: Bytes, publicKey: Uint8Array): Bytes | undefined;
+  x25519(privateKey: Bytes, publicKey: Bytes): Bytes | undefined;
 }
 
 export interface NoiseKeyPair {
@@ -27,24 +27,24 @@ export interface NoiseKeyPair {
 
 /** The far side, as known beforehand. */
 export interface NoiseRemote {
-  readonly publicKey: Uint8Array;
+  readonly publicKey: Bytes;
   /** DH of both static keys. */
-  readonly shared: Uint8Array;
+  readonly shared: Bytes;
 }
 
 export interface FirstMessage {
-  readonly ephemeral: Uint8Array;
-  readonly sealedStatic: Uint8Array;
-  readonly sealedPayload: Uint8Array;
+  readonly ephemeral: Bytes;
+  readonly sealedStatic: Bytes;
+  readonly sealedPayload: Bytes;
 }
 
 export interface SecondMessage {
-  readonly ephemeral: Uint8Array;
-  readonly sealedPayload: Uint8Array;
+  readonly ephemeral: Bytes;
+  readonly sealedPayload: Bytes;
 }
 
 /** The state before the first message. Both sides begin with the same, so one per static key will do; clone it. */
-export function startIkPsk2(cipher: NoiseCipher, prologue: Uint8Array, responderKey: Uint8Array): SymmetricState {
+export function startIkPsk2(cipher: NoiseCipher, prologue: Bytes, responderKey: Bytes): SymmetricState {
   const state = SymmetricState.start(cipher, IKPSK2_NAME);
   state.mixHash(prologue);
   state.mixHash(responderKey);
@@ -55,7 +55,7 @@ export interface WriteFirst {
   readonly local: NoiseKeyPair;
   readonly ephemeral: NoiseKeyPair;
   readonly remote: NoiseRemote;
-  readonly payload: Uint8Array;
+  readonly payload: Bytes;
 }
 
 export function writeFirst(
@@ -84,8 +84,8 @@ export function readFirst(
 /** The payload, which only the owner of the static key can have sealed. */
 export function readFirstPayload(
   state: SymmetricState,
-  shared: Uint8Array,
-  sealedPayload: Uint8Array,
+  shared: Bytes,
+  sealedPayload: Bytes,
 ): Bytes | undefined {
   state.mixKey(shared);
   return state.decryptAndHash(sealedPayload);
@@ -93,10 +93,10 @@ export function readFirstPayload(
 
 export interface WriteSecond {
   readonly ephemeral: NoiseKeyPair;
-  readonly remoteEphemeral: Uint8Array;
-  readonly remoteStatic: Uint8Array;
-  readonly presharedKey: Uint8Array;
-  readonly payload: Uint8Array;
+  readonly remoteEphemeral: Bytes;
+  readonly remoteStatic: Bytes;
+  readonly presharedKey: Bytes;
+  readonly payload: Bytes;
 }
 
 export function writeSecond(
@@ -116,7 +116,7 @@ export interface ReadSecond {
   readonly local: NoiseKeyPair;
   /** The private half of the key that `writeFirst` sent. */
   readonly ephemeralPrivate: Bytes;
-  readonly presharedKey: Uint8Array;
+  readonly presharedKey: Bytes;
   readonly message: SecondMessage;
 }
 
@@ -133,7 +133,7 @@ export function readSecond(
   return payload && { payload, keys: state.split() };
 }
 
-function mixEphemeral(state: SymmetricState, publicKey: Uint8Array): void {
+function mixEphemeral(state: SymmetricState, publicKey: Bytes): void {
   state.mixHash(publicKey);
   state.mixChain(publicKey);
 }
@@ -142,7 +142,7 @@ function mixAgreement(
   suite: NoiseCrypto,
   state: SymmetricState,
   privateKey: Bytes,
-  publicKey: Uint8Array,
+  publicKey: Bytes,
 ): boolean {
   const secret = suite.x25519(privateKey, publicKey);
   if (!secret) return false;

@@ -33,6 +33,12 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./tunnel.ts")).role,
   },
   {
+    name: "wireguard",
+    summary: "WireGuard tunnels from wg-quick files, by the kernel's device or our own.",
+    group: "Traffic",
+    load: async () => (await import("./wireguard.ts")).role,
+  },
+  {
     name: "keys",
     summary: "Shows this peer's id and public keys, making them on first use.",
     group: "Identity",

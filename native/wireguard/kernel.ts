@@ -90,6 +90,17 @@ export function openKernelDevice(options: KernelDeviceOptions): Promise<WireGuar
   });
 }
 
+/** What a kernel device says of itself, whoever made it. Needs CAP_NET_ADMIN. */
+export function kernelDeviceStatus(name: string): Promise<DeviceStatus> {
+  return Promise.try(() => {
+    using libc = openLibc();
+    using socket = new NetlinkSocket(libc, NETLINK_GENERIC);
+    const family = findFamily(socket);
+    if (family === undefined) throw new CulvertError("unsupported", `Cannot read ${name}: the kernel has no WireGuard`);
+    return readDevice(family, socket.request(`read ${name}`, encodeGetDevice(family, name)));
+  });
+}
+
 class KernelDevice implements WireGuardDevice {
   readonly interfaceName: string;
   readonly backend = "kernel";

@@ -23,8 +23,8 @@ let isClosing = false;
 
 port.onmessage = ({ data }) => {
   heard++;
-  if (data.type === "open") return run(data.options, data.wakeFd);
-  if (data.type === "close") isClosing = true;
+  if (data.type === "open") run(data.options, data.wakeFd);
+  else if (data.type === "close") isClosing = true;
   else answer(data.id, () => data.type === "status" ? engine!.status() : engine!.configure(data.change));
 };
 

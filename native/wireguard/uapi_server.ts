@@ -138,7 +138,9 @@ class SocketServer implements UapiServer {
         }
       }
     } catch (error) {
-      if (!this.#closed) this.#serving.log.debug("A connection at the device's socket broke", { error: messageOf(error) });
+      if (!this.#closed) {
+        this.#serving.log.debug("A connection at the device's socket broke", { error: messageOf(error) });
+      }
     } finally {
       closeQuietly(conn);
     }

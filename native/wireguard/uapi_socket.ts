@@ -7,7 +7,6 @@
  */
 
 import { isLinkName } from "../../protocol/rtnetlink/link.ts";
-import type { ScopeLookup } from "../../protocol/wireguard/endpoint.ts";
 
 /** Where `wg` looks, unless it was built to look elsewhere. */
 export const UAPI_DIRECTORY = "/var/run/wireguard";
@@ -116,11 +115,11 @@ export function inodeOf(path: string): number | undefined {
 }
 
 /** The number of an interface of this network namespace, for endpoints such as `[fe80::1%eth0]:51820`. */
-export const systemScopes: ScopeLookup = (interfaceName) => {
+export function systemScopes(interfaceName: string): number | undefined {
   if (!isLinkName(interfaceName)) return undefined;
   try {
     return Number(Deno.readTextFileSync(`/sys/class/net/${interfaceName}/ifindex`));
   } catch {
     return undefined;
   }
-};
+}

@@ -75,7 +75,7 @@ class UserspaceDevice implements WireGuardDevice {
       event.preventDefault();
       this.#end(new CulvertError("engine_failed", `The WireGuard engine failed: ${event.message}`));
     };
-    this.#post({ type: "open", options: { name, mtu, portableCrypto, offload }, wakeFd: this.#wake.number });
+    this.#post({ type: "open", options: { name, mtu, portableCrypto, offload }, wakeFd: this.#wake.fd });
   }
 
   get interfaceName(): string {

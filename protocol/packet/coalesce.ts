@@ -48,13 +48,15 @@ export interface PacketSink {
 
 export interface CoalescerOptions {
   readonly sink: PacketSink;
-  /** The most packets in a batch; when one more comes, the batch is flushed. Default 512. */
+  /** The most packets in a batch, 1 to 1,024; when one more comes, the batch is flushed. Default 512. */
   readonly packets?: number;
   /** Whether the kernel takes joined UDP (USO, Linux 6.2). Default false. */
   readonly udp?: boolean;
 }
 
 const DEFAULT_PACKETS = 512;
+/** All of them may be pieces of one packet, and `writev` takes no more (UIO_MAXIOV). */
+const MAX_PACKETS = 1024;
 /** Flows that are watched at once, a power of two. Two that fall on one place only join less. */
 const FLOWS = 64;
 /** What kernels take in one joined UDP packet (UDP_MAX_SEGMENTS, the older value). */
@@ -98,6 +100,9 @@ export class Coalescer {
 
   constructor(slab: PacketSlab, options: CoalescerOptions) {
     const packets = options.packets ?? DEFAULT_PACKETS;
+    if (!Number.isInteger(packets) || packets < 1 || packets > MAX_PACKETS) {
+      throw new RangeError(`Cannot join packets: a batch must be 1 to ${MAX_PACKETS} packets, got ${packets}`);
+    }
     this.#slab = slab;
     this.#sink = options.sink;
     this.#reader = new PacketReader(slab, options.udp ?? false);

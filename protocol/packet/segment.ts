@@ -107,16 +107,25 @@ export class Segmenter {
   #transportSum = 0;
 
   constructor(slab: PacketSlab, layout: SegmentLayout) {
+    const { padding } = layout;
+    if (!Number.isInteger(padding) || padding < 1 || (padding & (padding - 1)) !== 0) {
+      throw new RangeError(`Cannot split packets: their padding must be a power of two, got ${padding}`);
+    }
     this.#slab = slab;
     this.mtu = layout.mtu;
     this.#lead = layout.lead;
     this.#tail = layout.tail;
-    this.#paddingMask = layout.padding - 1;
+    this.#paddingMask = padding - 1;
   }
 
   /** Bytes of payload that `next` has still to lay out. */
   get remaining(): number {
     return this.#end - this.#payloadAt;
+  }
+
+  /** What the next segment will take. */
+  get nextDatagramBytes(): number {
+    return this.datagramBytes(this.#headerBytes + Math.min(this.#segmentBytes, this.remaining));
   }
 
   /** What a packet of that length takes with padding, lead and tail. */
@@ -174,10 +183,13 @@ export class Segmenter {
     this.#protocol = isTcp ? TCP : UDP;
     this.#ipBytes = transportStart;
     this.#headerBytes = transportStart + transportBytes;
-    this.#payloadAt = this.packetAt + this.#headerBytes;
-    this.#end = this.packetAt + this.packetLength;
-    return transportBytes >= transportMin && this.#payloadAt < this.#end &&
-      this.#headerBytes + this.#segmentBytes <= MAX_IP_BYTES;
+    const payloadAt = this.packetAt + this.#headerBytes;
+    const end = this.packetAt + this.packetLength;
+    if (transportBytes < transportMin || payloadAt >= end) return false;
+    if (this.#headerBytes + this.#segmentBytes > MAX_IP_BYTES) return false;
+    this.#payloadAt = payloadAt;
+    this.#end = end;
+    return true;
   }
 
   /** Clears what differs from segment to segment, so that what is left is summed once. */

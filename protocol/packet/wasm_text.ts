@@ -87,28 +87,30 @@ function instruction(line: string, locals: readonly string[], inFunction: string
   const known = INSTRUCTIONS[mnemonic];
   if (!known) throw new SyntaxError(`Cannot assemble ${inFunction}: no instruction is called ${mnemonic}`);
   const [code, operands] = known;
-  return [...code, ...operandCode(operands, operand, locals)];
-}
-
-function operandCode(operands: Operands, operand: string | undefined, locals: readonly string[]): Code {
+  const whole = () => {
+    const value = Number(operand?.replace("offset=", "") ?? NaN);
+    if (Number.isInteger(value)) return value;
+    const got = operand ?? "nothing";
+    throw new SyntaxError(`Cannot assemble ${inFunction}: ${mnemonic} must be followed by a whole number, got ${got}`);
+  };
   switch (operands) {
     case "none":
-      return [];
+      return code;
     case "block":
-      return [NO_RESULT];
+      return [...code, NO_RESULT];
     case "local": {
       const index = locals.indexOf((operand ?? "").replace(/^\$/, ""));
-      if (index < 0) throw new SyntaxError(`Cannot assemble: no local is called ${operand}`);
-      return unsigned(index);
+      if (index < 0) throw new SyntaxError(`Cannot assemble ${inFunction}: no local is called ${operand}`);
+      return [...code, ...unsigned(index)];
     }
     case "label":
     case "lane":
-      return unsigned(Number(operand));
+      return [...code, ...unsigned(whole())];
     case "constant":
-      return signed(Number(operand));
-    // No alignment is promised (0 is 2^0 bytes); `offset=n` may follow.
+      return [...code, ...signed(whole())];
+    // No alignment is promised: 0 stands for 2^0 bytes. `offset=n` may follow.
     case "memory":
-      return [0, ...unsigned(Number((operand ?? "offset=0").replace("offset=", "")))];
+      return [...code, 0, ...unsigned(operand === undefined ? 0 : whole())];
   }
 }
 

@@ -8,7 +8,7 @@
  * through their nodes, oldest first.
  */
 
-import type { Cidr } from "../ip.ts";
+import { type Cidr, networkOf } from "../ip.ts";
 
 export class AllowedIps<P extends object> {
   #v4: Node<P> | undefined;
@@ -194,6 +194,7 @@ function keyOf<P>({ address, bits }: Cidr): Node<P> {
     : new Node<P>(false, wordAt(address, 0), wordAt(address, 4), wordAt(address, 8), wordAt(address, 12), bits);
 }
 
+/** Behind the prefix of a node that was a fork first lie the bits of a route below it. */
 function cidrOf<P>(node: Node<P>): Cidr {
   const address = new Uint8Array(node.isV4 ? 4 : 16);
   const view = new DataView(address.buffer);
@@ -203,5 +204,5 @@ function cidrOf<P>(node: Node<P>): Cidr {
     view.setInt32(8, node.w2);
     view.setInt32(12, node.w3);
   }
-  return { address, bits: node.bits };
+  return networkOf(address, node.bits)!;
 }

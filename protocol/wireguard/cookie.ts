@@ -26,7 +26,7 @@ const COOKIE_LATENCY_MS = 5_000;
 
 /** A handshake message and the time it is looked at; messages of the queue are longer buffers that are used again. */
 export interface Received {
-  readonly packet: Uint8Array;
+  readonly packet: Bytes;
   /** The length of the message in it. */
   readonly length: number;
   readonly from: Endpoint;
@@ -53,7 +53,7 @@ export class MacChecker implements Disposable {
   }
 
   /** Whether the sender of an initiation or response knows our public key. */
-  hasMac1(packet: Uint8Array, length: number): boolean {
+  hasMac1(packet: Bytes, length: number): boolean {
     const at = length - MACS_BYTES;
     this.#hasher.start(MAC_BYTES, this.#mac1Key).update(packet, 0, at).finish(this.#mac);
     return equalMac(this.#mac, packet, at);
@@ -121,7 +121,7 @@ export class MacStamper implements Disposable {
   }
 
   /** Writes both macs of an initiation or response, which fills `packet`; mac2 is zero without a cookie. */
-  stamp(packet: Uint8Array, nowMs: number): void {
+  stamp(packet: Bytes, nowMs: number): void {
     const hasher = new Blake2s();
     const at1 = packet.length - MACS_BYTES;
     const at2 = packet.length - MAC_BYTES;
@@ -135,7 +135,7 @@ export class MacStamper implements Disposable {
   }
 
   /** Takes the cookie out of a reply to the last message; false when it is not one. One reply per message. */
-  takeReply(reply: Uint8Array, nowMs: number): boolean {
+  takeReply(reply: Bytes, nowMs: number): boolean {
     if (!this.#sentMac1) return false;
     const cookie = this.#crypto.open(
       longNonceLock({
@@ -169,7 +169,7 @@ function labelledKey(label: string, publicKey: Key): Bytes {
 }
 
 /** Looks at all bytes, so that the time taken says nothing. */
-function equalMac(mac: Uint8Array, packet: Uint8Array, at: number): boolean {
+function equalMac(mac: Bytes, packet: Bytes, at: number): boolean {
   let difference = 0;
   for (let byte = 0; byte < MAC_BYTES; byte++) difference |= mac[byte]! ^ packet[at + byte]!;
   return difference === 0;

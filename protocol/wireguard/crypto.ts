@@ -35,23 +35,23 @@ export interface Aead extends Disposable {
 
 /** Under what a small field is sealed. */
 export interface Lock {
-  readonly key: Uint8Array;
+  readonly key: Bytes;
   /** 12 bytes. */
-  readonly nonce: Uint8Array;
+  readonly nonce: Bytes;
   /** What is authenticated with it. */
-  readonly associated: Uint8Array;
+  readonly associated: Bytes;
 }
 
 /** What an implementation owes: keys and nonces are ours, and a wrong length of one throws. */
 export interface WireGuardCrypto {
   aead(key: Key): Aead;
   /** The sealed bytes, and the tag behind them. */
-  seal(lock: Lock, plain: Uint8Array): Bytes;
+  seal(lock: Lock, plain: Bytes): Bytes;
   /** What was sealed; undefined when it is not authentic. */
-  open(lock: Lock, sealed: Uint8Array): Bytes | undefined;
+  open(lock: Lock, sealed: Bytes): Bytes | undefined;
   x25519PublicKey(privateKey: Key): Key;
   /** The shared secret; undefined when the public key is of small order and the secret would be all zero. */
-  x25519(privateKey: Key, publicKey: Uint8Array): Key | undefined;
+  x25519(privateKey: Key, publicKey: Bytes): Key | undefined;
 }
 
 /** A lock whose nonce has 24 bytes, which may be drawn at random: XChaCha20-Poly1305 as a lock for `seal` and `open`. */
@@ -66,12 +66,12 @@ export function longNonceLock(lock: Lock): Lock {
 /** "expand 32-byte k", RFC 8439 §2.3. */
 const CHACHA_CONSTANTS = Uint32Array.of(0x61707865, 0x3320646e, 0x79622d32, 0x6b206574);
 
-function wordsOf(bytes: Uint8Array, from: number, length: number): Uint32Array {
+function wordsOf(bytes: Bytes, from: number, length: number): Uint32Array {
   return new Uint32Array(new Uint8Array(bytes.subarray(from, from + length)).buffer);
 }
 
 /** Throws for a length that only a mistake of ours can give. */
-export function assertLength(what: string, bytes: Uint8Array, length: number): void {
+export function assertLength(what: string, bytes: Bytes, length: number): void {
   if (bytes.length === length) return;
   throw new RangeError(`Cannot use a ${what}: it must be ${length} bytes, got ${bytes.length}`);
 }

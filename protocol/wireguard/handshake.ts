@@ -81,7 +81,7 @@ export function createInitiation(
   tools: HandshakeTools,
   local: LocalStatic,
   remote: RemoteStatic,
-  { senderIndex, timestamp }: { readonly senderIndex: number; readonly timestamp: Uint8Array },
+  { senderIndex, timestamp }: { readonly senderIndex: number; readonly timestamp: Bytes },
 ): { packet: Bytes; state: InitiatorState } | undefined {
   if (!remote.shared) return undefined;
   using noise = begin(tools.crypto, remote.publicKey);
@@ -118,7 +118,7 @@ function keepForResponse(noise: SymmetricState, ephemeralPrivate: Key): Initiato
 export function openInitiation(
   suite: WireGuardCrypto,
   local: LocalStatic,
-  packet: Uint8Array,
+  packet: Bytes,
 ): OpenedInitiation | undefined {
   const noise = begin(suite, local.publicKey);
   const ephemeral = cut(packet, INITIATION.ephemeral, KEY_BYTES);
@@ -190,7 +190,7 @@ export function readResponse(
   suite: WireGuardCrypto,
   local: LocalStatic,
   remote: RemoteStatic,
-  { state, packet }: { readonly state: InitiatorState; readonly packet: Uint8Array },
+  { state, packet }: { readonly state: InitiatorState; readonly packet: Bytes },
 ): { senderIndex: number; keys: SessionKeys } | undefined {
   using noise = state.noise.clone();
   const read = readSecond(suite, noise, {
@@ -209,7 +209,7 @@ export function readResponse(
   };
 }
 
-function begin(suite: WireGuardCrypto, responderKey: Uint8Array): SymmetricState {
+function begin(suite: WireGuardCrypto, responderKey: Bytes): SymmetricState {
   return startIkPsk2(suite, new TextEncoder().encode(PROLOGUE), responderKey);
 }
 
@@ -223,10 +223,10 @@ function drawKeyPair({ crypto: suite, random }: HandshakeTools): NoiseKeyPair & 
 }
 
 /** A copy, because packets lie in buffers that are used again. */
-function cut(packet: Uint8Array, offset: number, length: number): Bytes {
+function cut(packet: Bytes, offset: number, length: number): Bytes {
   return new Uint8Array(packet.subarray(offset, offset + length));
 }
 
-function indexAt(packet: Uint8Array, offset: number): number {
+function indexAt(packet: Bytes, offset: number): number {
   return new DataView(packet.buffer, packet.byteOffset).getUint32(offset, true);
 }

@@ -12,6 +12,7 @@
  */
 
 import type { Log } from "../log.ts";
+import type { Bytes } from "../primitives.ts";
 import type { Random } from "../random.ts";
 import { Slab } from "../slab.ts";
 import {
@@ -86,15 +87,15 @@ export class Handshaking {
   }
 
   /**
-   * Asks a peer for a session, unless one was asked for or given in the last five seconds. A "retry" keeps counting the
-   * time after which we give up, and is put off when it comes too soon.
+   * Asks a peer for a session: now, or when five seconds have passed since one was last asked for or given. A "retry"
+   * keeps counting the time after which we give up.
    */
   initiate(peer: Peer, kind: "first" | "retry"): void {
     const { timers } = this.#parts;
     if (kind === "first") peer.wantedSinceMs = timers.nowMs;
     if (!this.#local || !peer.endpoint || peer.isRemoved) return;
     if (timers.nowMs - peer.lastHandshakeSentMs >= REKEY_TIMEOUT_MS) this.#sendInitiation(peer, this.#local);
-    else if (kind === "retry") timers.retryAfter(peer, peer.lastHandshakeSentMs);
+    else if (peer.retransmitAtMs === Infinity) timers.retryAfter(peer, peer.lastHandshakeSentMs);
   }
 
   offer(slab: Slab, offset: number, length: number, from: Endpoint): void {
@@ -174,7 +175,7 @@ export class Handshaking {
   }
 
   /** Answers an initiation; false if it is false, old, too soon or from nobody we know. */
-  #answer(local: LocalStatic, packet: Uint8Array, source: Endpoint): boolean {
+  #answer(local: LocalStatic, packet: Bytes, source: Endpoint): boolean {
     const { counters, crypto, indices, peers, timers } = this.#parts;
     using opened = openInitiation(crypto, local, packet);
     const peer = opened && peers.find(opened.remotePublicKey);
@@ -199,7 +200,7 @@ export class Handshaking {
   }
 
   /** Takes the answer to our initiation; false if it is none. */
-  #takeResponse(local: LocalStatic, index: number, packet: Uint8Array, source: Endpoint): boolean {
+  #takeResponse(local: LocalStatic, index: number, packet: Bytes, source: Endpoint): boolean {
     const { counters, crypto, indices } = this.#parts;
     const peer = indices.initiation(index);
     if (!peer?.pending) return false;
@@ -219,7 +220,7 @@ export class Handshaking {
     return true;
   }
 
-  #takeCookie(index: number, packet: Uint8Array): void {
+  #takeCookie(index: number, packet: Bytes): void {
     const { counters, indices, timers } = this.#parts;
     const peer = indices.initiation(index) ?? indices.session(index)?.peer;
     if (peer?.stamper?.takeReply(packet, timers.nowMs)) counters.cookieRepliesReceived++;
@@ -252,7 +253,7 @@ export class Handshaking {
   }
 
   /** Stamps and sends one of our messages to a peer. */
-  #send(peer: Peer, packet: Uint8Array): boolean {
+  #send(peer: Peer, packet: Bytes): boolean {
     const { crypto, outlet, timers } = this.#parts;
     peer.stamper ??= new MacStamper(crypto, peer.publicKey);
     peer.stamper.stamp(packet, timers.nowMs);

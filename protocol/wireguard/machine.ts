@@ -40,7 +40,7 @@ import { destinationOf, innerLengthOf, sourceOf } from "./inner_packet.ts";
 import type { Keypair } from "./keypair.ts";
 import { equalKeys, isZeroKey } from "./keys.ts";
 import { type MachineCounters, newMachineCounters } from "./machine_counters.ts";
-import { counterOf, receiverOf, writeTransportHeader } from "./messages.ts";
+import { counterOf, TRANSPORT, writeTransportHeader } from "./messages.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Peer } from "./peer.ts";
 import { checkChange, PeerTable, setEndpoint } from "./peer_table.ts";
@@ -154,7 +154,8 @@ export class Machine implements Disposable {
       counters.malformed++;
       return undefined;
     }
-    const keypair = this.#indices.session(receiverOf(slab.view, offset, TRANSPORT_TYPE) | 0);
+    // Read as a signed word: returned as an unsigned one, every second index would be garbage on the heap.
+    const keypair = this.#indices.session(slab.view.getInt32(offset + TRANSPORT.receiver, true));
     if (!keypair) {
       counters.unknownIndex++;
       return undefined;

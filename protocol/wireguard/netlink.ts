@@ -154,10 +154,10 @@ function putPeer(fragments: Fragments, peer: PeerChange): void {
   const { writer } = fragments;
   const flags = (peer.remove ? REMOVE_PEER : 0) | (peer.replaceAllowedIps ? REPLACE_ALLOWED_IPS : 0) |
     (updateOnly ? UPDATE_ONLY : 0);
-  if (flags !== 0) writer.u32(Peer.FLAGS, flags);
   if (peer.presharedKey) writer.bytes(Peer.PRESHARED_KEY, peer.presharedKey);
   if (peer.endpoint) writer.bytes(Peer.ENDPOINT, encodeEndpoint(peer.endpoint));
   if (peer.persistentKeepaliveS !== undefined) writer.u16(Peer.PERSISTENT_KEEPALIVE, peer.persistentKeepaliveS);
+  if (flags !== 0) writer.u32(Peer.FLAGS, flags);
   if (allowedIps.length > 0) fragments.open(Peer.ALLOWED_IPS);
   for (const allowedIp of allowedIps) {
     if (fragments.makeRoom(ALLOWED_IP_BYTES)) {
@@ -212,8 +212,7 @@ export function readDevice(family: number, messages: readonly NetlinkMessage[]):
     if (publicKey) device.publicKey = publicKey;
     device.listenPort = attributes.u16(Device.LISTEN_PORT) ?? device.listenPort;
     device.fwmark = attributes.u32(Device.FWMARK) ?? device.fwmark;
-    for (const value of attributes.list(Device.PEERS)) {
-      const peer = new Attributes(value);
+    for (const peer of attributes.list(Device.PEERS)) {
       const key = readKey(peer, Peer.PUBLIC_KEY);
       if (!key) continue;
       const name = key.toHex();
@@ -247,8 +246,7 @@ function readKey(attributes: Attributes, type: number): Key | undefined {
 }
 
 function* readAllowedIps(peer: Attributes): Generator<Cidr> {
-  for (const value of peer.list(Peer.ALLOWED_IPS)) {
-    const attributes = new Attributes(value);
+  for (const attributes of peer.list(Peer.ALLOWED_IPS)) {
     const address = attributes.bytes(Allowed.ADDRESS);
     const bits = attributes.u8(Allowed.BITS);
     if (!address || bits === undefined || attributes.u16(Allowed.FAMILY) !== familyOf(address)) continue;
@@ -283,23 +281,36 @@ function readTimeMs(bytes: Bytes | undefined): number {
  */
 export function withoutAllowedIpRemovals(change: DeviceChange, now: DeviceStatus, spareKey: Key): DeviceChange {
   const owners = new Map<string, string>();
-  if (!change.replacePeers) {
-    for (const { publicKey, allowedIps } of now.peers) {
-      for (const cidr of allowedIps) owners.set(formatCidr(cidr), publicKey.toHex());
-    }
+  const known = new Set<string>();
+  for (const { publicKey, allowedIps } of change.replacePeers ? [] : now.peers) {
+    known.add(publicKey.toHex());
+    for (const cidr of allowedIps) owners.set(formatCidr(cidr), publicKey.toHex());
   }
   const peers = (change.peers ?? []).flatMap((peer): PeerChange[] => {
     const key = peer.publicKey.toHex();
+    const { allowedIps = [], ...rest } = peer;
+    if (peer.replaceAllowedIps || peer.remove) disown(owners, key);
+    if (peer.remove) known.delete(key);
+    if (peer.remove || (peer.updateOnly && !known.has(key))) return [rest];
+    known.add(key);
+    const moved: AllowedIpChange[] = [];
     // What is said last of an address is what counts.
-    const last = new Map((peer.allowedIps ?? []).map((one) => [formatCidr(one.cidr), one]));
-    const removed = [...last].filter(([text, { remove }]) => remove && owners.get(text) === key);
-    const kept = [...last.values()].filter(({ remove }) => !remove);
-    for (const [text] of removed) owners.delete(text);
-    for (const { cidr } of kept) owners.set(formatCidr(cidr), key);
-    const changed = { ...peer, ...peer.allowedIps && { allowedIps: kept } };
-    if (removed.length === 0 || peer.replaceAllowedIps || peer.remove) return [changed];
-    const moved = removed.map(([, { cidr }]) => ({ cidr }));
+    const last = new Map(allowedIps.map((one) => [formatCidr(one.cidr), one]));
+    const added = new Set(allowedIps.filter(({ remove }) => !remove).map(({ cidr }) => formatCidr(cidr)));
+    for (const [text, { cidr, remove }] of last) {
+      if (!remove) owners.set(text, key);
+      else if (owners.get(text) === key || added.has(text)) {
+        moved.push({ cidr });
+        owners.delete(text);
+      }
+    }
+    const changed = { ...rest, allowedIps: [...last.values()].filter(({ remove }) => !remove) };
+    if (moved.length === 0) return [changed];
     return [changed, { publicKey: spareKey, allowedIps: moved }, { publicKey: spareKey, remove: true }];
   });
   return { ...change, peers };
+}
+
+function disown(owners: Map<string, string>, key: string): void {
+  for (const [text, owner] of owners) if (owner === key) owners.delete(text);
 }

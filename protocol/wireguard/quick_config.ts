@@ -18,25 +18,25 @@ import type { Target } from "../stream.ts";
 import { KEY_BYTES } from "../primitives.ts";
 import { splitHostAndPort } from "./endpoint.ts";
 import { keyFromBase64 } from "./keys.ts";
-import { assign, type Mutable, numberFrom } from "./read.ts";
+import { assign, type Draft, numberFrom } from "./read.ts";
 import type { DeviceChange, Endpoint, Key } from "./settings.ts";
 
 export interface QuickConfig {
-  privateKey?: Key;
-  listenPort?: number;
-  fwmark?: number;
-  readonly addresses: InterfaceAddress[];
-  readonly dnsServers: IpAddress[];
-  readonly dnsSearchDomains: string[];
-  mtu?: number;
+  readonly privateKey?: Key;
+  readonly listenPort?: number;
+  readonly fwmark?: number;
+  readonly addresses: readonly InterfaceAddress[];
+  readonly dnsServers: readonly IpAddress[];
+  readonly dnsSearchDomains: readonly string[];
+  readonly mtu?: number;
   /** The number of a routing table, or "auto" for wg-quick's own way with default routes. */
-  table: "auto" | "off" | number;
-  saveConfig: boolean;
-  readonly preUp: string[];
-  readonly postUp: string[];
-  readonly preDown: string[];
-  readonly postDown: string[];
-  readonly peers: QuickPeer[];
+  readonly table: "auto" | "off" | number;
+  readonly saveConfig: boolean;
+  readonly preUp: readonly string[];
+  readonly postUp: readonly string[];
+  readonly preDown: readonly string[];
+  readonly postDown: readonly string[];
+  readonly peers: readonly QuickPeer[];
 }
 
 export interface QuickPeer {
@@ -74,7 +74,7 @@ const MAX_MTU = 65535;
 /** The tables that have names everywhere. */
 const NAMED_TABLES: ReadonlyMap<string, number> = new Map([["default", 253], ["main", 254], ["local", 255]]);
 
-export function emptyQuickConfig(): QuickConfig {
+export function emptyQuickConfig(): Draft<QuickConfig> {
   return {
     addresses: [],
     dnsServers: [],
@@ -127,10 +127,11 @@ export function deviceChangeOf(
 }
 
 class ConfigReader {
-  readonly #config = emptyQuickConfig();
-  #section: "interface" | "peer" | undefined;
+  readonly #config: Draft<QuickConfig> = emptyQuickConfig();
+  #hasSection = false;
+  /** The peer whose section this is; none in [Interface]. */
   #peer: PeerDraft | undefined;
-  #peerLine = 0;
+  #sectionLine = 0;
   #line = 0;
 
   take(text: string): void {
@@ -150,29 +151,27 @@ class ConfigReader {
 
   #beginSection(header: string): void {
     this.#endPeer();
-    if (header === "[interface]") this.#section = "interface";
-    else if (header === "[peer]") this.#section = "peer";
-    else this.#fail("a section must be [Interface] or [Peer]");
-    if (this.#section === "interface") return;
-    this.#peer = { allowedIps: [] };
-    this.#peerLine = this.#line;
+    if (header === "[peer]") this.#peer = { allowedIps: [] };
+    else if (header !== "[interface]") this.#fail("a section must be [Interface] or [Peer]");
+    this.#hasSection = true;
+    this.#sectionLine = this.#line;
   }
 
   #endPeer(): void {
     if (!this.#peer) return;
     const { publicKey } = this.#peer;
-    if (!publicKey) throw new QuickConfigError(this.#peerLine, "the peer must have a PublicKey");
+    if (!publicKey) throw new QuickConfigError(this.#sectionLine, "the peer must have a PublicKey");
     this.#config.peers.push({ ...this.#peer, publicKey });
     this.#peer = undefined;
   }
 
   #set(name: string, value: string): void {
     if (this.#peer) this.#apply(PEER_SETTINGS, this.#peer, name, value);
-    else if (this.#section) this.#apply(INTERFACE_SETTINGS, this.#config, name, value);
+    else if (this.#hasSection) this.#apply(INTERFACE_SETTINGS, this.#config, name, value);
     else this.#fail("a setting must come after [Interface] or [Peer]");
   }
 
-  #apply<Draft>(settings: Settings<Draft>, draft: Draft, name: string, value: string): void {
+  #apply<T>(settings: Settings<T>, draft: T, name: string, value: string): void {
     const setting = settings.find((setting) => setting.name.toLowerCase() === name);
     if (!setting) this.#fail(`the setting must be one of ${settings.map((setting) => setting.name).join(", ")}`);
     if (!setting.set(draft, value)) {
@@ -185,18 +184,19 @@ class ConfigReader {
   }
 }
 
-type PeerDraft = Omit<Mutable<QuickPeer>, "publicKey" | "allowedIps"> & { publicKey?: Key; allowedIps: Cidr[] };
+/** A peer is begun before its key is known. */
+type PeerDraft = Omit<Draft<QuickPeer>, "publicKey"> & { publicKey?: Key };
 
-type Settings<Draft> = readonly {
+type Settings<T> = readonly {
   readonly name: string;
   readonly rule: string;
   /** Puts a value where it belongs; false if it breaks the rule. */
-  readonly set: (into: Draft, value: string) => boolean;
+  readonly set: (into: T, value: string) => boolean;
 }[];
 
 const KEY_RULE = "a key: 32 bytes in base64, 44 characters";
 
-const INTERFACE_SETTINGS: Settings<QuickConfig> = [
+const INTERFACE_SETTINGS: Settings<Draft<QuickConfig>> = [
   { name: "PrivateKey", rule: KEY_RULE, set: (config, text) => assign(config, "privateKey", keyFromBase64(text)) },
   {
     name: "ListenPort",
@@ -284,7 +284,7 @@ function pushCommand(commands: string[], text: string): boolean {
 }
 
 /** What looks like an address must be one; everything else is a domain, "~" marking one only for routing queries. */
-function pushDns(config: QuickConfig, word: string): boolean {
+function pushDns(config: Draft<QuickConfig>, word: string): boolean {
   if (/^[\d.]+$|:/.test(word)) return pushAll(config.dnsServers, [parseIp(word)]);
   if (!/^~?[A-Za-z0-9_.-]{1,254}$/.test(word)) return false;
   config.dnsSearchDomains.push(word);

@@ -15,4 +15,7 @@ export function assign<T, K extends keyof T>(into: T, name: K, value: T[K] | und
   return true;
 }
 
-export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+/** Something under construction: its properties can be set and its lists grow. */
+export type Draft<T> = {
+  -readonly [K in keyof T]: NonNullable<T[K]> extends readonly (infer Element)[] ? Element[] : T[K];
+};

@@ -11,7 +11,7 @@
  */
 
 import { formatCidr } from "../ip.ts";
-import { formatEndpoint } from "./endpoint.ts";
+import { formatEndpoint, type ScopeLookup } from "./endpoint.ts";
 import { isZeroKey, keyToHex } from "./keys.ts";
 import type { DeviceChange, DeviceStatus, PeerChange, PeerStatus } from "./settings.ts";
 
@@ -24,6 +24,14 @@ export const UapiErrno = {
   EPROTO: 71,
   EADDRINUSE: 98,
 } as const;
+
+/** What one request or one reply may carry, over all peers. */
+export const MAX_ALLOWED_IPS = 1 << 18;
+
+export interface UapiReadOptions {
+  /** For endpoints with an interface's name; without it only numbers are understood. */
+  readonly scopeOf?: ScopeLookup;
+}
 
 /** Asks a device for everything. */
 export const UAPI_GET = "get=1\n\n";

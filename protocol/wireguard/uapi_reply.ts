@@ -5,15 +5,13 @@
  * a device tells: it follows from the private one, and whoever has the curve at hand adds it.
  */
 
-import type { Cidr } from "../ip.ts";
 import { MAX_PEERS } from "./constants.ts";
 import { parseEndpoint, type ScopeLookup } from "./endpoint.ts";
 import { isZeroKey, keyFromHex } from "./keys.ts";
-import { assign, type Mutable, numberFrom } from "./read.ts";
+import { assign, type Draft, numberFrom } from "./read.ts";
 import type { DeviceStatus, Key, PeerStatus } from "./settings.ts";
-import { UapiErrno } from "./uapi.ts";
-import { type Field, fieldOf, LineReader } from "./uapi_line.ts";
-import { MAX_ALLOWED_IPS, networkFrom, type UapiReadOptions } from "./uapi_request.ts";
+import { MAX_ALLOWED_IPS, UapiErrno, type UapiReadOptions } from "./uapi.ts";
+import { type Field, fieldOf, LineReader, networkFrom } from "./uapi_line.ts";
 
 export interface UapiReply {
   /** 0 when it went well, positive otherwise; EPROTO also for a reply that makes no sense. */
@@ -49,14 +47,12 @@ export class UapiReplyReader {
   }
 }
 
-type PeerDraft = Omit<Mutable<PeerStatus>, "allowedIps"> & { allowedIps: Cidr[] };
-
 class ReplyBuilder {
   readonly #scopeOf: ScopeLookup | undefined;
   #errno: number | undefined;
   #isMalformed = false;
   #device: { privateKey?: Key; listenPort: number; fwmark: number } = { listenPort: 0, fwmark: 0 };
-  #peers: PeerDraft[] = [];
+  #peers: Draft<PeerStatus>[] = [];
   #allowedIpCount = 0;
 
   constructor(scopeOf: ScopeLookup | undefined) {
@@ -115,7 +111,7 @@ class ReplyBuilder {
     }
   }
 
-  #applyToPeer(peer: PeerDraft, { name, value }: Field): boolean {
+  #applyToPeer(peer: Draft<PeerStatus>, { name, value }: Field): boolean {
     switch (name) {
       case "preshared_key":
         return assignKey(peer, "presharedKey", value);
@@ -140,7 +136,7 @@ class ReplyBuilder {
     }
   }
 
-  #applyAllowedIp(peer: PeerDraft, value: string): boolean {
+  #applyAllowedIp(peer: Draft<PeerStatus>, value: string): boolean {
     const cidr = networkFrom(value);
     if (cidr) peer.allowedIps.push(cidr);
     this.#allowedIpCount++;
@@ -149,14 +145,19 @@ class ReplyBuilder {
 }
 
 /** The two lines of a time add up, whichever comes first. */
-function addTo(peer: PeerDraft, value: number | undefined, unitMs: number): boolean {
+function addTo(peer: Draft<PeerStatus>, value: number | undefined, unitMs: number): boolean {
   if (value !== undefined) peer.lastHandshakeMs += value * unitMs;
   return value !== undefined;
 }
 
+interface Keys {
+  privateKey?: Key;
+  presharedKey?: Key;
+}
+
 /** No key is said by zeros. */
-function assignKey<Name extends string>(into: { [N in Name]?: Key }, name: Name, value: string): boolean {
+function assignKey(into: Keys, name: keyof Keys, value: string): boolean {
   const key = keyFromHex(value);
-  if (key && !isZeroKey(key)) into[name] = key as { [N in Name]?: Key }[Name];
+  if (key && !isZeroKey(key)) into[name] = key;
   return key !== undefined;
 }

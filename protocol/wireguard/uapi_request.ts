@@ -7,28 +7,19 @@
  * `MAX_ALLOWED_IPS`. Nothing of a line gets into a reason: it may be a key.
  */
 
-import { type Cidr, parseCidr } from "../ip.ts";
 import { MAX_PEERS } from "./constants.ts";
 import { parseEndpoint, type ScopeLookup } from "./endpoint.ts";
 import { keyFromHex } from "./keys.ts";
-import { assign, type Mutable, numberFrom } from "./read.ts";
-import type { AllowedIpChange, DeviceChange, PeerChange } from "./settings.ts";
-import { UapiErrno } from "./uapi.ts";
-import { type Field, fieldOf, LineReader } from "./uapi_line.ts";
+import { assign, type Draft, numberFrom } from "./read.ts";
+import type { DeviceChange, PeerChange } from "./settings.ts";
+import { MAX_ALLOWED_IPS, UapiErrno, type UapiReadOptions } from "./uapi.ts";
+import { type Field, fieldOf, LineReader, networkFrom } from "./uapi_line.ts";
 
 export type UapiRequest =
   | { readonly kind: "get" }
   | { readonly kind: "set"; readonly change: DeviceChange }
   /** To be answered with `errno`; after `isLast` the connection is to be closed. */
   | { readonly kind: "bad"; readonly errno: number; readonly reason: string; readonly isLast: boolean };
-
-export interface UapiReadOptions {
-  /** For endpoints with an interface's name; without it only numbers are understood. */
-  readonly scopeOf?: ScopeLookup;
-}
-
-/** In one set, over all peers. */
-export const MAX_ALLOWED_IPS = 1 << 20;
 
 export class UapiRequestReader {
   readonly #lines = new LineReader();
@@ -88,12 +79,10 @@ class GetRequest {
   }
 }
 
-type PeerDraft = Omit<Mutable<PeerChange>, "allowedIps"> & { allowedIps?: AllowedIpChange[] };
-
 class SetRequest {
   readonly #scopeOf: ScopeLookup | undefined;
-  #change: Mutable<DeviceChange> = {};
-  #peers: PeerDraft[] = [];
+  #change: Draft<DeviceChange> = {};
+  #peers: Draft<PeerChange>[] = [];
   #allowedIpCount = 0;
   #lineCount = 0;
   #failure: UapiRequest | undefined;
@@ -153,7 +142,7 @@ class SetRequest {
     }
   }
 
-  #applyToPeer(peer: PeerDraft, { name, value }: Field): boolean {
+  #applyToPeer(peer: Draft<PeerChange>, { name, value }: Field): boolean {
     switch (name) {
       case "update_only":
         return assign(peer, "updateOnly", trueFrom(value));
@@ -178,18 +167,13 @@ class SetRequest {
     }
   }
 
-  #applyAllowedIp(peer: PeerDraft, value: string): boolean {
+  #applyAllowedIp(peer: Draft<PeerChange>, value: string): boolean {
     const remove = value.startsWith("-");
     const cidr = networkFrom(remove ? value.slice(1) : value);
     if (cidr) (peer.allowedIps ??= []).push(remove ? { cidr, remove } : { cidr });
     this.#allowedIpCount++;
     return cidr !== undefined;
   }
-}
-
-/** Unlike elsewhere the number of bits must be there. */
-export function networkFrom(value: string): Cidr | undefined {
-  return value.includes("/") ? parseCidr(value) : undefined;
 }
 
 function trueFrom(value: string): true | undefined {

@@ -53,7 +53,10 @@ export async function startInBackground(
     }
     const { code } = await child.status;
     signal.throwIfAborted();
-    throw new CulvertError("not_started", `Cannot start in the background: it gave ${code}\n${await lastLines(logFile)}`);
+    throw new CulvertError(
+      "not_started",
+      `Cannot start in the background: it gave ${code}\n${await lastLines(logFile)}`,
+    );
   } finally {
     signal.removeEventListener("abort", onAbort);
   }

@@ -77,7 +77,9 @@ async function readText(path: string): Promise<string> {
       throw new CulvertError("not_found", `Cannot read ${path}: there is no such file`, { cause: error });
     }
     if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
-    throw new CulvertError("denied", `Cannot read ${path}: only its owner may, and this user is another`, { cause: error });
+    throw new CulvertError("denied", `Cannot read ${path}: only its owner may, and this user is another`, {
+      cause: error,
+    });
   }
 }
 

@@ -18,7 +18,9 @@ export function findNft(): string | undefined {
 
 export function firewallTableOf(interfaceName: string): string {
   // Table names allow fewer characters than those of interfaces.
-  return `culvert_${interfaceName.replace(/[^A-Za-z0-9_]/g, (character) => `x${character.charCodeAt(0).toString(16)}`)}`;
+  return `culvert_${
+    interfaceName.replace(/[^A-Za-z0-9_]/g, (character) => `x${character.charCodeAt(0).toString(16)}`)
+  }`;
 }
 
 export interface FirewallRules {
@@ -35,7 +37,9 @@ export async function setFirewall(nft: string, rules: FirewallRules): Promise<vo
 /** Harmless when there is none: adding a table that is there does nothing. */
 export async function removeFirewall(table: string): Promise<void> {
   const nft = findNft();
-  if (nft !== undefined) await runProgram([nft, "-f", "-"], { stdin: `add table inet ${table}\ndelete table inet ${table}\n` });
+  if (nft !== undefined) {
+    await runProgram([nft, "-f", "-"], { stdin: `add table inet ${table}\ndelete table inet ${table}\n` });
+  }
 }
 
 export function firewallText({ table, interfaceName, addresses, mark }: FirewallRules): string {

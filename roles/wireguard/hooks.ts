@@ -34,7 +34,9 @@ export class Hooks {
     if (allowed === undefined) {
       throw new CulvertError(
         "hooks_not_allowed",
-        `Cannot bring up ${interfaceName}: its file has commands to run as ${Deno.uid() === 0 ? "root" : "this user"} ` +
+        `Cannot bring up ${interfaceName}: its file has commands to run as ${
+          Deno.uid() === 0 ? "root" : "this user"
+        } ` +
           `(${names}). Look at them, then give --allow-hooks to run them or --no-allow-hooks to leave them out`,
       );
     }

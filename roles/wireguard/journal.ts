@@ -44,6 +44,15 @@ const LOCK_RETRY_MS = 25;
 /** Far above any of ours. */
 const MAX_BYTES = 1024 * 1024;
 
+/** Where journals lie: gone after a boot, as is all they tell of. */
+const DIRECTORY = "/run/culvert/wireguard";
+
+/** The journal of an interface. Namespaces may have one of the same name each. */
+export async function journalPathOf(interfaceName: string, directory: string = DIRECTORY): Promise<string> {
+  const namespace = /\d+/.exec(await Deno.readLink("/proc/self/ns/net"))?.[0];
+  return `${directory}/${interfaceName}.${namespace}`;
+}
+
 export interface Waiting {
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -51,21 +60,23 @@ export interface Waiting {
 
 export class Journal implements Disposable {
   readonly path: string;
+  /** Whether somebody held it before and did not finish it. */
+  readonly wasLeft: boolean;
   /** What is to be undone, in the order it was done. */
   readonly #undos: Undo[];
   #file: Deno.FsFile | undefined;
 
-  private constructor(path: string, file: Deno.FsFile, undos: Undo[]) {
+  private constructor(path: string, file: Deno.FsFile, left: { pid?: number; undos: Undo[] }) {
     this.path = path;
+    this.wasLeft = left.pid !== undefined;
     this.#file = file;
-    this.#undos = undos;
+    this.#undos = left.undos;
   }
 
   /** Takes the journal, with what a dead holder left in it; undefined while somebody alive holds it. */
   static async take(path: string): Promise<Journal | undefined> {
-    await Deno.mkdir(dirname(path), { recursive: true, mode: 0o700 });
     for (;;) {
-      const file = await Deno.open(path, { read: true, append: true, create: true, mode: 0o600 });
+      const file = await openOrMake(path);
       try {
         if (!await file.tryLock(true)) {
           file.close();
@@ -76,9 +87,9 @@ export class Journal implements Disposable {
           file.close();
           continue;
         }
-        const { undos, torn } = await read(path);
-        const journal = new Journal(path, file, undos);
-        await journal.#append({ pid: Deno.pid }, torn ? "\n" : "");
+        const left = await read(path);
+        const journal = new Journal(path, file, left);
+        await journal.#append({ pid: Deno.pid }, left.torn ? "\n" : "");
         return journal;
       } catch (error) {
         file.close();
@@ -97,9 +108,15 @@ export class Journal implements Disposable {
     this.#undos.push(undo);
   }
 
-  /** Everything has been undone: takes the file away. */
-  async finish(): Promise<void> {
+  /** Everything has been undone: begins anew. */
+  async clear(): Promise<void> {
     this.#undos.length = 0;
+    await this.#file?.truncate(0);
+    await this.#append({ pid: Deno.pid });
+  }
+
+  /** There will be nothing more: takes the file away. */
+  async finish(): Promise<void> {
     await Deno.remove(this.path);
     this[Symbol.dispose]();
   }
@@ -131,6 +148,21 @@ export async function takeWhenFree(path: string, { clock, signal }: Waiting): Pr
   return undefined;
 }
 
+async function openOrMake(path: string): Promise<Deno.FsFile> {
+  try {
+    await Deno.mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    return await Deno.open(path, { read: true, append: true, create: true, mode: 0o600 });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+    throw new CulvertError(
+      "denied",
+      `Cannot write ${path}: it notes what must be undone should this process be killed, so the directory must be ` +
+        "writable: use root, or a service with RuntimeDirectory=culvert",
+      { cause: error },
+    );
+  }
+}
+
 async function read(path: string): Promise<{ pid?: number; undos: Undo[]; torn: boolean }> {
   const undos: Undo[] = [];
   let pid: number | undefined;
@@ -147,7 +179,9 @@ async function read(path: string): Promise<{ pid?: number; undos: Undo[]; torn: 
 async function textOf(path: string): Promise<string> {
   try {
     const { size } = await Deno.stat(path);
-    if (size > MAX_BYTES) throw new CulvertError("corrupt_file", `Cannot read ${path}: it must be below ${MAX_BYTES} bytes`);
+    if (size > MAX_BYTES) {
+      throw new CulvertError("corrupt_file", `Cannot read ${path}: it must be below ${MAX_BYTES} bytes`);
+    }
     return await Deno.readTextFile(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return "";

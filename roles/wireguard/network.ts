@@ -61,10 +61,14 @@ export async function setNetwork(settings: NetworkSettings, tools: NetworkTools)
   const { interfaceName, config, mtu, routes } = settings;
   const { network } = tools;
   const link = network.link(interfaceName);
-  if (!link) throw new CulvertError("removed", `Cannot set up ${interfaceName}: the interface must be there, and is gone`);
+  if (!link) {
+    throw new CulvertError("removed", `Cannot set up ${interfaceName}: the interface must be there, and is gone`);
+  }
   for (const { address, bits } of config.addresses) {
-    telling(`give ${interfaceName} the address ${formatIp(address)}/${bits}`, () =>
-      network.addAddress({ linkIndex: link.index, address, bits }));
+    telling(
+      `give ${interfaceName} the address ${formatIp(address)}/${bits}`,
+      () => network.addAddress({ linkIndex: link.index, address, bits }),
+    );
   }
   network.changeLink(link.index, { mtu, up: true });
   await setNameServers(interfaceName, config, tools);
@@ -75,11 +79,17 @@ export async function setNetwork(settings: NetworkSettings, tools: NetworkTools)
   if (routes.defaults.length > 0) await setGuard(settings, tools);
 }
 
-async function setNameServers(interfaceName: string, config: QuickConfig, { journal, log }: NetworkTools): Promise<void> {
+async function setNameServers(
+  interfaceName: string,
+  config: QuickConfig,
+  { journal, log }: NetworkTools,
+): Promise<void> {
   if (config.dnsServers.length + config.dnsSearchDomains.length === 0) return;
   const resolvconf = findResolvconf();
   if (resolvconf === undefined) {
-    log.warn("The configuration's DNS is not used: there is no resolvconf to hand it to; names are looked up as before");
+    log.warn(
+      "The configuration's DNS is not used: there is no resolvconf to hand it to; names are looked up as before",
+    );
     return;
   }
   const name = await dnsNameOf(interfaceName);
@@ -113,7 +123,9 @@ async function setGuard(settings: NetworkSettings, { journal, log }: NetworkTool
   if (routes.defaults.includes(4)) await change(MARK_SETTING, "1", journal);
   const nft = findNft();
   if (nft === undefined) {
-    log.warn("Without nftables (nft) neighbours may probe the tunnel's addresses, and a strict rp_filter drops answers");
+    log.warn(
+      "Without nftables (nft) neighbours may probe the tunnel's addresses, and a strict rp_filter drops answers",
+    );
     return;
   }
   const table = firewallTableOf(interfaceName);
@@ -121,9 +133,12 @@ async function setGuard(settings: NetworkSettings, { journal, log }: NetworkTool
   try {
     await setFirewall(nft, { table, interfaceName, addresses: config.addresses, mark });
   } catch (error) {
-    log.warn("The firewall table of the default route could not be loaded; neighbours may probe the tunnel's addresses", {
-      error: messageOf(error),
-    });
+    log.warn(
+      "The firewall table of the default route could not be loaded; neighbours may probe the tunnel's addresses",
+      {
+        error: messageOf(error),
+      },
+    );
   }
 }
 

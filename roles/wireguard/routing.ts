@@ -38,7 +38,9 @@ export function planRoutes(config: Pick<QuickConfig, "table" | "addresses" | "pe
   const all = distinct(config.peers.flatMap((peer) => peer.allowedIps)).sort((one, other) => other.bits - one.bits);
   if (typeof config.table === "number") return { routes: all, table: config.table, defaults: [] };
   const isReached = (cidr: Cidr) =>
-    config.addresses.some(({ address, bits }) => bits <= cidr.bits && contains({ address: cidr.address, bits }, address));
+    config.addresses.some(({ address, bits }) =>
+      bits <= cidr.bits && contains({ address: cidr.address, bits }, address)
+    );
   return {
     routes: all.filter((cidr) => cidr.bits > 0 && !isReached(cidr)),
     table: undefined,

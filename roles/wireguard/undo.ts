@@ -16,7 +16,7 @@ const LINK_ALIAS = "culvert";
 
 export type UndoNetwork = Pick<RtNetlink, "link" | "removeLink" | "removeRule">;
 
-/** Takes back everything in a journal, last to first, and then removes it; throws the first failure after trying all. */
+/** Takes back everything in a journal, last to first, and empties it; throws the first failure after trying all. */
 export async function undoAll(journal: Journal, network: UndoNetwork, log: Log): Promise<void> {
   const failures: unknown[] = [];
   for (const undo of journal.undos.toReversed()) {
@@ -31,7 +31,7 @@ export async function undoAll(journal: Journal, network: UndoNetwork, log: Log):
     }
   }
   if (failures.length > 0) throw failures[0];
-  await journal.finish();
+  await journal.clear();
 }
 
 async function takeBack(undo: Undo, network: UndoNetwork): Promise<void> {

@@ -1,0 +1,4 @@
+import { portableWireGuardCrypto } from "./crypto.ts";
+import { testWireGuardCrypto } from "./fixtures/crypto_contract.ts";
+
+testWireGuardCrypto("portable crypto", () => ({ ...portableWireGuardCrypto }));
