@@ -13,6 +13,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { formatTarget, parseTarget, type Target } from "../protocol/stream.ts";
+import { openLibcrypto } from "../native/crypto.ts";
 import { portableWireGuardCrypto, type WireGuardCrypto } from "../protocol/wireguard/crypto.ts";
 import { DelayRelay } from "../testing/delay_relay.ts";
 import { runBulk } from "./load/bulk.ts";
@@ -57,12 +58,12 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
   async initiators(flags) {
     using suite = openCrypto();
     const [warmMs, measureMs] = [flags.count("warm-ms"), flags.count("measure-ms")];
-    print(await runInitiators(await flags.initiators(suite), { warmMs, measureMs }));
+    print(await runInitiators(await flags.initiators(suite.crypto), { warmMs, measureMs }));
   },
   async flood(flags) {
     using suite = openCrypto();
     const stopping = new AbortController();
-    const options = await flags.initiators(suite);
+    const options = await flags.initiators(suite.crypto);
     print({ ready: true });
     stdinEnd().then(() => stopping.abort());
     print({ perS: await runFlood(options, flags.count("per-s"), stopping.signal) });
@@ -107,8 +108,9 @@ class Flags {
 }
 
 /** libcrypto where it loads: the generator should not be what is measured. */
-function openCrypto(): WireGuardCrypto & Disposable {
-  return { ...portableWireGuardCrypto, [Symbol.dispose]() {} };
+function openCrypto(): { readonly crypto: WireGuardCrypto } & Disposable {
+  const native = openLibcrypto();
+  return { crypto: native ?? portableWireGuardCrypto, [Symbol.dispose]: () => native?.[Symbol.dispose]() };
 }
 
 function print(line: unknown): void {

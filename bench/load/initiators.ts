@@ -156,8 +156,9 @@ class Initiator implements Disposable {
   }
 
   /** The first response of each is opened, which costs as much as making it; of the others the index is looked at. */
-  #isOurs(packet: Uint8Array): boolean {
-    const view = new DataView(packet.buffer, packet.byteOffset);
+  #isOurs(message: Uint8Array): boolean {
+    const packet = new Uint8Array(message);
+    const view = new DataView(packet.buffer);
     if (packet.length < RESPONSE.receiver + 4 || view.getUint32(RESPONSE.receiver, true) !== this.#index) return false;
     if (this.#isProven || !this.#state) return true;
     this.#isProven =
