@@ -21,6 +21,10 @@ packages=(
   iputils-ping
   openssh-client    # `ssh -D`, a rival
   openssh-server
+  wireguard-tools   # `wg`, which configures our device in the tests
+  wireguard-go      # whom we talk to, and a rival
+  iperf3            # streams and datagrams through tunnels
+  iputils-ping
   microsocks        # rivals
   dante-server
 )
