@@ -127,7 +127,7 @@ export class Handshaking {
     const packet = slab.from(offset);
     const type = messageType(slab.view, offset, length);
     const to = type === INITIATION_TYPE ? 0 : receiverOf(slab.view, offset, type as typeof RESPONSE_TYPE) | 0;
-    if (type === COOKIE_REPLY_TYPE) return this.#takeCookie(to, packet);
+    if (type === COOKIE_REPLY_TYPE) return this.#takeCookie(to, packet.subarray(0, length));
     if (!this.#local || !this.#passes({ packet, length, from: source, nowMs: timers.nowMs })) return;
     const isGood = type === INITIATION_TYPE
       ? this.#answer(this.#local, packet, source)

@@ -122,9 +122,10 @@ export class Machine implements Disposable {
     return this.#timers.nextDueMs;
   }
 
-  /** Changes what is named; throws without having changed anything if a value is not valid. */
+  /** Changes what is named; throws if a value is not valid, and has then changed nothing. */
   configure(change: DeviceChange): void {
     checkChange(change);
+    this.#peers.checkRoom(change);
     if (change.privateKey) this.#setPrivateKey(change.privateKey);
     if (change.replacePeers) this.#peers.clear();
     const ourKey = this.#local?.publicKey;

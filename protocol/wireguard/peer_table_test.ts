@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { CulvertError } from "../errors.ts";
 import { formatCidr, parseCidr, parseIp } from "../ip.ts";
+import { MAX_PEERS } from "./constants.ts";
 import { MachineNetwork } from "./fixtures/machine_network.ts";
 
 Deno.test("changes say only what changes", async (t) => {
@@ -73,4 +74,20 @@ Deno.test("changes say only what changes", async (t) => {
       assertEquals(machine.status(), before);
     }
   });
+});
+
+Deno.test("no more peers than there may be, and one too many changes nothing", () => {
+  using network = new MachineNetwork();
+  const { machine } = network.add({ endpoint: "192.0.2.1:1000", inner: "10.0.0.1" });
+  const peers = Array.from({ length: MAX_PEERS }, (_, at) => {
+    return { publicKey: Uint8Array.from({ length: 32 }, (_, byte) => byte < 3 ? at >> 8 * byte : 1) };
+  });
+  const another = { publicKey: new Uint8Array(32).fill(2) };
+  assertThrows(() => machine.configure({ peers: [...peers, another] }), CulvertError, "at most 65536");
+  assertEquals(machine.status().peers, []);
+  machine.configure({ peers });
+  assertThrows(() => machine.configure({ peers: [another] }), CulvertError);
+  machine.configure({ peers: peers.slice(0, 10) });
+  machine.configure({ replacePeers: true, peers: [another] });
+  assertEquals(machine.status().peers.length, 1);
 });
