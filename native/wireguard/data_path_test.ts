@@ -10,7 +10,7 @@ import {
   virtio,
 } from "../../protocol/packet/fixtures/packets.ts";
 import { PacketSlab } from "../../protocol/packet/packet_slab.ts";
-import { Slab } from "../../protocol/slab.ts";
+import type { Slab } from "../../protocol/slab.ts";
 import { portableWireGuardCrypto as crypto } from "../../protocol/wireguard/crypto.ts";
 import { Machine } from "../../protocol/wireguard/machine.ts";
 import type { Endpoint } from "../../protocol/wireguard/settings.ts";
