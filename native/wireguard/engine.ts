@@ -98,14 +98,15 @@ export class Engine implements Disposable {
     this.#machine = resources.use(this.#createMachine(resources));
     const slab = this.#slab;
     const machine = this.#machine;
-    const coalescer = new Coalescer(slab, { sink: { write: (pieces) => this.#write(pieces) }, udp: tun.offload.udp });
+    const sink = { write: (pieces: Pieces) => this.#write(pieces) };
+    const coalescer = new Coalescer(slab, { sink, ...tun.offload });
     this.#receiving = new Receiving({ slab, machine, coalescer, lanesAt: LANES_IN_AT, lanes: LANES_IN });
-    const sink = {
+    const batches = {
       queue: (slab: PacketSlab, offset: number, length: number, segmentBytes: number, to: Endpoint) =>
         this.#udp.queue(slab, offset, length, segmentBytes, to),
       flush: () => this.#udp.flush(),
     };
-    this.#sending = new Sending({ slab, machine, sink, lanesAt: LANES_OUT_AT, lanes: LANES_OUT });
+    this.#sending = new Sending({ slab, machine, sink: batches, lanesAt: LANES_OUT_AT, lanes: LANES_OUT });
     this.#setMtu(settings.mtu);
     const poll = this.#poll = new PollSet(libc);
     const [wake, tunAt] = [poll.add(settings.wakeFd), poll.add(tun.fd)];

@@ -50,6 +50,8 @@ export interface CoalescerOptions {
   readonly sink: PacketSink;
   /** The most packets in a batch, 1 to 1,024; when one more comes, the batch is flushed. Default 512. */
   readonly packets?: number;
+  /** Whether the kernel takes joined TCP. Default true. */
+  readonly tcp?: boolean;
   /** Whether the kernel takes joined UDP (USO, Linux 6.2). Default false. */
   readonly udp?: boolean;
 }
@@ -105,7 +107,7 @@ export class Coalescer {
     }
     this.#slab = slab;
     this.#sink = options.sink;
-    this.#reader = new PacketReader(slab, options.udp ?? false);
+    this.#reader = new PacketReader(slab, { tcp: options.tcp ?? true, udp: options.udp ?? false });
     this.#flows = Array.from({ length: FLOWS }, () => new OpenFlow());
     this.#at = new Uint32Array(packets);
     this.#length = new Uint32Array(packets);

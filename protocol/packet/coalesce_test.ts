@@ -284,3 +284,17 @@ Deno.test("whatever a peer sends, nothing throws, every byte comes out once and 
 function withoutId(packet: Uint8Array): Uint8Array {
   return packet.map((byte, at) => at === 4 || at === 5 || at === 10 || at === 11 ? 0 : byte);
 }
+
+Deno.test("without a kernel that takes joined packets every packet goes as it came", () => {
+  const slab = new PacketSlab(65536);
+  const written: number[] = [];
+  const sink = { write: ({ count, lengths }: Pieces) => void written.push(count, lengths[0]!) };
+  const coalescer = new Coalescer(slab, { sink, tcp: false });
+  for (const sequence of [0, 100, 200]) {
+    const packet = makePacket({ version: 4, protocol: "tcp", payload: new Uint8Array(100), sequence });
+    slab.bytes.set(packet, 1000 + sequence * 10);
+    coalescer.add(1000 + sequence * 10, packet.length);
+  }
+  coalescer.flush();
+  assertEquals(written, [1, 150, 1, 150, 1, 150]);
+});

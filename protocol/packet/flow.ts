@@ -64,12 +64,12 @@ export class PacketReader {
   hash = 0;
 
   readonly #slab: PacketSlab;
-  readonly #udp: boolean;
+  readonly #joins: { readonly tcp: boolean; readonly udp: boolean };
 
-  /** With `udp` false, UDP packets are `ALONE`. */
-  constructor(slab: PacketSlab, udp: boolean) {
+  /** Packets of a protocol that is not to be joined are `ALONE`. */
+  constructor(slab: PacketSlab, joins: { readonly tcp: boolean; readonly udp: boolean }) {
     this.#slab = slab;
-    this.#udp = udp;
+    this.#joins = joins;
   }
 
   read(at: number, length: number): PacketKind {
@@ -103,8 +103,8 @@ export class PacketReader {
 
   #readTransport(protocol: number): PacketKind {
     this.protocol = protocol;
-    if (protocol === TCP) return this.#readTcp();
-    return protocol === UDP && this.#udp ? this.#readUdp() : ALONE;
+    if (protocol === TCP && this.#joins.tcp) return this.#readTcp();
+    return protocol === UDP && this.#joins.udp ? this.#readUdp() : ALONE;
   }
 
   #readTcp(): PacketKind {
