@@ -12,13 +12,13 @@ import { serveUapi } from "../../native/wireguard/uapi_server.ts";
 import { openUserspaceDevice } from "../../native/wireguard/userspace.ts";
 
 async function main(args: readonly string[]): Promise<void> {
-  const flags = parseArgs(args, { string: ["interface"], boolean: ["portable", "offload"], negatable: ["offload"] });
+  const flags = parseArgs(args, { string: ["interface"], boolean: ["portable", "no-offload"] });
   const name = flags.interface;
   if (typeof name !== "string" || name === "") throw new Error("Cannot make a device: --interface must be a name");
   const stop = Promise.withResolvers<void>();
   Deno.addSignalListener("SIGTERM", () => stop.resolve());
   stdinEnd().then(() => stop.resolve());
-  const offload = flags.offload !== false;
+  const offload = flags["no-offload"] !== true;
   await using device = await openUserspaceDevice({ name, portableCrypto: flags.portable === true, offload });
   await using server = await serveUapi(device);
   console.log(JSON.stringify({ ready: true, interface: device.interfaceName, socket: server.path }));
