@@ -7,7 +7,7 @@
  *   EAGAIN                  the send buffer is full: waits a moment for room
  *   EIO, EINVAL, EMSGSIZE   segmentation does not work on this way (a card without checksums, a smaller MTU): one by
  *                           one, and so the next batches, until it is tried again
- *   EINVAL                  our address, which the peer last used, is gone: without it
+ *   EINVAL, ENETUNREACH, …  our address, which the peer last used, may be gone: without it
  */
 
 import type { Slab } from "../protocol/slab.ts";
@@ -53,6 +53,8 @@ export class UdpSender {
   readonly #addresses = new SlabAddresses();
   readonly #room: PollSet;
   #queued = 0;
+  /** Whether something of what was queued since the last flush has already been refused. */
+  #hasRefused = false;
   #waits = WAITS;
 
   /** `segments`: whether the kernel has UDP_SEGMENT. The descriptor stays the caller's. */
@@ -74,19 +76,20 @@ export class UdpSender {
     let left = length;
     do {
       const bytes = Math.min(left, most);
-      if (this.#queued === SLOTS) this.flush();
+      if (this.#queued === SLOTS) this.#hasRefused = !this.flush();
       this.#messages.put(this.#queued++, address, bytes, segmentBytes, to, tos);
       address += bytes;
       left -= bytes;
     } while (left > 0);
   }
 
-  /** Sends what is queued. True: all of it went. */
+  /** Sends what is queued. True: all of it went, what a full queue had to send earlier included. */
   flush(): boolean {
     const count = this.#queued;
+    let all = !this.#hasRefused;
     this.#queued = 0;
+    this.#hasRefused = false;
     this.#waits = WAITS;
-    let all = true;
     for (let slot = 0; slot < count;) {
       const went = this.#send(this.#messages, slot, count - slot);
       if (went > 0) {
@@ -141,7 +144,7 @@ export class UdpSender {
       to.plainBatches = PLAIN_BATCHES;
       return true;
     }
-    if (errno === Errno.EINVAL && to.hasOurAddress) {
+    if (mayBeOurAddress(errno) && to.hasOurAddress) {
       to.forgetOurAddress();
       this.#messages.refresh(to);
       this.#single.refresh(to);
@@ -175,4 +178,10 @@ export class UdpSender {
     const length = messages.length(slot), segmentBytes = messages.segmentBytes(slot);
     return length > segmentBytes ? Math.ceil(length / segmentBytes) : 1;
   }
+}
+
+/** What IPv6 and IPv4 say when they are to send from an address that is not there. */
+function mayBeOurAddress(errno: number): boolean {
+  return errno === Errno.EINVAL || errno === Errno.ENETUNREACH || errno === Errno.EHOSTUNREACH ||
+    errno === Errno.EADDRNOTAVAIL;
 }

@@ -13,6 +13,7 @@ import { ownForegroundCommand, startInBackground } from "./wireguard/background.
 import { confNameOf, isInterfaceName, readConfFile } from "./wireguard/conf_file.ts";
 import { BACKENDS, hostDevices } from "./wireguard/devices.ts";
 import { down } from "./wireguard/down.ts";
+import { makeRunDirectory, RUN_DIRECTORY } from "./wireguard/journal.ts";
 import { generatePresharedKey, generatePrivateKey, publicKeyOf } from "./wireguard/keys.ts";
 import { qrLines, qrModules } from "./wireguard/qr.ts";
 import { show } from "./wireguard/show.ts";
@@ -88,7 +89,8 @@ async function bringUp(settings: Settings, context: RoleContext, tools: WireGuar
 async function detach(settings: Settings, context: RoleContext): Promise<void> {
   const { interfaceName } = confNameOf(confOf(settings));
   const { signal, print, log } = context;
-  const logFile = `/run/culvert/wireguard/${interfaceName}.log`;
+  await makeRunDirectory();
+  const logFile = `${RUN_DIRECTORY}/${interfaceName}.log`;
   const pid = await startInBackground(ownForegroundCommand(), { logFile, signal, print });
   log.info("The tunnel is left to a process of its own", { pid, log: logFile });
 }

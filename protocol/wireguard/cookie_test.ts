@@ -170,3 +170,21 @@ Deno.test("once disposed of, a checker knows no cookie and a stamper has none", 
   rig.stamper[Symbol.dispose]();
   assert(rig.message(2).subarray(-16).every((byte) => byte === 0));
 });
+
+Deno.test("checking macs makes no garbage", () => {
+  const rig = new Rig(10);
+  rig.bake(0);
+  const packet = rig.message(1);
+  const received = { packet, length: packet.length, from: HOME, nowMs: 1 };
+  const check = (times: number) => {
+    for (let time = 0; time < times; time++) {
+      assert(rig.checker.hasMac1(packet, packet.length));
+      assert(rig.checker.hasMac2(received));
+    }
+  };
+  check(20_000);
+  const before = Deno.memoryUsage().heapUsed;
+  check(20_000);
+  const perMessage = (Deno.memoryUsage().heapUsed - before) / 20_000;
+  assert(perMessage < 16, `${perMessage} bytes per message`);
+});

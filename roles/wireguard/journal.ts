@@ -45,12 +45,27 @@ const LOCK_RETRY_MS = 25;
 const MAX_BYTES = 1024 * 1024;
 
 /** Where journals lie: gone after a boot, as is all they tell of. */
-const DIRECTORY = "/run/culvert/wireguard";
+export const RUN_DIRECTORY = "/run/culvert/wireguard";
 
 /** The journal of an interface. Namespaces may have one of the same name each. */
-export async function journalPathOf(interfaceName: string, directory: string = DIRECTORY): Promise<string> {
+export async function journalPathOf(interfaceName: string, directory: string = RUN_DIRECTORY): Promise<string> {
   const namespace = /\d+/.exec(await Deno.readLink("/proc/self/ns/net"))?.[0];
   return `${directory}/${interfaceName}.${namespace}`;
+}
+
+/** Makes the directory, readable for its owner alone; rejects with `denied` and the reason it is needed. */
+export async function makeRunDirectory(directory: string = RUN_DIRECTORY): Promise<void> {
+  try {
+    await Deno.mkdir(directory, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+    throw new CulvertError(
+      "denied",
+      `Cannot make ${directory}: it keeps what must be undone should this process be killed, so it must be possible ` +
+        "to write there: use root, or a service with RuntimeDirectory=culvert",
+      { cause: error },
+    );
+  }
 }
 
 export interface Waiting {
@@ -149,18 +164,8 @@ export async function takeWhenFree(path: string, { clock, signal }: Waiting): Pr
 }
 
 async function openOrMake(path: string): Promise<Deno.FsFile> {
-  try {
-    await Deno.mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    return await Deno.open(path, { read: true, append: true, create: true, mode: 0o600 });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
-    throw new CulvertError(
-      "denied",
-      `Cannot write ${path}: it notes what must be undone should this process be killed, so the directory must be ` +
-        "writable: use root, or a service with RuntimeDirectory=culvert",
-      { cause: error },
-    );
-  }
+  await makeRunDirectory(dirname(path));
+  return await Deno.open(path, { read: true, append: true, create: true, mode: 0o600 });
 }
 
 async function read(path: string): Promise<{ pid?: number; undos: Undo[]; torn: boolean }> {

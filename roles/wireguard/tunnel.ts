@@ -113,16 +113,14 @@ export class Tunnel {
       addresses: { listen: `[::]:${listenPort}` },
       note: `interface ${interfaceName}, ${backend} backend, MTU ${mtu}`,
     });
-    await orAborted(this.#endOf(device, server), context.signal);
-    stop[Symbol.dispose]();
-    await Promise.all(resolving);
-  }
-
-  /** Settles when the device's socket has been removed, which asks for the end, and rejects when it ended unasked. */
-  async #endOf(device: WireGuardDevice, server: UapiServer | undefined): Promise<void> {
-    const failure = await Promise.race([device.ended, ...server ? [server.removed] : []]);
-    if (failure) throw failure;
-    this.#options.context.log.info("The device's socket was removed, or the device has ended: taking everything away");
+    try {
+      const failure = await orAborted(endOf(device, server), context.signal);
+      if (failure) throw failure;
+      context.log.info("The device's socket was removed: taking everything away");
+    } finally {
+      stop[Symbol.dispose]();
+      await Promise.all(resolving);
+    }
   }
 
   async #leave({ device }: Running): Promise<void> {
@@ -158,6 +156,11 @@ export class Tunnel {
     const { context, lookup } = this.#options;
     return { lookup, signal, clock: context.clock, random: context.random, log: context.log };
   }
+}
+
+/** Settles when the device's socket has been removed, which asks for the end, or with what ended the device unasked. */
+function endOf(device: WireGuardDevice, server: UapiServer | undefined): Promise<Error | undefined> {
+  return Promise.race([device.ended, ...server ? [server.removed.then(() => undefined)] : []]);
 }
 
 /** Ends what belongs to a scope. */
