@@ -160,15 +160,17 @@ export class Tun implements Disposable {
     return read;
   }
 
-  /** Writes one packet from its pieces, the first of which begins with the virtio header. False: it did not go. */
+  /**
+   * Writes one packet from its pieces, the first of which begins with the whole virtio header; the pieces are used up.
+   * False: it did not go.
+   */
   write(packet: Iovec): boolean {
-    if (!this.#headerIsReal) packet.dropFront(VNET_HEADER_BYTES);
-    const written = this.#libc.call.writev(this.#fd.number, packet.entries, packet.count);
-    if (written >= 0) {
+    const hasHeader = this.#headerIsReal || packet.dropFront(VNET_HEADER_BYTES);
+    if (hasHeader && this.#libc.call.writev(this.#fd.number, packet.entries, packet.count) >= 0) {
       this.counters.writtenPackets++;
       return true;
     }
-    this.#note(this.#libc.errno());
+    if (hasHeader) this.#note(this.#libc.errno());
     this.counters.refusedPackets++;
     return false;
   }

@@ -209,21 +209,23 @@ testWith(needs, "an interface that is down refuses packets and takes them again 
   assertEquals(tun.counters.refusedPackets, 1);
 });
 
-testWith(needs, "a packet the kernel cannot read is refused and counted", async () => {
-  using libc = openLibc();
-  await using lab = await NetLab.open();
-  const namespace = await lab.namespace("a");
-  using tun = openIn(libc, namespace);
-  await bringUp(namespace, tun, "10.88.0.1/24");
-  const slab = new Slab(64), packet = new Iovec(2);
-  packet.add(slab, 0, VNET_HEADER_BYTES + 20);
-  assert(!tun.write(packet), "neither IPv4 nor IPv6");
-  packet.clear();
-  packet.add(slab, 0, 4);
-  assert(!tun.write(packet), "shorter than its header");
-  assertEquals(tun.counters.refusedPackets, 2);
-  assert(!tun.ended);
-});
+for (const offload of [true, false]) {
+  testWith(needs, `a packet that is none is refused and counted, ${offload ? "with" : "without"} offload`, async () => {
+    using libc = openLibc();
+    await using lab = await NetLab.open();
+    const namespace = await lab.namespace("a");
+    using tun = openIn(libc, namespace, offload);
+    await bringUp(namespace, tun, "10.88.0.1/24");
+    const slab = new Slab(64), packet = new Iovec(2);
+    packet.add(slab, 0, VNET_HEADER_BYTES + 20);
+    assert(!tun.write(packet), "neither IPv4 nor IPv6");
+    packet.clear();
+    packet.add(slab, 0, 4);
+    assert(!tun.write(packet), "shorter than its header");
+    assertEquals(tun.counters.refusedPackets, 2);
+    assert(!tun.ended);
+  });
+}
 
 testWith(needs, "removing the interface ends the device", async () => {
   using libc = openLibc();

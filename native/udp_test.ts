@@ -1,4 +1,12 @@
-import { assert, assertEquals, assertGreater, assertNotEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertLess,
+  assertNotEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { CulvertError } from "../protocol/errors.ts";
 import { parseIp } from "../protocol/ip.ts";
 import { Slab } from "../protocol/slab.ts";
@@ -272,4 +280,33 @@ testWith({ netns: true, tools: ["ip"] }, "a system without IPv6 is served by IPv
   assert(port.send(slab, 0, 5, 5, endpoint("127.0.0.1", port.port)));
   receiveAll(libc, port.v4!, 5);
   assert(!port.send(slab, 0, 5, 5, endpoint("2001:db8::1", port.port)));
+});
+
+testWith({ netns: true, tools: ["ip", "tc"] }, "a full send buffer is waited for, though not for long", async () => {
+  using libc = openLibc();
+  await using lab = await NetLab.open();
+  const [a, b] = [await lab.namespace("a"), await lab.namespace("b")];
+  const [nameA] = await lab.connect(a, "10.77.0.1/24", b, "10.77.0.2/24");
+  using near = inNamespace(a, () => new UdpPort(libc));
+  using far = inNamespace(b, () => new UdpPort(libc));
+  const { sender } = near.v4!, slab = new Slab(1_400), to = endpoint("10.77.0.2", far.port);
+  assert(near.send(slab, 0, 1_400, 1_400, to), "the address is resolved before the line is slow");
+  const [SOL_SOCKET, SO_SNDBUF] = [1, 7];
+  libc.call.setsockopt(near.v4!.fd, SOL_SOCKET, SO_SNDBUF, new Uint8Array([0, 20, 0, 0]), 4);
+  const shape = (rate: string) => {
+    const bucket = ["tbf", "rate", rate, "burst", "3000", "limit", "1000000"];
+    return a.run(["tc", "qdisc", "replace", "dev", nameA, "root", ...bucket]);
+  };
+  await shape("20mbit");
+  for (let index = 0; index < 20; index++) near.queue(slab, 0, 1_400, 1_400, to);
+  assert(near.flush());
+  receiveAll(libc, far.v4!, 21 * 1_400);
+  assertEquals(sender.counters.refusedDatagrams, 0);
+  await shape("8kbit");
+  const start = performance.now();
+  for (let index = 0; index < 40; index++) near.queue(slab, 0, 1_400, 1_400, to);
+  assert(!near.flush());
+  assertLess(performance.now() - start, 2_000);
+  assertGreater(sender.counters.refusedDatagrams, 20);
+  assertEquals(sender.lastErrno, Errno.EAGAIN);
 });
