@@ -15,6 +15,7 @@
 
 import { fromFileUrl } from "@std/path";
 import { clockOf, delay } from "../protocol/clock.ts";
+import { writeAll } from "../protocol/stream.ts";
 import { NetLab, type NetNamespace, type RunOptions, type RunResult } from "./netns.ts";
 import { Program } from "./program.ts";
 import { findTool } from "./requirements.ts";
@@ -212,24 +213,29 @@ export class WireGuardEnd implements AsyncDisposable {
     await this.wg(...words);
   }
 
-  /** One operation on the UAPI socket; gives the answer, without the empty line that ends it. */
-  async uapi(text: string): Promise<string> {
+  /** Operations on one connection to the UAPI socket; the answer to the last, without the empty line that ends it. */
+  async uapi(...operations: readonly string[]): Promise<string> {
     using connection = await Deno.connect({ transport: "unix", path: this.socketPath });
-    await connection.write(new TextEncoder().encode(text));
-    let answer = "";
     const decoder = new TextDecoder();
-    for (const buffer = new Uint8Array(65_536); !answer.endsWith("\n\n");) {
-      const length = await connection.read(buffer);
-      if (length === null) break;
-      answer += decoder.decode(buffer.subarray(0, length), { stream: true });
+    const buffer = new Uint8Array(65_536);
+    let answer = "";
+    for (const operation of operations) {
+      await writeAll(connection, new TextEncoder().encode(operation));
+      for (answer = ""; !answer.endsWith("\n\n");) {
+        const length = await connection.read(buffer);
+        if (length === null) throw new Error(`Cannot ask ${this.socketPath}: the answer ended after "${answer}"`);
+        answer += decoder.decode(buffer.subarray(0, length), { stream: true });
+      }
     }
     return answer.trimEnd();
   }
 
-  /** Another private key and back: every session ends, and the next packet makes a new one. */
+  /** Another private key and back: every session ends, and the next packet makes a new one at once. */
   async expireKeys(): Promise<void> {
     const other = (await this.run(["wg", "genkey"])).stdout.trim();
-    for (const key of [other, this.#privateKey]) await this.wg("private-key", await this.#secretFile(key));
+    const set = (key: string) => `set=1\nprivate_key=${Uint8Array.fromBase64(key).toHex()}\n\n`;
+    const answer = await this.uapi(set(other), set(this.#privateKey));
+    if (answer !== "errno=0") throw new Error(`Cannot expire keys: the device must accept them, got ${answer}`);
   }
 
   /** What the device says of a peer. */

@@ -15,7 +15,7 @@ import { ourPair, type TunnelPair, type WireGuardPair, wireguardRivals } from ".
 const PARALLEL_STREAMS = 4;
 const UDP_BYTES = 1280;
 const RSS_INTERVAL_MS = 200;
-const INITIATORS = 512;
+const INITIATORS = 256;
 const FLOOD_PER_S = 10_000;
 const MANY_PEERS = 10_000;
 

@@ -389,6 +389,8 @@ export class Machine implements Disposable {
       peer.shared?.fill(0);
       peer.shared = undefined;
       peer.forgetInitiation(this.#indices);
+      // The next packet need not wait for what was sent under another name.
+      peer.lastHandshakeSentMs = -Infinity;
       if (peer.current) peer.current.maySend = false;
       if (peer.next) peer.next.maySend = false;
       if (local && peer.persistentKeepaliveMs > 0) this.#timers.keepaliveNow(peer);
