@@ -58,6 +58,8 @@ async function openScene(): Promise<Scene> {
     async [Symbol.asyncDispose]() {
       await lab[Symbol.asyncDispose]();
       temp[Symbol.dispose]();
+      // wireguard-go was killed, and leaves its socket.
+      await Deno.remove(`/var/run/wireguard/${THEIRS}.sock`).catch(() => {});
     },
   };
 }
@@ -74,8 +76,9 @@ class Up implements AsyncDisposable {
   readonly #said: Promise<string>;
   #rest = "";
 
-  constructor(namespace: NetNamespace, args: readonly string[]) {
+  constructor(namespace: NetNamespace, args: readonly string[], env: Record<string, string> = {}) {
     this.#child = namespace.spawn([...CULVERT, "up", "--backend", "userspace", ...args], {
+      env,
       stdout: "piped",
       stderr: "piped",
       stdin: "null",
@@ -300,6 +303,20 @@ testWith(NEEDS, "commands of the file are refused unless allowed, and run in the
     await Deno.readTextFile(note),
     ["PreUp", "PostUp", "PreDown", "PostDown"].map((name) => `${name} ${OURS}\n`).join(""),
   );
+});
+
+testWith(NEEDS, "name servers are handed to resolvconf and taken back, also for a run that was killed", async () => {
+  await using scene = await openScene();
+  const script = '#!/bin/sh\n{ echo "$@"; [ "$1" = -a ] && cat; } >> "${0%/*}/called"\nexit 0\n';
+  await Deno.writeTextFile(scene.path("resolvconf"), script, { mode: 0o755 });
+  const env = { PATH: `${scene.path(".")}:${Deno.env.get("PATH")}` };
+  const conf = scene.configure({ interface: "DNS = 10.78.0.53, lan.example" });
+  await using up = new Up(scene.near, [conf], env);
+  await up.ready();
+  await up.end("SIGKILL");
+  await scene.near.run([...CULVERT, "down", conf], { env });
+  const set = `-a ${OURS} -m 0 -x\nnameserver 10.78.0.53\nsearch lan.example\n`;
+  assertEquals(await Deno.readTextFile(scene.path("called")), `${set}-d ${OURS} -f\n`);
 });
 
 testWith(NEEDS, "a failure on the way up takes back what was done", async () => {
