@@ -7,14 +7,19 @@
  *   idle --proxy H:P --target H:P --count N       holds connections; ends with its standard input
  *   stalled --proxy H:P --target H:P              asks for bulk and reads none of it; ends with its standard input
  *   relay --to H:P --delay-ms N                   a relay that delays each way; ends with its standard input
+ *   initiators --target H:P --key K --private-keys FILE --warm-ms N --measure-ms N        WireGuard handshakes
+ *   flood --target H:P --key K --private-keys FILE --per-s N    initiations; ends with its standard input
  */
 
 import { parseArgs } from "@std/cli/parse-args";
 import { formatTarget, parseTarget, type Target } from "../protocol/stream.ts";
+import { openLibcrypto } from "../native/crypto.ts";
+import { portableWireGuardCrypto, type WireGuardCrypto } from "../protocol/wireguard/crypto.ts";
 import { DelayRelay } from "../testing/delay_relay.ts";
 import { runBulk } from "./load/bulk.ts";
 import { runConnections } from "./load/connections.ts";
 import { holdIdle, holdStalled } from "./load/hold.ts";
+import { type InitiatorsOptions, runFlood, runInitiators } from "./load/initiators.ts";
 import { startSource } from "./load/source.ts";
 
 const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
@@ -50,13 +55,26 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
     print({ ready: true, addresses: { listen: formatTarget(relay.address) } });
     await stdinEnd();
   },
+  async initiators(flags) {
+    using suite = openCrypto();
+    const [warmMs, measureMs] = [flags.count("warm-ms"), flags.count("measure-ms")];
+    print(await runInitiators(await flags.initiators(suite.crypto), { warmMs, measureMs }));
+  },
+  async flood(flags) {
+    using suite = openCrypto();
+    const stopping = new AbortController();
+    const options = await flags.initiators(suite.crypto);
+    print({ ready: true });
+    stdinEnd().then(() => stopping.abort());
+    print({ perS: await runFlood(options, flags.count("per-s"), stopping.signal) });
+  },
 };
 
 class Flags {
   readonly #values: Record<string, unknown>;
 
   constructor(args: readonly string[]) {
-    this.#values = parseArgs(args, { string: ["proxy", "target", "to"] });
+    this.#values = parseArgs(args, { string: ["proxy", "target", "to", "key", "private-keys"] });
   }
 
   target(name: string): Target {
@@ -69,6 +87,17 @@ class Flags {
     return { proxy: this.target("proxy"), target: this.target("target") };
   }
 
+  /** Keys are base64, the private ones a line each. */
+  async initiators(suite: WireGuardCrypto): Promise<InitiatorsOptions> {
+    const lines = (await Deno.readTextFile(String(this.#values["private-keys"]))).trim().split("\n");
+    return {
+      crypto: suite,
+      target: this.target("target"),
+      targetKey: Uint8Array.fromBase64(String(this.#values.key)),
+      privateKeys: lines.map((line) => Uint8Array.fromBase64(line)),
+    };
+  }
+
   count(name: string): number {
     const count = Number(this.#values[name]);
     if (!Number.isInteger(count) || count < 0) {
@@ -76,6 +105,12 @@ class Flags {
     }
     return count;
   }
+}
+
+/** libcrypto where it loads: the generator should not be what is measured. */
+function openCrypto(): { readonly crypto: WireGuardCrypto } & Disposable {
+  const native = openLibcrypto();
+  return { crypto: native ?? portableWireGuardCrypto, [Symbol.dispose]: () => native?.[Symbol.dispose]() };
 }
 
 function print(line: unknown): void {

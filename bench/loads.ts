@@ -5,6 +5,7 @@
 import { dirname, fromFileUrl, join } from "@std/path";
 import { clockOf, delay } from "../protocol/clock.ts";
 import { formatTarget, type Target } from "../protocol/stream.ts";
+import type { NetNamespace } from "../testing/netns.ts";
 import { listenAddress, Program } from "../testing/program.ts";
 
 export const ROOT = dirname(dirname(fromFileUrl(import.meta.url)));
@@ -23,8 +24,12 @@ export interface BulkSettings {
 
 /** Our own code in a process of its own: `deno run` with a file of this repository. */
 export function denoProgram(file: string, args: readonly string[]): Program {
+  return new Program(denoCommand(file, args));
+}
+
+function denoCommand(file: string, args: readonly string[]): [string, ...string[]] {
   const config = join(ROOT, "deno.json");
-  return new Program([Deno.execPath(), "run", "-A", "--no-lock", "--config", config, join(ROOT, file), ...args]);
+  return [Deno.execPath(), "run", "-A", "--no-lock", "--config", config, join(ROOT, file), ...args];
 }
 
 /** What stands behind the proxies; dispose the program to stop it. */
@@ -87,11 +92,15 @@ export async function holdStalled(ends: Ends): Promise<Program> {
   return program;
 }
 
-function load(command: string, flags: Readonly<Record<string, string | number>>): Program {
-  return denoProgram("bench/load.ts", [
-    command,
-    ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, `${value}`]),
-  ]);
+/** A load generator, here or in a namespace. */
+export function load(
+  command: string,
+  flags: Readonly<Record<string, string | number>>,
+  namespace?: NetNamespace,
+): Program {
+  const args = [command, ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, `${value}`])];
+  const line = denoCommand("bench/load.ts", args);
+  return new Program(namespace ? namespace.inside(line) : line);
 }
 
 function flagsOf({ proxy, target }: Ends): Record<string, string> {

@@ -5,5 +5,6 @@
 import type { Subject } from "./subject.ts";
 import { proxySubject } from "./subjects/proxy.ts";
 import { tunnelSubject } from "./subjects/tunnel.ts";
+import { wireguardSubject } from "./subjects/wireguard.ts";
 
-export const subjects: readonly Subject[] = [proxySubject, tunnelSubject];
+export const subjects: readonly Subject[] = [proxySubject, tunnelSubject, wireguardSubject];

@@ -12,7 +12,7 @@
  */
 
 import { decodeHex, encodeHex } from "@std/encoding/hex";
-import { CulvertError } from "../protocol/errors.ts";
+import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { type Bytes, KEY_BYTES } from "../protocol/primitives.ts";
 import { Slab } from "../protocol/slab.ts";
 import { TAG_BYTES } from "../protocol/wireguard/constants.ts";
@@ -58,10 +58,15 @@ export function openLibcrypto(options: LibcryptoOptions = {}): NativeCrypto | un
     options.explain?.(library.reason);
     return undefined;
   }
-  const native = new NativeCrypto(library, options.onlyOldCalls ?? false);
-  if (givesKnownAnswers(native)) return native;
-  native[Symbol.dispose]();
-  options.explain?.("the library gives wrong answers");
+  try {
+    const native = new NativeCrypto(library, options.onlyOldCalls ?? false);
+    if (givesKnownAnswers(native)) return native;
+    options.explain?.("the library gives wrong answers");
+  } catch (error) {
+    // One that is confined to approved algorithms (FIPS) has neither of ours.
+    options.explain?.(messageOf(error));
+  }
+  library.close();
   return undefined;
 }
 
@@ -137,7 +142,7 @@ export class NativeCrypto implements WireGuardCrypto, Disposable {
     const agreement = call.EVP_PKEY_CTX_new(own, null);
     const secret = new Uint8Array(KEY_BYTES);
     this.#length[0] = KEY_BYTES;
-    const isMade = call.EVP_PKEY_derive_init(agreement) === 1 &&
+    const isMade = other !== null && call.EVP_PKEY_derive_init(agreement) === 1 &&
       call.EVP_PKEY_derive_set_peer(agreement, other) === 1 &&
       call.EVP_PKEY_derive(agreement, secret, this.#length) === 1;
     call.EVP_PKEY_CTX_free(agreement);
@@ -210,7 +215,9 @@ class NativeAead implements Aead {
     this.#tags = tags;
     this.#owners = owners;
     this.#context = call.EVP_CIPHER_CTX_new();
-    if (call.EVP_CipherInit_ex(this.#context, cipher, null, key, null, SEALING) !== 1) throw failed("take a key");
+    if (call.EVP_CipherInit_ex(this.#context, cipher, null, key, null, SEALING) === 1) return;
+    call.EVP_CIPHER_CTX_free(this.#context);
+    throw failed("take a key");
   }
 
   seal(slab: Slab, offset: number, length: number, counter: number): void {

@@ -47,7 +47,8 @@ export class Iovec {
 
   /** Adds slab[offset, offset+length); false when the list is full or the piece is not inside the slab. */
   add(slab: Slab, offset: number, length: number): boolean {
-    if (this.#count === this.capacity || offset < 0 || length < 0 || offset + length > slab.size) return false;
+    const isInside = offset >= 0 && length >= 0 && offset + length <= slab.size;
+    if (!isInside || this.#count === this.capacity) return false;
     const at = this.#count * IOVEC.size;
     putU64(this.#entries.view, at + IOVEC.base, this.#addresses.of(slab) + offset);
     this.#entries.view.setUint32(at + IOVEC.length, length, true);
@@ -56,12 +57,15 @@ export class Iovec {
     return true;
   }
 
-  /** Takes `bytes` off the front of the first piece, which must have as many. */
-  dropFront(bytes: number): void {
+  /** Takes `bytes` off the front of the first piece; false when it has not that many. */
+  dropFront(bytes: number): boolean {
     const { view } = this.#entries;
+    const length = this.#count === 0 ? 0 : view.getUint32(IOVEC.length, true);
+    if (length < bytes) return false;
     const base = view.getUint32(IOVEC.base, true) + view.getUint32(IOVEC.base + 4, true) * 0x1_0000_0000;
     putU64(view, IOVEC.base, base + bytes);
-    view.setUint32(IOVEC.length, view.getUint32(IOVEC.length, true) - bytes, true);
+    view.setUint32(IOVEC.length, length - bytes, true);
     this.#bytes -= bytes;
+    return true;
   }
 }

@@ -4,29 +4,27 @@
  *   const events = new NetlinkEvents(libc, NETLINK_ROUTE, RTMGRP_LINK, signal);   // from here on nothing is lost unseen
  *   for await (const messages of events) …                                        // undefined: some were lost
  *
- * The wait is a `poll` on another thread, ended through an eventfd. Aborting the signal ends the loop, and what is open is
- * closed as soon as that poll has come back.
+ * The wait is a `poll` on another thread, since this is for the main program, which has more to do. Aborting the signal
+ * ends it and the loop, and what is open is closed as soon as that poll has come back.
  */
 
 import { type NetlinkMessage, readNetlinkMessages } from "../protocol/netlink.ts";
 import { Errno } from "./errno.ts";
-import { Fd } from "./fd.ts";
+import type { Fd } from "./fd.ts";
+import { POLLFD } from "./layout.ts";
 import type { Libc } from "./libc.ts";
 import { netlinkAddress, openNetlinkFd } from "./netlink.ts";
+import { EventFd, POLLIN } from "./poll.ts";
 
 const SOCK_NONBLOCK = 0o4000;
-const EFD_CLOEXEC = 0o2000000;
-const POLLFD_BYTES = 8;
-const POLLIN = 1;
 const RECEIVE_BYTES = 65_536;
 const RECEIVE_SIZE = BigInt(RECEIVE_BYTES);
-const COUNT_SIZE = 8n;
 const POLL_COUNT = 2n;
 
 export class NetlinkEvents implements AsyncIterable<readonly NetlinkMessage[] | undefined> {
   readonly #libc: Libc;
   readonly #fd: Fd;
-  readonly #wake: Fd;
+  readonly #wake: EventFd;
   readonly #signal: AbortSignal;
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
 
@@ -38,14 +36,14 @@ export class NetlinkEvents implements AsyncIterable<readonly NetlinkMessage[] | 
     this.#fd = guard.use(openNetlinkFd(libc, protocol, SOCK_NONBLOCK));
     const address = netlinkAddress(groups);
     if (libc.call.bind(this.#fd.number, address, address.length) < 0) throw libc.error("listen to netlink", "bind");
-    this.#wake = guard.use(new Fd(libc, libc.call.eventfd(0, EFD_CLOEXEC), "listen to netlink", "eventfd"));
+    this.#wake = guard.use(new EventFd(libc));
     guard.move();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly NetlinkMessage[] | undefined> {
     using _fd = this.#fd;
     using wake = this.#wake;
-    const stop = () => this.#libc.call.write(wake.number, new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]), COUNT_SIZE);
+    const stop = () => wake.wake();
     this.#signal.addEventListener("abort", stop);
     try {
       while (!this.#signal.aborted) {
@@ -69,11 +67,11 @@ export class NetlinkEvents implements AsyncIterable<readonly NetlinkMessage[] | 
   }
 
   async #wait(): Promise<void> {
-    const polled = new Uint8Array(2 * POLLFD_BYTES);
+    const polled = new Uint8Array(2 * POLLFD.size);
     const view = new DataView(polled.buffer);
-    for (const [index, fd] of [this.#fd, this.#wake].entries()) {
-      view.setInt32(index * POLLFD_BYTES, fd.number, true);
-      view.setInt16(index * POLLFD_BYTES + 4, POLLIN, true);
+    for (const [index, fd] of [this.#fd.number, this.#wake.fd].entries()) {
+      view.setInt32(index * POLLFD.size + POLLFD.fd, fd, true);
+      view.setInt16(index * POLLFD.size + POLLFD.events, POLLIN, true);
     }
     await this.#libc.call.pollLater(polled, POLL_COUNT, -1);
   }

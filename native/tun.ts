@@ -125,11 +125,12 @@ export class Tun implements Disposable {
   name(): string {
     const request = new Uint8Array(IFREQ.size);
     if (this.#libc.call.ioctl(this.#fd.number, TUNGETIFF, request) < 0) {
-      throw this.#failed("read the name of a TUN interface", "ioctl TUNGETIFF");
+      throw this.#libc.error("read the name of a TUN interface", "ioctl TUNGETIFF");
     }
     return nameIn(request);
   }
 
+  /** This and what follows finds the interface by name, so not once it has been moved to another namespace. */
   mtu(): number {
     return new DataView(this.#request(SIOCGIFMTU, "read the MTU", 0).buffer).getInt32(IFREQ.value, true);
   }
@@ -159,15 +160,17 @@ export class Tun implements Disposable {
     return read;
   }
 
-  /** Writes one packet from its pieces, the first of which begins with the virtio header. False: it did not go. */
+  /**
+   * Writes one packet from its pieces, the first of which begins with the whole virtio header; the pieces are used up.
+   * False: it did not go.
+   */
   write(packet: Iovec): boolean {
-    if (!this.#headerIsReal) packet.dropFront(VNET_HEADER_BYTES);
-    const written = this.#libc.call.writev(this.#fd.number, packet.entries, packet.count);
-    if (written >= 0) {
+    const hasHeader = this.#headerIsReal || packet.dropFront(VNET_HEADER_BYTES);
+    if (hasHeader && this.#libc.call.writev(this.#fd.number, packet.entries, packet.count) >= 0) {
       this.counters.writtenPackets++;
       return true;
     }
-    this.#note(this.#libc.errno());
+    if (hasHeader) this.#note(this.#libc.errno());
     this.counters.refusedPackets++;
     return false;
   }
@@ -187,22 +190,16 @@ export class Tun implements Disposable {
   #note(errno: number): void {
     this.#lastErrno = errno;
     // EBADFD: the descriptor has no interface any more. EIO is one that is down, and it may come up again.
-    if (errno === Errno.EBADFD || errno === Errno.ENODEV) this.#ended = true;
+    if (errno === Errno.EBADFD) this.#ended = true;
   }
 
   #request(code: bigint, action: string, value: number): Uint8Array<ArrayBuffer> {
     const request = requestFor(this.name());
     new DataView(request.buffer).setInt32(IFREQ.value, value, true);
     if (this.#libc.call.ioctl(this.#control.number, code, request) < 0) {
-      throw this.#failed(`${action} of ${nameIn(request)}`, "ioctl");
+      throw this.#libc.error(`${action} of ${nameIn(request)}`, "ioctl");
     }
     return request;
-  }
-
-  #failed(action: string, syscall: string): Error {
-    const error = this.#libc.error(action, syscall);
-    this.#note(error.errno);
-    return error;
   }
 }
 

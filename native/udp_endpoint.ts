@@ -75,7 +75,7 @@ export class UdpEndpoint implements Endpoint {
   }
 }
 
-/** Enough for ten thousand peers; 64 KiB once it is full of pointers. */
+/** Enough for ten thousand peers; 128 KiB of pointers. A flood of forged sources holds no more than these. */
 const SLOTS = 16_384;
 
 export class EndpointTable {

@@ -80,14 +80,20 @@ export class NetNamespace implements AsyncDisposable {
     this.name = name;
   }
 
+  /** The command line that runs a command inside, for those who start processes themselves. */
+  inside(command: readonly string[]): [string, ...string[]] {
+    return [tool("ip"), "netns", "exec", this.name, ...command];
+  }
+
   /** Runs a command inside and waits for it; throws with its output when it fails. */
   run(command: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-    return run(["ip", "netns", "exec", this.name, ...command], options);
+    return run(this.inside(command), options);
   }
 
   /** Starts a command inside; disposing the namespace ends it. */
   spawn(command: readonly string[], options: Omit<Deno.CommandOptions, "args"> = {}): Deno.ChildProcess {
-    const child = new Deno.Command(tool("ip"), { ...options, args: ["netns", "exec", this.name, ...command] }).spawn();
+    const [program, ...args] = this.inside(command);
+    const child = new Deno.Command(program, { ...options, args }).spawn();
     this.#children.push(child);
     return child;
   }

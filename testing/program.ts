@@ -77,6 +77,16 @@ export class Program implements AsyncDisposable {
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]);
   }
 
+  /** Milliseconds of processor time that its living threads have used. */
+  async cpuMs(): Promise<number> {
+    let nanoseconds = 0;
+    for await (const { name } of Deno.readDir(`/proc/${this.pid}/task`)) {
+      const schedstat = await Deno.readTextFile(`/proc/${this.pid}/task/${name}/schedstat`);
+      nanoseconds += Number(schedstat.split(" ")[0]);
+    }
+    return nanoseconds / 1e6;
+  }
+
   /** How many files and sockets it may have open. */
   async openFilesLimit(): Promise<number> {
     const limits = await Deno.readTextFile(`/proc/${this.pid}/limits`);

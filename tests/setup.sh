@@ -12,8 +12,19 @@ packages=(
   openssl           # certificates for local TLS servers
   iproute2          # network namespaces
   nftables          # firewalls and loss between them
+  linux-image-amd64 # a guest with Debian's kernel and its WireGuard
+  qemu-system-x86
+  busybox-static
+  cpio
+  kmod
+  xz-utils
+  iputils-ping
   openssh-client    # `ssh -D`, a rival
   openssh-server
+  wireguard-tools   # `wg`, which configures our device in the tests
+  wireguard-go      # whom we talk to, and a rival
+  iperf3            # streams and datagrams through tunnels
+  iputils-ping
   microsocks        # rivals
   dante-server
 )

@@ -9,6 +9,7 @@ declare module "@std/assert" {
   export function assertAlmostEquals(actual: number, expected: number, tolerance?: number, message?: string): void;
   export function assertEquals<T>(actual: T, expected: T, message?: string): void;
   export function assertNotEquals<T>(actual: T, expected: T, message?: string): void;
+  export function assertNotStrictEquals(actual: unknown, expected: unknown, message?: string): void;
   export function assertStrictEquals<T>(actual: unknown, expected: T, message?: string): asserts actual is T;
   export function assertExists<T>(actual: T, message?: string): asserts actual is NonNullable<T>;
   export function assertGreater<T>(actual: T, expected: T, message?: string): void;

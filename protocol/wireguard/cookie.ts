@@ -136,7 +136,7 @@ export class MacStamper implements Disposable {
 
   /** Takes the cookie out of a reply to the last message; false when it is not one. One reply per message. */
   takeReply(reply: Bytes, nowMs: number): boolean {
-    if (!this.#sentMac1) return false;
+    if (!this.#sentMac1 || reply.length !== COOKIE_REPLY_BYTES) return false;
     const cookie = this.#crypto.open(
       longNonceLock({
         key: labelledKey(COOKIE_LABEL, this.#publicKey),

@@ -28,7 +28,7 @@ import { INITIATION, RESPONSE } from "./messages.ts";
 import type { Key } from "./settings.ts";
 import { TIMESTAMP_BYTES } from "./timestamp.ts";
 
-const PROLOGUE = "WireGuard v1 zx2c4 Jason@zx2c4.com";
+export const PROLOGUE = "WireGuard v1 zx2c4 Jason@zx2c4.com";
 
 export interface HandshakeTools {
   readonly crypto: WireGuardCrypto;

@@ -43,7 +43,7 @@ import { Keypair } from "./keypair.ts";
 import type { MachineCounters } from "./machine_counters.ts";
 import { messageType, receiverOf } from "./messages.ts";
 import type { Outlet } from "./outlet.ts";
-import type { Peer } from "./peer.ts";
+import { nameOf, type Peer } from "./peer.ts";
 import { type PeerTable, setEndpoint } from "./peer_table.ts";
 import type { Endpoint } from "./settings.ts";
 import type { Timers } from "./timers.ts";
@@ -115,6 +115,7 @@ export class Handshaking {
 
   /** Both sides have the session. */
   completed(peer: Peer): void {
+    this.#parts.log.debug("There is a session with a peer", { peer: nameOf(peer) });
     this.#parts.timers.handshakeCompleted(peer);
     peer.askedAtLastMinute = false;
     peer.lastHandshakeWallMs = this.#parts.wallNow();
@@ -126,7 +127,7 @@ export class Handshaking {
     const packet = slab.from(offset);
     const type = messageType(slab.view, offset, length);
     const to = type === INITIATION_TYPE ? 0 : receiverOf(slab.view, offset, type as typeof RESPONSE_TYPE) | 0;
-    if (type === COOKIE_REPLY_TYPE) return this.#takeCookie(to, packet);
+    if (type === COOKIE_REPLY_TYPE) return this.#takeCookie(to, packet.subarray(0, length));
     if (!this.#local || !this.#passes({ packet, length, from: source, nowMs: timers.nowMs })) return;
     const isGood = type === INITIATION_TYPE
       ? this.#answer(this.#local, packet, source)
@@ -176,8 +177,8 @@ export class Handshaking {
 
   /** Answers an initiation; false if it is false, old, too soon or from nobody we know. */
   #answer(local: LocalStatic, packet: Bytes, source: Endpoint): boolean {
-    const { counters, crypto, indices, peers, timers } = this.#parts;
-    using opened = openInitiation(crypto, local, packet);
+    const { counters, crypto: suite, indices, peers, timers } = this.#parts;
+    using opened = openInitiation(suite, local, packet);
     const peer = opened && peers.find(opened.remotePublicKey);
     if (!peer) return false;
     this.#agree(peer, local);
@@ -201,10 +202,10 @@ export class Handshaking {
 
   /** Takes the answer to our initiation; false if it is none. */
   #takeResponse(local: LocalStatic, index: number, packet: Bytes, source: Endpoint): boolean {
-    const { counters, crypto, indices } = this.#parts;
+    const { counters, crypto: suite, indices } = this.#parts;
     const peer = indices.initiation(index);
     if (!peer?.pending) return false;
-    const response = readResponse(crypto, local, peer, { state: peer.pending.state, packet });
+    const response = readResponse(suite, local, peer, { state: peer.pending.state, packet });
     if (!response) return false;
     counters.responsesReceived++;
     this.#heard(peer, source, RESPONSE_BYTES);
@@ -243,19 +244,19 @@ export class Handshaking {
     keys: SessionKeys,
     session: { readonly localIndex: number; readonly remoteIndex: number; readonly isInitiator: boolean },
   ): void {
-    const { crypto, indices, timers } = this.#parts;
-    const send = crypto.aead(keys.send);
-    const receive = crypto.aead(keys.receive);
+    const { crypto: suite, indices, timers } = this.#parts;
+    const send = suite.aead(keys.send);
+    const receive = suite.aead(keys.receive);
     keys.send.fill(0);
     keys.receive.fill(0);
     peer.addSession(new Keypair({ peer, ...session, createdMs: timers.nowMs, send, receive }), indices);
-    timers.sessionDerived(peer);
+    timers.zeroLater(peer);
   }
 
   /** Stamps and sends one of our messages to a peer. */
   #send(peer: Peer, packet: Bytes): boolean {
-    const { crypto, outlet, timers } = this.#parts;
-    peer.stamper ??= new MacStamper(crypto, peer.publicKey);
+    const { crypto: suite, outlet, timers } = this.#parts;
+    peer.stamper ??= new MacStamper(suite, peer.publicKey);
     peer.stamper.stamp(packet, timers.nowMs);
     peer.lastHandshakeSentMs = timers.nowMs;
     timers.authenticatedSent(peer);

@@ -1,9 +1,10 @@
 /**
- * The little that WireGuard needs to know of the IP packets inside (RFC 791 §3.1, RFC 8200 §3): how long they are, where
- * they come from and go to. Nothing is allocated, nothing beyond the given length is read.
+ * The little that WireGuard needs to know of the IP packets inside (RFC 791 §3.1, RFC 8200 §3): how long they are and are
+ * made, where they come from and go to. Nothing is allocated, nothing beyond the given length is read.
  */
 
 import type { AllowedIps } from "./allowed_ips.ts";
+import { PADDING_BYTES } from "./constants.ts";
 
 const IPV4_HEADER_BYTES = 20;
 const IPV6_HEADER_BYTES = 40;
@@ -42,4 +43,10 @@ export function destinationOf<P extends object>(
   const version = bytes[offset]! >> 4;
   if (version === 4) return owners.lookup(bytes, offset + 16, 4);
   return version === 6 && available >= IPV6_HEADER_BYTES ? owners.lookup(bytes, offset + 24, 16) : undefined;
+}
+
+/** What a packet is padded to: up to the next multiple of PADDING_BYTES, but never beyond the MTU. */
+export function paddedLength(length: number, mtu: number): number {
+  const padded = (length + PADDING_BYTES - 1) & -PADDING_BYTES;
+  return padded <= mtu ? padded : Math.max(length, mtu);
 }

@@ -13,8 +13,7 @@
  * Whitepaper §5.4.6 and §6.
  */
 
-import type { Log } from "../log.ts";
-import { silentLog } from "../log.ts";
+import { type Log, silentLog } from "../log.ts";
 import type { Random } from "../random.ts";
 import { Slab } from "../slab.ts";
 import {
@@ -36,13 +35,13 @@ import type { WireGuardCrypto } from "./crypto.ts";
 import type { LocalStatic } from "./handshake.ts";
 import { Handshaking } from "./handshaking.ts";
 import { IndexTable } from "./index_table.ts";
-import { destinationOf, innerLengthOf, sourceOf } from "./inner_packet.ts";
+import { destinationOf, innerLengthOf, paddedLength, sourceOf } from "./inner_packet.ts";
 import type { Keypair } from "./keypair.ts";
 import { equalKeys, isZeroKey } from "./keys.ts";
 import { type MachineCounters, newMachineCounters } from "./machine_counters.ts";
 import { counterOf, TRANSPORT, writeTransportHeader } from "./messages.ts";
 import type { Outlet } from "./outlet.ts";
-import type { Peer } from "./peer.ts";
+import { nameOf, type Peer } from "./peer.ts";
 import { checkChange, PeerTable, setEndpoint } from "./peer_table.ts";
 import type { DeviceChange, DeviceStatus, Endpoint, Key } from "./settings.ts";
 import { StagedPackets } from "./staging.ts";
@@ -75,6 +74,7 @@ export class Machine implements Disposable {
   /** Padding never makes a packet longer than this. */
   mtu = DEFAULT_MTU;
   readonly #options: MachineOptions;
+  readonly #log: Log;
   readonly #rekeyAfterTimeMs: number;
   readonly #timers: Timers;
   readonly #indices: IndexTable;
@@ -86,6 +86,7 @@ export class Machine implements Disposable {
 
   constructor(options: MachineOptions) {
     this.#options = options;
+    this.#log = options.log ?? silentLog;
     this.#rekeyAfterTimeMs = options.rekeyAfterTimeMs ?? REKEY_AFTER_TIME_MS;
     this.#timers = new Timers(options.nowMs, options.random);
     this.#indices = new IndexTable(options.random);
@@ -98,7 +99,7 @@ export class Machine implements Disposable {
       random: options.random,
       outlet: options.outlet,
       wallNow: () => options.wallNow(),
-      log: options.log ?? silentLog,
+      log: this.#log,
       timers: this.#timers,
       indices: this.#indices,
       peers: this.#peers,
@@ -121,9 +122,10 @@ export class Machine implements Disposable {
     return this.#timers.nextDueMs;
   }
 
-  /** Changes what is named; throws without having changed anything if a value is not valid. */
+  /** Changes what is named; throws if a value is not valid, and has then changed nothing. */
   configure(change: DeviceChange): void {
     checkChange(change);
+    this.#peers.checkRoom(change);
     if (change.privateKey) this.#setPrivateKey(change.privateKey);
     if (change.replacePeers) this.#peers.clear();
     const ourKey = this.#local?.publicKey;
@@ -192,7 +194,8 @@ export class Machine implements Disposable {
 
   /**
    * Authentic datagrams came from one source, on one session: `datagramBytes` in all, `hadData` if one was more than a
-   * keepalive. Staged packets may be sent from here.
+   * keepalive. `from` is kept, so it must not be written to afterwards; `peer.endpoint` itself when it is the same is
+   * quickest. Staged packets may be sent from here.
    */
   received(keypair: Keypair, from: Endpoint, datagramBytes: number, hadData: boolean): void {
     const { peer } = keypair;
@@ -205,7 +208,10 @@ export class Machine implements Disposable {
     else this.#renewOnReceive(peer);
   }
 
-  /** Takes a copy of a handshake message, to be looked at by `pump`. What is none, or finds no room, is dropped. */
+  /**
+   * Takes a copy of a handshake message, to be looked at by `pump`, and keeps `from`. What is none, or finds no room, is
+   * dropped.
+   */
   offer(slab: Slab, offset: number, length: number, from: Endpoint): void {
     this.#handshaking.offer(slab, offset, length, from);
   }
@@ -312,18 +318,19 @@ export class Machine implements Disposable {
     if (!this.#sendStaged(peer)) this.#sendKeepalive(peer);
   }
 
-  /** False if nothing waited. */
+  /** False if nothing waited, or there is still nothing to send it with. */
   #sendStaged(peer: Peer): boolean {
-    const packets = peer.staged?.take();
+    const { staged, endpoint } = peer;
+    const keypair = staged && this.sendingKeypair(peer);
+    if (!keypair || !endpoint) return false;
+    const packets = staged.take();
     peer.staged = undefined;
-    const keypair = peer.current;
-    if (!packets?.length || !keypair || !peer.endpoint) return false;
     let sentBytes = 0;
     for (const packet of packets) {
       const slab = this.#scratchFor(packet.length);
       slab.bytes.set(packet, TRANSPORT_HEADER_BYTES);
       const length = this.seal(keypair, slab, 0, packet.length);
-      if (length > 0 && this.#options.outlet.send(slab, 0, length, peer.endpoint)) sentBytes += length;
+      if (length > 0 && this.#options.outlet.send(slab, 0, length, endpoint)) sentBytes += length;
     }
     this.sent(keypair, sentBytes, true);
     return true;
@@ -345,6 +352,7 @@ export class Machine implements Disposable {
 
   /** Nobody answers: what waits for a session is let go, and with it the reason to ask for one. */
   #giveUp(peer: Peer): void {
+    this.#log.debug("A peer does not answer", { peer: nameOf(peer) });
     peer.forgetInitiation(this.#indices);
     this.#dropStaged(peer);
   }
@@ -389,10 +397,4 @@ export class Machine implements Disposable {
     this.#local = local;
     this.#handshaking.identify(local);
   }
-}
-
-/** Up to the next multiple of PADDING_BYTES, but never beyond the MTU. */
-function paddedLength(length: number, mtu: number): number {
-  const padded = (length + PADDING_BYTES - 1) & -PADDING_BYTES;
-  return padded <= mtu ? padded : Math.max(length, mtu);
 }

@@ -12,6 +12,7 @@ import type { MacStamper } from "./cookie.ts";
 import type { InitiatorState, RemoteStatic } from "./handshake.ts";
 import type { IndexTable } from "./index_table.ts";
 import type { Keypair } from "./keypair.ts";
+import { keyToBase64 } from "./keys.ts";
 import type { Endpoint, Key } from "./settings.ts";
 import type { StagedPackets } from "./staging.ts";
 
@@ -121,6 +122,11 @@ export class Peer implements RemoteStatic {
     this.pending.state[Symbol.dispose]();
     this.pending = undefined;
   }
+}
+
+/** What a peer is called in the log: the beginning of its public key. */
+export function nameOf(peer: Peer): string {
+  return keyToBase64(peer.publicKey).slice(0, 8);
 }
 
 function retire(keypair: Keypair | undefined, indices: IndexTable): void {

@@ -92,10 +92,16 @@ export class PeerTable {
     };
   }
 
+  /** Throws if a change could lead to too many peers; what it removes makes no room before it is done. */
+  checkRoom({ peers = [], replacePeers }: DeviceChange): void {
+    const known = replacePeers ? 0 : this.#peers.size;
+    if (known + peers.length <= MAX_PEERS) return;
+    const keys = new Set(replacePeers ? [] : this.#peers.keys());
+    for (const { publicKey, remove, updateOnly } of peers) if (!remove && !updateOnly) keys.add(keyToHex(publicKey));
+    if (keys.size > MAX_PEERS) refuse(`the number of peers must be at most ${MAX_PEERS}, got ${keys.size}`);
+  }
+
   #add(publicKey: Key): Peer {
-    if (this.#peers.size >= MAX_PEERS) {
-      throw new CulvertError("too_many_peers", `Cannot configure the device: it must have at most ${MAX_PEERS} peers`);
-    }
     const peer = new Peer(publicKey.slice(), this.#noKey);
     this.#peers.set(keyToHex(publicKey), peer);
     return peer;

@@ -4,7 +4,7 @@
  *   retransmit    an initiation went unanswered: 5 s and a little, for 90 s, then what waits is given up
  *   keepalive     data came and nothing went back: 10 s
  *   newHandshake  data went out and nothing at all came back: 15 s and a little
- *   zero          no new session: the keys are wiped 540 s after the last
+ *   zero          no new session: all keys are wiped 540 s after the last
  *   persistent    nothing went either way for the time the user set
  *
  * A deadline is a number in the peer, Infinity when it is off. What happens on every packet only compares and stores
@@ -73,11 +73,7 @@ export class Timers {
     peer.retransmitAtMs = Infinity;
   }
 
-  sessionDerived(peer: Peer): void {
-    this.zeroLater(peer);
-  }
-
-  /** Has the peer's keys wiped when there is no new session for long. */
+  /** There are new keys, or there is no hope for any: has what keys there are wiped when that stays so. */
   zeroLater(peer: Peer): void {
     peer.zeroAtMs = this.nowMs + ZERO_AFTER_MS;
     this.#wake(peer, peer.zeroAtMs);

@@ -23,6 +23,7 @@ ip link set lo up
 
 cp /command /scratch/upper/guest-command
 chroot /root /bin/bash /guest-command
+code=$?
 echo
-echo "guest ended with $?"
+echo "guest ended with $code"
 poweroff -f

@@ -1,0 +1,49 @@
+/**
+ * Tests that need a kernel the host may not have, run inside a guest (`guest.ts`): by themselves with
+ * `deno task test:vm`. Each file under `guest/` is one run of `deno test` there.
+ */
+
+import { assertEquals } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import { testWith } from "../../testing/requirements.ts";
+import { findGuestKernel, GUEST_TOOLS, runInGuest } from "./guest.ts";
+
+const guestTests = [
+  "kernel_device.ts",
+  "userspace_device.ts",
+];
+
+const TIME_LIMIT_MS = 180_000;
+
+const kernel = findGuestKernel();
+const needs = { tools: [...GUEST_TOOLS, "ip"], files: [kernel?.image ?? "/boot/vmlinuz-*-amd64 with its modules"] };
+
+for (const file of guestTests) {
+  testWith(needs, `in a guest with Debian's kernel: ${file}`, async () => {
+    const { code, output } = await runInGuest(kernel!, scriptFor(file), { timeLimitMs: TIME_LIMIT_MS });
+    assertEquals(code, 0, output);
+  });
+}
+
+testWith(needs, "a script that fails in the guest is told as failed", async () => {
+  const { code } = await runInGuest(kernel!, "exit 3", { timeLimitMs: TIME_LIMIT_MS });
+  assertEquals(code, 3);
+});
+
+/** The guest has the host's files but none of its environment; and nothing there can be fetched. */
+function scriptFor(file: string): string {
+  const { PATH, HOME, DENO_DIR } = Deno.env.toObject();
+  const environment = { PATH: `${PATH}:/usr/sbin:/sbin`, HOME, DENO_DIR, CI: "true", NO_COLOR: "1" };
+  const exports = Object.entries(environment).filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `export ${name}=${quote(value!)}`);
+  return [
+    ...exports,
+    "modprobe --all wireguard veth tun",
+    `cd ${quote(fromFileUrl(new URL("../..", import.meta.url)))}`,
+    `${quote(Deno.execPath())} test --allow-all --no-check --cached-only tests/vm/guest/${file}`,
+  ].join("\n");
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}

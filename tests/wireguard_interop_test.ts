@@ -1,0 +1,180 @@
+/**
+ * Our userspace device against wireguard-go, each once as the side that begins: two namespaces, configured by the stock
+ * `wg` alone, so that the UAPI socket is proven on the way.
+ */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { clockOf, delay } from "../protocol/clock.ts";
+import { Program } from "../testing/program.ts";
+import { testWith } from "../testing/requirements.ts";
+import {
+  culvertUserspace,
+  LISTEN_PORT,
+  type RigOptions,
+  type WireGuardEnd,
+  wireguardGo,
+  WireGuardRig,
+} from "../testing/wireguard_rig.ts";
+
+const needs = {
+  netns: true,
+  tools: ["ip", "wg", "wireguard-go", "ping", "iperf3", "timeout", "bash"],
+  files: ["/dev/net/tun"],
+};
+
+const pairings = [
+  { a: culvertUserspace(), b: wireguardGo() },
+  { a: wireguardGo(), b: culvertUserspace() },
+];
+
+/** Registers a test for each way round. */
+function testBothWays(
+  name: string,
+  fn: (rig: WireGuardRig) => Promise<void>,
+  options: Omit<RigOptions, "a" | "b"> = {},
+): void {
+  for (const { a, b } of pairings) {
+    testWith(needs, `${a.name} to ${b.name}: ${name}`, async () => {
+      await using rig = await WireGuardRig.open({ a, b, ...options });
+      await fn(rig);
+    });
+  }
+}
+
+for (const outer of [4, 6] as const) {
+  testBothWays(`v4 and v6 pass over v${outer}`, async ({ a, b }) => {
+    for (const inner of [4, 6] as const) {
+      assertEquals(await ping(a, b.inner[inner]), 3);
+      assertEquals(await ping(b, a.inner[inner]), 3);
+    }
+    assert((await a.peer(b)).latestHandshakeS > 0);
+    assert((await b.peer(a)).latestHandshakeS > 0);
+    assertEquals((await b.peer(a)).endpoint, a.outerEndpoint);
+  }, { outer });
+}
+
+testBothWays("a preshared key must be the same on both sides", async ({ a, b }) => {
+  const [one, two] = [await presharedKey(a), await presharedKey(a)];
+  await a.setPeer(b, { presharedKey: one });
+  await b.setPeer(a, { presharedKey: one });
+  assertEquals(await ping(a, b.inner[4]), 3);
+  await b.setPeer(a, { presharedKey: two });
+  await a.expireKeys();
+  assertEquals(await ping(a, b.inner[4]), 0);
+  await b.setPeer(a, { presharedKey: one });
+  await a.expireKeys();
+  assertEquals(await ping(a, b.inner[4]), 3);
+});
+
+testBothWays("a stream goes on while keys are renewed beneath it", async ({ a, b }) => {
+  await using _server = await startIperf(b);
+  const stream = a.run(["timeout", "60", "iperf3", "--client", b.inner[4], "--time", "4"]);
+  for (const end of [a, b, a, b]) {
+    const before = await lastHandshake(a);
+    await end.expireKeys();
+    await until(async () => await lastHandshake(a) > before, "a new handshake");
+  }
+  await stream;
+});
+
+testBothWays("a peer that moves to another port and another address is followed", async ({ a, b }) => {
+  assertEquals(await ping(a, b.inner[4]), 3);
+  await a.wg("listen-port", "51999");
+  assertEquals(await ping(a, b.inner[4]), 3);
+  assertEquals((await b.peer(a)).endpoint, `${a.outer[4]}:51999`);
+  await a.run(["ip", "address", "add", "10.77.0.9/25", "dev", "eth0"]);
+  await a.run(["ip", "address", "delete", `${a.outer[4]}/24`, "dev", "eth0"]);
+  // wireguard-go of 2022 goes on sending from the address that is gone until its socket is opened anew.
+  await a.wg("listen-port", "52000");
+  assertEquals(await ping(a, b.inner[4]), 3);
+  assertEquals((await b.peer(a)).endpoint, "10.77.0.9:52000");
+  assertEquals(await ping(b, a.inner[4]), 3);
+});
+
+testBothWays("a persistent keepalive makes the handshake and goes on without a packet", async ({ a, b }) => {
+  await a.setPeer(b, { persistentKeepaliveS: 1 });
+  await until(async () => (await b.peer(a)).latestHandshakeS > 0, "a handshake");
+  const before = (await b.peer(a)).receivedBytes;
+  await until(async () => (await b.peer(a)).receivedBytes >= before + 2 * 32, "two keepalives");
+});
+
+for (const mtu of [1280, 1420, 8920]) {
+  testBothWays(`packets of the whole MTU of ${mtu} pass, and a stream`, async ({ a, b }) => {
+    for (const [from, to] of [[a, b], [b, a]] as const) {
+      assertEquals(await ping(from, to.inner[4], ["-M", "do", "-s", `${mtu - 28}`]), 3);
+      assertEquals(await ping(from, to.inner[6], ["-M", "do", "-s", `${mtu - 48}`]), 3);
+    }
+    await using _server = await startIperf(b);
+    await a.run(["timeout", "20", "iperf3", "--client", b.inner[4], "--bytes", "20M"]);
+    await a.run(["timeout", "20", "iperf3", "--client", b.inner[6], "--bytes", "20M", "--reverse"]);
+  }, { mtu });
+}
+
+testBothWays("a side that was killed and came back is talked to again", async ({ a, b }) => {
+  assertEquals(await ping(a, b.inner[4]), 3);
+  b.program.crash();
+  await b.program.stop();
+  await b.start();
+  await b.setPeer(a, { endpoint: a.outerEndpoint });
+  assertEquals(await ping(b, a.inner[4]), 3);
+  assertEquals(await ping(a, b.inner[4]), 3);
+});
+
+testBothWays("datagrams that are not authentic change nothing", async ({ a, b }) => {
+  assertEquals(await ping(a, b.inner[4]), 3);
+  const before = await b.peer(a);
+  for (const type of [0, 1, 2, 3, 4, 5]) {
+    for (const bytes of [0, 1, 15, 28, 60, 88, 144, 1500]) {
+      const junk = `{ printf '\\x0${type}\\0\\0\\0'; head -c ${bytes} /dev/urandom; } >/dev/udp/${
+        b.outer[4]
+      }/${LISTEN_PORT}`;
+      await a.run(["bash", "-c", junk]);
+    }
+  }
+  assertEquals(await b.peer(a), before);
+  assertEquals(await ping(a, b.inner[4]), 3);
+});
+
+testBothWays("stopping leaves no interface and no socket", async ({ a, b }) => {
+  for (const end of [a, b]) {
+    await end.program.stop();
+    const links = (await end.run(["ip", "-o", "link"])).stdout;
+    assert(!links.includes(end.interfaceName), links);
+    assertMatch((await end.run(["ls", end.socketPath], { mayFail: true })).stderr, /No such file/);
+  }
+});
+
+async function startIperf(end: WireGuardEnd): Promise<Program> {
+  const program = new Program(end.namespace.inside(["iperf3", "--server", "--forceflush"]), { quiet: true });
+  while (!(await program.readLine()).includes("listening"));
+  return program;
+}
+
+/** Sends three echo requests; gives how many were answered. */
+async function ping(from: WireGuardEnd, to: string, flags: readonly string[] = []): Promise<number> {
+  const { stdout } = await from.run(["ping", "-q", "-c3", "-i0.05", "-w2", ...flags, to], { mayFail: true });
+  return received(stdout);
+}
+
+function received(pingOutput: string): number {
+  return Number(/(\d+) received/.exec(pingOutput)?.[1]);
+}
+
+async function presharedKey(end: WireGuardEnd): Promise<string> {
+  return (await end.run(["wg", "genpsk"])).stdout.trim();
+}
+
+/** When the last handshake was, to the nanosecond, which `wg` does not show. */
+async function lastHandshake(end: WireGuardEnd): Promise<number> {
+  const text = await end.uapi("get=1\n\n");
+  const of = (key: string) => Number(new RegExp(`^${key}=(\\d+)$`, "m").exec(text)?.[1]);
+  return of("last_handshake_time_sec") + of("last_handshake_time_nsec") / 1e9;
+}
+
+async function until(isSo: () => Promise<boolean>, what: string): Promise<void> {
+  const clock = clockOf(globalThis);
+  for (const untilMs = clock.now() + 15_000; !await isSo();) {
+    if (clock.now() > untilMs) throw new Error(`Cannot go on: there must be ${what} within 15 s, got none`);
+    await delay(clock, 20);
+  }
+}
