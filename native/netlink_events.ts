@@ -1,7 +1,7 @@
 /**
  * What the kernel tells the members of a netlink group, as it happens.
  *
- *   const events = new NetlinkEvents(libc, NETLINK_ROUTE, RTMGRP_LINK, signal);   // from here on nothing is lost unseen
+ *   const events = new NetlinkEvents(libc, { protocol, groups }, signal);   // from here on nothing is lost unseen
  *   for await (const messages of events) …                                        // undefined: some were lost
  *
  * The wait is a `poll` on another thread, since this is for the main program, which has more to do. Aborting the signal

@@ -9,6 +9,7 @@
 
 import { CulvertError } from "../../protocol/errors.ts";
 import { type Log, silentLog } from "../../protocol/log.ts";
+import { checkDeviceChange } from "../../protocol/wireguard/check_change.ts";
 import { DEFAULT_MTU } from "../../protocol/wireguard/constants.ts";
 import type { DeviceChange, DeviceStatus } from "../../protocol/wireguard/settings.ts";
 import { type Libc, openLibc } from "../libc.ts";
@@ -83,6 +84,7 @@ class UserspaceDevice implements WireGuardDevice {
   }
 
   async configure(change: DeviceChange): Promise<void> {
+    checkDeviceChange(change);
     await this.#ask((id) => ({ type: "configure", id, change }));
   }
 

@@ -11,7 +11,7 @@ import { kernelWireGuardSupport, LINK_ALIAS, openKernelDevice } from "../../../n
 import { NetLab } from "../../../testing/netns.ts";
 import { assertPing, join, openKernelDeviceIn } from "./tunnel.ts";
 
-testDeviceContract("the kernel's device", { needs: { root: true }, open: (name) => openKernelDevice({ name }) });
+testDeviceContract("the kernel's device", { needs: {}, open: (name) => openKernelDevice({ name }) });
 
 Deno.test("the kernel says that it has WireGuard", () => assertEquals(kernelWireGuardSupport(), { available: true }));
 
