@@ -9,7 +9,7 @@ import { completedRoles } from "./completions.ts";
 import { directoryPath, filePath, listenAddress } from "./fields.ts";
 import { FakeHost } from "./fixtures/fake_host.ts";
 import { main } from "./main.ts";
-import { defineRole } from "./role.ts";
+import { defineRole, type Role } from "./role.ts";
 
 const SUMMARY = `Says "it's $HOME", \`x\`, [a:b] and \\ on one line.`;
 
@@ -28,8 +28,20 @@ const proxy = defineRole({
   run: () => Promise.resolve(),
 });
 
+const wire = defineRole({
+  name: "wire",
+  summary: "",
+  config: z.object({
+    action: z.enum(["add", "show"]).meta({ positional: true }),
+    conf: filePath().optional().meta({ positional: true }),
+  }),
+  examples: [],
+  run: () => Promise.resolve(),
+});
+
 function roles(): Promise<CompletedRole[]> {
-  return completedRoles([{ name: "proxy", summary: SUMMARY, group: "", load: () => Promise.resolve(proxy) }]);
+  const entryOf = (role: Role) => ({ name: role.name, summary: SUMMARY, group: "", load: () => Promise.resolve(role) });
+  return completedRoles([proxy as Role, wire as Role].map(entryOf));
 }
 
 const scripts = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion };
@@ -78,7 +90,7 @@ testWith({ tools: ["bash"] }, "bash completes roles, flags, choices and files", 
   const rows: { name: string; words: string[]; want: string[] }[] = [
     { name: "roles", words: ["culvert", "p"], want: ["proxy"] },
     { name: "what is no role", words: ["culvert", "--"], want: ["--help", "--version"] },
-    { name: "roles after help", words: ["culvert", "help", ""], want: ["proxy"] },
+    { name: "roles after help", words: ["culvert", "help", ""], want: ["proxy", "wire"] },
     { name: "flags", words: ["culvert", "proxy", "--l"], want: ["--listen", "--log-format", "--log-level"] },
     { name: "negated switches", words: ["culvert", "proxy", "--no"], want: ["--no-splice"] },
     { name: "choices", words: ["culvert", "proxy", "--policy", ""], want: ["failover", "race"] },
@@ -89,6 +101,7 @@ testWith({ tools: ["bash"] }, "bash completes roles, flags, choices and files", 
     { name: "arguments", words: ["culvert", "proxy", ""], want: ["make", "show"] },
     { name: "files", words: ["culvert", "proxy", "--rules", "a"], want: ["a file.toml", "a folder"] },
     { name: "directories", words: ["culvert", "proxy", "--folder", ""], want: ["a folder"] },
+    { name: "words and files", words: ["culvert", "wire", "a"], want: ["a file.toml", "a folder", "add"] },
     { name: "an unknown role", words: ["culvert", "none", "--"], want: [] },
   ];
   try {

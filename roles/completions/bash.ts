@@ -16,7 +16,7 @@ _culvert_words() {
 
 _culvert_files() {
   compopt -o filenames 2>/dev/null
-  _culvert_words "$1" -- "$2"
+  _culvert_words "\${@:2}" -- "$1"
 }
 
 _culvert() {
@@ -65,13 +65,19 @@ function flagCase(role: CompletedRole): string {
 /** Which of several bare words one stands on would take a parser: the choices of all are offered. */
 function argumentCase(role: CompletedRole): string[] {
   const values = argumentsOf(role);
+  const words = values.flatMap(({ words }) => words);
   const files = values.find((value) => value.files);
-  const value = files ?? { words: values.flatMap(({ words }) => words), placeholder: "" };
-  const command = complete(value);
+  const command = files ? completeFiles(files, words) : complete({ words, placeholder: "" });
   return command === "" ? [] : [`    ${role.name}) ${command};;`];
 }
 
 function complete(value: CompletedValue): string {
-  if (value.files) return `_culvert_files ${value.files === "file" ? "-f" : "-d"} "$current"; `;
+  if (value.files) return completeFiles(value);
   return value.words.length > 0 ? `_culvert_words -W ${singleQuoted(value.words.join(" "))} -- "$current"; ` : "";
+}
+
+/** Files, and words that may stand in their place. */
+function completeFiles({ files }: CompletedValue, words: readonly string[] = []): string {
+  const also = words.length > 0 ? ` -W ${singleQuoted(words.join(" "))}` : "";
+  return `_culvert_files "$current" ${files === "file" ? "-f" : "-d"}${also}; `;
 }

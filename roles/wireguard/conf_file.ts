@@ -15,6 +15,7 @@ import { quoteText } from "../escape.ts";
 import { shellWord } from "../private_file.ts";
 
 const DIRECTORY = "/etc/wireguard";
+const SUFFIX = ".conf";
 const OTHERS = 0o007;
 /** A wrong path must not fill the memory. */
 const MAX_BYTES = 32 * 1024 * 1024;
@@ -36,10 +37,10 @@ export function isInterfaceName(text: string): boolean {
 
 /** The file and the interface that a word on the command line means. */
 export function confNameOf(word: string): ConfName {
-  const isFile = word.endsWith(".conf") || word.includes("/");
-  const interfaceName = isFile ? basename(word, ".conf") : word;
-  if (isInterfaceName(interfaceName) && (!isFile || word.endsWith(".conf"))) {
-    return { path: isFile ? resolve(word) : `${DIRECTORY}/${word}.conf`, interfaceName };
+  const isFile = word.endsWith(SUFFIX);
+  const interfaceName = isFile ? basename(word).slice(0, -SUFFIX.length) : word;
+  if (isInterfaceName(interfaceName)) {
+    return { path: isFile ? resolve(word) : `${DIRECTORY}/${word}${SUFFIX}`, interfaceName };
   }
   throw new CulvertError(
     "bad_name",
