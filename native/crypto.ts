@@ -25,8 +25,9 @@ import {
   type WireGuardCrypto,
 } from "../protocol/wireguard/crypto.ts";
 import type { Key } from "../protocol/wireguard/settings.ts";
-import { failed, type Libcrypto, type LibcryptoCalls, loadLibcrypto } from "./libcrypto.ts";
+import { failed, fixedMemory, type Libcrypto, type LibcryptoCalls, loadLibcrypto } from "./libcrypto.ts";
 import { EVP_PKEY_X25519, KEY_SIZE, type PrivateKeys, RawPrivateKeys, UncheckedPrivateKeys } from "./libcrypto_keys.ts";
+import { SlabPointers } from "./slab_pointers.ts";
 import { ControlTags, ParamTags, type Tags } from "./libcrypto_tags.ts";
 
 /** No field of a handshake or cookie is longer. */
@@ -81,7 +82,9 @@ export class NativeCrypto implements WireGuardCrypto, Disposable {
   /** For small fields, one after another. */
   readonly #context: Deno.PointerValue;
   readonly #field = new Slab(FIELD_BYTES);
-  readonly #length = new Uint8Array(8);
+  readonly #length = fixedMemory(8);
+  readonly #lengthPointer = Deno.UnsafePointer.of(this.#length);
+  readonly #pointers = new SlabPointers();
   #isOpen = true;
 
   /** Takes over the library. */
@@ -98,7 +101,14 @@ export class NativeCrypto implements WireGuardCrypto, Disposable {
   aead(key: Key): Aead {
     this.#assertOpen();
     assertLength("key", key, KEY_BYTES);
-    const aead = new NativeAead(this.#call, { cipher: this.#cipher, tags: this.#tags, key, owners: this.#aeads });
+    const aead = new NativeAead(this.#call, {
+      cipher: this.#cipher,
+      tags: this.#tags,
+      pointers: this.#pointers,
+      length: this.#lengthPointer,
+      key,
+      owners: this.#aeads,
+    });
     this.#aeads.add(aead);
     return aead;
   }
@@ -196,6 +206,9 @@ export class NativeCrypto implements WireGuardCrypto, Disposable {
 interface AeadParts {
   readonly cipher: Deno.PointerValue;
   readonly tags: Tags;
+  readonly pointers: SlabPointers;
+  /** Where libcrypto may write lengths that are known. */
+  readonly length: Deno.PointerValue;
   readonly key: Key;
   /** Where it is to be struck off when it goes. */
   readonly owners: Set<NativeAead>;
@@ -206,13 +219,17 @@ class NativeAead implements Aead {
   readonly #tags: Tags;
   readonly #owners: Set<NativeAead>;
   #context: Deno.PointerValue;
-  readonly #nonce = new Uint32Array(NONCE_BYTES / 4);
+  readonly #pointers: SlabPointers;
+  readonly #nonce = new Uint32Array(new ArrayBuffer(NONCE_BYTES));
+  readonly #noncePointer = Deno.UnsafePointer.of(this.#nonce);
   /** Where libcrypto writes lengths that are known. */
-  readonly #length = new Uint8Array(8);
+  readonly #length: Deno.PointerValue;
 
-  constructor(call: LibcryptoCalls, { cipher, tags, key, owners }: AeadParts) {
+  constructor(call: LibcryptoCalls, { cipher, tags, pointers, length, key, owners }: AeadParts) {
     this.#call = call;
     this.#tags = tags;
+    this.#pointers = pointers;
+    this.#length = length;
     this.#owners = owners;
     this.#context = call.EVP_CIPHER_CTX_new();
     if (call.EVP_CipherInit_ex(this.#context, cipher, null, key, null, SEALING) === 1) return;
@@ -248,17 +265,17 @@ class NativeAead implements Aead {
     if (this.#context === null) throw new TypeError("Cannot seal or open: the key has been wiped");
     this.#nonce[1] = counter;
     this.#nonce[2] = counter / 2 ** 32;
-    if (this.#call.EVP_CipherInit_ex(this.#context, null, null, null, this.#nonce, direction) !== 1) {
+    if (this.#call.initAt(this.#context, null, null, null, this.#noncePointer, direction) !== 1) {
       throw failed("set a nonce");
     }
   }
 
   #run(slab: Slab, offset: number, length: number): boolean {
     if (length > 0) {
-      const text = slab.from(offset);
-      if (this.#call.EVP_CipherUpdate(this.#context, text, this.#length, text, length) !== 1) return false;
+      const text = this.#pointers.at(slab, offset);
+      if (this.#call.updateAt(this.#context, text, this.#length, text, length) !== 1) return false;
     }
-    return this.#call.EVP_CipherFinal_ex(this.#context, this.#length, this.#length) === 1;
+    return this.#call.finalAt(this.#context, this.#length, this.#length) === 1;
   }
 }
 

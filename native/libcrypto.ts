@@ -17,11 +17,23 @@ const symbols = {
   // int EVP_CipherUpdate(ctx, unsigned char *out, int *outLength, const unsigned char *in, int inLength)
   EVP_CipherUpdate: { parameters: ["pointer", "buffer", "buffer", "buffer", "i32"], result: "i32" },
   EVP_CipherFinal_ex: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
+  // The same for packets, with addresses that are known, which FFI takes faster than buffers.
+  initAt: {
+    name: "EVP_CipherInit_ex",
+    parameters: ["pointer", "pointer", "pointer", "pointer", "pointer", "i32"],
+    result: "i32",
+  },
+  updateAt: {
+    name: "EVP_CipherUpdate",
+    parameters: ["pointer", "pointer", "pointer", "pointer", "i32"],
+    result: "i32",
+  },
+  finalAt: { name: "EVP_CipherFinal_ex", parameters: ["pointer", "pointer", "pointer"], result: "i32" },
   // int EVP_CIPHER_CTX_ctrl(ctx, int type, int argument, void *pointer)
   EVP_CIPHER_CTX_ctrl: { parameters: ["pointer", "i32", "i32", "buffer"], result: "i32" },
   // int EVP_CIPHER_CTX_get_params(ctx, OSSL_PARAM params[])
-  EVP_CIPHER_CTX_get_params: { parameters: ["pointer", "buffer"], result: "i32", optional: true },
-  EVP_CIPHER_CTX_set_params: { parameters: ["pointer", "buffer"], result: "i32", optional: true },
+  EVP_CIPHER_CTX_get_params: { parameters: ["pointer", "pointer"], result: "i32", optional: true },
+  EVP_CIPHER_CTX_set_params: { parameters: ["pointer", "pointer"], result: "i32", optional: true },
   // EVP_PKEY *EVP_PKEY_new_raw_private_key(int type, ENGINE *engine, const unsigned char *key, size_t length)
   EVP_PKEY_new_raw_private_key: { parameters: ["i32", "pointer", "buffer", "u64"], result: "pointer" },
   EVP_PKEY_new_raw_public_key: { parameters: ["i32", "pointer", "buffer", "u64"], result: "pointer" },

@@ -21,6 +21,7 @@ export interface Tags {
 export class ParamTags implements Tags {
   readonly #call: LibcryptoCalls;
   readonly #param = new Params([{ name: "tag", data: fixedMemory(TAG_BYTES) }]);
+  readonly #paramPointer = Deno.UnsafePointer.of(this.#param.bytes);
   /** The slab whose address is known. */
   #slab: Slab | undefined;
   #baseLow = 0;
@@ -32,12 +33,12 @@ export class ParamTags implements Tags {
 
   read(context: Deno.PointerValue, slab: Slab, offset: number): boolean {
     this.#pointAt(slab, offset);
-    return this.#call.EVP_CIPHER_CTX_get_params!(context, this.#param.bytes) === 1;
+    return this.#call.EVP_CIPHER_CTX_get_params!(context, this.#paramPointer) === 1;
   }
 
   write(context: Deno.PointerValue, slab: Slab, offset: number): boolean {
     this.#pointAt(slab, offset);
-    return this.#call.EVP_CIPHER_CTX_set_params!(context, this.#param.bytes) === 1;
+    return this.#call.EVP_CIPHER_CTX_set_params!(context, this.#paramPointer) === 1;
   }
 
   #pointAt(slab: Slab, offset: number): void {
