@@ -129,6 +129,7 @@ export const importTable: readonly Row[] = [
     why: "the public library is these three floors; it loads no FFI and does nothing at import",
   })),
   ...aboveTheHouseRows,
+  { from: "tests", to: "bench", why: "what generates load for measurements also loads what is under test" },
   { from: "examples", to: "mod.ts", why: "an example shows what a user of the library would write" },
   { from: "types", to: "npm:*", why: "declares types for packages that carry none" },
 ];

@@ -4,6 +4,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Crowd } from "../bench/handshakes.ts";
 import { clockOf, delay } from "../protocol/clock.ts";
 import { Program } from "../testing/program.ts";
 import { testWith } from "../testing/requirements.ts";
@@ -133,6 +134,24 @@ testBothWays("datagrams that are not authentic change nothing", async ({ a, b })
   }
   assertEquals(await b.peer(a), before);
   assertEquals(await ping(a, b.inner[4]), 3);
+});
+
+testBothWays("under load, a peer is asked for a cookie and comes in with it", async (rig) => {
+  const { a, b } = rig;
+  using crowd = await Crowd.open(rig, 256);
+  const enter = async () => {
+    const endpoints = async () => (await b.run(["wg", "show", b.interfaceName, "endpoints"])).stdout;
+    await until(async () => (await endpoints()).includes("10.79."), "a stranger who was heard");
+    // Its first initiation brings a cookie, the next, five seconds later, comes in with it.
+    return received((await a.run(["ping", "-q", "-c1", "-w15", b.inner[4]], { mayFail: true })).stdout);
+  };
+  const [{ handshakesPerS, cookies }, answered] = await Promise.all([
+    crowd.measure({ warmMs: 0, measureMs: 8000 }),
+    enter(),
+  ]);
+  assert(handshakesPerS > 0 && cookies > 0, `${handshakesPerS} handshakes per second, ${cookies} cookies`);
+  // All that waited for the handshake are answered.
+  assert(answered > 0);
 });
 
 testBothWays("stopping leaves no interface and no socket", async ({ a, b }) => {
