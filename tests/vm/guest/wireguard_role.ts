@@ -33,7 +33,7 @@ async function writeConf(): Promise<void> {
 }
 
 // One test, since every program that starts takes seconds in an emulated machine.
-Deno.test("auto takes the kernel's device, and what a killed run leaves of it the next down takes away", async () => {
+Deno.test("auto takes the kernel's device; down takes it away, also what a killed run has left of it", async () => {
   await writeConf();
   const before = await traces();
   const up = await culvert("up", CONF, "--detach");
@@ -44,7 +44,11 @@ Deno.test("auto takes the kernel's device, and what a killed run leaves of it th
   assertStringIncludes(during, "default dev wg7 table 51820");
   assertStringIncludes(during, "lookup main suppress_prefixlength 0");
   assertEquals((await culvert("show", "wg7", "--dump")).out, (await run("wg", ["show", "wg7", "dump"])).out);
-  Deno.kill(Number(/"pid":(\d+)/.exec(up.said)![1]), "SIGKILL");
+  assertEquals((await culvert("down", "wg7")).out, "wg7 is down\n");
+  assertEquals(await traces(), before);
+
+  const again = await culvert("up", CONF, "--detach");
+  Deno.kill(Number(/"pid":(\d+)/.exec(again.said)![1]), "SIGKILL");
   assertStringIncludes(await traces(), "wg7");
   const down = await culvert("down", "wg7");
   assertEquals([down.code, down.out], [0, "wg7 is down\n"], down.said);
