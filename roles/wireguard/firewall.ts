@@ -34,11 +34,15 @@ export async function setFirewall(nft: string, rules: FirewallRules): Promise<vo
   await runProgram([nft, "-f", "-"], { stdin: firewallText(rules) });
 }
 
-/** Harmless when there is none: adding a table that is there does nothing. */
+/** Harmless when there is none, also in a kernel that has no nftables at all. */
 export async function removeFirewall(table: string): Promise<void> {
   const nft = findNft();
-  if (nft !== undefined) {
-    await runProgram([nft, "-f", "-"], { stdin: `add table inet ${table}\ndelete table inet ${table}\n` });
+  if (nft === undefined) return;
+  try {
+    await runProgram([nft, "delete", "table", "inet", table]);
+  } catch (error) {
+    const isThere = await runProgram([nft, "list", "table", "inet", table]).then(() => true, () => false);
+    if (isThere) throw error;
   }
 }
 

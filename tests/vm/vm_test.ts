@@ -11,6 +11,7 @@ import { findGuestKernel, GUEST_TOOLS, runInGuest } from "./guest.ts";
 const guestTests = [
   "kernel_device.ts",
   "userspace_device.ts",
+  "wireguard_role.ts",
 ];
 
 const TIME_LIMIT_MS = 180_000;
