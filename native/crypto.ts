@@ -83,7 +83,6 @@ export class NativeCrypto implements WireGuardCrypto, Disposable {
   readonly #context: Deno.PointerValue;
   readonly #field = new Slab(FIELD_BYTES);
   readonly #length = fixedMemory(8);
-  readonly #lengthPointer = Deno.UnsafePointer.of(this.#length);
   readonly #pointers = new SlabPointers();
   #isOpen = true;
 
@@ -105,7 +104,6 @@ export class NativeCrypto implements WireGuardCrypto, Disposable {
       cipher: this.#cipher,
       tags: this.#tags,
       pointers: this.#pointers,
-      length: this.#lengthPointer,
       key,
       owners: this.#aeads,
     });
@@ -151,6 +149,8 @@ export class NativeCrypto implements WireGuardCrypto, Disposable {
     const other = call.EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, null, publicKey, KEY_SIZE);
     const agreement = call.EVP_PKEY_CTX_new(own, null);
     const secret = new Uint8Array(KEY_BYTES);
+    // Calls before this one have left lengths of their own in it.
+    this.#length.fill(0);
     this.#length[0] = KEY_BYTES;
     const isMade = other !== null && call.EVP_PKEY_derive_init(agreement) === 1 &&
       call.EVP_PKEY_derive_set_peer(agreement, other) === 1 &&
@@ -207,8 +207,6 @@ interface AeadParts {
   readonly cipher: Deno.PointerValue;
   readonly tags: Tags;
   readonly pointers: SlabPointers;
-  /** Where libcrypto may write lengths that are known. */
-  readonly length: Deno.PointerValue;
   readonly key: Key;
   /** Where it is to be struck off when it goes. */
   readonly owners: Set<NativeAead>;
@@ -220,16 +218,15 @@ class NativeAead implements Aead {
   readonly #owners: Set<NativeAead>;
   #context: Deno.PointerValue;
   readonly #pointers: SlabPointers;
-  readonly #nonce = new Uint32Array(new ArrayBuffer(NONCE_BYTES));
-  readonly #noncePointer = Deno.UnsafePointer.of(this.#nonce);
-  /** Where libcrypto writes lengths that are known. */
-  readonly #length: Deno.PointerValue;
+  /** The nonce, and behind it the word where libcrypto writes lengths that are known. */
+  readonly #nonce = new Uint32Array(new ArrayBuffer(NONCE_BYTES + 4));
+  readonly #noncePointer = Deno.UnsafePointer.of(this.#nonce)!;
+  readonly #length = Deno.UnsafePointer.offset(this.#noncePointer, NONCE_BYTES);
 
-  constructor(call: LibcryptoCalls, { cipher, tags, pointers, length, key, owners }: AeadParts) {
+  constructor(call: LibcryptoCalls, { cipher, tags, pointers, key, owners }: AeadParts) {
     this.#call = call;
     this.#tags = tags;
     this.#pointers = pointers;
-    this.#length = length;
     this.#owners = owners;
     this.#context = call.EVP_CIPHER_CTX_new();
     if (call.EVP_CipherInit_ex(this.#context, cipher, null, key, null, SEALING) === 1) return;

@@ -56,9 +56,9 @@ export type LibcCalls = Deno.DynamicLibrary<typeof symbols>["symbols"];
 
 export interface Libc extends Disposable {
   readonly call: LibcCalls;
-  /** The error of the call that has just failed on this thread. */
+  /** The error of the call that has just failed on this thread, before anything else is called or made. */
   errno(): number;
-  /** `throw libc.error("open /dev/net/tun", "open")` */
+  /** `throw libc.error("open /dev/net/tun", "open")`; with words that have yet to be put together, `errno` goes first. */
   error(action: string, syscall: string): SysError;
 }
 

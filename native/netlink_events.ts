@@ -9,7 +9,8 @@
  */
 
 import { type NetlinkMessage, readNetlinkMessages } from "../protocol/netlink.ts";
-import { Errno } from "./errno.ts";
+import { Slab } from "../protocol/slab.ts";
+import { Errno, SysError } from "./errno.ts";
 import type { Fd } from "./fd.ts";
 import { POLLFD } from "./layout.ts";
 import type { Libc } from "./libc.ts";
@@ -27,6 +28,8 @@ export class NetlinkEvents implements AsyncIterable<readonly NetlinkMessage[] | 
   readonly #wake: EventFd;
   readonly #signal: AbortSignal;
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
+  /** The other thread writes here for as long as it waits, so this must neither move nor go before it is back. */
+  readonly #polled = new Slab(Number(POLL_COUNT) * POLLFD.size);
 
   /** Joins the group at once. Whoever makes it must iterate it, to its end or until the signal aborts. */
   constructor(libc: Libc, { protocol, groups }: { protocol: number; groups: number }, signal: AbortSignal) {
@@ -63,16 +66,15 @@ export class NetlinkEvents implements AsyncIterable<readonly NetlinkMessage[] | 
     const errno = this.#libc.errno();
     if (errno === Errno.ENOBUFS) return undefined;
     if (errno === Errno.EAGAIN || errno === Errno.EINTR) return "none";
-    throw this.#libc.error("listen to netlink", "recv");
+    throw new SysError("listen to netlink", "recv", errno);
   }
 
   async #wait(): Promise<void> {
-    const polled = new Uint8Array(2 * POLLFD.size);
-    const view = new DataView(polled.buffer);
+    const { bytes, view } = this.#polled;
     for (const [index, fd] of [this.#fd.number, this.#wake.fd].entries()) {
       view.setInt32(index * POLLFD.size + POLLFD.fd, fd, true);
       view.setInt16(index * POLLFD.size + POLLFD.events, POLLIN, true);
     }
-    await this.#libc.call.pollLater(polled, POLL_COUNT, -1);
+    await this.#libc.call.pollLater(bytes, POLL_COUNT, -1);
   }
 }

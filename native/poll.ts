@@ -7,7 +7,7 @@
  */
 
 import { Slab } from "../protocol/slab.ts";
-import { Errno } from "./errno.ts";
+import { Errno, SysError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { POLLFD } from "./layout.ts";
 import type { Libc } from "./libc.ts";
@@ -66,7 +66,7 @@ export class PollSet {
     if (ready >= 0) return ready;
     const errno = this.#libc.errno();
     this.#forget();
-    if (errno !== Errno.EINTR && errno !== Errno.EAGAIN) throw this.#libc.error("wait for descriptors", "poll");
+    if (errno !== Errno.EINTR && errno !== Errno.EAGAIN) throw new SysError("wait for descriptors", "poll", errno);
     return 0;
   }
 

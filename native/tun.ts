@@ -14,7 +14,7 @@
 
 import { CulvertError } from "../protocol/errors.ts";
 import type { Slab } from "../protocol/slab.ts";
-import { Errno } from "./errno.ts";
+import { Errno, SysError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { Iovec } from "./iovec.ts";
 import { IFNAMSIZ, IFREQ } from "./layout.ts";
@@ -197,7 +197,8 @@ export class Tun implements Disposable {
     const request = requestFor(this.name());
     new DataView(request.buffer).setInt32(IFREQ.value, value, true);
     if (this.#libc.call.ioctl(this.#control.number, code, request) < 0) {
-      throw this.#libc.error(`${action} of ${nameIn(request)}`, "ioctl");
+      const errno = this.#libc.errno();
+      throw new SysError(`${action} of ${nameIn(request)}`, "ioctl", errno);
     }
     return request;
   }
@@ -218,7 +219,7 @@ function attach(libc: Libc, fd: Fd, name: string, flags: number): boolean {
   if (libc.call.ioctl(fd.number, TUNSETIFF, request) >= 0) return true;
   const errno = libc.errno();
   if (flags !== 0 && errno === Errno.EINVAL) return false;
-  throw libc.error(`make the interface ${name}`, "ioctl TUNSETIFF");
+  throw new SysError(`make the interface ${name}`, "ioctl TUNSETIFF", errno);
 }
 
 /** TCP first, then UDP as well, which is younger (Linux 6.2). */

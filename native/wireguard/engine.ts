@@ -75,6 +75,8 @@ export class Engine implements Disposable {
   #udp: UdpPort;
   #fwmark = 0;
   #nextMtuCheckMs = 0;
+  /** Whether the last check of the MTU failed: it is told once. */
+  #isMtuUnknown = false;
   #handshakesWait = false;
 
   /** Makes the interface and opens a UDP port of the system's choice; throws with nothing left behind. */
@@ -221,8 +223,13 @@ export class Engine implements Disposable {
     this.#nextMtuCheckMs = nowMs + MTU_CHECK_MS;
     try {
       this.#setMtu(this.#tun.mtu());
+      this.#isMtuUnknown = false;
     } catch (error) {
-      if (!this.#tun.ended) this.#settings.log.warn("The MTU cannot be read", { error: messageOf(error) });
+      const isNew = !this.#isMtuUnknown && !this.#tun.ended;
+      this.#isMtuUnknown = true;
+      if (isNew) {
+        this.#settings.log.warn("The MTU cannot be read any more and is taken as it was", { error: messageOf(error) });
+      }
     }
   }
 

@@ -73,9 +73,11 @@ class UserspaceDevice implements WireGuardDevice {
     this.ended = this.#ending.promise;
     this.#interfaceName = name;
     this.#log = log;
-    this.#libc = openLibc();
-    this.#wake = new EventFd(this.#libc);
+    using opened = new DisposableStack();
+    this.#libc = opened.use(openLibc());
+    this.#wake = opened.use(new EventFd(this.#libc));
     this.#worker = new Worker(new URL("./main_userspace.ts", import.meta.url), { type: "module", name: "wireguard" });
+    opened.move();
     this.#worker.onmessage = ({ data }: MessageEvent<FromEngine>) => this.#hear(data);
     this.#worker.onerror = (event) => {
       event.preventDefault();
