@@ -33,10 +33,10 @@ function pair(network: MachineNetwork): [Node, Node] {
 
 /** All that a machine knows of itself and of one peer, save what it counts about strangers, as text. */
 function everythingOf(node: Node, other: Node): string {
-  const { previous, current, next, pending, staged, stamper: _, ...rest } = node.peer(other);
+  const { oldest, older, previous, current, next, pending, staged, stamper: _, ...rest } = node.peer(other);
   const everything = {
     rest,
-    sessions: [previous, current, next].map((keypair) => keypair && sessionOf(keypair)),
+    sessions: [oldest, older, previous, current, next].map((keypair) => keypair && sessionOf(keypair)),
     pendingIndex: pending?.localIndex,
     staged: staged?.size,
     status: node.machine.status(),

@@ -94,6 +94,26 @@ Deno.test("the answer to an initiation that a newer one replaced is refused", ()
   assertEquals(a.machine.counters.refusedHandshakes, 2, "nor is an answer taken twice");
 });
 
+Deno.test("once the peer's own request has led to a session, a late answer to ours is refused", () => {
+  using network = new MachineNetwork();
+  const [a, b] = pair(network);
+  const late: (() => void)[] = [];
+  network.lets = (datagram) => {
+    const isHeld = datagram.type === RESPONSE_TYPE && datagram.to === a.endpoint;
+    if (isHeld) late.push(() => a.take(datagram.from, datagram.bytes));
+    return !isHeld;
+  };
+  a.talk(b, 1);
+  b.talk(a, 2);
+  network.run(ROUND_TRIP_MS);
+  const session = a.peer(b).current!;
+  assertEquals([a.peer(b).pending, late.length], [undefined, 1]);
+  network.run(100_000);
+  late[0]!();
+  assertStrictEquals(a.peer(b).current, session);
+  assertEquals(a.machine.counters.refusedHandshakes, 1);
+});
+
 Deno.test("a new session of the initiator keeps what is under way on the old one readable", () => {
   using network = new MachineNetwork();
   const [a, b] = pair(network);
