@@ -2,17 +2,7 @@ import { assert, assertEquals, assertGreater, assertNotEquals, assertStrictEqual
 import { formatIp, parseCidr, parseIp } from "../ip.ts";
 import { Slab } from "../slab.ts";
 import { INITIATION_TYPE, RESPONSE_TYPE, STAGED_PACKETS, TRANSPORT_TYPE } from "./constants.ts";
-import { endpointAt, ipPacket, MachineNetwork, type Node } from "./fixtures/machine_network.ts";
-import type { PeerChange } from "./settings.ts";
-
-const ROUND_TRIP_MS = 100;
-
-function pair(network: MachineNetwork, change: Partial<PeerChange> = {}): [Node, Node] {
-  const a = network.add({ endpoint: "192.0.2.1:1000", inner: "10.0.0.1" });
-  const b = network.add({ endpoint: "192.0.2.2:2000", inner: "10.0.0.2" });
-  network.connect(a, b, change);
-  return [a, b];
-}
+import { endpointAt, ipPacket, MachineNetwork, pair, ROUND_TRIP_MS } from "./fixtures/machine_network.ts";
 
 Deno.test("a packet without a session waits for the handshake and then goes out in order", () => {
   using network = new MachineNetwork();

@@ -1,16 +1,6 @@
 import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLess, assertLessOrEqual } from "@std/assert";
 import { INITIATION_TYPE, REKEY_TIMEOUT_JITTER_MS, RESPONSE_TYPE, TRANSPORT_TYPE } from "./constants.ts";
-import { MachineNetwork, type Node } from "./fixtures/machine_network.ts";
-import type { PeerChange } from "./settings.ts";
-
-const ROUND_TRIP_MS = 100;
-
-function pair(network: MachineNetwork, change: Partial<PeerChange> = {}): [Node, Node] {
-  const a = network.add({ endpoint: "192.0.2.1:1000", inner: "10.0.0.1" });
-  const b = network.add({ endpoint: "192.0.2.2:2000", inner: "10.0.0.2" });
-  network.connect(a, b, change);
-  return [a, b];
-}
+import { MachineNetwork, type Node, pair, ROUND_TRIP_MS } from "./fixtures/machine_network.ts";
 
 /** A pair with a session that `a` asked for, and the time it has had it since. */
 function pairInSession(network: MachineNetwork): [Node, Node, number] {
