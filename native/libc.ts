@@ -46,6 +46,8 @@ const symbols = {
   poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
   // The same on another thread, for seldom waits of the main program; errno is lost.
   pollLater: { name: "poll", parameters: ["buffer", "u64", "i32"], result: "i32", nonblocking: true },
+  // int clock_gettime(clockid_t clock, struct timespec *time)
+  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   // unsigned if_nametoindex(const char *name)
   if_nametoindex: { parameters: ["buffer"], result: "u32" },

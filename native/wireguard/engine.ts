@@ -24,6 +24,7 @@ import { portableWireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
 import { Machine } from "../../protocol/wireguard/machine.ts";
 import type { DeviceChange, DeviceStatus, Endpoint } from "../../protocol/wireguard/settings.ts";
 import { openLibcrypto } from "../crypto.ts";
+import { bootTimeMs } from "../boot_time.ts";
 import { Iovec } from "../iovec.ts";
 import { type Libc, openLibc } from "../libc.ts";
 import { drainEventFd, POLLIN, PollSet } from "../poll.ts";
@@ -62,6 +63,7 @@ export class Engine implements Disposable {
   readonly interfaceName: string;
   readonly #resources: DisposableStack;
   readonly #libc: Libc;
+  readonly #nowMs: () => number;
   readonly #settings: EngineSettings;
   readonly #tun: Tun;
   readonly #machine: Machine;
@@ -91,6 +93,7 @@ export class Engine implements Disposable {
     this.#resources = new DisposableStack();
     this.#settings = settings;
     const libc = this.#libc = resources.use(openLibc());
+    this.#nowMs = bootTimeMs(libc);
     const tun = this.#tun = resources.use(Tun.open(libc, { name: settings.name, offload: settings.offload }));
     this.interfaceName = tun.name();
     tun.setMtu(settings.mtu);
@@ -130,7 +133,7 @@ export class Engine implements Disposable {
       random: randomOf(crypto),
       outlet,
       wallNow: () => clock.wallNow(),
-      nowMs: clock.now(),
+      nowMs: this.#nowMs(),
       log,
     });
   }
@@ -139,8 +142,8 @@ export class Engine implements Disposable {
   turn(): number {
     const machine = this.#machine;
     const { clock } = this.#settings;
-    this.#poll.wait(this.#handshakesWait ? 0 : machine.nextDueMs() - clock.now());
-    const nowMs = clock.now();
+    this.#poll.wait(this.#handshakesWait ? 0 : machine.nextDueMs() - this.#nowMs());
+    const nowMs = this.#nowMs();
     machine.advance(nowMs);
     let isBusy = this.#receive();
     this.#handshakesWait = machine.pump(isBusy ? HANDSHAKES_PER_BUSY_TURN : HANDSHAKES_PER_IDLE_TURN);
@@ -159,7 +162,7 @@ export class Engine implements Disposable {
       this.#udp.setFwmark(fwmark);
       this.#fwmark = fwmark;
     }
-    this.#machine.advance(this.#settings.clock.now());
+    this.#machine.advance(this.#nowMs());
     this.#machine.configure(change);
   }
 

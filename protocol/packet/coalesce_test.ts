@@ -4,6 +4,7 @@ import { anyBytes, mutationsOf } from "../../testing/fuzz.ts";
 import { Coalescer, type Pieces } from "./coalesce.ts";
 import {
   ACK,
+  CWR,
   faultOf,
   FIN,
   makeOffloaded,
@@ -153,6 +154,14 @@ for (
     { name: "options in one of them", second: { ...next, tcpOptions: TIMESTAMPS } },
     { name: "IPv4 options", second: { ...next, ipOptions: Uint8Array.of(1, 1, 1, 0) } },
     { name: "FIN", second: { ...next, flags: ACK | FIN } },
+    { name: "a reduced window (CWR)", second: { ...next, flags: ACK | CWR } },
+    {
+      name: "an echo of congestion (ECE), even in both",
+      first: { ...base, flags: ACK | 0x40 },
+      second: { ...next, flags: ACK | 0x40 },
+    },
+    { name: "URG", second: { ...next, flags: ACK | 0x20 } },
+    { name: "RST", second: { ...next, flags: ACK | 0x04 } },
     { name: "SYN", first: { ...base, flags: SYN }, second: next },
     { name: "no payload", second: { ...next, payload: new Uint8Array() } },
     { name: "another port", second: { ...next, sourcePort: 7 } },
@@ -207,6 +216,12 @@ Deno.test("nothing overtakes a fragment, or a packet of its own flow without pay
   const between = (packet: Uint8Array) => join([first!, second!, packet, third!]).map((each) => each.length);
   assertEquals(between(fragment), [250, 10 + 92, 150]);
   assertEquals(between(ack), [250, 10 + 40, 150]);
+});
+
+Deno.test("UDP without a checksum is not joined, to what came before nor to what comes after", () => {
+  const packets = run({ version: 4, protocol: "udp" }, [100, 100, 100]).map((each) => makePacket(each));
+  packets[1]!.fill(0, 26, 28);
+  assertEquals(join(packets, { udp: true }), packets.map(plain));
 });
 
 Deno.test("a ping between two packets of a flow does not keep them apart", () => {

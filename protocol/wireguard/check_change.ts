@@ -5,9 +5,9 @@
 
 import { CulvertError } from "../errors.ts";
 import { type Cidr, networkOf } from "../ip.ts";
+import { KEY_BYTES } from "../primitives.ts";
 import type { DeviceChange, Key, PeerChange } from "./settings.ts";
 
-const KEY_BYTES = 32;
 const MAX_U16 = 0xffff;
 const MAX_U32 = 0xffffffff;
 
@@ -25,7 +25,9 @@ function checkPeer(peer: PeerChange): void {
   checkRange("persistentKeepaliveS", peer.persistentKeepaliveS, { max: MAX_U16 });
   if (peer.endpoint) {
     const { address, port, scopeId } = peer.endpoint;
-    if (address.length !== 4 && address.length !== 16) refuse("an endpoint's address", "4 or 16 bytes", address.length);
+    if (address.length !== 4 && address.length !== 16) {
+      refuseValue("an endpoint's address", "4 or 16 bytes", address.length);
+    }
     checkRange("an endpoint's port", port, { min: 1, max: MAX_U16 });
     checkRange("an endpoint's scopeId", scopeId, { max: MAX_U32 });
   }
@@ -33,19 +35,20 @@ function checkPeer(peer: PeerChange): void {
 }
 
 function checkCidr({ address, bits }: Cidr): void {
-  if (address.length !== 4 && address.length !== 16) refuse("an allowed address", "4 or 16 bytes", address.length);
-  if (!networkOf(address, bits)) refuse("an allowed address's bits", `0 to ${address.length * 8}`, bits);
+  if (address.length !== 4 && address.length !== 16) refuseValue("an allowed address", "4 or 16 bytes", address.length);
+  if (!networkOf(address, bits)) refuseValue("an allowed address's bits", `0 to ${address.length * 8}`, bits);
 }
 
 function checkKey(what: string, key: Key | undefined): void {
-  if (key && key.length !== KEY_BYTES) refuse(what, `${KEY_BYTES} bytes`, key.length);
+  if (key && key.length !== KEY_BYTES) refuseValue(what, `${KEY_BYTES} bytes`, key.length);
 }
 
 function checkRange(what: string, value: number | undefined, { min = 0, max }: { min?: number; max: number }): void {
   if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) return;
-  refuse(what, `${min} to ${max}`, value);
+  refuseValue(what, `${min} to ${max}`, value);
 }
 
-function refuse(what: string, rule: string, got: number): never {
+/** Throws: a change cannot be made as it is. */
+export function refuseValue(what: string, rule: string, got: number): never {
   throw new CulvertError("bad_value", `Cannot configure a WireGuard device: ${what} must be ${rule}, got ${got}`);
 }

@@ -1,7 +1,7 @@
 /**
  * How many handshakes one place may ask for: 20 a second, 5 at once, counted per IPv4 address or IPv6 /64 (whoever has
- * one address of a /64 has all of them). Only asked once a cookie has proven that the address is real, or while there is
- * no load.
+ * one address of a /64 has all of them). To be asked only once a cookie has proven that the address is real; `handshake_gate.ts`
+ * sees to it.
  *
  * The table has a fixed size. An entry says when its place is back to its full burst; from then on it means nothing and
  * its slot is free, so there is nothing to clean up. A place has a few slots it may be in, chosen by a secret hash; when

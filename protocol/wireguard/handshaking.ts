@@ -5,8 +5,8 @@
  *
  *   length → mac1 → (under load: mac2, else a cookie goes back; then the limit of its source) → key agreement
  *
- * Only what passes all of them touches a peer. Our own unanswered initiation and the session a peer asked for do not
- * know of each other, so both sides may ask at once and both have a session one round trip later.
+ * Only what passes all of them touches a peer. Our own unanswered initiation stays until a session is proven, whoever
+ * asked for it, so both sides may ask at once and both have a session one round trip later.
  *
  * Not here: the bytes of the messages (`handshake.ts`, `cookie.ts`), when to try again (`timers.ts`).
  */
@@ -94,7 +94,8 @@ export class Handshaking {
     const { timers } = this.#parts;
     if (kind === "first") peer.wantedSinceMs = timers.nowMs;
     if (!this.#local || !peer.endpoint || peer.isRemoved) return;
-    if (timers.nowMs - peer.lastHandshakeSentMs >= REKEY_TIMEOUT_MS) this.#sendInitiation(peer, this.#local);
+    // Added as in `retryAfter`: rounded another way, a retry that is due could come out as too early.
+    if (timers.nowMs >= peer.lastHandshakeSentMs + REKEY_TIMEOUT_MS) this.#sendInitiation(peer, this.#local);
     else if (peer.retransmitAtMs === Infinity) timers.retryAfter(peer, peer.lastHandshakeSentMs);
   }
 
@@ -113,10 +114,11 @@ export class Handshaking {
     return this.#queue.size > 0;
   }
 
-  /** Both sides have the session. */
+  /** Both sides have the session; an answer to anything older would only take the place of it. */
   completed(peer: Peer): void {
     this.#parts.log.debug("There is a session with a peer", { peer: nameOf(peer) });
     this.#parts.timers.handshakeCompleted(peer);
+    peer.forgetInitiation(this.#parts.indices);
     peer.askedAtLastMinute = false;
     peer.lastHandshakeWallMs = this.#parts.wallNow();
   }

@@ -16,6 +16,7 @@
 import { type Log, silentLog } from "../log.ts";
 import type { Random } from "../random.ts";
 import { Slab } from "../slab.ts";
+import { checkDeviceChange } from "./check_change.ts";
 import {
   DEFAULT_MTU,
   KEEPALIVE_BYTES,
@@ -42,7 +43,7 @@ import { type MachineCounters, newMachineCounters } from "./machine_counters.ts"
 import { counterOf, TRANSPORT, writeTransportHeader } from "./messages.ts";
 import type { Outlet } from "./outlet.ts";
 import { nameOf, type Peer } from "./peer.ts";
-import { checkChange, PeerTable } from "./peer_table.ts";
+import { PeerTable } from "./peer_table.ts";
 import type { DeviceChange, DeviceStatus, Endpoint, Key } from "./settings.ts";
 import { StagedPackets } from "./staging.ts";
 import { Timers } from "./timers.ts";
@@ -124,7 +125,7 @@ export class Machine implements Disposable {
 
   /** Changes what is named; throws if a value is not valid, and has then changed nothing. */
   configure(change: DeviceChange): void {
-    checkChange(change);
+    checkDeviceChange(change);
     this.#peers.checkRoom(change);
     if (change.privateKey) this.#setPrivateKey(change.privateKey);
     if (change.replacePeers) this.#peers.clear();
@@ -342,7 +343,9 @@ export class Machine implements Disposable {
     if (!keypair || !peer.endpoint) return;
     const slab = this.#scratchFor(0);
     const length = this.seal(keypair, slab, 0, 0);
-    if (this.#options.outlet.send(slab, 0, length, peer.endpoint)) this.sent(keypair, length, false);
+    const isGone = this.#options.outlet.send(slab, 0, length, peer.endpoint);
+    // Also when it did not go, or the next persistent keepalive would never be due.
+    this.sent(keypair, isGone ? length : 0, false);
   }
 
   #scratchFor(innerLength: number): Slab {

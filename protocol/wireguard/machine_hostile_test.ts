@@ -14,7 +14,15 @@ import {
 } from "./constants.ts";
 import { MacStamper } from "./cookie.ts";
 import { portableWireGuardCrypto } from "./crypto.ts";
-import { type Datagram, endpointAt, ipPacket, MachineNetwork, type Node } from "./fixtures/machine_network.ts";
+import {
+  type Datagram,
+  endpointAt,
+  ipPacket,
+  MachineNetwork,
+  type Node,
+  pair,
+  ROUND_TRIP_MS,
+} from "./fixtures/machine_network.ts";
 import { createInitiation } from "./handshake.ts";
 import { MAC_BYTES } from "./messages.ts";
 import type { Keypair } from "./keypair.ts";
@@ -22,21 +30,13 @@ import type { Endpoint } from "./settings.ts";
 import { tai64n } from "./timestamp.ts";
 
 const STRANGER = endpointAt("203.0.113.66:666");
-const ROUND_TRIP_MS = 100;
-
-function pair(network: MachineNetwork): [Node, Node] {
-  const a = network.add({ endpoint: "192.0.2.1:1000", inner: "10.0.0.1" });
-  const b = network.add({ endpoint: "192.0.2.2:2000", inner: "10.0.0.2" });
-  network.connect(a, b);
-  return [a, b];
-}
 
 /** All that a machine knows of itself and of one peer, save what it counts about strangers, as text. */
 function everythingOf(node: Node, other: Node): string {
-  const { previous, current, next, pending, staged, stamper: _, ...rest } = node.peer(other);
+  const { oldest, older, previous, current, next, pending, staged, stamper: _, ...rest } = node.peer(other);
   const everything = {
     rest,
-    sessions: [previous, current, next].map((keypair) => keypair && sessionOf(keypair)),
+    sessions: [oldest, older, previous, current, next].map((keypair) => keypair && sessionOf(keypair)),
     pendingIndex: pending?.localIndex,
     staged: staged?.size,
     status: node.machine.status(),

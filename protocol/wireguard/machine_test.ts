@@ -2,17 +2,7 @@ import { assert, assertEquals, assertGreater, assertNotEquals, assertStrictEqual
 import { formatIp, parseCidr, parseIp } from "../ip.ts";
 import { Slab } from "../slab.ts";
 import { INITIATION_TYPE, RESPONSE_TYPE, STAGED_PACKETS, TRANSPORT_TYPE } from "./constants.ts";
-import { endpointAt, ipPacket, MachineNetwork, type Node } from "./fixtures/machine_network.ts";
-import type { PeerChange } from "./settings.ts";
-
-const ROUND_TRIP_MS = 100;
-
-function pair(network: MachineNetwork, change: Partial<PeerChange> = {}): [Node, Node] {
-  const a = network.add({ endpoint: "192.0.2.1:1000", inner: "10.0.0.1" });
-  const b = network.add({ endpoint: "192.0.2.2:2000", inner: "10.0.0.2" });
-  network.connect(a, b, change);
-  return [a, b];
-}
+import { endpointAt, ipPacket, MachineNetwork, pair, ROUND_TRIP_MS } from "./fixtures/machine_network.ts";
 
 Deno.test("a packet without a session waits for the handshake and then goes out in order", () => {
   using network = new MachineNetwork();
@@ -92,6 +82,26 @@ Deno.test("the answer to an initiation that a newer one replaced is refused", ()
   assert(a.peer(b).current);
   late[1]!();
   assertEquals(a.machine.counters.refusedHandshakes, 2, "nor is an answer taken twice");
+});
+
+Deno.test("once the peer's own request has led to a session, a late answer to ours is refused", () => {
+  using network = new MachineNetwork();
+  const [a, b] = pair(network);
+  const late: (() => void)[] = [];
+  network.lets = (datagram) => {
+    const isHeld = datagram.type === RESPONSE_TYPE && datagram.to === a.endpoint;
+    if (isHeld) late.push(() => a.take(datagram.from, datagram.bytes));
+    return !isHeld;
+  };
+  a.talk(b, 1);
+  b.talk(a, 2);
+  network.run(ROUND_TRIP_MS);
+  const session = a.peer(b).current!;
+  assertEquals([a.peer(b).pending, late.length], [undefined, 1]);
+  network.run(100_000);
+  late[0]!();
+  assertStrictEquals(a.peer(b).current, session);
+  assertEquals(a.machine.counters.refusedHandshakes, 1);
 });
 
 Deno.test("a new session of the initiator keeps what is under way on the old one readable", () => {

@@ -1,16 +1,6 @@
 import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLess, assertLessOrEqual } from "@std/assert";
 import { INITIATION_TYPE, REKEY_TIMEOUT_JITTER_MS, RESPONSE_TYPE, TRANSPORT_TYPE } from "./constants.ts";
-import { MachineNetwork, type Node } from "./fixtures/machine_network.ts";
-import type { PeerChange } from "./settings.ts";
-
-const ROUND_TRIP_MS = 100;
-
-function pair(network: MachineNetwork, change: Partial<PeerChange> = {}): [Node, Node] {
-  const a = network.add({ endpoint: "192.0.2.1:1000", inner: "10.0.0.1" });
-  const b = network.add({ endpoint: "192.0.2.2:2000", inner: "10.0.0.2" });
-  network.connect(a, b, change);
-  return [a, b];
-}
+import { MachineNetwork, type Node, pair, ROUND_TRIP_MS } from "./fixtures/machine_network.ts";
 
 /** A pair with a session that `a` asked for, and the time it has had it since. */
 function pairInSession(network: MachineNetwork): [Node, Node, number] {
@@ -83,6 +73,20 @@ Deno.test("initiations and responses keep five seconds apart", () => {
   network.run(2000);
   assertEquals(network.count(INITIATION_TYPE, b), 1);
   assertEquals(a.heard, [2]);
+});
+
+Deno.test("a retry that is due is made, whatever fractions the times have", () => {
+  using network = new MachineNetwork();
+  // With this one, what lies five seconds later lies less than five seconds later.
+  network.nowMs = 63334.0892423938;
+  network.weather = { ...network.weather, minDelayMs: 0, maxDelayMs: 0 };
+  const [a, b] = pair(network);
+  network.lets = ({ type }) => type !== TRANSPORT_TYPE;
+  a.talk(b, 1);
+  network.run(0);
+  b.talk(a, 2);
+  b.machine.advance(b.machine.nextDueMs());
+  assertEquals(network.count(INITIATION_TYPE, b), 1);
 });
 
 Deno.test("data that came and was not answered is acknowledged by a keepalive after ten seconds", () => {
@@ -211,6 +215,19 @@ Deno.test("a persistent keepalive keeps trying a peer that is away and finds it 
   network.lets = () => true;
   network.run(30_000);
   assert(a.peer(b).current && b.peer(a).current);
+});
+
+Deno.test("a persistent keepalive goes on after a time in which nothing could be sent", () => {
+  using network = new MachineNetwork();
+  const [a, b] = pair(network);
+  a.addPeer(b, { persistentKeepaliveS: 25 });
+  network.run(ROUND_TRIP_MS);
+  a.isCutOff = true;
+  network.run(60_000);
+  a.isCutOff = false;
+  const before = b.keepalives;
+  network.run(30_000);
+  assertGreater(b.keepalives, before);
 });
 
 Deno.test("a persistent keepalive waits for an endpoint and for a private key", () => {

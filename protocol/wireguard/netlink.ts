@@ -148,7 +148,9 @@ class Fragments {
 }
 
 function putPeer(fragments: Fragments, peer: PeerChange): void {
-  const { publicKey, allowedIps = [], updateOnly = false } = peer;
+  const { publicKey, updateOnly = false } = peer;
+  // A removed peer has no addresses; in a second fragment they would make it again.
+  const allowedIps = peer.remove ? [] : peer.allowedIps ?? [];
   fragments.makeRoom(PEER_BYTES + ALLOWED_IP_BYTES);
   openPeer(fragments, publicKey);
   const { writer } = fragments;
@@ -280,26 +282,28 @@ function readTimeMs(bytes: Bytes | undefined): number {
  * meanwhile, as it would be if the list were replaced. `spareKey` is a public key nobody has.
  */
 export function withoutAllowedIpRemovals(change: DeviceChange, now: DeviceStatus, spareKey: Key): DeviceChange {
-  const owners = new Map<string, string>();
-  const known = new Set<string>();
+  const owners = new Map<string, symbol>();
+  // Who takes all addresses from a peer gives it another symbol: what it owned before is nobody's then.
+  const known = new Map<string, symbol>();
   for (const { publicKey, allowedIps } of change.replacePeers ? [] : now.peers) {
-    known.add(publicKey.toHex());
-    for (const cidr of allowedIps) owners.set(formatCidr(cidr), publicKey.toHex());
+    const owner = Symbol();
+    known.set(publicKey.toHex(), owner);
+    for (const cidr of allowedIps) owners.set(formatCidr(cidr), owner);
   }
   const peers = (change.peers ?? []).flatMap((peer): PeerChange[] => {
     const key = peer.publicKey.toHex();
     const { allowedIps = [], ...rest } = peer;
-    if (peer.replaceAllowedIps || peer.remove) disown(owners, key);
     if (peer.remove) known.delete(key);
     if (peer.remove || (peer.updateOnly && !known.has(key))) return [rest];
-    known.add(key);
+    const owner = (peer.replaceAllowedIps ? undefined : known.get(key)) ?? Symbol();
+    known.set(key, owner);
     const moved: AllowedIpChange[] = [];
     // What is said last of an address is what counts.
     const last = new Map(allowedIps.map((one) => [formatCidr(one.cidr), one]));
     const added = new Set(allowedIps.filter(({ remove }) => !remove).map(({ cidr }) => formatCidr(cidr)));
     for (const [text, { cidr, remove }] of last) {
-      if (!remove) owners.set(text, key);
-      else if (owners.get(text) === key || added.has(text)) {
+      if (!remove) owners.set(text, owner);
+      else if (owners.get(text) === owner || added.has(text)) {
         moved.push({ cidr });
         owners.delete(text);
       }
@@ -309,8 +313,4 @@ export function withoutAllowedIpRemovals(change: DeviceChange, now: DeviceStatus
     return [changed, { publicKey: spareKey, allowedIps: moved }, { publicKey: spareKey, remove: true }];
   });
   return { ...change, peers };
-}
-
-function disown(owners: Map<string, string>, key: string): void {
-  for (const [text, owner] of owners) if (owner === key) owners.delete(text);
 }

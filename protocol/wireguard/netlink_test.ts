@@ -140,6 +140,13 @@ Deno.test("a change too large for one message goes on in others, which replace n
   );
 });
 
+Deno.test("a peer that is removed is not made again by its allowed addresses", () => {
+  const messages = encodeSetDevice(FAMILY, "wg0", {
+    peers: [{ publicKey: key(1), remove: true, allowedIps: manyAddresses(1000) }],
+  });
+  assertEquals(messages.map((message) => message.toHex()), [bytes(wgRemove).toHex()]);
+});
+
 const arbitraryKey = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((value) => {
   const made = new Uint8Array(value);
   made[31]! |= 1;

@@ -4,10 +4,13 @@
  *
  * Sessions (whitepaper §6, the kernel's rules): `current` is what we send with. A session we asked for becomes current
  * at once, because its response proves that the peer has it. One the peer asked for is `next` until the first datagram
- * on it proves the same. `previous` is kept for what is still under way.
+ * on it proves the same. `previous` is kept for what is still under way. When both sides ask at once, two sessions come
+ * within a round trip, while the peer still sends on one before both: `older` and `oldest` are for that. What is too old
+ * to receive on is not kept there, so with one side asking they stay empty.
  */
 
 import type { Bytes } from "../primitives.ts";
+import { REJECT_AFTER_TIME_MS } from "./constants.ts";
 import type { MacStamper } from "./cookie.ts";
 import type { InitiatorState, RemoteStatic } from "./handshake.ts";
 import type { IndexTable } from "./index_table.ts";
@@ -33,6 +36,8 @@ export class Peer implements RemoteStatic {
   persistentKeepaliveMs = 0;
   isRemoved = false;
 
+  oldest: Keypair | undefined = undefined;
+  older: Keypair | undefined = undefined;
   previous: Keypair | undefined = undefined;
   current: Keypair | undefined = undefined;
   next: Keypair | undefined = undefined;
@@ -75,18 +80,19 @@ export class Peer implements RemoteStatic {
 
   /** A session was agreed on. */
   addSession(keypair: Keypair, indices: IndexTable): void {
+    const nowMs = keypair.createdMs;
     indices.addSession(keypair);
     if (!keypair.isInitiator) {
       retire(this.next, indices);
-      retire(this.previous, indices);
+      this.#outdate(this.previous, nowMs, indices);
       this.next = keypair;
       this.previous = undefined;
       return;
     }
     // When both asked at once, the session the peer asked for is kept for receiving: it may come to use that one.
-    retire(this.previous, indices);
+    this.#outdate(this.previous, nowMs, indices);
     if (this.next) {
-      retire(this.current, indices);
+      this.#outdate(this.current, nowMs, indices);
       this.previous = this.next;
       this.next = undefined;
     } else {
@@ -105,11 +111,20 @@ export class Peer implements RemoteStatic {
     return true;
   }
 
+  /** Keeps a session for what may still come on it. */
+  #outdate(keypair: Keypair | undefined, nowMs: number, indices: IndexTable): void {
+    if (!keypair || nowMs - keypair.createdMs >= REJECT_AFTER_TIME_MS) return retire(keypair, indices);
+    retire(this.oldest, indices);
+    this.oldest = this.older;
+    this.older = keypair;
+  }
+
   /** Wipes every session. */
   forgetSessions(indices: IndexTable): void {
-    retire(this.previous, indices);
-    retire(this.current, indices);
-    retire(this.next, indices);
+    const { oldest, older, previous, current, next } = this;
+    for (const keypair of [oldest, older, previous, current, next]) retire(keypair, indices);
+    this.oldest = undefined;
+    this.older = undefined;
     this.previous = undefined;
     this.current = undefined;
     this.next = undefined;

@@ -1,18 +1,15 @@
 /**
  * The peers of a device: by public key, and by the inner addresses they own. Takes changes in the words of `settings.ts`
- * and tells how things stand in them. A change is checked whole before any of it is done.
+ * and tells how things stand in them. Whether a change makes sense is checked before, by `check_change.ts`.
  */
 
-import { CulvertError } from "../errors.ts";
-import type { Cidr } from "../ip.ts";
 import { KEY_BYTES } from "../primitives.ts";
 import { AllowedIps } from "./allowed_ips.ts";
+import { refuseValue } from "./check_change.ts";
 import { MAX_PEERS } from "./constants.ts";
 import { isZeroKey, keyToHex } from "./keys.ts";
 import { Peer } from "./peer.ts";
 import type { DeviceChange, Endpoint, Key, PeerChange, PeerStatus } from "./settings.ts";
-
-const MAX_KEEPALIVE_S = 65535;
 
 /** What the machine does about a change besides noting it. */
 export interface PeerTableEvents {
@@ -55,7 +52,7 @@ export class PeerTable {
     for (const peer of [...this.#peers.values()]) this.remove(peer);
   }
 
-  /** Does one peer's part of a change that `checkChange` found in order. */
+  /** Does one peer's part of a change that `checkDeviceChange` found in order. */
   apply(change: PeerChange): void {
     const known = this.find(change.publicKey);
     if (change.remove) {
@@ -98,7 +95,7 @@ export class PeerTable {
     if (known + peers.length <= MAX_PEERS) return;
     const keys = new Set(replacePeers ? [] : this.#peers.keys());
     for (const { publicKey, remove, updateOnly } of peers) if (!remove && !updateOnly) keys.add(keyToHex(publicKey));
-    if (keys.size > MAX_PEERS) refuse(`the number of peers must be at most ${MAX_PEERS}, got ${keys.size}`);
+    if (keys.size > MAX_PEERS) refuseValue("the number of peers", `at most ${MAX_PEERS}`, keys.size);
   }
 
   #add(publicKey: Key): Peer {
@@ -115,43 +112,4 @@ export class PeerTable {
 
 function isKeptAlive(peer: Peer): boolean {
   return peer.persistentKeepaliveMs > 0 && peer.endpoint !== undefined;
-}
-
-/** Throws if anything in a change is not as it must be. */
-export function checkChange(change: DeviceChange): void {
-  if (change.privateKey) checkKey("the private key", change.privateKey);
-  for (const peer of change.peers ?? []) {
-    checkKey("a peer's public key", peer.publicKey);
-    if (peer.presharedKey) checkKey("a preshared key", peer.presharedKey);
-    const keepalive = peer.persistentKeepaliveS ?? 0;
-    check("a persistent keepalive", keepalive, 0, MAX_KEEPALIVE_S);
-    if (peer.endpoint) {
-      check("the port of an endpoint", peer.endpoint.port, 1, 65535);
-      checkAddress("the address of an endpoint", peer.endpoint.address);
-    }
-    for (const { cidr } of peer.allowedIps ?? []) checkCidr(cidr);
-  }
-}
-
-function checkCidr({ address, bits }: Cidr): void {
-  checkAddress("an allowed address", address);
-  check("the prefix of an allowed address", bits, 0, address.length * 8);
-}
-
-function checkAddress(what: string, address: Uint8Array): void {
-  if (address.length === 4 || address.length === 16) return;
-  refuse(`${what} must have 4 or 16 bytes, got ${address.length}`);
-}
-
-function checkKey(what: string, key: Key): void {
-  if (key.length !== KEY_BYTES) refuse(`${what} must have ${KEY_BYTES} bytes, got ${key.length}`);
-}
-
-function check(what: string, value: number, least: number, most: number): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return;
-  refuse(`${what} must be a whole number from ${least} to ${most}, got ${value}`);
-}
-
-function refuse(problem: string): never {
-  throw new CulvertError("invalid_setting", `Cannot configure the device: ${problem}`);
 }

@@ -24,7 +24,7 @@ export interface DeviceChange {
   readonly listenPort?: number;
   /** 0 for none. */
   readonly fwmark?: number;
-  /** Forget every peer not named here. */
+  /** First forget every peer; those named here too begin afresh, without a session. */
   readonly replacePeers?: boolean;
   readonly peers?: readonly PeerChange[];
 }
