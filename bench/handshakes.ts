@@ -73,12 +73,29 @@ export class Crowd implements Disposable {
   }
 }
 
-/** What it takes to give a device many peers with a route each: seconds, and KiB of memory per peer. */
-export async function measurePeers(end: WireGuardEnd, count: number): Promise<{ loadS: number; kibPerPeer: number }> {
+export interface PeersResult {
+  /** From `wg addconf` to its end. */
+  readonly loadS: number;
+  /** What the process grew by: what it keeps, and the room that reading them took. */
+  readonly rssKibPerPeer: number;
+}
+
+/** What it takes to give a device many peers with a route each. */
+export async function measurePeers(end: WireGuardEnd, count: number): Promise<PeersResult> {
   using folder = new TempDirectory();
   const before = await end.program.settledRssKib();
   const loadS = await addPeers(end, randomKeys(count), folder);
-  return { loadS, kibPerPeer: (await end.program.settledRssKib() - before) / count };
+  return { loadS, rssKibPerPeer: (await end.program.settledRssKib() - before) / count };
+}
+
+/** KiB that a device keeps for a peer, weighed after the garbage was collected; in a program of its own. */
+export async function weighPeers(count: number): Promise<number> {
+  const program = new URL("../protocol/wireguard/fixtures/many_peers.ts", import.meta.url).pathname;
+  const args = ["run", "-A", "--v8-flags=--expose-gc", program, `${count}`];
+  const { success, stdout } = await new Deno.Command(Deno.execPath(), { args, stderr: "inherit" }).output();
+  if (!success) throw new Error("Cannot weigh peers: the program that does failed");
+  const { bytesPerPeer } = JSON.parse(new TextDecoder().decode(stdout)) as { bytesPerPeer: number };
+  return bytesPerPeer / 1024;
 }
 
 /** By one `wg addconf`, each with an address of its own; gives the seconds that took. */

@@ -50,17 +50,39 @@ export async function measureTcp(
   };
 }
 
-/** Gbit/s that arrived and the share of datagrams that did not. */
+export interface UdpResult {
+  /** What iperf3 got. */
+  readonly gbitPerS: number;
+  /** Lost on the way to the server's kernel, of what was sent. */
+  readonly lostPct: number;
+  /** Came to the server, but found iperf3's own buffer full: it was not quick enough to read. */
+  readonly unreadPct: number;
+}
+
+/** Sends to an iperf3 server in the other namespace. */
 export async function measureUdp(
   client: NetNamespace,
-  host: string,
+  server: { readonly namespace: NetNamespace; readonly host: string },
   load: UdpLoad,
-): Promise<{ gbitPerS: number; lostPct: number }> {
+): Promise<UdpResult> {
   const { seconds, bytes, mbitPerS = 0 } = load;
   const rate = ["--bitrate", mbitPerS === 0 ? "0" : `${Math.round(mbitPerS)}M`, "--length", `${bytes}`];
-  const end = await iperf(client, host, ["--udp", ...rate, "--time", `${seconds}`]);
-  const { bits_per_second = 0, lost_percent = 0 } = end.sum ?? {};
-  return { gbitPerS: bits_per_second * (1 - lost_percent / 100) / 1e9, lostPct: lost_percent };
+  const before = await unreadDatagrams(server.namespace);
+  const end = await iperf(client, server.host, ["--udp", ...rate, "--time", `${seconds}`]);
+  const { bits_per_second = 0, lost_percent = 0, packets = 0 } = end.sum ?? {};
+  const unreadPct = packets === 0 ? 0 : 100 * (await unreadDatagrams(server.namespace) - before) / packets;
+  return {
+    gbitPerS: bits_per_second * (1 - lost_percent / 100) / 1e9,
+    lostPct: Math.max(0, lost_percent - unreadPct),
+    unreadPct,
+  };
+}
+
+/** How many datagrams a namespace's kernel has thrown away because nobody read those before them. */
+async function unreadDatagrams(namespace: NetNamespace): Promise<number> {
+  const { stdout } = await namespace.run(["cat", "/proc/net/snmp"]);
+  const [names, values] = stdout.split("\n").filter((line) => line.startsWith("Udp:")).map((line) => line.split(" "));
+  return Number(values?.[names?.indexOf("RcvbufErrors") ?? -1]);
 }
 
 /** The median round trip in milliseconds. */
@@ -73,6 +95,7 @@ interface Sum {
   readonly bits_per_second?: number;
   readonly retransmits?: number;
   readonly lost_percent?: number;
+  readonly packets?: number;
 }
 
 type End = Partial<

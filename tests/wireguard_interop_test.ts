@@ -92,6 +92,18 @@ testBothWays("a peer that moves to another port and another address is followed"
   assertEquals(await ping(b, a.inner[4]), 3);
 });
 
+testBothWays(
+  "answers come from the address that was asked, though the system would choose another",
+  async ({ a, b }) => {
+    await b.run(["ip", "address", "add", "10.77.0.12/24", "dev", "eth0"]);
+    for (const address of ["10.77.0.12", b.outer[4]]) {
+      await a.setPeer(b, { endpoint: `${address}:${LISTEN_PORT}` });
+      assertEquals(await ping(a, b.inner[4]), 3);
+      assertEquals((await a.peer(b)).endpoint, `${address}:${LISTEN_PORT}`);
+    }
+  },
+);
+
 testBothWays("a persistent keepalive makes the handshake and goes on without a packet", async ({ a, b }) => {
   await a.setPeer(b, { persistentKeepaliveS: 1 });
   await until(async () => (await b.peer(a)).latestHandshakeS > 0, "a handshake");

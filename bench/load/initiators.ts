@@ -94,7 +94,7 @@ async function burst(initiators: readonly Initiator[], clock: Clock, untilMs: nu
 /** Sends until the signal aborts; gives how many went out per second. */
 export async function runFlood(options: InitiatorsOptions, perS: number, signal: AbortSignal): Promise<number> {
   const clock = clockOf(globalThis);
-  using initiators = openInitiators(options, clock);
+  using initiators = openInitiators(options, clock, { listen: false });
   const packets = initiators.all.map((initiator) => initiator.packet(NOBODY));
   const startMs = clock.now();
   let sent = 0;
@@ -109,13 +109,25 @@ export async function runFlood(options: InitiatorsOptions, perS: number, signal:
   return sent / (clock.now() - startMs) * 1000;
 }
 
-function openInitiators(options: InitiatorsOptions, clock: Clock): Disposable & { readonly all: readonly Initiator[] } {
+function openInitiators(
+  options: InitiatorsOptions,
+  clock: Clock,
+  { listen = true } = {},
+): Disposable & { readonly all: readonly Initiator[] } {
   const stack = new DisposableStack();
-  const all = options.privateKeys.map((key, index) => stack.use(new Initiator(options, { key, index, clock })));
+  const all = options.privateKeys.map((key, index) => stack.use(new Initiator(options, { key, index, clock, listen })));
   return { all, [Symbol.dispose]: () => stack.dispose() };
 }
 
 type Outcome = "response" | "cookie" | "nothing";
+
+interface InitiatorParts {
+  readonly key: Key;
+  readonly index: number;
+  readonly clock: Clock;
+  /** Whether answers are read; reading those to a flood would cost more than the flood. */
+  readonly listen: boolean;
+}
 
 class Initiator implements Disposable {
   readonly #crypto: WireGuardCrypto;
@@ -134,7 +146,7 @@ class Initiator implements Disposable {
 
   constructor(
     { crypto: suite, target, targetKey, privateKeys }: InitiatorsOptions,
-    { key, index, clock }: { readonly key: Key; readonly index: number; readonly clock: Clock },
+    { key, index, clock, listen }: InitiatorParts,
   ) {
     this.#crypto = suite;
     this.#clock = clock;
@@ -145,7 +157,7 @@ class Initiator implements Disposable {
     this.#stamper = new MacStamper(suite, targetKey);
     this.#socket = Deno.listenDatagram({ transport: "udp", hostname: SOURCES.address(index), port: 0 });
     this.#to = { transport: "udp", hostname: target.host, port: target.port };
-    this.#listen();
+    if (listen) this.#listen();
   }
 
   /** Sends an initiation and waits a while for what comes of it. */

@@ -6,7 +6,7 @@
 
 import { clockOf, delay } from "../../protocol/clock.ts";
 import type { Program } from "../../testing/program.ts";
-import { Crowd, measurePeers } from "../handshakes.ts";
+import { Crowd, measurePeers, weighPeers } from "../handshakes.ts";
 import { measurePing, measureTcp, measureUdp, type TcpLoad } from "../iperf.ts";
 import { alternate, median } from "../rounds.ts";
 import type { Measurement, MeasureOptions, Subject } from "../subject.ts";
@@ -84,12 +84,19 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
   };
 }
 
-/** What arrives when everything is sent, and what is lost at half of that. */
+/** What arrives when everything is sent, and what is lost at half of that, with and without a tunnel. */
 async function measureUdpCeiling(pair: TunnelPair, seconds: number): Promise<Record<string, number>> {
-  const ceiling = await measureUdp(pair.near, pair.inner[4], { seconds, bytes: UDP_BYTES });
-  const mbitPerS = ceiling.gbitPerS * 1000 / 2;
-  const half = await measureUdp(pair.near, pair.inner[4], { seconds, bytes: UDP_BYTES, mbitPerS });
-  return { udp_gbit_s: ceiling.gbitPerS, udp_half_lost_pct: half.lostPct };
+  const through = { namespace: pair.far, host: pair.inner[4] };
+  const ceiling = await measureUdp(pair.near, through, { seconds, bytes: UDP_BYTES });
+  const load = { seconds, bytes: UDP_BYTES, mbitPerS: ceiling.gbitPerS * 1000 / 2 };
+  const half = await measureUdp(pair.near, through, load);
+  const beside = await measureUdp(pair.near, { namespace: pair.far, host: pair.outer[4] }, load);
+  return {
+    udp_gbit_s: ceiling.gbitPerS,
+    udp_half_lost_pct: half.lostPct,
+    udp_half_unread_pct: half.unreadPct,
+    udp_half_unread_without_tunnel_pct: beside.unreadPct,
+  };
 }
 
 /** Median round trip through the tunnel, less the median beside it. */
@@ -118,13 +125,14 @@ async function measureStrangers(pair: WireGuardPair, settings: StrangerSettings)
   };
   const flooded = await under("device");
   const floodRatio = flooded / await under("nobody");
-  const { loadS, kibPerPeer } = await measurePeers(pair.rig.a, MANY_PEERS);
+  const { loadS, rssKibPerPeer } = await measurePeers(pair.rig.a, MANY_PEERS);
   return {
     handshakes_per_s: handshakesPerS,
     handshake_cookies: cookies,
     flood_ratio: floodRatio,
     peers_10k_load_s: loadS,
-    kib_per_peer: kibPerPeer,
+    kib_per_peer: await weighPeers(MANY_PEERS),
+    rss_growth_kib_per_peer: rssKibPerPeer,
   };
 }
 

@@ -38,6 +38,8 @@ export class Receiving {
   readonly #lanesAt: number;
   readonly #lanesEnd: number;
   #at: number;
+  /** Packets in this lane are yet to be written; without any, as in a flood of handshakes, the next receive takes it too. */
+  #isLaneUsed = false;
 
   /** Datagrams that follow one another on one session. */
   #keypair: Keypair | undefined;
@@ -59,9 +61,10 @@ export class Receiving {
     if (length < 0) return false;
     const end = this.#at + length;
     const step = socket.segmentBytes;
+    this.#isLaneUsed = false;
     for (let at = this.#at; at < end; at += step) this.#takeDatagram(at, Math.min(step, end - at), socket);
     this.#endRun(socket);
-    this.#at += RECEIVE_LANE_BYTES;
+    if (this.#isLaneUsed) this.#at += RECEIVE_LANE_BYTES;
     if (this.#at === this.#lanesEnd) this.flush();
     return true;
   }
@@ -85,7 +88,9 @@ export class Receiving {
     const packetLength = machine.inner(keypair, this.#slab, at, length);
     if (packetLength === 0) return;
     this.#hadData = true;
-    if (packetLength > 0) this.#coalescer.add(at + TRANSPORT_HEADER_BYTES, packetLength);
+    if (packetLength < 0) return;
+    this.#coalescer.add(at + TRANSPORT_HEADER_BYTES, packetLength);
+    this.#isLaneUsed = true;
   }
 
   #endRun(socket: DatagramSource): void {

@@ -41,6 +41,9 @@ export async function openUserspaceDevice(options: UserspaceOptions): Promise<Wi
   }
 }
 
+/** How many peers cross between the threads at once. */
+const PEERS_PER_PART = 256;
+
 interface Question {
   resolve(status: DeviceStatus | undefined): void;
   reject(error: Error): void;
@@ -58,6 +61,8 @@ class UserspaceDevice implements WireGuardDevice {
   readonly #opening = Promise.withResolvers<void>();
   readonly #ending = Promise.withResolvers<Error | undefined>();
   #interfaceName: string;
+  /** Changes are made one after another. */
+  #configuring: Promise<void> = Promise.resolve();
   #nextId = 0;
   #isClosing = false;
   #hasEnded = false;
@@ -85,9 +90,14 @@ class UserspaceDevice implements WireGuardDevice {
     return this.#interfaceName;
   }
 
-  async configure(change: DeviceChange): Promise<void> {
-    checkDeviceChange(change);
-    await this.#ask((id) => ({ type: "configure", id, change }));
+  /** In parts, so that what ten thousand peers take on their way between the threads is free again after each. */
+  configure(change: DeviceChange): Promise<void> {
+    const configured = this.#configuring.then(async () => {
+      checkDeviceChange(change);
+      for (const part of partsOf(change)) await this.#ask((id) => ({ type: "configure", id, change: part }));
+    });
+    this.#configuring = configured.catch(() => {});
+    return configured;
   }
 
   async status(): Promise<DeviceStatus> {
@@ -157,4 +167,14 @@ class UserspaceDevice implements WireGuardDevice {
 
 function errorOf({ code, message }: PlainError): CulvertError {
   return new CulvertError(code, message);
+}
+
+/** What cannot be refused any more goes after what can: the device's own settings and the first peers are one part. */
+function* partsOf(change: DeviceChange): Generator<DeviceChange> {
+  const { peers, ...device } = change;
+  if (!peers) return yield change;
+  yield { ...device, peers: peers.slice(0, PEERS_PER_PART) };
+  for (let at = PEERS_PER_PART; at < peers.length; at += PEERS_PER_PART) {
+    yield { peers: peers.slice(at, at + PEERS_PER_PART) };
+  }
 }

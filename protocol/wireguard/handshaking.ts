@@ -44,7 +44,7 @@ import type { MachineCounters } from "./machine_counters.ts";
 import { messageType, receiverOf } from "./messages.ts";
 import type { Outlet } from "./outlet.ts";
 import { nameOf, type Peer } from "./peer.ts";
-import { type PeerTable, setEndpoint } from "./peer_table.ts";
+import type { PeerTable } from "./peer_table.ts";
 import type { Endpoint } from "./settings.ts";
 import type { Timers } from "./timers.ts";
 import { compareTimestamps, tai64n } from "./timestamp.ts";
@@ -234,7 +234,7 @@ export class Handshaking {
   }
 
   #heard(peer: Peer, source: Endpoint, bytes: number): void {
-    setEndpoint(peer, source);
+    peer.endpoint = source;
     peer.receivedBytes += bytes;
     this.#parts.timers.authenticatedReceived(peer);
   }

@@ -42,7 +42,7 @@ import { type MachineCounters, newMachineCounters } from "./machine_counters.ts"
 import { counterOf, TRANSPORT, writeTransportHeader } from "./messages.ts";
 import type { Outlet } from "./outlet.ts";
 import { nameOf, type Peer } from "./peer.ts";
-import { checkChange, PeerTable, setEndpoint } from "./peer_table.ts";
+import { checkChange, PeerTable } from "./peer_table.ts";
 import type { DeviceChange, DeviceStatus, Endpoint, Key } from "./settings.ts";
 import { StagedPackets } from "./staging.ts";
 import { Timers } from "./timers.ts";
@@ -200,7 +200,8 @@ export class Machine implements Disposable {
   received(keypair: Keypair, from: Endpoint, datagramBytes: number, hadData: boolean): void {
     const { peer } = keypair;
     if (peer.isRemoved) return;
-    if (from !== peer.endpoint) setEndpoint(peer, from);
+    // Not compared: one endpoint may differ from another in what only the sockets know, the address of ours it was met at.
+    peer.endpoint = from;
     peer.receivedBytes += datagramBytes;
     this.#timers.authenticatedReceived(peer);
     if (hadData) this.#timers.dataReceived(peer);

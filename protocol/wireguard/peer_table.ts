@@ -66,7 +66,7 @@ export class PeerTable {
     const peer = known ?? this.#add(change.publicKey);
     if (change.presharedKey) this.#setPresharedKey(peer, change.presharedKey);
     const wasKeptAlive = isKeptAlive(peer);
-    if (change.endpoint) setEndpoint(peer, change.endpoint);
+    if (change.endpoint) peer.endpoint = change.endpoint;
     if (change.replaceAllowedIps) this.allowedIps.removePeer(peer);
     for (const { cidr, remove } of change.allowedIps ?? []) {
       if (remove) this.allowedIps.remove(cidr, peer);
@@ -115,20 +115,6 @@ export class PeerTable {
 
 function isKeptAlive(peer: Peer): boolean {
   return peer.persistentKeepaliveMs > 0 && peer.endpoint !== undefined;
-}
-
-/** Where datagrams of this peer go from now on. Keeps the object while it says the same, for those who compare it. */
-export function setEndpoint(peer: Peer, endpoint: Endpoint): void {
-  if (peer.endpoint === endpoint || (peer.endpoint && equalEndpoints(peer.endpoint, endpoint))) return;
-  peer.endpoint = endpoint;
-}
-
-export function equalEndpoints(one: Endpoint, other: Endpoint): boolean {
-  const { address } = one;
-  if (one.port !== other.port || (one.scopeId ?? 0) !== (other.scopeId ?? 0)) return false;
-  if (address.length !== other.address.length) return false;
-  for (let at = 0; at < address.length; at++) if (address[at] !== other.address[at]) return false;
-  return true;
 }
 
 /** Throws if anything in a change is not as it must be. */
