@@ -10,7 +10,7 @@ import { AllowedIps } from "./allowed_ips.ts";
 import { MAX_PEERS } from "./constants.ts";
 import { isZeroKey, keyToHex } from "./keys.ts";
 import { Peer } from "./peer.ts";
-import type { DeviceChange, Endpoint, Key, PeerChange, PeerStatus } from "./settings.ts";
+import type { DeviceChange, Key, PeerChange, PeerStatus } from "./settings.ts";
 
 const MAX_KEEPALIVE_S = 65535;
 
