@@ -3,7 +3,7 @@ import { parseCidr, parseIp } from "../protocol/ip.ts";
 import { NetLab, type NetNamespace } from "../testing/netns.ts";
 import { testWith } from "../testing/requirements.ts";
 import { Errno, SysError } from "./errno.ts";
-import { withinNamespace } from "./fixtures/namespace.ts";
+import { inNamespace } from "./fixtures/in_namespace.ts";
 import { openLibc } from "./libc.ts";
 import { type LinkEvent, RtNetlink } from "./rtnetlink.ts";
 
@@ -17,7 +17,7 @@ function testInNamespace(name: string, run: (net: RtNetlink, namespace: NetNames
     await using lab = await NetLab.open();
     const namespace = await lab.namespace("netlink");
     using libc = openLibc();
-    using net = withinNamespace(namespace.name, () => new RtNetlink(libc));
+    using net = inNamespace(namespace, () => new RtNetlink(libc));
     await run(net, namespace);
   });
 }
@@ -138,7 +138,7 @@ testWith(needs, "changes of links are told as they happen, until the signal abor
   const namespace = await lab.namespace("netlink");
   using libc = openLibc();
   const stop = new AbortController();
-  const [net, events] = withinNamespace(namespace.name, () => {
+  const [net, events] = inNamespace(namespace, () => {
     const net = new RtNetlink(libc);
     return [net, net.watchLinks(stop.signal)];
   });
@@ -158,9 +158,9 @@ testWith(needs, "a watch that waits ends when the signal aborts", async () => {
   await using lab = await NetLab.open();
   const namespace = await lab.namespace("netlink");
   using libc = openLibc();
-  using net = withinNamespace(namespace.name, () => new RtNetlink(libc));
+  using net = inNamespace(namespace, () => new RtNetlink(libc));
   const stop = new AbortController();
-  const watch = withinNamespace(namespace.name, () => net.watchLinks(stop.signal))[Symbol.asyncIterator]();
+  const watch = inNamespace(namespace, () => net.watchLinks(stop.signal))[Symbol.asyncIterator]();
   const next = watch.next();
   stop.abort();
   assertEquals(await next, { done: true, value: undefined });

@@ -170,7 +170,7 @@ class KernelDevice implements WireGuardDevice {
   }
 
   #set(change: DeviceChange): void {
-    for (const message of encodeSetDevice(this.#family, this.interfaceName, change)) {
+    for (const message of encodeSetDevice(this.#family, this.#index, change)) {
       this.#socket.request(`configure ${this.interfaceName}`, message);
     }
   }
@@ -180,7 +180,7 @@ class KernelDevice implements WireGuardDevice {
   }
 
   #get(): DeviceStatus {
-    const request = encodeGetDevice(this.#family, this.interfaceName);
+    const request = encodeGetDevice(this.#family, this.#index);
     return readDevice(this.#family, this.#socket.request(`read ${this.interfaceName}`, request));
   }
 

@@ -77,7 +77,7 @@ export class Receiving {
 
   #takeDatagram(at: number, length: number, socket: DatagramSource): void {
     const machine = this.#machine;
-    if (this.#slab.bytes[at] !== TRANSPORT_TYPE) return machine.offer(this.#slab, at, length, socket.source());
+    if (this.#slab.bytes[at] !== TRANSPORT_TYPE) return machine.offer(this.#slab, at, length, socket);
     const keypair = machine.open(this.#slab, at, length);
     if (!keypair) return;
     if (keypair !== this.#keypair) {

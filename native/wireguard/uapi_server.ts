@@ -49,15 +49,13 @@ export async function serveUapi(device: WireGuardDevice, options: UapiServerOpti
   if (!await removeStaleSocket(path)) {
     throw new CulvertError("in_use", `Cannot serve ${path}: it must be free, and another program answers there`);
   }
-  const watch = new SocketWatch(path);
-  try {
-    const listener = listenPrivately(path);
-    watch.expect();
-    return new SocketServer(device, { path, watch, listener, log });
-  } catch (error) {
-    watch[Symbol.dispose]();
-    throw error;
-  }
+  using opened = new DisposableStack();
+  const watch = opened.use(new SocketWatch(path));
+  const listener = opened.use(listenPrivately(path));
+  watch.expect();
+  const server = new SocketServer(device, { path, watch, listener, log });
+  opened.move();
+  return server;
 }
 
 /** The mask is the process's own, and nothing else runs between its change and its return. */
@@ -107,23 +105,32 @@ class SocketServer implements UapiServer {
   async #close(): Promise<void> {
     const { watch, listener, path } = this.#serving;
     watch[Symbol.dispose]();
-    listener.close();
+    listener[Symbol.dispose]();
     for (const conn of this.#connections.keys()) closeQuietly(conn);
     // One that took its place is another's.
     if (inodeOf(path) === this.#inode) await removeIfThere(path);
     await Promise.all([this.#accepting, ...this.#connections.values()]);
   }
 
+  /** A listener that fails, as when the process has no descriptors left, ends the serving and not the device. */
   async #accept(): Promise<void> {
-    for await (const conn of this.#serving.listener) {
-      if (this.#connections.size >= MAX_CONNECTIONS) {
-        this.#serving.log.warn("Too many connections at the device's socket; one is turned away");
-        conn.close();
-        continue;
-      }
-      const served = this.#serve(conn).finally(() => this.#connections.delete(conn));
-      this.#connections.set(conn, served);
+    const { listener, log } = this.#serving;
+    try {
+      for await (const conn of listener) this.#take(conn);
+    } catch (error) {
+      log.error("The device's socket takes no more connections", { error: messageOf(error) });
+      listener[Symbol.dispose]();
     }
+  }
+
+  #take(conn: Deno.UnixConn): void {
+    if (this.#closed) return conn.close();
+    if (this.#connections.size >= MAX_CONNECTIONS) {
+      this.#serving.log.warn("Too many connections at the device's socket; one is turned away");
+      return conn.close();
+    }
+    const served = this.#serve(conn).finally(() => this.#connections.delete(conn));
+    this.#connections.set(conn, served);
   }
 
   async #serve(conn: Deno.UnixConn): Promise<void> {

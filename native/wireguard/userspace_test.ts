@@ -115,7 +115,7 @@ testWith(needs, "a port that is taken is refused by its number, and the device k
 testWith(needs, "an engine with nothing to do sleeps, its interface up, down or up again", async () => {
   await using lab = await NetLab.open();
   const namespace = await lab.namespace("a");
-  await using device = await openIn(namespace, "wg0");
+  await using _device = await openIn(namespace, "wg0");
   for (const state of ["up", "down", "up"]) {
     await namespace.run(["ip", "link", "set", "wg0", state]);
     assert(await isAsleep(), `the engine sleeps with its interface ${state}`);

@@ -10,6 +10,11 @@ import type { Endpoint } from "./settings.ts";
 /** The longest handshake message, in whole words. */
 const STRIDE = (INITIATION_BYTES + 3) & ~3;
 
+/** Who knows where a message came from. It is asked only for one that is kept: an address nobody knows yet costs memory. */
+export interface Sender {
+  source(): Endpoint;
+}
+
 export class HandshakeQueue {
   readonly slab: Slab = new Slab(HANDSHAKE_QUEUE * STRIDE);
   readonly #lengths = new Uint8Array(HANDSHAKE_QUEUE);
@@ -22,13 +27,13 @@ export class HandshakeQueue {
   }
 
   /** Copies a message of at most INITIATION_BYTES; false if there is no room. */
-  push(from: Slab, offset: number, length: number, source: Endpoint): boolean {
+  push(from: Slab, offset: number, length: number, sender: Sender): boolean {
     if (this.#size === HANDSHAKE_QUEUE) return false;
     const place = (this.#first + this.#size++) % HANDSHAKE_QUEUE;
     const at = place * STRIDE;
     for (let byte = 0; byte < length; byte++) this.slab.bytes[at + byte] = from.bytes[offset + byte]!;
     this.#lengths[place] = length;
-    this.#sources[place] = source;
+    this.#sources[place] = sender.source();
     return true;
   }
 

@@ -37,7 +37,7 @@ import {
   type SessionKeys,
 } from "./handshake.ts";
 import { HandshakeGate } from "./handshake_gate.ts";
-import { HandshakeQueue } from "./handshake_queue.ts";
+import { HandshakeQueue, type Sender } from "./handshake_queue.ts";
 import type { IndexTable } from "./index_table.ts";
 import { Keypair } from "./keypair.ts";
 import type { MachineCounters } from "./machine_counters.ts";
@@ -99,11 +99,11 @@ export class Handshaking {
     else if (peer.retransmitAtMs === Infinity) timers.retryAfter(peer, peer.lastHandshakeSentMs);
   }
 
-  offer(slab: Slab, offset: number, length: number, from: Endpoint): void {
+  offer(slab: Slab, offset: number, length: number, sender: Sender): void {
     const { counters } = this.#parts;
     const type = messageType(slab.view, offset, length);
     if (type === 0 || type === TRANSPORT_TYPE) counters.malformed++;
-    else if (!this.#queue.push(slab, offset, length, from)) counters.queueFull++;
+    else if (!this.#queue.push(slab, offset, length, sender)) counters.queueFull++;
   }
 
   pump(budget: number): boolean {

@@ -34,6 +34,7 @@ import {
 } from "./constants.ts";
 import type { WireGuardCrypto } from "./crypto.ts";
 import type { LocalStatic } from "./handshake.ts";
+import type { Sender } from "./handshake_queue.ts";
 import { Handshaking } from "./handshaking.ts";
 import { IndexTable } from "./index_table.ts";
 import { destinationOf, innerLengthOf, paddedLength, sourceOf } from "./inner_packet.ts";
@@ -214,8 +215,8 @@ export class Machine implements Disposable {
    * Takes a copy of a handshake message, to be looked at by `pump`, and keeps `from`. What is none, or finds no room, is
    * dropped.
    */
-  offer(slab: Slab, offset: number, length: number, from: Endpoint): void {
-    this.#handshaking.offer(slab, offset, length, from);
+  offer(slab: Slab, offset: number, length: number, sender: Sender): void {
+    this.#handshaking.offer(slab, offset, length, sender);
   }
 
   /** Looks at up to `budget` handshake messages; true if some are left. */

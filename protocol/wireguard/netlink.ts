@@ -33,6 +33,7 @@ const WG_CMD_GET_DEVICE = 0;
 const WG_CMD_SET_DEVICE = 1;
 
 const Device = {
+  IFINDEX: 1,
   IFNAME: 2,
   PRIVATE_KEY: 3,
   PUBLIC_KEY: 4,
@@ -75,17 +76,22 @@ const PEER_BYTES = attributeBytes(0) + 2 * attributeBytes(KEY_BYTES) + attribute
 const ALLOWED_IP_BYTES = attributeBytes(0) + attributeBytes(2) + attributeBytes(16) + attributeBytes(1) +
   attributeBytes(4);
 
-export function encodeGetDevice(family: number, name: string): Bytes {
-  return new NetlinkWriter(family, NLM_F_REQUEST | NLM_F_DUMP)
-    .raw(WG_CMD_GET_DEVICE, VERSION, 0, 0)
-    .text(Device.IFNAME, name)
-    .finish();
+/** A device by the name of its interface, or by its index, which a renaming leaves. */
+export type WhichDevice = string | number;
+
+export function encodeGetDevice(family: number, device: WhichDevice): Bytes {
+  const writer = new NetlinkWriter(family, NLM_F_REQUEST | NLM_F_DUMP).raw(WG_CMD_GET_DEVICE, VERSION, 0, 0);
+  return putDevice(writer, device).finish();
+}
+
+function putDevice(writer: NetlinkWriter, device: WhichDevice): NetlinkWriter {
+  return typeof device === "number" ? writer.u32(Device.IFINDEX, device) : writer.text(Device.IFNAME, device);
 }
 
 /** The messages that make a change, to be sent one after the other. */
-export function encodeSetDevice(family: number, name: string, change: DeviceChange): Bytes[] {
+export function encodeSetDevice(family: number, device: WhichDevice, change: DeviceChange): Bytes[] {
   const { privateKey, listenPort, fwmark, replacePeers = false, peers = [] } = change;
-  const fragments = new Fragments(family, name);
+  const fragments = new Fragments(family, device);
   const { writer } = fragments;
   if (privateKey) writer.bytes(Device.PRIVATE_KEY, privateKey);
   if (listenPort !== undefined) writer.u16(Device.LISTEN_PORT, listenPort);
@@ -98,21 +104,20 @@ export function encodeSetDevice(family: number, name: string, change: DeviceChan
 /** The messages of one change, and the attributes that are open in the last of them. */
 class Fragments {
   readonly #family: number;
-  readonly #name: string;
+  readonly #device: WhichDevice;
   readonly #done: Bytes[] = [];
   #open: number[] = [];
   writer: NetlinkWriter;
 
-  constructor(family: number, name: string) {
+  constructor(family: number, device: WhichDevice) {
     this.#family = family;
-    this.#name = name;
+    this.#device = device;
     this.writer = this.#start();
   }
 
   #start(): NetlinkWriter {
-    return new NetlinkWriter(this.#family, NLM_F_REQUEST | NLM_F_ACK)
-      .raw(WG_CMD_SET_DEVICE, VERSION, 0, 0)
-      .text(Device.IFNAME, this.#name);
+    const writer = new NetlinkWriter(this.#family, NLM_F_REQUEST | NLM_F_ACK).raw(WG_CMD_SET_DEVICE, VERSION, 0, 0);
+    return putDevice(writer, this.#device);
   }
 
   /** Begins a message if the last has not so much room left; true if it did. */

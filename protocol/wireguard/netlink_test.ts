@@ -72,6 +72,14 @@ Deno.test("we remove a peer as wg does, and ask as it does", () => {
   );
 });
 
+Deno.test("a device is also named by its index, in every message of a change", () => {
+  assertEquals(encodeGetDevice(FAMILY, 7).toHex(), "1c000000200001030000000000000000000100000800010007000000");
+  const peers = Array.from({ length: 1000 }, (_, index) => ({ publicKey: key(index & 255) }));
+  const messages = encodeSetDevice(FAMILY, 7, { peers });
+  assert(messages.length > 1);
+  for (const message of messages) assertEquals(message.subarray(20, 28).toHex(), "0800010007000000");
+});
+
 Deno.test("what the kernel answers is read whole", () => {
   assertEquals(read([bytes(kernelGet)]), {
     privateKey: change.privateKey!,

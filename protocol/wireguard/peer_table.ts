@@ -9,7 +9,7 @@ import { refuseValue } from "./check_change.ts";
 import { MAX_PEERS } from "./constants.ts";
 import { isZeroKey, keyToHex } from "./keys.ts";
 import { Peer } from "./peer.ts";
-import type { DeviceChange, Endpoint, Key, PeerChange, PeerStatus } from "./settings.ts";
+import type { DeviceChange, Key, PeerChange, PeerStatus } from "./settings.ts";
 
 /** What the machine does about a change besides noting it. */
 export interface PeerTableEvents {

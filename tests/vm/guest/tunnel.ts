@@ -4,7 +4,7 @@
  *   first 10.78.0.1, fd78::1, reached at 10.77.0.1       second 10.78.0.2, fd78::2, reached at 10.77.0.2
  */
 
-import { withinNamespace } from "../../../native/fixtures/namespace.ts";
+import { inNamespace } from "../../../native/fixtures/in_namespace.ts";
 import { openLibc } from "../../../native/libc.ts";
 import { RtNetlink } from "../../../native/rtnetlink.ts";
 import type { WireGuardDevice } from "../../../native/wireguard/device.ts";
@@ -42,7 +42,7 @@ export function placed(device: WireGuardDevice, namespace?: string): Placed {
 }
 
 export async function openKernelDeviceIn(namespace: string): Promise<Placed> {
-  return placed(await withinNamespace(namespace, () => openKernelDevice({ name: "wg0", mtu: 1420 })), namespace);
+  return placed(await inNamespace({ name: namespace }, () => openKernelDevice({ name: "wg0", mtu: 1420 })), namespace);
 }
 
 /** Gives a device its keys, its addresses and its peer, and sets it up. */
@@ -55,7 +55,7 @@ export async function join({ device, namespace }: Placed, side: Side): Promise<v
 
   using libc = openLibc();
   const open = () => new RtNetlink(libc);
-  using net = namespace === undefined ? open() : withinNamespace(namespace, open);
+  using net = namespace === undefined ? open() : inNamespace({ name: namespace }, open);
   const { index: linkIndex } = net.link(device.interfaceName)!;
   for (const text of inner) {
     const address = parseIp(text)!;
