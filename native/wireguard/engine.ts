@@ -141,7 +141,6 @@ export class Engine implements Disposable {
   /** Waits for something to do and does it; gives how often it was woken. Throws when the interface is gone. */
   turn(): number {
     const machine = this.#machine;
-    const { clock } = this.#settings;
     this.#poll.wait(this.#handshakesWait ? 0 : machine.nextDueMs() - this.#nowMs());
     const nowMs = this.#nowMs();
     machine.advance(nowMs);

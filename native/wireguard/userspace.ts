@@ -91,13 +91,17 @@ class UserspaceDevice implements WireGuardDevice {
   }
 
   /** In parts, so that what ten thousand peers take on their way between the threads is free again after each. */
-  configure(change: DeviceChange): Promise<void> {
-    const configured = this.#configuring.then(async () => {
-      checkDeviceChange(change);
+  async configure(change: DeviceChange): Promise<void> {
+    checkDeviceChange(change);
+    const before = this.#configuring;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#configuring = promise;
+    try {
+      await before;
       for (const part of partsOf(change)) await this.#ask((id) => ({ type: "configure", id, change: part }));
-    });
-    this.#configuring = configured.catch(() => {});
-    return configured;
+    } finally {
+      resolve();
+    }
   }
 
   async status(): Promise<DeviceStatus> {
