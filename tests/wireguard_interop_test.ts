@@ -72,7 +72,9 @@ testBothWays("a preshared key must be the same on both sides", async ({ a, b }) 
 
 testBothWays("a stream goes on while keys are renewed beneath it", async ({ a, b }) => {
   await using _server = await startIperf(b);
-  await using _stream = new Program(a.namespace.inside(["iperf3", "--client", b.inner[4], "--time", "300"]));
+  await using _stream = new Program(a.namespace.inside(["iperf3", "--client", b.inner[4], "--time", "300"]), {
+    quiet: true,
+  });
   const goesOn = async () => {
     const { receivedBytes } = await b.peer(a);
     await until(async () => (await b.peer(a)).receivedBytes > receivedBytes + 1_000_000, "more of the stream");
