@@ -61,21 +61,21 @@ export function wireguardRole(tools: WireGuardTools = hostTools): Role<typeof co
       "culvert wireguard show wg0",
       "culvert wireguard down wg0",
     ],
-    run: (settings, context) => actions[settings.action](settings, context, tools),
+    run: async (settings, context) => await actions[settings.action](settings, context, tools),
   });
 }
 
 const actions: Readonly<
-  Record<Action, (settings: Settings, context: RoleContext, tools: WireGuardTools) => Promise<void>>
+  Record<Action, (settings: Settings, context: RoleContext, tools: WireGuardTools) => void | Promise<void>>
 > = {
   up: (settings, context, tools) =>
     settings.detach ? detach(settings, context, tools) : up(upSettingsOf(settings), context, tools),
   down: (settings, context) => down(confOf(settings), context),
   show: (settings, context) => show({ interfaceName: interfaceOf(settings), dump: settings.dump }, context),
-  genkey: (_settings, context) => printKey("privateKey", generatePrivateKey(context.random), context),
-  genpsk: (_settings, context) => printKey("presharedKey", generatePresharedKey(context.random), context),
-  pubkey: async (_settings, context, tools) =>
-    await printKey("publicKey", publicKeyOf(await tools.readInput(), hostPrimitives()), context),
+  genkey: (settings, context) => printKey(settings, generatePrivateKey(context.random), context),
+  genpsk: (settings, context) => printKey(settings, generatePresharedKey(context.random), context),
+  pubkey: async (settings, context, tools) =>
+    printKey(settings, publicKeyOf(await tools.readInput(), hostPrimitives()), context),
   qr: printQr,
   strip: async (settings, context) => {
     const file = await readConfFile(confOf(settings), context.log);
@@ -109,9 +109,17 @@ async function printQr(settings: Settings, context: RoleContext): Promise<void> 
   context.print(JSON.stringify({ modules: modules.map((row) => row.map(Number).join("")) }));
 }
 
-function printKey(name: string, key: string, { json, print }: RoleContext): Promise<void> {
-  print(json ? JSON.stringify({ [name]: key }) : key);
-  return Promise.resolve();
+/** What a key is called in JSON. */
+const KEY_NAMES: Partial<Record<Action, string>> = {
+  genkey: "privateKey",
+  genpsk: "presharedKey",
+  pubkey: "publicKey",
+};
+
+/** A name given along with it would be taken for the file to write to. */
+function printKey({ action, conf }: Settings, key: string, { json, print }: RoleContext): void {
+  if (conf !== undefined) throw new ConfigError(`run wireguard ${action}`, ["<conf> must be left out"]);
+  print(json ? JSON.stringify({ [KEY_NAMES[action]!]: key }) : key);
 }
 
 function confOf({ action, conf }: Settings): string {
