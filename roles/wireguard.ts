@@ -55,7 +55,8 @@ export function wireguardRole(tools: WireGuardTools = hostTools): Role<typeof co
     summary: "WireGuard tunnels from wg-quick files, by the kernel's device or our own.",
     config,
     examples: [
-      "(umask 077; culvert wireguard genkey | tee private.key | culvert wireguard pubkey)",
+      "(umask 077; culvert wireguard genkey > private.key)",
+      "culvert wireguard pubkey < private.key",
       "culvert wireguard up wg0",
       "culvert wireguard up ./wg0.conf --backend userspace --detach",
       "culvert wireguard show wg0",
