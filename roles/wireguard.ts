@@ -10,14 +10,14 @@ import { stripQuickConfig } from "../protocol/wireguard/quick_config_text.ts";
 import { ConfigError } from "./config.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 import { ownForegroundCommand, startInBackground } from "./wireguard/background.ts";
-import { confNameOf, isInterfaceName, readConfFile } from "./wireguard/conf_file.ts";
+import { isInterfaceName, readConfFile } from "./wireguard/conf_file.ts";
 import { BACKENDS, hostDevices } from "./wireguard/devices.ts";
 import { down } from "./wireguard/down.ts";
-import { makeRunDirectory, RUN_DIRECTORY } from "./wireguard/journal.ts";
+import { RUN_DIRECTORY } from "./wireguard/journal.ts";
 import { generatePresharedKey, generatePrivateKey, publicKeyOf } from "./wireguard/keys.ts";
 import { qrLines, qrModules } from "./wireguard/qr.ts";
 import { show } from "./wireguard/show.ts";
-import { up, type UpTools } from "./wireguard/up.ts";
+import { prepare, requireNotUp, up, type UpSettings, type UpTools } from "./wireguard/up.ts";
 
 const ACTIONS = ["up", "down", "show", "genkey", "genpsk", "pubkey", "qr", "strip"] as const;
 type Action = typeof ACTIONS[number];
@@ -55,26 +55,28 @@ export function wireguardRole(tools: WireGuardTools = hostTools): Role<typeof co
     summary: "WireGuard tunnels from wg-quick files, by the kernel's device or our own.",
     config,
     examples: [
-      "culvert wireguard genkey | tee private.key | culvert wireguard pubkey",
+      "(umask 077; culvert wireguard genkey > private.key)",
+      "culvert wireguard pubkey < private.key",
       "culvert wireguard up wg0",
       "culvert wireguard up ./wg0.conf --backend userspace --detach",
       "culvert wireguard show wg0",
       "culvert wireguard down wg0",
     ],
-    run: (settings, context) => actions[settings.action](settings, context, tools),
+    run: async (settings, context) => await actions[settings.action](settings, context, tools),
   });
 }
 
 const actions: Readonly<
-  Record<Action, (settings: Settings, context: RoleContext, tools: WireGuardTools) => Promise<void>>
+  Record<Action, (settings: Settings, context: RoleContext, tools: WireGuardTools) => void | Promise<void>>
 > = {
-  up: (settings, context, tools) => settings.detach ? detach(settings, context) : bringUp(settings, context, tools),
+  up: (settings, context, tools) =>
+    settings.detach ? detach(settings, context, tools) : up(upSettingsOf(settings), context, tools),
   down: (settings, context) => down(confOf(settings), context),
   show: (settings, context) => show({ interfaceName: interfaceOf(settings), dump: settings.dump }, context),
-  genkey: (_settings, context) => printKey("privateKey", generatePrivateKey(context.random), context),
-  genpsk: (_settings, context) => printKey("presharedKey", generatePresharedKey(context.random), context),
-  pubkey: async (_settings, context, tools) =>
-    await printKey("publicKey", publicKeyOf(await tools.readInput(), hostPrimitives()), context),
+  genkey: (settings, context) => printKey(settings, generatePrivateKey(context.random), context),
+  genpsk: (settings, context) => printKey(settings, generatePresharedKey(context.random), context),
+  pubkey: async (settings, context, tools) =>
+    printKey(settings, publicKeyOf(await tools.readInput(), hostPrimitives()), context),
   qr: printQr,
   strip: async (settings, context) => {
     const file = await readConfFile(confOf(settings), context.log);
@@ -82,17 +84,23 @@ const actions: Readonly<
   },
 };
 
-async function bringUp(settings: Settings, context: RoleContext, tools: WireGuardTools): Promise<void> {
-  await up({ conf: confOf(settings), backend: settings.backend, allowHooks: settings.allowHooks }, context, tools);
+function upSettingsOf(settings: Settings): UpSettings {
+  return { conf: confOf(settings), backend: settings.backend, allowHooks: settings.allowHooks };
 }
 
-async function detach(settings: Settings, context: RoleContext): Promise<void> {
-  const { interfaceName } = confNameOf(confOf(settings));
+/** What can be known before is told here and not in the log of the process that stays. */
+async function detach(settings: Settings, context: RoleContext, { devices }: WireGuardTools): Promise<void> {
   const { signal, print, log } = context;
-  await makeRunDirectory();
+  const { file: { interfaceName } } = await prepare(upSettingsOf(settings), context, devices);
+  await requireNotUp(interfaceName);
   const logFile = `${RUN_DIRECTORY}/${interfaceName}.log`;
-  const pid = await startInBackground(ownForegroundCommand(), { logFile, signal, print });
+  const pid = await startInBackground(ownForegroundCommand(), { logFile, signal, print, complain });
   log.info("The tunnel is left to a process of its own", { pid, log: logFile });
+}
+
+/** Lines of log that another process has written. */
+function complain(text: string): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(text));
 }
 
 async function printQr(settings: Settings, context: RoleContext): Promise<void> {
@@ -102,9 +110,17 @@ async function printQr(settings: Settings, context: RoleContext): Promise<void> 
   context.print(JSON.stringify({ modules: modules.map((row) => row.map(Number).join("")) }));
 }
 
-function printKey(name: string, key: string, { json, print }: RoleContext): Promise<void> {
-  print(json ? JSON.stringify({ [name]: key }) : key);
-  return Promise.resolve();
+/** What a key is called in JSON. */
+const KEY_NAMES: Partial<Record<Action, string>> = {
+  genkey: "privateKey",
+  genpsk: "presharedKey",
+  pubkey: "publicKey",
+};
+
+/** A name given along with it would be taken for the file to write to. */
+function printKey({ action, conf }: Settings, key: string, { json, print }: RoleContext): void {
+  if (conf !== undefined) throw new ConfigError(`run wireguard ${action}`, ["<conf> must be left out"]);
+  print(json ? JSON.stringify({ [KEY_NAMES[action]!]: key }) : key);
 }
 
 function confOf({ action, conf }: Settings): string {

@@ -13,7 +13,7 @@ export interface ProgramOptions {
 }
 
 /** How long a program may take from SIGTERM to its end before SIGKILL. */
-const STOP_MS = 3000;
+const STOP_MS = 10_000;
 const READY_MS = 20_000;
 
 export class Program implements AsyncDisposable {

@@ -72,11 +72,15 @@ export function wireguardGo(options: { readonly name?: string; readonly path?: s
   return { name, command: (interfaceName) => [path, "-f", interfaceName], env: { LOG_LEVEL: "silent" } };
 }
 
-/** Our userspace device, run by a program that gives it a UAPI socket and nothing else. */
-export function culvertUserspace(): WireGuardMaker {
+/** Our userspace device, run by a program that gives it a UAPI socket and nothing else; without offload, packet by packet. */
+export function culvertUserspace({ offload = true }: { readonly offload?: boolean } = {}): WireGuardMaker {
   const deno = [Deno.execPath(), "run", "-A", "--no-lock", "--config", repositoryFile("deno.json")];
   const program = repositoryFile("bench/load/wireguard.ts");
-  return { name: "culvert", command: (interfaceName) => [...deno, program, "--interface", interfaceName] };
+  const flags = offload ? [] : ["--no-offload"];
+  return {
+    name: offload ? "culvert" : "culvert without offload",
+    command: (interfaceName) => [...deno, program, "--interface", interfaceName, ...flags],
+  };
 }
 
 export class WireGuardRig implements AsyncDisposable {

@@ -18,7 +18,6 @@ packages=(
   cpio
   kmod
   xz-utils
-  iputils-ping
   openssh-client    # `ssh -D`, a rival
   openssh-server
   wireguard-tools   # `wg`, which configures our device in the tests

@@ -263,11 +263,17 @@ testWith(NEEDS, "detached it stays until down, and there is only one of a name",
   const { code, said } = await second.failed();
   assertEquals(code, 1);
   assertStringIncludes(said, "it is up already, by process");
+  const log = `/run/culvert/wireguard/${OURS}.log`;
+  const { ino } = await Deno.stat(log);
+  const third = await scene.near.run([...CULVERT, "up", conf, "--detach"], { mayFail: true });
+  assertEquals(third.code, 1);
+  assertStringIncludes(third.stderr, "it is up already, by process");
+  assertEquals((await Deno.stat(log)).ino, ino, "the log of the one that runs is left alone");
   await scene.near.run([...CULVERT, "down", conf]);
   assertEquals(await traces(scene.near), before);
   const none = await scene.near.run([...CULVERT, "down", conf], { mayFail: true });
   assertStringIncludes(none.stderr, "it must have been brought up by culvert");
-  await Deno.remove(`/run/culvert/wireguard/${OURS}.log`);
+  await Deno.remove(log);
 });
 
 testWith(NEEDS, "deleting the socket or the interface ends it, with everything around it", async () => {

@@ -6,11 +6,13 @@
 import { CulvertError } from "../../protocol/errors.ts";
 
 export interface BackgroundOptions {
-  /** Emptied, and then written to by the command's standard error. */
+  /** Made anew, and then written to by the command's standard error. */
   readonly logFile: string;
   /** Stops waiting, and the command with it. */
   readonly signal: AbortSignal;
   print(line: string): void;
+  /** Shows what a command that failed has logged, lines and all. */
+  complain(text: string): void;
 }
 
 /** Whether a line is the one by which a role says that it is ready, in either of its forms. */
@@ -31,12 +33,12 @@ export function ownForegroundCommand(): [string, ...string[]] {
 /** Starts a command that outlives this process and waits for its ready line; gives its process id. */
 export async function startInBackground(
   command: readonly [string, ...string[]],
-  { logFile, signal, print }: BackgroundOptions,
+  { logFile, signal, print, complain }: BackgroundOptions,
 ): Promise<number> {
   signal.throwIfAborted();
   // Deno cannot give a file to a child as its standard error; the shell can, and then becomes the command.
   const child = new Deno.Command("/bin/sh", {
-    args: ["-c", 'umask 077; log=$1; shift; exec "$@" 2>"$log"', "sh", logFile, ...command],
+    args: ["-c", 'umask 077; log=$1; shift; rm -f -- "$log"; exec "$@" 2>"$log"', "sh", logFile, ...command],
     stdin: "null",
     stdout: "piped",
     stderr: "inherit",
@@ -53,10 +55,8 @@ export async function startInBackground(
     }
     const { code } = await child.status;
     signal.throwIfAborted();
-    throw new CulvertError(
-      "not_started",
-      `Cannot start in the background: it gave ${code}\n${await lastLines(logFile)}`,
-    );
+    complain(await lastLines(logFile));
+    throw new CulvertError("not_started", `Cannot start in the background: it ended with ${code}; its log is above`);
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
@@ -76,5 +76,5 @@ const SHOWN_LINES = 20;
 
 async function lastLines(path: string): Promise<string> {
   const text = await Deno.readTextFile(path).catch(() => "");
-  return text.trimEnd().split("\n").slice(-SHOWN_LINES).join("\n");
+  return text.split(/^/m).slice(-SHOWN_LINES).join("");
 }

@@ -7,7 +7,7 @@
 import { CulvertError } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { QuickConfig } from "../../protocol/wireguard/quick_config.ts";
-import { findProgram, runProgram } from "./programs.ts";
+import { findProgram, type ProgramInput, runProgram } from "./programs.ts";
 
 /** The moments at which commands run. */
 export const HOOKS = ["preUp", "postUp", "preDown", "postDown"] as const;
@@ -19,6 +19,9 @@ export interface HookOptions {
   readonly allowed: boolean | undefined;
   readonly log: Log;
 }
+
+/** What ends a command that runs. */
+type Ending = Pick<ProgramInput, "signal" | "hardSignal">;
 
 export class Hooks {
   readonly #config: Pick<QuickConfig, HookName>;
@@ -44,23 +47,23 @@ export class Hooks {
   }
 
   /** Runs the commands of one moment in their order; the first that fails is the last. */
-  async run(name: HookName, signal?: AbortSignal): Promise<void> {
+  async run(name: HookName, ending: Ending = {}): Promise<void> {
     if (!this.#options.allowed) return;
     for (const command of this.#config[name]) {
       this.#options.log.info("Running a command of the configuration file", { hook: keyOf(name) });
-      await runHook(name, command.replaceAll("%i", this.#options.interfaceName), signal);
+      await runHook(name, command.replaceAll("%i", this.#options.interfaceName), ending);
     }
   }
 }
 
 /** By bash as wg-quick does, by sh where there is none. What it prints goes to standard error: ours carries results. */
-async function runHook(name: HookName, command: string, signal?: AbortSignal): Promise<void> {
+async function runHook(name: HookName, command: string, ending: Ending): Promise<void> {
   const shell = findProgram("bash") ?? "sh";
   // The command may hold a key, so messages do not repeat it.
   await runProgram([shell, "-c", 'exec 1>&2; eval "$1"', "hook", command], {
     calledAs: `a ${keyOf(name)} command`,
     talks: true,
-    ...signal && { signal },
+    ...ending,
   });
 }
 

@@ -37,6 +37,7 @@ const undoSchema = z.discriminatedUnion("kind", [
 ]);
 
 export type Undo = z.output<typeof undoSchema>;
+export type SettingUndo = Undo & { readonly kind: "setting" };
 
 const lineSchema = z.union([z.object({ pid: z.number().int().positive() }), z.object({ undo: undoSchema })]);
 
@@ -121,6 +122,19 @@ export class Journal implements Disposable {
   async record(undo: Undo): Promise<void> {
     await this.#append({ undo });
     this.#undos.push(undo);
+  }
+
+  /** What another interface's journal in the same namespace records of a setting. */
+  async othersSetting(path: string): Promise<SettingUndo | undefined> {
+    const [directory, namespace] = [dirname(this.path), this.path.slice(this.path.lastIndexOf("."))];
+    for await (const { name } of Deno.readDir(directory)) {
+      const other = `${directory}/${name}`;
+      if (other === this.path || !name.endsWith(namespace)) continue;
+      const { undos } = await read(other);
+      const setting = undos.find((undo): undo is SettingUndo => undo.kind === "setting" && undo.path === path);
+      if (setting) return setting;
+    }
+    return undefined;
   }
 
   /** Everything has been undone: begins anew. */

@@ -34,7 +34,7 @@ export type Network = Pick<
 
 export interface NetworkTools {
   readonly network: Network;
-  readonly journal: Pick<Journal, "record">;
+  readonly journal: Pick<Journal, "record" | "othersSetting">;
   readonly log: Log;
 }
 
@@ -142,11 +142,13 @@ async function setGuard(settings: NetworkSettings, { journal, log }: NetworkTool
   }
 }
 
-async function change(path: string, after: string, journal: Pick<Journal, "record">): Promise<void> {
-  const before = (await Deno.readTextFile(path)).trim();
+/** Several tunnels may need it. Each notes what was before the first, so that the last can put it back. */
+async function change(path: string, after: string, journal: NetworkTools["journal"]): Promise<void> {
+  const found = (await Deno.readTextFile(path)).trim();
+  const before = (await journal.othersSetting(path))?.before ?? found;
   if (before === after) return;
   await journal.record({ kind: "setting", path, before, after });
-  await Deno.writeTextFile(path, after);
+  if (found !== after) await Deno.writeTextFile(path, after);
 }
 
 function addRoute(destination: Cidr, way: { linkIndex: number; table?: number }, network: Network): void {

@@ -135,6 +135,23 @@ Deno.test("a setting is put back unless somebody has changed it since", async ()
   }
 });
 
+Deno.test("a setting that another tunnel needs too is put back by the last of them", async () => {
+  using temp = new TempDirectory();
+  const path = temp.path("setting");
+  await Deno.writeTextFile(path, "1\n");
+  const take = async (name: string) => (await Journal.take(temp.path(name)))!;
+  using one = await take("wg0.1"), other = await take("wg1.1"), elsewhere = await take("wg0.2");
+  for (const journal of [one, other, elsewhere]) {
+    await journal.record({ kind: "setting", path, before: "0", after: "1" });
+  }
+  const values = [];
+  for (const journal of [one, other]) {
+    await undoAll(journal, new FakeNetwork(), silentLog);
+    values.push((await Deno.readTextFile(path)).trim());
+  }
+  assertEquals(values, ["1", "0"]);
+});
+
 Deno.test("a refusal says which route or address it was", async () => {
   using temp = new TempDirectory();
   using journal = (await Journal.take(temp.path("wg0.1")))!;

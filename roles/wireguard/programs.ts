@@ -13,8 +13,10 @@ const MAX_SHOWN = 400;
 export interface ProgramInput {
   /** What it reads on its standard input; nothing when left out. */
   readonly stdin?: string;
-  /** Ends it with SIGTERM. */
+  /** Ends it with SIGTERM; the call then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Ends it with SIGKILL, for when it takes no notice of the other. */
+  readonly hardSignal?: AbortSignal;
   /** How messages call it, when its command line is nothing to show. */
   readonly calledAs?: string;
   /** Let it say on our standard error what it has to say, instead of only repeating that when it fails. */
@@ -30,7 +32,8 @@ export function findProgram(name: string): string | undefined {
 /** Runs a program to its end; rejects when it fails. */
 export async function runProgram(command: readonly [string, ...string[]], input: ProgramInput = {}): Promise<void> {
   const [program, ...args] = command;
-  const { stdin, signal, calledAs = `"${command.join(" ")}"`, talks = false } = input;
+  const { stdin, signal, hardSignal, calledAs = `"${command.join(" ")}"`, talks = false } = input;
+  signal?.throwIfAborted();
   const child = new Deno.Command(program, {
     args,
     stdin: stdin === undefined ? "null" : "piped",
@@ -38,12 +41,27 @@ export async function runProgram(command: readonly [string, ...string[]], input:
     stderr: talks ? "inherit" : "piped",
     ...signal && { signal },
   }).spawn();
+  using _killing = hardSignal && killOnAbort(child, hardSignal);
   if (stdin !== undefined) await feed(child, stdin);
   const said = talks ? "" : (await new Response(child.stderr).text()).trim();
   const { success, code } = await child.status;
   if (success) return;
+  signal?.throwIfAborted();
   const why = said === "" ? "" : `: ${escapeText(said, MAX_SHOWN)}`;
   throw new CulvertError("program_failed", `Cannot run ${calledAs}: it gave ${code}${why}`);
+}
+
+function killOnAbort(child: Deno.ChildProcess, signal: AbortSignal): Disposable {
+  const kill = () => {
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
+  };
+  if (signal.aborted) kill();
+  signal.addEventListener("abort", kill, { once: true });
+  return { [Symbol.dispose]: () => signal.removeEventListener("abort", kill) };
 }
 
 async function feed(child: Deno.ChildProcess, text: string): Promise<void> {

@@ -52,23 +52,24 @@ export class Tunnel {
 
   /** Brings it up, waits for the stop, takes it down. Rejects when it ends for any other reason than being told to. */
   async run(): Promise<void> {
+    const { hooks, context: { signal, hardSignal } } = this.#options;
     let running: Running | undefined;
     try {
       const opened = await this.#bringUp();
-      await this.#options.hooks.run("postUp", this.#options.context.signal);
+      await hooks.run("postUp", { signal, hardSignal });
       running = opened;
       await this.#stayUp(running);
     } finally {
       if (running) await this.#leave(running);
       await this.#takeAway();
-      if (running) await this.#late("run PostDown", (signal) => this.#options.hooks.run("postDown", signal));
+      if (running) await this.#late("run PostDown", () => hooks.run("postDown", { hardSignal }));
     }
   }
 
   async #bringUp(): Promise<Running> {
     const { file: { config, interfaceName }, hooks, network, journal, context } = this.#options;
-    const { signal, log } = context;
-    await hooks.run("preUp", signal);
+    const { signal, hardSignal, log } = context;
+    await hooks.run("preUp", { signal, hardSignal });
     const { found, missing } = await resolveOnce(config.peers, this.#endpointTools(signal));
     const mtu = config.mtu ?? tunnelMtu(found.values(), network);
     const routes = planRoutes(config);
@@ -124,8 +125,8 @@ export class Tunnel {
   }
 
   async #leave({ device }: Running): Promise<void> {
-    const { file, hooks } = this.#options;
-    await this.#late("run PreDown", (signal) => hooks.run("preDown", signal));
+    const { file, hooks, context: { hardSignal } } = this.#options;
+    await this.#late("run PreDown", () => hooks.run("preDown", { hardSignal }));
     if (file.config.saveConfig) {
       await this.#late("save the configuration", async () => await saveConfig(file, await device.status()));
     }
@@ -142,13 +143,12 @@ export class Tunnel {
     await journal.finish();
   }
 
-  /** On the way down nothing stops us from going on, and a second signal cuts what takes too long. */
-  async #late(action: string, act: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    const { log, hardSignal } = this.#options.context;
+  /** On the way down nothing stops us from going on. */
+  async #late(action: string, act: () => Promise<void>): Promise<void> {
     try {
-      await act(hardSignal);
+      await act();
     } catch (error) {
-      log.error(`Cannot ${action}`, { error: messageOf(error) });
+      this.#options.context.log.error(`Cannot ${action}`, { error: messageOf(error) });
     }
   }
 

@@ -9,7 +9,7 @@ import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import { unsetDns } from "./dns.ts";
 import { removeFirewall } from "./firewall.ts";
-import type { Journal, Undo } from "./journal.ts";
+import type { Journal, SettingUndo, Undo } from "./journal.ts";
 
 /** What our links carry, so that one that another program made in the meantime is left alone. */
 const LINK_ALIAS = "culvert";
@@ -21,7 +21,7 @@ export async function undoAll(journal: Journal, network: UndoNetwork, log: Log):
   const failures: unknown[] = [];
   for (const undo of journal.undos.toReversed()) {
     try {
-      await takeBack(undo, network);
+      await takeBack(undo, network, journal);
     } catch (error) {
       log.error("Something could not be taken back; the next `up` or `down` tries again", {
         what: undo.kind,
@@ -34,7 +34,7 @@ export async function undoAll(journal: Journal, network: UndoNetwork, log: Log):
   await journal.clear();
 }
 
-async function takeBack(undo: Undo, network: UndoNetwork): Promise<void> {
+async function takeBack(undo: Undo, network: UndoNetwork, journal: Journal): Promise<void> {
   switch (undo.kind) {
     case "link": {
       const link = network.link(undo.name);
@@ -47,7 +47,7 @@ async function takeBack(undo: Undo, network: UndoNetwork): Promise<void> {
     case "dns":
       return await unsetDns(undo.name);
     case "setting":
-      return await putBack(undo);
+      return await putBack(undo, journal);
     case "firewall":
       return await removeFirewall(undo.table);
     case "socket":
@@ -55,7 +55,8 @@ async function takeBack(undo: Undo, network: UndoNetwork): Promise<void> {
   }
 }
 
-/** Unless somebody has changed it since. */
-async function putBack({ path, before, after }: Undo & { kind: "setting" }): Promise<void> {
+/** Unless somebody has changed it since, or another tunnel needs it and will put it back. */
+async function putBack({ path, before, after }: SettingUndo, journal: Journal): Promise<void> {
+  if (await journal.othersSetting(path)) return;
   if ((await Deno.readTextFile(path)).trim() === after) await Deno.writeTextFile(path, before);
 }

@@ -10,6 +10,7 @@
 import { openLibc } from "../../native/libc.ts";
 import { RtNetlink } from "../../native/rtnetlink.ts";
 import { CulvertError } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
 import type { RoleContext } from "../role.ts";
 import { type ConfFile, readConfFile } from "./conf_file.ts";
 import { type Backend, chooseBackend, type ChosenBackend, type DeviceMaker } from "./devices.ts";
@@ -33,13 +34,36 @@ export interface UpTools {
   readonly lookup: Lookup;
 }
 
-/** Brings a tunnel up and keeps it until the context's signal. */
-export async function up(settings: UpSettings, context: RoleContext, tools: UpTools): Promise<void> {
-  const { log } = context;
+/** What is certain before anything is changed. */
+export interface Prepared {
+  readonly file: ConfFile;
+  readonly hooks: Hooks;
+  readonly backend: ChosenBackend;
+}
+
+/** Reads the file and makes sure that this process may do what it says; changes nothing. */
+export async function prepare(
+  settings: UpSettings,
+  { log }: Pick<RoleContext, "log">,
+  devices: DeviceMaker,
+): Promise<Prepared> {
   const file = await readConfFile(settings.conf, log);
   const { interfaceName, config } = file;
   const hooks = new Hooks(config, { interfaceName, allowed: settings.allowHooks, log });
-  const backend = await chooseWithRights(file, settings.backend, context, tools.devices);
+  return { file, hooks, backend: await chooseWithRights(file, settings.backend, log, devices) };
+}
+
+/** Throws `exists` while a process holds the interface. */
+export async function requireNotUp(interfaceName: string): Promise<void> {
+  using journal = await takeJournal(interfaceName);
+  if (!journal.wasLeft) await journal.finish();
+}
+
+/** Brings a tunnel up and keeps it until the context's signal. */
+export async function up(settings: UpSettings, context: RoleContext, tools: UpTools): Promise<void> {
+  const { log } = context;
+  const prepared = await prepare(settings, context, tools.devices);
+  const { interfaceName } = prepared.file;
   using libc = openLibc();
   using network = new RtNetlink(libc);
   using journal = await takeJournal(interfaceName);
@@ -54,7 +78,7 @@ export async function up(settings: UpSettings, context: RoleContext, tools: UpTo
       `Cannot bring up ${interfaceName}: an interface of that name must not exist yet, and it was not made by culvert`,
     );
   }
-  const tunnel = new Tunnel({ file, hooks, backend, network, journal, context, ...tools });
+  const tunnel = new Tunnel({ ...prepared, network, journal, context, ...tools });
   await tunnel.run();
 }
 
@@ -62,7 +86,7 @@ export async function up(settings: UpSettings, context: RoleContext, tools: UpTo
 async function chooseWithRights(
   { interfaceName, config }: ConfFile,
   wanted: Backend,
-  { log }: RoleContext,
+  log: Log,
   devices: DeviceMaker,
 ): Promise<ChosenBackend> {
   const rights = await ownRights();

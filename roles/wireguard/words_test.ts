@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { portablePrimitives } from "../../protocol/primitives.ts";
 import { silentLog } from "../../protocol/log.ts";
 import { emptyQuickConfig } from "../../protocol/wireguard/quick_config.ts";
@@ -68,6 +68,26 @@ Deno.test("commands need an answer whether they may run", async () => {
   await assertRejects(() => new Hooks(config, { ...options, allowed: true }).run("postUp"), Error, "it gave 7");
   await new Hooks(emptyQuickConfig(), { ...options, allowed: undefined }).run("postUp");
 });
+
+Deno.test("a command under way ends with the stop, and with the cut if it takes no notice of that", async () => {
+  using temp = new TempDirectory();
+  for (const trap of ["", "trap '' TERM; "]) {
+    const [soft, hard] = [new AbortController(), new AbortController()];
+    const began = temp.path(`began${trap.length}`);
+    await run("mkfifo", began);
+    const config = { ...emptyQuickConfig(), preUp: [`${trap}echo %i > ${began}; exec sleep 100`] };
+    const hooks = new Hooks(config, { interfaceName: "wg0", allowed: true, log: silentLog });
+    const running = hooks.run("preUp", { signal: soft.signal, hardSignal: hard.signal });
+    assertEquals(await Deno.readTextFile(began), "wg0\n");
+    soft.abort(new Error("stop"));
+    if (trap !== "") hard.abort(new Error("cut"));
+    await assertRejects(() => running, Error, "stop");
+  }
+});
+
+async function run(...[program, ...args]: [string, ...string[]]): Promise<void> {
+  assert((await new Deno.Command(program, { args }).output()).success);
+}
 
 Deno.test("rights are the capability's, and without a word of the kernel root's", () => {
   const rights = (uid: number, capabilities?: string) => ({ uid, capabilities, hasTun: false });
