@@ -19,8 +19,8 @@ const INITIATORS = 256;
 const FLOOD_PER_S = 10_000;
 const MANY_PEERS = 10_000;
 
-const full = { rounds: 5, seconds: 4, warmS: 1, pings: 300, idleMs: 10_000, handshakesMs: 5_000 };
-const quick = { rounds: 2, seconds: 2, warmS: 0, pings: 100, idleMs: 2_000, handshakesMs: 1_500 };
+const full = { rounds: 5, shapeRounds: 3, seconds: 4, warmS: 1, pings: 300, idleMs: 10_000, handshakesMs: 5_000 };
+const quick = { rounds: 2, shapeRounds: 1, seconds: 2, warmS: 0, pings: 100, idleMs: 2_000, handshakesMs: 1_500 };
 const HANDSHAKES_WARM_MS = 1_000;
 
 export const wireguardSubject: Subject = {
@@ -40,6 +40,8 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
   for (const maker of makers.filter(({ isHere }) => isHere)) rivals.push(resources.use(await maker.start()));
   const contestants = [ours, ...rivals];
 
+  report("a second of each, not counted");
+  for (const { near, inner } of contestants) await measureTcp(near, inner[4], { seconds: 1, warmS: 0 });
   report(`one TCP stream, ${settings.rounds} rounds of ${contestants.map(({ name }) => name).join(", ")}`);
   const rss = watchRss(ours.programs);
   const retransmits: number[] = [];
@@ -49,16 +51,9 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
     return measured.gbitPerS;
   });
 
-  report("both ways, backwards, in parallel, over v6");
-  const tcp = async (load: Partial<TcpLoad>, version: 4 | 6 = 4) =>
-    (await measureTcp(ours.near, ours.inner[version], { ...settings, ...load })).gbitPerS;
-  const figures = {
-    bidi_gbit_s: await tcp({ direction: "both" }),
-    reverse_gbit_s: await tcp({ direction: "reverse" }),
-    parallel_gbit_s: await tcp({ streams: PARALLEL_STREAMS }),
-    v6_gbit_s: await tcp({}, 6),
-    retransmits: median(retransmits),
-  };
+  report("one stream beside both ways, backwards, in parallel, over v6");
+  const shapes = await measureShapes(ours, settings);
+  const figures = { ...shapes, retransmits: median(retransmits) };
 
   report(`UDP of ${UDP_BYTES} B`);
   const udp = await measureUdpCeiling(ours, settings.seconds);
@@ -81,6 +76,39 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
       ...await measureStrangers(ours, settings),
     },
     missing: makers.filter(({ isHere }) => !isHere).map(({ name }) => name),
+  };
+}
+
+interface Shape extends TcpLoad {
+  readonly name: string;
+  readonly version?: 4 | 6;
+}
+
+/** Streams of other shapes, by turns with one stream, because what is compared has to be measured side by side. */
+async function measureShapes(
+  { near, inner }: TunnelPair,
+  { seconds, warmS, shapeRounds }: { readonly seconds: number; readonly warmS: number; readonly shapeRounds: number },
+): Promise<Record<string, number>> {
+  const shapes: readonly Shape[] = [
+    { name: "one", seconds, warmS },
+    { name: "bidi", seconds, warmS, direction: "both" },
+    { name: "reverse", seconds, warmS, direction: "reverse" },
+    { name: "parallel", seconds, warmS, streams: PARALLEL_STREAMS },
+    { name: "v6", seconds, warmS, version: 6 },
+  ];
+  const measured = await alternate(
+    shapes,
+    shapeRounds,
+    async ({ version = 4, ...load }) => (await measureTcp(near, inner[version], load)).gbitPerS,
+  );
+  const of = (name: string) => measured.get(name)!;
+  return {
+    bidi_gbit_s: of("bidi"),
+    reverse_gbit_s: of("reverse"),
+    parallel_gbit_s: of("parallel"),
+    v6_gbit_s: of("v6"),
+    bidi_over_one_ratio: of("bidi") / of("one"),
+    parallel_over_one_ratio: of("parallel") / of("one"),
   };
 }
 
