@@ -48,9 +48,15 @@ export type SessionOffer = z.infer<typeof sessionOfferSchema>;
 export const supernodeAddressSchema = z.object({ url: urlSchema, supernodeId: peerIdSchema });
 export type SupernodeAddress = z.infer<typeof supernodeAddressSchema>;
 
+/** What shows that a WireGuard key is its owner's; in closed networks with the owner's certificate. */
+export const keyProofSchema = peerKeysSchema.pick({ publicKey: true, wireguardSignature: true, certificate: true });
+export type KeyProof = z.infer<typeof keyProofSchema>;
+
 export const setupExitSchema = z.object({
   clientPeerId: peerIdSchema,
   clientWireguardKey: keySchema,
+  /** Without it an exit has only its supernode's word for the two above: one in a closed network insists on it. */
+  clientProof: keyProofSchema.optional(),
   allowedIps: z.array(cidrSchema).max(MAX_ALLOWED_IPS).optional(),
   expiresAtMs: timeSchema,
 });
