@@ -6,6 +6,7 @@
  * does not tell what a value weighs once it is serialised.
  */
 
+import { CulvertError } from "../protocol/errors.ts";
 import { inStore } from "./store_error.ts";
 
 /** denokv 0.12 takes no more, Deno itself 100. */
@@ -41,6 +42,15 @@ export async function commitIf(
 ): Promise<boolean> {
   const { ok } = await inStore(deed, () => addTo(kv.atomic().check(...checks), mutations).commit());
   return ok;
+}
+
+/** Others that write to the same key at once make an attempt fail; so many in a row mean that something else is wrong. */
+const MAX_ATTEMPTS = 20;
+
+/** Reads and writes again until nobody else has written in between. `attempt` says whether it got through. */
+export async function untilCommitted(deed: string, attempt: () => Promise<boolean>): Promise<void> {
+  for (let turn = 0; turn < MAX_ATTEMPTS; turn++) if (await attempt()) return;
+  throw new CulvertError("store_contended", `Cannot ${deed}: others have changed it ${MAX_ATTEMPTS} times meanwhile`);
 }
 
 function addTo(atomic: Deno.AtomicOperation, mutations: readonly Mutation[]): Deno.AtomicOperation {

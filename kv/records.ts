@@ -43,6 +43,23 @@ export async function readOne<S extends z.ZodType>(
   return schema.safeParse(value).data;
 }
 
+/** Deno KV reads no more keys than this at once. */
+const MAX_READ_KEYS = 10;
+
+/** The records at many keys, in their order; undefined where there is none that fits. */
+export async function readMany<S extends z.ZodType>(
+  kv: Deno.Kv,
+  deed: string,
+  { keys, schema }: { readonly keys: readonly Deno.KvKey[]; readonly schema: S },
+): Promise<(z.infer<S> | undefined)[]> {
+  const records: (z.infer<S> | undefined)[] = [];
+  for (let at = 0; at < keys.length; at += MAX_READ_KEYS) {
+    const entries = await inStore(deed, () => kv.getMany(keys.slice(at, at + MAX_READ_KEYS)));
+    for (const { value } of entries) records.push(schema.safeParse(value).data);
+  }
+  return records;
+}
+
 /** The records under a prefix, in the order of their keys. */
 export async function readAll<S extends z.ZodType>(
   kv: Deno.Kv,
