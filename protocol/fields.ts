@@ -31,6 +31,9 @@ export const timeSchema = z.int().min(0).max(8.64e15);
 
 export const countSchema = z.int().min(0);
 
+/** The place of a command among those of one supernode to one peer. Far more than there will be, far less than 2^53. */
+export const sequenceSchema = z.int().min(0).max(2 ** 48);
+
 /** A share, or how well something is, from 0 to 1. */
 export const shareSchema = z.number().min(0).max(1);
 

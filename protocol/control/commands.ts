@@ -14,7 +14,6 @@
 
 import { z } from "zod";
 import {
-  countSchema,
   keySchema,
   megabitsSchema,
   millisecondsSchema,
@@ -22,6 +21,7 @@ import {
   peerIdSchema,
   peerKeysSchema,
   remarkSchema,
+  sequenceSchema,
   timeSchema,
   tokenSchema,
   urlSchema,
@@ -100,7 +100,7 @@ export type Disconnect = z.infer<typeof disconnectSchema>;
 const envelope = {
   type: z.literal("command"),
   commandId: tokenSchema,
-  sequence: countSchema.min(1),
+  sequence: sequenceSchema.min(1),
   issuedAtMs: timeSchema,
   deadlineAtMs: timeSchema,
 };

@@ -28,6 +28,7 @@ import {
   peerKeysSchema,
   remarkSchema,
   secretSchema,
+  sequenceSchema,
   shareSchema,
   signatureSchema,
   timeSchema,
@@ -48,7 +49,7 @@ export const controlRoleSchema = z.enum(CONTROL_ROLES);
 export type ControlRole = z.infer<typeof controlRoleSchema>;
 
 /** The last command of that supernode which the peer has finished. */
-export const resumeSchema = z.object({ supernodeId: peerIdSchema, lastSequence: countSchema });
+export const resumeSchema = z.object({ supernodeId: peerIdSchema, lastSequence: sequenceSchema });
 export type Resume = z.infer<typeof resumeSchema>;
 
 export const authRequestSchema = peerKeysSchema.extend({
