@@ -12,14 +12,7 @@
 import { type Context, Hono } from "hono";
 import type { BlockList, BlockStore } from "../kv/blocks.ts";
 import type { DirectoryStore } from "../kv/directory.ts";
-import {
-  type ExitRegionRequest,
-  type HeartbeatBatch,
-  heartbeatBatchSchema,
-  type RelayList,
-  relayQuerySchema,
-  SUPERNODE_HEARTBEAT_MS,
-} from "../protocol/directory.ts";
+import { type RelayList, relayQuerySchema, SUPERNODE_HEARTBEAT_MS } from "../protocol/directory.ts";
 import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { verifyWireGuardBinding } from "../protocol/identity.ts";
 import { type Log, silentLog } from "../protocol/log.ts";
@@ -165,10 +158,10 @@ class Directory {
   }
 
   async heartbeat(request: Request): Promise<unknown> {
-    const kind = { schema: heartbeatBatchSchema, signer: "supernode", changes: false } as const;
-    const admitted = await this.admission.admit<typeof heartbeatBatchSchema>(request, kind);
+    const schema = api.heartbeat.body;
+    const admitted = await this.admission.admit(request, { schema, signer: "supernode", changes: false });
     if (admitted instanceof Problem) return admitted;
-    const { heartbeats }: HeartbeatBatch = admitted.body;
+    const { heartbeats } = admitted.body;
     const { peerId } = admitted.signature;
     if (heartbeats.some(({ supernodeId }) => supernodeId !== peerId)) {
       return new Problem("wrong_peer", `Cannot note a heartbeat: it must be its signer's own, ${peerId}`);
@@ -183,7 +176,7 @@ class Directory {
     const { store, blocks } = this.#deps;
     const [asker, blocked] = await Promise.all([store.supernodes.find(admitted.signature.peerId), blocks.list()]);
     if (!asker) return new Problem("not_registered", "Cannot tell of exits: the asker must be a registered supernode");
-    const { region, exclude, count = DEFAULT_CANDIDATES }: ExitRegionRequest = admitted.body;
+    const { region, exclude, count = DEFAULT_CANDIDATES } = admitted.body;
     const found = await store.supernodes.list({ region, exclude, open: true });
     const supernodes = this.#shown(found, blocked, (record) => ["supernode", record.supernodeId]);
     return { supernodes: supernodes.slice(0, count) };

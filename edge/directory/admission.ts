@@ -14,15 +14,27 @@ import type { z } from "zod";
 import type { BlockKind, BlockStore } from "../../kv/blocks.ts";
 import { createMemoryNonces, type NonceStore } from "../../kv/nonces.ts";
 import type { Clock } from "../../protocol/clock.ts";
-import type { AuthLimits } from "../../protocol/control/auth_limits.ts";
+import { AuthLimits } from "../../protocol/control/auth_limits.ts";
 import { type RequestSignature, type SignatureFault, verifyRequest } from "../../protocol/http_signature.ts";
 import { parseIp } from "../../protocol/ip.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
+import type { Random } from "../../protocol/random.ts";
 import { Problem, schemaProblem } from "../problem.ts";
 import { readBody } from "../read_body.ts";
 
 /** A registration with the longest certificate is under 4 KiB, a batch of 500 heartbeats under 64. */
 export const MAX_REQUEST_BYTES = 64 * 1024;
+
+/**
+ * How often one address and one identity may ask. A supernode asks for each exit its clients want and it has none at
+ * hand for; several may be behind one address, and so may programs that only list relays.
+ */
+export function requestLimits(random: Random): AuthLimits {
+  return new AuthLimits(random, {
+    address: { perSecond: 200, burst: 1000 },
+    peer: { perSecond: 50, burst: 200 },
+  });
+}
 
 export interface AdmissionDeps {
   readonly clock: Clock;
