@@ -11,11 +11,15 @@
  * `roles/base.ts` is the same with flags, TLS and metrics.
  */
 
+import deno from "../deno.json" with { type: "json" };
 import { openKv } from "../kv/open.ts";
+import { clockOf } from "../protocol/clock.ts";
 import { decodeBase64 } from "../protocol/encoding.ts";
 import { CulvertError } from "../protocol/errors.ts";
-import { KEY_BYTES } from "../protocol/primitives.ts";
-import { createHostedDirectory } from "./directory/hosted.ts";
+import { KEY_BYTES, portablePrimitives } from "../protocol/primitives.ts";
+import { randomOf } from "../protocol/random.ts";
+import { consoleLog } from "./console_log.ts";
+import { createDirectoryOnKv } from "./directory/on_kv.ts";
 import { remoteAddressOf } from "./remote_address.ts";
 
 const env = (name: string) => Deno.env.get(name) || undefined;
@@ -30,9 +34,12 @@ function networkPublicKey(): Uint8Array | undefined {
 const location = env("CULVERT_KV");
 const isOnDeploy = env("DENO_DEPLOY") !== undefined || env("DENO_DEPLOYMENT_ID") !== undefined;
 const kv = location === undefined && isOnDeploy ? await Deno.openKv() : await openKv(location ?? ":memory:");
-const app = createHostedDirectory({
-  kv,
-  host: globalThis,
+const app = createDirectoryOnKv(kv, {
+  clock: clockOf(globalThis),
+  random: randomOf(crypto),
+  primitives: portablePrimitives,
+  log: consoleLog(console),
+  version: deno.version,
   networkPublicKey: networkPublicKey(),
   authorities: env("CULVERT_AUTHORITY")?.split(",").map((name) => name.trim()),
 });

@@ -64,6 +64,8 @@ export interface OpenApiOperation {
   }[];
   readonly requestBody?: { readonly required: true; readonly content: OpenApiContent };
   readonly responses: Readonly<Record<string, { readonly description: string; readonly content: OpenApiContent }>>;
+  /** The codes of the problems it can meet with. */
+  readonly "x-problems": readonly string[];
 }
 
 export type OpenApiContent = Readonly<Record<string, { readonly schema: JsonSchema }>>;
@@ -147,17 +149,20 @@ function describe(operation: Operation, schemaOf: (schema: z.ZodType) => JsonSch
     summary,
     description,
     ...(signed && { security: [{ [SIGNATURE]: [] }] }),
-    ...(query && { parameters: parametersOf(schemaOf(query)) }),
+    ...(query && { parameters: parametersOf(query, schemaOf) }),
     ...(body && { requestBody: { required: true, content: { "application/json": { schema: schemaOf(body) } } } }),
     responses,
+    "x-problems": operation.problems,
   };
 }
 
-function parametersOf({ properties = {}, required = [] }: JsonSchema): NonNullable<OpenApiOperation["parameters"]> {
-  return Object.entries(properties).map(([name, schema]) => ({
-    name,
-    in: "query",
-    required: required.includes(name),
-    schema,
-  }));
+function parametersOf(
+  query: z.ZodObject,
+  schemaOf: (schema: z.ZodType) => JsonSchema,
+): NonNullable<OpenApiOperation["parameters"]> {
+  return Object.entries(query.shape).map(([name, field]) => {
+    const isOptional = field instanceof z.ZodOptional;
+    const schema = (isOptional ? field.unwrap() : field) as z.ZodType;
+    return { name, in: "query", required: !isOptional, schema: schemaOf(schema) };
+  });
 }

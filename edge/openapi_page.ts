@@ -74,33 +74,47 @@ function operationSection(
   { path, method, operation }: { readonly path: string; readonly method: string; readonly operation: OpenApiOperation },
 ): Html {
   const { operationId, summary, description, security, parameters, requestBody, responses } = operation;
+  const answers = Object.entries(responses).filter(([status]) => Number(status) < 400);
+  const problems = operation["x-problems"];
   return html`
     <section id="${operationId}">
-    <h2>${summary}</h2>
-    <p class="call"><b class="${method}">${method.toUpperCase()}</b> <code>${path}</code>${security
-      ? html`
-        <a class="signed" href="#signature">signed</a>
-      `
-      : ""}</p>
-    <p>${description}</p>
-    ${parameters
-      ? html`<h3>Parameters</h3>${fieldTable(parameters.map((field) => ({ ...field, isRequired: field.required })))}`
-      : ""}
-    <dl>
-    ${requestBody
-      ? html`
-        <dt>Takes</dt>
-        <dd>${contentType(requestBody.content)}</dd>
-      `
-      : ""}
-    ${Object.entries(responses).map(([status, { description, content }]) =>
-      html`
-        <dt>${status}</dt>
-        <dd>${contentType(content)}: ${description}</dd>
-      `
-    )}
+        <h2>${summary}</h2>
+        <p class="call"><b class="${method}">${method.toUpperCase()}</b> <code>${path}</code>${security
+          ? html`
+            <a class="signed" href="#signature">signed</a>
+          `
+          : ""}</p>
+        <p>${description}</p>
+        ${parameters
+          ? html`<h3>Parameters</h3>${
+            fieldTable(parameters.map((field) => ({ ...field, isRequired: field.required })))
+          }`
+          : ""}
+        <dl>
+        ${requestBody
+          ? html`
+            <dt>Takes</dt>
+            <dd>${contentType(requestBody.content)}</dd>
+          `
+          : ""}
+        ${answers.map(([status, { description, content }]) =>
+          html`
+            <dt>${status}</dt>
+            <dd>${contentType(content)}: ${description}</dd>
+          `
+        )}
+    ${problems.length === 0 ? "" : html`
+      <dt>Problems</dt>
+      <dd class="codes">${problems.map(problemLink)}</dd>
+    `}
     </dl>
-    </section>
+        </section>
+  `;
+}
+
+function problemLink(code: string): Html {
+  return html`
+    <a href="#problem-${code}"><code>${code}</code></a>
   `;
 }
 

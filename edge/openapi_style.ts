@@ -24,9 +24,10 @@ nav li { padding: 0.2rem 0; }
 .call .get { color: var(--get); }
 .call .post { color: var(--post); }
 .signed { margin-left: 0.5rem; font-size: 0.875rem; }
-dl { display: grid; grid-template-columns: 4rem 1fr; gap: 0.25rem 1rem; margin: 0.75rem 0 0; }
+dl { display: grid; grid-template-columns: 5.5rem 1fr; gap: 0.25rem 1rem; margin: 0.75rem 0 0; }
 dt { color: var(--soft); font-variant-numeric: tabular-nums; }
 dd { margin: 0; }
+.codes code { background: none; }
 .wide { overflow-x: auto; }
 table { width: 100%; border-collapse: collapse; }
 th, td { padding: 0.35rem 0.75rem 0.35rem 0; border-bottom: 1px solid var(--line); text-align: left;

@@ -9,7 +9,8 @@ function beat(supernodeId: string, load = 0): SupernodeHeartbeat {
 
 /** A store whose writes end when told. */
 class SlowStore {
-  readonly writes: { readonly beats: readonly SupernodeHeartbeat[]; readonly end: PromiseWithResolvers<string[]> }[] = [];
+  readonly writes: { readonly beats: readonly SupernodeHeartbeat[]; readonly end: PromiseWithResolvers<string[]> }[] =
+    [];
 
   heartbeat(beats: readonly SupernodeHeartbeat[]): Promise<string[]> {
     const end = Promise.withResolvers<string[]>();
