@@ -13,6 +13,8 @@ import { AppliedStore } from "./fixtures/applied_store.ts";
 import { idOf, supernode, WALL_MS } from "./fixtures/people.ts";
 
 const SUPERNODE = supernode.peerId;
+/** As forgetful as can be. */
+const MEMORY = { maxFinished: 1 };
 
 class World {
   readonly random: SeededRandom;
@@ -27,7 +29,7 @@ class World {
   /** Those whose order had been stored when the process that gave it went on. */
   readonly ordered = new Set<string>();
 
-  applied = new AppliedCommands({ maxFinished: 4 });
+  applied = new AppliedCommands(MEMORY);
   readonly #appliedStore = new AppliedStore();
   /** What the commands have changed at the peer: how often each, less how often it was undone. */
   readonly effects = new Map<string, number>();
@@ -94,9 +96,7 @@ class World {
   killPeer(): void {
     this.disconnect();
     this.#working = [];
-    this.applied = AppliedCommands.restore(JSON.parse(JSON.stringify(this.#appliedStore.snapshot())), {
-      maxFinished: 4,
-    })!;
+    this.applied = AppliedCommands.restore(JSON.parse(JSON.stringify(this.#appliedStore.snapshot())), MEMORY)!;
     for (const action of this.applied.recover()) {
       if (action.kind !== "undo") continue;
       // It had been begun, but perhaps nothing of it was done.
