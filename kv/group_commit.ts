@@ -59,7 +59,7 @@ export class GroupCommit {
     } catch (error) {
       const isOneToBlame = error instanceof CulvertError && error.code === "too_large" && writes.length > 1;
       if (isOneToBlame) { for (const write of writes) await this.#commit([write]); }
-      else { for (const { reject } of writes) reject(error); }
+      else for (const { reject } of writes) reject(error);
     }
   }
 }

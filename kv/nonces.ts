@@ -12,7 +12,7 @@ import { z } from "zod";
 import type { Clock } from "../protocol/clock.ts";
 import { commitIf } from "./commit.ts";
 import { ExpiringMap } from "./expiring_map.ts";
-import type { KvSpace } from "./records.ts";
+import { type KvSpace, readVersion } from "./records.ts";
 import { inStore } from "./store_error.ts";
 
 export interface NonceStore {
@@ -47,8 +47,7 @@ export function createKvNonces(kv: Deno.Kv, clock: Clock, { space }: KvSpace): N
       const key = [space, "nonce", nonce];
       const mutations = [{ key, value: { expiresAtMs }, expireInMs: expiresAtMs - clock.wallNow() }];
       if (await commitIf(kv, deed, { checks: [{ key, versionstamp: null }], mutations })) return true;
-      const { value, versionstamp } = await inStore(deed, () => kv.get(key));
-      const past = recordSchema.safeParse(value).data;
+      const { record: past, versionstamp } = await readVersion(kv, deed, { key, schema: recordSchema });
       // Deno KV forgets late: one whose time has passed may still be there, and counts as forgotten.
       if (past && past.expiresAtMs > clock.wallNow()) return false;
       return commitIf(kv, deed, { checks: [{ key, versionstamp }], mutations });

@@ -11,11 +11,10 @@ export interface KvSpace {
   readonly space: string;
 }
 
-/** A record and the version it was read at, for a write that must not overtake another. */
-export interface Found<T> {
-  readonly key: Deno.KvKey;
-  readonly record: T;
-  readonly versionstamp: string;
+/** What was read, if it fits the schema, and at which version: for a write that must not overtake another. */
+export interface Versioned<T> {
+  readonly record: T | undefined;
+  readonly versionstamp: string | null;
 }
 
 export interface ReadOptions<S extends z.ZodType> {
@@ -39,8 +38,17 @@ export async function readOne<S extends z.ZodType>(
   deed: string,
   { key, schema }: ReadOptions<S>,
 ): Promise<z.infer<S> | undefined> {
-  const { value } = await inStore(deed, () => kv.get(key));
-  return schema.safeParse(value).data;
+  return (await readVersion(kv, deed, { key, schema })).record;
+}
+
+/** The same, and the version of what is there, whether it fits or not. */
+export async function readVersion<S extends z.ZodType>(
+  kv: Deno.Kv,
+  deed: string,
+  { key, schema }: ReadOptions<S>,
+): Promise<Versioned<z.infer<S>>> {
+  const { value, versionstamp } = await inStore(deed, () => kv.get(key));
+  return { record: schema.safeParse(value).data, versionstamp };
 }
 
 /** Deno KV reads no more keys than this at once. */
@@ -61,27 +69,27 @@ export async function readMany<S extends z.ZodType>(
 }
 
 /** The records under a prefix, in the order of their keys. */
-export async function readAll<S extends z.ZodType>(
-  kv: Deno.Kv,
-  deed: string,
-  options: ListOptions<S>,
-): Promise<z.infer<S>[]> {
-  return (await findAll(kv, deed, options)).map(({ record }) => record);
-}
-
-/** The same, each with its key and version. */
-export function findAll<S extends z.ZodType>(
+export function readAll<S extends z.ZodType>(
   kv: Deno.Kv,
   deed: string,
   { prefix, schema, limit, reverse = false, end }: ListOptions<S>,
-): Promise<Found<z.infer<S>>[]> {
+): Promise<z.infer<S>[]> {
   return inStore(deed, async () => {
-    const found: Found<z.infer<S>>[] = [];
+    const records: z.infer<S>[] = [];
     const selector = end ? { prefix, end } : { prefix };
-    for await (const { key, value, versionstamp } of kv.list(selector, { reverse, ...limit && { limit } })) {
+    for await (const { value } of kv.list(selector, { reverse, ...limit && { limit } })) {
       const { success, data } = schema.safeParse(value);
-      if (success) found.push({ key, record: data, versionstamp });
+      if (success) records.push(data);
     }
-    return found;
+    return records;
+  });
+}
+
+/** The keys under a prefix. */
+export function readKeys(kv: Deno.Kv, deed: string, prefix: Deno.KvKey): Promise<Deno.KvKey[]> {
+  return inStore(deed, async () => {
+    const keys: Deno.KvKey[] = [];
+    for await (const { key } of kv.list({ prefix })) keys.push(key);
+    return keys;
   });
 }

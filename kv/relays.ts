@@ -42,7 +42,7 @@ function select(records: Iterable<RelayRecord>, { kind, region, count }: RelayQu
   ).sort((a, b) =>
     a.load - b.load ||
     (b.bandwidthMbps ?? 0) - (a.bandwidthMbps ?? 0) ||
-    (a.relayId < b.relayId ? -1 : 1)
+    (a.relayId + a.kind < b.relayId + b.kind ? -1 : 1)
   ).slice(0, count);
 }
 

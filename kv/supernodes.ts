@@ -28,7 +28,7 @@ import {
 import { nameSchema, peerIdSchema, timeSchema } from "../protocol/fields.ts";
 import { commitAll, commitIf, type Mutation, untilCommitted } from "./commit.ts";
 import { ExpiringMap } from "./expiring_map.ts";
-import { type KvSpace, readAll, readMany, readOne } from "./records.ts";
+import { type KvSpace, readAll, readMany, readOne, readVersion } from "./records.ts";
 import { inStore } from "./store_error.ts";
 
 /** Half of this is often enough to renew, and seldom enough to cost nothing. */
@@ -161,8 +161,7 @@ class KvSupernodes implements SupernodeStore {
       this.#statusWrite({ ...status, supernodeId, region, heartbeatAtMs, expiresAtMs }),
     ];
     await untilCommitted(deed, async () => {
-      const { value, versionstamp } = await inStore(deed, () => this.#kv.get(placeKey));
-      const old = placeSchema.safeParse(value).data;
+      const { record: old, versionstamp } = await readVersion(this.#kv, deed, { key: placeKey, schema: placeSchema });
       const leave = old && old.region !== region ? this.#keysAt(old.region, supernodeId).map((key) => ({ key })) : [];
       return commitIf(this.#kv, deed, {
         checks: [{ key: placeKey, versionstamp }],
