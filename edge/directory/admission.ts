@@ -2,7 +2,7 @@
  * Who may ask base for something. The questions are asked in the order of their cost, so that a stranger pays more for
  * being refused than base does for refusing:
  *
- *   address within its rate → body short enough → signature fresh, whole and good → signer within its rate
+ *   address within its rate → signature fresh, whole and good → signer within its rate → body short and the one signed
  *     → never seen before → not blocked → body as its schema says
  *
  * A nonce is remembered only once the signature is known to be good, so that nobody can fill the memory. Where a replay
@@ -15,7 +15,7 @@ import type { BlockKind, BlockStore } from "../../kv/blocks.ts";
 import { createMemoryNonces, type NonceStore } from "../../kv/nonces.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { AuthLimits } from "../../protocol/control/auth_limits.ts";
-import { type RequestSignature, type SignatureFault, verifyRequest } from "../../protocol/http_signature.ts";
+import { isSignedBody, type RequestSignature, type SignatureFault, verifyHead } from "../../protocol/http_signature.ts";
 import { parseIp } from "../../protocol/ip.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import type { Random } from "../../protocol/random.ts";
@@ -92,15 +92,16 @@ export class Admission {
   /** A signed request whose signer may make it, and what it says; or the problem with it. */
   async admit<S extends z.ZodType>(request: Request, kind: SignedKind<S>): Promise<Admitted<z.output<S>> | Problem> {
     const { clock, primitives, limits } = this.#deps;
-    const bytes = await readBody(request, MAX_REQUEST_BYTES);
-    if (!bytes) {
-      return new Problem("too_large", `Cannot take the request: its body must be at most ${MAX_REQUEST_BYTES} bytes`);
-    }
-    const verdict = verifyRequest(request, bytes, { wallNowMs: clock.wallNow(), primitives });
+    const verdict = verifyHead(request, { wallNowMs: clock.wallNow(), primitives });
     if (!verdict.ok) return this.#refuse(verdict.fault);
     const { signature } = verdict;
     const waitMs = limits.takePeer(signature.peerId, clock.now());
     if (waitMs > 0) return tooMany("identity", waitMs);
+    const bytes = await readBody(request, MAX_REQUEST_BYTES);
+    if (!bytes) {
+      return new Problem("too_large", `Cannot take the request: its body must be at most ${MAX_REQUEST_BYTES} bytes`);
+    }
+    if (!isSignedBody(request, bytes, primitives)) return this.#refuse("bad_digest");
     if (await this.#isReplay(signature, kind.changes)) {
       return new Problem("replayed", "Cannot take the request: its nonce must be new; sign each request anew");
     }
