@@ -28,7 +28,10 @@ export interface QueueOptions {
   readonly window?: number;
   /** After so long without an answer a command is sent again. Default 5 s. */
   readonly answerWithinMs?: number;
-  /** How often it is sent on one connection. Default 5. */
+  /**
+   * How often it is sent on one connection. Default 8: together 40 s, so that a stream that has died in silence is found
+   * out first, and its commands go on with the next one.
+   */
   readonly maxAttempts?: number;
 }
 
@@ -80,7 +83,7 @@ const queueSnapshotSchema = z.object({
 });
 export type QueueSnapshot = z.infer<typeof queueSnapshotSchema>;
 
-const DEFAULTS = { maxCommands: 64, maxChars: 48 * 1024, window: 1, answerWithinMs: 5_000, maxAttempts: 5 };
+const DEFAULTS = { maxCommands: 64, maxChars: 48 * 1024, window: 1, answerWithinMs: 5_000, maxAttempts: 8 };
 
 export class CommandQueue {
   readonly #context: QueueContext;
