@@ -11,7 +11,7 @@ import { remoteAddressOf } from "../edge/remote_address.ts";
 import { hostPrimitives } from "../net/host_primitives.ts";
 import { decodeBase64 } from "../protocol/encoding.ts";
 import { messageOf } from "../protocol/errors.ts";
-import { keySchema } from "../protocol/fields.ts";
+import { KEY_BYTES } from "../protocol/primitives.ts";
 import { formatTarget } from "../protocol/stream.ts";
 import { ConfigError } from "./config.ts";
 import { listenAddress } from "./fields.ts";
@@ -27,7 +27,8 @@ const config = z.object({
   listen: listenAddress("127.0.0.1:8480").describe("Where supernodes and relays find it."),
   ...tlsFlags,
   ...kvFlag("base"),
-  networkKey: keySchema.optional()
+  networkKey: z.string().refine((text) => decodeBase64(text)?.length === KEY_BYTES, { error: "32 bytes in base64" })
+    .optional()
     .describe("The public key of a closed network, as culvert enroll shows it; without one anybody may register.")
     .meta({ placeholder: "key" }),
   authority: z.array(z.string().regex(/^[^\s/@]+$/, "a host or host:port").meta({ placeholder: "host:port" })).default(
@@ -46,7 +47,7 @@ export const role: Role<typeof config> = defineRole({
   examples: [
     "culvert base",
     "culvert base --listen :443 --cert-file chain.pem --key-file key.pem",
-    "culvert base --network-key KEY --authority base.example.org",
+    "culvert base --network-key O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=",
   ],
   async run(config, context) {
     const { signal, hardSignal, log, metrics, clock, random, stateDir } = context;

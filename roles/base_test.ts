@@ -112,7 +112,7 @@ Deno.test("base says so when it is neither encrypted nor hidden", async () => {
 });
 
 const mistakes: readonly (readonly [string, readonly string[], string])[] = [
-  ["a network key that is none", ["--network-key", "abc"], "--network-key"],
+  ["a network key that is none", ["--network-key", "abc"], "--network-key must be 32 bytes in base64"],
   ["half a certificate", ["--cert-file", "x"], "must be given together"],
   ["a store over plain HTTP", ["--kv", "http://kv.example"], "https://"],
   ["a name that is a URL", ["--authority", "https://base.example/"], "a host or host:port"],
