@@ -73,7 +73,7 @@ export function createKvApplied(kv: Deno.Kv, clock: Clock, { space }: KvSpace): 
         ...forget.map((commandId) => ({ key: [...entryPrefix, commandId] })),
         ...floors.map((floor) => ({ key: [...floorPrefix, floor.supernodeId], value: { order: nextOrder(), floor } })),
       ];
-      return commitAll(kv, "save what was applied", writes);
+      return commitAll({ kv, clock }, "save what was applied", writes);
     },
     async load() {
       const deed = "load what was applied";

@@ -141,7 +141,7 @@ export function createKvAudit(
         const place = places.next(clock.wallNow());
         entry = entryAt(checked, place);
         const key = [...prefix, place.atMs, place.number];
-        return commitIf(kv, deed, {
+        return commitIf({ kv, clock }, deed, {
           checks: [{ key, versionstamp: null }],
           mutations: [{ key, value: entry, expireInMs: keepMs }],
         });

@@ -115,11 +115,14 @@ export function createKvBlocks(kv: Deno.Kv, clock: Clock, { space }: KvSpace): B
   }
   return {
     block(block) {
-      return commitAll(kv, `block ${block.peerId}`, [{ key: keyFor(block.kind, block.peerId), value: block }, change]);
+      return commitAll({ kv, clock }, `block ${block.peerId}`, [
+        { key: keyFor(block.kind, block.peerId), value: block },
+        change,
+      ]);
     },
     async unblock(kind, peerId) {
       const wasThere = await find(kind, peerId) !== undefined;
-      await commitAll(kv, `unblock ${peerId}`, [{ key: keyFor(kind, peerId) }, change]);
+      await commitAll({ kv, clock }, `unblock ${peerId}`, [{ key: keyFor(kind, peerId) }, change]);
       return wasThere;
     },
     find,

@@ -78,7 +78,7 @@ export function createMemoryQueues(clock: Clock): QueueStore {
 
 /** Queues in Deno KV. */
 export function createKvQueues(kv: Deno.Kv, clock: Clock, { space }: KvSpace): QueueStore {
-  const commits = new GroupCommit(kv, "save commands");
+  const commits = new GroupCommit({ kv, clock }, "save commands");
   const prefix = [space, "queue"];
   return {
     save(peerId, snapshot) {

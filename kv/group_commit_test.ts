@@ -1,11 +1,14 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CulvertError } from "../protocol/errors.ts";
 import { GroupCommit } from "./group_commit.ts";
+import { FakeClock } from "../testing/fake_clock.ts";
 import { openKv } from "./open.ts";
+
+const clock = new FakeClock();
 
 Deno.test("ten thousand writes at once are a few commits, each durable when its writer is told", async () => {
   using kv = await openKv(":memory:");
-  const commits = new GroupCommit(kv, "write");
+  const commits = new GroupCommit({ kv, clock }, "write");
   await Promise.all(Array.from({ length: 10_000 }, async (_, number) => {
     await commits.write([{ key: ["a", number], value: number }]);
     if (number % 1000 === 0) assertEquals((await kv.get(["a", number])).value, number);
@@ -17,14 +20,14 @@ Deno.test("ten thousand writes at once are a few commits, each durable when its 
 
 Deno.test("writes to one key stay in their order", async () => {
   using kv = await openKv(":memory:");
-  const commits = new GroupCommit(kv, "write");
+  const commits = new GroupCommit({ kv, clock }, "write");
   await Promise.all([1, 2, 3, undefined, 4].map((value) => commits.write([{ key: ["a"], value }])));
   assertEquals((await kv.get(["a"])).value, 4);
 });
 
 Deno.test("one write that is too large fails alone", async () => {
   using kv = await openKv(":memory:");
-  const commits = new GroupCommit(kv, "save commands");
+  const commits = new GroupCommit({ kv, clock }, "save commands");
   const first = commits.write([{ key: ["first"], value: 1 }]);
   const small = commits.write([{ key: ["small"], value: 1 }]);
   const large = commits.write([{ key: ["large"], value: new Uint8Array(70_000) }]);
@@ -37,7 +40,7 @@ Deno.test("one write that is too large fails alone", async () => {
 
 Deno.test("a store that was closed fails every writer, and none waits for ever", async () => {
   const kv = await openKv(":memory:");
-  const commits = new GroupCommit(kv, "write");
+  const commits = new GroupCommit({ kv, clock }, "write");
   kv.close();
   const results = await Promise.allSettled([1, 2, 3].map((value) => commits.write([{ key: ["a"], value }])));
   assertEquals(results.map((result) => result.status === "rejected" && result.reason.code), [

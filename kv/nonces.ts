@@ -46,11 +46,11 @@ export function createKvNonces(kv: Deno.Kv, clock: Clock, { space }: KvSpace): N
       const deed = "remember a nonce";
       const key = [space, "nonce", nonce];
       const mutations = [{ key, value: { expiresAtMs }, expireInMs: expiresAtMs - clock.wallNow() }];
-      if (await commitIf(kv, deed, { checks: [{ key, versionstamp: null }], mutations })) return true;
+      if (await commitIf({ kv, clock }, deed, { checks: [{ key, versionstamp: null }], mutations })) return true;
       const { record: past, versionstamp } = await readVersion(kv, deed, { key, schema: recordSchema });
       // Deno KV forgets late: one whose time has passed may still be there, and counts as forgotten.
       if (past && past.expiresAtMs > clock.wallNow()) return false;
-      return commitIf(kv, deed, { checks: [{ key, versionstamp }], mutations });
+      return commitIf({ kv, clock }, deed, { checks: [{ key, versionstamp }], mutations });
     },
   };
 }

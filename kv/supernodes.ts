@@ -26,7 +26,7 @@ import {
   supernodeStatusSchema,
 } from "../protocol/directory.ts";
 import { nameSchema, peerIdSchema, timeSchema } from "../protocol/fields.ts";
-import { commitAll, commitIf, type Mutation, untilCommitted } from "./commit.ts";
+import { commitAll, commitIf, type Mutation, untilCommitted, type Writable } from "./commit.ts";
 import { ExpiringMap } from "./expiring_map.ts";
 import { type KvSpace, readAll, readMany, readOne, readVersion } from "./records.ts";
 import { inStore } from "./store_error.ts";
@@ -140,11 +140,13 @@ export function createKvSupernodes(kv: Deno.Kv, clock: Clock, { space }: KvSpace
 
 class KvSupernodes implements SupernodeStore {
   readonly #kv: Deno.Kv;
+  readonly #store: Writable;
   readonly #clock: Clock;
   readonly #space: string;
 
   constructor(kv: Deno.Kv, clock: Clock, space: string) {
     this.#kv = kv;
+    this.#store = { kv, clock };
     this.#clock = clock;
     this.#space = space;
   }
@@ -163,7 +165,7 @@ class KvSupernodes implements SupernodeStore {
     await untilCommitted(deed, async () => {
       const { record: old, versionstamp } = await readVersion(this.#kv, deed, { key: placeKey, schema: placeSchema });
       const leave = old && old.region !== region ? this.#keysAt(old.region, supernodeId).map((key) => ({ key })) : [];
-      return commitIf(this.#kv, deed, {
+      return commitIf(this.#store, deed, {
         checks: [{ key: placeKey, versionstamp }],
         mutations: [...leave, ...writes],
       });
@@ -193,7 +195,7 @@ class KvSupernodes implements SupernodeStore {
       if (isKnown) writes.push(this.#statusWrite({ ...heartbeat, region: place.region, heartbeatAtMs, expiresAtMs }));
       if (!isKnown || isDueAgain(place, heartbeatAtMs)) unknown.push(heartbeat.supernodeId);
     }
-    await commitAll(this.#kv, deed, writes);
+    await commitAll(this.#store, deed, writes);
     return unknown;
   }
 
@@ -230,7 +232,7 @@ class KvSupernodes implements SupernodeStore {
     const found = await this.find(supernodeId);
     if (!found) return false;
     const keys = [this.#placeKey(supernodeId), ...this.#keysAt(found.region, supernodeId)];
-    await commitAll(this.#kv, `remove supernode ${supernodeId}`, keys.map((key) => ({ key })));
+    await commitAll(this.#store, `remove supernode ${supernodeId}`, keys.map((key) => ({ key })));
     return true;
   }
 
