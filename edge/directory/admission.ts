@@ -24,6 +24,8 @@ import { readBody } from "../read_body.ts";
 
 /** A registration with the longest certificate is under 4 KiB, a batch of 500 heartbeats under 64. */
 export const MAX_REQUEST_BYTES = 64 * 1024;
+/** Some 60 MB when all are in use, which takes a thousand signers asking as often as they may. */
+const MAX_NONCES_HERE = 500_000;
 
 /**
  * How often one address and one identity may ask. A supernode asks for each exit its clients want and it has none at
@@ -76,7 +78,7 @@ export class Admission {
 
   constructor(deps: AdmissionDeps) {
     this.#deps = deps;
-    this.#seenHere = createMemoryNonces(deps.clock);
+    this.#seenHere = createMemoryNonces(deps.clock, { maxNonces: MAX_NONCES_HERE });
   }
 
   /** The problem with a request that is refused before anything of it is looked at, or undefined. */
