@@ -12,9 +12,10 @@
 
 import type { z } from "zod";
 import type { BlockKind, BlockStore } from "../../kv/blocks.ts";
-import { createMemoryNonces, type NonceStore } from "../../kv/nonces.ts";
+import type { NonceStore } from "../../kv/nonces.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { AuthLimits } from "../../protocol/control/auth_limits.ts";
+import { Nonces } from "../../protocol/control/nonces.ts";
 import { isSignedBody, type RequestSignature, type SignatureFault, verifyHead } from "../../protocol/http_signature.ts";
 import { parseIp } from "../../protocol/ip.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
@@ -24,8 +25,8 @@ import { readBody } from "../read_body.ts";
 
 /** A registration with the longest certificate is under 4 KiB, a batch of 500 heartbeats under 64. */
 export const MAX_REQUEST_BYTES = 64 * 1024;
-/** Some 60 MB when all are in use, which takes a thousand signers asking as often as they may. */
-const MAX_NONCES_HERE = 500_000;
+/** Nonces are dropped ten seconds' worth at a time. */
+const NONCES_RETRY_MS = 10_000;
 
 /**
  * How often one address and one identity may ask. A supernode asks for each exit its clients want and it has none at
@@ -74,11 +75,10 @@ const FAULT_DETAILS: Readonly<Record<SignatureFault, string>> = {
 
 export class Admission {
   readonly #deps: AdmissionDeps;
-  readonly #seenHere: NonceStore;
+  readonly #seenHere = new Nonces();
 
   constructor(deps: AdmissionDeps) {
     this.#deps = deps;
-    this.#seenHere = createMemoryNonces(deps.clock, { maxNonces: MAX_NONCES_HERE });
   }
 
   /** The problem with a request that is refused before anything of it is looked at, or undefined. */
@@ -104,9 +104,8 @@ export class Admission {
       return new Problem("too_large", `Cannot take the request: its body must be at most ${MAX_REQUEST_BYTES} bytes`);
     }
     if (!isSignedBody(request, bytes, primitives)) return this.#refuse("bad_digest");
-    if (await this.#isReplay(signature, kind.changes)) {
-      return new Problem("replayed", "Cannot take the request: its nonce must be new; sign each request anew");
-    }
+    const again = await this.#refusalOfNonce(signature, kind.changes);
+    if (again) return again;
     if (await this.#deps.blocks.find(kind.signer, signature.peerId)) {
       return new Problem("blocked", "Cannot take the request: its signer must not be blocked; ask the administrator");
     }
@@ -119,9 +118,19 @@ export class Admission {
     return new Problem(fault, FAULT_DETAILS[fault], serverTimeMs);
   }
 
-  async #isReplay({ peerId, nonce, goodUntilMs }: RequestSignature, changes: boolean): Promise<boolean> {
-    const nonces = changes ? this.#deps.nonces : this.#seenHere;
-    return !await nonces.remember(`${peerId} ${nonce}`, goodUntilMs);
+  async #refusalOfNonce(signature: RequestSignature, changes: boolean): Promise<Problem | undefined> {
+    const { peerId, nonce, goodUntilMs } = signature;
+    const { nonces, clock } = this.#deps;
+    const key = `${peerId} ${nonce}`;
+    const isNew = changes
+      ? await nonces.remember(key, goodUntilMs)
+      : this.#seenHere.remember(key, goodUntilMs, clock.wallNow());
+    if (isNew) return undefined;
+    return isNew === undefined
+      ? new Problem("unavailable", "Cannot take the request: too many have come in the last minute; try again", {
+        retryAfterMs: NONCES_RETRY_MS,
+      })
+      : new Problem("replayed", "Cannot take the request: its nonce must be new; sign each request anew");
   }
 }
 
