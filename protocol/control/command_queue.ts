@@ -146,11 +146,12 @@ export class CommandQueue {
     return this.#flush(nowMs, [{ kind: "changed" }]);
   }
 
-  /** Takes a command back that has not been sent. False if it is too late, or was never there. */
-  cancel(commandId: string): boolean {
+  /** Takes a command back that has not been sent; undefined if it is too late, or it was never there. */
+  cancel(commandId: string): QueueAction[] | undefined {
     const at = this.#entries.findIndex((entry) => entry.command.commandId === commandId && !entry.mayBeApplied);
-    if (at >= 0) this.#removeAt(at);
-    return at >= 0;
+    if (at < 0) return undefined;
+    this.#removeAt(at);
+    return [{ kind: "changed" }];
   }
 
   /** The peer is there (again), and has finished everything up to `lastSequence`, if it knows. */
