@@ -9,26 +9,12 @@
  * `watch` gives the whole list each time, since blocks are few and change rarely; `BlockList.has` is for hot paths.
  */
 
-import { z } from "zod";
 import type { Clock } from "../protocol/clock.ts";
-import { isPeerId } from "../protocol/identity.ts";
+import { type Block, type BlockKind, blockSchema } from "../protocol/stored_records.ts";
 import { commitAll } from "./commit.ts";
 import { Doorbell } from "./doorbell.ts";
 import { type KvSpace, readAll, readOne } from "./records.ts";
 import { watchKey } from "./watch.ts";
-
-export const blockKinds = ["peer", "supernode"] as const;
-export type BlockKind = (typeof blockKinds)[number];
-
-export const blockSchema = z.object({
-  kind: z.enum(blockKinds),
-  peerId: z.string().refine(isPeerId),
-  /** Who did it, for people. */
-  by: z.string().max(128),
-  reason: z.string().max(1024),
-  sinceMs: z.number().int().nonnegative(),
-});
-export type Block = z.infer<typeof blockSchema>;
 
 export interface BlockStore {
   /** Turns somebody away; replaces an earlier block of theirs. */

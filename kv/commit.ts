@@ -10,8 +10,6 @@ import { type Clock, delay } from "../protocol/clock.ts";
 import { CulvertError } from "../protocol/errors.ts";
 import { storeError } from "./store_error.ts";
 
-/** denokv 0.12 takes no more, Deno itself 100. */
-export const MAX_CHECKS = 10;
 export const MAX_MUTATIONS = 1000;
 export const MAX_COMMIT_BYTES = 800 * 1024;
 /** Deno 2.9's runtime; its documentation says 90 KiB. */
@@ -39,6 +37,7 @@ export interface Mutation {
 }
 
 export interface Write {
+  /** At most ten: denokv 0.12 takes no more, Deno itself 100. */
   readonly checks: readonly Deno.AtomicCheck[];
   readonly mutations: readonly Mutation[];
 }
