@@ -109,7 +109,6 @@ export const importTable: readonly Row[] = [
     why: "some sockets are only in Node's modules, such as TLS that asks for client certificates",
   },
   { from: "kv", to: "protocol", why: "stores keep what protocol/ defines" },
-  { from: "kv", to: "npm:zod", why: "what comes back from a store is parsed like anything from outside" },
   { from: "edge", to: "protocol", why: "handlers speak what protocol/ defines" },
   { from: "edge", to: "kv", why: "handlers keep their state in stores" },
   ...edgePackages,

@@ -11,7 +11,7 @@
  */
 
 import type { z } from "zod";
-import type { BlockKind, BlockStore } from "../../kv/blocks.ts";
+import type { BlockStore } from "../../kv/blocks.ts";
 import type { NonceStore } from "../../kv/nonces.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { AuthLimits } from "../../protocol/control/auth_limits.ts";
@@ -20,6 +20,7 @@ import { isSignedBody, type RequestSignature, type SignatureFault, verifyHead } 
 import { parseIp } from "../../protocol/ip.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import type { Random } from "../../protocol/random.ts";
+import type { BlockKind } from "../../protocol/stored_records.ts";
 import { Problem, schemaProblem } from "../problem.ts";
 import { readBody } from "../read_body.ts";
 
