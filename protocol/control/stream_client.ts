@@ -10,8 +10,8 @@
  * Of several supernodes it stays with the one that let it in; after a failure the next is tried. A stream counts as
  * good once it has been open for a while, so one that is let in and thrown out again backs off as well. Told to go away
  * (`busy`, `draining`, a rate), it tries another supernode at once if there is one that has not said the same, and
- * returns when the asked time has passed. Refused for good (revoked, a wrong certificate) it tries again, rarely, since
- * that may be mended at the other end. Replaced by a newer stream of the same identity it also waits long: of two
+ * returns when the asked time has passed. Refused for good (revoked, a wrong certificate) it tries again, but rarely,
+ * since that may be mended at the other end. Replaced by a newer stream of the same identity it also waits long: of two
  * machines with one identity neither should throw the other out every second.
  *
  * A clock that is more than a minute wrong is told so by the supernode; the difference is applied to what this stream
@@ -23,7 +23,6 @@
  */
 
 import { Backoff } from "../backoff.ts";
-import { CulvertError } from "../errors.ts";
 import type { Identity } from "../identity.ts";
 import type { Primitives } from "../primitives.ts";
 import type { Random } from "../random.ts";
@@ -42,6 +41,7 @@ import {
   type Resume,
   type Telemetry,
 } from "./messages.ts";
+import { SupernodeChoice } from "./supernode_choice.ts";
 
 export interface StreamClientOptions {
   readonly identity: Identity;
@@ -82,7 +82,7 @@ export type StreamClientAction =
   /** Open the transport, then call `connected`, or `closed` if it fails. */
   | { readonly kind: "connect"; readonly supernode: SupernodeAddress }
   | { readonly kind: "send"; readonly message: ControlMessage }
-  /** Close the transport. `closed` need not be called for it, and does no harm. */
+  /** Close the transport, and report nothing of it any more. */
   | { readonly kind: "disconnect" }
   | { readonly kind: "open"; readonly supernode: SupernodeAddress; readonly answer: AuthAccepted }
   /** There is no stream now; the next try is in `retryInMs`. */
@@ -100,7 +100,7 @@ export type ClientState = "idle" | "connecting" | "proving" | "open" | "waiting"
 const DEFAULT_OPEN_WITHIN_MS = 10_000;
 /** A stream that was open for so long starts the next backoff from the beginning. */
 const GOOD_AFTER_MS = 30_000;
-/** How long to stay away after a refusal that trying again does not mend, give or take a half. */
+/** How long to stay away after a refusal that trying again does not mend, or half as much again. */
 const RARELY_MS = 60_000;
 /** No supernode can send its peers away for longer. */
 const MAX_RETRY_AFTER_MS = 600_000;
@@ -127,11 +127,10 @@ const HOPELESS: readonly ClientEnd[] = [
 export class StreamClient {
   readonly #options: StreamClientOptions;
   readonly #backoff: Backoff;
-  #supernodes: readonly SupernodeAddress[];
-  #at = 0;
-  /** Until when a supernode has asked to be left alone, by its id. */
-  readonly #awayUntilMs = new Map<string, number>();
+  readonly #choice: SupernodeChoice;
   #state: ClientState = "idle";
+  /** Where to go and when, once told to. */
+  #move: { readonly supernodes: readonly SupernodeAddress[]; readonly atMs: number } | undefined;
   #request: AuthRequest | undefined;
   /** When the state is to be left unless something happens before. */
   #dueAtMs = Infinity;
@@ -150,7 +149,7 @@ export class StreamClient {
   constructor(options: StreamClientOptions) {
     this.#options = options;
     this.#backoff = new Backoff(options.random, options.backoff);
-    this.#supernodes = checked(options.supernodes);
+    this.#choice = new SupernodeChoice(options.supernodes);
   }
 
   get state(): ClientState {
@@ -159,7 +158,7 @@ export class StreamClient {
 
   /** The supernode it is connected to or tries. */
   get supernode(): SupernodeAddress {
-    return this.#supernodes[this.#at]!;
+    return this.#choice.present;
   }
 
   /** What the supernode's clock says, by which its deadlines are meant. */
@@ -168,7 +167,8 @@ export class StreamClient {
   }
 
   get nextWakeAtMs(): number {
-    return this.#state === "open" ? Math.min(this.#dueAtMs, this.#nextPingAtMs) : this.#dueAtMs;
+    if (this.#state !== "open") return this.#dueAtMs;
+    return Math.min(this.#dueAtMs, this.#nextPingAtMs, this.#move?.atMs ?? Infinity);
   }
 
   start(nowMs: number): StreamClientAction[] {
@@ -183,18 +183,21 @@ export class StreamClient {
     return hadTransport ? [{ kind: "disconnect" }] : [];
   }
 
-  /** Other supernodes from now on (RELAY_UPDATE), best first. If the present one is not the first, it is left. */
-  moveTo(supernodes: readonly SupernodeAddress[], nowMs: number): StreamClientAction[] {
-    const present = this.supernode;
-    this.#supernodes = checked(supernodes);
-    this.#awayUntilMs.clear();
-    this.#at = 0;
-    if (this.#state === "idle" || this.#state === "stopped") return [];
-    if (this.#hasTransport() && isSame(present, this.supernode)) return [];
-    const actions: StreamClientAction[] = this.#hasTransport()
-      ? [{ kind: "disconnect" }, { kind: "down", reason: "moved", retryInMs: 0 }]
-      : [];
-    return [...actions, ...this.#connect(nowMs)];
+  /**
+   * Other supernodes from now on (RELAY_UPDATE, and those of the configuration behind them), best first; none is to stay.
+   * An open stream is left for the first of them at some time within `withinMs`: all the peers of a supernode that is
+   * being emptied are told so at once.
+   */
+  moveTo(supernodes: readonly SupernodeAddress[], nowMs: number, withinMs = 0): StreamClientAction[] {
+    if (supernodes.length === 0 || this.#state === "stopped") return [];
+    this.#move = undefined;
+    if (this.#state === "idle" || isSame(this.supernode, supernodes[0])) {
+      this.#choice.replace(supernodes);
+      return [];
+    }
+    const delayMs = this.#state === "open" ? this.#options.random.next() * withinMs : 0;
+    this.#move = { supernodes, atMs: nowMs + delayMs };
+    return this.#moveWhenDue(nowMs);
   }
 
   /** The transport is there. */
@@ -247,7 +250,18 @@ export class StreamClient {
           return this.#give("silent", nowMs);
       }
     }
+    if (this.#move && nowMs >= this.#move.atMs) return this.#moveWhenDue(nowMs);
     return this.#state === "open" && nowMs >= this.#nextPingAtMs ? this.#ping(nowMs) : [];
+  }
+
+  #moveWhenDue(nowMs: number): StreamClientAction[] {
+    if (!this.#move || nowMs < this.#move.atMs) return [];
+    this.#choice.replace(this.#move.supernodes);
+    this.#move = undefined;
+    const leaving: StreamClientAction[] = this.#hasTransport()
+      ? [{ kind: "disconnect" }, { kind: "down", reason: "moved", retryInMs: 0 }]
+      : [];
+    return [...leaving, ...this.#connect(nowMs)];
   }
 
   #connect(nowMs: number): StreamClientAction[] {
@@ -333,18 +347,9 @@ export class StreamClient {
   }
 
   #lose(reason: ClientEnd, nowMs: number, retryAfterMs = 0): StreamClientAction[] {
-    const { random } = this.#options;
     const wasOpen = this.#state === "open";
     if (wasOpen && nowMs - this.#openedAtMs >= GOOD_AFTER_MS) this.#backoff.reset();
-    const awayMs = HOPELESS.includes(reason) ? RARELY_MS : COME_BACK_LATER.includes(reason) ? retryAfterMs : 0;
-    if (awayMs > 0) {
-      // All who were sent away would otherwise come back in the same instant.
-      const untilMs = nowMs + Math.min(awayMs, MAX_RETRY_AFTER_MS) * (1 + random.next() / 2);
-      this.#awayUntilMs.set(this.supernode.supernodeId, untilMs);
-    }
-    // One that had let us in, or has just told us the time, is asked again first.
-    const isWorthAnother = wasOpen || reason === "stale";
-    const freeAtMs = this.#choose(isWorthAnother ? this.#at : this.#at + 1, nowMs);
+    const freeAtMs = this.#chooseAfter(reason, nowMs, retryAfterMs);
     const retryInMs = Math.max(this.#backoff.nextMs(), freeAtMs - nowMs);
     this.#state = "waiting";
     this.#request = undefined;
@@ -352,17 +357,21 @@ export class StreamClient {
     return [{ kind: "down", reason, retryInMs }];
   }
 
-  /** Makes the next supernode, from `first` on, that may be asked now the present one, or the one that may be soonest. */
-  #choose(first: number, nowMs: number): number {
-    let soonestMs = Infinity;
-    for (let step = 0; step < this.#supernodes.length; step++) {
-      const at = (first + step) % this.#supernodes.length;
-      const freeAtMs = Math.max(nowMs, this.#awayUntilMs.get(this.#supernodes[at]!.supernodeId) ?? 0);
-      if (freeAtMs >= soonestMs) continue;
-      soonestMs = freeAtMs;
-      this.#at = at;
+  /** Chooses the supernode to try next, and gives the time from which on it may be asked. */
+  #chooseAfter(reason: ClientEnd, nowMs: number, retryAfterMs: number): number {
+    if (this.#move) {
+      // It was about to go there anyway.
+      this.#choice.replace(this.#move.supernodes);
+      this.#move = undefined;
+      return nowMs;
     }
-    return soonestMs;
+    const awayMs = HOPELESS.includes(reason) ? RARELY_MS : COME_BACK_LATER.includes(reason) ? retryAfterMs : 0;
+    // All who were sent away would otherwise come back in the same instant.
+    const jitter = 1 + this.#options.random.next() / 2;
+    if (awayMs > 0) this.#choice.leaveAlone(nowMs + Math.min(awayMs, MAX_RETRY_AFTER_MS) * jitter);
+    // One that had let us in, or has just told us the time, is asked again first.
+    const isWorthAnother = this.#state === "open" || reason === "stale";
+    return this.#choice.choose(isWorthAnother ? "present" : "next", nowMs);
   }
 
   #hasTransport(): boolean {
@@ -392,13 +401,6 @@ function within({ least, most }: { readonly least: number; readonly most: number
   return Math.min(most, Math.max(least, value));
 }
 
-function isSame(one: SupernodeAddress, other: SupernodeAddress): boolean {
-  return one.url === other.url && one.supernodeId === other.supernodeId;
-}
-
-function checked(supernodes: readonly SupernodeAddress[]): readonly SupernodeAddress[] {
-  if (supernodes.length === 0) {
-    throw new CulvertError("invalid_option", "Cannot keep a control stream: supernodes must be one or more, got 0");
-  }
-  return [...supernodes];
+function isSame(one: SupernodeAddress, other: SupernodeAddress | undefined): boolean {
+  return one.url === other?.url && one.supernodeId === other.supernodeId;
 }
