@@ -2,7 +2,8 @@ import { assert, assertEquals } from "@std/assert";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { Blake2s } from "./blake2s.ts";
 import { hkdf, hmac, SymmetricState } from "./noise.ts";
-import { readFirst, readFirstPayload, readSecond, startIkPsk2, writeFirst, writeSecond } from "./noise_ikpsk2.ts";
+import { readFirst, readFirstPayload, readSecond, writeFirst, writeSecond } from "./noise_ik.ts";
+import { startIkPsk2 } from "./noise_ikpsk2.ts";
 import type { Bytes } from "./primitives.ts";
 import { portableWireGuardCrypto as suite } from "./wireguard/crypto.ts";
 

@@ -12,15 +12,8 @@
 
 import { INITIATION_BYTES, INITIATION_TYPE, RESPONSE_BYTES, RESPONSE_TYPE, TAG_BYTES } from "./constants.ts";
 import type { SymmetricState } from "../noise.ts";
-import {
-  type NoiseKeyPair,
-  readFirst,
-  readFirstPayload,
-  readSecond,
-  startIkPsk2,
-  writeFirst,
-  writeSecond,
-} from "../noise_ikpsk2.ts";
+import { type NoiseKeyPair, readFirst, readFirstPayload, readSecond, writeFirst, writeSecond } from "../noise_ik.ts";
+import { startIkPsk2 } from "../noise_ikpsk2.ts";
 import { type Bytes, KEY_BYTES } from "../primitives.ts";
 import type { Random } from "../random.ts";
 import type { WireGuardCrypto } from "./crypto.ts";
