@@ -11,7 +11,8 @@
  */
 
 import { type NoiseCipher, type SplitKeys, SymmetricState } from "./noise.ts";
-import type { Bytes } from "./primitives.ts";
+import { type Bytes, KEY_BYTES } from "./primitives.ts";
+import type { Random } from "./random.ts";
 
 export const IK_NAME = "Noise_IK_25519_ChaChaPoly_BLAKE2s";
 
@@ -23,6 +24,19 @@ export interface NoiseCrypto extends NoiseCipher {
 export interface NoiseKeyPair {
   readonly privateKey: Bytes;
   readonly publicKey: Bytes;
+}
+
+/** A new key pair for one handshake. Disposing wipes it. */
+export function drawKeyPair(
+  suite: { x25519PublicKey(privateKey: Bytes): Bytes },
+  random: Random,
+): NoiseKeyPair & Disposable {
+  const privateKey = random.fill(new Uint8Array(KEY_BYTES));
+  return {
+    privateKey,
+    publicKey: suite.x25519PublicKey(privateKey),
+    [Symbol.dispose]: () => void privateKey.fill(0),
+  };
 }
 
 /** The far side, as known beforehand. */
