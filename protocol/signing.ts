@@ -15,6 +15,7 @@ import { CulvertError } from "./errors.ts";
 import type { Bytes, Primitives } from "./primitives.ts";
 
 export const AUTH_DOMAIN = "culvert/auth/v1";
+export const AUTH_ANSWER_DOMAIN = "culvert/auth-answer/v1";
 export const WIREGUARD_KEY_DOMAIN = "culvert/wireguard-key/v1";
 export const CERTIFICATE_DOMAIN = "culvert/certificate/v1";
 

@@ -1,0 +1,406 @@
+/**
+ * A peer's side of its control stream, and the getting back of one that was lost. Design §5.
+ *
+ *   idle ── start ──→ connecting ── connected ──→ proving ── auth.response ok ──→ open
+ *                       ↑   │ failed                 │ refused, timeout            │ lost, silent for 30 s
+ *                       │   ↓                        ↓                             ↓
+ *                       └── waiting (backoff with full jitter, or what the supernode asked for) ←───┘
+ *   any of them ── stop ──→ stopped
+ *
+ * Of several supernodes it stays with the one that let it in; after a failure the next is tried. A stream counts as
+ * good once it has been open for a while, so one that is let in and thrown out again backs off as well. Told to go away
+ * (`busy`, `draining`, a rate), it tries another supernode at once if there is one that has not said the same, and
+ * returns when the asked time has passed. Refused for good (revoked, a wrong certificate) it tries again, but rarely, since
+ * that may be mended at the other end. Replaced by a newer stream of the same identity it also waits long: of two
+ * machines with one identity neither should throw the other out every second.
+ *
+ * A clock that is more than a minute wrong is told so by the supernode; the difference is applied to what this stream
+ * signs, and reported. A signature is good at one supernode only, so a wrong time harms nobody but that supernode.
+ *
+ * Pure: time comes in, actions go out, to be carried out in their order.
+ *
+ * Not here: applying commands (`applied_commands.ts`), asking for exits, the transport.
+ */
+
+import { Backoff } from "../backoff.ts";
+import type { Identity } from "../identity.ts";
+import type { Primitives } from "../primitives.ts";
+import type { Random } from "../random.ts";
+import { type AuthAnswerRefusal, type ClosedNetwork, makeAuthRequest, refusalOfAuthAnswer } from "./auth.ts";
+import type { Command, SupernodeAddress } from "./commands.ts";
+import {
+  type AuthAccepted,
+  type AuthRefusal,
+  type AuthRefused,
+  type AuthRequest,
+  type ControlMessage,
+  type ControlRole,
+  type ErrorCode,
+  type InfoResponse,
+  parseControl,
+  type Resume,
+  type Telemetry,
+} from "./messages.ts";
+import { SupernodeChoice } from "./supernode_choice.ts";
+
+export interface StreamClientOptions {
+  readonly identity: Identity;
+  readonly role: ControlRole;
+  readonly region: string;
+  /** In the order of preference, at least one. */
+  readonly supernodes: readonly SupernodeAddress[];
+  readonly certificate?: string | undefined;
+  readonly network?: ClosedNetwork | undefined;
+  readonly version?: string | undefined;
+  readonly primitives: Primitives;
+  readonly random: Random;
+  /** Milliseconds since 1970. */
+  wallNow(): number;
+  /** The last command of that supernode which was finished: `AppliedCommands.resumeFor`. */
+  resumeFor?(supernodeId: string): Resume | undefined;
+  /** What to say of oneself with the next ping. */
+  telemetry?(): Telemetry | undefined;
+  /** From connecting to being let in. Default 10 s. */
+  readonly openWithinMs?: number;
+  /** Default 500 ms and 30 s. */
+  readonly backoff?: { readonly baseMs?: number; readonly maxMs?: number };
+}
+
+/** Why a stream ended or did not come about. */
+export type ClientEnd =
+  | AuthRefusal
+  | `answer_${AuthAnswerRefusal}`
+  | "unreachable"
+  | "lost"
+  | "silent"
+  | "replaced"
+  | "shutdown"
+  | "moved"
+  | "bad_answer";
+
+export type StreamClientAction =
+  /** Open the transport, then call `connected`, or `closed` if it fails. */
+  | { readonly kind: "connect"; readonly supernode: SupernodeAddress }
+  | { readonly kind: "send"; readonly message: ControlMessage }
+  /** Close the transport. `closed` need not be called for it, and does no harm. */
+  | { readonly kind: "disconnect" }
+  | { readonly kind: "open"; readonly supernode: SupernodeAddress; readonly answer: AuthAccepted }
+  /** There is no stream now; the next try is in `retryInMs`. */
+  | { readonly kind: "down"; readonly reason: ClientEnd; readonly retryInMs: number }
+  | { readonly kind: "clock_skew"; readonly offsetMs: number }
+  /** For `AppliedCommands.receive`, with `serverTimeMs`. */
+  | { readonly kind: "command"; readonly command: Command; readonly supernodeId: string }
+  | { readonly kind: "response"; readonly response: InfoResponse }
+  | { readonly kind: "pong"; readonly rttMs: number }
+  /** Something came that this side does not understand; to be counted. */
+  | { readonly kind: "rejected"; readonly reason: ErrorCode };
+
+export type ClientState = "idle" | "connecting" | "proving" | "open" | "waiting" | "stopped";
+
+const DEFAULT_OPEN_WITHIN_MS = 10_000;
+/** A stream that was open for so long starts the next backoff from the beginning. */
+const GOOD_AFTER_MS = 30_000;
+/** How long to stay away after a refusal that trying again does not mend, or half as much again. */
+const RARELY_MS = 60_000;
+/** No supernode can send its peers away for longer. */
+const MAX_RETRY_AFTER_MS = 600_000;
+/** What a supernode may ask for, so that one that is broken or hostile neither floods nor silences its peers. */
+const PING_EVERY_MS = { least: 1_000, most: 60_000 };
+const TIMEOUT_MS = { least: 3_000, most: 300_000 };
+
+const COME_BACK_LATER: readonly ClientEnd[] = ["busy", "draining", "rate_limited", "unavailable", "shutdown"];
+const HOPELESS: readonly ClientEnd[] = [
+  "replaced",
+  "revoked",
+  "wrong_peer_id",
+  "bad_signature",
+  "bad_binding",
+  "no_certificate",
+  "bad_certificate",
+  "wrong_supernode",
+  "answer_wrong_supernode",
+  "answer_bad_signature",
+  "answer_no_certificate",
+  "answer_bad_certificate",
+];
+
+export class StreamClient {
+  readonly #options: StreamClientOptions;
+  readonly #backoff: Backoff;
+  readonly #choice: SupernodeChoice;
+  #state: ClientState = "idle";
+  /** Where to go and when, once told to. */
+  #move: { readonly supernodes: readonly SupernodeAddress[]; readonly atMs: number } | undefined;
+  #request: AuthRequest | undefined;
+  /** When the state is to be left unless something happens before. */
+  #dueAtMs = Infinity;
+  #openedAtMs = 0;
+  #timeoutMs = 0;
+  #pingEveryMs = 0;
+  #nextPingAtMs = Infinity;
+  #pingSequence = 0;
+  #pingSentAtMs: number | undefined;
+  #rttMs: number | undefined;
+  /** That supernode's clock less ours, as far as is known. No other is believed to have the same. */
+  #offset = { of: "", ms: 0 };
+  /** A wrong clock is made up for once per connection that worked, not in circles. */
+  #hasCorrectedClock = false;
+
+  constructor(options: StreamClientOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff(options.random, options.backoff);
+    this.#choice = new SupernodeChoice(options.supernodes);
+  }
+
+  get state(): ClientState {
+    return this.#state;
+  }
+
+  /** The supernode it is connected to or tries. */
+  get supernode(): SupernodeAddress {
+    return this.#choice.present;
+  }
+
+  /** What the supernode's clock says, by which its deadlines are meant. */
+  get serverTimeMs(): number {
+    return this.#options.wallNow() + this.#offset.ms;
+  }
+
+  get nextWakeAtMs(): number {
+    if (this.#state !== "open") return this.#dueAtMs;
+    return Math.min(this.#dueAtMs, this.#nextPingAtMs, this.#move?.atMs ?? Infinity);
+  }
+
+  start(nowMs: number): StreamClientAction[] {
+    return this.#state === "idle" ? this.#connect(nowMs) : [];
+  }
+
+  /** Ends it for good. */
+  stop(): StreamClientAction[] {
+    const hadTransport = this.#hasTransport();
+    this.#state = "stopped";
+    this.#dueAtMs = Infinity;
+    return hadTransport ? [{ kind: "disconnect" }] : [];
+  }
+
+  /**
+   * Other supernodes from now on (RELAY_UPDATE, and those of the configuration behind them), best first; none is to stay.
+   * An open stream is left for the first of them at some time within `withinMs`: all the peers of a supernode that is
+   * being emptied are told so at once.
+   */
+  moveTo(supernodes: readonly SupernodeAddress[], nowMs: number, withinMs = 0): StreamClientAction[] {
+    if (supernodes.length === 0 || this.#state === "stopped") return [];
+    this.#move = undefined;
+    if (this.#state === "idle" || isSame(this.supernode, supernodes[0])) {
+      this.#choice.replace(supernodes);
+      return [];
+    }
+    const delayMs = this.#state === "open" ? this.#options.random.next() * withinMs : 0;
+    this.#move = { supernodes, atMs: nowMs + delayMs };
+    return this.#moveWhenDue(nowMs);
+  }
+
+  /** The transport is there. */
+  connected(nowMs: number): StreamClientAction[] {
+    if (this.#state !== "connecting") return [];
+    const { identity, role, region, random, certificate, version } = this.#options;
+    const { supernodeId } = this.supernode;
+    this.#state = "proving";
+    this.#dueAtMs = nowMs + (this.#options.openWithinMs ?? DEFAULT_OPEN_WITHIN_MS);
+    this.#request = makeAuthRequest(identity, {
+      role,
+      region,
+      supernodeId,
+      timestampMs: Math.max(0, Math.round(this.serverTimeMs)),
+      random,
+      certificate,
+      resume: this.#options.resumeFor?.(supernodeId),
+      version,
+    });
+    return [{ kind: "send", message: this.#request }];
+  }
+
+  /** The transport is gone, or has not come about. */
+  closed(nowMs: number): StreamClientAction[] {
+    if (!this.#hasTransport()) return [];
+    return this.#lose(this.#state === "connecting" ? "unreachable" : "lost", nowMs);
+  }
+
+  /** A text message has come. Never throws. */
+  receive(text: string, nowMs: number): StreamClientAction[] {
+    if (this.#state !== "proving" && this.#state !== "open") return [];
+    const parsed = parseControl(text);
+    if (this.#state === "proving") {
+      return parsed.ok ? this.#receiveFirst(parsed.message, nowMs) : this.#give("bad_answer", nowMs);
+    }
+    return parsed.ok ? this.#receiveNext(parsed.message, nowMs) : unreadable(parsed.reason);
+  }
+
+  /** To be called at `nextWakeAtMs`. */
+  wake(nowMs: number): StreamClientAction[] {
+    if (nowMs >= this.#dueAtMs) {
+      switch (this.#state) {
+        case "waiting":
+          return this.#connect(nowMs);
+        case "connecting":
+          return this.#give("unreachable", nowMs);
+        case "proving":
+          return this.#give("timeout", nowMs);
+        case "open":
+          return this.#give("silent", nowMs);
+      }
+    }
+    if (this.#move && nowMs >= this.#move.atMs) return this.#moveWhenDue(nowMs);
+    return this.#state === "open" && nowMs >= this.#nextPingAtMs ? this.#ping(nowMs) : [];
+  }
+
+  #moveWhenDue(nowMs: number): StreamClientAction[] {
+    if (!this.#move || nowMs < this.#move.atMs) return [];
+    this.#choice.replace(this.#move.supernodes);
+    this.#move = undefined;
+    const leaving: StreamClientAction[] = this.#hasTransport()
+      ? [{ kind: "disconnect" }, { kind: "down", reason: "moved", retryInMs: 0 }]
+      : [];
+    return [...leaving, ...this.#connect(nowMs)];
+  }
+
+  #connect(nowMs: number): StreamClientAction[] {
+    const { supernodeId } = this.supernode;
+    if (this.#offset.of !== supernodeId) this.#offset = { of: supernodeId, ms: 0 };
+    this.#state = "connecting";
+    this.#dueAtMs = nowMs + (this.#options.openWithinMs ?? DEFAULT_OPEN_WITHIN_MS);
+    return [{ kind: "connect", supernode: this.supernode }];
+  }
+
+  #receiveFirst(message: ControlMessage, nowMs: number): StreamClientAction[] {
+    if (message.type === "error") return this.#give(endOf(message.code) ?? "bad_answer", nowMs, message.retryAfterMs);
+    if (message.type !== "auth.response") return this.#give("bad_answer", nowMs);
+    return message.ok ? this.#receiveAccepted(message, nowMs) : this.#receiveRefused(message, nowMs);
+  }
+
+  #receiveAccepted(answer: AuthAccepted, nowMs: number): StreamClientAction[] {
+    const { primitives, network, random } = this.#options;
+    const wallMs = this.#options.wallNow();
+    const refusal = refusalOfAuthAnswer(answer, this.#request!, { wallMs, primitives, network });
+    if (refusal) return this.#give(`answer_${refusal}`, nowMs);
+    this.#state = "open";
+    this.#request = undefined;
+    this.#hasCorrectedClock = false;
+    this.#offset = { of: answer.supernodeId, ms: answer.serverTimeMs - wallMs };
+    this.#openedAtMs = nowMs;
+    this.#timeoutMs = within(TIMEOUT_MS, answer.timeoutMs);
+    this.#pingEveryMs = Math.min(within(PING_EVERY_MS, answer.pingEveryMs), this.#timeoutMs / 3);
+    this.#dueAtMs = nowMs + this.#timeoutMs;
+    this.#pingSentAtMs = undefined;
+    this.#rttMs = undefined;
+    // Those that came back together do not ping together.
+    this.#nextPingAtMs = nowMs + random.next() * this.#pingEveryMs;
+    return [{ kind: "open", supernode: this.supernode, answer }];
+  }
+
+  #receiveRefused({ reason, retryAfterMs, serverTimeMs }: AuthRefused, nowMs: number): StreamClientAction[] {
+    if (reason !== "stale" || serverTimeMs === undefined || this.#hasCorrectedClock) {
+      return this.#give(reason, nowMs, retryAfterMs);
+    }
+    this.#hasCorrectedClock = true;
+    const offsetMs = serverTimeMs - this.#options.wallNow();
+    this.#offset = { of: this.supernode.supernodeId, ms: offsetMs };
+    return [{ kind: "clock_skew", offsetMs }, ...this.#give(reason, nowMs)];
+  }
+
+  #receiveNext(message: ControlMessage, nowMs: number): StreamClientAction[] {
+    this.#dueAtMs = nowMs + this.#timeoutMs;
+    switch (message.type) {
+      case "pong":
+        return this.#receivePong(message.sequence, nowMs);
+      case "command":
+        return [{ kind: "command", command: message, supernodeId: this.supernode.supernodeId }];
+      case "info.response":
+        return [{ kind: "response", response: message }];
+      case "error": {
+        const end = endOf(message.code);
+        return end ? this.#give(end, nowMs, message.retryAfterMs) : [{ kind: "rejected", reason: message.code }];
+      }
+      default:
+        return unreadable("unexpected");
+    }
+  }
+
+  #receivePong(sequence: number, nowMs: number): StreamClientAction[] {
+    if (this.#pingSentAtMs === undefined || sequence !== this.#pingSequence) return [];
+    this.#rttMs = nowMs - this.#pingSentAtMs;
+    this.#pingSentAtMs = undefined;
+    return [{ kind: "pong", rttMs: this.#rttMs }];
+  }
+
+  #ping(nowMs: number): StreamClientAction[] {
+    this.#pingSequence++;
+    this.#pingSentAtMs = nowMs;
+    this.#nextPingAtMs = nowMs + this.#pingEveryMs * (0.75 + this.#options.random.next() / 2);
+    const telemetry = { ...this.#options.telemetry?.(), ...(this.#rttMs !== undefined && { rttMs: this.#rttMs }) };
+    return [{ kind: "send", message: { type: "ping", sequence: this.#pingSequence, telemetry } }];
+  }
+
+  /** Ends what there is of a transport, and makes for another try. */
+  #give(reason: ClientEnd, nowMs: number, retryAfterMs?: number): StreamClientAction[] {
+    return [{ kind: "disconnect" }, ...this.#lose(reason, nowMs, retryAfterMs)];
+  }
+
+  #lose(reason: ClientEnd, nowMs: number, retryAfterMs = 0): StreamClientAction[] {
+    const wasOpen = this.#state === "open";
+    if (wasOpen && nowMs - this.#openedAtMs >= GOOD_AFTER_MS) this.#backoff.reset();
+    const freeAtMs = this.#chooseAfter(reason, nowMs, retryAfterMs);
+    const retryInMs = Math.max(this.#backoff.nextMs(), freeAtMs - nowMs);
+    this.#state = "waiting";
+    this.#request = undefined;
+    this.#dueAtMs = nowMs + retryInMs;
+    return [{ kind: "down", reason, retryInMs }];
+  }
+
+  /** Chooses the supernode to try next, and gives the time from which on it may be asked. */
+  #chooseAfter(reason: ClientEnd, nowMs: number, retryAfterMs: number): number {
+    if (this.#move) {
+      // It was about to go there anyway.
+      this.#choice.replace(this.#move.supernodes);
+      this.#move = undefined;
+      return nowMs;
+    }
+    const awayMs = HOPELESS.includes(reason) ? RARELY_MS : COME_BACK_LATER.includes(reason) ? retryAfterMs : 0;
+    // All who were sent away would otherwise come back in the same instant.
+    const jitter = 1 + this.#options.random.next() / 2;
+    if (awayMs > 0) this.#choice.leaveAlone(nowMs + Math.min(awayMs, MAX_RETRY_AFTER_MS) * jitter);
+    // One that had let us in, or has just told us the time, is asked again first.
+    const isWorthAnother = this.#state === "open" || reason === "stale";
+    return this.#choice.choose(isWorthAnother ? "present" : "next", nowMs);
+  }
+
+  #hasTransport(): boolean {
+    return this.#state === "connecting" || this.#state === "proving" || this.#state === "open";
+  }
+}
+
+/** How a stream ends on which that error has come, or undefined if it goes on. */
+function endOf(code: ErrorCode): ClientEnd | undefined {
+  switch (code) {
+    case "replaced":
+    case "revoked":
+    case "shutdown":
+      return code;
+    case "timeout":
+      return "silent";
+    default:
+      return undefined;
+  }
+}
+
+function unreadable(code: ErrorCode): StreamClientAction[] {
+  return [{ kind: "send", message: { type: "error", code } }, { kind: "rejected", reason: code }];
+}
+
+function within({ least, most }: { readonly least: number; readonly most: number }, value: number): number {
+  return Math.min(most, Math.max(least, value));
+}
+
+function isSame(one: SupernodeAddress, other: SupernodeAddress | undefined): boolean {
+  return one.url === other?.url && one.supernodeId === other.supernodeId;
+}

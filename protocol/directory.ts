@@ -1,0 +1,197 @@
+/**
+ * What base knows and tells: which supernodes and relays there are, where, and how loaded; and what supernodes ask each
+ * other for. Everything here travels as JSON over HTTPS under a message signature (`http_signature.ts`), which says who
+ * is speaking; the records carry the time at which they stop counting, to be checked by whoever reads them.
+ *
+ *   SupernodeRegistration   supernode → base        once, and when something lasting changes
+ *   HeartbeatBatch          supernode → base        what changes all the time
+ *   ExitRegionRequest       supernode → base        which supernodes have exits there?      ExitRegionResponse
+ *   ExitPeerRequest         supernode → supernode   which exits of yours would do?          ExitPeerResponse
+ *   ExitSetupRequest        supernode → supernode   have that exit serve this session    ExitSetupResponse
+ *   ExitEndRequest          supernode → supernode   have it let go of the session
+ *   ExitNotice              supernode → supernode   your sessions at that exit are in trouble
+ *   RelayRegistration       relay → base            once and again before it expires
+ */
+
+import { z } from "zod";
+import { commandResultSchema, disconnectSchema, setupExitSchema } from "./control/commands.ts";
+import { exitWishSchema } from "./control/messages.ts";
+import {
+  certificateSchema,
+  countSchema,
+  keySchema,
+  megabitsSchema,
+  millisecondsSchema,
+  nameSchema,
+  peerIdSchema,
+  peerKeysSchema,
+  secretSchema,
+  shareSchema,
+  timeSchema,
+  tokenSchema,
+  urlSchema,
+  versionSchema,
+} from "./fields.ts";
+
+export const MAX_HEARTBEATS_PER_BATCH = 500;
+export const MAX_CANDIDATES = 32;
+/** A supernode is gone when base has not heard of it for so long: three heartbeats. */
+export const SUPERNODE_EXPIRY_MS = 30_000;
+export const SUPERNODE_HEARTBEAT_MS = 10_000;
+/** A relay registers again before this has passed. */
+export const RELAY_EXPIRY_MS = 60_000;
+
+/** What of a supernode changes all the time. */
+export const supernodeStatusSchema = z.object({
+  load: shareSchema,
+  streams: countSchema,
+  exits: countSchema,
+  draining: z.boolean(),
+});
+export type SupernodeStatus = z.infer<typeof supernodeStatusSchema>;
+
+export const supernodeRegistrationSchema = z.object({
+  supernodeId: peerIdSchema,
+  publicKey: keySchema,
+  region: nameSchema,
+  /** Its public address, such as `https://sn1.example:443`; `/control` and `/relay` are below it. */
+  url: urlSchema,
+  maxStreams: countSchema,
+  version: versionSchema,
+  certificate: certificateSchema.optional(),
+  status: supernodeStatusSchema,
+});
+export type SupernodeRegistration = z.infer<typeof supernodeRegistrationSchema>;
+
+export const supernodeRecordSchema = supernodeRegistrationSchema.extend({
+  registeredAtMs: timeSchema,
+  heartbeatAtMs: timeSchema,
+  expiresAtMs: timeSchema,
+});
+export type SupernodeRecord = z.infer<typeof supernodeRecordSchema>;
+
+export const supernodeHeartbeatSchema = supernodeStatusSchema.extend({ supernodeId: peerIdSchema });
+export type SupernodeHeartbeat = z.infer<typeof supernodeHeartbeatSchema>;
+
+export const heartbeatBatchSchema = z.object({
+  heartbeats: z.array(supernodeHeartbeatSchema).min(1).max(MAX_HEARTBEATS_PER_BATCH),
+});
+export type HeartbeatBatch = z.infer<typeof heartbeatBatchSchema>;
+
+/** Those that base does not know (any more) have to register again. */
+export const heartbeatResponseSchema = z.object({
+  unknown: z.array(peerIdSchema).max(MAX_HEARTBEATS_PER_BATCH),
+  nextWithinMs: millisecondsSchema,
+});
+export type HeartbeatResponse = z.infer<typeof heartbeatResponseSchema>;
+
+export const exitRegionRequestSchema = z.object({
+  /** Left out: anywhere. */
+  region: nameSchema.optional(),
+  count: z.int().min(1).max(MAX_CANDIDATES).optional(),
+  /** Supernodes that are not wanted, the asker itself among them. */
+  exclude: z.array(peerIdSchema).max(MAX_CANDIDATES).optional(),
+});
+export type ExitRegionRequest = z.infer<typeof exitRegionRequestSchema>;
+
+/** Live supernodes with exits, best first. */
+export const exitRegionResponseSchema = z.object({ supernodes: z.array(supernodeRecordSchema).max(MAX_CANDIDATES) });
+export type ExitRegionResponse = z.infer<typeof exitRegionResponseSchema>;
+
+/** An exit that would do, and how well: what `control/selection.ts` ranks. */
+export const exitCandidateSchema = z.object({
+  exit: peerKeysSchema,
+  supernodeId: peerIdSchema,
+  region: nameSchema,
+  /** From its supernode; who asks adds the way to there. */
+  latencyMs: millisecondsSchema.optional(),
+  /** What it could still carry. */
+  bandwidthMbps: megabitsSchema.optional(),
+  /** The share of late probes of its data path that came back. */
+  health: shareSchema,
+  load: shareSchema,
+});
+export type ExitCandidate = z.infer<typeof exitCandidateSchema>;
+
+export const exitPeerRequestSchema = z.object({
+  requestId: tokenSchema,
+  clientPeerId: peerIdSchema,
+  wish: exitWishSchema,
+  count: z.int().min(1).max(MAX_CANDIDATES).optional(),
+});
+export type ExitPeerRequest = z.infer<typeof exitPeerRequestSchema>;
+
+export const exitPeerResponseSchema = z.object({
+  candidates: z.array(exitCandidateSchema).max(MAX_CANDIDATES),
+  /** Good once, for one data link of the asking supernode. */
+  relayToken: secretSchema.optional(),
+});
+export type ExitPeerResponse = z.infer<typeof exitPeerResponseSchema>;
+
+/** What SETUP_EXIT carries, and whom it is for. The command id makes asking twice the same as asking once. */
+export const exitSetupRequestSchema = setupExitSchema.extend({
+  sessionId: tokenSchema,
+  commandId: tokenSchema,
+  exitPeerId: peerIdSchema,
+  timeoutMs: millisecondsSchema,
+});
+export type ExitSetupRequest = z.infer<typeof exitSetupRequestSchema>;
+
+/** What the exit said, or what became of asking it. */
+export const exitSetupResponseSchema = commandResultSchema.pick({ code: true, remark: true, endpoint: true }).extend({
+  status: z.enum([...commandResultSchema.shape.status.options, "unanswered", "no_such_exit"]),
+  relayToken: secretSchema.optional(),
+});
+export type ExitSetupResponse = z.infer<typeof exitSetupResponseSchema>;
+
+export const exitEndRequestSchema = disconnectSchema.extend({ sessionId: tokenSchema });
+export type ExitEndRequest = z.infer<typeof exitEndRequestSchema>;
+
+export const exitNoticeSchema = z.object({
+  exitPeerId: peerIdSchema,
+  reason: z.enum(["exit_failed", "exit_left", "exit_drains", "revoked"]),
+  sessionIds: z.array(tokenSchema).min(1).max(1024),
+});
+export type ExitNotice = z.infer<typeof exitNoticeSchema>;
+
+export const RELAY_KINDS = ["upstream", "central", "downstream", "relay"] as const;
+export const relayKindSchema = z.enum(RELAY_KINDS);
+export type RelayKind = z.infer<typeof relayKindSchema>;
+
+export const relayRegistrationSchema = z.object({
+  relayId: peerIdSchema,
+  kind: relayKindSchema,
+  /** Its identity. */
+  publicKey: keySchema,
+  /** The X25519 key that what is meant for it is sealed to, signed by the identity as a WireGuard key is. */
+  sealingKey: keySchema,
+  sealingKeySignature: peerKeysSchema.shape.wireguardSignature,
+  region: nameSchema,
+  url: urlSchema,
+  load: shareSchema,
+  bandwidthMbps: megabitsSchema.optional(),
+  version: versionSchema,
+  certificate: certificateSchema.optional(),
+});
+export type RelayRegistration = z.infer<typeof relayRegistrationSchema>;
+
+export const relayRecordSchema = relayRegistrationSchema.extend({
+  registeredAtMs: timeSchema,
+  expiresAtMs: timeSchema,
+});
+export type RelayRecord = z.infer<typeof relayRecordSchema>;
+
+export const relayQuerySchema = z.object({
+  kind: relayKindSchema.optional(),
+  region: nameSchema.optional(),
+  count: z.int().min(1).max(256).optional(),
+});
+export type RelayQuery = z.infer<typeof relayQuerySchema>;
+
+export const relayListSchema = z.object({ relays: z.array(relayRecordSchema).max(256) });
+export type RelayList = z.infer<typeof relayListSchema>;
+
+/** Whether a record still counts. */
+export function isLive(record: { readonly expiresAtMs: number }, wallMs: number): boolean {
+  return wallMs < record.expiresAtMs;
+}
