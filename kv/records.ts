@@ -1,0 +1,95 @@
+/**
+ * Reading records back. What lies in a store may be from another version of this program, so it is parsed like
+ * anything else that comes from outside: what does not fit its schema counts as absent.
+ */
+
+import type { z } from "zod";
+import { inStore } from "./store_error.ts";
+
+export interface KvSpace {
+  /** The first part of every key, so that several programs can share one store: a supernode's own peer id, say. */
+  readonly space: string;
+}
+
+/** What was read, if it fits the schema, and at which version: for a write that must not overtake another. */
+export interface Versioned<T> {
+  readonly record: T | undefined;
+  readonly versionstamp: string | null;
+}
+
+export interface ReadOptions<S extends z.ZodType> {
+  readonly key: Deno.KvKey;
+  readonly schema: S;
+}
+
+export interface ListOptions<S extends z.ZodType> {
+  readonly prefix: Deno.KvKey;
+  readonly schema: S;
+  /** How many entries are looked at, at most. */
+  readonly limit?: number | undefined;
+  readonly reverse?: boolean;
+  /** Only what lies before this key. */
+  readonly end?: Deno.KvKey | undefined;
+}
+
+/** The record at a key; undefined if there is none that fits the schema. */
+export async function readOne<S extends z.ZodType>(
+  kv: Deno.Kv,
+  deed: string,
+  { key, schema }: ReadOptions<S>,
+): Promise<z.infer<S> | undefined> {
+  return (await readVersion(kv, deed, { key, schema })).record;
+}
+
+/** The same, and the version of what is there, whether it fits or not. */
+export async function readVersion<S extends z.ZodType>(
+  kv: Deno.Kv,
+  deed: string,
+  { key, schema }: ReadOptions<S>,
+): Promise<Versioned<z.infer<S>>> {
+  const { value, versionstamp } = await inStore(deed, () => kv.get(key));
+  return { record: schema.safeParse(value).data, versionstamp };
+}
+
+/** Deno KV reads no more keys than this at once. */
+const MAX_READ_KEYS = 10;
+
+/** The records at many keys, in their order; undefined where there is none that fits. */
+export async function readMany<S extends z.ZodType>(
+  kv: Deno.Kv,
+  deed: string,
+  { keys, schema }: { readonly keys: readonly Deno.KvKey[]; readonly schema: S },
+): Promise<(z.infer<S> | undefined)[]> {
+  const records: (z.infer<S> | undefined)[] = [];
+  for (let at = 0; at < keys.length; at += MAX_READ_KEYS) {
+    const entries = await inStore(deed, () => kv.getMany(keys.slice(at, at + MAX_READ_KEYS)));
+    for (const { value } of entries) records.push(schema.safeParse(value).data);
+  }
+  return records;
+}
+
+/** The records under a prefix, in the order of their keys. */
+export function readAll<S extends z.ZodType>(
+  kv: Deno.Kv,
+  deed: string,
+  { prefix, schema, limit, reverse = false, end }: ListOptions<S>,
+): Promise<z.infer<S>[]> {
+  return inStore(deed, async () => {
+    const records: z.infer<S>[] = [];
+    const selector = end ? { prefix, end } : { prefix };
+    for await (const { value } of kv.list(selector, { reverse, ...limit && { limit } })) {
+      const { success, data } = schema.safeParse(value);
+      if (success) records.push(data);
+    }
+    return records;
+  });
+}
+
+/** The keys under a prefix. */
+export function readKeys(kv: Deno.Kv, deed: string, prefix: Deno.KvKey): Promise<Deno.KvKey[]> {
+  return inStore(deed, async () => {
+    const keys: Deno.KvKey[] = [];
+    for await (const { key } of kv.list({ prefix })) keys.push(key);
+    return keys;
+  });
+}

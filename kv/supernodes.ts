@@ -1,0 +1,262 @@
+/**
+ * The supernodes that are there. One that has not been heard of for `SUPERNODE_EXPIRY_MS` is gone and has to register
+ * again, whatever Deno KV still holds of it.
+ *
+ *   <space> "supernode" region id            Listing: what lasts, from the registration
+ *   <space> "supernode_status" region id     Status: what changes all the time, and until when both count
+ *   <space> "supernode_place" id             Place: the region, to find the two by id
+ *
+ * They lie apart so that a heartbeat is a write without conditions, many of them one commit, and none can undo a
+ * registration. A status without its listing, left by a heartbeat that met a leave, is never shown. So that listings do
+ * not pile up, one is forgotten `LISTING_EXPIRY_MS` after its registration; from half of that on its supernode is asked
+ * to register again.
+ *
+ * Not here: whether the registration is signed, and by whom.
+ */
+
+import { z } from "zod";
+import type { Clock } from "../protocol/clock.ts";
+import {
+  isLive,
+  SUPERNODE_EXPIRY_MS,
+  type SupernodeHeartbeat,
+  type SupernodeRecord,
+  supernodeRecordSchema,
+  type SupernodeRegistration,
+  supernodeStatusSchema,
+} from "../protocol/directory.ts";
+import { nameSchema, peerIdSchema, timeSchema } from "../protocol/fields.ts";
+import { commitAll, commitIf, type Mutation, untilCommitted } from "./commit.ts";
+import { ExpiringMap } from "./expiring_map.ts";
+import { type KvSpace, readAll, readMany, readOne, readVersion } from "./records.ts";
+import { inStore } from "./store_error.ts";
+
+/** Half of this is often enough to renew, and seldom enough to cost nothing. */
+export const LISTING_EXPIRY_MS = 2 * 3_600_000;
+
+export interface SupernodeQuery {
+  /** Left out: anywhere. */
+  readonly region?: string | undefined;
+  /** Only those that take new sessions: with exits, and not draining. */
+  readonly open?: boolean;
+  readonly exclude?: readonly string[] | undefined;
+  /** At most this many. */
+  readonly count?: number | undefined;
+}
+
+export interface SupernodeStore {
+  /** Lists a supernode, in place of what was known of it. */
+  register(registration: SupernodeRegistration): Promise<SupernodeRecord>;
+  /** Notes that they are alive, hundreds in one commit. Gives the ids of those that have to register again. */
+  heartbeat(heartbeats: readonly SupernodeHeartbeat[]): Promise<string[]>;
+  find(supernodeId: string): Promise<SupernodeRecord | undefined>;
+  /** Those that are alive, the best first: `bySpareCapacity`. */
+  list(query?: SupernodeQuery): Promise<SupernodeRecord[]>;
+  /** False if it was not listed. */
+  remove(supernodeId: string): Promise<boolean>;
+}
+
+/** Not draining before draining, then the least loaded, then the one with room for more streams, then by id. */
+export function bySpareCapacity(a: SupernodeRecord, b: SupernodeRecord): number {
+  return Number(a.status.draining) - Number(b.status.draining) ||
+    a.status.load - b.status.load ||
+    spareStreams(b) - spareStreams(a) ||
+    (a.supernodeId < b.supernodeId ? -1 : 1);
+}
+
+function spareStreams({ maxStreams, status }: SupernodeRecord): number {
+  return maxStreams - status.streams;
+}
+
+function select(records: Iterable<SupernodeRecord>, query: SupernodeQuery, wallMs: number): SupernodeRecord[] {
+  const { region, open, exclude = [], count } = query;
+  const excluded = new Set(exclude);
+  return [...records].filter((record) =>
+    isLive(record, wallMs) &&
+    (region === undefined || record.region === region) &&
+    (!open || record.status.exits > 0 && !record.status.draining) &&
+    !excluded.has(record.supernodeId)
+  ).sort(bySpareCapacity).slice(0, count);
+}
+
+function newRecord(registration: SupernodeRegistration, wallMs: number): SupernodeRecord {
+  return {
+    ...registration,
+    registeredAtMs: wallMs,
+    heartbeatAtMs: wallMs,
+    expiresAtMs: wallMs + SUPERNODE_EXPIRY_MS,
+  };
+}
+
+function isDueAgain({ registeredAtMs }: { readonly registeredAtMs: number }, wallMs: number): boolean {
+  return wallMs >= registeredAtMs + LISTING_EXPIRY_MS / 2;
+}
+
+/** Supernodes that are remembered as long as the process lasts. */
+export function createMemorySupernodes(clock: Clock): SupernodeStore {
+  const records = new ExpiringMap<SupernodeRecord>(clock, { what: "supernodes" });
+  const keep = (record: SupernodeRecord) => records.set(record.supernodeId, record, record.expiresAtMs);
+  return {
+    register: (registration) =>
+      inStore("register a supernode", () => {
+        const record = newRecord(registration, clock.wallNow());
+        keep(record);
+        return Promise.resolve(record);
+      }),
+    heartbeat(heartbeats) {
+      const unknown: string[] = [];
+      const heartbeatAtMs = clock.wallNow();
+      for (const { supernodeId, ...status } of heartbeats) {
+        const record = records.get(supernodeId);
+        if (!record || isDueAgain(record, heartbeatAtMs)) unknown.push(supernodeId);
+        if (record) keep({ ...record, status, heartbeatAtMs, expiresAtMs: heartbeatAtMs + SUPERNODE_EXPIRY_MS });
+      }
+      return Promise.resolve(unknown);
+    },
+    find: (supernodeId) => Promise.resolve(records.get(supernodeId)),
+    list: (query = {}) => Promise.resolve(select(records.values(), query, clock.wallNow())),
+    remove: (supernodeId) => Promise.resolve(records.delete(supernodeId)),
+  };
+}
+
+const statusRecordSchema = supernodeStatusSchema.extend({
+  supernodeId: peerIdSchema,
+  region: nameSchema,
+  heartbeatAtMs: timeSchema,
+  expiresAtMs: timeSchema,
+});
+type StatusRecord = z.infer<typeof statusRecordSchema>;
+
+const listingSchema = supernodeRecordSchema.omit({ status: true, heartbeatAtMs: true, expiresAtMs: true });
+type Listing = z.infer<typeof listingSchema>;
+
+const placeSchema = z.object({ region: nameSchema, registeredAtMs: timeSchema });
+type Place = z.infer<typeof placeSchema>;
+
+/** Supernodes in Deno KV. */
+export function createKvSupernodes(kv: Deno.Kv, clock: Clock, { space }: KvSpace): SupernodeStore {
+  return new KvSupernodes(kv, clock, space);
+}
+
+class KvSupernodes implements SupernodeStore {
+  readonly #kv: Deno.Kv;
+  readonly #clock: Clock;
+  readonly #space: string;
+
+  constructor(kv: Deno.Kv, clock: Clock, space: string) {
+    this.#kv = kv;
+    this.#clock = clock;
+    this.#space = space;
+  }
+
+  async register(registration: SupernodeRegistration): Promise<SupernodeRecord> {
+    const deed = `register supernode ${registration.supernodeId}`;
+    const record = newRecord(registration, this.#clock.wallNow());
+    const { status, heartbeatAtMs, expiresAtMs, ...listing } = record;
+    const { supernodeId, region, registeredAtMs } = listing;
+    const placeKey = this.#placeKey(supernodeId);
+    const writes: Mutation[] = [
+      { key: placeKey, value: { region, registeredAtMs } satisfies Place, expireInMs: LISTING_EXPIRY_MS },
+      { key: this.#listingKey(region, supernodeId), value: listing, expireInMs: LISTING_EXPIRY_MS },
+      this.#statusWrite({ ...status, supernodeId, region, heartbeatAtMs, expiresAtMs }),
+    ];
+    await untilCommitted(deed, async () => {
+      const { record: old, versionstamp } = await readVersion(this.#kv, deed, { key: placeKey, schema: placeSchema });
+      const leave = old && old.region !== region ? this.#keysAt(old.region, supernodeId).map((key) => ({ key })) : [];
+      return commitIf(this.#kv, deed, {
+        checks: [{ key: placeKey, versionstamp }],
+        mutations: [...leave, ...writes],
+      });
+    });
+    return record;
+  }
+
+  async heartbeat(heartbeats: readonly SupernodeHeartbeat[]): Promise<string[]> {
+    const deed = "note heartbeats";
+    const heartbeatAtMs = this.#clock.wallNow();
+    const expiresAtMs = heartbeatAtMs + SUPERNODE_EXPIRY_MS;
+    const places = await readMany(this.#kv, deed, {
+      keys: heartbeats.map(({ supernodeId }) => this.#placeKey(supernodeId)),
+      schema: placeSchema,
+    });
+    const statuses = await readMany(this.#kv, deed, {
+      // Where the place is unknown nothing lies at this key either.
+      keys: heartbeats.map(({ supernodeId }, at) => this.#statusKey(places[at]?.region ?? "", supernodeId)),
+      schema: statusRecordSchema,
+    });
+    const unknown: string[] = [];
+    const writes: Mutation[] = [];
+    for (const [at, heartbeat] of heartbeats.entries()) {
+      const place = places[at];
+      const last = statuses[at];
+      const isKnown = place && last && isLive(last, heartbeatAtMs);
+      if (isKnown) writes.push(this.#statusWrite({ ...heartbeat, region: place.region, heartbeatAtMs, expiresAtMs }));
+      if (!isKnown || isDueAgain(place, heartbeatAtMs)) unknown.push(heartbeat.supernodeId);
+    }
+    await commitAll(this.#kv, deed, writes);
+    return unknown;
+  }
+
+  async find(supernodeId: string): Promise<SupernodeRecord | undefined> {
+    const deed = "find a supernode";
+    const place = await readOne(this.#kv, deed, { key: this.#placeKey(supernodeId), schema: placeSchema });
+    if (!place) return undefined;
+    const [listing, status] = await Promise.all([
+      readOne(this.#kv, deed, { key: this.#listingKey(place.region, supernodeId), schema: listingSchema }),
+      readOne(this.#kv, deed, { key: this.#statusKey(place.region, supernodeId), schema: statusRecordSchema }),
+    ]);
+    if (!listing || !status || !isLive(status, this.#clock.wallNow())) return undefined;
+    return join(listing, status);
+  }
+
+  async list(query: SupernodeQuery = {}): Promise<SupernodeRecord[]> {
+    const { region } = query;
+    const under = (name: string) => region === undefined ? [this.#space, name] : [this.#space, name, region];
+    const [listings, statuses] = await Promise.all([
+      readAll(this.#kv, "list supernodes", { prefix: under("supernode"), schema: listingSchema }),
+      readAll(this.#kv, "list supernodes", { prefix: under("supernode_status"), schema: statusRecordSchema }),
+    ]);
+    // By region as well: where a supernode has been before, a late heartbeat may have left a status.
+    const placeOf = ({ region, supernodeId }: Listing | StatusRecord) => `${region} ${supernodeId}`;
+    const statusAt = new Map(statuses.map((status) => [placeOf(status), status]));
+    const records = listings.flatMap((listing) => {
+      const status = statusAt.get(placeOf(listing));
+      return status ? [join(listing, status)] : [];
+    });
+    return select(records, query, this.#clock.wallNow());
+  }
+
+  async remove(supernodeId: string): Promise<boolean> {
+    const found = await this.find(supernodeId);
+    if (!found) return false;
+    const keys = [this.#placeKey(supernodeId), ...this.#keysAt(found.region, supernodeId)];
+    await commitAll(this.#kv, `remove supernode ${supernodeId}`, keys.map((key) => ({ key })));
+    return true;
+  }
+
+  #statusWrite(status: StatusRecord): Mutation {
+    const key = this.#statusKey(status.region, status.supernodeId);
+    return { key, value: status, expireInMs: SUPERNODE_EXPIRY_MS };
+  }
+
+  #placeKey(supernodeId: string): Deno.KvKey {
+    return [this.#space, "supernode_place", supernodeId];
+  }
+
+  #listingKey(region: string, supernodeId: string): Deno.KvKey {
+    return [this.#space, "supernode", region, supernodeId];
+  }
+
+  #statusKey(region: string, supernodeId: string): Deno.KvKey {
+    return [this.#space, "supernode_status", region, supernodeId];
+  }
+
+  #keysAt(region: string, supernodeId: string): Deno.KvKey[] {
+    return [this.#listingKey(region, supernodeId), this.#statusKey(region, supernodeId)];
+  }
+}
+
+function join(listing: Listing, status: StatusRecord): SupernodeRecord {
+  const { load, streams, exits, draining, heartbeatAtMs, expiresAtMs } = status;
+  return { ...listing, status: { load, streams, exits, draining }, heartbeatAtMs, expiresAtMs };
+}
