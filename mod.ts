@@ -39,6 +39,8 @@ export * from "./net/open.ts";
 export * from "./net/policy.ts";
 export * from "./net/proxy.ts";
 export * from "./net/tunnel_client.ts";
+export * from "./net/tunnel_link.ts";
+export * from "./net/tunnel_path.ts";
 export * from "./net/tunnel_server.ts";
 
 export * from "./edge/health.ts";

@@ -1,52 +1,35 @@
 /**
- * The far end of a tunnel: links come in, each stream on them asks for a target, and `onward` dials it.
+ * The far end of a tunnel: the port at which links come in. `tunnel_link.ts` serves them.
  *
- *   socket → (TLS) → HTTP upgrade → WebSocket → mux → per stream: request → onward.dial → reply → bytes both ways
+ *   socket → (TLS) → HTTP upgrade → WebSocket → link
  *
  * To whoever does not know the path and the token it looks like a web server with nothing on it: 404, always the same.
  * Every handshake has a deadline, every table a limit. What it does not do: choose where traffic may go; that is the
  * policy of `onward`.
  */
 
-import type { Clock } from "../protocol/clock.ts";
-import { deadline, delay } from "../protocol/clock.ts";
-import { CulvertError, DialError, dialFailureOf, messageOf } from "../protocol/errors.ts";
+import { delay } from "../protocol/clock.ts";
+import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { valuesOf } from "../protocol/http_head.ts";
 import type { Log } from "../protocol/log.ts";
-import type { Metrics } from "../protocol/metrics.ts";
-import type { MuxOptions } from "../protocol/mux.ts";
-import type { Parsed } from "../protocol/parse.ts";
-import { type Datagrams, formatTarget, type Hop, type Path, type Stream, writeAll } from "../protocol/stream.ts";
-import {
-  encodeTunnelReply,
-  isTunnelToken,
-  MAX_TUNNEL_BODY_BYTES,
-  parseTunnelRequest,
-  type TunnelRequest,
-} from "../protocol/tunnel.ts";
+import { formatTarget, type Path, type Stream, writeAll } from "../protocol/stream.ts";
+import { isTunnelToken } from "../protocol/tunnel.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
 import type { Link } from "./link.ts";
-import { MuxConnection, type MuxStream } from "./mux.ts";
-import { Deadlines, sharedWait } from "./deadlines.ts";
-import { splice, type SpliceOptions } from "./splice.ts";
-import { joinDatagrams, StreamDatagrams } from "./stream_datagrams.ts";
+import { type TunnelLinkLimits, type TunnelLinkOptions, TunnelLinks } from "./tunnel_link.ts";
 import { acceptWebsocket, readWebsocketRequest, WebsocketLink } from "./websocket.ts";
 
-export interface TunnelLimits {
+export interface TunnelLimits extends TunnelLinkLimits {
   /** Links at once. Default 1,024. */
   readonly maxLinks?: number;
   /** Connections that have not finished their handshake. Default 256; beyond that the oldest is dropped. */
   readonly maxHandshakes?: number;
   /** The whole of TLS, HTTP and upgrade. Default 10 s. */
   readonly handshakeTimeoutMs?: number;
-  /** From a stream's opening to the end of its dial. Default 30 s. */
-  readonly dialTimeoutMs?: number;
-  /** A stream with one half ended and nothing moving in the other. Default 5 min. */
-  readonly halfClosedTimeoutMs?: number;
 }
 
-export interface TunnelServerOptions {
+export interface TunnelServerOptions extends TunnelLinkOptions {
   readonly listen: { readonly hostname: string; readonly port: number };
   /** PEM. Without it the tunnel is plain WebSocket, for loopback or behind a TLS proxy. */
   readonly tls?: { readonly cert: string; readonly key: string };
@@ -55,36 +38,26 @@ export interface TunnelServerOptions {
   /** What a client must know. Without it everyone may use the tunnel. */
   readonly token?: string;
   readonly onward: Path;
-  readonly clock: Clock;
   readonly log: Log;
-  readonly metrics: Metrics;
   readonly limits?: TunnelLimits;
-  readonly mux?: Omit<MuxOptions, "role" | "version" | "extensions">;
 }
 
 const NOTHING_HERE = "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n" +
   "Connection: close\r\n\r\nNot found\n";
 /** How long to wait before accepting again after a failure, such as too many open files. */
 const ACCEPT_PAUSE_MS = 50;
-/** How often a server that drains looks whether it is done. */
-const DRAIN_LOOK_MS = 50;
 
 export class TunnelServer implements Disposable {
   readonly #options: TunnelServerOptions;
   readonly #listener: Deno.Listener<Deno.TcpConn | Deno.TlsConn, Deno.NetAddr>;
   /** Links have buffers of their own: however many streams there are, what carries them must not slow down. */
   readonly #linkPool = new BufferPool({ bufferBytes: 256 * 1024 });
-  readonly #streamPool = new BufferPool();
   readonly #handshakes = new Set<Stream>();
-  readonly #links = new Set<MuxConnection>();
+  readonly #links: TunnelLinks;
   /** Those of the handshakes that will become links, and count as such. */
   readonly #upgrading = new Set<Stream>();
   readonly #tasks = new Set<Promise<void>>();
   readonly #stop = new AbortController();
-  readonly #halfClosed: Deadlines<() => void>;
-  /** Every stream is half closed for a moment, so these waits share a timer. */
-  readonly #halfClosedWatch: NonNullable<SpliceOptions["halfClosed"]>;
-  #draining = false;
   readonly #metrics;
   readonly #token: Promise<Uint8Array> | undefined;
 
@@ -94,18 +67,13 @@ export class TunnelServer implements Disposable {
     }
     this.#options = options;
     this.#token = options.token === undefined ? undefined : digest(`Bearer ${options.token}`);
-    const { clock, limits, listen, tls, metrics } = options;
-    const idleTimeoutMs = limits?.halfClosedTimeoutMs ?? 300_000;
-    this.#halfClosed = new Deadlines(clock, idleTimeoutMs, (expire) => expire());
-    this.#halfClosedWatch = { idleTimeoutMs, clock: sharedWait(this.#halfClosed) };
+    const { listen, tls, metrics } = options;
+    this.#links = new TunnelLinks(options);
     this.#listener = tls
       ? Deno.listenTls({ ...listen, ...tls, alpnProtocols: ["http/1.1"] })
       : Deno.listen({ ...listen });
     this.#metrics = {
-      links: metrics.gauge("tunnel_server_links_active", "Links open to this tunnel server"),
-      streams: metrics.counter("tunnel_server_streams_total", "Streams asked for, by outcome", ["outcome"]),
       refused: metrics.counter("tunnel_server_refused_total", "Connections turned away, by reason", ["reason"]),
-      bytes: metrics.counter("tunnel_server_bytes_total", "Bytes carried, by direction", ["direction"]),
     };
     this.#spawn(this.#acceptAll());
   }
@@ -120,18 +88,13 @@ export class TunnelServer implements Disposable {
   }
 
   get streamCount(): number {
-    let count = 0;
-    for (const link of this.#links) count += link.streamCount;
-    return count;
+    return this.#links.streamCount;
   }
 
   /** Takes no more links or streams, waits until every stream has ended or the signal is aborted, then closes. */
   async shutdown(signal: AbortSignal): Promise<void> {
-    this.#draining = true;
     closeQuietly(this.#listener);
-    while ([...this.#links].some((link) => !link.idle) && !signal.aborted) {
-      await delay(this.#options.clock, DRAIN_LOOK_MS, signal).catch(() => {});
-    }
+    await this.#links.drain(signal);
     this.close();
     await this.closed();
   }
@@ -140,13 +103,13 @@ export class TunnelServer implements Disposable {
     this.#stop.abort(new CulvertError("closed", "The tunnel server is closing"));
     closeQuietly(this.#listener);
     for (const stream of this.#handshakes) closeQuietly(stream);
-    for (const link of this.#links) link.close();
-    this.#halfClosed[Symbol.dispose]();
+    this.#links.close();
   }
 
   /** Settles when nothing of the server runs any more. Call `close` first. */
   async closed(): Promise<void> {
     while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+    await this.#links.closed();
   }
 
   [Symbol.dispose](): void {
@@ -168,17 +131,7 @@ export class TunnelServer implements Disposable {
   }
 
   #carry(link: Link, at: string): void {
-    if (this.#stop.signal.aborted || this.#draining) return link.close();
-    const { clock, mux } = this.#options;
-    const connection = new MuxConnection(link, clock, { ...mux, role: "server", extensions: true });
-    connection.onStream = (stream) => this.#spawn(this.#serveStream(stream, at));
-    this.#links.add(connection);
-    this.#metrics.links.set(this.#links.size);
-    connection.start();
-    this.#spawn(connection.ended.then(() => {
-      this.#links.delete(connection);
-      this.#metrics.links.set(this.#links.size);
-    }));
+    this.#links.serve(link, { onward: this.#options.onward, hops: [{ name: "tunnel server", at }] });
   }
 
   #spawn(task: Promise<void>): void {
@@ -252,93 +205,6 @@ export class TunnelServer implements Disposable {
     this.#upgrading.add(conn);
     await acceptWebsocket(conn, request.key);
     return request.rest;
-  }
-
-  async #serveStream(stream: MuxStream, at: string): Promise<void> {
-    if (this.#draining) return await this.#refuse(stream, new DialError("path_down", "The tunnel server is closing"));
-    const { clock, limits, onward } = this.#options;
-    // A client that goes away, or loses its link, leaves no dial behind.
-    const gone = new AbortController();
-    stream.onUnheard = () => gone.abort(new CulvertError("closed", "The client has gone"));
-    using limit = deadline(clock, limits?.dialTimeoutMs ?? 30_000, "dial", gone.signal);
-    const onAbort = () => stream.abort();
-    limit.signal.addEventListener("abort", onAbort, { once: true });
-    let far: Stream | undefined;
-    try {
-      const request = await readRequest(stream);
-      limit.signal.removeEventListener("abort", onAbort);
-      if (!request) return stream.abort();
-      const trail = request.trail.length > 0 ? [...request.trail, { name: "tunnel server", at }] : undefined;
-      const options = { signal: limit.signal, ...(trail && { trail }) };
-      if (request.kind === "datagrams") {
-        using datagrams = await this.#openDatagrams(stream, onward, options);
-        limit[Symbol.dispose]();
-        return await joinDatagrams(new StreamDatagrams(stream), datagrams);
-      }
-      far = await onward.dial(request.target, options);
-      await this.#reply(stream, "ok");
-      limit[Symbol.dispose]();
-      const { aToB, bToA } = await splice(stream, far, {
-        pool: this.#streamPool,
-        signal: this.#stop.signal,
-        halfClosed: this.#halfClosedWatch,
-      });
-      this.#metrics.bytes.add(aToB, { direction: "out" });
-      this.#metrics.bytes.add(bToA, { direction: "in" });
-    } catch (error) {
-      if (far) closeQuietly(far);
-      await this.#refuse(stream, error);
-    }
-  }
-
-  async #openDatagrams(
-    stream: MuxStream,
-    onward: Path,
-    options: { signal: AbortSignal; trail?: readonly Hop[] },
-  ): Promise<Datagrams> {
-    if (!onward.datagrams) throw new DialError("unsupported", "This way out carries no datagrams");
-    const far = await onward.datagrams(options);
-    try {
-      await this.#reply(stream, "datagrams");
-    } catch (error) {
-      far.close();
-      throw error;
-    }
-    return far;
-  }
-
-  async #reply(stream: MuxStream, outcome: string): Promise<void> {
-    this.#metrics.streams.add(1, { outcome });
-    await writeAll(stream, encodeTunnelReply({ message: "" }));
-  }
-
-  async #refuse(stream: MuxStream, error: unknown): Promise<void> {
-    const failure = dialFailureOf(error);
-    this.#metrics.streams.add(1, { outcome: failure });
-    try {
-      await writeAll(stream, encodeTunnelReply({ failure, message: messageOf(error) }));
-      stream.close();
-    } catch {
-      stream.abort(); // the client has gone: there is nobody to tell
-    }
-  }
-}
-
-/** Reads a request; undefined when it is malformed or the stream ended. Nothing follows a request before its reply. */
-async function readRequest(stream: Stream): Promise<TunnelRequest | undefined> {
-  const buffer = new Uint8Array(512);
-  let held = buffer;
-  let filled = 0;
-  while (true) {
-    const count = await stream.read(held.subarray(filled));
-    if (count === null) return undefined;
-    filled += count;
-    const parsed: Parsed<TunnelRequest> = parseTunnelRequest(held.subarray(0, filled));
-    if (parsed.status === "bad") return undefined;
-    if (parsed.status === "done") return parsed.length === filled ? parsed.value : undefined;
-    if (filled < held.length) continue;
-    held = new Uint8Array(MAX_TUNNEL_BODY_BYTES + 4);
-    held.set(buffer);
   }
 }
 

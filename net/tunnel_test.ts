@@ -10,7 +10,8 @@ import { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
 import { memoryStreamPair } from "./memory.ts";
 import { StreamLink } from "./stream_link.ts";
-import { openTunnel, parseTunnelUrl, type TunnelClientOptions, type TunnelPath } from "./tunnel_client.ts";
+import { openTunnel, parseTunnelUrl, type TunnelClientOptions } from "./tunnel_client.ts";
+import type { TunnelPath } from "./tunnel_path.ts";
 import { TunnelServer, type TunnelServerOptions } from "./tunnel_server.ts";
 
 const clock = clockOf(globalThis);

@@ -4,7 +4,7 @@
  *
  *   mixKey(secret) mixes a secret in, mixHash(bytes) what was said; encryptAndHash and decryptAndHash seal under both
  *
- * Which tokens come in which order is the handshake pattern's business (`noise_ikpsk2.ts`).
+ * Which tokens come in which order is the handshake pattern's business (`noise_ik.ts`).
  */
 
 import { Blake2s, BLAKE2S_BLOCK_BYTES, BLAKE2S_BYTES } from "./blake2s.ts";
@@ -38,27 +38,34 @@ export class SymmetricState implements Disposable {
   #lazyHasher: Blake2s | undefined;
   readonly #chainingKey: Bytes;
   readonly #hash: Bytes;
+  /** Whether the handshake has a preshared key in it, which changes what ephemeral keys do (§9.2). */
+  readonly hasPresharedKey: boolean;
   #key: Bytes | undefined;
   #nonce = 0;
 
-  private constructor(cipher: NoiseCipher, chainingKey: Bytes, hash: Bytes) {
+  private constructor(cipher: NoiseCipher, chainingKey: Bytes, hash: Bytes, hasPresharedKey: boolean) {
     this.#cipher = cipher;
     this.#chainingKey = chainingKey;
     this.#hash = hash;
+    this.hasPresharedKey = hasPresharedKey;
   }
 
   /** §5.2 InitializeSymmetric. */
-  static start(cipher: NoiseCipher, protocolName: string): SymmetricState {
+  static start(
+    cipher: NoiseCipher,
+    protocolName: string,
+    options: { readonly hasPresharedKey?: boolean } = {},
+  ): SymmetricState {
     const name = new TextEncoder().encode(protocolName);
     const hash = new Uint8Array(BLAKE2S_BYTES);
     if (name.length <= BLAKE2S_BYTES) hash.set(name);
     else new Blake2s().start(BLAKE2S_BYTES).update(name).finish(hash);
-    return new SymmetricState(cipher, hash.slice(), hash);
+    return new SymmetricState(cipher, hash.slice(), hash, options.hasPresharedKey ?? false);
   }
 
   /** Another state that knows the same, so that a message which proves false leaves this one as it was. */
   clone(): SymmetricState {
-    const copy = new SymmetricState(this.#cipher, this.#chainingKey.slice(), this.#hash.slice());
+    const copy = new SymmetricState(this.#cipher, this.#chainingKey.slice(), this.#hash.slice(), this.hasPresharedKey);
     copy.#key = this.#key?.slice();
     copy.#nonce = this.#nonce;
     return copy;
@@ -78,9 +85,11 @@ export class SymmetricState implements Disposable {
     this.#advance(chainingKey!, key);
   }
 
-  /** The token `e` where a preshared key takes part (§9.2): mixed into the chain without the key being used. */
-  mixChain(data: Bytes): void {
-    const [chainingKey] = hkdf(this.#hasher, this.#chainingKey, { secret: data, outputs: 1 });
+  /** The token `e`. Where a preshared key takes part it is mixed into the chain too; nothing is sealed before the next. */
+  mixEphemeral(publicKey: Bytes): void {
+    this.mixHash(publicKey);
+    if (!this.hasPresharedKey) return;
+    const [chainingKey] = hkdf(this.#hasher, this.#chainingKey, { secret: publicKey, outputs: 1 });
     this.#advance(chainingKey!, undefined);
   }
 

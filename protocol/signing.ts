@@ -18,6 +18,8 @@ export const AUTH_DOMAIN = "culvert/auth/v1";
 export const AUTH_ANSWER_DOMAIN = "culvert/auth-answer/v1";
 export const WIREGUARD_KEY_DOMAIN = "culvert/wireguard-key/v1";
 export const CERTIFICATE_DOMAIN = "culvert/certificate/v1";
+/** Not signed: what a session's sealed streams begin with. */
+export const SESSION_DOMAIN = "culvert/session/v1";
 
 export type Field = string | number | Uint8Array | readonly string[];
 

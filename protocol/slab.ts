@@ -9,7 +9,8 @@ export class Slab {
   readonly view: DataView<ArrayBuffer>;
   /** In the machine's own byte order; word n holds bytes 4n to 4n+3. */
   readonly words: Uint32Array<ArrayBuffer>;
-  readonly #views: (Uint8Array<ArrayBuffer> | undefined)[];
+  /** Made with the first of them: whoever asks for none does without the list. */
+  #views: (Uint8Array<ArrayBuffer> | undefined)[] | undefined;
 
   /** Memory of that size, rounded up to whole words, or memory that is there (whole words of it). */
   constructor(memory: number | ArrayBuffer) {
@@ -17,7 +18,6 @@ export class Slab {
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
     this.words = new Uint32Array(buffer);
-    this.#views = new Array(buffer.byteLength / 4 + 1);
   }
 
   get size(): number {
@@ -27,6 +27,6 @@ export class Slab {
   /** Everything from `offset` on. The same object every time for offsets that are multiples of four. */
   from(offset: number): Uint8Array<ArrayBuffer> {
     if (offset & 3) return this.bytes.subarray(offset);
-    return this.#views[offset >> 2] ??= this.bytes.subarray(offset);
+    return (this.#views ??= new Array(this.size / 4 + 1))[offset >> 2] ??= this.bytes.subarray(offset);
   }
 }

@@ -12,15 +12,8 @@
 
 import { INITIATION_BYTES, INITIATION_TYPE, RESPONSE_BYTES, RESPONSE_TYPE, TAG_BYTES } from "./constants.ts";
 import type { SymmetricState } from "../noise.ts";
-import {
-  type NoiseKeyPair,
-  readFirst,
-  readFirstPayload,
-  readSecond,
-  startIkPsk2,
-  writeFirst,
-  writeSecond,
-} from "../noise_ikpsk2.ts";
+import { drawKeyPair, readFirst, readFirstPayload, readSecond, writeFirst, writeSecond } from "../noise_ik.ts";
+import { startIkPsk2 } from "../noise_ikpsk2.ts";
 import { type Bytes, KEY_BYTES } from "../primitives.ts";
 import type { Random } from "../random.ts";
 import type { WireGuardCrypto } from "./crypto.ts";
@@ -85,7 +78,7 @@ export function createInitiation(
 ): { packet: Bytes; state: InitiatorState } | undefined {
   if (!remote.shared) return undefined;
   using noise = begin(tools.crypto, remote.publicKey);
-  const ephemeral = drawKeyPair(tools);
+  const ephemeral = drawKeyPair(tools.crypto, tools.random);
   const message = writeFirst(tools.crypto, noise, {
     local,
     ephemeral,
@@ -165,7 +158,7 @@ export function createResponse(
   remote: RemoteStatic,
   senderIndex: number,
 ): { packet: Bytes; keys: SessionKeys } | undefined {
-  using ephemeral = drawKeyPair(tools);
+  using ephemeral = drawKeyPair(tools.crypto, tools.random);
   using noise = state.noise;
   const written = writeSecond(tools.crypto, noise, {
     ephemeral,
@@ -211,15 +204,6 @@ export function readResponse(
 
 function begin(suite: WireGuardCrypto, responderKey: Bytes): SymmetricState {
   return startIkPsk2(suite, new TextEncoder().encode(PROLOGUE), responderKey);
-}
-
-function drawKeyPair({ crypto: suite, random }: HandshakeTools): NoiseKeyPair & Disposable {
-  const privateKey = random.fill(new Uint8Array(KEY_BYTES));
-  return {
-    privateKey,
-    publicKey: suite.x25519PublicKey(privateKey),
-    [Symbol.dispose]: () => void privateKey.fill(0),
-  };
 }
 
 /** A copy, because packets lie in buffers that are used again. */

@@ -1,0 +1,142 @@
+/**
+ * Keeps one link up: connects, waits for its end, waits a while, connects again. Whoever needs the link and finds it down
+ * waits for the attempt under way, or brings the next one forward.
+ */
+
+import { Backoff } from "../protocol/backoff.ts";
+import { type Clock, deadline, type Timer } from "../protocol/clock.ts";
+import { DialError, messageOf } from "../protocol/errors.ts";
+import type { Log } from "../protocol/log.ts";
+import type { Metrics } from "../protocol/metrics.ts";
+import type { MuxOptions } from "../protocol/mux.ts";
+import type { Random } from "../protocol/random.ts";
+import type { Hop } from "../protocol/stream.ts";
+import type { Link } from "./link.ts";
+import { MuxConnection } from "./mux.ts";
+
+export interface LinkKeeperOptions {
+  /** Makes a link, not yet started; gives up and leaves nothing behind when the signal is aborted. */
+  connect(signal: AbortSignal): Promise<Link>;
+  /** What the link leads to, for logs; shown in trails as it is. */
+  readonly farEnd: Hop;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** For all of `connect`. Default 10 s. */
+  readonly connectTimeoutMs?: number;
+  readonly mux?: Omit<MuxOptions, "role" | "version" | "extensions">;
+}
+
+/** A link that lived so long shows that the far end is well: the next failure starts from a short wait again. */
+const STEADY_MS = 10_000;
+/** A dial makes no new attempt so soon after the last. */
+const RETRY_FLOOR_MS = 250;
+
+export class LinkKeeper {
+  readonly #options: LinkKeeperOptions;
+  readonly #backoff: Backoff;
+  readonly #stop = new AbortController();
+  /** The attempt under way or, between attempts, the last that failed. */
+  #attempt: Promise<MuxConnection>;
+  #attempting = true;
+  #attemptEndedMs = 0;
+  #skipWait: (() => void) | undefined;
+  readonly done: Promise<void>;
+  connection: MuxConnection | undefined;
+
+  constructor(options: LinkKeeperOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff(options.random);
+    this.#attempt = this.#begin();
+    this.done = this.#keep();
+  }
+
+  /** The link that is being made; begins a new attempt if the last has failed and some time has passed. */
+  attempt(): Promise<MuxConnection> {
+    // A lost link is cleared away by `#keep` first, which has waited for its end longer than we do.
+    if (this.connection?.closed) return this.connection.ended.then(() => this.attempt());
+    const sinceMs = this.#options.clock.now() - this.#attemptEndedMs;
+    if (!this.#attempting && !this.connection && sinceMs >= RETRY_FLOOR_MS && this.#skipWait) {
+      this.#attempt = this.#begin();
+      this.#skipWait();
+    }
+    return this.#attempt;
+  }
+
+  close(): void {
+    this.#stop.abort(new DialError("path_down", "The tunnel is closed"));
+    this.connection?.close();
+    this.#skipWait?.();
+  }
+
+  async #keep(): Promise<void> {
+    const { clock, log, metrics, farEnd } = this.#options;
+    const up = metrics.gauge("tunnel_client_links_active", "Links up to tunnel servers");
+    const server = farEnd.at;
+    while (!this.#stop.signal.aborted) {
+      try {
+        const connection = await this.#attempt;
+        const startedMs = clock.now();
+        up.add(1);
+        log.debug("A tunnel link is up", { server });
+        await connection.ended;
+        up.add(-1);
+        this.connection = undefined;
+        this.#attempt = failed(new DialError("path_down", "The link to the tunnel server was lost"));
+        if (clock.now() - startedMs >= STEADY_MS) this.#backoff.reset();
+        if (this.#stop.signal.aborted) return;
+        log.warn("A tunnel link was lost", { server, reason: connection.failure ?? "closed" });
+      } catch (error) {
+        if (this.#stop.signal.aborted) return;
+        log.warn("Cannot reach the tunnel server", { server, error: messageOf(error) });
+      }
+      if (await this.#wait(this.#backoff.nextMs())) this.#attempt = this.#begin();
+    }
+  }
+
+  /** Waits; false when a dial has begun the next attempt already. */
+  #wait(delayMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const finish = (waited: boolean) => {
+        timer.cancel();
+        this.#skipWait = undefined;
+        resolve(waited && !this.#stop.signal.aborted);
+      };
+      const timer: Timer = this.#options.clock.after(delayMs, () => finish(true));
+      this.#skipWait = () => finish(false);
+    });
+  }
+
+  #begin(): Promise<MuxConnection> {
+    this.#attempting = true;
+    const attempt = this.#connect().finally(() => {
+      this.#attempting = false;
+      this.#attemptEndedMs = this.#options.clock.now();
+    });
+    return heard(attempt);
+  }
+
+  async #connect(): Promise<MuxConnection> {
+    const { clock, connectTimeoutMs = 10_000, mux, farEnd } = this.#options;
+    using limit = deadline(clock, connectTimeoutMs, `reach ${farEnd.at}`, this.#stop.signal);
+    const link = await this.#options.connect(limit.signal);
+    if (limit.signal.aborted) {
+      link.close();
+      throw limit.signal.reason;
+    }
+    const connection = new MuxConnection(link, clock, { ...mux, role: "client", extensions: true });
+    connection.start();
+    return this.connection = connection;
+  }
+}
+
+/** The same promise; whoever waits for it hears of its failure, and if nobody does that is no fault. */
+function heard<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
+function failed(error: Error): Promise<never> {
+  return heard(Promise.reject(error));
+}

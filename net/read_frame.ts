@@ -1,0 +1,49 @@
+/**
+ * Reads the messages at the start of a stream (`protocol/tunnel_frame.ts`), and no byte of what follows them: the first
+ * four bytes tell how long the whole is.
+ */
+
+import { CulvertError, DialError } from "../protocol/errors.ts";
+import type { Parsed } from "../protocol/parse.ts";
+import { parseRelayHeader, type RelayHeader } from "../protocol/relay.ts";
+import type { Stream } from "../protocol/stream.ts";
+import { parseTunnelReply } from "../protocol/tunnel.ts";
+import { FRAME_HEAD_BYTES, frameBytes } from "../protocol/tunnel_frame.ts";
+
+/** The header of a relayed stream. Rejects with `protocol` when there is none, or none that makes sense. */
+export async function readRelayHeader(stream: Pick<Stream, "read">): Promise<RelayHeader> {
+  return await readFrame(stream, parseRelayHeader, "header");
+}
+
+/** Settles when the far side says that it is open; its refusal is a DialError. `what` was asked for. */
+export async function readReply(stream: Pick<Stream, "read">, what: string): Promise<void> {
+  const { failure, message } = await readFrame(stream, parseTunnelReply, "answer");
+  if (failure !== undefined) throw new DialError(failure, message || `Cannot dial ${what}: ${failure}`);
+}
+
+async function readFrame<T>(
+  stream: Pick<Stream, "read">,
+  parse: (bytes: Uint8Array) => Parsed<T>,
+  what: string,
+): Promise<T> {
+  let held = new Uint8Array(256);
+  for (let filled = 0, wanted = FRAME_HEAD_BYTES;;) {
+    const count = await stream.read(held.subarray(filled, wanted));
+    if (count === null) throw new CulvertError("protocol", `the far side ended the stream without an ${what}`);
+    filled += count;
+    const parsed = parse(held.subarray(0, filled));
+    if (parsed.status === "bad") {
+      throw new CulvertError("protocol", `the far side's ${what} is malformed: ${parsed.reason}`);
+    }
+    if (parsed.status === "done") return parsed.value;
+    // The parser has refused a length beyond its limit, so this is bounded.
+    if (filled === FRAME_HEAD_BYTES) wanted = frameBytes(held);
+    if (wanted > held.length) held = larger(held, wanted);
+  }
+}
+
+function larger(bytes: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(length);
+  copy.set(bytes);
+  return copy;
+}

@@ -1,0 +1,136 @@
+/**
+ * The near end of a tunnel: a Path that dials at the far end of links, whatever they are made of.
+ *
+ *   dial → a link with few streams → mux stream → request → reply → bytes both ways
+ *
+ * It keeps several links up, each reconnecting by itself with backoff, and opens each stream on the link with the fewest.
+ * A dial that finds no link waits for one that is being made; if the last attempt has failed, the dial makes one more
+ * happen at once and fails with that attempt's reason. Streams do not move between links: a lost link fails its own.
+ */
+
+import { orAborted } from "../protocol/abort.ts";
+import { CulvertError, DialError, messageOf } from "../protocol/errors.ts";
+import type { Datagrams, DialOptions, Hop, Path, Stream, Target } from "../protocol/stream.ts";
+import { formatTarget, writeAll } from "../protocol/stream.ts";
+import { encodeTunnelRequest, type TunnelRequest } from "../protocol/tunnel.ts";
+import { LinkKeeper, type LinkKeeperOptions } from "./link_keeper.ts";
+import type { MuxConnection, MuxStream } from "./mux.ts";
+import { readReply } from "./read_frame.ts";
+import { StreamDatagrams } from "./stream_datagrams.ts";
+
+export interface TunnelPathOptions extends LinkKeeperOptions {
+  /** Links kept up. */
+  readonly links: number;
+}
+
+/** More links than this help nobody. */
+export const MAX_LINKS = 64;
+
+export class TunnelPath implements Path {
+  readonly #farEnd: Hop;
+  readonly #links: readonly LinkKeeper[];
+  #closed = false;
+
+  constructor(options: TunnelPathOptions) {
+    const { links: count } = options;
+    if (!Number.isInteger(count) || count < 1 || count > MAX_LINKS) {
+      throw new CulvertError("bad_option", `Cannot open a tunnel: links must be 1 to ${MAX_LINKS}, got ${count}`);
+    }
+    this.#farEnd = options.farEnd;
+    this.#links = Array.from({ length: count }, () => new LinkKeeper(options));
+  }
+
+  /** Links that are up. */
+  get linkCount(): number {
+    return this.#links.filter((link) => link.connection && !link.connection.closed).length;
+  }
+
+  /** The round trip to the server, when a link is up and has measured it. */
+  get rttMs(): number | undefined {
+    return this.#leastBusy()?.connection?.rttMs;
+  }
+
+  dial(target: Target, options: DialOptions = {}): Promise<Stream> {
+    return this.#open({ kind: "stream", target, trail: [] }, options);
+  }
+
+  async datagrams(options: DialOptions = {}): Promise<Datagrams> {
+    return new StreamDatagrams(await this.#open({ kind: "datagrams", trail: [] }, options));
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const link of this.#links) link.close();
+  }
+
+  /** Settles when every link is closed. Call `close` first. */
+  async closed(): Promise<void> {
+    await Promise.all(this.#links.map((link) => link.done));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async #open(request: TunnelRequest, options: DialOptions): Promise<MuxStream> {
+    options.signal?.throwIfAborted();
+    const connection = await this.#connection(options.signal);
+    options.signal?.throwIfAborted();
+    const trail = options.trail && [...options.trail, this.#hop(connection)];
+    const bytes = encodeTunnelRequest({ ...request, trail: trail ?? [] });
+    if (!bytes) throw new DialError("unresolved", "Cannot dial: the host name must be 1 to 255 bytes");
+    const stream = openStream(connection);
+    const onAbort = () => stream.abort();
+    options.signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      await writeAll(stream, bytes);
+      await readReply(stream, request.kind === "stream" ? formatTarget(request.target) : "a datagram socket");
+      return stream;
+    } catch (error) {
+      stream.abort();
+      options.signal?.throwIfAborted();
+      if (error instanceof DialError) throw error;
+      if (error instanceof CulvertError && error.code === "busy") throw new DialError("busy", error.message);
+      throw new DialError("path_down", `The tunnel was lost while it dialled: ${messageOf(error)}`, { cause: error });
+    } finally {
+      options.signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  #hop({ rttMs }: MuxConnection): Hop {
+    return rttMs === undefined ? this.#farEnd : { ...this.#farEnd, rttMs };
+  }
+
+  async #connection(signal?: AbortSignal): Promise<MuxConnection> {
+    if (this.#closed) throw new DialError("path_down", "Cannot dial: the tunnel is closed");
+    const ready = this.#leastBusy()?.connection;
+    if (ready) return ready;
+    const attempts = this.#links.map((link) => link.attempt());
+    try {
+      return await orAborted(Promise.any(attempts), signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      const first = (error as AggregateError).errors[0];
+      const told = first instanceof DialError && (first.code === "busy" || first.code === "unauthorized");
+      throw new DialError(told ? first.code : "path_down", messageOf(first), { cause: first });
+    }
+  }
+
+  #leastBusy(): LinkKeeper | undefined {
+    let best: LinkKeeper | undefined;
+    for (const link of this.#links) {
+      if (!link.connection || link.connection.closed) continue;
+      if (!best || link.connection.streamCount < best.connection!.streamCount) best = link;
+    }
+    return best;
+  }
+}
+
+function openStream(connection: MuxConnection): MuxStream {
+  try {
+    return connection.open();
+  } catch (error) {
+    const busy = error instanceof CulvertError && error.code === "busy";
+    throw new DialError(busy ? "busy" : "path_down", messageOf(error), { cause: error });
+  }
+}
