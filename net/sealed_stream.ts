@@ -5,7 +5,7 @@
  */
 
 import type { Clock } from "../protocol/clock.ts";
-import { CulvertError, DialError } from "../protocol/errors.ts";
+import { DialError } from "../protocol/errors.ts";
 import type { Bytes } from "../protocol/primitives.ts";
 import {
   answerFirst,
