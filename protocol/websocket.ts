@@ -1,13 +1,13 @@
 /**
- * The WebSocket protocol (RFC 6455) as a carrier of bytes: the opening handshake and binary frames, pure.
+ * The WebSocket protocol (RFC 6455) as a carrier of bytes or of texts: the opening handshake and the frames, pure.
  *
  *   0                   1                   2                   3
  *   |F|R R R|opcode |M| length 7  | length 16 or 64 …  | masking key, when M | payload, XORed with the key when M
  *
  * Why not the runtime's own WebSocket: it tells only afterwards how much it has queued and has no event for when that has
  * gone, its server sets no limit to how long a client may take over its request, and it runs over sockets alone. This one
- * runs over any Stream, so a tunnel can pass through another Path. Text messages, extensions and fragmentation across
- * control frames' limits are not needed here; fragmented binary messages are read as the run of bytes they are.
+ * runs over any Stream, so a tunnel can pass through another Path. A connection carries either binary messages, which are
+ * read as the run of bytes they are, or text messages, whose ends are told; extensions are not needed here.
  */
 
 export const WebSocketOpcode = { CONTINUATION: 0, TEXT: 1, BINARY: 2, CLOSE: 8, PING: 9, PONG: 10 } as const;
@@ -96,8 +96,10 @@ export async function websocketAccept(
 }
 
 export interface WebsocketFrameHandler {
-  /** Payload of a binary message, unmasked in place. A view, valid only during the call. */
+  /** Payload of a message, unmasked in place. A view, valid only during the call. */
   onData(bytes: Uint8Array): void;
+  /** The message has ended. */
+  onMessageEnd?(): void;
   onPing(payload: Uint8Array): void;
   onClose(code: number): void;
 }
@@ -108,12 +110,13 @@ export type WebsocketFault = "protocol_error" | "unsupported_data";
 /** Cuts a run of bytes into frames, wherever the bytes themselves are cut. */
 export class WebsocketFrameReader {
   readonly #expectMask: boolean;
+  readonly #dataOpcode: number;
   readonly #handler: WebsocketFrameHandler;
   readonly #header = new Uint8Array(MAX_WEBSOCKET_HEADER_BYTES);
   #headerFilled = 0;
   #inPayload = false;
   #opcode = 0;
-  /** Whether a binary message has begun and not ended, so that a continuation may come. */
+  /** Whether a message has begun and not ended, so that a continuation may come. */
   #inMessage = false;
   #payloadLeft = 0;
   readonly #key = new Uint8Array(4);
@@ -122,9 +125,10 @@ export class WebsocketFrameReader {
   readonly #control = new Uint8Array(MAX_CONTROL_PAYLOAD_BYTES);
   #controlFilled = 0;
 
-  /** A server expects masked frames, a client bare ones; the other kind is a fault. */
-  constructor(role: "client" | "server", handler: WebsocketFrameHandler) {
+  /** A server expects masked frames, a client bare ones; the other kind is a fault. So are messages not of our kind. */
+  constructor(role: "client" | "server", handler: WebsocketFrameHandler, carries: "binary" | "text" = "binary") {
     this.#expectMask = role === "server";
+    this.#dataOpcode = carries === "text" ? WebSocketOpcode.TEXT : WebSocketOpcode.BINARY;
     this.#handler = handler;
   }
 
@@ -173,8 +177,8 @@ export class WebsocketFrameReader {
       if (!final || length > MAX_CONTROL_PAYLOAD_BYTES || this.#opcode > 10) return "protocol_error";
       this.#controlFilled = 0;
     } else {
-      if (this.#opcode === WebSocketOpcode.TEXT) return "unsupported_data";
       if (this.#opcode > 2) return "protocol_error";
+      if (this.#opcode !== this.#dataOpcode && this.#opcode !== WebSocketOpcode.CONTINUATION) return "unsupported_data";
       if ((this.#opcode === WebSocketOpcode.CONTINUATION) !== this.#inMessage) return "protocol_error";
       this.#inMessage = !final;
     }
@@ -202,6 +206,7 @@ export class WebsocketFrameReader {
 
   #endFrame(): void {
     this.#inPayload = false;
+    if (this.#opcode < 8 && !this.#inMessage) this.#handler.onMessageEnd?.();
     const payload = this.#control.subarray(0, this.#controlFilled);
     if (this.#opcode === WebSocketOpcode.PING) this.#handler.onPing(payload);
     // 1005: the close frame names no reason.
