@@ -10,15 +10,14 @@ import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import type { MuxOptions } from "../protocol/mux.ts";
 import type { Random } from "../protocol/random.ts";
-import type { Hop } from "../protocol/stream.ts";
 import type { Link } from "./link.ts";
 import { MuxConnection } from "./mux.ts";
 
 export interface LinkKeeperOptions {
   /** Makes a link, not yet started; gives up and leaves nothing behind when the signal is aborted. */
   connect(signal: AbortSignal): Promise<Link>;
-  /** What the link leads to, for logs; shown in trails as it is. */
-  readonly farEnd: Hop;
+  /** What the link leads to, for logs and errors. */
+  readonly farEnd: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -73,7 +72,7 @@ export class LinkKeeper {
   async #keep(): Promise<void> {
     const { clock, log, metrics, farEnd } = this.#options;
     const up = metrics.gauge("tunnel_client_links_active", "Links up to tunnel servers");
-    const server = farEnd.at;
+    const server = farEnd;
     while (!this.#stop.signal.aborted) {
       try {
         const connection = await this.#attempt;
@@ -119,7 +118,7 @@ export class LinkKeeper {
 
   async #connect(): Promise<MuxConnection> {
     const { clock, connectTimeoutMs = 10_000, mux, farEnd } = this.#options;
-    using limit = deadline(clock, connectTimeoutMs, `reach ${farEnd.at}`, this.#stop.signal);
+    using limit = deadline(clock, connectTimeoutMs, `reach ${farEnd}`, this.#stop.signal);
     const link = await this.#options.connect(limit.signal);
     if (limit.signal.aborted) {
       link.close();

@@ -90,7 +90,8 @@ export function openTunnel(url: string, options: TunnelClientOptions): TunnelPat
   return new TunnelPath({
     ...options,
     links: options.links ?? address.links ?? 2,
-    farEnd: { name: "tunnel client", at },
+    farEnd: at,
+    hop: { name: "tunnel client", at },
     connect: async (signal) => {
       const stream = await connectSocket(address, options.caCerts, signal);
       return await upgrade(stream, { address, token, pool, random: options.random, signal });

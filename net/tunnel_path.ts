@@ -21,13 +21,15 @@ import { StreamDatagrams } from "./stream_datagrams.ts";
 export interface TunnelPathOptions extends LinkKeeperOptions {
   /** Links kept up. */
   readonly links: number;
+  /** What this end is called in trails. */
+  readonly hop: Hop;
 }
 
 /** More links than this help nobody. */
 export const MAX_LINKS = 64;
 
 export class TunnelPath implements Path {
-  readonly #farEnd: Hop;
+  readonly #hop: Hop;
   readonly #links: readonly LinkKeeper[];
   #closed = false;
 
@@ -36,7 +38,7 @@ export class TunnelPath implements Path {
     if (!Number.isInteger(count) || count < 1 || count > MAX_LINKS) {
       throw new CulvertError("bad_option", `Cannot open a tunnel: links must be 1 to ${MAX_LINKS}, got ${count}`);
     }
-    this.#farEnd = options.farEnd;
+    this.#hop = options.hop;
     this.#links = Array.from({ length: count }, () => new LinkKeeper(options));
   }
 
@@ -76,7 +78,7 @@ export class TunnelPath implements Path {
     options.signal?.throwIfAborted();
     const connection = await this.#connection(options.signal);
     options.signal?.throwIfAborted();
-    const trail = options.trail && [...options.trail, this.#hop(connection)];
+    const trail = options.trail && [...options.trail, this.#hopOver(connection)];
     const bytes = encodeTunnelRequest({ ...request, trail: trail ?? [] });
     if (!bytes) throw new DialError("unresolved", "Cannot dial: the host name must be 1 to 255 bytes");
     const stream = openStream(connection);
@@ -97,8 +99,8 @@ export class TunnelPath implements Path {
     }
   }
 
-  #hop({ rttMs }: MuxConnection): Hop {
-    return rttMs === undefined ? this.#farEnd : { ...this.#farEnd, rttMs };
+  #hopOver({ rttMs }: MuxConnection): Hop {
+    return rttMs === undefined ? this.#hop : { ...this.#hop, rttMs };
   }
 
   async #connection(signal?: AbortSignal): Promise<MuxConnection> {
