@@ -7,7 +7,8 @@
  */
 
 import { z } from "zod";
-import { type ProblemCode, problems, problemSchema } from "./problem.ts";
+import { httpProblemSchema } from "../protocol/http_problem.ts";
+import { type ProblemCode, problems } from "./problem.ts";
 
 /** One thing an API does: what it takes, what it answers. */
 export interface Operation {
@@ -90,7 +91,7 @@ const SIGNATURE_DESCRIPTION = "RFC 9421 message signature with Ed25519, in the h
 export function openApiOf(api: ApiDescription): OpenApiDocument {
   const named: readonly NamedSchema[] = [...api.schemas, {
     name: "Problem",
-    schema: problemSchema,
+    schema: httpProblemSchema,
     description: "What went wrong (RFC 9457); code is for programs.",
   }];
   const names = new Map(named.map(({ name, schema }) => [schema, name]));
@@ -141,7 +142,7 @@ function describe(operation: Operation, schemaOf: (schema: z.ZodType) => JsonSch
   for (const [status, codes] of Map.groupBy(operation.problems, (code) => problems[code].status)) {
     responses[status] = {
       description: codes.map((code) => `${code}: ${problems[code].title}.`).join(" "),
-      content: { "application/problem+json": { schema: schemaOf(problemSchema) } },
+      content: { "application/problem+json": { schema: schemaOf(httpProblemSchema) } },
     };
   }
   return {

@@ -3,7 +3,8 @@
  * `detail` is for people and says what to do. `type` leads to the row of the API's page that explains it.
  */
 
-import { z } from "zod";
+import type { z } from "zod";
+import type { HttpProblem } from "../protocol/http_problem.ts";
 
 /** Every problem an API of ours can answer with. */
 export const problems = {
@@ -32,22 +33,7 @@ export const problems = {
 
 export type ProblemCode = keyof typeof problems;
 
-export const problemSchema = z.object({
-  type: z.string(),
-  title: z.string(),
-  status: z.int(),
-  code: z.string(),
-  detail: z.string(),
-  /** Which parts of the request are wrong; only with `bad_request`. */
-  errors: z.array(z.object({ at: z.string(), message: z.string() })).optional(),
-  /** Our time, for a clock that is wrong; only with `stale`. */
-  serverTimeMs: z.int().optional(),
-  /** When to try again; only with `rate_limited` and `unavailable`. */
-  retryAfterMs: z.int().optional(),
-});
-export type ProblemDetails = z.infer<typeof problemSchema>;
-
-export type ProblemExtras = Pick<ProblemDetails, "errors" | "serverTimeMs" | "retryAfterMs"> & {
+export type ProblemExtras = Pick<HttpProblem, "errors" | "serverTimeMs" | "retryAfterMs"> & {
   readonly headers?: Readonly<Record<string, string>>;
 };
 
@@ -67,7 +53,7 @@ export class Problem {
     const { code } = this;
     const { headers, ...extras } = this.#extras;
     const { status, title } = problems[code];
-    const details: ProblemDetails = { type: `/#problem-${code}`, title, status, code, detail: this.#detail, ...extras };
+    const details: HttpProblem = { type: `/#problem-${code}`, title, status, code, detail: this.#detail, ...extras };
     const { retryAfterMs } = extras;
     return new Response(JSON.stringify(details), {
       status,
