@@ -57,11 +57,12 @@ export type SealOptions =
  */
 export async function sealStream(stream: Stream, options: SealOptions): Promise<SealedStream> {
   const { signal } = options;
-  signal?.throwIfAborted();
   const onAbort = () => cut(stream);
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
+    signal?.throwIfAborted();
     const sealed = options.role === "initiator" ? await initiate(stream, options) : await respond(stream, options);
+    if (signal?.aborted) sealed.abort();
     signal?.throwIfAborted();
     return sealed;
   } catch (error) {

@@ -1,14 +1,18 @@
 /**
- * Text messages over a WebSocket of our own (RFC 6455): what a control stream speaks.
+ * Text messages over a WebSocket (RFC 6455) on any Stream: the carrier of control streams, at either end.
  *
- *   send(text) → queue (bounded) → one write loop → peer           peer → frames → onText(text)
+ *   bytes → frames → UTF-8 → onText          send → frame → one write at a time
  *
- * Messages longer than the bound, and binary ones, end it. What is queued for a peer that does not read is bounded: one
- * more message ends the connection. Between messages it holds one small buffer. Pings are answered.
+ * Made for many thousands that are quiet: one waits with half a KiB, and everything larger is there only while a message
+ * is longer than that. A message is at most `maxMessageBytes`; what waits to be written at most `maxQueuedBytes`, and a
+ * peer that reads too slowly for that loses the socket. Closing says goodbye: what was sent goes first, then the close
+ * frame, and what still comes is read and dropped for a moment, or the peer's kernel would drop our last words.
+ *
+ * Not here: the handshakes (`websocket.ts`), and what the texts mean.
  */
 
 import type { Clock, Timer } from "../protocol/clock.ts";
-import { CulvertError, messageOf } from "../protocol/errors.ts";
+import { CulvertError } from "../protocol/errors.ts";
 import type { Random } from "../protocol/random.ts";
 import { type Stream, writeAll } from "../protocol/stream.ts";
 import {
@@ -20,175 +24,187 @@ import {
 } from "../protocol/websocket.ts";
 import { closeQuietly } from "./close.ts";
 
-export interface TextSocketOptions {
-  readonly clock: Clock;
-  /** Makes the masking keys of a client; a server has none. */
-  readonly random?: Random;
-  /** Bytes already read from the stream. */
-  readonly first?: Uint8Array;
-  /** Default 64 KiB. */
-  readonly maxMessageBytes?: number;
-  /** What may wait to be written. Default 256 KiB. */
-  readonly maxQueuedBytes?: number;
-}
+const QUIET_READ_BYTES = 512;
+const BUSY_READ_BYTES = 8 * 1024;
 
 export interface TextSocketHandlers {
   onText(text: string): void;
-  /** It has ended, by failure or by either side. Called once, last of all. */
-  onClose(reason: string): void;
+  /** A binary message has begun, of which nothing is kept. */
+  onBinary(): void;
+  /** The socket has ended, by failure or by either side. Called once, last of all. */
+  onClose(error?: unknown): void;
 }
 
-const READ_BYTES = 4096;
-/** How long what was sent before the goodbye may take. */
-const END_MS = 2000;
-const CLOSE_NORMAL = 1000;
-const NOTHING = new Uint8Array(0);
+export interface TextSocketOptions {
+  /** Bytes already read from the stream. */
+  readonly first?: Uint8Array;
+  /** Makes the masking keys of a client; a server has none. */
+  readonly random?: Random;
+  /** Default 64 KiB. */
+  readonly maxMessageBytes?: number;
+  /** Default 256 KiB. */
+  readonly maxQueuedBytes?: number;
+  /** How long to wait for the peer's goodbye. Default 2 s. */
+  readonly lingerMs?: number;
+  readonly clock: Pick<Clock, "after">;
+}
 
 export class TextSocket implements Disposable {
   readonly #stream: Stream;
-  readonly #handlers: TextSocketHandlers;
-  readonly #random: Random | undefined;
-  readonly #maxMessageBytes: number;
-  readonly #maxQueuedBytes: number;
+  readonly #options: TextSocketOptions;
   readonly #reader: WebsocketFrameReader;
-  /** The message that is coming in: the first so many bytes. */
-  #message: Uint8Array<ArrayBuffer> = NOTHING;
-  #messageBytes = 0;
-  readonly #clock: Clock;
-  #endTimer: Timer | undefined;
-  readonly #queue: Uint8Array[] = [];
+  #handlers: TextSocketHandlers | undefined;
+  /** The beginning of a message whose end has not come. */
+  #held: Uint8Array | undefined;
+  #heldBytes = 0;
+  #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   #writing = false;
-  /** No more is taken: it closes when what is queued has been written. */
-  #ending = false;
-  #closed = false;
-  #reason = "closed";
+  #state: "open" | "closing" | "closed" = "open";
+  #linger: Timer | undefined;
+  #error: unknown;
 
-  /** Takes the stream over and begins to read. */
-  constructor(stream: Stream, handlers: TextSocketHandlers, options: TextSocketOptions) {
+  constructor(stream: Stream, options: TextSocketOptions) {
     this.#stream = stream;
-    this.#handlers = handlers;
-    this.#random = options.random;
-    this.#clock = options.clock;
-    this.#maxMessageBytes = options.maxMessageBytes ?? 64 * 1024;
-    this.#maxQueuedBytes = options.maxQueuedBytes ?? 256 * 1024;
+    this.#options = options;
     this.#reader = new WebsocketFrameReader(options.random ? "client" : "server", {
-      onData: (bytes) => this.#collect(bytes),
-      onMessageEnd: () => this.#deliver(),
-      onPing: (payload) => this.#push(WebSocketOpcode.PONG, payload),
-      onClose: () => this.end("closed by the peer"),
-    }, "text");
-    this.#readAll(options.first);
+      onData: () => this.#state === "open" && this.#handlers!.onBinary(),
+      onText: (bytes, last) => this.#take(bytes, last),
+      onPing: (payload) => this.#state === "open" && this.#enqueue(WebSocketOpcode.PONG, payload),
+      onClose: () => this.close(1000),
+    });
   }
 
-  /** Queues a message; nothing happens once it is closing. */
+  /** Begins to read. */
+  start(handlers: TextSocketHandlers): void {
+    this.#handlers = handlers;
+    this.#readAll().catch((error) => this.#fail(error)).finally(() => {
+      this.#end();
+      handlers.onClose(this.#error);
+    });
+  }
+
+  /** Sends a message, or does nothing once the socket closes. */
   send(text: string): void {
-    this.#push(WebSocketOpcode.TEXT, new TextEncoder().encode(text));
+    if (this.#state === "open") this.#enqueue(WebSocketOpcode.TEXT, new TextEncoder().encode(text));
   }
 
-  /** Says goodbye after what was sent before, then closes. */
-  end(reason = "closed", code = CLOSE_NORMAL): void {
-    if (this.#ending || this.#closed) return;
-    this.#reason = reason;
-    this.#push(WebSocketOpcode.CLOSE, Uint8Array.of(code >>> 8, code & 0xff));
-    this.#ending = true;
-    if (this.#writing) this.#endTimer = this.#clock.after(END_MS, () => this.close());
+  /** Says goodbye, with a status code (RFC 6455 §7.4), and closes. */
+  close(code = 1000, reason = ""): void {
+    if (this.#state !== "open") return;
+    const payload = new Uint8Array([code >>> 8, code & 0xff, ...new TextEncoder().encode(reason).subarray(0, 120)]);
+    this.#enqueue(WebSocketOpcode.CLOSE, payload);
+    this.#state = "closing";
+    this.#linger = this.#options.clock.after(this.#options.lingerMs ?? 2000, () => this.#end());
   }
 
-  /** Ends it at once. */
-  close(reason?: string): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    if (reason !== undefined) this.#reason = reason;
-    this.#endTimer?.cancel();
+  /** Closes at once. */
+  [Symbol.dispose](): void {
+    this.#end();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#state === "open") this.#error = error;
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#linger?.cancel();
+    this.#queue = [];
+    this.#held = undefined;
     closeQuietly(this.#stream);
   }
 
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
-  #collect(bytes: Uint8Array): void {
-    if (this.#closed) return;
-    const length = this.#messageBytes + bytes.length;
-    if (length > this.#maxMessageBytes) return this.close("a message is too long");
-    if (length > this.#message.length) {
-      const larger = new Uint8Array(Math.max(length, Math.min(2 * this.#message.length, this.#maxMessageBytes)));
-      larger.set(this.#message.subarray(0, this.#messageBytes));
-      this.#message = larger;
+  async #readAll(): Promise<void> {
+    const { first } = this.#options;
+    if (first?.length) this.#receive(first);
+    let buffer = new Uint8Array(QUIET_READ_BYTES);
+    while (this.#state !== "closed") {
+      const count = await this.#stream.read(buffer);
+      if (count === null) return;
+      this.#receive(buffer.subarray(0, count));
+      const wanted = this.#held || count === buffer.length ? BUSY_READ_BYTES : QUIET_READ_BYTES;
+      if (buffer.length !== wanted) buffer = new Uint8Array(wanted);
     }
-    this.#message.set(bytes, this.#messageBytes);
-    this.#messageBytes = length;
-  }
-
-  #deliver(): void {
-    const text = textOf(this.#message.subarray(0, this.#messageBytes));
-    this.#message = NOTHING;
-    this.#messageBytes = 0;
-    if (this.#closed || this.#ending) return;
-    if (text === undefined) this.close("a message is not UTF-8");
-    else this.#handlers.onText(text);
-  }
-
-  #push(opcode: number, payload: Uint8Array): void {
-    if (this.#closed || this.#ending) return;
-    const frame = this.#frame(opcode, payload);
-    if (this.#queuedBytes + frame.length > this.#maxQueuedBytes) return this.close("the peer does not read");
-    this.#queue.push(frame);
-    this.#queuedBytes += frame.length;
-    if (!this.#writing) this.#writeAll();
-  }
-
-  #frame(opcode: number, payload: Uint8Array): Uint8Array {
-    const key = this.#random?.fill(new Uint8Array(4));
-    const headerBytes = websocketHeaderBytes(payload.length, key !== undefined);
-    const frame = new Uint8Array(headerBytes + payload.length);
-    writeWebsocketHeader(frame, 0, opcode, payload.length, key);
-    frame.set(payload, headerBytes);
-    if (key) applyMask(frame.subarray(headerBytes), key);
-    return frame;
-  }
-
-  async #writeAll(): Promise<void> {
-    this.#writing = true;
-    try {
-      for (let frame = this.#queue.shift(); frame && !this.#closed; frame = this.#queue.shift()) {
-        await writeAll(this.#stream, frame);
-        this.#queuedBytes -= frame.length;
-      }
-      if (this.#ending) this.close();
-    } catch (error) {
-      this.close(messageOf(error));
-    } finally {
-      this.#writing = false;
-    }
-  }
-
-  async #readAll(first: Uint8Array | undefined): Promise<void> {
-    const buffer = new Uint8Array(READ_BYTES);
-    try {
-      await undefined; // so that whoever made this has it in hand before the first message
-      if (first?.length) this.#receive(first);
-      while (!this.#closed) {
-        const count = await this.#stream.read(buffer);
-        if (count === null) this.close("the peer has gone");
-        else this.#receive(buffer.subarray(0, count));
-      }
-    } catch (error) {
-      this.close(messageOf(error));
-    }
-    this.#handlers.onClose(this.#reason);
   }
 
   #receive(bytes: Uint8Array): void {
+    if (this.#state === "closing") return;
     const fault = this.#reader.read(bytes);
-    if (fault) throw new CulvertError("protocol", `The peer broke the WebSocket protocol: ${fault}`);
+    if (!fault) return;
+    const error = new CulvertError("protocol", `The peer broke the WebSocket protocol: ${fault}`);
+    this.#breakOff(fault === "unsupported_data" ? 1003 : 1002, error);
+  }
+
+  #take(bytes: Uint8Array, last: boolean): void {
+    if (this.#state !== "open") return;
+    if (this.#heldBytes + bytes.length > (this.#options.maxMessageBytes ?? 64 * 1024)) {
+      return this.#breakOff(1009, new CulvertError("too_large", "The peer sent a message that is too large"));
+    }
+    if (!last || this.#held) this.#hold(bytes);
+    if (!last) return;
+    const text = decode(this.#held ? this.#held.subarray(0, this.#heldBytes) : bytes);
+    this.#held = undefined;
+    this.#heldBytes = 0;
+    if (text !== undefined) return this.#handlers!.onText(text);
+    this.#breakOff(1007, new CulvertError("protocol", "The peer sent text that is not UTF-8"));
+  }
+
+  #hold(bytes: Uint8Array): void {
+    const wanted = this.#heldBytes + bytes.length;
+    if (!this.#held || wanted > this.#held.length) {
+      const larger = new Uint8Array(Math.max(wanted * 2, QUIET_READ_BYTES));
+      if (this.#held) larger.set(this.#held);
+      this.#held = larger;
+    }
+    this.#held.set(bytes, this.#heldBytes);
+    this.#heldBytes = wanted;
+  }
+
+  #breakOff(code: number, error: CulvertError): void {
+    this.#error ??= error;
+    this.#held = undefined;
+    this.close(code);
+  }
+
+  #enqueue(opcode: number, payload: Uint8Array): void {
+    const frame = this.#frame(opcode, payload);
+    this.#queuedBytes += frame.length;
+    if (this.#queuedBytes > (this.#options.maxQueuedBytes ?? 256 * 1024)) {
+      return this.#fail(new CulvertError("too_slow", "The peer does not read what it is sent"));
+    }
+    this.#queue.push(frame);
+    if (this.#writing) return;
+    this.#writing = true;
+    this.#writeAll().catch((error) => this.#fail(error));
+  }
+
+  async #writeAll(): Promise<void> {
+    for (let frame = this.#queue.shift(); frame; frame = this.#queue.shift()) {
+      await writeAll(this.#stream, frame);
+      this.#queuedBytes -= frame.length;
+    }
+    this.#writing = false;
+    if (this.#state === "closing") await this.#stream.closeWrite();
+  }
+
+  #frame(opcode: number, payload: Uint8Array): Uint8Array {
+    const { random } = this.#options;
+    const start = websocketHeaderBytes(payload.length, random !== undefined);
+    const frame = new Uint8Array(start + payload.length);
+    frame.set(payload, start);
+    const key = random?.fill(new Uint8Array(4));
+    writeWebsocketHeader(frame, 0, opcode, payload.length, key);
+    if (key) applyMask(frame.subarray(start), key);
+    return frame;
   }
 }
 
-function textOf(bytes: Uint8Array): string | undefined {
+function decode(bytes: Uint8Array): string | undefined {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
     return undefined;
   }

@@ -94,6 +94,14 @@ export class Identity {
     return sign(statement, this.#secrets.identityKey, this.#primitives);
   }
 
+  /**
+   * Signs what RFC 9421 says is to be signed of a request (`http_signature.ts`). It is text that begins with a quotation
+   * mark; read as a statement, its domain would be half a gigabyte long, so neither can stand for the other.
+   */
+  signHttp(signatureBase: Uint8Array): Bytes {
+    return this.#primitives.ed25519Sign(signatureBase, this.#secrets.identityKey);
+  }
+
   wireguardBinding(): WireGuardBinding {
     return {
       peerId: this.peerId,

@@ -69,12 +69,12 @@ export class SealInitiator implements Disposable {
   readonly first: Bytes | undefined;
 
   constructor(tools: SealTools, { local, remote, prologue }: InitiatorOptions) {
-    const { crypto, random } = tools;
+    const { crypto: suite, random } = tools;
     this.#tools = tools;
     this.#local = local;
-    this.#ephemeral = drawKeyPair(crypto, random);
-    this.#state = startIk(crypto, prologue, remote);
-    const shared = crypto.x25519(local.privateKey, remote);
+    this.#ephemeral = drawKeyPair(suite, random);
+    this.#state = startIk(suite, prologue, remote);
+    const shared = suite.x25519(local.privateKey, remote);
     this.first = shared && this.#write({ publicKey: remote, shared });
     shared?.fill(0);
   }
@@ -119,22 +119,22 @@ export interface ResponderOptions {
 
 /** The responder's answer to a first message, and the keys; undefined when it is not one for us, or not accepted. */
 export function answerFirst(
-  { crypto, random }: SealTools,
+  { crypto: suite, random }: SealTools,
   { local, prologue, accept }: ResponderOptions,
   first: Bytes,
 ): { second: Bytes; keys: SealKeys } | undefined {
-  using state = startIk(crypto, prologue, local.publicKey);
+  using state = startIk(suite, prologue, local.publicKey);
   const remoteEphemeral = first.slice(0, KEY_BYTES);
   const sealedStatic = first.slice(KEY_BYTES, KEY_BYTES + SEALED_KEY_BYTES);
-  const remoteStatic = readFirst(crypto, state, { local, message: { ephemeral: remoteEphemeral, sealedStatic } });
+  const remoteStatic = readFirst(suite, state, { local, message: { ephemeral: remoteEphemeral, sealedStatic } });
   if (!remoteStatic || !accept(remoteStatic)) return undefined;
-  const shared = crypto.x25519(local.privateKey, remoteStatic);
+  const shared = suite.x25519(local.privateKey, remoteStatic);
   if (!shared) return undefined;
   const isTheirs = readFirstPayload(state, shared, first.slice(KEY_BYTES + SEALED_KEY_BYTES, FIRST_BYTES));
   shared.fill(0);
   if (!isTheirs) return undefined;
-  using ephemeral = drawKeyPair(crypto, random);
-  const written = writeSecond(crypto, state, { ephemeral, remoteEphemeral, remoteStatic, payload: NOTHING });
+  using ephemeral = drawKeyPair(suite, random);
+  const written = writeSecond(suite, state, { ephemeral, remoteEphemeral, remoteStatic, payload: NOTHING });
   if (!written) return undefined;
   const second = new Uint8Array(SECOND_BYTES);
   second.set(written.message.ephemeral);

@@ -34,8 +34,8 @@ export class RecordSealer implements Disposable {
   readonly #keys: KeyChain;
 
   /** Takes over the key. */
-  constructor(crypto: WireGuardCrypto, key: Bytes) {
-    this.#keys = new KeyChain(crypto, key);
+  constructor(suite: WireGuardCrypto, key: Bytes) {
+    this.#keys = new KeyChain(suite, key);
   }
 
   /** Puts a text into the slab as one record; gives where that ends. An empty text ends the direction. */
@@ -61,8 +61,8 @@ export class RecordOpener implements Disposable {
   readonly #keys: KeyChain;
 
   /** Takes over the key. */
-  constructor(crypto: WireGuardCrypto, key: Bytes) {
-    this.#keys = new KeyChain(crypto, key);
+  constructor(suite: WireGuardCrypto, key: Bytes) {
+    this.#keys = new KeyChain(suite, key);
   }
 
   /** Opens the record at `offset` of a slab filled up to `end`, in place; gives the length of its text (see `textAt`). */
@@ -95,15 +95,15 @@ export function recordBytes(slab: Slab, offset: number, end: number): number {
 
 /** The keys of one direction, one after another, and how many records there have been. */
 class KeyChain implements Disposable {
-  readonly #crypto: WireGuardCrypto;
+  readonly #suite: WireGuardCrypto;
   #key: Bytes;
   aead: Aead;
   counter = 0;
 
-  constructor(crypto: WireGuardCrypto, key: Bytes) {
-    this.#crypto = crypto;
+  constructor(suite: WireGuardCrypto, key: Bytes) {
+    this.#suite = suite;
     this.#key = key;
-    this.aead = crypto.aead(key);
+    this.aead = suite.aead(key);
   }
 
   advance(): void {
@@ -114,10 +114,10 @@ class KeyChain implements Disposable {
     const nonce = new Uint8Array(12).fill(0xff, 4);
     const associated = new Uint8Array(0);
     const key = this.#key;
-    this.#key = this.#crypto.seal({ key, nonce, associated }, new Uint8Array(key.length)).slice(0, key.length);
+    this.#key = this.#suite.seal({ key, nonce, associated }, new Uint8Array(key.length)).slice(0, key.length);
     key.fill(0);
     this.aead[Symbol.dispose]();
-    this.aead = this.#crypto.aead(this.#key);
+    this.aead = this.#suite.aead(this.#key);
   }
 
   [Symbol.dispose](): void {

@@ -6,8 +6,8 @@
  *
  * Why not the runtime's own WebSocket: it tells only afterwards how much it has queued and has no event for when that has
  * gone, its server sets no limit to how long a client may take over its request, and it runs over sockets alone. This one
- * runs over any Stream, so a tunnel can pass through another Path. A connection carries either binary messages, which are
- * read as the run of bytes they are, or text messages, whose ends are told; extensions are not needed here.
+ * runs over any Stream, so a tunnel can pass through another Path. Extensions are not needed here; fragmented binary
+ * messages are read as the run of bytes they are, and text is refused unless the handler takes it.
  */
 
 export const WebSocketOpcode = { CONTINUATION: 0, TEXT: 1, BINARY: 2, CLOSE: 8, PING: 9, PONG: 10 } as const;
@@ -96,10 +96,10 @@ export async function websocketAccept(
 }
 
 export interface WebsocketFrameHandler {
-  /** Payload of a message, unmasked in place. A view, valid only during the call. */
+  /** Payload of a binary message, unmasked in place. A view, valid only during the call. */
   onData(bytes: Uint8Array): void;
-  /** The message has ended. */
-  onMessageEnd?(): void;
+  /** A piece of a text message as UTF-8 cut anywhere; `last` ends the message. Without it text is a fault. */
+  onText?(bytes: Uint8Array, last: boolean): void;
   onPing(payload: Uint8Array): void;
   onClose(code: number): void;
 }
@@ -110,14 +110,16 @@ export type WebsocketFault = "protocol_error" | "unsupported_data";
 /** Cuts a run of bytes into frames, wherever the bytes themselves are cut. */
 export class WebsocketFrameReader {
   readonly #expectMask: boolean;
-  readonly #dataOpcode: number;
   readonly #handler: WebsocketFrameHandler;
   readonly #header = new Uint8Array(MAX_WEBSOCKET_HEADER_BYTES);
   #headerFilled = 0;
   #inPayload = false;
   #opcode = 0;
-  /** Whether a message has begun and not ended, so that a continuation may come. */
+  /** Whether a binary message has begun and not ended, so that a continuation may come. */
   #inMessage = false;
+  /** Whether the message being read is text, and whether the frame being read is its last. */
+  #isText = false;
+  #isLast = false;
   #payloadLeft = 0;
   readonly #key = new Uint8Array(4);
   #masked = false;
@@ -125,10 +127,9 @@ export class WebsocketFrameReader {
   readonly #control = new Uint8Array(MAX_CONTROL_PAYLOAD_BYTES);
   #controlFilled = 0;
 
-  /** A server expects masked frames, a client bare ones; the other kind is a fault. So are messages not of our kind. */
-  constructor(role: "client" | "server", handler: WebsocketFrameHandler, carries: "binary" | "text" = "binary") {
+  /** A server expects masked frames, a client bare ones; the other kind is a fault. */
+  constructor(role: "client" | "server", handler: WebsocketFrameHandler) {
     this.#expectMask = role === "server";
-    this.#dataOpcode = carries === "text" ? WebSocketOpcode.TEXT : WebSocketOpcode.BINARY;
     this.#handler = handler;
   }
 
@@ -159,7 +160,7 @@ export class WebsocketFrameReader {
       if (fault) return fault;
       this.#headerFilled = 0;
       this.#inPayload = true;
-      if (this.#payloadLeft === 0) this.#endFrame();
+      if (this.#payloadLeft === 0) this.#endEmptyFrame();
       return at;
     }
     return at;
@@ -177,10 +178,12 @@ export class WebsocketFrameReader {
       if (!final || length > MAX_CONTROL_PAYLOAD_BYTES || this.#opcode > 10) return "protocol_error";
       this.#controlFilled = 0;
     } else {
+      if (this.#opcode === WebSocketOpcode.TEXT && !this.#handler.onText) return "unsupported_data";
       if (this.#opcode > 2) return "protocol_error";
-      if (this.#opcode !== this.#dataOpcode && this.#opcode !== WebSocketOpcode.CONTINUATION) return "unsupported_data";
       if ((this.#opcode === WebSocketOpcode.CONTINUATION) !== this.#inMessage) return "protocol_error";
+      if (this.#opcode !== WebSocketOpcode.CONTINUATION) this.#isText = this.#opcode === WebSocketOpcode.TEXT;
       this.#inMessage = !final;
+      this.#isLast = final;
     }
     this.#payloadLeft = length;
     this.#masked = masked;
@@ -195,7 +198,8 @@ export class WebsocketFrameReader {
     this.#phase = (this.#phase + piece.length) & 3;
     this.#payloadLeft -= piece.length;
     if (this.#opcode < 8) {
-      this.#handler.onData(piece);
+      if (!this.#isText) this.#handler.onData(piece);
+      else this.#handler.onText!(piece, this.#isLast && this.#payloadLeft === 0);
     } else {
       this.#control.set(piece, this.#controlFilled);
       this.#controlFilled += piece.length;
@@ -204,9 +208,13 @@ export class WebsocketFrameReader {
     return at + piece.length;
   }
 
+  #endEmptyFrame(): void {
+    if (this.#opcode < 8 && this.#isText) this.#handler.onText!(new Uint8Array(0), this.#isLast);
+    this.#endFrame();
+  }
+
   #endFrame(): void {
     this.#inPayload = false;
-    if (this.#opcode < 8 && !this.#inMessage) this.#handler.onMessageEnd?.();
     const payload = this.#control.subarray(0, this.#controlFilled);
     if (this.#opcode === WebSocketOpcode.PING) this.#handler.onPing(payload);
     // 1005: the close frame names no reason.

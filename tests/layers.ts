@@ -118,6 +118,7 @@ export const importTable: readonly Row[] = [
     to,
     why: "roles/ puts the parts together",
   })),
+  { from: "edge", to: "deno.json", why: "the version is written in one place" },
   { from: "roles", to: "deno.json", why: "the version is written in one place" },
   { from: "testing", to: "protocol", why: "the test kit stands in for the interfaces of protocol/" },
   { from: "testing", to: "net/memory.ts", why: "streams without a network are the base of the in-memory network" },

@@ -33,14 +33,15 @@ export const appliedEntrySchema = z.object({
 });
 export type AppliedEntry = z.infer<typeof appliedEntrySchema>;
 
-const floorSchema = z.object({
+/** How far a supernode's commands have come. */
+export const floorSchema = z.object({
   supernodeId: peerIdSchema,
   /** The highest sequence number that was finished. */
   finishedThrough: countSchema,
   /** The highest one that is remembered no more. */
   evictedThrough: countSchema,
 });
-type Floor = z.infer<typeof floorSchema>;
+export type Floor = z.infer<typeof floorSchema>;
 
 const MAX_STORED = 65_536;
 
@@ -52,10 +53,10 @@ const appliedSnapshotSchema = z.object({
 export type AppliedSnapshot = z.infer<typeof appliedSnapshotSchema>;
 
 export type AppliedAction =
-  /** Store the entry and the supernode's counters, in place of what was stored of it before. */
-  | { readonly kind: "keep"; readonly entry: AppliedEntry }
-  /** It need not be stored any longer. */
-  | { readonly kind: "forget"; readonly commandId: string }
+  /** Store the entry and the supernode's floor, in one step and in place of what was stored of them before. */
+  | { readonly kind: "keep"; readonly entry: AppliedEntry; readonly floor: Floor }
+  /** The entry need not be stored any longer; the floor is what it has become by that. */
+  | { readonly kind: "forget"; readonly commandId: string; readonly floor: Floor }
   | { readonly kind: "apply"; readonly command: Command }
   | { readonly kind: "undo"; readonly command: Command }
   | { readonly kind: "answer"; readonly result: CommandResult };
@@ -70,7 +71,7 @@ export interface AppliedOptions {
   readonly maxFinished?: number;
   /** How many may be begun at once; others are told to come back. Default 16. */
   readonly maxBegun?: number;
-  /** How many supernodes' counters are kept. Default 16. */
+  /** How many supernodes' floors are kept. Default 16. */
   readonly maxSupernodes?: number;
 }
 
@@ -110,9 +111,10 @@ export class AppliedCommands {
 
   /** Nothing is left of it: when it comes again, it comes for the first time. */
   undone(commandId: string): AppliedAction[] {
-    if (!this.#begun.get(commandId)?.isHalfDone) return [];
+    const begun = this.#begun.get(commandId);
+    if (!begun?.isHalfDone) return [];
     this.#begun.delete(commandId);
-    return [{ kind: "forget", commandId }];
+    return [{ kind: "forget", commandId, floor: this.#floorOf(begun.entry.supernodeId) }];
   }
 
   /** A command has come from that supernode, whose clock says `wallMs`. */
@@ -129,7 +131,7 @@ export class AppliedCommands {
     const entry: AppliedEntry = { commandId, supernodeId, sequence, command };
     if (wallMs >= command.deadlineAtMs) return this.#finish(entry, { status: "expired" });
     this.#begun.set(commandId, { entry, isHalfDone: false });
-    return [{ kind: "keep", entry }, { kind: "apply", command }];
+    return [{ kind: "keep", entry, floor }, { kind: "apply", command }];
   }
 
   /** A command that was to be applied is done with. Nothing happens if it was not, or has been finished already. */
@@ -155,37 +157,39 @@ export class AppliedCommands {
     const { commandId, supernodeId, sequence } = begun;
     const result: CommandResult = { type: "command.result", commandId, ...outcome };
     const entry: AppliedEntry = { commandId, supernodeId, sequence, result };
-    const floor = this.#floorOf(supernodeId);
-    this.#floors.set(supernodeId, { ...floor, finishedThrough: Math.max(floor.finishedThrough, sequence) });
+    const before = this.#floorOf(supernodeId);
+    const floor = { ...before, finishedThrough: Math.max(before.finishedThrough, sequence) };
+    this.#floors.set(supernodeId, floor);
     this.#finished.set(commandId, entry);
-    const forgotten = this.#evict().map((evicted): AppliedAction => ({ kind: "forget", commandId: evicted }));
-    return [{ kind: "keep", entry }, ...forgotten, { kind: "answer", result }];
+    return [{ kind: "keep", entry, floor }, ...this.#evict(), { kind: "answer", result }];
   }
 
-  /** Makes room among the finished; the ids of those that had to go. */
-  #evict(): string[] {
-    const evicted: string[] = [];
+  /** Makes room among the finished. */
+  #evict(): AppliedAction[] {
+    const actions: AppliedAction[] = [];
     for (const [commandId, { supernodeId, sequence }] of this.#finished) {
       if (this.#finished.size <= this.#options.maxFinished) break;
       this.#finished.delete(commandId);
-      const floor = this.#floors.get(supernodeId);
-      if (floor) {
-        const evictedThrough = Math.max(floor.evictedThrough, sequence);
-        this.#floors.set(supernodeId, { ...floor, evictedThrough });
-      }
-      evicted.push(commandId);
+      const before = this.#floors.get(supernodeId) ?? emptyFloor(supernodeId);
+      const floor = { ...before, evictedThrough: Math.max(before.evictedThrough, sequence) };
+      if (this.#floors.has(supernodeId)) this.#floors.set(supernodeId, floor);
+      actions.push({ kind: "forget", commandId, floor });
     }
-    return evicted;
+    return actions;
   }
 
-  /** The supernode's counters, which become those that were looked at last. */
+  /** The supernode's floor, which becomes the one that was looked at last. */
   #floorOf(supernodeId: string): Floor {
-    const floor = this.#floors.get(supernodeId) ?? { supernodeId, finishedThrough: 0, evictedThrough: 0 };
+    const floor = this.#floors.get(supernodeId) ?? emptyFloor(supernodeId);
     this.#floors.delete(supernodeId);
     this.#floors.set(supernodeId, floor);
     if (this.#floors.size > this.#options.maxSupernodes) this.#floors.delete(this.#floors.keys().next().value!);
     return floor;
   }
+}
+
+function emptyFloor(supernodeId: string): Floor {
+  return { supernodeId, finishedThrough: 0, evictedThrough: 0 };
 }
 
 function answer(commandId: string, status: CommandResult["status"]): AppliedAction {

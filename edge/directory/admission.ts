@@ -1,0 +1,138 @@
+/**
+ * Who may ask base for something. The questions are asked in the order of their cost, so that a stranger pays more for
+ * being refused than base does for refusing:
+ *
+ *   address within its rate → body short enough → signature fresh, whole and good → signer within its rate
+ *     → never seen before → not blocked → body as its schema says
+ *
+ * A nonce is remembered only once the signature is known to be good, so that nobody can fill the memory. Where a replay
+ * would change something it is remembered in the store, which all processes share; where it would only repeat an answer
+ * or a heartbeat at most a minute old, in this process.
+ */
+
+import type { z } from "zod";
+import type { BlockKind, BlockStore } from "../../kv/blocks.ts";
+import { createMemoryNonces, type NonceStore } from "../../kv/nonces.ts";
+import type { Clock } from "../../protocol/clock.ts";
+import { AuthLimits } from "../../protocol/control/auth_limits.ts";
+import { type RequestSignature, type SignatureFault, verifyRequest } from "../../protocol/http_signature.ts";
+import { parseIp } from "../../protocol/ip.ts";
+import type { Primitives } from "../../protocol/primitives.ts";
+import type { Random } from "../../protocol/random.ts";
+import { Problem, schemaProblem } from "../problem.ts";
+import { readBody } from "../read_body.ts";
+
+/** A registration with the longest certificate is under 4 KiB, a batch of 500 heartbeats under 64. */
+export const MAX_REQUEST_BYTES = 64 * 1024;
+
+/**
+ * How often one address and one identity may ask. A supernode asks for each exit its clients want and it has none at
+ * hand for; several may be behind one address, and so may programs that only list relays.
+ */
+export function requestLimits(random: Random): AuthLimits {
+  return new AuthLimits(random, {
+    address: { perSecond: 200, burst: 1000 },
+    peer: { perSecond: 50, burst: 200 },
+  });
+}
+
+export interface AdmissionDeps {
+  readonly clock: Clock;
+  readonly primitives: Primitives;
+  /** Shared by all processes of this base. */
+  readonly nonces: NonceStore;
+  readonly blocks: Pick<BlockStore, "find">;
+  readonly limits: Pick<AuthLimits, "takeAddress" | "takePeer">;
+  /** The hosts this base goes by, as in URLs; any when left out. */
+  readonly authorities?: readonly string[] | undefined;
+}
+
+/** What kind of a signed request it is. */
+export interface SignedKind<S extends z.ZodType> {
+  readonly schema: S;
+  /** Under which kind the signer may be blocked. */
+  readonly signer: BlockKind;
+  /** Whether doing it twice changes something. */
+  readonly changes: boolean;
+}
+
+export interface Admitted<T> {
+  readonly signature: RequestSignature;
+  readonly body: T;
+}
+
+const FAULT_DETAILS: Readonly<Record<SignatureFault, string>> = {
+  unsigned: "Cannot take the request: it must carry a signature (RFC 9421) tagged culvert/http/v1, got none",
+  malformed: "Cannot take the request: Signature-Input and Signature must be as RFC 9421 and openapi.json say",
+  not_covered: "Cannot take the request: @method, @authority, @path, @query and content-digest must be signed",
+  stale: "Cannot take the request: its signature must be made within 60 s of our time; set the clock",
+  bad_digest: "Cannot take the request: Content-Digest must be the body's sha-256",
+  bad_signature: "Cannot take the request: the signature must be over this method, host, path and query, by its keyid",
+};
+
+export class Admission {
+  readonly #deps: AdmissionDeps;
+  readonly #seenHere: NonceStore;
+
+  constructor(deps: AdmissionDeps) {
+    this.#deps = deps;
+    this.#seenHere = createMemoryNonces(deps.clock);
+  }
+
+  /** The problem with a request that is refused before anything of it is looked at, or undefined. */
+  refusalOfAddress(request: Request, remoteAddress: string | undefined): Problem | undefined {
+    const { clock, limits, authorities } = this.#deps;
+    const address = remoteAddress === undefined ? undefined : parseIp(remoteAddress);
+    const waitMs = address ? limits.takeAddress(address, clock.now()) : 0;
+    if (waitMs > 0) return tooMany("address", waitMs);
+    if (authorities === undefined || authorities.includes(new URL(request.url).host)) return undefined;
+    return new Problem("misdirected", `Cannot take the request: it must be for ${authorities.join(" or ")}`);
+  }
+
+  /** A signed request whose signer may make it, and what it says; or the problem with it. */
+  async admit<S extends z.ZodType>(request: Request, kind: SignedKind<S>): Promise<Admitted<z.output<S>> | Problem> {
+    const { clock, primitives, limits } = this.#deps;
+    const bytes = await readBody(request, MAX_REQUEST_BYTES);
+    if (!bytes) {
+      return new Problem("too_large", `Cannot take the request: its body must be at most ${MAX_REQUEST_BYTES} bytes`);
+    }
+    const verdict = verifyRequest(request, bytes, { wallNowMs: clock.wallNow(), primitives });
+    if (!verdict.ok) return this.#refuse(verdict.fault);
+    const { signature } = verdict;
+    const waitMs = limits.takePeer(signature.peerId, clock.now());
+    if (waitMs > 0) return tooMany("identity", waitMs);
+    if (await this.#isReplay(signature, kind.changes)) {
+      return new Problem("replayed", "Cannot take the request: its nonce must be new; sign each request anew");
+    }
+    if (await this.#deps.blocks.find(kind.signer, signature.peerId)) {
+      return new Problem("blocked", "Cannot take the request: its signer must not be blocked; ask the administrator");
+    }
+    const parsed = kind.schema.safeParse(parseJson(bytes));
+    return parsed.success ? { signature, body: parsed.data } : schemaProblem(parsed.error);
+  }
+
+  #refuse(fault: SignatureFault): Problem {
+    const serverTimeMs = fault === "stale" ? { serverTimeMs: this.#deps.clock.wallNow() } : {};
+    return new Problem(fault, FAULT_DETAILS[fault], serverTimeMs);
+  }
+
+  async #isReplay({ peerId, nonce, goodUntilMs }: RequestSignature, changes: boolean): Promise<boolean> {
+    const nonces = changes ? this.#deps.nonces : this.#seenHere;
+    return !await nonces.remember(`${peerId} ${nonce}`, goodUntilMs);
+  }
+}
+
+function tooMany(what: string, retryAfterMs: number): Problem {
+  return new Problem("rate_limited", `Cannot take the request: this ${what} has asked too often; wait and try again`, {
+    retryAfterMs: Math.ceil(retryAfterMs),
+  });
+}
+
+/** Undefined for what is no JSON in UTF-8, which fits no schema of ours. */
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    return undefined;
+  }
+}

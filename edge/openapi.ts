@@ -1,0 +1,169 @@
+/**
+ * An OpenAPI 3.1 document made from the very schemas that requests are checked with, so that the two cannot differ.
+ * Schemas with a name become components and are referred to; the others are written where they are used.
+ *
+ * Specs: OpenAPI 3.1.1; JSON Schema 2020-12, which it builds on. RFC 9421 signatures have no scheme of their own in
+ * OpenAPI: they appear as the header they are in, with a description.
+ */
+
+import { z } from "zod";
+import { httpProblemSchema } from "../protocol/http_problem.ts";
+import { type ProblemCode, problems } from "./problem.ts";
+
+/** One thing an API does: what it takes, what it answers. */
+export interface Operation {
+  readonly id: string;
+  readonly method: "get" | "post";
+  readonly path: string;
+  /** One sentence without its full stop. */
+  readonly summary: string;
+  readonly description: string;
+  /** Whether the request must carry a signature. */
+  readonly signed?: boolean;
+  readonly query?: z.ZodObject;
+  readonly body?: z.ZodType;
+  readonly answer: { readonly status: 200 | 201; readonly schema: z.ZodType; readonly description: string };
+  readonly problems: readonly ProblemCode[];
+}
+
+/** A schema under a name of its own. */
+export interface NamedSchema {
+  readonly name: string;
+  readonly schema: z.ZodType;
+  readonly description?: string;
+}
+
+export interface ApiDescription {
+  readonly title: string;
+  readonly version: string;
+  readonly description: string;
+  readonly operations: readonly Operation[];
+  readonly schemas: readonly NamedSchema[];
+}
+
+/** As much of JSON Schema as comes out of zod. */
+export interface JsonSchema {
+  readonly [keyword: string]: unknown;
+  readonly $ref?: string;
+  readonly type?: string;
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly required?: readonly string[];
+  readonly items?: JsonSchema;
+}
+
+export interface OpenApiOperation {
+  readonly operationId: string;
+  readonly summary: string;
+  readonly description: string;
+  readonly security?: readonly Readonly<Record<string, readonly string[]>>[];
+  readonly parameters?: readonly {
+    readonly name: string;
+    readonly in: "query";
+    readonly required: boolean;
+    readonly schema: JsonSchema;
+  }[];
+  readonly requestBody?: { readonly required: true; readonly content: OpenApiContent };
+  readonly responses: Readonly<Record<string, { readonly description: string; readonly content: OpenApiContent }>>;
+  /** The codes of the problems it can meet with. */
+  readonly "x-problems": readonly string[];
+}
+
+export type OpenApiContent = Readonly<Record<string, { readonly schema: JsonSchema }>>;
+
+export interface OpenApiDocument {
+  readonly openapi: "3.1.1";
+  readonly info: { readonly title: string; readonly version: string; readonly description: string };
+  readonly paths: Readonly<Record<string, Readonly<Record<string, OpenApiOperation>>>>;
+  readonly components: {
+    readonly schemas: Readonly<Record<string, JsonSchema>>;
+    readonly securitySchemes: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  };
+}
+
+const COMPONENTS = "#/components/schemas/";
+const SIGNATURE = "signature";
+const SIGNATURE_DESCRIPTION = "RFC 9421 message signature with Ed25519, in the headers Content-Digest (sha-256), " +
+  "Signature-Input and Signature. It covers @method, @authority, @path, @query and content-digest; its parameters are " +
+  "created, nonce (16 to 64 characters of base64url, used once), keyid (the identity's public key in base64), " +
+  'alg="ed25519" and tag="culvert/http/v1". Good for 60 seconds either way.';
+
+export function openApiOf(api: ApiDescription): OpenApiDocument {
+  const named: readonly NamedSchema[] = [...api.schemas, {
+    name: "Problem",
+    schema: httpProblemSchema,
+    description: "What went wrong (RFC 9457); code is for programs.",
+  }];
+  const names = new Map(named.map(({ name, schema }) => [schema, name]));
+  const componentOrSchema = (schema: z.ZodType): JsonSchema => {
+    const name = names.get(schema);
+    return name === undefined ? plain(z.toJSONSchema(schema, { io: "input" })) : { $ref: COMPONENTS + name };
+  };
+  const paths: Record<string, Record<string, OpenApiOperation>> = {};
+  for (const operation of api.operations) {
+    (paths[operation.path] ??= {})[operation.method] = describe(operation, componentOrSchema);
+  }
+  const { title, version, description } = api;
+  return {
+    openapi: "3.1.1",
+    info: { title, version, description },
+    paths,
+    components: {
+      schemas: components(named),
+      securitySchemes: {
+        [SIGNATURE]: { type: "apiKey", in: "header", name: "Signature", description: SIGNATURE_DESCRIPTION },
+      },
+    },
+  };
+}
+
+function components(named: readonly NamedSchema[]): Record<string, JsonSchema> {
+  const registry = z.registry<{ id: string; description?: string }>();
+  for (const { name, schema, description } of named) {
+    registry.add(schema, { id: name, ...(description !== undefined && { description }) });
+  }
+  const { schemas } = z.toJSONSchema(registry, { io: "input", uri: (id) => COMPONENTS + id });
+  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, plain(schema)]));
+}
+
+/** Without what says which document it is: it is part of a larger one. */
+function plain({ $schema: _, $id: __, ...schema }: Readonly<Record<string, unknown>>): JsonSchema {
+  return schema;
+}
+
+function describe(operation: Operation, schemaOf: (schema: z.ZodType) => JsonSchema): OpenApiOperation {
+  const { id, summary, description, signed, query, body, answer } = operation;
+  const responses: Record<string, { description: string; content: OpenApiContent }> = {
+    [answer.status]: {
+      description: answer.description,
+      content: { "application/json": { schema: schemaOf(answer.schema) } },
+    },
+  };
+  for (const [status, codes] of Map.groupBy(operation.problems, (code) => problems[code].status)) {
+    responses[status] = {
+      description: codes.map((code) => `${code}: ${problems[code].title}.`).join(" "),
+      content: { "application/problem+json": { schema: schemaOf(httpProblemSchema) } },
+    };
+  }
+  return {
+    operationId: id,
+    summary,
+    description,
+    ...(signed && { security: [{ [SIGNATURE]: [] }] }),
+    ...(query && { parameters: parametersOf(query, schemaOf) }),
+    ...(body && { requestBody: { required: true, content: { "application/json": { schema: schemaOf(body) } } } }),
+    responses,
+    "x-problems": operation.problems,
+  };
+}
+
+function parametersOf(
+  query: z.ZodObject,
+  schemaOf: (schema: z.ZodType) => JsonSchema,
+): NonNullable<OpenApiOperation["parameters"]> {
+  return Object.entries(query.shape).map(([name, field]) => {
+    const isOptional = field instanceof z.ZodOptional;
+    const schema = (isOptional ? field.unwrap() : field) as z.ZodType;
+    return { name, in: "query", required: !isOptional, schema: schemaOf(schema) };
+  });
+}

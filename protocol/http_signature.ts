@@ -1,0 +1,205 @@
+/**
+ * Signed HTTP requests (RFC 9421), as supernodes send them to the base and to each other. A subset: one algorithm
+ * (Ed25519), requests only, and no parameters on components.
+ *
+ *   Content-Digest:   sha-256=:…:                                                  RFC 9530
+ *   Signature-Input:  culvert=("@method" "@authority" "@path" "@query" "content-digest")
+ *                       ;created=1618884473;nonce="…";keyid="…";alg="ed25519";tag="culvert/http/v1"
+ *   Signature:        culvert=:…:
+ *
+ * The key id is the identity's public key itself in base64, so that whoever verifies needs no list of keys; whose it is
+ * says the peer id, its hash. `@authority` keeps a request for one base from being passed on to another, `tag` keeps it
+ * from being read as anything else. `@target-uri` is not used: what terminates TLS in front of us changes its scheme.
+ *
+ * A verdict says that the request is fresh, whole and signed. That it has not been here before is for whoever remembers
+ * nonces, and whether its signer may ask this for whoever serves it.
+ */
+
+import { decodeBase64, encodeBase64, encodeBase64Url } from "./encoding.ts";
+import { CulvertError } from "./errors.ts";
+import { peerIdOf } from "./identity.ts";
+import { type Bytes, KEY_BYTES, type Primitives } from "./primitives.ts";
+import type { Random } from "./random.ts";
+import {
+  formatByteSequence,
+  formatInnerList,
+  type InnerList,
+  parseByteSequences,
+  parseInnerLists,
+} from "./structured_field.ts";
+
+/** What the signature is for, and the version of the rules above. */
+export const HTTP_SIGNATURE_TAG = "culvert/http/v1";
+
+/** How far the two clocks may be apart. */
+export const MAX_SIGNATURE_SKEW_MS = 60_000;
+
+const LABEL = "culvert";
+const COVERED = ["@method", "@authority", "@path", "@query", "content-digest"] as const;
+const NONCE_BYTES = 16;
+const NONCE = /^[A-Za-z0-9_-]{16,64}$/;
+const FIELD_NAME = /^[a-z0-9!#$%&'*+.^_`|~-]+$/;
+
+/** What of a request can be signed besides its body. */
+export interface RequestHead {
+  readonly method: string;
+  /** Absolute. */
+  readonly url: string;
+  readonly headers: { get(name: string): string | null };
+}
+
+/** An identity, as far as signing requests goes. */
+export interface RequestSigner {
+  readonly publicKey: Uint8Array;
+  signHttp(signatureBase: Uint8Array): Bytes;
+}
+
+export interface SigningOptions {
+  readonly wallNowMs: number;
+  readonly random: Random;
+  readonly primitives: Primitives;
+}
+
+/** The headers that sign a request with this body. `head.headers` need not hold anything. */
+export function signRequest(
+  head: Omit<RequestHead, "headers">,
+  body: Uint8Array,
+  { signer, wallNowMs, random, primitives }: SigningOptions & { readonly signer: RequestSigner },
+): Record<"content-digest" | "signature-input" | "signature", string> {
+  const digest = `sha-256=${formatByteSequence(primitives.sha256(body))}`;
+  const input: InnerList = {
+    items: COVERED,
+    parameters: new Map<string, string | number>([
+      ["created", Math.floor(wallNowMs / 1000)],
+      ["nonce", encodeBase64Url(random.fill(new Uint8Array(NONCE_BYTES)))],
+      ["keyid", encodeBase64(signer.publicKey)],
+      ["alg", "ed25519"],
+      ["tag", HTTP_SIGNATURE_TAG],
+    ]),
+  };
+  const base = signatureBase(input, { ...head, headers: { get: () => digest } }); // no other field is covered
+  if (!base) {
+    throw new CulvertError("invalid_option", `Cannot sign a request: its URL must be absolute, got ${head.url}`);
+  }
+  return {
+    "content-digest": digest,
+    "signature-input": `${LABEL}=${formatInnerList(input)}`,
+    "signature": `${LABEL}=${formatByteSequence(signer.signHttp(base))}`,
+  };
+}
+
+/** Why a request is not believed. */
+export type SignatureFault =
+  | "unsigned" // no signature of ours is on it
+  | "malformed" // the headers cannot be read
+  | "not_covered" // it leaves out something that must be signed
+  | "stale" // the clocks are too far apart, or it is old
+  | "bad_digest" // the body is not the one that was signed
+  | "bad_signature";
+
+export interface RequestSignature {
+  readonly peerId: string;
+  readonly publicKey: Bytes;
+  /** To be remembered until `goodUntilMs`. */
+  readonly nonce: string;
+  /** From when on the request would be refused as stale. */
+  readonly goodUntilMs: number;
+}
+
+export type SignatureVerdict =
+  | { readonly ok: true; readonly signature: RequestSignature }
+  | { readonly ok: false; readonly fault: SignatureFault };
+
+export interface VerifyingOptions {
+  readonly wallNowMs: number;
+  readonly primitives: Primitives;
+}
+
+/** Whether a request and its body are as their signer sent them. The cheap questions come first. */
+export function verifyRequest(head: RequestHead, body: Uint8Array, options: VerifyingOptions): SignatureVerdict {
+  const { wallNowMs, primitives } = options;
+  const parsed = readSignature(head);
+  if (typeof parsed === "string") return refused(parsed);
+  const { input, created, nonce, publicKey, signature } = parsed;
+  if (!COVERED.every((name) => input.items.includes(name))) return refused("not_covered");
+  if (!(Math.abs(wallNowMs - created * 1000) <= MAX_SIGNATURE_SKEW_MS)) return refused("stale");
+  const base = signatureBase(input, head);
+  if (!base) return refused("malformed");
+  if (!digestFits(head.headers.get("content-digest"), body, primitives)) return refused("bad_digest");
+  if (!primitives.ed25519Verify(signature, base, publicKey)) return refused("bad_signature");
+  const peerId = peerIdOf(publicKey, primitives);
+  return {
+    ok: true,
+    signature: { peerId, publicKey, nonce, goodUntilMs: created * 1000 + MAX_SIGNATURE_SKEW_MS + 1 },
+  };
+}
+
+function refused(fault: SignatureFault): SignatureVerdict {
+  return { ok: false, fault };
+}
+
+interface ReadSignature {
+  readonly input: InnerList;
+  readonly created: number;
+  readonly nonce: string;
+  readonly publicKey: Bytes;
+  readonly signature: Bytes;
+}
+
+/** The signature with our tag. Others may stand beside it: a proxy on the way may have put its own there. */
+function readSignature({ headers }: RequestHead): ReadSignature | SignatureFault {
+  const inputText = headers.get("signature-input");
+  const signatureText = headers.get("signature");
+  if (inputText === null || signatureText === null) return "unsigned";
+  const inputs = parseInnerLists(inputText);
+  const signatures = parseByteSequences(signatureText);
+  if (!inputs || !signatures) return "malformed";
+  const ours = [...inputs].find(([, { parameters }]) => parameters.get("tag") === HTTP_SIGNATURE_TAG);
+  if (!ours) return "unsigned";
+  const [label, input] = ours;
+  const { created, nonce, keyid, alg = "ed25519" } = Object.fromEntries(input.parameters);
+  const signature = signatures.get(label);
+  const publicKey = typeof keyid === "string" ? decodeBase64(keyid) : undefined;
+  if (typeof created !== "number" || typeof nonce !== "string" || !NONCE.test(nonce)) return "malformed";
+  if (!signature || publicKey?.length !== KEY_BYTES || alg !== "ed25519") return "malformed";
+  return { input, created, nonce, publicKey, signature };
+}
+
+function digestFits(header: string | null, body: Uint8Array, primitives: Primitives): boolean {
+  const claimed = header === null ? undefined : parseByteSequences(header)?.get("sha-256");
+  if (claimed?.length !== 32) return false;
+  return primitives.sha256(body).every((byte, at) => byte === claimed[at]);
+}
+
+/**
+ * The bytes that are signed (RFC 9421 §2.5); undefined if a component is named twice, is not one we know, or is not in
+ * the request.
+ */
+export function signatureBase(input: InnerList, head: RequestHead): Bytes | undefined {
+  if (new Set(input.items).size !== input.items.length) return undefined;
+  const url = URL.parse(head.url);
+  if (!url) return undefined;
+  let text = "";
+  for (const name of input.items) {
+    const value = componentValue(name, head, url);
+    if (value === undefined) return undefined;
+    text += `"${name}": ${value}\n`;
+  }
+  return new TextEncoder().encode(`${text}"@signature-params": ${formatInnerList(input)}`);
+}
+
+/** RFC 9421 §2.1, §2.2. */
+function componentValue(name: string, { method, headers }: RequestHead, url: URL): string | undefined {
+  switch (name) {
+    case "@method":
+      return method;
+    case "@authority":
+      return url.host;
+    case "@path":
+      return url.pathname;
+    case "@query":
+      return url.search || "?";
+    default:
+      return FIELD_NAME.test(name) ? headers.get(name)?.trim() : undefined;
+  }
+}
