@@ -177,17 +177,19 @@ export class ControlStream implements Disposable {
     try {
       const address = supernodeEndpoint(supernode.url, CONTROL_PATH);
       const { stream, first } = await dialWebsocket(address, { random, caCerts, signal: connecting.signal });
-      socket = new TextSocket(stream, {
-        onText: (text) => this.#socket === socket && this.#do(this.#machine.receive(text, clock.now())),
-        onClose: () => resolve(),
-      }, { clock, random, first });
+      socket = new TextSocket(stream, { clock, random, first });
     } catch (error) {
       log.debug("Cannot reach the supernode", { supernode_id: supernode.supernodeId, error: messageOf(error) });
     }
-    if (this.#connecting !== connecting) return socket?.close();
+    if (this.#connecting !== connecting) return socket?.[Symbol.dispose]();
     this.#connecting = undefined;
     if (!socket) return this.#do(this.#machine.closed(clock.now()));
     this.#socket = socket;
+    socket.start({
+      onText: (text) => this.#socket === socket && this.#do(this.#machine.receive(text, clock.now())),
+      onBinary: () => this.#metrics.rejected.add(1, { reason: "unexpected" }),
+      onClose: () => resolve(),
+    });
     this.#do(this.#machine.connected(clock.now()));
     await ended;
     if (this.#socket !== socket) return;
@@ -198,7 +200,7 @@ export class ControlStream implements Disposable {
   #disconnect(): void {
     this.#connecting?.abort(new DialError("path_down", "The attempt was given up"));
     this.#connecting = undefined;
-    this.#socket?.end();
+    this.#socket?.close();
     this.#socket = undefined;
   }
 
