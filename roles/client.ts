@@ -68,6 +68,7 @@ export const role: Role<typeof config> = defineRole({
     context.ready({ addresses: { listen: formatTarget({ host: hostname, port }) } });
     await Promise.race([aborted(signal), fault.promise]);
     await proxy.shutdown(hardSignal);
+    await exits[Symbol.asyncDispose](); // while the supernode can still be told
   },
 });
 

@@ -7,6 +7,7 @@ import { openSessionPath } from "../../net/session_path.ts";
 import type { SessionSwitch } from "../../net/session_switch.ts";
 import type { OpenSession } from "../../net/watched_session.ts";
 import type { PeerConnection } from "../../net/peer_connection.ts";
+import { orAborted } from "../../protocol/abort.ts";
 import type { SessionOffer } from "../../protocol/control/commands.ts";
 import type { ExitWish } from "../../protocol/control/messages.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
@@ -17,9 +18,6 @@ import type { CommandHandlers } from "../peer/commands.ts";
 import type { PeerParts } from "../peer/open_peer.ts";
 import type { RoleContext } from "../role.ts";
 
-/** How long a supernode is waited for when it is told of something that is over. */
-const RELEASE_WITHIN_MS = 2_000;
-
 export interface ClientSessionsOptions {
   readonly parts: PeerParts;
   readonly context: Pick<RoleContext, "log" | "metrics" | "clock">;
@@ -28,14 +26,19 @@ export interface ClientSessionsOptions {
 
 export class ClientSessions {
   readonly #options: ClientSessionsOptions;
+  #reconciling: Promise<void> = Promise.resolve();
+  #hasReconciled = false;
 
   constructor(options: ClientSessionsOptions) {
     this.#options = options;
   }
 
   /** `RequestExitEndpoint`: an exit that meets the wish, and the way there. */
-  async request(wish: ExitWish, signal?: AbortSignal): Promise<OpenSession> {
-    const { session } = await this.#options.connection().control.request({ what: "exit", wish }, signal);
+  async request(wish: ExitWish, signal: AbortSignal): Promise<OpenSession> {
+    const { control } = this.#options.connection();
+    await control.opened(signal);
+    await orAborted(this.#reconciling, signal);
+    const { session } = await control.request({ what: "exit", wish }, signal);
     try {
       return this.open(session);
     } catch (error) {
@@ -66,20 +69,29 @@ export class ClientSessions {
   /** Tells the supernode that a session is not used any more, if it can be told. */
   release(sessionId: string): void {
     const { control } = this.#options.connection();
-    if (!control.isOpen) return;
-    control.request({ what: "end_session", sessionId }, AbortSignal.timeout(RELEASE_WITHIN_MS)).catch(() => {});
+    if (control.isOpen) control.request({ what: "end_session", sessionId }).catch(() => {});
   }
 
   /**
-   * After the control stream has come back: ends sessions of an earlier process, and drops one that the supernode no
-   * longer knows.
+   * The control stream is open: ends what an earlier process has left, the first time, and drops what the supernode no
+   * longer knows. No session is asked for meanwhile, or it might be taken for one that was left.
    */
   async reconcile(exits: SessionSwitch): Promise<void> {
-    const { sessionIds } = await this.#options.connection().control.request({ what: "sessions" });
-    const known = new Set(sessionIds);
+    const reconciling = this.#reconcile(exits);
+    this.#reconciling = reconciling.catch(() => {});
+    await reconciling;
+  }
+
+  async #reconcile(exits: SessionSwitch): Promise<void> {
+    const { control } = this.#options.connection();
+    const { sessionIds } = await control.request({ what: "sessions" });
     const mine = exits.sessionIds;
-    for (const sessionId of known) if (!mine.has(sessionId)) this.release(sessionId);
-    for (const sessionId of mine) if (!known.has(sessionId)) exits.drop(sessionId);
+    for (const sessionId of mine) if (!sessionIds.includes(sessionId)) exits.drop(sessionId);
+    if (this.#hasReconciled) return;
+    this.#hasReconciled = true;
+    for (const sessionId of sessionIds) {
+      if (!mine.has(sessionId)) await control.request({ what: "end_session", sessionId });
+    }
   }
 
   handlers(exits: () => SessionSwitch): CommandHandlers {
