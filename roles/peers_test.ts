@@ -129,3 +129,132 @@ Deno.test("B, D, E: a client's traffic leaves at an exit that no one can reach, 
   assertMatch(page, /^HTTP\/1\.[01] 200/);
   for (const part of [clientId, exitId]) assertStringIncludes(page, part);
 });
+
+Deno.test("G: when the exit is cut off, the next stream works through another one", async () => {
+  await using network = new Network();
+  const first = await network.startExit();
+  const { proxy } = await network.startClient();
+  assertStringIncludes(await hello(proxy), first.peerId);
+  const second = await network.startExit();
+  await first.role[Symbol.asyncDispose]();
+  const startMs = performance.now();
+  assertStringIncludes(await hello(proxy), second.peerId);
+  assert(performance.now() - startMs < 1000);
+});
+
+/** The order to go from one session to another. */
+function rotation(sessionId: string, next: SessionOffer): CommandOrder {
+  const payload = { reason: "better_exit", next, drainMs: 10_000 } as const;
+  return { kind: "ROTATE_PEER", commandId: newId(), sessionId, timeoutMs: 5_000, payload };
+}
+
+Deno.test("G: ROTATE_PEER brings new streams to another exit, while an old stream goes on", async () => {
+  await using network = new Network();
+  const { supernode } = network;
+  const first = await network.startExit();
+  const { proxy, peerId } = await network.startClient();
+  const { host, port } = parseTarget(proxy)!;
+  using old = await Deno.connect({ hostname: host, port });
+  await writeAll(old, new TextEncoder().encode("CONNECT hello.culvert:80 HTTP/1.1\r\n\r\n"));
+  await old.read(new Uint8Array(1024));
+  const second = await network.startExit();
+  const [present] = supernode.sessions.keys();
+  const next = await network.setUp(peerId, [first.peerId]);
+  const done = await supernode.command(peerId, rotation(present!, next!));
+  assertEquals(done.kind, "done");
+  assertStringIncludes(await hello(proxy), second.peerId);
+  await writeAll(old, new TextEncoder().encode("GET / HTTP/1.0\r\nHost: hello.culvert\r\n\r\n"));
+  assertStringIncludes(await new Response(old.readable).text(), first.peerId);
+  await network.until(() => network.ended.includes(present!));
+});
+
+Deno.test("ROTATE_PEER is refused for a session that is not in use, and for keys that are not the exit's", async () => {
+  await using network = new Network();
+  const { supernode } = network;
+  const first = await network.startExit();
+  const { proxy, peerId } = await network.startClient();
+  const page = await hello(proxy);
+  const [present] = supernode.sessions.keys();
+  const next = (await network.setUp(peerId))!;
+  const unknown = await supernode.command(peerId, rotation(newId(), next));
+  assertEquals(unknown.kind === "failed" && unknown.result?.code, "unknown_session");
+  const swapped = { ...next, exit: { ...next.exit, wireguardKey: network.peer(peerId).wireguardKey } };
+  const refused = await supernode.command(peerId, rotation(present!, swapped));
+  assertEquals(refused.kind === "failed" && refused.result?.code, "unauthorized");
+  assertStringIncludes(page, first.peerId);
+  assertMatch(await hello(proxy), /^HTTP\/1\.[01] 200/);
+});
+
+Deno.test("an exit that restarts serves the sessions it had, and tells what it has done", async () => {
+  await using network = new Network();
+  const { supernode } = network;
+  const before = await network.startExit();
+  const { proxy, peerId } = await network.startClient();
+  await hello(proxy);
+  const older = (await network.setUp(peerId))!;
+  await before.role[Symbol.asyncDispose]();
+  const after = await network.startExit(before.stateDir);
+  assertEquals(after.peerId, before.peerId);
+  assertEquals(supernode.auths.findLast(({ peer }) => peer.role === "exit")!.lastSequence, 2);
+  assertMatch(await hello(proxy), /^HTTP\/1\.[01] 200/);
+  const newest = [...supernode.sessions.keys()].at(-1)!;
+  const done = await supernode.command(peerId, rotation(newest === older.sessionId ? newId() : newest, older));
+  assertEquals(done.kind, "done");
+  assertMatch(await hello(proxy), /^HTTP\/1\.[01] 200/);
+});
+
+Deno.test("H: DISCONNECT ends a session at the exit, and the client gets another", async () => {
+  await using network = new Network();
+  const { supernode } = network;
+  const { peerId } = await network.startExit();
+  const { proxy } = await network.startClient();
+  await hello(proxy);
+  const [sessionId] = supernode.sessions.keys();
+  const order = { kind: "DISCONNECT", sessionId: sessionId!, timeoutMs: 5_000, payload: { reason: "admin" } } as const;
+  const done = await supernode.command(peerId, { ...order, commandId: newId() });
+  assertEquals(done.kind, "done");
+  assertMatch(await hello(proxy), /^HTTP\/1\.[01] 200/);
+  assertEquals(supernode.sessions.size, 2);
+});
+
+Deno.test("H: a client that stops ends its session; one that starts ends what an earlier one left", async () => {
+  await using network = new Network();
+  await network.startExit();
+  const { role, proxy } = await network.startClient();
+  await hello(proxy);
+  const [sessionId] = network.supernode.sessions.keys();
+  await role.stop();
+  await network.until(() => network.ended.includes(sessionId!));
+  const left = newId();
+  network.supernode.sessions.set(left, "an exit");
+  await network.startClient();
+  await network.until(() => network.ended.includes(left));
+});
+
+Deno.test("C: a control stream that is lost comes back, and streams do not notice", async () => {
+  await using network = new Network();
+  const { supernode } = network;
+  const exit = await network.startExit();
+  const { proxy, peerId } = await network.startClient();
+  await hello(proxy);
+  const known = supernode.auths.length;
+  supernode.cutControl(peerId);
+  assertStringIncludes(await hello(proxy), exit.peerId);
+  await network.until(() => supernode.auths.length > known);
+  assertStringIncludes(await hello(proxy), exit.peerId);
+  assertEquals(supernode.sessions.size, 1);
+});
+
+Deno.test("a data link that is cut is made again with a new token", async () => {
+  await using network = new Network();
+  const { supernode } = network;
+  const exit = await network.startExit();
+  const { proxy, peerId } = await network.startClient();
+  await hello(proxy);
+  const linked = new Promise<void>((resolve) => {
+    supernode.onLink = (linkedId) => linkedId === peerId && resolve();
+  });
+  supernode.cutLink(peerId);
+  await linked;
+  assertStringIncludes(await hello(proxy), exit.peerId);
+});
