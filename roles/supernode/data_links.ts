@@ -122,7 +122,7 @@ export class DataLinks implements Disposable {
 
   close(): void {
     this.#stop.abort(new CulvertError("closed", "The supernode is closing"));
-    for (const links of [...this.#links.values()]) { for (const link of [...links]) link.close(); }
+    for (const links of [...this.#links.values()]) for (const link of [...links]) link.close();
     this.#joining[Symbol.dispose]();
     this.#halfClosed[Symbol.dispose]();
   }
@@ -225,6 +225,9 @@ function openOn(link: MuxConnection): MuxStream {
   try {
     return link.open();
   } catch (error) {
-    throw new DialError(error instanceof CulvertError && error.code === "busy" ? "busy" : "path_down", messageOf(error));
+    throw new DialError(
+      error instanceof CulvertError && error.code === "busy" ? "busy" : "path_down",
+      messageOf(error),
+    );
   }
 }
