@@ -90,10 +90,29 @@ export class ControlStream implements Disposable {
     return this.#machine.supernode;
   }
 
+  /** Settles when the stream is open. */
+  opened(signal: AbortSignal): Promise<void> {
+    if (this.isOpen) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
+      if (this.#machine.state === "stopped") {
+        return reject(new DialError("path_down", "Cannot ask the supernode: the control stream is closed"));
+      }
+      const finish = () => {
+        this.#whenOpen.delete(finish);
+        signal.removeEventListener("abort", finish);
+        if (signal.aborted) reject(signal.reason);
+        else resolve();
+      };
+      this.#whenOpen.add(finish);
+      signal.addEventListener("abort", finish, { once: true });
+    });
+  }
+
   /** Asks, as soon as the stream is open. A refusal is a DialError. */
   async request<Q extends Question>(question: Q, signal?: AbortSignal): Promise<Answer<Q["what"]>> {
     using limit = deadline(this.#options.clock, ANSWER_WITHIN_MS, "ask the supernode", signal);
-    if (!this.isOpen) await this.#opened(limit.signal);
+    await this.opened(limit.signal);
     const response = await this.#ask(question, limit.signal);
     if (response.what === "failed") throw failureOf(response);
     if (response.what === question.what) return response as Answer<Q["what"]>;
@@ -225,22 +244,6 @@ export class ControlStream implements Disposable {
   #failWaiting(): void {
     const lost = new DialError("path_down", "Cannot ask the supernode: the control stream was lost");
     for (const { reject } of this.#waiting.values()) reject(lost);
-  }
-
-  #opened(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.#machine.state === "stopped") {
-        return reject(new DialError("path_down", "Cannot ask the supernode: the control stream is closed"));
-      }
-      const finish = () => {
-        this.#whenOpen.delete(finish);
-        signal.removeEventListener("abort", finish);
-        if (signal.aborted) reject(signal.reason);
-        else resolve();
-      };
-      this.#whenOpen.add(finish);
-      signal.addEventListener("abort", finish, { once: true });
-    });
   }
 
   async #ask(question: Question, signal: AbortSignal): Promise<InfoResponse> {

@@ -83,6 +83,11 @@ export class SessionSwitch implements Path {
     return this.#present?.session;
   }
 
+  /** Of every session that is not closed yet. */
+  get sessionIds(): ReadonlySet<string> {
+    return new Set([...this.#sessions].map(({ session }) => session.sessionId));
+  }
+
   dial(target: Target, options: DialOptions = {}): Promise<Stream> {
     return this.#run((path, signal) => path.dial(target, { ...options, signal }), options.signal);
   }
