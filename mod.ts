@@ -26,11 +26,13 @@ export * from "./protocol/random.ts";
 export * from "./protocol/stream.ts";
 
 export * from "./protocol/certificate.ts";
+export * from "./protocol/http_signature.ts";
 export * from "./protocol/identity.ts";
 export * from "./protocol/primitives.ts";
 export * from "./protocol/signing.ts";
 
 export * from "./net/combine.ts";
+export * from "./net/directory_client.ts";
 export * from "./net/egress.ts";
 export * from "./net/hello.ts";
 export * from "./net/host_primitives.ts";
@@ -43,5 +45,6 @@ export * from "./net/tunnel_link.ts";
 export * from "./net/tunnel_path.ts";
 export * from "./net/tunnel_server.ts";
 
+export * from "./edge/directory.ts";
 export * from "./edge/health.ts";
 export * from "./edge/metrics.ts";

@@ -233,17 +233,25 @@ Deno.test("what a problem adds: our time, the places that do not fit, the method
   assertEquals([method.headers.get("allow"), (await answerOf(method)).status], ["POST", 405]);
 });
 
-Deno.test("a body is not read beyond its bound, whatever length it announces", async () => {
-  let pulled = 0;
+/** A body that never ends, and how often it was asked for more. */
+function endless(headers: Headers): { readonly request: Request; pulls(): number } {
+  let pulls = 0;
   const body = new ReadableStream({
     pull(controller) {
-      pulled++;
+      pulls++;
       controller.enqueue(new Uint8Array(16 * 1024));
     },
   });
-  const request = new Request(`${BASE_URL}/v1/relays`, { method: "POST", body });
-  assertEquals((await answerOf(await startBase().fetch(request))).status, 413);
-  assert(pulled <= 8, `${pulled}`);
+  return { request: new Request(`${BASE_URL}/v1/relays`, { method: "POST", headers, body }), pulls: () => pulls };
+}
+
+Deno.test("a body is not read beyond its bound, whatever length it announces, and a stranger's not at all", async () => {
+  const known = endless(one.request("/v1/relays", one.relay(), WALL_MS).headers);
+  assertEquals((await answerOf(await startBase().fetch(known.request))).body.code, "too_large");
+  assert(known.pulls() <= 8, `${known.pulls()}`);
+  const strange = endless(new Headers());
+  assertEquals((await answerOf(await startBase().fetch(strange.request))).body.code, "unsigned");
+  assert(strange.pulls() <= 1, `${strange.pulls()}`);
 });
 
 Deno.test("one address that asks too often has to wait, another has not", async () => {

@@ -8,10 +8,9 @@
  * Nothing expires: `AppliedCommands` bounds itself, and says what to forget. One process writes; it loads first.
  */
 
-import { z } from "zod";
 import type { Clock } from "../protocol/clock.ts";
-import { type AppliedEntry, appliedEntrySchema, type AppliedSnapshot } from "../protocol/control/applied_commands.ts";
-import { countSchema, peerIdSchema } from "../protocol/fields.ts";
+import type { AppliedEntry, AppliedSnapshot } from "../protocol/control/applied_commands.ts";
+import { storedAppliedSchema, storedFloorSchema } from "../protocol/stored_records.ts";
 import { commitAll, type Mutation } from "./commit.ts";
 import { type KvSpace, readAll } from "./records.ts";
 
@@ -32,12 +31,6 @@ export interface AppliedStore {
   /** For `AppliedCommands.restore`. */
   load(): Promise<AppliedSnapshot>;
 }
-
-const entryRecordSchema = z.object({ order: z.number(), entry: appliedEntrySchema });
-const floorRecordSchema = z.object({
-  order: z.number(),
-  floor: z.object({ supernodeId: peerIdSchema, finishedThrough: countSchema, evictedThrough: countSchema }),
-});
 
 /** A memory that lasts as long as the process. */
 export function createMemoryApplied(): AppliedStore {
@@ -73,12 +66,12 @@ export function createKvApplied(kv: Deno.Kv, clock: Clock, { space }: KvSpace): 
         ...forget.map((commandId) => ({ key: [...entryPrefix, commandId] })),
         ...floors.map((floor) => ({ key: [...floorPrefix, floor.supernodeId], value: { order: nextOrder(), floor } })),
       ];
-      return commitAll(kv, "save what was applied", writes);
+      return commitAll({ kv, clock }, "save what was applied", writes);
     },
     async load() {
       const deed = "load what was applied";
-      const entries = await readAll(kv, deed, { prefix: entryPrefix, schema: entryRecordSchema });
-      const floors = await readAll(kv, deed, { prefix: floorPrefix, schema: floorRecordSchema });
+      const entries = await readAll(kv, deed, { prefix: entryPrefix, schema: storedAppliedSchema });
+      const floors = await readAll(kv, deed, { prefix: floorPrefix, schema: storedFloorSchema });
       for (const { order } of [...entries, ...floors]) lastOrder = Math.max(lastOrder, order);
       return {
         version: 1,

@@ -7,35 +7,15 @@
  * Nothing here keeps whoever has access to the store itself from rewriting it.
  */
 
-import { z } from "zod";
 import type { Clock } from "../protocol/clock.ts";
 import { CulvertError } from "../protocol/errors.ts";
+import { type AuditEntry, auditEntrySchema, type AuditEvent, auditEventSchema } from "../protocol/stored_records.ts";
 import { commitIf, untilCommitted } from "./commit.ts";
 import { type KvSpace, readAll } from "./records.ts";
 
 const DEFAULT_KEEP_MS = 90 * 86_400_000;
 const MAX_MEMORY_ENTRIES = 10_000;
 const MAX_PAGE = 1000;
-
-/** What happened; the store adds when, and a name for it. */
-export const auditEventSchema = z.object({
-  /** Who asked: the name of an admin token, or an address. Never a secret. */
-  actor: z.string().max(128),
-  /** What was asked, such as "revoke" or "drain". */
-  action: z.string().max(64),
-  /** Whom it is about: a peer, a session, a supernode. */
-  subject: z.string().max(256).optional(),
-  outcome: z.enum(["done", "refused", "failed"]),
-  detail: z.string().max(1024).optional(),
-});
-export type AuditEvent = z.infer<typeof auditEventSchema>;
-
-export const auditEntrySchema = auditEventSchema.extend({
-  /** `<atMs>-<number>`: where the entry stands. */
-  id: z.string().regex(/^\d{1,16}-\d{1,9}$/),
-  atMs: z.int().min(0),
-});
-export type AuditEntry = z.infer<typeof auditEntrySchema>;
 
 export interface AuditPage {
   /** @default 100, at most 1000 */
@@ -141,7 +121,7 @@ export function createKvAudit(
         const place = places.next(clock.wallNow());
         entry = entryAt(checked, place);
         const key = [...prefix, place.atMs, place.number];
-        return commitIf(kv, deed, {
+        return commitIf({ kv, clock }, deed, {
           checks: [{ key, versionstamp: null }],
           mutations: [{ key, value: entry, expireInMs: keepMs }],
         });

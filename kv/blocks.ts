@@ -9,26 +9,12 @@
  * `watch` gives the whole list each time, since blocks are few and change rarely; `BlockList.has` is for hot paths.
  */
 
-import { z } from "zod";
 import type { Clock } from "../protocol/clock.ts";
-import { isPeerId } from "../protocol/identity.ts";
+import { type Block, type BlockKind, blockSchema } from "../protocol/stored_records.ts";
 import { commitAll } from "./commit.ts";
 import { Doorbell } from "./doorbell.ts";
 import { type KvSpace, readAll, readOne } from "./records.ts";
 import { watchKey } from "./watch.ts";
-
-export const blockKinds = ["peer", "supernode"] as const;
-export type BlockKind = (typeof blockKinds)[number];
-
-export const blockSchema = z.object({
-  kind: z.enum(blockKinds),
-  peerId: z.string().refine(isPeerId),
-  /** Who did it, for people. */
-  by: z.string().max(128),
-  reason: z.string().max(1024),
-  sinceMs: z.number().int().nonnegative(),
-});
-export type Block = z.infer<typeof blockSchema>;
 
 export interface BlockStore {
   /** Turns somebody away; replaces an earlier block of theirs. */
@@ -115,11 +101,14 @@ export function createKvBlocks(kv: Deno.Kv, clock: Clock, { space }: KvSpace): B
   }
   return {
     block(block) {
-      return commitAll(kv, `block ${block.peerId}`, [{ key: keyFor(block.kind, block.peerId), value: block }, change]);
+      return commitAll({ kv, clock }, `block ${block.peerId}`, [
+        { key: keyFor(block.kind, block.peerId), value: block },
+        change,
+      ]);
     },
     async unblock(kind, peerId) {
       const wasThere = await find(kind, peerId) !== undefined;
-      await commitAll(kv, `unblock ${peerId}`, [{ key: keyFor(kind, peerId) }, change]);
+      await commitAll({ kv, clock }, `unblock ${peerId}`, [{ key: keyFor(kind, peerId) }, change]);
       return wasThere;
     },
     find,

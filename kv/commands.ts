@@ -12,10 +12,9 @@
  * Not here: the peer's memory of what it applied (`applied_commands.ts`).
  */
 
-import { z } from "zod";
 import type { Clock } from "../protocol/clock.ts";
 import type { QueueSnapshot } from "../protocol/control/command_queue.ts";
-import { peerIdSchema, timeSchema } from "../protocol/fields.ts";
+import { type StoredQueueRecord, storedQueueSchema } from "../protocol/stored_records.ts";
 import { ExpiringMap } from "./expiring_map.ts";
 import { GroupCommit } from "./group_commit.ts";
 import { type KvSpace, readAll, readOne } from "./records.ts";
@@ -41,25 +40,18 @@ export interface QueueStore {
   remove(peerId: string): Promise<void>;
 }
 
-const recordSchema = z.object({
-  peerId: peerIdSchema,
-  snapshot: z.looseObject({ commands: z.array(z.unknown()) }),
-  keepUntilMs: timeSchema,
-});
-type QueueRecord = z.infer<typeof recordSchema>;
-
-function newRecord(peerId: string, snapshot: QueueSnapshot, wallMs: number): QueueRecord {
+function newRecord(peerId: string, snapshot: QueueSnapshot, wallMs: number): StoredQueueRecord {
   return { peerId, snapshot, keepUntilMs: wallMs + KEEP_MS };
 }
 
-function pendingIn(records: Iterable<QueueRecord>, wallMs: number): StoredQueue[] {
+function pendingIn(records: Iterable<StoredQueueRecord>, wallMs: number): StoredQueue[] {
   return [...records].filter(({ snapshot, keepUntilMs }) => snapshot.commands.length > 0 && wallMs < keepUntilMs)
     .map(({ peerId, snapshot }) => ({ peerId, snapshot }));
 }
 
 /** Queues that last as long as the process. */
 export function createMemoryQueues(clock: Clock): QueueStore {
-  const records = new ExpiringMap<QueueRecord>(clock, { what: "command queues" });
+  const records = new ExpiringMap<StoredQueueRecord>(clock, { what: "command queues" });
   return {
     save: (peerId, snapshot) =>
       inStore(`save the commands of ${peerId}`, () => {
@@ -78,7 +70,7 @@ export function createMemoryQueues(clock: Clock): QueueStore {
 
 /** Queues in Deno KV. */
 export function createKvQueues(kv: Deno.Kv, clock: Clock, { space }: KvSpace): QueueStore {
-  const commits = new GroupCommit(kv, "save commands");
+  const commits = new GroupCommit({ kv, clock }, "save commands");
   const prefix = [space, "queue"];
   return {
     save(peerId, snapshot) {
@@ -87,11 +79,11 @@ export function createKvQueues(kv: Deno.Kv, clock: Clock, { space }: KvSpace): Q
     },
     async load(peerId) {
       const key = [...prefix, peerId];
-      const record = await readOne(kv, `load the commands of ${peerId}`, { key, schema: recordSchema });
+      const record = await readOne(kv, `load the commands of ${peerId}`, { key, schema: storedQueueSchema });
       return record && clock.wallNow() < record.keepUntilMs ? record.snapshot : undefined;
     },
     async pending() {
-      return pendingIn(await readAll(kv, "load commands", { prefix, schema: recordSchema }), clock.wallNow());
+      return pendingIn(await readAll(kv, "load commands", { prefix, schema: storedQueueSchema }), clock.wallNow());
     },
     remove: (peerId) => commits.write([{ key: [...prefix, peerId] }]),
   };

@@ -6,15 +6,27 @@
  * does not tell what a value weighs once it is serialised.
  */
 
+import { type Clock, delay } from "../protocol/clock.ts";
 import { CulvertError } from "../protocol/errors.ts";
-import { inStore } from "./store_error.ts";
+import { storeError } from "./store_error.ts";
 
-/** denokv 0.12 takes no more, Deno itself 100. */
-export const MAX_CHECKS = 10;
 export const MAX_MUTATIONS = 1000;
 export const MAX_COMMIT_BYTES = 800 * 1024;
 /** Deno 2.9's runtime; its documentation says 90 KiB. */
 export const MAX_COMMIT_KEY_BYTES = 80 * 1024;
+
+/**
+ * Of two processes that write to one SQLite file at once, Deno KV at times turns one away without waiting for the other
+ * (measured on Deno 2.9.6). Nothing has been written then, and a moment later it goes through.
+ */
+const LOCKED_RETRY_MS = 5;
+const LOCKED_PATIENCE_MS = 5000;
+
+/** A store to write to, and the time to wait when it is locked. */
+export interface Writable {
+  readonly kv: Deno.Kv;
+  readonly clock: Clock;
+}
 
 export interface Mutation {
   readonly key: Deno.KvKey;
@@ -24,10 +36,16 @@ export interface Mutation {
   readonly expireInMs?: number;
 }
 
+export interface Write {
+  /** At most ten: denokv 0.12 takes no more, Deno itself 100. */
+  readonly checks: readonly Deno.AtomicCheck[];
+  readonly mutations: readonly Mutation[];
+}
+
 /** Writes without a condition. `deed` completes "Cannot …" if it fails; earlier commits then stay. */
-export async function commitAll(kv: Deno.Kv, deed: string, mutations: readonly Mutation[]): Promise<void> {
+export async function commitAll(store: Writable, deed: string, mutations: readonly Mutation[]): Promise<void> {
   for (const part of partsOf(mutations)) {
-    await inStore(deed, () => addTo(kv.atomic(), part).commit());
+    await commitIf(store, deed, { checks: [], mutations: part });
   }
 }
 
@@ -36,12 +54,20 @@ export async function commitAll(kv: Deno.Kv, deed: string, mutations: readonly M
  * mutations: they are not split.
  */
 export async function commitIf(
-  kv: Deno.Kv,
+  { kv, clock }: Writable,
   deed: string,
-  { checks, mutations }: { readonly checks: readonly Deno.AtomicCheck[]; readonly mutations: readonly Mutation[] },
+  { checks, mutations }: Write,
 ): Promise<boolean> {
-  const { ok } = await inStore(deed, () => addTo(kv.atomic().check(...checks), mutations).commit());
-  return ok;
+  const untilMs = clock.now() + LOCKED_PATIENCE_MS;
+  for (;;) {
+    try {
+      return (await addTo(kv.atomic().check(...checks), mutations).commit()).ok;
+    } catch (cause) {
+      const error = storeError(deed, cause);
+      if (error.code !== "store_locked" || clock.now() >= untilMs) throw error;
+      await delay(clock, LOCKED_RETRY_MS);
+    }
+  }
 }
 
 /** Others that write to the same key at once make an attempt fail; so many in a row mean that something else is wrong. */
@@ -69,7 +95,7 @@ export function* partsOf(mutations: readonly Mutation[]): Generator<readonly Mut
   let bytes = 0;
   let keyBytes = 0;
   for (const mutation of mutations) {
-    const key = weigh(mutation.key);
+    const key = weighKey(mutation.key);
     const total = key + weigh(mutation.value);
     const isFull = part.length === MAX_MUTATIONS || bytes + total > MAX_COMMIT_BYTES ||
       keyBytes + key > MAX_COMMIT_KEY_BYTES;
@@ -85,6 +111,26 @@ export function* partsOf(mutations: readonly Mutation[]): Generator<readonly Mut
   if (part.length > 0) yield part;
 }
 
+/** A mark before and after each part; nine bytes are a number. */
+const KEY_PART_BYTES = 9;
+
+function weighKey(key: Deno.KvKey): number {
+  let bytes = 0;
+  for (const part of key) bytes += typeof part === "string" ? 2 + utf8Length(part) : KEY_PART_BYTES;
+  return bytes;
+}
+
+/** At least the bytes of the text in a key, where a zero takes two. */
+function utf8Length(text: string): number {
+  let bytes = text.length;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit === 0) bytes++;
+    else if (unit > 0x7f) bytes += 2;
+  }
+  return bytes;
+}
+
 /** Tag, length and padding of one serialised value, generously. */
 const OVERHEAD_BYTES = 16;
 
@@ -93,6 +139,7 @@ function weigh(value: unknown): number {
   if (typeof value === "string") return OVERHEAD_BYTES + 2 * value.length;
   if (value instanceof Uint8Array) return OVERHEAD_BYTES + value.length;
   if (typeof value !== "object" || value === null) return OVERHEAD_BYTES;
+  if (Array.isArray(value)) return value.reduce((sum: number, item) => sum + weigh(item), OVERHEAD_BYTES);
   let bytes = OVERHEAD_BYTES;
   for (const [name, item] of Object.entries(value)) bytes += weigh(name) + weigh(item);
   return bytes;

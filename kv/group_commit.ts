@@ -8,7 +8,7 @@
  */
 
 import { CulvertError } from "../protocol/errors.ts";
-import { commitAll, type Mutation } from "./commit.ts";
+import { commitAll, type Mutation, type Writable } from "./commit.ts";
 
 const MAX_WAITING = 100_000;
 
@@ -19,14 +19,14 @@ interface Write {
 }
 
 export class GroupCommit {
-  readonly #kv: Deno.Kv;
+  readonly #store: Writable;
   readonly #deed: string;
   #waiting: Write[] = [];
   #isRunning = false;
 
   /** `deed` completes "Cannot …" when a commit fails. */
-  constructor(kv: Deno.Kv, deed: string) {
-    this.#kv = kv;
+  constructor(store: Writable, deed: string) {
+    this.#store = store;
     this.#deed = deed;
   }
 
@@ -54,7 +54,7 @@ export class GroupCommit {
 
   async #commit(writes: readonly Write[]): Promise<void> {
     try {
-      await commitAll(this.#kv, this.#deed, writes.flatMap(({ mutations }) => mutations));
+      await commitAll(this.#store, this.#deed, writes.flatMap(({ mutations }) => mutations));
       for (const { resolve } of writes) resolve();
     } catch (error) {
       const isOneToBlame = error instanceof CulvertError && error.code === "too_large" && writes.length > 1;

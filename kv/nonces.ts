@@ -8,8 +8,8 @@
  * once a signature is known to be good.
  */
 
-import { z } from "zod";
 import type { Clock } from "../protocol/clock.ts";
+import { storedNonceSchema } from "../protocol/stored_records.ts";
 import { commitIf } from "./commit.ts";
 import { ExpiringMap } from "./expiring_map.ts";
 import { type KvSpace, readVersion } from "./records.ts";
@@ -22,8 +22,6 @@ export interface NonceStore {
    */
   remember(nonce: string, expiresAtMs: number): Promise<boolean>;
 }
-
-const recordSchema = z.object({ expiresAtMs: z.number() });
 
 /** Nonces that are remembered as long as the process lasts. */
 export function createMemoryNonces(clock: Clock, { maxNonces = 1_000_000 }: { maxNonces?: number } = {}): NonceStore {
@@ -46,11 +44,11 @@ export function createKvNonces(kv: Deno.Kv, clock: Clock, { space }: KvSpace): N
       const deed = "remember a nonce";
       const key = [space, "nonce", nonce];
       const mutations = [{ key, value: { expiresAtMs }, expireInMs: expiresAtMs - clock.wallNow() }];
-      if (await commitIf(kv, deed, { checks: [{ key, versionstamp: null }], mutations })) return true;
-      const { record: past, versionstamp } = await readVersion(kv, deed, { key, schema: recordSchema });
+      if (await commitIf({ kv, clock }, deed, { checks: [{ key, versionstamp: null }], mutations })) return true;
+      const { record: past, versionstamp } = await readVersion(kv, deed, { key, schema: storedNonceSchema });
       // Deno KV forgets late: one whose time has passed may still be there, and counts as forgotten.
       if (past && past.expiresAtMs > clock.wallNow()) return false;
-      return commitIf(kv, deed, { checks: [{ key, versionstamp }], mutations });
+      return commitIf({ kv, clock }, deed, { checks: [{ key, versionstamp }], mutations });
     },
   };
 }

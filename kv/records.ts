@@ -3,8 +3,12 @@
  * anything else that comes from outside: what does not fit its schema counts as absent.
  */
 
-import type { z } from "zod";
 import { inStore } from "./store_error.ts";
+
+/** What reads a record; the schemas of `protocol/` are such. */
+export interface Parser<T> {
+  safeParse(value: unknown): { readonly success: boolean; readonly data?: T | undefined };
+}
 
 export interface KvSpace {
   /** The first part of every key, so that several programs can share one store: a supernode's own peer id, say. */
@@ -17,14 +21,14 @@ export interface Versioned<T> {
   readonly versionstamp: string | null;
 }
 
-export interface ReadOptions<S extends z.ZodType> {
+export interface ReadOptions<T> {
   readonly key: Deno.KvKey;
-  readonly schema: S;
+  readonly schema: Parser<T>;
 }
 
-export interface ListOptions<S extends z.ZodType> {
+export interface ListOptions<T> {
   readonly prefix: Deno.KvKey;
-  readonly schema: S;
+  readonly schema: Parser<T>;
   /** How many entries are looked at, at most. */
   readonly limit?: number | undefined;
   readonly reverse?: boolean;
@@ -33,20 +37,20 @@ export interface ListOptions<S extends z.ZodType> {
 }
 
 /** The record at a key; undefined if there is none that fits the schema. */
-export async function readOne<S extends z.ZodType>(
+export async function readOne<T>(
   kv: Deno.Kv,
   deed: string,
-  { key, schema }: ReadOptions<S>,
-): Promise<z.infer<S> | undefined> {
+  { key, schema }: ReadOptions<T>,
+): Promise<T | undefined> {
   return (await readVersion(kv, deed, { key, schema })).record;
 }
 
 /** The same, and the version of what is there, whether it fits or not. */
-export async function readVersion<S extends z.ZodType>(
+export async function readVersion<T>(
   kv: Deno.Kv,
   deed: string,
-  { key, schema }: ReadOptions<S>,
-): Promise<Versioned<z.infer<S>>> {
+  { key, schema }: ReadOptions<T>,
+): Promise<Versioned<T>> {
   const { value, versionstamp } = await inStore(deed, () => kv.get(key));
   return { record: schema.safeParse(value).data, versionstamp };
 }
@@ -55,12 +59,12 @@ export async function readVersion<S extends z.ZodType>(
 const MAX_READ_KEYS = 10;
 
 /** The records at many keys, in their order; undefined where there is none that fits. */
-export async function readMany<S extends z.ZodType>(
+export async function readMany<T>(
   kv: Deno.Kv,
   deed: string,
-  { keys, schema }: { readonly keys: readonly Deno.KvKey[]; readonly schema: S },
-): Promise<(z.infer<S> | undefined)[]> {
-  const records: (z.infer<S> | undefined)[] = [];
+  { keys, schema }: { readonly keys: readonly Deno.KvKey[]; readonly schema: Parser<T> },
+): Promise<(T | undefined)[]> {
+  const records: (T | undefined)[] = [];
   for (let at = 0; at < keys.length; at += MAX_READ_KEYS) {
     const entries = await inStore(deed, () => kv.getMany(keys.slice(at, at + MAX_READ_KEYS)));
     for (const { value } of entries) records.push(schema.safeParse(value).data);
@@ -69,17 +73,17 @@ export async function readMany<S extends z.ZodType>(
 }
 
 /** The records under a prefix, in the order of their keys. */
-export function readAll<S extends z.ZodType>(
+export function readAll<T>(
   kv: Deno.Kv,
   deed: string,
-  { prefix, schema, limit, reverse = false, end }: ListOptions<S>,
-): Promise<z.infer<S>[]> {
+  { prefix, schema, limit, reverse = false, end }: ListOptions<T>,
+): Promise<T[]> {
   return inStore(deed, async () => {
-    const records: z.infer<S>[] = [];
+    const records: T[] = [];
     const selector = end ? { prefix, end } : { prefix };
     for await (const { value } of kv.list(selector, { reverse, ...limit && { limit } })) {
-      const { success, data } = schema.safeParse(value);
-      if (success) records.push(data);
+      const { data } = schema.safeParse(value);
+      if (data !== undefined) records.push(data);
     }
     return records;
   });

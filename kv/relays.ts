@@ -71,13 +71,14 @@ export function createKvRelays(kv: Deno.Kv, clock: Clock, { space }: KvSpace): R
     async register(registration) {
       const value = newRecord(registration, clock.wallNow());
       const key = [space, "relay", value.kind, value.relayId];
-      await commitAll(kv, `register relay ${value.relayId}`, [{ key, value, expireInMs: RELAY_EXPIRY_MS }]);
+      await commitAll({ kv, clock }, `register relay ${value.relayId}`, [{ key, value, expireInMs: RELAY_EXPIRY_MS }]);
       return value;
     },
     async list(query = {}) {
       const prefix = query.kind === undefined ? [space, "relay"] : [space, "relay", query.kind];
       return select(await readAll(kv, "list relays", { prefix, schema: relayRecordSchema }), query, clock.wallNow());
     },
-    remove: (kind, relayId) => commitAll(kv, `remove relay ${relayId}`, [{ key: [space, "relay", kind, relayId] }]),
+    remove: (kind, relayId) =>
+      commitAll({ kv, clock }, `remove relay ${relayId}`, [{ key: [space, "relay", kind, relayId] }]),
   };
 }

@@ -12,7 +12,7 @@
 import type { Clock } from "../protocol/clock.ts";
 import { isLive } from "../protocol/directory.ts";
 import { type SessionRecord, sessionRecordSchema } from "../protocol/session.ts";
-import { commitIf, type Mutation, untilCommitted } from "./commit.ts";
+import { commitIf, type Mutation, untilCommitted, type Writable } from "./commit.ts";
 import { ExpiringMap } from "./expiring_map.ts";
 import { type KvSpace, readAll, readKeys, readMany, readOne, readVersion } from "./records.ts";
 import { inStore } from "./store_error.ts";
@@ -74,11 +74,13 @@ export function createKvSessions(kv: Deno.Kv, clock: Clock, { space }: KvSpace):
 
 class KvSessions implements SessionStore {
   readonly #kv: Deno.Kv;
+  readonly #store: Writable;
   readonly #clock: Clock;
   readonly #space: string;
 
   constructor(kv: Deno.Kv, clock: Clock, space: string) {
     this.#kv = kv;
+    this.#store = { kv, clock };
     this.#clock = clock;
     this.#space = space;
   }
@@ -91,7 +93,7 @@ class KvSessions implements SessionStore {
       const { record: old, versionstamp } = await readVersion(this.#kv, deed, this.#at(record.sessionId));
       isNewest = !old || !isLive(old, wallMs) || old.revision < record.revision;
       if (!isNewest) return true;
-      return commitIf(this.#kv, deed, {
+      return commitIf(this.#store, deed, {
         checks: [{ key: this.#at(record.sessionId).key, versionstamp }],
         mutations: [
           ...old ? this.#indexKeys(old).map((key) => ({ key })) : [],
@@ -133,7 +135,7 @@ class KvSessions implements SessionStore {
       const { record, versionstamp } = await readVersion(this.#kv, deed, this.#at(sessionId));
       wasThere = record !== undefined && isLive(record, this.#clock.wallNow());
       const keys = [key, ...record ? this.#indexKeys(record) : []];
-      return commitIf(this.#kv, deed, {
+      return commitIf(this.#store, deed, {
         checks: [{ key, versionstamp }],
         mutations: keys.map((key) => ({ key })),
       });

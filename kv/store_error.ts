@@ -2,7 +2,7 @@
  * What goes wrong in a store, told apart by `code`, because Deno KV has one TypeError for most of it. None of these
  * spoils the store: when the cause is gone the next call works.
  *
- *   store_locked  another process holds the file; Deno KV has waited 5 s already
+ *   store_locked  another process has held the file for longer than writes wait (`commit.ts`)
  *   store_full    the disk, or a store in memory, has no room; reading still works
  *   store_closed  the handle was closed
  *   too_large     a key, a value or a commit is over what Deno KV takes; smaller it would be taken

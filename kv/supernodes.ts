@@ -2,9 +2,9 @@
  * The supernodes that are there. One that has not been heard of for `SUPERNODE_EXPIRY_MS` is gone and has to register
  * again, whatever Deno KV still holds of it.
  *
- *   <space> "supernode" region id            Listing: what lasts, from the registration
- *   <space> "supernode_status" region id     Status: what changes all the time, and until when both count
- *   <space> "supernode_place" id             Place: the region, to find the two by id
+ *   <space> "supernode" region id            SupernodeListing: what lasts, from the registration
+ *   <space> "supernode_status" region id     StoredStatus: what changes, and until when both count
+ *   <space> "supernode_place" id             SupernodePlace: the region, to find the two by id
  *
  * They lie apart so that a heartbeat is a write without conditions, many of them one commit, and none can undo a
  * registration. A status without its listing, left by a heartbeat that met a leave, is never shown. So that listings do
@@ -14,19 +14,23 @@
  * Not here: whether the registration is signed, and by whom.
  */
 
-import { z } from "zod";
 import type { Clock } from "../protocol/clock.ts";
 import {
   isLive,
   SUPERNODE_EXPIRY_MS,
   type SupernodeHeartbeat,
   type SupernodeRecord,
-  supernodeRecordSchema,
   type SupernodeRegistration,
-  supernodeStatusSchema,
 } from "../protocol/directory.ts";
-import { nameSchema, peerIdSchema, timeSchema } from "../protocol/fields.ts";
-import { commitAll, commitIf, type Mutation, untilCommitted } from "./commit.ts";
+import {
+  type StoredStatus,
+  storedStatusSchema,
+  type SupernodeListing,
+  supernodeListingSchema,
+  type SupernodePlace,
+  supernodePlaceSchema,
+} from "../protocol/stored_records.ts";
+import { commitAll, commitIf, type Mutation, untilCommitted, type Writable } from "./commit.ts";
 import { ExpiringMap } from "./expiring_map.ts";
 import { type KvSpace, readAll, readMany, readOne, readVersion } from "./records.ts";
 import { inStore } from "./store_error.ts";
@@ -119,20 +123,6 @@ export function createMemorySupernodes(clock: Clock): SupernodeStore {
   };
 }
 
-const statusRecordSchema = supernodeStatusSchema.extend({
-  supernodeId: peerIdSchema,
-  region: nameSchema,
-  heartbeatAtMs: timeSchema,
-  expiresAtMs: timeSchema,
-});
-type StatusRecord = z.infer<typeof statusRecordSchema>;
-
-const listingSchema = supernodeRecordSchema.omit({ status: true, heartbeatAtMs: true, expiresAtMs: true });
-type Listing = z.infer<typeof listingSchema>;
-
-const placeSchema = z.object({ region: nameSchema, registeredAtMs: timeSchema });
-type Place = z.infer<typeof placeSchema>;
-
 /** Supernodes in Deno KV. */
 export function createKvSupernodes(kv: Deno.Kv, clock: Clock, { space }: KvSpace): SupernodeStore {
   return new KvSupernodes(kv, clock, space);
@@ -140,11 +130,13 @@ export function createKvSupernodes(kv: Deno.Kv, clock: Clock, { space }: KvSpace
 
 class KvSupernodes implements SupernodeStore {
   readonly #kv: Deno.Kv;
+  readonly #store: Writable;
   readonly #clock: Clock;
   readonly #space: string;
 
   constructor(kv: Deno.Kv, clock: Clock, space: string) {
     this.#kv = kv;
+    this.#store = { kv, clock };
     this.#clock = clock;
     this.#space = space;
   }
@@ -156,14 +148,17 @@ class KvSupernodes implements SupernodeStore {
     const { supernodeId, region, registeredAtMs } = listing;
     const placeKey = this.#placeKey(supernodeId);
     const writes: Mutation[] = [
-      { key: placeKey, value: { region, registeredAtMs } satisfies Place, expireInMs: LISTING_EXPIRY_MS },
+      { key: placeKey, value: { region, registeredAtMs } satisfies SupernodePlace, expireInMs: LISTING_EXPIRY_MS },
       { key: this.#listingKey(region, supernodeId), value: listing, expireInMs: LISTING_EXPIRY_MS },
       this.#statusWrite({ ...status, supernodeId, region, heartbeatAtMs, expiresAtMs }),
     ];
     await untilCommitted(deed, async () => {
-      const { record: old, versionstamp } = await readVersion(this.#kv, deed, { key: placeKey, schema: placeSchema });
+      const { record: old, versionstamp } = await readVersion(this.#kv, deed, {
+        key: placeKey,
+        schema: supernodePlaceSchema,
+      });
       const leave = old && old.region !== region ? this.#keysAt(old.region, supernodeId).map((key) => ({ key })) : [];
-      return commitIf(this.#kv, deed, {
+      return commitIf(this.#store, deed, {
         checks: [{ key: placeKey, versionstamp }],
         mutations: [...leave, ...writes],
       });
@@ -177,12 +172,12 @@ class KvSupernodes implements SupernodeStore {
     const expiresAtMs = heartbeatAtMs + SUPERNODE_EXPIRY_MS;
     const places = await readMany(this.#kv, deed, {
       keys: heartbeats.map(({ supernodeId }) => this.#placeKey(supernodeId)),
-      schema: placeSchema,
+      schema: supernodePlaceSchema,
     });
     const statuses = await readMany(this.#kv, deed, {
       // Where the place is unknown nothing lies at this key either.
       keys: heartbeats.map(({ supernodeId }, at) => this.#statusKey(places[at]?.region ?? "", supernodeId)),
-      schema: statusRecordSchema,
+      schema: storedStatusSchema,
     });
     const unknown: string[] = [];
     const writes: Mutation[] = [];
@@ -193,17 +188,17 @@ class KvSupernodes implements SupernodeStore {
       if (isKnown) writes.push(this.#statusWrite({ ...heartbeat, region: place.region, heartbeatAtMs, expiresAtMs }));
       if (!isKnown || isDueAgain(place, heartbeatAtMs)) unknown.push(heartbeat.supernodeId);
     }
-    await commitAll(this.#kv, deed, writes);
+    await commitAll(this.#store, deed, writes);
     return unknown;
   }
 
   async find(supernodeId: string): Promise<SupernodeRecord | undefined> {
     const deed = "find a supernode";
-    const place = await readOne(this.#kv, deed, { key: this.#placeKey(supernodeId), schema: placeSchema });
+    const place = await readOne(this.#kv, deed, { key: this.#placeKey(supernodeId), schema: supernodePlaceSchema });
     if (!place) return undefined;
     const [listing, status] = await Promise.all([
-      readOne(this.#kv, deed, { key: this.#listingKey(place.region, supernodeId), schema: listingSchema }),
-      readOne(this.#kv, deed, { key: this.#statusKey(place.region, supernodeId), schema: statusRecordSchema }),
+      readOne(this.#kv, deed, { key: this.#listingKey(place.region, supernodeId), schema: supernodeListingSchema }),
+      readOne(this.#kv, deed, { key: this.#statusKey(place.region, supernodeId), schema: storedStatusSchema }),
     ]);
     if (!listing || !status || !isLive(status, this.#clock.wallNow())) return undefined;
     return join(listing, status);
@@ -213,11 +208,11 @@ class KvSupernodes implements SupernodeStore {
     const { region } = query;
     const under = (name: string) => region === undefined ? [this.#space, name] : [this.#space, name, region];
     const [listings, statuses] = await Promise.all([
-      readAll(this.#kv, "list supernodes", { prefix: under("supernode"), schema: listingSchema }),
-      readAll(this.#kv, "list supernodes", { prefix: under("supernode_status"), schema: statusRecordSchema }),
+      readAll(this.#kv, "list supernodes", { prefix: under("supernode"), schema: supernodeListingSchema }),
+      readAll(this.#kv, "list supernodes", { prefix: under("supernode_status"), schema: storedStatusSchema }),
     ]);
     // By region as well: where a supernode has been before, a late heartbeat may have left a status.
-    const placeOf = ({ region, supernodeId }: Listing | StatusRecord) => `${region} ${supernodeId}`;
+    const placeOf = ({ region, supernodeId }: SupernodeListing | StoredStatus) => `${region} ${supernodeId}`;
     const statusAt = new Map(statuses.map((status) => [placeOf(status), status]));
     const records = listings.flatMap((listing) => {
       const status = statusAt.get(placeOf(listing));
@@ -230,11 +225,11 @@ class KvSupernodes implements SupernodeStore {
     const found = await this.find(supernodeId);
     if (!found) return false;
     const keys = [this.#placeKey(supernodeId), ...this.#keysAt(found.region, supernodeId)];
-    await commitAll(this.#kv, `remove supernode ${supernodeId}`, keys.map((key) => ({ key })));
+    await commitAll(this.#store, `remove supernode ${supernodeId}`, keys.map((key) => ({ key })));
     return true;
   }
 
-  #statusWrite(status: StatusRecord): Mutation {
+  #statusWrite(status: StoredStatus): Mutation {
     const key = this.#statusKey(status.region, status.supernodeId);
     return { key, value: status, expireInMs: SUPERNODE_EXPIRY_MS };
   }
@@ -256,7 +251,7 @@ class KvSupernodes implements SupernodeStore {
   }
 }
 
-function join(listing: Listing, status: StatusRecord): SupernodeRecord {
+function join(listing: SupernodeListing, status: StoredStatus): SupernodeRecord {
   const { load, streams, exits, draining, heartbeatAtMs, expiresAtMs } = status;
   return { ...listing, status: { load, streams, exits, draining }, heartbeatAtMs, expiresAtMs };
 }

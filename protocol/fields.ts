@@ -41,11 +41,11 @@ export const millisecondsSchema = z.number().min(0).max(86_400_000);
 
 export const megabitsSchema = z.number().min(0).max(10_000_000);
 
-/** Where a supernode or relay is reached. */
-export const urlSchema = z.string().max(512).regex(/^(?:https?|wss?):\/\/[^\s/?#]+[^\s]*$/);
+/** Where a supernode or relay is reached: ASCII, and no user or password in it. `URL` reads it. */
+export const urlSchema = z.string().max(512).regex(/^(?:https?|wss?):\/\/[A-Za-z0-9.:[\]_-]+(?:[/?#][!-~]*)?$/);
 
-/** For people; never acted upon. */
-export const remarkSchema = z.string().max(256);
+/** For people; never acted upon. One line: it may end up in a log. */
+export const remarkSchema = z.string().max(256).regex(/^\P{Cc}*$/u);
 
 export const versionSchema = z.string().regex(/^[0-9A-Za-z.+-]{1,32}$/);
 

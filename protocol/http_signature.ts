@@ -37,6 +37,7 @@ export const MAX_SIGNATURE_SKEW_MS = 60_000;
 const LABEL = "culvert";
 const COVERED = ["@method", "@authority", "@path", "@query", "content-digest"] as const;
 const NONCE_BYTES = 16;
+const SHA256_BYTES = 32;
 const NONCE = /^[A-Za-z0-9_-]{16,64}$/;
 const FIELD_NAME = /^[a-z0-9!#$%&'*+.^_`|~-]+$/;
 
@@ -115,9 +116,17 @@ export interface VerifyingOptions {
   readonly primitives: Primitives;
 }
 
-/** Whether a request and its body are as their signer sent them. The cheap questions come first. */
+/** Whether a request and its body are as their signer sent them. */
 export function verifyRequest(head: RequestHead, body: Uint8Array, options: VerifyingOptions): SignatureVerdict {
-  const { wallNowMs, primitives } = options;
+  const verdict = verifyHead(head, options);
+  return !verdict.ok || isSignedBody(head, body, options.primitives) ? verdict : refused("bad_digest");
+}
+
+/**
+ * Whether all of a request but its body is as its signer sent it: the body's digest is signed, so nothing of the body
+ * need be read for a stranger. `isSignedBody` is to be asked afterwards. The cheap questions come first.
+ */
+export function verifyHead(head: RequestHead, { wallNowMs, primitives }: VerifyingOptions): SignatureVerdict {
   const parsed = readSignature(head);
   if (typeof parsed === "string") return refused(parsed);
   const { input, created, nonce, publicKey, signature } = parsed;
@@ -125,13 +134,20 @@ export function verifyRequest(head: RequestHead, body: Uint8Array, options: Veri
   if (!(Math.abs(wallNowMs - created * 1000) <= MAX_SIGNATURE_SKEW_MS)) return refused("stale");
   const base = signatureBase(input, head);
   if (!base) return refused("malformed");
-  if (!digestFits(head.headers.get("content-digest"), body, primitives)) return refused("bad_digest");
   if (!primitives.ed25519Verify(signature, base, publicKey)) return refused("bad_signature");
   const peerId = peerIdOf(publicKey, primitives);
   return {
     ok: true,
     signature: { peerId, publicKey, nonce, goodUntilMs: created * 1000 + MAX_SIGNATURE_SKEW_MS + 1 },
   };
+}
+
+/** Whether the body is the one whose digest is in the request's head (RFC 9530 §2). */
+export function isSignedBody({ headers }: RequestHead, body: Uint8Array, primitives: Primitives): boolean {
+  const header = headers.get("content-digest");
+  const claimed = header === null ? undefined : parseByteSequences(header)?.get("sha-256");
+  if (claimed?.length !== SHA256_BYTES) return false;
+  return primitives.sha256(body).every((byte, at) => byte === claimed[at]);
 }
 
 function refused(fault: SignatureFault): SignatureVerdict {
@@ -163,12 +179,6 @@ function readSignature({ headers }: RequestHead): ReadSignature | SignatureFault
   if (typeof created !== "number" || typeof nonce !== "string" || !NONCE.test(nonce)) return "malformed";
   if (!signature || publicKey?.length !== KEY_BYTES || alg !== "ed25519") return "malformed";
   return { input, created, nonce, publicKey, signature };
-}
-
-function digestFits(header: string | null, body: Uint8Array, primitives: Primitives): boolean {
-  const claimed = header === null ? undefined : parseByteSequences(header)?.get("sha-256");
-  if (claimed?.length !== 32) return false;
-  return primitives.sha256(body).every((byte, at) => byte === claimed[at]);
 }
 
 /**

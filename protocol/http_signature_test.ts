@@ -110,8 +110,11 @@ function rewritten(name: string, change: (value: string) => string): Signed {
 }
 
 /** A request signed by the right key, but over something else than it should be. */
-function signedOver(items: readonly string[], parameters: Readonly<Record<string, string | number>> = {}): Signed {
-  const request = signed();
+function signedOver(
+  items: readonly string[],
+  parameters: Readonly<Record<string, string | number>> = {},
+  request = signed(),
+): Signed {
   const { parameters: usual } = parseInnerLists(request.headers.get("signature-input")!)!.get("culvert")!;
   const input = { items, parameters: new Map([...usual, ...Object.entries(parameters)]) };
   const base = signatureBase(input, request) ?? new Uint8Array();
@@ -139,7 +142,8 @@ const attacks: readonly (readonly [string, SignatureFault, Signed])[] = [
   ["another query", "bad_signature", { ...signed(), url: "https://base.example/v1/supernodes?a=c" }],
   ["another body", "bad_digest", { ...signed(), body: new TextEncoder().encode('{"hello": "earth"}') }],
   ["another body and its digest", "bad_signature", bodySwapped()],
-  ["a digest of another kind alone", "bad_digest", rewritten("content-digest", (text) => `x${text}`)],
+  ["another digest", "bad_signature", rewritten("content-digest", (text) => `x${text}`)],
+  ["a signed digest of another kind alone", "bad_digest", withOtherDigest()],
   [
     "another key's id",
     "bad_signature",
@@ -181,6 +185,13 @@ for (const [what, fault, request] of attacks) {
 
 function keyOf(identity: Identity): string {
   return identity.publicKey.toBase64();
+}
+
+/** Rightly signed, but with a digest that we do not know. */
+function withOtherDigest(): Signed {
+  const request = signed();
+  request.headers.set("content-digest", "sha-512=:AAAA:");
+  return signedOver(ALL, {}, request);
 }
 
 function bodySwapped(): Signed {

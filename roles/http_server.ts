@@ -1,12 +1,13 @@
 /**
- * Serves a fetch handler over HTTP with limits on how long a client may dawdle and how many may be connected.
+ * Serves a fetch handler over HTTP or HTTPS with limits on how long a client may dawdle and how many may be connected.
  *
  * `Deno.serve` waits for a request head without end, so a handful of idle connections could take every file descriptor;
  * `node:http` has deadlines. Requests and responses are converted by `@hono/node-server`.
  */
 
-import { createAdaptorServer } from "@hono/node-server";
+import { createAdaptorServer, type HttpBindings } from "@hono/node-server";
 import type { Server } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { formatTarget, type Target } from "../protocol/stream.ts";
 
@@ -15,7 +16,9 @@ export interface HttpServerOptions {
   /** What is being served and by which flag, for the message when the address cannot be had. */
   readonly what: string;
   readonly flag: string;
-  readonly fetch: (request: Request) => Response | Promise<Response>;
+  readonly fetch: (request: Request, from: RequestOrigin) => Response | Promise<Response>;
+  /** Certificate chain and key in PEM; plain HTTP without. They must fit together. */
+  readonly tls?: { readonly cert: string; readonly key: string };
   /** From connecting, or from the last response, to the end of a request's head. Default 10 s. */
   readonly headTimeoutMs?: number;
   /** The whole of a request. Default 60 s. */
@@ -24,34 +27,60 @@ export interface HttpServerOptions {
   readonly maxConnections?: number;
 }
 
+export interface RequestOrigin {
+  /** The IP address at the other end of the connection. */
+  readonly remoteAddress: string | undefined;
+}
+
+/** Disposing it closes every connection at once. */
 export interface HttpServer extends AsyncDisposable {
   /** Where it listens, as `host:port`. */
   readonly address: string;
+  /** Serves connections that come from now on with another certificate. They must fit together. */
+  renewTls(pair: { readonly cert: string; readonly key: string }): void;
+  /** Takes no more connections and lets requests under way end, until `hardSignal` is aborted. */
+  shutdown(hardSignal: AbortSignal): Promise<void>;
 }
 
 export async function serveHttp(options: HttpServerOptions): Promise<HttpServer> {
-  const headTimeoutMs = options.headTimeoutMs ?? 10_000;
-  const server = createAdaptorServer({
-    fetch: options.fetch,
-    overrideGlobalObjects: false,
-    serverOptions: {
-      headersTimeout: headTimeoutMs,
-      requestTimeout: options.requestTimeoutMs ?? 60_000,
-      keepAliveTimeout: headTimeoutMs,
-      connectionsCheckingInterval: Math.min(headTimeoutMs, 1000),
-    },
-  }) as Server;
+  const server = createServer(options);
   server.maxConnections = options.maxConnections ?? 1024;
   await listen(server, options);
   const { address, port } = server.address() as { address: string; port: number };
+  let closed: Promise<void> | undefined;
+  const close = () => closed ??= new Promise((resolve) => server.close(() => resolve()));
   return {
     address: formatTarget({ host: address, port }),
-    [Symbol.asyncDispose]: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    renewTls: (pair) => (server as TlsServer).setSecureContext(pair),
+    async shutdown(hardSignal) {
+      const ended = close();
+      server.closeIdleConnections();
+      const cut = () => server.closeAllConnections();
+      if (hardSignal.aborted) cut();
+      hardSignal.addEventListener("abort", cut, { once: true });
+      await ended;
+      hardSignal.removeEventListener("abort", cut);
+    },
+    async [Symbol.asyncDispose]() {
+      const ended = close();
+      server.closeAllConnections();
+      await ended;
+    },
   };
+}
+
+function createServer({ fetch, tls, headTimeoutMs = 10_000, requestTimeoutMs = 60_000 }: HttpServerOptions): Server {
+  const limits = {
+    headersTimeout: headTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: headTimeoutMs,
+    connectionsCheckingInterval: Math.min(headTimeoutMs, 1000),
+  };
+  return createAdaptorServer({
+    fetch: (request, env) => fetch(request, { remoteAddress: (env as HttpBindings).incoming.socket.remoteAddress }),
+    overrideGlobalObjects: false,
+    ...(tls ? { createServer: createTlsServer, serverOptions: { ...limits, ...tls } } : { serverOptions: limits }),
+  }) as Server;
 }
 
 function listen(server: Server, options: HttpServerOptions): Promise<void> {

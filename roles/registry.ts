@@ -39,6 +39,12 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./wireguard.ts")).role,
   },
   {
+    name: "base",
+    summary: "The directory of supernodes and relays: who is online, where, how loaded.",
+    group: "Control plane",
+    load: async () => (await import("./base.ts")).role,
+  },
+  {
     name: "keys",
     summary: "Shows this peer's id and public keys, making them on first use.",
     group: "Identity",

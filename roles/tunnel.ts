@@ -8,18 +8,17 @@ import { z } from "zod";
 import { TunnelServer } from "../net/tunnel_server.ts";
 import { formatTarget } from "../protocol/stream.ts";
 import { ConfigError } from "./config.ts";
-import { filePath, listenAddress, secret } from "./fields.ts";
+import { listenAddress, secret } from "./fields.ts";
 import { isLoopback, listenOn } from "./listening.ts";
-import { readPem } from "./pem_file.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
+import { readTls, tlsFlags } from "./tls_files.ts";
 import { openWayOut, wayOut } from "./way_out.ts";
 
 const config = z.object({
   listen: listenAddress("127.0.0.1:8443").describe("Where near ends connect."),
   token: secret().optional().describe("What a near end must know. Best given as CULVERT_TOKEN."),
   open: z.boolean().default(false).describe("Allow a port that others can reach and nobody needs a token for."),
-  certFile: filePath().optional().describe("The certificate chain for TLS, in PEM; needs --key-file."),
-  keyFile: filePath().optional().describe("The certificate's private key, in PEM."),
+  ...tlsFlags,
   urlPath: z.string().regex(/^\/[\x21-\x7e]*$/, "a path that begins with /").default("/")
     .describe("The only URL path that is a tunnel; the rest is 404.").meta({ placeholder: "path" }),
   ...wayOut,
@@ -42,7 +41,7 @@ export const role: Role<typeof config> = defineRole({
         `others can reach ${formatTarget(config.listen)}, so give a token (CULVERT_TOKEN), or --open`,
       ]);
     }
-    const tls = await readTls(config);
+    const tls = await readTls(config, "start tunnel");
     if (!tls && !isLoopback(config.listen)) warnOfPlainText(context, formatTarget(config.listen));
     using onward = await openWayOut(config, "start tunnel", context);
     using server = listenOn(config.listen, (listen) =>
@@ -63,21 +62,6 @@ export const role: Role<typeof config> = defineRole({
     await server.shutdown(hardSignal);
   },
 });
-
-async function readTls(
-  config: { readonly certFile?: string | undefined; readonly keyFile?: string | undefined },
-): Promise<{ cert: string; key: string } | undefined> {
-  const { certFile, keyFile } = config;
-  if (certFile === undefined && keyFile === undefined) return undefined;
-  if (certFile === undefined || keyFile === undefined) {
-    throw new ConfigError("start tunnel", ["--cert-file and --key-file must be given together, got one"]);
-  }
-  const action = "start tunnel";
-  return {
-    cert: await readPem(certFile, { flag: "--cert-file", action }),
-    key: await readPem(keyFile, { flag: "--key-file", action }),
-  };
-}
 
 function warnOfPlainText({ log }: RoleContext, at: string): void {
   log.warn("The tunnel is not encrypted: put TLS in front of it, or give --cert-file and --key-file", { listen: at });

@@ -21,8 +21,9 @@ export class FakeClock implements Clock {
     return this.#nowMs;
   }
 
+  /** Whole milliseconds, as `Date.now()` gives them. */
   wallNow(): number {
-    return this.#wallStartMs + this.#nowMs;
+    return Math.floor(this.#wallStartMs + this.#nowMs);
   }
 
   after(delayMs: number, callback: () => void): Timer {

@@ -2,7 +2,7 @@
  * Who may ask base for something. The questions are asked in the order of their cost, so that a stranger pays more for
  * being refused than base does for refusing:
  *
- *   address within its rate → body short enough → signature fresh, whole and good → signer within its rate
+ *   address within its rate → signature fresh, whole and good → signer within its rate → body short and the one signed
  *     → never seen before → not blocked → body as its schema says
  *
  * A nonce is remembered only once the signature is known to be good, so that nobody can fill the memory. Where a replay
@@ -11,19 +11,23 @@
  */
 
 import type { z } from "zod";
-import type { BlockKind, BlockStore } from "../../kv/blocks.ts";
-import { createMemoryNonces, type NonceStore } from "../../kv/nonces.ts";
+import type { BlockStore } from "../../kv/blocks.ts";
+import type { NonceStore } from "../../kv/nonces.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { AuthLimits } from "../../protocol/control/auth_limits.ts";
-import { type RequestSignature, type SignatureFault, verifyRequest } from "../../protocol/http_signature.ts";
+import { Nonces } from "../../protocol/control/nonces.ts";
+import { isSignedBody, type RequestSignature, type SignatureFault, verifyHead } from "../../protocol/http_signature.ts";
 import { parseIp } from "../../protocol/ip.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import type { Random } from "../../protocol/random.ts";
+import type { BlockKind } from "../../protocol/stored_records.ts";
 import { Problem, schemaProblem } from "../problem.ts";
 import { readBody } from "../read_body.ts";
 
 /** A registration with the longest certificate is under 4 KiB, a batch of 500 heartbeats under 64. */
 export const MAX_REQUEST_BYTES = 64 * 1024;
+/** Nonces are dropped ten seconds' worth at a time. */
+const NONCES_RETRY_MS = 10_000;
 
 /**
  * How often one address and one identity may ask. A supernode asks for each exit its clients want and it has none at
@@ -72,11 +76,10 @@ const FAULT_DETAILS: Readonly<Record<SignatureFault, string>> = {
 
 export class Admission {
   readonly #deps: AdmissionDeps;
-  readonly #seenHere: NonceStore;
+  readonly #seenHere = new Nonces();
 
   constructor(deps: AdmissionDeps) {
     this.#deps = deps;
-    this.#seenHere = createMemoryNonces(deps.clock);
   }
 
   /** The problem with a request that is refused before anything of it is looked at, or undefined. */
@@ -92,18 +95,18 @@ export class Admission {
   /** A signed request whose signer may make it, and what it says; or the problem with it. */
   async admit<S extends z.ZodType>(request: Request, kind: SignedKind<S>): Promise<Admitted<z.output<S>> | Problem> {
     const { clock, primitives, limits } = this.#deps;
-    const bytes = await readBody(request, MAX_REQUEST_BYTES);
-    if (!bytes) {
-      return new Problem("too_large", `Cannot take the request: its body must be at most ${MAX_REQUEST_BYTES} bytes`);
-    }
-    const verdict = verifyRequest(request, bytes, { wallNowMs: clock.wallNow(), primitives });
+    const verdict = verifyHead(request, { wallNowMs: clock.wallNow(), primitives });
     if (!verdict.ok) return this.#refuse(verdict.fault);
     const { signature } = verdict;
     const waitMs = limits.takePeer(signature.peerId, clock.now());
     if (waitMs > 0) return tooMany("identity", waitMs);
-    if (await this.#isReplay(signature, kind.changes)) {
-      return new Problem("replayed", "Cannot take the request: its nonce must be new; sign each request anew");
+    const bytes = await readBody(request, MAX_REQUEST_BYTES);
+    if (!bytes) {
+      return new Problem("too_large", `Cannot take the request: its body must be at most ${MAX_REQUEST_BYTES} bytes`);
     }
+    if (!isSignedBody(request, bytes, primitives)) return this.#refuse("bad_digest");
+    const again = await this.#refusalOfNonce(signature, kind.changes);
+    if (again) return again;
     if (await this.#deps.blocks.find(kind.signer, signature.peerId)) {
       return new Problem("blocked", "Cannot take the request: its signer must not be blocked; ask the administrator");
     }
@@ -116,9 +119,19 @@ export class Admission {
     return new Problem(fault, FAULT_DETAILS[fault], serverTimeMs);
   }
 
-  async #isReplay({ peerId, nonce, goodUntilMs }: RequestSignature, changes: boolean): Promise<boolean> {
-    const nonces = changes ? this.#deps.nonces : this.#seenHere;
-    return !await nonces.remember(`${peerId} ${nonce}`, goodUntilMs);
+  async #refusalOfNonce(signature: RequestSignature, changes: boolean): Promise<Problem | undefined> {
+    const { peerId, nonce, goodUntilMs } = signature;
+    const { nonces, clock } = this.#deps;
+    const key = `${peerId} ${nonce}`;
+    const isNew = changes
+      ? await nonces.remember(key, goodUntilMs)
+      : this.#seenHere.remember(key, goodUntilMs, clock.wallNow());
+    if (isNew) return undefined;
+    return isNew === undefined
+      ? new Problem("unavailable", "Cannot take the request: too many have come in the last minute; try again", {
+        retryAfterMs: NONCES_RETRY_MS,
+      })
+      : new Problem("replayed", "Cannot take the request: its nonce must be new; sign each request anew");
   }
 }
 

@@ -5,8 +5,9 @@
  *   auth.response   the supernode signs supernodeId ‖ region ‖ peerId ‖ nonce
  *
  * A request is good at one supernode, for a minute either way, once. Questions are asked in the order of their cost, and
- * a nonce is remembered only after the signature has been checked, so that a stranger can neither make the supernode
- * work much nor fill its memory. In a closed network both sides also show the network key's certificate for their role.
+ * a nonce is remembered only once the signature is good, and in a closed network the certificate, so that a stranger can
+ * neither make the supernode work much nor fill its memory. In a closed network both sides show the network key's
+ * certificate for their role.
  *
  * Not here: how often one may try (`auth_limits.ts`), the memory of nonces (`nonces.ts`).
  */
@@ -83,7 +84,7 @@ export interface AuthCheck {
   readonly network?: ClosedNetwork | undefined;
   /** Peers an administrator has turned away. */
   readonly isRevokedPeer?: ((peerId: string) => boolean) | undefined;
-  /** Asked once the signature is good, so that nobody can use up another's share. */
+  /** Asked once it is sure that the peer itself has sent this, now: nobody can use up another's share. */
   readonly allowPeer?: ((peerId: string) => boolean) | undefined;
 }
 
@@ -104,13 +105,14 @@ export function refusalOfAuth(request: AuthRequest, check: AuthCheck): AuthRefus
   if (check.network && request.certificate === undefined) return "no_certificate";
   const fields = authFields({ ...request, nonce: nonceBytes, wireguardKey });
   if (!verify({ domain: AUTH_DOMAIN, fields }, { signature, publicKey }, primitives)) return "bad_signature";
-  if (check.allowPeer?.(peerId) === false) return "rate_limited";
+  const refusal = check.network && refusalOfCertificate(request, check.network, check);
+  if (refusal) return refusal;
   const isNew = check.nonces.remember(`${peerId} ${nonce}`, timestampMs + AUTH_SKEW_MS, wallMs);
   if (isNew === undefined) return "busy";
   if (!isNew) return "replayed";
+  if (check.allowPeer?.(peerId) === false) return "rate_limited";
   const binding = { peerId, publicKey, wireguardKey, signature: bindingSignature };
-  if (!verifyWireGuardBinding(binding, primitives)) return "bad_binding";
-  return check.network && refusalOfCertificate(request, check.network, check);
+  return verifyWireGuardBinding(binding, primitives) ? undefined : "bad_binding";
 }
 
 function refusalOfCertificate(request: AuthRequest, network: ClosedNetwork, check: AuthCheck): AuthRefusal | undefined {

@@ -1,7 +1,7 @@
 /**
  * How often one may try to open a control stream: per address, before anything is looked at, and per peer id, once the
- * signature has shown that it is that peer. In this order, since a stranger who could use up the tries of a peer id
- * by naming it would keep that peer out. An IPv6 address counts by its /64: who has one of them has them all.
+ * signature and the nonce have shown that it is that peer, now. In this order, since a stranger who could use up the
+ * tries of a peer id by naming it, or by replaying what it said, would keep that peer out. An IPv6 address counts by its /64: who has one of them has them all.
  * Design §4.
  */
 

@@ -86,11 +86,23 @@ Deno.test("a request is taken once, and a refused one leaves nothing behind", ()
   assertEquals(refusalOfAuth(request, { ...check, wallMs: WALL_MS + 60_001 }), "stale");
 });
 
-Deno.test("a stranger who names a peer cannot use up that peer's tries", () => {
+Deno.test("a stranger who names a peer, or replays it, cannot use up that peer's tries", () => {
   let asked = 0;
   const check = checkWith({ allowPeer: () => ++asked > 0 });
-  assertEquals(refusalOfAuth({ ...goodRequest(), signature: goodRequest().signature }, check), "bad_signature");
+  const request = goodRequest();
+  assertEquals(refusalOfAuth({ ...request, signature: goodRequest().signature }, check), "bad_signature");
   assertEquals(asked, 0);
+  assertEquals(refusalOfAuth(request, check), undefined);
+  assertEquals(refusalOfAuth(request, check), "replayed");
+  assertEquals(asked, 1);
+});
+
+Deno.test("who is not of a closed network cannot fill the memory of nonces", () => {
+  const nonces = new Nonces();
+  refusalOfAuth(goodRequest(), checkWith({ nonces, network: closedNetwork }));
+  const certificate = certificateFor(stranger, { roles: ["exit"] });
+  refusalOfAuth(goodRequest({ certificate }), checkWith({ nonces, network: closedNetwork }));
+  assertEquals(nonces.size, 0);
 });
 
 Deno.test("clocks may be a minute apart, either way", () => {

@@ -28,7 +28,10 @@ export interface QueueOptions {
   readonly window?: number;
   /** After so long without an answer a command is sent again. Default 5 s. */
   readonly answerWithinMs?: number;
-  /** How often it is sent on one connection. Default 5. */
+  /**
+   * How often it is sent on one connection. Default 8: together 40 s, so that a stream that has died in silence is found
+   * out first, and its commands go on with the next one.
+   */
   readonly maxAttempts?: number;
 }
 
@@ -80,7 +83,7 @@ const queueSnapshotSchema = z.object({
 });
 export type QueueSnapshot = z.infer<typeof queueSnapshotSchema>;
 
-const DEFAULTS = { maxCommands: 64, maxChars: 48 * 1024, window: 1, answerWithinMs: 5_000, maxAttempts: 5 };
+const DEFAULTS = { maxCommands: 64, maxChars: 48 * 1024, window: 1, answerWithinMs: 5_000, maxAttempts: 8 };
 
 export class CommandQueue {
   readonly #context: QueueContext;
@@ -143,11 +146,12 @@ export class CommandQueue {
     return this.#flush(nowMs, [{ kind: "changed" }]);
   }
 
-  /** Takes a command back that has not been sent. False if it is too late, or was never there. */
-  cancel(commandId: string): boolean {
+  /** Takes a command back that has not been sent; undefined if it is too late, or it was never there. */
+  cancel(commandId: string): QueueAction[] | undefined {
     const at = this.#entries.findIndex((entry) => entry.command.commandId === commandId && !entry.mayBeApplied);
-    if (at >= 0) this.#removeAt(at);
-    return at >= 0;
+    if (at < 0) return undefined;
+    this.#removeAt(at);
+    return [{ kind: "changed" }];
   }
 
   /** The peer is there (again), and has finished everything up to `lastSequence`, if it knows. */

@@ -69,6 +69,7 @@ export type AuthRequest = z.infer<typeof authRequestSchema>;
 /** Why a stream is not let in. Each is a label of `stream_auth_failures_total`. */
 export const AUTH_REFUSALS = [
   "malformed", // not a message, or not a well-formed auth request
+  "too_large",
   "wrong_first_message",
   "timeout", // no auth request in time
   "rate_limited",

@@ -10,8 +10,8 @@
  * Of several supernodes it stays with the one that let it in; after a failure the next is tried. A stream counts as
  * good once it has been open for a while, so one that is let in and thrown out again backs off as well. Told to go away
  * (`busy`, `draining`, a rate), it tries another supernode at once if there is one that has not said the same, and
- * returns when the asked time has passed. Refused for good (revoked, a wrong certificate) it tries again, but rarely, since
- * that may be mended at the other end. Replaced by a newer stream of the same identity it also waits long: of two
+ * returns when the asked time has passed. Refused for good (revoked, a wrong certificate) it tries again, but rarely,
+ * since that may be mended at the other end. Replaced by a newer stream of the same identity it also waits long: of two
  * machines with one identity neither should throw the other out every second.
  *
  * A clock that is more than a minute wrong is told so by the supernode; the difference is applied to what this stream
@@ -82,7 +82,7 @@ export type StreamClientAction =
   /** Open the transport, then call `connected`, or `closed` if it fails. */
   | { readonly kind: "connect"; readonly supernode: SupernodeAddress }
   | { readonly kind: "send"; readonly message: ControlMessage }
-  /** Close the transport. `closed` need not be called for it, and does no harm. */
+  /** Close the transport, and report nothing of it any more. */
   | { readonly kind: "disconnect" }
   | { readonly kind: "open"; readonly supernode: SupernodeAddress; readonly answer: AuthAccepted }
   /** There is no stream now; the next try is in `retryInMs`. */

@@ -233,7 +233,7 @@ export class StreamServer {
     const waitMs = this.#context.limits.takeAddress(this.#address!, nowMs);
     if (waitMs > 0) return this.#refuse("rate_limited", waitMs);
     const parsed = parseControl(text, MAX_AUTH_REQUEST_BYTES);
-    if (!parsed.ok) return this.#refuse(parsed.reason === "unknown_type" ? "wrong_first_message" : "malformed");
+    if (!parsed.ok) return this.#refuse(parsed.reason === "unknown_type" ? "wrong_first_message" : parsed.reason);
     const request = parsed.message;
     if (request.type !== "auth.request") return this.#refuse("wrong_first_message");
     let peerWaitMs = 0;

@@ -26,7 +26,7 @@ import {
   type StreamServerAction,
   type StreamServerContext,
 } from "../../protocol/control/stream_server.ts";
-import { type Clock, type Timer } from "../../protocol/clock.ts";
+import type { Clock, Timer } from "../../protocol/clock.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import { type IpAddress, parseIp } from "../../protocol/ip.ts";
 import type { Log } from "../../protocol/log.ts";

@@ -1,0 +1,99 @@
+/**
+ * `culvert base`: the directory of supernodes and relays over HTTP (`edge/directory.ts`). Several may run on one store.
+ *
+ *   supernodes, relays ─▶ --listen ─▶ --kv
+ */
+
+import { z } from "zod";
+import deno from "../deno.json" with { type: "json" };
+import { createDirectoryOnKv } from "../edge/directory/on_kv.ts";
+import { remoteAddressOf } from "../edge/remote_address.ts";
+import { hostPrimitives } from "../net/host_primitives.ts";
+import { decodeBase64 } from "../protocol/encoding.ts";
+import { messageOf } from "../protocol/errors.ts";
+import { KEY_BYTES } from "../protocol/primitives.ts";
+import { formatTarget } from "../protocol/stream.ts";
+import { ConfigError } from "./config.ts";
+import { listenAddress } from "./fields.ts";
+import { serveHttp } from "./http_server.ts";
+import { kvFlag, openRoleKv } from "./kv_store.ts";
+import { isLoopback } from "./listening.ts";
+import { defineRole, type Role, runRole } from "./role.ts";
+import { followTls, readTls, requireFit, tlsFlags, type TlsPair, type TlsSettings } from "./tls_files.ts";
+
+const ACTION = "start base";
+
+const config = z.object({
+  listen: listenAddress("127.0.0.1:8480").describe("Where supernodes and relays find it."),
+  ...tlsFlags,
+  ...kvFlag("base"),
+  networkKey: z.string().refine((text) => decodeBase64(text)?.length === KEY_BYTES, { error: "32 bytes in base64" })
+    .optional()
+    .describe("The public key of a closed network, as culvert enroll shows it; without one anybody may register.")
+    .meta({ placeholder: "key" }),
+  authority: z.array(z.string().regex(/^[^\s/@]+$/, "a host or host:port").meta({ placeholder: "host:port" })).default(
+    [],
+  )
+    .describe("A name this base goes by in URLs: requests signed for others are refused. Any name without one."),
+  behindProxy: z.boolean().default(false)
+    .describe("All requests come through a reverse proxy of ours: believe its X-Forwarded-For."),
+  maxConnections: z.number().int().min(1).max(100_000).default(4096).describe("Connections open at once."),
+});
+
+export const role: Role<typeof config> = defineRole({
+  name: "base",
+  summary: "The directory of supernodes and relays: who is online, where, how loaded.",
+  config,
+  examples: [
+    "culvert base",
+    "culvert base --listen :443 --cert-file chain.pem --key-file key.pem",
+    "culvert base --network-key O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=",
+  ],
+  async run(config, context) {
+    const { signal, hardSignal, log, metrics, clock, random, stateDir } = context;
+    const tls = await readFittingTls(config);
+    if (!tls && !isLoopback(config.listen)) {
+      log.warn("Base is not encrypted: put TLS in front of it, or give --cert-file and --key-file", {
+        listen: formatTarget(config.listen),
+      });
+    }
+    using kv = await openRoleKv(config, { role: "base", stateDir });
+    const networkPublicKey = config.networkKey === undefined ? undefined : decodeBase64(config.networkKey);
+    const app = createDirectoryOnKv(kv, {
+      clock,
+      random,
+      log,
+      metrics,
+      primitives: hostPrimitives(),
+      version: deno.version,
+      networkPublicKey,
+      authorities: config.authority.length > 0 ? config.authority.map((name) => name.toLowerCase()) : undefined,
+    });
+    await using server = await serveHttp({
+      listen: config.listen,
+      what: "base",
+      flag: "--listen",
+      fetch: (request, { remoteAddress }) =>
+        app.fetch(request, { remoteAddress: remoteAddressOf(request.headers, remoteAddress, config) }),
+      maxConnections: config.maxConnections,
+      ...(tls && { tls }),
+    });
+    using _following = tls &&
+      followTls(config, { clock, log, current: tls, onChange: (pair) => server.renewTls(pair) });
+    context.ready({ addresses: { listen: server.address } });
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    await server.shutdown(hardSignal);
+  },
+});
+
+async function readFittingTls(config: TlsSettings): Promise<TlsPair | undefined> {
+  const tls = await readTls(config, ACTION);
+  try {
+    if (tls) requireFit(tls);
+  } catch (error) {
+    throw new ConfigError(ACTION, [`--cert-file and --key-file are of no use: ${messageOf(error)}`]);
+  }
+  return tls;
+}
+
+if (import.meta.main) Deno.exit(await runRole(role, Deno.args));

@@ -1,0 +1,70 @@
+/**
+ * Keeps base informed that this supernode is there: it registers, sends what changes every ten seconds, and registers
+ * again when base does not know it any more. While base is down it goes on without, and says so once.
+ */
+
+import type { DirectoryClient } from "../../net/directory_client.ts";
+import { type Clock, delay } from "../../protocol/clock.ts";
+import { SUPERNODE_HEARTBEAT_MS, type SupernodeRegistration, type SupernodeStatus } from "../../protocol/directory.ts";
+import { messageOf } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
+import type { Random } from "../../protocol/random.ts";
+
+const RETRY_MS = 2_000;
+
+export interface BaseMembershipOptions {
+  readonly directory: DirectoryClient;
+  readonly registration: Omit<SupernodeRegistration, "status">;
+  status(): SupernodeStatus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export class BaseMembership {
+  readonly #options: BaseMembershipOptions;
+  #isRegistered = false;
+  #problem: string | undefined = "base has not been asked yet";
+
+  constructor(options: BaseMembershipOptions) {
+    this.#options = options;
+  }
+
+  /** Why base does not know of this supernode at present, if so. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** Until the signal aborts. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, random, log } = this.#options;
+    while (!signal.aborted) {
+      let waitMs = SUPERNODE_HEARTBEAT_MS * (0.8 + 0.2 * random.next());
+      try {
+        await this.report(signal);
+        if (this.#problem !== undefined) log.info("Base knows this supernode");
+        this.#problem = undefined;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (this.#problem === undefined || !this.#isRegistered) {
+          log.warn("Cannot tell base", { error: messageOf(error) });
+        }
+        this.#problem = messageOf(error);
+        waitMs = RETRY_MS * (0.5 + random.next());
+      }
+      await delay(clock, waitMs, signal).catch(() => {});
+    }
+  }
+
+  /** Says now how things stand. */
+  async report(signal?: AbortSignal): Promise<void> {
+    const { directory, registration, status } = this.#options;
+    if (this.#isRegistered) {
+      const { supernodeId } = registration;
+      const { unknown } = await directory.heartbeat([{ supernodeId, ...status() }], { signal });
+      if (!unknown.includes(supernodeId)) return;
+    }
+    await directory.register({ ...registration, status: status() }, { signal });
+    this.#isRegistered = true;
+  }
+}
