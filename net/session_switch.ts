@@ -22,8 +22,7 @@ import { CulvertError, DialError, dialFailureOf, messageOf } from "../protocol/e
 import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import type { Datagrams, DialOptions, Path, Stream, Target } from "../protocol/stream.ts";
-import type { TunnelPath } from "./tunnel_path.ts";
-import { type OpenSession, WatchedSession, type WatchOptions } from "./watched_session.ts";
+import { type OpenSession, type SessionWay, WatchedSession, type WatchOptions } from "./watched_session.ts";
 
 export interface SessionSwitchOptions extends WatchOptions {
   /** Gets a session, not at these exits, and opens its path. */
@@ -145,7 +144,7 @@ export class SessionSwitch implements Path {
   }
 
   async #run<T extends { close(): void }>(
-    open: (path: TunnelPath, signal: AbortSignal) => Promise<T>,
+    open: (path: SessionWay, signal: AbortSignal) => Promise<T>,
     signal: AbortSignal | undefined,
   ): Promise<T> {
     for (let attempt = 1;; attempt++) {

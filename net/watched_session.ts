@@ -8,9 +8,18 @@ import { type Clock, deadline, type Timer } from "../protocol/clock.ts";
 import { DialError } from "../protocol/errors.ts";
 import { Health } from "../protocol/health.ts";
 import type { Random } from "../protocol/random.ts";
+import type { Datagrams, DialOptions, Path } from "../protocol/stream.ts";
 import { abortable } from "./abortable.ts";
 import { httpProbe, type Probe } from "./probe.ts";
-import type { TunnelPath } from "./tunnel_path.ts";
+
+/** The way through a session; `TunnelPath` is one. */
+export interface SessionWay extends Path {
+  datagrams(options?: DialOptions): Promise<Datagrams>;
+  /** Streams that are open. */
+  readonly streamCount: number;
+  /** Settles when nothing of it is left, after `close`. */
+  closed(): Promise<void>;
+}
 
 /** A session that has been granted, and the way through it. */
 export interface OpenSession {
@@ -18,7 +27,7 @@ export interface OpenSession {
   readonly exitPeerId: string;
   /** By the wall clock. */
   readonly expiresAtMs: number;
-  readonly path: TunnelPath;
+  readonly path: SessionWay;
 }
 
 export interface WatchOptions {
@@ -77,7 +86,7 @@ export class WatchedSession {
 
   /** Opens something through it; gives up at the abort of `parent`, or with `path_down` when the session fails meanwhile. */
   async attempt<T extends { close(): void }>(
-    open: (path: TunnelPath, signal: AbortSignal) => Promise<T>,
+    open: (path: SessionWay, signal: AbortSignal) => Promise<T>,
     parent: AbortSignal | undefined,
   ): Promise<T> {
     parent?.throwIfAborted();

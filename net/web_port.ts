@@ -158,7 +158,9 @@ export class WebPort implements Disposable {
       await writeAll(
         conn,
         ascii(
-          `HTTP/1.1 ${answer.status} ${REASONS[answer.status]}\r\n${retry}Content-Length: 0\r\nConnection: close\r\n\r\n`,
+          `HTTP/1.1 ${answer.status} ${
+            REASONS[answer.status]
+          }\r\n${retry}Content-Length: 0\r\nConnection: close\r\n\r\n`,
         ),
       );
       return false;

@@ -48,8 +48,11 @@ Deno.test("any text, and any message with something done to it, is read or refus
   const valid = anyMessage.map((message) => encoder.encode(encodeControl(message)));
   fc.assert(fc.property(mutationsOf(valid), (bytes) => {
     const result = parseControl(new TextDecoder().decode(bytes));
-    // Whatever still passes for a message can be sent on and is read as the same.
-    if (result.ok) assertEquals(parseControl(encodeControl(result.message)), result);
+    // Whatever still passes for a message can be sent on and is read as the same. (As texts: -0 has none of its own.)
+    if (!result.ok) return;
+    const text = encodeControl(result.message);
+    const again = parseControl(text);
+    assertEquals(again.ok && encodeControl(again.message), text);
   }));
 });
 
