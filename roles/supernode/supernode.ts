@@ -284,7 +284,7 @@ export class Supernode implements Disposable {
       maxLinks,
       at: identity.peerId,
       route: (sessionId, from) => this.#supernodeLinks.route(sessionId, from, this.sessions, identity.peerId),
-      onLinked: () => {},
+      onLinked: ({ kind, id }) => log.debug("A data link is open", { holder: kind, peer_id: id }),
       onUnlinked: (holder) => this.#onUnlinked(holder),
     });
   }
