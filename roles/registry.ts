@@ -45,6 +45,12 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./base.ts")).role,
   },
   {
+    name: "supernode",
+    summary: "Keeps the peers of a region, finds them exits and relays what they seal.",
+    group: "Control plane",
+    load: async () => (await import("./supernode.ts")).role,
+  },
+  {
     name: "exit",
     summary: "Lets clients of the network out to the internet here, under a policy.",
     group: "Control plane",

@@ -14,7 +14,7 @@ import { closeQuietly } from "../../net/close.ts";
 import { Deadlines, sharedWait } from "../../net/deadlines.ts";
 import { MuxConnection, type MuxStream } from "../../net/mux.ts";
 import { readRelayHeader } from "../../net/read_frame.ts";
-import { splice, type SpliceOptions } from "../../net/splice.ts";
+import { splice, type SpliceCounts, type SpliceOptions } from "../../net/splice.ts";
 import { WebsocketLink } from "../../net/websocket.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { CulvertError, DialError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
@@ -64,6 +64,9 @@ export class DataLinks implements Disposable {
   readonly #tasks = new Set<Promise<void>>();
   readonly #stop = new AbortController();
   readonly #metrics;
+  /** What the streams that are open have carried, and those that were. */
+  readonly #carrying = new Set<SpliceCounts>();
+  #carriedBytes = 0;
   #count = 0;
 
   constructor(options: DataLinksOptions) {
@@ -82,6 +85,13 @@ export class DataLinks implements Disposable {
 
   get size(): number {
     return this.#count;
+  }
+
+  /** Bytes of streams, since the beginning: as many have come in as have gone out. */
+  get relayedBytes(): number {
+    let bytes = this.#carriedBytes;
+    for (const { aToB, bToA } of this.#carrying) bytes += aToB + bToA;
+    return bytes;
   }
 
   get isFull(): boolean {
@@ -177,11 +187,16 @@ export class DataLinks implements Disposable {
       return await this.#refuse(stream, error);
     }
     this.#metrics.streams.add(1);
+    const counts = { aToB: 0, bToA: 0 };
+    this.#carrying.add(counts);
     const { aToB, bToA } = await splice(stream, far, {
+      counts,
       pool: this.#streamPool,
       signal: this.#stop.signal,
       halfClosed: this.#halfClosedWatch,
     });
+    this.#carrying.delete(counts);
+    this.#carriedBytes += aToB + bToA;
     this.#metrics.streams.add(-1);
     this.#metrics.bytes.add(aToB, { direction: "to_exit" });
     this.#metrics.bytes.add(bToA, { direction: "from_exit" });

@@ -16,7 +16,7 @@ import type { NonceStore } from "../../kv/nonces.ts";
 import type { SessionStore } from "../../kv/sessions.ts";
 import { Deadlines, sharedWait } from "../../net/deadlines.ts";
 import type { DirectoryClient } from "../../net/directory_client.ts";
-import { SignedHttp } from "../../net/signed_http.ts";
+import { type Fetch, SignedHttp } from "../../net/signed_http.ts";
 import { WebPort, type WebsocketAnswer, type WebsocketCall } from "../../net/web_port.ts";
 import { type Clock, delay } from "../../protocol/clock.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
@@ -63,7 +63,6 @@ export interface SupernodeStores {
 export interface SupernodeOptions {
   readonly identity: Identity;
   readonly region: string;
-  readonly listen: { readonly hostname: string; readonly port: number };
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
   readonly stores: SupernodeStores;
   readonly directory?: DirectoryClient | undefined;
@@ -72,6 +71,8 @@ export interface SupernodeOptions {
   readonly certificate?: string | undefined;
   /** PEM certificates to trust beside the usual ones, of other supernodes. */
   readonly caCerts?: readonly string[] | undefined;
+  /** For calls to other supernodes; the host's by default. */
+  readonly fetch?: Fetch;
   readonly maxStreams: number;
   /** Data links of peers and supernodes together. */
   readonly maxLinks: number;
@@ -87,7 +88,7 @@ export interface SupernodeOptions {
 
 export class Supernode implements Disposable {
   readonly #options: SupernodeOptions;
-  readonly #port: WebPort;
+  #port: WebPort | undefined;
   readonly #tokens: RelayTokens;
   readonly #lingering: Deadlines<() => void>;
   readonly #api: Hono<PeeringEnv>;
@@ -107,8 +108,8 @@ export class Supernode implements Disposable {
   readonly #goneSinceMs = new Map<string, number>();
   #blocks: BlockList;
 
-  /** Reads back what was kept and begins to listen. */
-  static async start(options: SupernodeOptions): Promise<Supernode> {
+  /** Reads back what was kept. `listen` follows. */
+  static async open(options: SupernodeOptions): Promise<Supernode> {
     const supernode = new Supernode(options, await options.stores.blocks.list());
     try {
       await supernode.#restore();
@@ -153,18 +154,24 @@ export class Supernode implements Disposable {
       isWell: (peerId) => (this.#pool.candidate(peerId)?.health ?? 0) > 0,
     });
     this.#api = this.#makeApi(new HostedExits({ ...parts, clock, random }));
+    this.#tasks.push(this.#watchBlocks(), this.#sweepSessions());
+  }
+
+  get supernodeId(): string {
+    return this.#options.identity.peerId;
+  }
+
+  /** Begins to take connections, and gives where. Throws as `Deno.listen` does. */
+  listen(at: { readonly hostname: string; readonly port: number }): Deno.NetAddr {
+    const { tls, clock, log } = this.#options;
     this.#port = new WebPort({
-      listen: options.listen,
-      tls: options.tls,
+      listen: at,
+      tls,
       clock,
       log,
       onWebsocket: (call) => this.#onWebsocket(call),
       fetch: (request, remoteAddress) => this.#api.fetch(request, { remoteAddress }),
     });
-    this.#tasks.push(this.#watchBlocks(), this.#sweepSessions());
-  }
-
-  get address(): Deno.NetAddr {
     return this.#port.address;
   }
 
@@ -212,7 +219,7 @@ export class Supernode implements Disposable {
   close(): void {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
-    this.#port.close();
+    this.#port?.close();
     this.#rotation[Symbol.dispose]();
     this.#supernodeLinks[Symbol.dispose]();
     this.streams.close();
@@ -221,7 +228,7 @@ export class Supernode implements Disposable {
 
   /** Settles when nothing runs any more. Call `close` first. */
   async closed(): Promise<void> {
-    await this.#port.closed();
+    await this.#port?.closed();
     await this.streams.closed();
     await Promise.all([...this.#tasks, this.links.closed(), this.#rotation.closed()]);
     this.#lingering[Symbol.dispose]();
@@ -277,7 +284,7 @@ export class Supernode implements Disposable {
       maxLinks,
       at: identity.peerId,
       route: (sessionId, from) => this.#supernodeLinks.route(sessionId, from, this.sessions, identity.peerId),
-      onLinked: () => {},
+      onLinked: ({ kind, id }) => log.debug("A data link is open", { holder: kind, peer_id: id }),
       onUnlinked: (holder) => this.#onUnlinked(holder),
     });
   }
@@ -307,7 +314,7 @@ export class Supernode implements Disposable {
       primitives,
       fetch: (request) => {
         if (certificate !== undefined) request.headers.set(CERTIFICATE_HEADER, certificate);
-        return fetch(request);
+        return (this.#options.fetch ?? fetch)(request);
       },
     });
   }

@@ -11,8 +11,8 @@ const LOOK_MS = 5_000;
 export interface VitalsOptions {
   readonly clock: Clock;
   readonly metrics: Metrics;
-  /** Bytes of the network since the beginning, if they are known. */
-  traffic(): { readonly rxBytes: number; readonly txBytes: number };
+  /** Since the beginning; what comes in on data links goes out again. */
+  relayedBytes(): number;
   /** WireGuard peers that exits tell of. */
   wireguardPeers(): number;
 }
@@ -22,7 +22,6 @@ export class Vitals implements Disposable {
   readonly #gauges;
   #timer: Timer;
   #last;
-  #cpuShare = 0;
 
   constructor(options: VitalsOptions) {
     this.#options = options;
@@ -37,28 +36,23 @@ export class Vitals implements Disposable {
     this.#timer = clock.after(LOOK_MS, () => this.#look());
   }
 
-  /** Of one processor, lately; this program does its work on one. */
-  get cpuShare(): number {
-    return Math.min(1, this.#cpuShare);
-  }
-
   [Symbol.dispose](): void {
     this.#timer.cancel();
   }
 
   #reading() {
     const { user, system } = process.cpuUsage();
-    return { atMs: this.#options.clock.now(), cpuMs: (user + system) / 1000, ...this.#options.traffic() };
+    return { atMs: this.#options.clock.now(), cpuMs: (user + system) / 1000, bytes: this.#options.relayedBytes() };
   }
 
   #look(): void {
     const now = this.#reading();
     const last = this.#last;
     const passedMs = Math.max(1, now.atMs - last.atMs);
-    this.#cpuShare = (now.cpuMs - last.cpuMs) / passedMs;
-    this.#gauges.cpu.set(100 * this.#cpuShare);
-    this.#gauges.tx.set((now.txBytes - last.txBytes) * 8 / 1000 / passedMs);
-    this.#gauges.rx.set((now.rxBytes - last.rxBytes) * 8 / 1000 / passedMs);
+    this.#gauges.cpu.set(100 * (now.cpuMs - last.cpuMs) / passedMs);
+    const mbps = (now.bytes - last.bytes) * 8 / 1000 / passedMs;
+    this.#gauges.tx.set(mbps);
+    this.#gauges.rx.set(mbps);
     this.#gauges.wireguard.set(this.#options.wireguardPeers());
     this.#last = now;
     this.#timer = this.#options.clock.after(LOOK_MS, () => this.#look());
