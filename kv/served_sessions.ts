@@ -30,9 +30,13 @@ export function createKvServedSessions(kv: Deno.Kv, clock: Clock, { space }: KvS
   return {
     save(session) {
       const expireInMs = session.expiresAtMs - clock.wallNow();
-      return commitAll(kv, "save a session", [{ key: [...prefix, session.sessionId], value: session, expireInMs }]);
+      return commitAll({ kv, clock }, "save a session", [{
+        key: [...prefix, session.sessionId],
+        value: session,
+        expireInMs,
+      }]);
     },
-    remove: (sessionId) => commitAll(kv, "remove a session", [{ key: [...prefix, sessionId] }]),
+    remove: (sessionId) => commitAll({ kv, clock }, "remove a session", [{ key: [...prefix, sessionId] }]),
     async load() {
       const sessions = await readAll(kv, "load the sessions", { prefix, schema: servedSessionSchema });
       return sessions.filter(({ expiresAtMs }) => expiresAtMs > clock.wallNow());
