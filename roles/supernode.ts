@@ -123,7 +123,10 @@ export const role: Role<typeof config> = defineRole({
       wireguardPeers: () => wireguardPeersOf(supernode),
     });
     const membership = directory && joinBase(directory, { config, supernode, url, ...shared });
-    if (membership) context.check("base", () => membership.problem);
+    if (membership) {
+      context.check("base", () => membership.problem);
+      supernode.onExits = () => membership.hurry();
+    }
     const staying = new AbortController();
     const running = membership?.run(staying.signal);
     const drain = (leaveWithinMs: number) =>
