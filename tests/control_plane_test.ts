@@ -35,7 +35,7 @@ class Network implements AsyncDisposable {
     return this.#start(base, { listen: "127.0.0.1:0", kv: ":memory:" });
   }
 
-  startSupernode(region: string, settings: object = {}, stateDir?: string): Promise<Started> {
+  startSupernode(region: string, settings?: object, stateDir?: string): Promise<Started> {
     const admin = { adminListen: "127.0.0.1:0", adminToken: ADMIN_TOKEN };
     return this.#start(supernode, { region, listen: "127.0.0.1:0", ...admin, ...settings }, stateDir);
   }
