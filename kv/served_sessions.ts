@@ -7,15 +7,10 @@
  * Deno KV forgets them some time after they have expired; `load` does so at once. One process writes.
  */
 
-import { z } from "zod";
 import type { Clock } from "../protocol/clock.ts";
-import { keySchema, timeSchema, tokenSchema } from "../protocol/fields.ts";
+import { type ServedSessionRecord, servedSessionSchema } from "../protocol/session.ts";
 import { commitAll } from "./commit.ts";
 import { type KvSpace, readAll } from "./records.ts";
-
-const servedSessionSchema = z.object({ sessionId: tokenSchema, clientKey: keySchema, expiresAtMs: timeSchema });
-/** A session, and its client's X25519 key in base64. */
-export type ServedSessionRecord = z.infer<typeof servedSessionSchema>;
 
 export interface ServedSessionStore {
   save(session: ServedSessionRecord): Promise<void>;

@@ -161,7 +161,9 @@ export class SealedWriter {
   readonly #slabs: SlabPool;
   readonly #sealer: RecordSealer;
   readonly #quiet = new Slab(QUIET_BYTES);
-  #writing: Promise<unknown> | undefined;
+  /** The last write, pending while `#isWriting`. */
+  #writing: Promise<number> | undefined;
+  #isWriting = false;
   #ending: Promise<void> | undefined;
   #failure: unknown;
   #closed = false;
@@ -174,19 +176,18 @@ export class SealedWriter {
 
   /** A write is pending. */
   get busy(): boolean {
-    return this.#writing !== undefined;
+    return this.#isWriting;
   }
 
   write(from: Uint8Array): Promise<number> {
-    if (this.#writing) return Promise.reject(new CulvertError("busy", "Cannot write: another write is pending"));
+    if (this.#isWriting) return Promise.reject(new CulvertError("busy", "Cannot write: another write is pending"));
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#ending) {
       return Promise.reject(new CulvertError("broken_pipe", "Cannot write: this direction has ended"));
     }
     if (from.length === 0) return Promise.resolve(0);
-    const written = this.#write(from);
-    this.#writing = written;
-    return written;
+    this.#isWriting = true;
+    return this.#writing = this.#write(from);
   }
 
   /** Says that there is no more, after what is being written. Never rejects: a stream that has failed needs no end. */
@@ -215,7 +216,7 @@ export class SealedWriter {
       this.#failure ??= error; // half a record may have gone
       throw error;
     } finally {
-      this.#writing = undefined;
+      this.#isWriting = false;
       if (!isSmall) this.#slabs.give(slab);
     }
   }

@@ -63,7 +63,7 @@ export function openSessionPath(options: SessionPathOptions): TunnelPath {
         local,
         remote: session.exitKey,
         prologue,
-        preface: { send: header, receive: (stream) => readReply(stream, "the exit") },
+        preface: { send: header, receive: async (stream) => void await readReply(stream, "the exit") },
         signal,
       });
       return new StreamLink(sealed, pool);

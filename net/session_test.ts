@@ -20,7 +20,7 @@ import { FakeClock } from "../testing/fake_clock.ts";
 import { testPathContract } from "../testing/path_contract.ts";
 import { hostCrypto } from "./host_aead.ts";
 import { memoryStreamPair } from "./memory.ts";
-import { readRelayHeader } from "./read_frame.ts";
+import { readRelayHeader, readReply } from "./read_frame.ts";
 import { openSessionPath, type SessionPathOptions } from "./session_path.ts";
 import { SessionServer, type SessionServerOptions } from "./session_server.ts";
 import { SlabPool } from "./slab_pool.ts";
@@ -313,14 +313,13 @@ Deno.test("beyond its limits an exit says busy", async () => {
   assertStringIncludes(error.message, "as many streams as it may");
 });
 
-Deno.test("a handshake that does not go on ends at the deadline, and replayed ones hold nothing", async () => {
+Deno.test("a handshake that does not go on ends at its deadline, and keeps a place until then", async () => {
   await using rig = new Rig({ limits: { handshakeTimeoutMs: 50, maxHandshakes: 2 } });
-  const silent = [rig.openStream(), rig.openStream(), rig.openStream()];
-  for (const stream of silent) {
-    await writeAll(stream, encodeRelayHeader({ kind: "toExit", sessionId: SESSION, trail: [] })!);
-  }
-  const outcomes = await Promise.allSettled(silent.map((stream) => readFull(stream, new Uint8Array(100))));
-  assertEquals(outcomes.length, 3);
+  const header = encodeRelayHeader({ kind: "toExit", sessionId: SESSION, trail: [] })!;
+  const [first, second, third] = [rig.openStream(), rig.openStream(), rig.openStream()] as const;
+  for (const stream of [first, second, third]) await writeAll(stream, header);
+  assertEquals((await assertRejects(() => readReply(third, "it"), DialError)).code, "busy");
+  for (const stream of [first, second]) await assertRejects(() => readReply(stream, "it"));
   assertEquals(rig.exit.linkCount, 0);
   await roundTrip(rig.connect());
 });

@@ -47,12 +47,12 @@ export class TunnelPath implements Path {
     return this.#links.filter((link) => link.connection && !link.connection.closed).length;
   }
 
-  /** Streams open on all links. */
+  /** Streams open through it. */
   get streamCount(): number {
-    return this.#links.reduce((count, { connection }) => count + (connection?.streamCount ?? 0), 0);
+    return this.#links.reduce((sum, { connection }) => sum + (connection?.streamCount ?? 0), 0);
   }
 
-  /** The round trip to the server, when a link is up and has measured it. */
+  /** The round trip to the far end, when a link is up and has measured it. */
   get rttMs(): number | undefined {
     return this.#leastBusy()?.connection?.rttMs;
   }

@@ -11,7 +11,8 @@ import { closeQuietly } from "./close.ts";
 import { memoryStreamPair } from "./memory.ts";
 import { StreamLink } from "./stream_link.ts";
 import { openTunnel, parseTunnelUrl, type TunnelClientOptions } from "./tunnel_client.ts";
-import type { TunnelPath } from "./tunnel_path.ts";
+import { serveTunnelLink } from "./tunnel_link.ts";
+import { TunnelPath } from "./tunnel_path.ts";
 import { TunnelServer, type TunnelServerOptions } from "./tunnel_server.ts";
 
 const clock = clockOf(globalThis);
@@ -628,6 +629,34 @@ Deno.test("a server that never finishes the handshake is given up in time", asyn
     });
   }
   await silent.stop();
+});
+
+Deno.test("a tunnel is opened and served over any link, and counts its streams", async () => {
+  const [near, far] = memoryStreamPair();
+  const trails: (readonly Hop[] | undefined)[] = [];
+  const service = { onward: direct(trails), hops: [{ name: "relay", at: "r" }, { name: "exit", at: "e" }] };
+  const links = serveTunnelLink(new StreamLink(far, new BufferPool()), service, common);
+  let made = 0;
+  const tunnel = new TunnelPath({
+    ...common,
+    random: randomOf(crypto),
+    links: 1,
+    farEnd: "the exit",
+    hop: { name: "client", at: "c" },
+    connect: () =>
+      made++ === 0 ? Promise.resolve(new StreamLink(near, new BufferPool())) : Promise.reject(new Error("no")),
+  });
+  using target = new Target(echo);
+  await roundTrip(tunnel, target);
+  const stream = await tunnel.dial(target.at, { trail: [{ name: "ingress", at: "i" }] });
+  assertEquals([tunnel.streamCount, links.streamCount, links.size], [1, 1, 1]);
+  assertEquals(trails[1]!.map(({ name }) => name), ["ingress", "client", "relay", "exit"]);
+  stream.close();
+  links.close();
+  await links.closed();
+  assertEquals((await dialError(tunnel, "x")).code, "path_down");
+  await end(tunnel);
+  await target.stop();
 });
 
 const urls: readonly { url: string; says: string }[] = [

@@ -41,7 +41,7 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "culvert client --supernode https://PEERID@sn.example:8443/",
-    "culvert client --region eu-west --min-bandwidth 20 --max-latency 80ms --config client.toml",
+    "culvert client --region eu-west --max-latency 80ms --config client.toml",
   ],
   async run(config, context) {
     const { signal, hardSignal, clock, log, metrics } = context;

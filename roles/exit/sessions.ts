@@ -5,11 +5,12 @@
  *   DISCONNECT ──→ serve no longer ──→ store
  */
 
-import type { ServedSessionRecord, ServedSessionStore } from "../../kv/served_sessions.ts";
+import type { ServedSessionStore } from "../../kv/served_sessions.ts";
 import type { SessionServer } from "../../net/session_server.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import type { SetupExit } from "../../protocol/control/commands.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
+import type { ServedSessionRecord } from "../../protocol/session.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { CulvertError, DialError } from "../../protocol/errors.ts";
 import type { Bytes, Primitives } from "../../protocol/primitives.ts";

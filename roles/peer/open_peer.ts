@@ -42,7 +42,7 @@ export interface PeerParts extends SealParts {
 /** Gathers them; disposing closes what they hold. */
 export async function openPeerParts(
   role: ControlRole,
-  { networkPublicKey }: PeerSettings,
+  { networkKey: networkPublicKey }: PeerSettings,
   context: RoleContext,
 ): Promise<PeerParts & AsyncDisposable> {
   const { clock, random, signal, log } = context;

@@ -40,8 +40,8 @@ const publicKey = z.string().meta({ placeholder: "key" }).transform((text, conte
 export const peerSettings = {
   supernode: z.array(supernodeUrl).min(1, "given at least once").max(8)
     .describe("A supernode to connect to; several are tried in this order."),
-  networkPublicKey: publicKey.optional()
-    .describe("Belong to this closed network; needs a certificate, see culvert enroll."),
+  networkKey: publicKey.optional()
+    .describe("The public key of the closed network to belong to; needs a certificate, see culvert enroll."),
   caFile: filePath().optional().describe("Certificates to trust beside the usual ones, in PEM."),
 };
 
