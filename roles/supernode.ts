@@ -62,6 +62,9 @@ const config = z.object({
   caFile: filePath().optional().describe("Certificates to trust beside the usual ones, in PEM."),
   maxStreams: z.number().int().min(1).max(1_000_000).default(15_000).describe("Peers connected at once."),
   maxLinks: z.number().int().min(1).max(1_000_000).default(15_000).describe("Data links open at once."),
+  authRate: z.number().min(1).max(1_000_000).default(20)
+    .describe("Control streams that one address may open in a second; ten times as many at once.")
+    .meta({ placeholder: "count" }),
   clientGrace: durationMs("60s").describe("How long sessions stay when their client has gone."),
   adminListen: listenAddress().optional().describe("Serve the administrators' API here; needs --admin-token."),
   adminToken: secret().optional().describe("What an administrator must know. Best given as CULVERT_ADMIN_TOKEN."),
@@ -107,6 +110,7 @@ export const role: Role<typeof config> = defineRole({
       maxStreams: config.maxStreams,
       maxLinks: config.maxLinks,
       clientGraceMs: config.clientGrace,
+      authLimits: { address: { perSecond: config.authRate, burst: config.authRate * 10 } },
     });
     const { hostname, port } = listenOn(config.listen, (at) => supernode.listen(at));
     const listen = formatTarget({ host: hostname, port });
@@ -123,7 +127,10 @@ export const role: Role<typeof config> = defineRole({
       wireguardPeers: () => wireguardPeersOf(supernode),
     });
     const membership = directory && joinBase(directory, { config, supernode, url, ...shared });
-    if (membership) context.check("base", () => membership.problem);
+    if (membership) {
+      context.check("base", () => membership.problem);
+      supernode.onExits = () => membership.hurry();
+    }
     const staying = new AbortController();
     const running = membership?.run(staying.signal);
     const drain = (leaveWithinMs: number) =>

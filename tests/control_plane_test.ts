@@ -35,16 +35,16 @@ class Network implements AsyncDisposable {
     return this.#start(base, { listen: "127.0.0.1:0", kv: ":memory:" });
   }
 
-  startSupernode(region: string, settings: object = {}, stateDir?: string): Promise<Started> {
+  startSupernode(region: string, settings?: object, stateDir?: string): Promise<Started> {
     const admin = { adminListen: "127.0.0.1:0", adminToken: ADMIN_TOKEN };
     return this.#start(supernode, { region, listen: "127.0.0.1:0", ...admin, ...settings }, stateDir);
   }
 
   /** Settles when the exit can be given to clients. */
   async startExit(at: Started, region: string, stateDir?: string): Promise<Started & { readonly peerId: string }> {
-    const links = this.#linkCount();
+    const links = this.linkCount();
     const started = await this.#start(exit, { region, supernode: [at.addresses["supernode"]] }, stateDir);
-    await this.until(() => this.#linkCount() > links);
+    await this.until(() => this.linkCount() > links);
     const { fields } = this.#said.findLast(({ message }) => message === "A data link is open")!;
     return { ...started, peerId: String(fields["peer_id"]) };
   }
@@ -67,7 +67,11 @@ class Network implements AsyncDisposable {
     );
   }
 
-  #linkCount(): number {
+  count(message: string): number {
+    return this.#said.filter((line) => line.message === message).length;
+  }
+
+  linkCount(): number {
     return this.#said.filter(({ message, fields }) => message === "A data link is open" && fields["holder"] === "peer")
       .length;
   }
@@ -137,4 +141,148 @@ Deno.test("A to E: a client's traffic leaves at an exit of its supernode, by way
   for (const line of ['command_success_total{kind="SETUP_EXIT"} 1', "relay_sessions_active 1"]) {
     assertStringIncludes(metrics, line);
   }
+});
+
+/** Base, a client's supernode in the north and an exit's in the south, which base knows of. */
+async function twoRegions(network: Network) {
+  const directory = await network.startBase();
+  const settings = { base: [`http://${directory.addresses["listen"]}`] };
+  const north = await network.startSupernode("north", settings);
+  const south = await network.startSupernode("south", settings);
+  await network.until(() => network.hasSaid("Base was told", { region: "south" }));
+  return { directory, settings, north, south };
+}
+
+/** An exit that base knows of. */
+async function listedExit(network: Network, at: Started, region: string) {
+  const started = await network.startExit(at, region);
+  await network.until(() => network.hasSaid("Base was told", { url: `http://${at.addresses["listen"]}`, exits: 1 }));
+  return started;
+}
+
+Deno.test("D, E: an exit behind another supernode is found through base and reached by way of both", async () => {
+  await using network = new Network();
+  const { north, south } = await twoRegions(network);
+  const { peerId } = await listedExit(network, south, "south");
+  const { proxy } = await network.startClient(north, { region: "south" });
+  const page = await hello(proxy);
+  assertMatch(page, /^HTTP\/1\.[01] 200/);
+  assertStringIncludes(page, peerId);
+  for (const at of [north, south]) {
+    const { sessions } = await admin(at, "GET", "/v1/sessions");
+    assertEquals(sessions.map(({ state }: { state: string }) => state), ["active"]);
+  }
+});
+
+Deno.test("D, E: when base is down, what it last said serves, and sessions go on", async () => {
+  await using network = new Network();
+  const { directory, north, south } = await twoRegions(network);
+  await listedExit(network, south, "south");
+  const first = await network.startClient(north, { region: "south" });
+  await hello(first.proxy);
+  await directory.role[Symbol.asyncDispose]();
+  assertMatch(await hello(first.proxy), /^HTTP\/1\.[01] 200/);
+  const second = await network.startClient(north, { region: "south" });
+  assertMatch(await hello(second.proxy), /^HTTP\/1\.[01] 200/);
+});
+
+Deno.test("G: when an exit is cut off, the supernode moves its sessions to another", async () => {
+  await using network = new Network();
+  const here = await network.startSupernode("north");
+  const first = await network.startExit(here, "north");
+  const { proxy } = await network.startClient(here);
+  assertStringIncludes(await hello(proxy), first.peerId);
+  const second = await network.startExit(here, "north");
+  const startMs = performance.now();
+  await first.role[Symbol.asyncDispose]();
+  assertStringIncludes(await hello(proxy), second.peerId);
+  assert(performance.now() - startMs < 2000);
+});
+
+Deno.test("G: the failure of an exit behind another supernode is told, and its sessions are moved", async () => {
+  await using network = new Network();
+  const { north, south } = await twoRegions(network);
+  const first = await listedExit(network, south, "south");
+  const { proxy } = await network.startClient(north, { region: "south" });
+  assertStringIncludes(await hello(proxy), first.peerId);
+  const second = await network.startExit(south, "south");
+  await first.role[Symbol.asyncDispose]();
+  assertStringIncludes(await hello(proxy), second.peerId);
+});
+
+Deno.test("H: when a client leaves, its session ends here and at the exit", async () => {
+  await using network = new Network();
+  const { north, south } = await twoRegions(network);
+  const out = await listedExit(network, south, "south");
+  const { role, proxy } = await network.startClient(north, { region: "south" });
+  await hello(proxy);
+  assertStringIncludes(await out.metrics(), "exit_sessions_active 1");
+  await role.stop();
+  await network.until(() => network.count("A session has ended") === 2);
+  for (const at of [north, south]) {
+    assertEquals((await admin(at, "GET", "/v1/sessions")).total, 0);
+  }
+});
+
+Deno.test("a supernode that restarts knows its sessions again, and their streams work without a new one", async () => {
+  await using network = new Network();
+  const before = await network.startSupernode("north");
+  await network.startExit(before, "north");
+  const { proxy } = await network.startClient(before);
+  await hello(proxy);
+  const known = (await admin(before, "GET", "/v1/sessions")).sessions[0].sessionId;
+  await before.role[Symbol.asyncDispose]();
+  const { listen } = before.addresses;
+  const after = await network.startSupernode("north", { listen }, before.stateDir);
+  assertEquals(after.addresses["supernode"], before.addresses["supernode"]);
+  const { sessions } = await admin(after, "GET", "/v1/sessions");
+  assertEquals(sessions.map(({ sessionId }: { sessionId: string }) => sessionId), [known]);
+});
+
+Deno.test("an administrator revokes a peer: it is thrown out at once, stays out, and the log says who did it", async () => {
+  await using network = new Network();
+  const here = await network.startSupernode("north");
+  const { peerId } = await network.startExit(here, "north");
+  const { proxy } = await network.startClient(here);
+  await hello(proxy);
+  await admin(here, "POST", "/v1/blocks", { kind: "peer", peerId, reason: "abuse" });
+  await network.until(() => network.hasSaid("There is no control stream", { reason: "revoked" }));
+  const { streams } = await admin(here, "GET", "/v1/streams");
+  assertEquals(streams.map(({ role }: { role: string }) => role), ["client"]);
+  const { entries } = await admin(here, "GET", "/v1/audit");
+  assertEquals(entries.map(({ action, subject }: { action: string; subject: string }) => [action, subject]), [
+    ["block", peerId],
+  ]);
+});
+
+Deno.test("an administrator pushes a command, and sees what became of it", async () => {
+  await using network = new Network();
+  const here = await network.startSupernode("north");
+  const { peerId } = await network.startExit(here, "north");
+  const command = { kind: "DISCONNECT", payload: { reason: "admin" }, timeoutMs: 5000 };
+  const outcome = await admin(here, "POST", "/v1/commands", { peerId, command });
+  assertEquals(outcome.ok, true);
+});
+
+Deno.test("without the administrators' token nothing is told", async () => {
+  await using network = new Network();
+  const here = await network.startSupernode("north");
+  const response = await fetch(`http://${here.addresses["admin"]}/v1/peers`, {
+    headers: { authorization: "Bearer x" },
+  });
+  assertEquals(response.status, 401);
+  await response.body?.cancel();
+});
+
+Deno.test("a drained supernode lets nobody in, and its peers go to the other of its region", async () => {
+  await using network = new Network();
+  const { settings, north } = await twoRegions(network);
+  const other = await network.startSupernode("north", settings);
+  await listedExit(network, other, "north");
+  await network.startExit(north, "north");
+  const links = network.linkCount();
+  await admin(north, "POST", "/v1/drain", { leaveWithinMs: 1000 });
+  await network.until(() => network.linkCount() > links);
+  assertEquals((await admin(other, "GET", "/v1/streams")).total, 2);
+  assertEquals((await admin(north, "GET", "/v1/streams")).total, 0);
 });

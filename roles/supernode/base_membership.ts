@@ -1,6 +1,7 @@
 /**
- * Keeps base informed that this supernode is there: it registers, sends what changes every ten seconds, and registers
- * again when base does not know it any more. While base is down it goes on without, and says so once.
+ * Keeps base informed that this supernode is there: it registers, sends what changes every ten seconds, or soon when it
+ * matters to others, and registers again when base does not know it any more. While base is down it goes on without,
+ * and says so once.
  */
 
 import type { DirectoryClient } from "../../net/directory_client.ts";
@@ -25,6 +26,8 @@ export class BaseMembership {
   readonly #options: BaseMembershipOptions;
   #isRegistered = false;
   #problem: string | undefined = "base has not been asked yet";
+  /** Cuts the wait for the next report short. */
+  #hurry = new AbortController();
 
   constructor(options: BaseMembershipOptions) {
     this.#options = options;
@@ -42,7 +45,9 @@ export class BaseMembership {
       let waitMs = SUPERNODE_HEARTBEAT_MS * (0.8 + 0.2 * random.next());
       try {
         await this.report(signal);
-        if (this.#problem !== undefined) log.info("Base knows this supernode");
+        if (this.#problem !== undefined) {
+          log.info("Base knows this supernode");
+        }
         this.#problem = undefined;
       } catch (error) {
         if (signal.aborted) return;
@@ -52,19 +57,30 @@ export class BaseMembership {
         this.#problem = messageOf(error);
         waitMs = RETRY_MS * (0.5 + random.next());
       }
-      await delay(clock, waitMs, signal).catch(() => {});
+      this.#hurry = new AbortController();
+      await delay(clock, waitMs, AbortSignal.any([signal, this.#hurry.signal])).catch(() => {});
     }
+  }
+
+  /** Something has changed that others act upon, such as the first exit having come. */
+  hurry(): void {
+    this.#hurry.abort();
   }
 
   /** Says now how things stand. */
   async report(signal?: AbortSignal): Promise<void> {
-    const { directory, registration, status } = this.#options;
-    if (this.#isRegistered) {
-      const { supernodeId } = registration;
-      const { unknown } = await directory.heartbeat([{ supernodeId, ...status() }], { signal });
-      if (!unknown.includes(supernodeId)) return;
+    const { directory, registration, log } = this.#options;
+    const status = this.#options.status();
+    if (!this.#isRegistered || await this.#isUnknown(status, signal)) {
+      await directory.register({ ...registration, status }, { signal });
+      this.#isRegistered = true;
     }
-    await directory.register({ ...registration, status: status() }, { signal });
-    this.#isRegistered = true;
+    log.debug("Base was told", { region: registration.region, url: registration.url, exits: status.exits });
+  }
+
+  async #isUnknown(status: SupernodeStatus, signal: AbortSignal | undefined): Promise<boolean> {
+    const { directory, registration: { supernodeId } } = this.#options;
+    const { unknown } = await directory.heartbeat([{ supernodeId, ...status }], { signal });
+    return unknown.includes(supernodeId);
   }
 }

@@ -10,6 +10,7 @@
 
 import type { SessionStore } from "../../kv/sessions.ts";
 import type { Clock } from "../../protocol/clock.ts";
+import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import { advanceSession, isServed, type SessionEvent, type SessionRecord } from "../../protocol/session.ts";
 
@@ -17,6 +18,7 @@ export interface SessionsOptions {
   readonly supernodeId: string;
   readonly store: SessionStore;
   readonly clock: Clock;
+  readonly log: Log;
   readonly metrics: Metrics;
   /** Default 100,000. */
   readonly maxSessions?: number;
@@ -93,9 +95,11 @@ export class Sessions {
     const record = this.#records.get(sessionId);
     const next = record && advanceSession(record, event, this.#options.clock.wallNow());
     if (!next) return undefined;
+    const { store, log } = this.#options;
     if (next.state === "ended") this.#remove(next.sessionId);
     else this.#put(next);
-    await this.#options.store.save(next);
+    await store.save(next);
+    if (next.state === "ended") log.debug("A session has ended", { session_id: sessionId, reason: next.endReason });
     return next;
   }
 

@@ -87,6 +87,8 @@ export interface SupernodeOptions {
 }
 
 export class Supernode implements Disposable {
+  /** Called when there are exits for the first time, or none any more. */
+  onExits: () => void = () => {};
   readonly #options: SupernodeOptions;
   #port: WebPort | undefined;
   readonly #tokens: RelayTokens;
@@ -130,7 +132,7 @@ export class Supernode implements Disposable {
     this.#tokens = new RelayTokens(clock, random);
     this.#lingering = new Deadlines<() => void>(clock, LINGER_MS, (expire) => expire());
     this.outbox = new CommandOutbox({ store: stores.queues, ...shared });
-    this.sessions = new Sessions({ supernodeId, store: stores.sessions, clock, metrics });
+    this.sessions = new Sessions({ supernodeId, store: stores.sessions, clock, log, metrics });
     this.streams = this.#makeStreams();
     this.links = this.#makeLinks();
     const isBlocked = (id: string) => this.#blocks.has("supernode", id);
@@ -352,13 +354,16 @@ export class Supernode implements Disposable {
 
   #onJoined(stream: ControlStream): void {
     const peer = stream.machine.peer!;
-    if (peer.role === "exit") this.#pool.add(peer);
+    if (peer.role !== "exit") return;
+    this.#pool.add(peer);
+    if (this.#pool.size === 1) this.onExits();
   }
 
   #onLeft(stream: ControlStream): void {
     const peer = stream.machine.peer!;
     if (peer.role !== "exit") return;
     this.#pool.remove(peer);
+    if (this.#pool.size === 0) this.onExits();
     this.#rotation.suspect(peer.peerId);
   }
 
