@@ -8,7 +8,7 @@
 
 import { z } from "zod";
 import { createKvServedSessions } from "../kv/served_sessions.ts";
-import { SessionServer } from "../net/session_server.ts";
+import { SessionServer, type SessionServerOptions } from "../net/session_server.ts";
 import { exitHandlers, restoreSessions } from "./exit/sessions.ts";
 import { ExitTelemetry } from "./exit/telemetry.ts";
 import { openPeer, openPeerParts } from "./peer/open_peer.ts";
@@ -40,7 +40,7 @@ export const role: Role<typeof config> = defineRole({
     await using parts = await openPeerParts("exit", config, context);
     using onward = await openWayOut(config, "start exit", context);
     const { identity, primitives, network, kv } = parts;
-    using server = new SessionServer({
+    await using serving = serve({
       ...parts,
       onward: onward.path,
       at: identity.peerId,
@@ -48,6 +48,7 @@ export const role: Role<typeof config> = defineRole({
       metrics,
       limits: { maxSessions: config.maxSessions },
     });
+    const { server } = serving;
     const store = createKvServedSessions(kv, clock, { space: "exit" });
     await restoreSessions({ server, store });
     const isDraining = () => signal.aborted;
@@ -78,6 +79,18 @@ export const role: Role<typeof config> = defineRole({
     await probing;
   },
 });
+
+/** Disposing closes the server and waits for its streams, which use what is closed after it. */
+function serve(options: SessionServerOptions): { readonly server: SessionServer } & AsyncDisposable {
+  const server = new SessionServer(options);
+  return {
+    server,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      await server.closed();
+    },
+  };
+}
 
 function stopper(): { readonly signal: AbortSignal } & Disposable {
   const controller = new AbortController();

@@ -6,13 +6,12 @@
 import deno from "../../deno.json" with { type: "json" };
 import { createKvApplied } from "../../kv/applied_commands.ts";
 import { openKv } from "../../kv/open.ts";
-import { hostCrypto } from "../../net/host_aead.ts";
 import { hostPrimitives } from "../../net/host_primitives.ts";
 import type { MuxStream } from "../../net/mux.ts";
 import { PeerConnection } from "../../net/peer_connection.ts";
+import { openSealCrypto } from "../../net/seal_crypto.ts";
 import type { SealParts } from "../../net/sealed_stream.ts";
 import { SlabPool } from "../../net/slab_pool.ts";
-import { openLibcrypto } from "../../native/crypto.ts";
 import { encodeCertificate, networkIdOf } from "../../protocol/certificate.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import type { Command, RelayUpdate, SupernodeAddress } from "../../protocol/control/commands.ts";
@@ -52,8 +51,7 @@ export async function openPeerParts(
   const certificate = networkPublicKey && await certificateFor(networkPublicKey, state, { primitives, role });
   await using held = new AsyncDisposableStack();
   const kv = held.use(await openKv(state.pathOf(`${role}.kv`)));
-  const native = openLibcrypto({ explain: (reason) => log.debug("libcrypto is not used", { reason }) });
-  if (native) held.use(native);
+  const crypto = held.use(await openSealCrypto({ explain: (reason) => log.debug("No libcrypto", { reason }) }));
   const kept = held.move();
   return {
     identity,
@@ -62,7 +60,7 @@ export async function openPeerParts(
     network: networkPublicKey && { networkPublicKey },
     certificate,
     kv,
-    crypto: native ?? hostCrypto(),
+    crypto,
     random,
     clock,
     slabs: new SlabPool(),
