@@ -77,7 +77,7 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "culvert supernode --region eu-west --base http://127.0.0.1:8480",
-    "culvert supernode --config supernode.toml --cert-file chain.pem --key-file key.pem",
+    "culvert supernode --cert-file chain.pem --key-file key.pem --region eu-west",
     "CULVERT_ADMIN_TOKEN=T culvert supernode --config supernode.toml",
   ],
   async run(config, context) {
