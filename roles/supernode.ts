@@ -77,13 +77,19 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "culvert supernode --region eu-west --base http://127.0.0.1:8480",
-    "culvert supernode --region eu-west --listen :443 --cert-file chain.pem --key-file key.pem --base https://base.example",
-    "CULVERT_ADMIN_TOKEN=T culvert supernode --region eu-west --admin-listen 127.0.0.1:8451",
+    "culvert supernode --cert-file chain.pem --key-file key.pem --region eu-west",
+    "CULVERT_ADMIN_TOKEN=T culvert supernode --config supernode.toml",
   ],
   async run(config, context) {
     const { signal, hardSignal, clock, random, log, metrics, stateDir } = context;
     if (config.adminListen && config.adminToken === undefined) {
       throw new ConfigError(ACTION, ["--admin-listen needs a token (CULVERT_ADMIN_TOKEN)"]);
+    }
+    if (config.adminListen && !isLoopback(config.adminListen)) {
+      const given = formatTarget(config.adminListen);
+      throw new ConfigError(ACTION, [
+        `--admin-listen must be a loopback address, since it is not encrypted, got ${given}`,
+      ]);
     }
     const primitives = hostPrimitives();
     const state = await StateDirectory.open(stateDir);

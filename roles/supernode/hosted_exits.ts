@@ -8,6 +8,7 @@
 import type { Clock } from "../../protocol/clock.ts";
 import { rank } from "../../protocol/control/selection.ts";
 import type {
+  ExitCandidate,
   ExitEndRequest,
   ExitPeerRequest,
   ExitPeerResponse,
@@ -46,19 +47,29 @@ export class HostedExits {
 
   /** Asking twice is asking once, also while the first is under way. */
   async setUp(request: ExitSetupRequest, supernodeId: string): Promise<ExitSetupResponse> {
-    const { sessions, setup, pool } = this.#options;
+    const { sessions, pool } = this.#options;
     const { sessionId, exitPeerId } = request;
     const known = sessions.find(sessionId);
     if (known && known.clientSupernodeId !== supernodeId) return { status: "failed", code: "not_yours" };
     if (known?.state === "active") return { status: "applied" };
     const candidate = pool.candidate(exitPeerId);
     if (!candidate) return { status: "no_such_exit" };
-    if (!known) {
-      if (sessions.isFull) return { status: "busy" };
-      this.#open(request, supernodeId);
-      const chosen = { kind: "chosen", exitPeerId, setupCommandId: request.commandId } as const;
+    if (!known && sessions.isFull) return { status: "busy" };
+    if (!known) this.#open(request, supernodeId);
+    try {
+      return await this.#command(request, candidate);
+    } catch (error) {
+      sessions.forget(sessionId);
+      throw error;
+    }
+  }
+
+  async #command(request: ExitSetupRequest, candidate: ExitCandidate): Promise<ExitSetupResponse> {
+    const { sessions, setup } = this.#options;
+    const { sessionId, exitPeerId, commandId } = request;
+    if (sessions.find(sessionId)?.state === "requested") {
       await sessions.advance(sessionId, { kind: "candidates", candidates: [candidate] });
-      await sessions.advance(sessionId, chosen);
+      await sessions.advance(sessionId, { kind: "chosen", exitPeerId, setupCommandId: commandId });
     }
     const { status, code, remark } = await setup.command(request);
     if (status === "applied") await sessions.advance(sessionId, { kind: "ready" });

@@ -80,14 +80,24 @@ export class RequestExit {
     const candidates = await this.#candidates(client.peerId, wish);
     const ranked = rank(candidates, wish, random).map(({ candidate }) => candidate);
     if (ranked.length === 0) return { ok: false, reason: "no_exit", retryAfterMs: 2_000 };
-    let record = this.#open(client, wish, ranked, previous);
+    const record = this.#open(client, wish, ranked, previous);
     sessions.add(record);
+    try {
+      return await this.#tryAll(record, ranked);
+    } catch (error) {
+      sessions.forget(record.sessionId);
+      throw error;
+    }
+  }
+
+  async #tryAll(opened: SessionRecord, ranked: readonly ExitCandidate[]): Promise<ExitGrant> {
+    let record = opened;
     for (const candidate of ranked.slice(0, MAX_TRIES)) {
       const outcome = await this.#try(record, candidate);
       if (outcome.isReady) return { ok: true, offer: offerOf(outcome.record) };
       record = outcome.record;
     }
-    await sessions.advance(record.sessionId, { kind: "end", reason: "no_exit" });
+    await this.#options.sessions.advance(record.sessionId, { kind: "end", reason: "no_exit" });
     return { ok: false, reason: "no_exit", retryAfterMs: 2_000 };
   }
 

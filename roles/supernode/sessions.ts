@@ -90,6 +90,11 @@ export class Sessions {
     this.#put(record);
   }
 
+  /** Takes back one whose setting up came to nothing before anybody was told of it. */
+  forget(sessionId: string): void {
+    this.#remove(sessionId);
+  }
+
   /** The session after the event, kept; undefined if it is gone or the event cannot happen. Rejects as the store does. */
   async advance(sessionId: string, event: SessionEvent): Promise<SessionRecord | undefined> {
     const record = this.#records.get(sessionId);

@@ -52,7 +52,7 @@ export interface StreamManagerOptions {
   readonly maxStreams: number;
   isRevoked(peerId: string): boolean;
   relayToken(peerId: string): string;
-  /** The peer is connected, or no longer; replaced streams are not told of. */
+  /** The peer is connected, or no longer; of a stream that is replaced the end is told before the new one's beginning. */
   onJoined(stream: ControlStream): void;
   onLeft(stream: ControlStream): void;
   onHeartbeat(stream: ControlStream, telemetry: Telemetry | undefined): void;
@@ -263,8 +263,9 @@ export class StreamManager implements Disposable {
       if (!isNew) return this.#run(stream, machine.refuse("replayed"));
       await outbox.load(peerId);
       if (machine.state !== "proven") return;
-      this.#replace(peerId);
+      // Before the older stream goes, or the queue would go with it.
       const queue = outbox.attach(peerId, deliver);
+      this.#replace(peerId);
       if (!queue) return this.#run(stream, machine.refuse("unavailable", 1000));
       stream.deliver = deliver;
       this.#strangers.delete(stream);
