@@ -11,7 +11,7 @@ import type { Metrics } from "../protocol/metrics.ts";
 import type { MuxOptions } from "../protocol/mux.ts";
 import type { Random } from "../protocol/random.ts";
 import type { Link } from "./link.ts";
-import { MuxConnection } from "./mux.ts";
+import { MuxConnection, type MuxStream } from "./mux.ts";
 
 export interface LinkKeeperOptions {
   /** Makes a link, not yet started; gives up and leaves nothing behind when the signal is aborted. */
@@ -22,6 +22,8 @@ export interface LinkKeeperOptions {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Is given the streams that the far end opens. Without it they are closed at once. */
+  onStream?(stream: MuxStream): void;
   /** For all of `connect`. Default 10 s. */
   readonly connectTimeoutMs?: number;
   readonly mux?: Omit<MuxOptions, "role" | "version" | "extensions">;
@@ -125,6 +127,8 @@ export class LinkKeeper {
       throw limit.signal.reason;
     }
     const connection = new MuxConnection(link, clock, { ...mux, role: "client", extensions: true });
+    const { onStream } = this.#options;
+    if (onStream) connection.onStream = onStream;
     connection.start();
     return this.connection = connection;
   }

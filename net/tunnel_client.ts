@@ -10,13 +10,12 @@ import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import type { MuxOptions } from "../protocol/mux.ts";
 import type { Random } from "../protocol/random.ts";
-import { formatTarget, type Stream, type Target } from "../protocol/stream.ts";
+import { formatTarget } from "../protocol/stream.ts";
 import { isTunnelToken } from "../protocol/tunnel.ts";
 import { BufferPool } from "./buffer_pool.ts";
-import { closeQuietly } from "./close.ts";
-import type { Link } from "./link.ts";
 import { MAX_LINKS, TunnelPath } from "./tunnel_path.ts";
-import { openWebsocket, WebsocketLink } from "./websocket.ts";
+import { WebsocketLink } from "./websocket.ts";
+import { dialWebsocket, type WebsocketAddress } from "./websocket_dial.ts";
 
 export interface TunnelClientOptions {
   readonly clock: Clock;
@@ -35,10 +34,7 @@ export interface TunnelClientOptions {
 }
 
 /** Where a tunnel leads, as its URL says it. */
-export interface TunnelAddress {
-  readonly target: Target;
-  readonly tls: boolean;
-  readonly urlPath: string;
+export interface TunnelAddress extends WebsocketAddress {
   readonly token: string | undefined;
   readonly links: number | undefined;
 }
@@ -93,59 +89,10 @@ export function openTunnel(url: string, options: TunnelClientOptions): TunnelPat
     farEnd: at,
     hop: { name: "tunnel client", at },
     connect: async (signal) => {
-      const stream = await connectSocket(address, options.caCerts, signal);
-      return await upgrade(stream, { address, token, pool, random: options.random, signal });
+      const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+      const { random, caCerts } = options;
+      const { stream, first } = await dialWebsocket(address, { headers, random, caCerts, signal });
+      return new WebsocketLink(stream, pool, { first, random });
     },
   });
-}
-
-interface Upgrade {
-  readonly address: TunnelAddress;
-  readonly token: string | undefined;
-  readonly pool: BufferPool;
-  readonly random: Random;
-  readonly signal: AbortSignal;
-}
-
-async function upgrade(stream: Stream, { address, token, pool, random, signal }: Upgrade): Promise<Link> {
-  const { target, tls, urlPath } = address;
-  const onAbort = () => closeQuietly(stream);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    const usual = target.port === (tls ? 443 : 80);
-    const first = await openWebsocket(stream, {
-      host: usual ? formatTarget(target).replace(/:\d+$/, "") : formatTarget(target),
-      path: urlPath,
-      headers: token === undefined ? {} : { Authorization: `Bearer ${token}` },
-    }, random);
-    signal.throwIfAborted();
-    return new WebsocketLink(stream, pool, { first, random });
-  } catch (error) {
-    closeQuietly(stream);
-    throw signal.aborted ? signal.reason : error;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
-}
-
-async function connectSocket(address: TunnelAddress, caCerts: string[] | undefined, signal: AbortSignal) {
-  const { host, port } = address.target;
-  const conn = await Deno.connect({ hostname: host, port, signal });
-  conn.setNoDelay(true);
-  if (!address.tls) return conn;
-  const options = { hostname: host, alpnProtocols: ["http/1.1"], ...(caCerts && { caCerts }) };
-  let current: Deno.TcpConn | Deno.TlsConn = conn;
-  const onAbort = () => closeQuietly(current); // once TLS has begun, the TCP handle is an empty shell
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    const secure = current = await Deno.startTls(conn, options);
-    signal.throwIfAborted();
-    await secure.handshake();
-    return secure;
-  } catch (error) {
-    closeQuietly(current);
-    throw signal.aborted ? signal.reason : error;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
 }

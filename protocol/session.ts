@@ -66,6 +66,15 @@ export const sessionRecordSchema = z.object({
 });
 export type SessionRecord = z.infer<typeof sessionRecordSchema>;
 
+/** A session as its exit keeps it: whose streams it takes, and until when. */
+export const servedSessionSchema = z.object({
+  sessionId: tokenSchema,
+  /** The client's X25519 key. */
+  clientKey: keySchema,
+  expiresAtMs: timeSchema,
+});
+export type ServedSessionRecord = z.infer<typeof servedSessionSchema>;
+
 export interface SessionRequest {
   readonly sessionId: string;
   readonly clientPeerId: string;

@@ -1,13 +1,13 @@
 /**
- * The WebSocket protocol (RFC 6455) as a carrier of bytes: the opening handshake and binary frames, pure.
+ * The WebSocket protocol (RFC 6455) as a carrier of bytes or of texts: the opening handshake and the frames, pure.
  *
  *   0                   1                   2                   3
  *   |F|R R R|opcode |M| length 7  | length 16 or 64 …  | masking key, when M | payload, XORed with the key when M
  *
  * Why not the runtime's own WebSocket: it tells only afterwards how much it has queued and has no event for when that has
  * gone, its server sets no limit to how long a client may take over its request, and it runs over sockets alone. This one
- * runs over any Stream, so a tunnel can pass through another Path. Text messages, extensions and fragmentation across
- * control frames' limits are not needed here; fragmented binary messages are read as the run of bytes they are.
+ * runs over any Stream, so a tunnel can pass through another Path. Extensions are not needed here; fragmented binary
+ * messages are read as the run of bytes they are, and text is refused unless the handler takes it.
  */
 
 export const WebSocketOpcode = { CONTINUATION: 0, TEXT: 1, BINARY: 2, CLOSE: 8, PING: 9, PONG: 10 } as const;
@@ -98,6 +98,8 @@ export async function websocketAccept(
 export interface WebsocketFrameHandler {
   /** Payload of a binary message, unmasked in place. A view, valid only during the call. */
   onData(bytes: Uint8Array): void;
+  /** A piece of a text message as UTF-8 cut anywhere; `last` ends the message. Without it text is a fault. */
+  onText?(bytes: Uint8Array, last: boolean): void;
   onPing(payload: Uint8Array): void;
   onClose(code: number): void;
 }
@@ -115,6 +117,9 @@ export class WebsocketFrameReader {
   #opcode = 0;
   /** Whether a binary message has begun and not ended, so that a continuation may come. */
   #inMessage = false;
+  /** Whether the message being read is text, and whether the frame being read is its last. */
+  #isText = false;
+  #isLast = false;
   #payloadLeft = 0;
   readonly #key = new Uint8Array(4);
   #masked = false;
@@ -155,7 +160,7 @@ export class WebsocketFrameReader {
       if (fault) return fault;
       this.#headerFilled = 0;
       this.#inPayload = true;
-      if (this.#payloadLeft === 0) this.#endFrame();
+      if (this.#payloadLeft === 0) this.#endEmptyFrame();
       return at;
     }
     return at;
@@ -173,10 +178,12 @@ export class WebsocketFrameReader {
       if (!final || length > MAX_CONTROL_PAYLOAD_BYTES || this.#opcode > 10) return "protocol_error";
       this.#controlFilled = 0;
     } else {
-      if (this.#opcode === WebSocketOpcode.TEXT) return "unsupported_data";
+      if (this.#opcode === WebSocketOpcode.TEXT && !this.#handler.onText) return "unsupported_data";
       if (this.#opcode > 2) return "protocol_error";
       if ((this.#opcode === WebSocketOpcode.CONTINUATION) !== this.#inMessage) return "protocol_error";
+      if (this.#opcode !== WebSocketOpcode.CONTINUATION) this.#isText = this.#opcode === WebSocketOpcode.TEXT;
       this.#inMessage = !final;
+      this.#isLast = final;
     }
     this.#payloadLeft = length;
     this.#masked = masked;
@@ -191,13 +198,19 @@ export class WebsocketFrameReader {
     this.#phase = (this.#phase + piece.length) & 3;
     this.#payloadLeft -= piece.length;
     if (this.#opcode < 8) {
-      this.#handler.onData(piece);
+      if (!this.#isText) this.#handler.onData(piece);
+      else this.#handler.onText!(piece, this.#isLast && this.#payloadLeft === 0);
     } else {
       this.#control.set(piece, this.#controlFilled);
       this.#controlFilled += piece.length;
     }
     if (this.#payloadLeft === 0) this.#endFrame();
     return at + piece.length;
+  }
+
+  #endEmptyFrame(): void {
+    if (this.#opcode < 8 && this.#isText) this.#handler.onText!(new Uint8Array(0), this.#isLast);
+    this.#endFrame();
   }
 
   #endFrame(): void {

@@ -45,6 +45,24 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./base.ts")).role,
   },
   {
+    name: "supernode",
+    summary: "Keeps the peers of a region, finds them exits and relays what they seal.",
+    group: "Control plane",
+    load: async () => (await import("./supernode.ts")).role,
+  },
+  {
+    name: "exit",
+    summary: "Lets clients of the network out to the internet here, under a policy.",
+    group: "Control plane",
+    load: async () => (await import("./exit.ts")).role,
+  },
+  {
+    name: "client",
+    summary: "A local proxy whose traffic leaves through an exit of the network.",
+    group: "Control plane",
+    load: async () => (await import("./client.ts")).role,
+  },
+  {
     name: "keys",
     summary: "Shows this peer's id and public keys, making them on first use.",
     group: "Identity",

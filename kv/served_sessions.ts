@@ -1,0 +1,40 @@
+/**
+ * The sessions that an exit has been told to serve, so that it goes on serving them after a restart: the command that set
+ * one up counts as applied and does not come again.
+ *
+ *   <space> "served" sessionId     { sessionId, clientKey, expiresAtMs }
+ *
+ * Deno KV forgets them some time after they have expired; `load` does so at once. One process writes.
+ */
+
+import type { Clock } from "../protocol/clock.ts";
+import { type ServedSessionRecord, servedSessionSchema } from "../protocol/session.ts";
+import { commitAll } from "./commit.ts";
+import { type KvSpace, readAll } from "./records.ts";
+
+export interface ServedSessionStore {
+  save(session: ServedSessionRecord): Promise<void>;
+  remove(sessionId: string): Promise<void>;
+  /** Those that have not expired. */
+  load(): Promise<ServedSessionRecord[]>;
+}
+
+/** Sessions in Deno KV. */
+export function createKvServedSessions(kv: Deno.Kv, clock: Clock, { space }: KvSpace): ServedSessionStore {
+  const prefix = [space, "served"];
+  return {
+    save(session) {
+      const expireInMs = session.expiresAtMs - clock.wallNow();
+      return commitAll({ kv, clock }, "save a session", [{
+        key: [...prefix, session.sessionId],
+        value: session,
+        expireInMs,
+      }]);
+    },
+    remove: (sessionId) => commitAll({ kv, clock }, "remove a session", [{ key: [...prefix, sessionId] }]),
+    async load() {
+      const sessions = await readAll(kv, "load the sessions", { prefix, schema: servedSessionSchema });
+      return sessions.filter(({ expiresAtMs }) => expiresAtMs > clock.wallNow());
+    },
+  };
+}

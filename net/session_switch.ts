@@ -1,0 +1,288 @@
+/**
+ * A client's way out through whichever exit it has a session with: a Path that asks for a session when it needs one, and
+ * goes to another when that fails, expires or is to be left.
+ *
+ *   dial ──→ the present session ──→ stream
+ *              │ it fails, or is found to have failed by a probe
+ *              ↓
+ *            another session, not at that exit ──→ the same dial again
+ *
+ *   rotate (ROTATE_PEER), expiry    make before break: the next one carries a probe before it takes the place of the present
+ *                                   one, whose streams may go on for a while
+ *
+ * Streams do not move between exits. However many dials there are, one session is asked for at a time, and not more often
+ * than the supernode takes kindly.
+ *
+ * Not here: what asking and opening takes (`acquire`).
+ */
+
+import { orAborted } from "../protocol/abort.ts";
+import { deadline, delay, type Timer } from "../protocol/clock.ts";
+import { CulvertError, DialError, dialFailureOf, messageOf } from "../protocol/errors.ts";
+import type { Log } from "../protocol/log.ts";
+import type { Metrics } from "../protocol/metrics.ts";
+import type { Datagrams, DialOptions, Path, Stream, Target } from "../protocol/stream.ts";
+import { type OpenSession, type SessionWay, WatchedSession, type WatchOptions } from "./watched_session.ts";
+
+export interface SessionSwitchOptions extends WatchOptions {
+  /** Gets a session, not at these exits, and opens its path. */
+  acquire(exclude: readonly string[], signal: AbortSignal): Promise<OpenSession>;
+  /** The session is not used any more. Must not throw. */
+  release(sessionId: string): void;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+export interface Rotation {
+  /** How long streams on the old session may go on. */
+  readonly drainMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** How often a dial is made: an exit may fail, and the next one too. */
+const MAX_ATTEMPTS = 3;
+/** Between two requests for a session. */
+const ACQUIRE_GAP_MS = 300;
+/** How long an exit that has failed is not asked for again. */
+const EXCLUDE_MS = 60_000;
+const MAX_EXCLUDED = 64;
+/** How long streams on a session that is left may go on, unless told otherwise. */
+const DRAIN_MS = 30_000;
+/** Before a session expires another is asked for, so long that a few attempts may fail. */
+const RENEW_BEFORE_MS = 60_000;
+const RENEW_AGAIN_MS = 5_000;
+const RENEW_PROBE_MS = 5_000;
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+export class SessionSwitch implements Path {
+  readonly #options: SessionSwitchOptions;
+  readonly #stop = new AbortController();
+  #present: WatchedSession | undefined;
+  /** The id of the last one that failed: its rotation may still come. */
+  #failedId: string | undefined;
+  #acquiring: Promise<WatchedSession> | undefined;
+  #acquiredAtMs = -Infinity;
+  /** Exits that have failed, and until when they are not wanted. */
+  readonly #excluded = new Map<string, number>();
+  readonly #sessions = new Set<WatchedSession>();
+  #renewal: Timer | undefined;
+  readonly #metrics;
+
+  constructor(options: SessionSwitchOptions) {
+    this.#options = options;
+    const { metrics } = options;
+    this.#metrics = {
+      switches: metrics.counter("client_exit_switches_total", "Sessions left for another, by reason", ["reason"]),
+      acquired: metrics.counter("client_sessions_total", "Sessions asked for, by outcome", ["outcome"]),
+    };
+  }
+
+  /** The session that new streams go through. */
+  get present(): OpenSession | undefined {
+    return this.#present?.session;
+  }
+
+  /** Of every session that is not closed yet. */
+  get sessionIds(): ReadonlySet<string> {
+    return new Set([...this.#sessions].map(({ session }) => session.sessionId));
+  }
+
+  dial(target: Target, options: DialOptions = {}): Promise<Stream> {
+    return this.#run((path, signal) => path.dial(target, { ...options, signal }), options.signal);
+  }
+
+  datagrams(options: DialOptions = {}): Promise<Datagrams> {
+    return this.#run((path, signal) => path.datagrams({ ...options, signal }), options.signal);
+  }
+
+  /** Gets a session if there is none, so that the first dial need not wait. */
+  async warm(signal?: AbortSignal): Promise<void> {
+    await this.#session(signal);
+  }
+
+  /**
+   * Puts `next` in the place of the session with that id once it carries a probe. Otherwise closes it and throws:
+   * `unknown_session` when that is not, or no longer, the one in use.
+   */
+  async rotate(sessionId: string, next: OpenSession, { drainMs, signal }: Rotation): Promise<void> {
+    const session = this.#watch(next);
+    try {
+      if (!this.#isInPlaceOf(sessionId)) throw unknownSession();
+      await session.probe(signal);
+      if (!this.#isInPlaceOf(sessionId)) throw unknownSession();
+    } catch (error) {
+      this.#close(session, 0, { isReleased: false });
+      throw error;
+    }
+    this.#take(session, "rotated", drainMs);
+  }
+
+  /** The session is over; what is open on it ends. */
+  drop(sessionId: string): void {
+    for (const session of this.#sessions) {
+      if (session.session.sessionId !== sessionId) continue;
+      if (this.#present === session) this.#present = undefined;
+      this.#close(session, 0, { isReleased: false });
+    }
+  }
+
+  close(): void {
+    this.#stop.abort(new DialError("path_down", "Cannot dial: the path is closed"));
+    this.#renewal?.cancel();
+    this.#present = undefined;
+    for (const session of this.#sessions) this.#close(session, 0, { isReleased: true });
+  }
+
+  /** Settles when nothing of it is left. Call `close` first. */
+  async closed(): Promise<void> {
+    await this.#acquiring?.catch(() => {});
+    await Promise.all([...this.#sessions].map((session) => session.closed()));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async #run<T extends { close(): void }>(
+    open: (path: SessionWay, signal: AbortSignal) => Promise<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    for (let attempt = 1;; attempt++) {
+      const session = await this.#session(signal);
+      try {
+        return await session.attempt(open, signal);
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (!this.#isItsFault(session, error) || attempt === MAX_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  /** Whether the same may work through another session. */
+  #isItsFault(session: WatchedSession, error: unknown): boolean {
+    const failure = dialFailureOf(error);
+    if (failure === "timeout") session.suspect();
+    if (failure !== "path_down" && failure !== "unauthorized") return false;
+    if (!this.#options.isReachable() || this.#stop.signal.aborted) return false;
+    session.fail();
+    return true;
+  }
+
+  async #session(signal: AbortSignal | undefined): Promise<WatchedSession> {
+    this.#stop.signal.throwIfAborted();
+    if (this.#present) return this.#present;
+    this.#acquiring ??= this.#acquire().finally(() => this.#acquiring = undefined);
+    this.#acquiring.catch(() => {});
+    return await orAborted(this.#acquiring, signal);
+  }
+
+  async #acquire(): Promise<WatchedSession> {
+    const { clock } = this.#options;
+    const waitMs = this.#acquiredAtMs + ACQUIRE_GAP_MS - clock.now();
+    if (waitMs > 0) await delay(clock, waitMs, this.#stop.signal);
+    // A rotation may have come first.
+    if (this.#present) return this.#present;
+    this.#acquiredAtMs = clock.now();
+    const session = await this.#ask();
+    const present = this.#present as WatchedSession | undefined;
+    if (!present) return this.#take(session, "failed", 0);
+    this.#close(session, 0, { isReleased: true });
+    return present;
+  }
+
+  /** A new session; should there be none but at exits that have failed, one of those is better than nothing. */
+  async #ask(): Promise<WatchedSession> {
+    const { acquire, clock } = this.#options;
+    for (const [exit, untilMs] of this.#excluded) if (untilMs <= clock.now()) this.#excluded.delete(exit);
+    try {
+      const session = await acquire([...this.#excluded.keys()], this.#stop.signal);
+      if (this.#stop.signal.aborted) {
+        session.path.close();
+        this.#options.release(session.sessionId);
+        throw this.#stop.signal.reason;
+      }
+      this.#metrics.acquired.add(1, { outcome: "ok" });
+      return this.#watch(session);
+    } catch (error) {
+      this.#metrics.acquired.add(1, { outcome: dialFailureOf(error) });
+      if (this.#excluded.size === 0 || dialFailureOf(error) !== "host_unreachable") throw error;
+      this.#excluded.clear();
+      return await this.#ask();
+    }
+  }
+
+  #watch(session: OpenSession): WatchedSession {
+    const watched = new WatchedSession(session, this.#options, (failed) => this.#failed(failed));
+    this.#sessions.add(watched);
+    return watched;
+  }
+
+  #failed(session: WatchedSession): void {
+    const { log, clock } = this.#options;
+    const { sessionId, exitPeerId } = session.session;
+    if (this.#excluded.size >= MAX_EXCLUDED) this.#excluded.delete(this.#excluded.keys().next().value!);
+    this.#excluded.set(exitPeerId, clock.now() + EXCLUDE_MS);
+    log.warn("An exit has failed", { session_id: sessionId, exit: exitPeerId });
+    const wasPresent = this.#present === session;
+    this.#close(session, DRAIN_MS, { isReleased: true });
+    if (!wasPresent) return;
+    this.#failedId = sessionId;
+    this.#present = undefined;
+    this.#metrics.switches.add(1, { reason: "failed" });
+    this.#session(undefined).catch((error) => log.warn("There is no exit", { error: messageOf(error) }));
+  }
+
+  /** Makes it the one that new streams go through. */
+  #take(session: WatchedSession, reason: "failed" | "rotated" | "expiring", drainMs: number): WatchedSession {
+    const { log } = this.#options;
+    const { sessionId, exitPeerId } = session.session;
+    const old = this.#present;
+    this.#present = session;
+    if (old) {
+      this.#metrics.switches.add(1, { reason });
+      this.#close(old, drainMs, { isReleased: true });
+    }
+    log.info("Streams leave through an exit", { session_id: sessionId, exit: exitPeerId });
+    this.#renewIn(session.session.expiresAtMs - RENEW_BEFORE_MS - this.#options.clock.wallNow());
+    return session;
+  }
+
+  #close(session: WatchedSession, drainMs: number, { isReleased }: { readonly isReleased: boolean }): void {
+    session.retire(drainMs);
+    session.closed().then(() => {
+      if (this.#sessions.delete(session) && isReleased) this.#options.release(session.session.sessionId);
+    });
+  }
+
+  #isInPlaceOf(sessionId: string): boolean {
+    return this.#present ? this.#present.session.sessionId === sessionId : this.#failedId === sessionId;
+  }
+
+  #renewIn(delayMs: number): void {
+    this.#renewal?.cancel();
+    const waitMs = Math.min(Math.max(delayMs, RENEW_AGAIN_MS), MAX_TIMER_MS);
+    this.#renewal = this.#options.clock.after(waitMs, () => void this.#renew());
+  }
+
+  async #renew(): Promise<void> {
+    const { clock, log } = this.#options;
+    const leftMs = (this.#present?.session.expiresAtMs ?? Infinity) - clock.wallNow();
+    if (leftMs > RENEW_BEFORE_MS) return this.#present && this.#renewIn(leftMs - RENEW_BEFORE_MS);
+    let next: WatchedSession | undefined;
+    try {
+      using limit = deadline(clock, RENEW_PROBE_MS, "probe the exit", this.#stop.signal);
+      next = await this.#ask();
+      await next.probe(limit.signal);
+      this.#take(next, "expiring", Math.max(0, leftMs));
+    } catch (error) {
+      if (next) this.#close(next, 0, { isReleased: true });
+      if (this.#stop.signal.aborted) return;
+      log.warn("A session that is about to expire could not be renewed", { error: messageOf(error) });
+      this.#renewIn(RENEW_AGAIN_MS);
+    }
+  }
+}
+
+function unknownSession(): CulvertError {
+  return new CulvertError("unknown_session", "The session is not the one in use");
+}

@@ -1,0 +1,255 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { CulvertError, DialError } from "../protocol/errors.ts";
+import { silentLog } from "../protocol/log.ts";
+import { noMetrics } from "../protocol/metrics.ts";
+import type { Datagrams, DialOptions, Stream, Target } from "../protocol/stream.ts";
+import { FakeClock, settle } from "../testing/fake_clock.ts";
+import { SeededRandom } from "../testing/seeded_random.ts";
+import { memoryStreamPair } from "./memory.ts";
+import { SessionSwitch } from "./session_switch.ts";
+import type { OpenSession, SessionWay } from "./watched_session.ts";
+
+const TARGET: Target = { host: "target.example", port: 80 };
+const PROBED: Target = { host: "probe", port: 1 };
+
+/** A way through a session whose exit does as it is told. */
+class FakeWay implements SessionWay {
+  readonly name: string;
+  mood: "well" | "gone" | "mute" | "refuses" = "well";
+  streamCount = 0;
+  isClosed = false;
+  readonly #closed = Promise.withResolvers<void>();
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  async dial(_: Target, options: DialOptions = {}): Promise<Stream> {
+    if (this.mood === "gone") throw new DialError("path_down", "gone");
+    if (this.mood === "refuses") throw new DialError("refused", "nothing listens there");
+    if (this.mood === "mute") {
+      await new Promise((_, reject) => options.signal!.addEventListener("abort", () => reject(options.signal!.reason)));
+    }
+    return memoryStreamPair()[0];
+  }
+
+  datagrams(): Promise<Datagrams> {
+    throw new DialError("unsupported", "not here");
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.#closed.resolve();
+  }
+
+  closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+class Rig {
+  readonly clock = new FakeClock();
+  readonly ways: FakeWay[] = [];
+  readonly asked: (readonly string[])[] = [];
+  readonly released: string[] = [];
+  isReachable = true;
+  lifeMs = 3_600_000;
+  failNext: DialError | undefined;
+  /** What the supernode waits for before it answers. */
+  hold: Promise<void> = Promise.resolve();
+  readonly path = new SessionSwitch({
+    acquire: async (exclude) => {
+      this.asked.push(exclude);
+      await this.hold;
+      const failure = this.failNext;
+      this.failNext = undefined;
+      if (failure) throw failure;
+      return this.session();
+    },
+    release: (sessionId) => void this.released.push(sessionId),
+    isReachable: () => this.isReachable,
+    probe: async (path, signal) => void (await path.dial(PROBED, { signal })).close(),
+    clock: this.clock,
+    random: new SeededRandom(1),
+    log: silentLog,
+    metrics: noMetrics,
+  });
+
+  /** A session at an exit that nobody had before. */
+  session(): OpenSession {
+    const name = `${this.ways.length + 1}`;
+    const path = new FakeWay(name);
+    this.ways.push(path);
+    return {
+      sessionId: `session-${name}`,
+      exitPeerId: `exit-${name}`,
+      expiresAtMs: this.clock.wallNow() + this.lifeMs,
+      path,
+    };
+  }
+
+  get present(): string | undefined {
+    return this.path.present?.sessionId;
+  }
+
+  async end(): Promise<void> {
+    this.path.close();
+    await this.path.closed();
+    await settle();
+    assertEquals(this.clock.pendingTimers, 0);
+    assertEquals(this.ways.every(({ isClosed }) => isClosed), true);
+  }
+}
+
+Deno.test("many dials at once ask for one session", async () => {
+  const rig = new Rig();
+  await Promise.all(Array.from({ length: 20 }, () => rig.path.dial(TARGET)));
+  assertEquals(rig.asked, [[]]);
+  await rig.end();
+  assertEquals(rig.released, ["session-1"]);
+});
+
+Deno.test("a dial that finds the exit gone goes elsewhere, and not back", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  rig.ways[0]!.mood = "gone";
+  await rig.clock.runUntil(rig.path.dial(TARGET), 1000);
+  assertEquals(rig.asked, [[], ["exit-1"]]);
+  assertEquals(rig.present, "session-2");
+  await settle();
+  assertEquals(rig.released, ["session-1"]);
+  await rig.end();
+});
+
+Deno.test("an answer of the target is the dial's answer, and says nothing of the exit", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  rig.ways[0]!.mood = "refuses";
+  await assertRejects(() => rig.path.dial(TARGET), DialError, "nothing listens there");
+  assertEquals(rig.present, "session-1");
+  await rig.end();
+});
+
+Deno.test("an exit that is there and carries nothing is found out by probes, and dials under way move on", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  rig.ways[0]!.mood = "mute";
+  const dial = rig.path.dial(TARGET);
+  await rig.clock.runUntil(dial, 20_000);
+  assertEquals(rig.present, "session-2");
+  await rig.end();
+});
+
+Deno.test("while the supernode cannot be reached, no exit is blamed", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  rig.isReachable = false;
+  rig.ways[0]!.mood = "gone";
+  await assertRejects(() => rig.path.dial(TARGET), DialError, "gone");
+  await rig.clock.advanceAsync(30_000);
+  assertEquals([rig.present, rig.asked.length], ["session-1", 1]);
+  await rig.end();
+});
+
+Deno.test("an exit that has failed is taken again when there is no other", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  rig.ways[0]!.mood = "gone";
+  rig.failNext = new DialError("host_unreachable", "no_exit");
+  await rig.clock.runUntil(rig.path.dial(TARGET), 1000);
+  assertEquals(rig.asked, [[], ["exit-1"], []]);
+  await rig.end();
+});
+
+Deno.test("exits that fail one after the other end the dial, and the supernode is not asked without pause", async () => {
+  const rig = new Rig();
+  const gone = rig.session.bind(rig);
+  rig.session = () => {
+    const session = gone();
+    rig.ways.at(-1)!.mood = "gone";
+    return session;
+  };
+  await rig.clock.runUntil(assertRejects(() => rig.path.dial(TARGET), DialError, "gone"), 5_000);
+  assertEquals(rig.asked.length <= 4 && rig.clock.now() >= 600, true);
+  await rig.end();
+});
+
+Deno.test("a rotation waits for the next exit to carry a probe, and lets old streams end", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  rig.ways[0]!.streamCount = 1;
+  const signal = AbortSignal.any([]);
+  await rig.path.rotate("session-1", rig.session(), { drainMs: 10_000, signal });
+  assertEquals([rig.present, rig.ways[0]!.isClosed], ["session-2", false]);
+  rig.ways[0]!.streamCount = 0;
+  await rig.clock.advanceAsync(300);
+  assertEquals([rig.ways[0]!.isClosed, rig.released], [true, ["session-1"]]);
+  await rig.end();
+});
+
+Deno.test("old streams are cut when their time is over", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  rig.ways[0]!.streamCount = 1;
+  await rig.path.rotate("session-1", rig.session(), { drainMs: 10_000, signal: AbortSignal.any([]) });
+  await rig.clock.advanceAsync(10_300);
+  assertEquals(rig.ways[0]!.isClosed, true);
+  await rig.end();
+});
+
+Deno.test("a rotation to an exit that carries nothing changes nothing", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  const next = rig.session();
+  rig.ways[1]!.mood = "gone";
+  const signal = AbortSignal.any([]);
+  await assertRejects(() => rig.path.rotate("session-1", next, { drainMs: 0, signal }), DialError);
+  assertEquals([rig.present, rig.ways[1]!.isClosed], ["session-1", true]);
+  const stale = rig.session();
+  const error = await assertRejects(() => rig.path.rotate("session-9", stale, { drainMs: 0, signal }), CulvertError);
+  assertEquals(error.code, "unknown_session");
+  assertEquals(rig.ways[2]!.isClosed, true);
+  await rig.end();
+});
+
+Deno.test("before a session expires another takes its place", async () => {
+  const rig = new Rig();
+  rig.lifeMs = 600_000;
+  await rig.path.dial(TARGET);
+  await rig.clock.advanceAsync(541_000);
+  assertEquals(rig.present, "session-2");
+  assertEquals(rig.asked, [[], []]);
+  await rig.end();
+});
+
+Deno.test("a session that is dropped is not used again, nor given back", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  rig.path.drop("session-1");
+  await rig.clock.runUntil(rig.path.dial(TARGET), 1000);
+  assertEquals([rig.present, rig.released], ["session-2", []]);
+  await rig.end();
+});
+
+Deno.test("a session that is granted after close is given back", async () => {
+  const rig = new Rig();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  rig.hold = promise;
+  const dial = assertRejects(() => rig.path.dial(TARGET), DialError, "closed");
+  await settle();
+  rig.path.close();
+  resolve();
+  await rig.end();
+  await dial;
+  assertEquals([rig.ways.length, rig.released], [1, ["session-1"]]);
+});
+
+Deno.test("after close nothing is dialled", async () => {
+  const rig = new Rig();
+  await rig.end();
+  await assertRejects(() => rig.path.dial(TARGET), DialError, "closed");
+});

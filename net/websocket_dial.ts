@@ -1,0 +1,79 @@
+/**
+ * Opening a WebSocket from a socket of our own: TCP, TLS if asked for, upgrade. Whatever fails or is given up on the way
+ * leaves nothing behind.
+ */
+
+import type { Random } from "../protocol/random.ts";
+import { formatTarget, type Stream, type Target } from "../protocol/stream.ts";
+import { closeQuietly } from "./close.ts";
+import { openWebsocket } from "./websocket.ts";
+
+/** Where a WebSocket is answered. */
+export interface WebsocketAddress {
+  readonly target: Target;
+  readonly tls: boolean;
+  /** The request target, beginning with "/". */
+  readonly urlPath: string;
+}
+
+export interface WebsocketDialOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly random: Random;
+  /** PEM certificates to trust beside the usual ones. */
+  readonly caCerts?: readonly string[] | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** The socket, after the handshake, and the bytes that came beyond it. */
+export interface DialledWebsocket {
+  readonly stream: Stream;
+  readonly first: Uint8Array;
+}
+
+export async function dialWebsocket(
+  address: WebsocketAddress,
+  options: WebsocketDialOptions,
+): Promise<DialledWebsocket> {
+  const { headers = {}, random, caCerts, signal } = options;
+  const { target, tls, urlPath } = address;
+  const stream = await connectSocket(address, caCerts, signal);
+  const onAbort = () => closeQuietly(stream);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    const usual = target.port === (tls ? 443 : 80);
+    const host = usual ? formatTarget(target).replace(/:\d+$/, "") : formatTarget(target);
+    const first = await openWebsocket(stream, { host, path: urlPath, headers }, random);
+    signal.throwIfAborted();
+    return { stream, first };
+  } catch (error) {
+    closeQuietly(stream);
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function connectSocket(
+  { target: { host, port }, tls }: WebsocketAddress,
+  caCerts: readonly string[] | undefined,
+  signal: AbortSignal,
+): Promise<Stream> {
+  const conn = await Deno.connect({ hostname: host, port, signal });
+  conn.setNoDelay(true);
+  if (!tls) return conn;
+  const options = { hostname: host, alpnProtocols: ["http/1.1"], ...(caCerts && { caCerts: [...caCerts] }) };
+  let current: Deno.TcpConn | Deno.TlsConn = conn;
+  const onAbort = () => closeQuietly(current); // once TLS has begun, the TCP handle is an empty shell
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    const secure = current = await Deno.startTls(conn, options);
+    signal.throwIfAborted();
+    await secure.handshake();
+    return secure;
+  } catch (error) {
+    closeQuietly(current);
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * Whether the keys of a peer are its own, when somebody else passes them on: the peer id is that of the identity key, the
+ * identity has signed the WireGuard key, and in a closed network the network key's certificate says that it has the role.
+ * So a supernode that is captured cannot put a key of its own in an exit's or a client's place. Design §4.
+ *
+ * Asked by a client of the exit it is offered, and by an exit of the client it is told to serve.
+ */
+
+import { verifyCertificate } from "../certificate.ts";
+import { decodeBase64 } from "../encoding.ts";
+import type { PeerKeys } from "../fields.ts";
+import { peerIdFits, verifyWireGuardBinding } from "../identity.ts";
+import type { Primitives } from "../primitives.ts";
+import type { ClosedNetwork } from "./auth.ts";
+import type { ControlRole } from "./messages.ts";
+
+export interface PeerKeysCheck {
+  readonly role: ControlRole;
+  /** Milliseconds since 1970. */
+  readonly wallMs: number;
+  readonly primitives: Primitives;
+  readonly network?: ClosedNetwork | undefined;
+}
+
+export type PeerKeysRefusal = "malformed" | "wrong_peer_id" | "bad_binding" | "no_certificate" | "bad_certificate";
+
+/** Why they cannot be believed, or undefined. Never throws. */
+export function refusalOfPeerKeys(keys: PeerKeys, check: PeerKeysCheck): PeerKeysRefusal | undefined {
+  const { peerId, certificate } = keys;
+  const { primitives, network } = check;
+  const publicKey = decodeBase64(keys.publicKey);
+  const wireguardKey = decodeBase64(keys.wireguardKey);
+  const signature = decodeBase64(keys.wireguardSignature);
+  if (!publicKey || !wireguardKey || !signature) return "malformed";
+  if (!peerIdFits(peerId, publicKey, primitives)) return "wrong_peer_id";
+  if (!verifyWireGuardBinding({ peerId, publicKey, wireguardKey, signature }, primitives)) return "bad_binding";
+  if (!network) return undefined;
+  if (certificate === undefined) return "no_certificate";
+  const verdict = verifyCertificate(certificate, {
+    networkPublicKey: network.networkPublicKey,
+    peerId,
+    role: check.role,
+    nowMs: check.wallMs,
+    primitives,
+    ...(network.isRevoked && { isRevoked: network.isRevoked }),
+  });
+  return verdict.ok ? undefined : "bad_certificate";
+}

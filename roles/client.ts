@@ -1,0 +1,118 @@
+/**
+ * `culvert client`: a local proxy whose traffic leaves through an exit somewhere else.
+ *
+ *   program ─▶ --listen ─▶ sealed session ─▶ supernodes ─▶ exit ─▶ …
+ *
+ * It asks its supernode for an exit that meets the wish, watches the way through it, and goes to another when it fails.
+ */
+
+import { z } from "zod";
+import { serveProxy } from "../net/proxy.ts";
+import { SessionSwitch } from "../net/session_switch.ts";
+import { aborted } from "../protocol/abort.ts";
+import { messageOf } from "../protocol/errors.ts";
+import { formatTarget } from "../protocol/stream.ts";
+import { ClientSessions } from "./client/sessions.ts";
+import { durationMs, listenAddress } from "./fields.ts";
+import { isLoopback, listenOn } from "./listening.ts";
+import { openPeer, openPeerParts } from "./peer/open_peer.ts";
+import { peerSettings, regionName } from "./peer/settings.ts";
+import { ConfigError } from "./config.ts";
+import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
+
+const config = z.object({
+  listen: listenAddress("127.0.0.1:1080").describe("Where programs find the proxy."),
+  ...peerSettings,
+  home: regionName().default("any").describe("The region that this client is in."),
+  region: regionName().optional().describe("The region that traffic should leave in; anywhere unless given."),
+  minBandwidth: z.number().positive().max(1_000_000).optional()
+    .describe("What the exit must still be able to carry, in Mbit/s.").meta({ placeholder: "mbps" }),
+  maxLatency: durationMs(undefined, { minMs: 1, maxMs: 86_400_000 }).optional()
+    .describe("How far away the exit may be."),
+  probeEvery: durationMs("5s", { minMs: 100 }).describe("How often the way through the exit is tried."),
+  probeTimeout: durationMs("3s", { minMs: 50 }).describe("How long such a try may take."),
+  open: z.boolean().default(false).describe("Allow a port that others can reach."),
+});
+
+type ClientConfig = z.output<typeof config>;
+
+export const role: Role<typeof config> = defineRole({
+  name: "client",
+  summary: "A local proxy whose traffic leaves through an exit of the network.",
+  config,
+  examples: [
+    "culvert client --supernode https://PEERID@sn.example:8443/",
+    "culvert client --region eu-west --max-latency 80ms --config client.toml",
+  ],
+  async run(config, context) {
+    const { signal, hardSignal, clock, log, metrics } = context;
+    if (!isLoopback(config.listen) && !config.open) {
+      throw new ConfigError("start client", [`others can reach ${formatTarget(config.listen)}, so give --open`]);
+    }
+    const fault = Promise.withResolvers<never>();
+    fault.promise.catch(() => {}); // heard below, unless the start fails first
+    await using parts = await openPeerParts("client", config, context);
+    const sessions = new ClientSessions({ parts, context, connection: () => peer.connection });
+    await using exits = switchOf(config, sessions, { context, isReachable: () => peer.connection.hasDataLink });
+    await using peer = await openPeer({
+      role: "client",
+      region: config.home,
+      settings: config,
+      parts,
+      handlers: sessions.handlers(() => exits.path),
+      onOpen: () => void settle(sessions, exits.path, context),
+      onFault: fault.reject,
+    }, context);
+    using proxy = listenOn(config.listen, (listen) => serveProxy({ listen, path: exits.path, clock, log, metrics }));
+    const { hostname, port } = proxy.address;
+    context.check("exit", () => exits.path.present ? undefined : "There is no session with an exit");
+    context.ready({ addresses: { listen: formatTarget({ host: hostname, port }) } });
+    await Promise.race([aborted(signal), fault.promise]);
+    await proxy.shutdown(hardSignal);
+    await exits[Symbol.asyncDispose](); // while the supernode can still be told
+  },
+});
+
+function switchOf(
+  { region, minBandwidth, maxLatency, probeEvery, probeTimeout }: ClientConfig,
+  sessions: ClientSessions,
+  { context, isReachable }: { readonly context: RoleContext; isReachable(): boolean },
+): { readonly path: SessionSwitch } & AsyncDisposable {
+  const { clock, random, log, metrics } = context;
+  const path = new SessionSwitch({
+    acquire: (exclude, signal) =>
+      sessions.request({
+        ...(region !== undefined && { region }),
+        ...(minBandwidth !== undefined && { minBandwidthMbps: minBandwidth }),
+        ...(maxLatency !== undefined && { maxLatencyMs: maxLatency }),
+        ...(exclude.length > 0 && { exclude: [...exclude] }),
+      }, signal),
+    release: (sessionId) => sessions.release(sessionId),
+    isReachable,
+    probeEveryMs: probeEvery,
+    probeTimeoutMs: probeTimeout,
+    clock,
+    random,
+    log,
+    metrics,
+  });
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      path.close();
+      await path.closed();
+    },
+  };
+}
+
+/** The control stream is open, for the first time or again. */
+async function settle(sessions: ClientSessions, exits: SessionSwitch, { log, signal }: RoleContext): Promise<void> {
+  try {
+    await sessions.reconcile(exits);
+    if (!signal.aborted) await exits.warm(signal);
+  } catch (error) {
+    if (!signal.aborted) log.warn("There is no exit yet", { error: messageOf(error) });
+  }
+}
+
+if (import.meta.main) Deno.exit(await runRole(role, Deno.args));

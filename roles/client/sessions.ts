@@ -1,0 +1,112 @@
+/**
+ * A client's sessions: asking its supernode for an exit, believing nobody's word for whose key that is, and what the
+ * commands ROTATE_PEER and DISCONNECT mean here.
+ */
+
+import { openSessionPath } from "../../net/session_path.ts";
+import type { SessionSwitch } from "../../net/session_switch.ts";
+import type { OpenSession } from "../../net/watched_session.ts";
+import type { PeerConnection } from "../../net/peer_connection.ts";
+import { orAborted } from "../../protocol/abort.ts";
+import type { SessionOffer } from "../../protocol/control/commands.ts";
+import type { ExitWish } from "../../protocol/control/messages.ts";
+import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
+import { decodeBase64 } from "../../protocol/encoding.ts";
+import { DialError } from "../../protocol/errors.ts";
+import type { Bytes } from "../../protocol/primitives.ts";
+import type { CommandHandlers } from "../peer/commands.ts";
+import type { PeerParts } from "../peer/open_peer.ts";
+import type { RoleContext } from "../role.ts";
+
+export interface ClientSessionsOptions {
+  readonly parts: PeerParts;
+  readonly context: Pick<RoleContext, "log" | "metrics" | "clock">;
+  connection(): PeerConnection;
+}
+
+export class ClientSessions {
+  readonly #options: ClientSessionsOptions;
+  #reconciling: Promise<void> = Promise.resolve();
+  #hasReconciled = false;
+
+  constructor(options: ClientSessionsOptions) {
+    this.#options = options;
+  }
+
+  /** `RequestExitEndpoint`: an exit that meets the wish, and the way there. */
+  async request(wish: ExitWish, signal: AbortSignal): Promise<OpenSession> {
+    const { control } = this.#options.connection();
+    await control.opened(signal);
+    await orAborted(this.#reconciling, signal);
+    const { session } = await control.request({ what: "exit", wish }, signal);
+    try {
+      return this.open(session);
+    } catch (error) {
+      this.release(session.sessionId);
+      throw error;
+    }
+  }
+
+  /** Opens what is offered. Throws `unauthorized` when the key is not shown to be the exit's. */
+  open({ sessionId, exit, expiresAtMs }: SessionOffer): OpenSession {
+    const { parts, context, connection } = this.#options;
+    const { primitives, network, clock, identity } = parts;
+    const refusal = refusalOfPeerKeys(exit, { role: "exit", wallMs: clock.wallNow(), primitives, network });
+    if (refusal) {
+      throw new DialError("unauthorized", `Cannot use the exit that was offered: its keys are no good (${refusal})`);
+    }
+    const path = openSessionPath({
+      ...parts,
+      log: context.log,
+      metrics: context.metrics,
+      session: { sessionId, exitKey: decodeBase64(exit.wireguardKey) as Bytes, exitPeerId: exit.peerId },
+      open: (signal) => connection().open(signal),
+      at: identity.peerId,
+    });
+    return { sessionId, exitPeerId: exit.peerId, expiresAtMs, path };
+  }
+
+  /** Tells the supernode that a session is not used any more, if it can be told. */
+  release(sessionId: string): void {
+    const { control } = this.#options.connection();
+    if (control.isOpen) control.request({ what: "end_session", sessionId }).catch(() => {});
+  }
+
+  /**
+   * The control stream is open: ends what an earlier process has left, the first time, and drops what the supernode no
+   * longer knows. No session is asked for meanwhile, or it might be taken for one that was left.
+   */
+  async reconcile(exits: SessionSwitch): Promise<void> {
+    const reconciling = this.#reconcile(exits);
+    this.#reconciling = reconciling.catch(() => {});
+    await reconciling;
+  }
+
+  async #reconcile(exits: SessionSwitch): Promise<void> {
+    const { control } = this.#options.connection();
+    const { sessionIds } = await control.request({ what: "sessions" });
+    const mine = exits.sessionIds;
+    for (const sessionId of mine) if (!sessionIds.includes(sessionId)) exits.drop(sessionId);
+    if (this.#hasReconciled) return;
+    this.#hasReconciled = true;
+    for (const sessionId of sessionIds) {
+      if (!mine.has(sessionId)) await control.request({ what: "end_session", sessionId });
+    }
+  }
+
+  handlers(exits: () => SessionSwitch): CommandHandlers {
+    return {
+      ROTATE_PEER: {
+        apply: async ({ sessionId, payload }, signal) => {
+          await exits().rotate(sessionId, this.open(payload.next), { drainMs: payload.drainMs, signal });
+        },
+      },
+      DISCONNECT: {
+        apply({ sessionId }) {
+          const ended = sessionId === undefined ? [...exits().sessionIds] : [sessionId];
+          for (const each of ended) exits().drop(each);
+        },
+      },
+    };
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * `culvert exit`: lets clients of the network out here, under its own policy. It needs no port that others can reach.
+ *
+ *   supernode ◀─ control stream, data link ─ exit ─▶ --path (direct: by default) ─▶ …
+ *
+ * What clients say goes through supernodes sealed, and is opened here.
+ */
+
+import { z } from "zod";
+import { createKvServedSessions } from "../kv/served_sessions.ts";
+import { SessionServer, type SessionServerOptions } from "../net/session_server.ts";
+import { aborted } from "../protocol/abort.ts";
+import { exitHandlers, restoreSessions } from "./exit/sessions.ts";
+import { ExitTelemetry } from "./exit/telemetry.ts";
+import { openPeer, openPeerParts } from "./peer/open_peer.ts";
+import { peerSettings, regionName } from "./peer/settings.ts";
+import { defineRole, type Role, runRole } from "./role.ts";
+import { openWayOut, wayOut } from "./way_out.ts";
+
+const config = z.object({
+  ...peerSettings,
+  region: regionName().describe("Where this exit is, such as eu-west."),
+  ...wayOut,
+  bandwidth: z.number().positive().max(1_000_000).default(100)
+    .describe("What clients may expect of this exit together, in Mbit/s.").meta({ placeholder: "mbps" }),
+  maxSessions: z.number().int().min(1).max(100_000).default(1024).describe("Clients served at once."),
+});
+
+export const role: Role<typeof config> = defineRole({
+  name: "exit",
+  summary: "Lets clients of the network out to the internet here, under a policy.",
+  config,
+  examples: [
+    "culvert exit --supernode https://PEERID@sn.example:8443/ --region eu-west",
+    "culvert exit --config exit.toml --egress-policy policy.toml",
+  ],
+  async run(config, context) {
+    const { signal, hardSignal, clock, log, metrics } = context;
+    const fault = Promise.withResolvers<never>();
+    fault.promise.catch(() => {}); // heard below, unless the start fails first
+    await using parts = await openPeerParts("exit", config, context);
+    using onward = await openWayOut(config, "start exit", context);
+    const { identity, primitives, network, kv } = parts;
+    await using serving = serve({
+      ...parts,
+      onward: onward.path,
+      at: identity.peerId,
+      log,
+      metrics,
+      limits: { maxSessions: config.maxSessions },
+    });
+    const { server } = serving;
+    const store = createKvServedSessions(kv, clock, { space: "exit" });
+    await restoreSessions({ server, store });
+    const isDraining = () => signal.aborted;
+    await using peer = await openPeer({
+      role: "exit",
+      region: config.region,
+      settings: config,
+      parts,
+      handlers: exitHandlers({ server, store, primitives, network, wallNow: () => clock.wallNow(), isDraining }),
+      onStream: (stream) => server.serve(stream),
+      telemetry: () => telemetry.take(),
+      onOpen: () => context.ready({ addresses: {}, note: `peer ${identity.peerId}` }),
+      onFault: fault.reject,
+    }, context);
+    const telemetry = new ExitTelemetry({
+      traffic: peer.connection.traffic,
+      bandwidthMbps: config.bandwidth,
+      maxSessions: config.maxSessions,
+      sessionCount: () => server.sessionCount,
+      isDraining,
+      clock,
+    });
+    using stopProbes = stopper();
+    const probing = telemetry.watch(onward.path, stopProbes.signal);
+    await Promise.race([aborted(signal), fault.promise]);
+    await server.shutdown(hardSignal);
+    stopProbes[Symbol.dispose]();
+    await probing;
+  },
+});
+
+/** Disposing closes the server and waits for its streams, which use what is closed after it. */
+function serve(options: SessionServerOptions): { readonly server: SessionServer } & AsyncDisposable {
+  const server = new SessionServer(options);
+  return {
+    server,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      await server.closed();
+    },
+  };
+}
+
+function stopper(): { readonly signal: AbortSignal } & Disposable {
+  const controller = new AbortController();
+  return { signal: controller.signal, [Symbol.dispose]: () => controller.abort() };
+}
+
+if (import.meta.main) Deno.exit(await runRole(role, Deno.args));

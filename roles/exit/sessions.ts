@@ -1,0 +1,86 @@
+/**
+ * SETUP_EXIT and DISCONNECT at an exit: which clients are served, kept across restarts.
+ *
+ *   SETUP_EXIT ──→ is the client's key its own? ──→ store ──→ serve
+ *   DISCONNECT ──→ serve no longer ──→ store
+ */
+
+import type { ServedSessionStore } from "../../kv/served_sessions.ts";
+import type { SessionServer } from "../../net/session_server.ts";
+import type { ClosedNetwork } from "../../protocol/control/auth.ts";
+import type { SetupExit } from "../../protocol/control/commands.ts";
+import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
+import type { ServedSessionRecord } from "../../protocol/session.ts";
+import { decodeBase64 } from "../../protocol/encoding.ts";
+import { CulvertError, DialError } from "../../protocol/errors.ts";
+import type { Bytes, Primitives } from "../../protocol/primitives.ts";
+import type { CommandHandlers } from "../peer/commands.ts";
+
+export interface ExitSessionsOptions {
+  readonly server: SessionServer;
+  readonly store: ServedSessionStore;
+  readonly primitives: Primitives;
+  readonly network: ClosedNetwork | undefined;
+  wallNow(): number;
+  /** Whether no new sessions are to be taken. */
+  isDraining(): boolean;
+}
+
+/** Serves again what an earlier process served, as far as there is still room. */
+export async function restoreSessions({ server, store }: Pick<ExitSessionsOptions, "server" | "store">): Promise<void> {
+  for (const session of await store.load()) {
+    try {
+      serve(server, session);
+    } catch (error) {
+      if (!(error instanceof DialError)) throw error;
+      await store.remove(session.sessionId);
+    }
+  }
+}
+
+export function exitHandlers(options: ExitSessionsOptions): CommandHandlers {
+  const { server, store } = options;
+  const end = async (sessionId: string) => {
+    server.remove(sessionId);
+    await store.remove(sessionId);
+  };
+  return {
+    SETUP_EXIT: {
+      async apply({ sessionId, payload }) {
+        if (options.isDraining()) throw new CulvertError("draining", "The exit takes no new sessions");
+        checkClient(payload, options);
+        const session = { sessionId, clientKey: payload.clientWireguardKey, expiresAtMs: payload.expiresAtMs };
+        serve(server, session);
+        try {
+          await store.save(session);
+        } catch (error) {
+          server.remove(sessionId);
+          throw error;
+        }
+      },
+      undo: ({ sessionId }) => end(sessionId),
+    },
+    DISCONNECT: {
+      async apply({ sessionId }) {
+        const ended = sessionId === undefined ? (await store.load()).map((session) => session.sessionId) : [sessionId];
+        for (const each of ended) await end(each);
+      },
+    },
+  };
+}
+
+function serve(server: SessionServer, { sessionId, clientKey, expiresAtMs }: ServedSessionRecord): void {
+  server.setUp({ sessionId, clientKey: decodeBase64(clientKey) as Bytes, expiresAtMs });
+}
+
+/** In a closed network the supernode's word is not enough. */
+function checkClient(setup: SetupExit, { primitives, network, wallNow }: ExitSessionsOptions): void {
+  const { clientPeerId: peerId, clientWireguardKey: wireguardKey, clientProof } = setup;
+  if (!clientProof) {
+    if (network) throw new CulvertError("no_proof", "The client's key must be proven in a closed network");
+    return;
+  }
+  const keys = { peerId, wireguardKey, ...clientProof };
+  const refusal = refusalOfPeerKeys(keys, { role: "client", wallMs: wallNow(), primitives, network });
+  if (refusal) throw new CulvertError(refusal, "The client's key is not its own");
+}

@@ -1,0 +1,168 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { createKvServedSessions } from "../../kv/served_sessions.ts";
+import { hostCrypto } from "../../net/host_aead.ts";
+import { hostPrimitives } from "../../net/host_primitives.ts";
+import { SessionServer } from "../../net/session_server.ts";
+import { SlabPool } from "../../net/slab_pool.ts";
+import type { Command } from "../../protocol/control/commands.ts";
+import { encodeBase64, encodeBase64Url } from "../../protocol/encoding.ts";
+import { CulvertError, DialError } from "../../protocol/errors.ts";
+import { generateSecrets, Identity } from "../../protocol/identity.ts";
+import { silentLog } from "../../protocol/log.ts";
+import { noMetrics } from "../../protocol/metrics.ts";
+import { randomOf } from "../../protocol/random.ts";
+import { FakeClock } from "../../testing/fake_clock.ts";
+import { exitHandlers, type ExitSessionsOptions, restoreSessions } from "./sessions.ts";
+
+type SetupExit = Extract<Command, { kind: "SETUP_EXIT" }>;
+type Disconnect = Extract<Command, { kind: "DISCONNECT" }>;
+
+const random = randomOf(crypto);
+const primitives = hostPrimitives();
+const client = new Identity(generateSecrets(random), primitives);
+const newId = () => encodeBase64Url(random.fill(new Uint8Array(16)));
+const forever = new AbortController().signal;
+
+/** An exit's sessions, over a store that outlives them. */
+class Exit implements Disposable {
+  readonly clock: FakeClock;
+  readonly options: ExitSessionsOptions;
+  readonly server: SessionServer;
+
+  constructor(kv: Deno.Kv, clock: FakeClock, options: Partial<ExitSessionsOptions> & { maxSessions?: number } = {}) {
+    this.clock = clock;
+    const keys = new Identity(generateSecrets(random), primitives);
+    this.server = new SessionServer({
+      local: { privateKey: keys.secrets().wireguardKey, publicKey: keys.wireguardPublicKey },
+      onward: { dial: () => Promise.reject(new DialError("failed", "nowhere")), close() {}, [Symbol.dispose]() {} },
+      at: "exit",
+      crypto: hostCrypto(),
+      random,
+      clock,
+      slabs: new SlabPool(),
+      log: silentLog,
+      metrics: noMetrics,
+      limits: { maxSessions: options.maxSessions ?? 10 },
+    });
+    this.options = {
+      server: this.server,
+      store: createKvServedSessions(kv, clock, { space: "exit" }),
+      primitives,
+      network: undefined,
+      wallNow: () => clock.wallNow(),
+      isDraining: () => false,
+      ...options,
+    };
+  }
+
+  async setUp(command: SetupExit): Promise<void> {
+    await exitHandlers(this.options).SETUP_EXIT!.apply(command, forever);
+  }
+
+  async disconnect(sessionId?: string): Promise<void> {
+    const command: Disconnect = {
+      ...envelope(this.clock),
+      kind: "DISCONNECT",
+      ...(sessionId !== undefined && { sessionId }),
+      payload: { reason: "admin" },
+    };
+    await exitHandlers(this.options).DISCONNECT!.apply(command, forever);
+  }
+
+  /** How many a new process would serve. */
+  async keptCount(): Promise<number> {
+    return (await this.options.store.load()).length;
+  }
+
+  [Symbol.dispose](): void {
+    this.server.close();
+  }
+}
+
+function envelope(clock: FakeClock) {
+  const issuedAtMs = clock.wallNow();
+  return { type: "command", commandId: newId(), sequence: 1, issuedAtMs, deadlineAtMs: issuedAtMs + 5_000 } as const;
+}
+
+function setupOf(clock: FakeClock, payload: Partial<SetupExit["payload"]> = {}): SetupExit {
+  const { peerId, publicKey, wireguardKey, signature } = client.wireguardBinding();
+  return {
+    ...envelope(clock),
+    kind: "SETUP_EXIT",
+    sessionId: newId(),
+    payload: {
+      clientPeerId: peerId,
+      clientWireguardKey: encodeBase64(wireguardKey),
+      clientProof: { publicKey: encodeBase64(publicKey), wireguardSignature: encodeBase64(signature) },
+      expiresAtMs: clock.wallNow() + 60_000,
+      ...payload,
+    },
+  };
+}
+
+async function refusal(exit: Exit, command: SetupExit): Promise<string> {
+  return (await assertRejects(() => exit.setUp(command), CulvertError)).code;
+}
+
+Deno.test("sessions that were set up are served again by the next process, those that were ended are not", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  using exit = new Exit(kv, clock);
+  const [kept, ended] = [setupOf(clock), setupOf(clock)];
+  await exit.setUp(kept);
+  await exit.setUp(ended);
+  await exit.disconnect(ended.sessionId);
+  await exit.disconnect(ended.sessionId);
+  using next = new Exit(kv, clock);
+  await restoreSessions(next.options);
+  assertEquals([exit.server.sessionCount, next.server.sessionCount], [1, 1]);
+  await next.disconnect();
+  assertEquals([next.server.sessionCount, await next.keptCount()], [0, 0]);
+});
+
+Deno.test("a session that was half set up leaves nothing when it is undone", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  using exit = new Exit(kv, clock);
+  const command = setupOf(clock);
+  await exit.setUp(command);
+  await exitHandlers(exit.options).SETUP_EXIT!.undo!(command);
+  assertEquals([exit.server.sessionCount, await exit.keptCount()], [0, 0]);
+});
+
+Deno.test("an exit that has room for fewer than before serves as many as it can", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  using exit = new Exit(kv, clock);
+  for (let count = 0; count < 3; count++) await exit.setUp(setupOf(clock));
+  using smaller = new Exit(kv, clock, { maxSessions: 2 });
+  await restoreSessions(smaller.options);
+  assertEquals([smaller.server.sessionCount, await smaller.keptCount()], [2, 2]);
+});
+
+Deno.test("a client whose key is not shown to be its own is not served", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const network = { networkPublicKey: new Uint8Array(32) };
+  using open = new Exit(kv, clock);
+  using closed = new Exit(kv, clock, { network });
+  const stranger = encodeBase64(new Identity(generateSecrets(random), primitives).wireguardPublicKey);
+  const unproven = setupOf(clock);
+  delete unproven.payload.clientProof;
+  assertEquals(await refusal(open, setupOf(clock, { clientWireguardKey: stranger })), "bad_binding");
+  assertEquals(await refusal(closed, unproven), "no_proof");
+  assertEquals(await refusal(closed, setupOf(clock)), "no_certificate");
+  assertEquals([open.server.sessionCount, closed.server.sessionCount, await open.keptCount()], [0, 0, 0]);
+});
+
+Deno.test("an exit that is full, leaving, or asked too late says so and keeps nothing", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  using full = new Exit(kv, clock, { maxSessions: 1 });
+  using leaving = new Exit(kv, clock, { isDraining: () => true });
+  assertEquals(await refusal(full, setupOf(clock, { expiresAtMs: clock.wallNow() })), "unauthorized");
+  await full.setUp(setupOf(clock));
+  assertEquals(await refusal(full, setupOf(clock)), "busy");
+  assertEquals(await refusal(leaving, setupOf(clock)), "draining");
+  assertEquals(await full.keptCount(), 1);
+});

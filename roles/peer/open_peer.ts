@@ -1,0 +1,169 @@
+/**
+ * What an exit and a client are made of alike: identity and certificate, cryptography, the store of applied commands, and
+ * the connection to the supernodes, whose commands it carries out.
+ */
+
+import deno from "../../deno.json" with { type: "json" };
+import { createKvApplied } from "../../kv/applied_commands.ts";
+import { openKv } from "../../kv/open.ts";
+import { hostPrimitives } from "../../net/host_primitives.ts";
+import type { MuxStream } from "../../net/mux.ts";
+import { PeerConnection } from "../../net/peer_connection.ts";
+import { openSealCrypto } from "../../net/seal_crypto.ts";
+import type { SealParts } from "../../net/sealed_stream.ts";
+import { SlabPool } from "../../net/slab_pool.ts";
+import { encodeCertificate, networkIdOf } from "../../protocol/certificate.ts";
+import type { ClosedNetwork } from "../../protocol/control/auth.ts";
+import type { Command, RelayUpdate, SupernodeAddress } from "../../protocol/control/commands.ts";
+import type { ControlRole, Telemetry } from "../../protocol/control/messages.ts";
+import { CulvertError } from "../../protocol/errors.ts";
+import type { Identity } from "../../protocol/identity.ts";
+import type { NoiseKeyPair } from "../../protocol/noise_ik.ts";
+import type { Primitives } from "../../protocol/primitives.ts";
+import { loadCertificates, loadOrCreateIdentity } from "../identity_store.ts";
+import { readPem } from "../pem_file.ts";
+import type { RoleContext } from "../role.ts";
+import { StateDirectory } from "../state.ts";
+import { CommandDesk, type CommandHandler, type CommandHandlers } from "./commands.ts";
+import type { PeerSettings } from "./settings.ts";
+
+/** What there is before the connection. */
+export interface PeerParts extends SealParts {
+  readonly identity: Identity;
+  /** The identity's X25519 key, with which it seals. */
+  readonly local: NoiseKeyPair;
+  readonly primitives: Primitives;
+  readonly network: ClosedNetwork | undefined;
+  readonly certificate: string | undefined;
+  readonly kv: Deno.Kv;
+}
+
+/** Gathers them; disposing closes what they hold. */
+export async function openPeerParts(
+  role: ControlRole,
+  { networkKey: networkPublicKey }: PeerSettings,
+  context: RoleContext,
+): Promise<PeerParts & AsyncDisposable> {
+  const { clock, random, signal, log } = context;
+  const primitives = hostPrimitives();
+  const state = await StateDirectory.open(context.stateDir);
+  const { identity } = await loadOrCreateIdentity(state, { random, primitives, clock, signal });
+  const certificate = networkPublicKey && await certificateFor(networkPublicKey, state, { primitives, role });
+  await using held = new AsyncDisposableStack();
+  const kv = held.use(await openKv(state.pathOf(`${role}.kv`)));
+  const crypto = held.use(await openSealCrypto({ explain: (reason) => log.debug("No libcrypto", { reason }) }));
+  const kept = held.move();
+  return {
+    identity,
+    local: { privateKey: identity.secrets().wireguardKey, publicKey: identity.wireguardPublicKey },
+    primitives,
+    network: networkPublicKey && { networkPublicKey },
+    certificate,
+    kv,
+    crypto,
+    random,
+    clock,
+    slabs: new SlabPool(),
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+async function certificateFor(
+  networkPublicKey: Uint8Array,
+  state: StateDirectory,
+  { primitives, role }: { readonly primitives: Primitives; readonly role: ControlRole },
+): Promise<string> {
+  const networkId = networkIdOf(networkPublicKey, primitives);
+  const certificate = (await loadCertificates(state)).find((each) => each.networkId === networkId);
+  if (certificate) return encodeCertificate(certificate);
+  throw new CulvertError(
+    "no_certificate",
+    `Cannot start ${role}: ${state.path} must hold a certificate of the network ${networkId}; see culvert enroll`,
+  );
+}
+
+export interface PeerOptions {
+  readonly role: ControlRole;
+  readonly region: string;
+  readonly settings: PeerSettings;
+  readonly parts: PeerParts;
+  readonly handlers: Omit<CommandHandlers, "RELAY_UPDATE">;
+  onStream?(stream: MuxStream): void;
+  onOpen?(): void;
+  telemetry?(): Telemetry | undefined;
+  /** Nothing can be done any more. */
+  onFault(error: unknown): void;
+}
+
+/** A peer that is connected, or on the way. */
+export interface Peer extends AsyncDisposable {
+  readonly connection: PeerConnection;
+}
+
+/** Connects. Disposing lets go of everything and waits for it. */
+export async function openPeer(options: PeerOptions, context: RoleContext): Promise<Peer> {
+  const { role, region, settings, parts, onStream, telemetry, onFault } = options;
+  const { clock, random, log, metrics } = context;
+  const { identity, primitives, network, certificate, kv } = parts;
+  const caCerts = await readCaFile(role, settings);
+  const space = role;
+  const desk = await CommandDesk.open({
+    store: createKvApplied(kv, clock, { space }),
+    handlers: { ...options.handlers, RELAY_UPDATE: relayUpdates(() => connection, settings.supernode) },
+    answer: (result) => connection.control.answer(result),
+    onFault,
+    clock,
+    log,
+    metrics,
+  });
+  const connection: PeerConnection = new PeerConnection({
+    identity,
+    role,
+    region,
+    supernodes: settings.supernode,
+    certificate,
+    network,
+    version: deno.version,
+    primitives,
+    random,
+    clock,
+    log,
+    metrics,
+    caCerts,
+    resumeFor: (supernodeId) => desk.resumeFor(supernodeId),
+    onCommand: (command, from) => desk.receive(command, from),
+    onOpen: () => options.onOpen?.(),
+    ...(onStream && { onStream }),
+    ...(telemetry && { telemetry }),
+  });
+  context.check("control", () => connection.control.isOpen ? undefined : "There is no control stream to a supernode");
+  return {
+    connection,
+    async [Symbol.asyncDispose]() {
+      desk.close();
+      connection.close();
+      await desk.closed();
+      await connection.closed();
+    },
+  };
+}
+
+async function readCaFile(role: ControlRole, { caFile }: PeerSettings): Promise<string[] | undefined> {
+  return caFile === undefined ? undefined : [await readPem(caFile, { flag: "--ca-file", action: `start ${role}` })];
+}
+
+/** Moves to the supernodes named, with those of the settings behind them. */
+function relayUpdates(
+  connection: () => PeerConnection,
+  configured: readonly SupernodeAddress[],
+): CommandHandler<Extract<Command, { kind: "RELAY_UPDATE" }>> {
+  return {
+    apply({ payload }) {
+      const { supernodes, leaveWithinMs }: RelayUpdate = payload;
+      if (supernodes.length === 0) return;
+      const named = new Set(supernodes.map(({ supernodeId }) => supernodeId));
+      const others = configured.filter(({ supernodeId }) => !named.has(supernodeId));
+      connection().control.moveTo([...supernodes, ...others], leaveWithinMs / 2);
+    },
+  };
+}

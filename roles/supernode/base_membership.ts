@@ -1,0 +1,86 @@
+/**
+ * Keeps base informed that this supernode is there: it registers, sends what changes every ten seconds, or soon when it
+ * matters to others, and registers again when base does not know it any more. While base is down it goes on without,
+ * and says so once.
+ */
+
+import type { DirectoryClient } from "../../net/directory_client.ts";
+import { type Clock, delay } from "../../protocol/clock.ts";
+import { SUPERNODE_HEARTBEAT_MS, type SupernodeRegistration, type SupernodeStatus } from "../../protocol/directory.ts";
+import { messageOf } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
+import type { Random } from "../../protocol/random.ts";
+
+const RETRY_MS = 2_000;
+
+export interface BaseMembershipOptions {
+  readonly directory: DirectoryClient;
+  readonly registration: Omit<SupernodeRegistration, "status">;
+  status(): SupernodeStatus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export class BaseMembership {
+  readonly #options: BaseMembershipOptions;
+  #isRegistered = false;
+  #problem: string | undefined = "base has not been asked yet";
+  /** Cuts the wait for the next report short. */
+  #hurry = new AbortController();
+
+  constructor(options: BaseMembershipOptions) {
+    this.#options = options;
+  }
+
+  /** Why base does not know of this supernode at present, if so. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** Until the signal aborts. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, random, log } = this.#options;
+    while (!signal.aborted) {
+      let waitMs = SUPERNODE_HEARTBEAT_MS * (0.8 + 0.2 * random.next());
+      try {
+        await this.report(signal);
+        if (this.#problem !== undefined) {
+          log.info("Base knows this supernode");
+        }
+        this.#problem = undefined;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (this.#problem === undefined || !this.#isRegistered) {
+          log.warn("Cannot tell base", { error: messageOf(error) });
+        }
+        this.#problem = messageOf(error);
+        waitMs = RETRY_MS * (0.5 + random.next());
+      }
+      this.#hurry = new AbortController();
+      await delay(clock, waitMs, AbortSignal.any([signal, this.#hurry.signal])).catch(() => {});
+    }
+  }
+
+  /** Something has changed that others act upon, such as the first exit having come. */
+  hurry(): void {
+    this.#hurry.abort();
+  }
+
+  /** Says now how things stand. */
+  async report(signal?: AbortSignal): Promise<void> {
+    const { directory, registration, log } = this.#options;
+    const status = this.#options.status();
+    if (!this.#isRegistered || await this.#isUnknown(status, signal)) {
+      await directory.register({ ...registration, status }, { signal });
+      this.#isRegistered = true;
+    }
+    log.debug("Base was told", { region: registration.region, url: registration.url, exits: status.exits });
+  }
+
+  async #isUnknown(status: SupernodeStatus, signal: AbortSignal | undefined): Promise<boolean> {
+    const { directory, registration: { supernodeId } } = this.#options;
+    const { unknown } = await directory.heartbeat([{ supernodeId, ...status }], { signal });
+    return unknown.includes(supernodeId);
+  }
+}

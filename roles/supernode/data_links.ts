@@ -1,0 +1,248 @@
+/**
+ * The data links of a supernode: those that peers and other supernodes have opened with a relay token, and those it has
+ * opened to other supernodes. Streams on them are joined by session: who asks for one is joined to its exit.
+ *
+ *   client's link ─ stream: header toExit ─→ [session] ─→ stream: header fromClient ─ exit's link
+ *                                               └───────→ stream: header toExit ───── link to the exit's supernode
+ *
+ * What flows is sealed between client and exit; here it is only carried, with backpressure from one mux stream to the
+ * other. Whoever may not use a session, and whatever is not reachable, is refused with a reply of the tunnel protocol.
+ */
+
+import { BufferPool } from "../../net/buffer_pool.ts";
+import { closeQuietly } from "../../net/close.ts";
+import { Deadlines, sharedWait } from "../../net/deadlines.ts";
+import { MuxConnection, type MuxStream } from "../../net/mux.ts";
+import { readRelayHeader } from "../../net/read_frame.ts";
+import { splice, type SpliceCounts, type SpliceOptions } from "../../net/splice.ts";
+import { WebsocketLink } from "../../net/websocket.ts";
+import type { Clock } from "../../protocol/clock.ts";
+import { CulvertError, DialError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
+import type { Metrics } from "../../protocol/metrics.ts";
+import { encodeRelayHeader, type RelayHeader } from "../../protocol/relay.ts";
+import { type Hop, type Stream, writeAll } from "../../protocol/stream.ts";
+import { encodeTunnelReply } from "../../protocol/tunnel.ts";
+import type { LinkHolder } from "./relay_tokens.ts";
+
+const JOIN_TIMEOUT_MS = 10_000;
+const HALF_CLOSED_MS = 300_000;
+/** A peer that reconnects may have one that is not known to be dead yet. */
+const MAX_LINKS_PER_HOLDER = 4;
+
+/** Where a stream goes on. */
+export interface Route {
+  readonly kind: RelayHeader["kind"];
+  readonly link: MuxConnection;
+}
+
+export interface DataLinksOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** What this supernode is called in trails. */
+  readonly at: string;
+  readonly maxLinks: number;
+  /** Streams of one peer at once. Default 1,024; a supernode's link has as many as mux allows. */
+  readonly maxStreamsPerPeer?: number;
+  /** Where the holder's stream goes; rejects with a DialError when it may not, or cannot now. */
+  route(sessionId: string, from: LinkHolder): Promise<Route>;
+  /** The first link of a holder has come, or the last has gone. */
+  onLinked(holder: LinkHolder): void;
+  onUnlinked(holder: LinkHolder): void;
+}
+
+export class DataLinks implements Disposable {
+  readonly #options: DataLinksOptions;
+  /** By holder, the newest last. */
+  readonly #links = new Map<string, MuxConnection[]>();
+  readonly #linkPool = new BufferPool({ bufferBytes: 256 * 1024 });
+  readonly #streamPool = new BufferPool();
+  readonly #joining: Deadlines<MuxStream>;
+  readonly #halfClosed: Deadlines<() => void>;
+  readonly #halfClosedWatch: NonNullable<SpliceOptions["halfClosed"]>;
+  readonly #tasks = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
+  readonly #metrics;
+  /** What the streams that are open have carried, and those that were. */
+  readonly #carrying = new Set<SpliceCounts>();
+  #carriedBytes = 0;
+  #count = 0;
+
+  constructor(options: DataLinksOptions) {
+    this.#options = options;
+    const { clock, metrics } = options;
+    this.#joining = new Deadlines<MuxStream>(clock, JOIN_TIMEOUT_MS, (stream) => stream.abort());
+    this.#halfClosed = new Deadlines<() => void>(clock, HALF_CLOSED_MS, (expire) => expire());
+    this.#halfClosedWatch = { idleTimeoutMs: HALF_CLOSED_MS, clock: sharedWait(this.#halfClosed) };
+    this.#metrics = {
+      links: metrics.gauge("relay_links_active", "Data links that are open", ["kind"]),
+      streams: metrics.gauge("relay_streams_active", "Streams that are being relayed"),
+      joined: metrics.counter("relay_streams_total", "Streams asked for on data links, by outcome", ["outcome"]),
+      bytes: metrics.counter("relay_bytes_total", "Bytes relayed, by direction", ["direction"]),
+    };
+  }
+
+  get size(): number {
+    return this.#count;
+  }
+
+  /** Bytes of streams, since the beginning: as many have come in as have gone out. */
+  get relayedBytes(): number {
+    let bytes = this.#carriedBytes;
+    for (const { aToB, bToA } of this.#carrying) bytes += aToB + bToA;
+    return bytes;
+  }
+
+  get isFull(): boolean {
+    return this.#count >= this.#options.maxLinks;
+  }
+
+  /** Serves a link whose holder has proven who it is, at either end of it. */
+  take(holder: LinkHolder, transport: Stream, end: { readonly first?: Uint8Array }): MuxConnection {
+    return this.carry(holder, new WebsocketLink(transport, this.#linkPool, end), "server");
+  }
+
+  /** The same for a link made here. */
+  carry(holder: LinkHolder, link: WebsocketLink, role: "server" | "client"): MuxConnection {
+    const { clock, maxStreamsPerPeer = 1024 } = this.#options;
+    const limit = holder.kind === "peer" ? { maxStreams: maxStreamsPerPeer } : {};
+    const connection = new MuxConnection(link, clock, { role, extensions: true, ...limit });
+    connection.onStream = (stream) => this.#spawn(this.#join(stream, holder));
+    this.#add(holder, connection);
+    connection.start();
+    this.#spawn(connection.ended.then(() => this.#remove(holder, connection)));
+    return connection;
+  }
+
+  /** The pool that links made elsewhere for `carry` share. */
+  get pool(): BufferPool {
+    return this.#linkPool;
+  }
+
+  /** The newest link of a holder that is up. */
+  linkOf(holder: LinkHolder): MuxConnection | undefined {
+    return this.#links.get(keyOf(holder))?.findLast((link) => !link.closed);
+  }
+
+  /** Ends all links of a holder that has been turned away. */
+  end(holder: LinkHolder): void {
+    for (const link of [...this.#links.get(keyOf(holder)) ?? []]) link.close();
+  }
+
+  close(): void {
+    this.#stop.abort(new CulvertError("closed", "The supernode is closing"));
+    for (const links of [...this.#links.values()]) for (const link of [...links]) link.close();
+    this.#joining[Symbol.dispose]();
+    this.#halfClosed[Symbol.dispose]();
+  }
+
+  /** Settles when nothing runs any more. Call `close` first. */
+  async closed(): Promise<void> {
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #add(holder: LinkHolder, connection: MuxConnection): void {
+    const links = this.#links.get(keyOf(holder)) ?? [];
+    this.#links.set(keyOf(holder), links);
+    links.push(connection);
+    this.#count++;
+    this.#metrics.links.add(1, { kind: holder.kind });
+    if (links.length > MAX_LINKS_PER_HOLDER) links[0]!.close();
+    if (links.length === 1) this.#options.onLinked(holder);
+  }
+
+  #remove(holder: LinkHolder, connection: MuxConnection): void {
+    const links = this.#links.get(keyOf(holder));
+    const at = links?.indexOf(connection) ?? -1;
+    if (!links || at < 0) return;
+    links.splice(at, 1);
+    this.#count--;
+    this.#metrics.links.add(-1, { kind: holder.kind });
+    if (links.length > 0) return;
+    this.#links.delete(keyOf(holder));
+    this.#options.onUnlinked(holder);
+  }
+
+  #spawn(task: Promise<void>): void {
+    this.#tasks.add(task);
+    task.finally(() => this.#tasks.delete(task));
+  }
+
+  async #join(stream: MuxStream, from: LinkHolder): Promise<void> {
+    this.#joining.add(stream);
+    let far: MuxStream | undefined;
+    try {
+      const header = await readRelayHeader(stream);
+      far = await this.#openFar(header, from);
+      this.#joining.delete(stream);
+      this.#metrics.joined.add(1, { outcome: "ok" });
+    } catch (error) {
+      this.#joining.delete(stream);
+      if (far) closeQuietly(far);
+      return await this.#refuse(stream, error);
+    }
+    this.#metrics.streams.add(1);
+    const counts = { aToB: 0, bToA: 0 };
+    this.#carrying.add(counts);
+    const { aToB, bToA } = await splice(stream, far, {
+      counts,
+      pool: this.#streamPool,
+      signal: this.#stop.signal,
+      halfClosed: this.#halfClosedWatch,
+    });
+    this.#carrying.delete(counts);
+    this.#carriedBytes += aToB + bToA;
+    this.#metrics.streams.add(-1);
+    this.#metrics.bytes.add(aToB, { direction: "to_exit" });
+    this.#metrics.bytes.add(bToA, { direction: "from_exit" });
+  }
+
+  /** The stream towards the exit, with its header sent. */
+  async #openFar({ kind, sessionId, trail }: RelayHeader, from: LinkHolder): Promise<MuxStream> {
+    if (kind !== "toExit") throw new DialError("unsupported", "Only streams to an exit can be asked for");
+    const route = await this.#options.route(sessionId, from);
+    const { rttMs } = route.link;
+    const hop: Hop = { name: "supernode", at: this.#options.at, ...(rttMs !== undefined && { rttMs }) };
+    const header = encodeRelayHeader({ kind: route.kind, sessionId, trail: [...trail, hop] });
+    if (!header) throw new DialError("unauthorized", "The session's id is none that can be sent");
+    const far = openOn(route.link);
+    try {
+      await writeAll(far, header);
+      return far;
+    } catch (error) {
+      closeQuietly(far);
+      throw new DialError("path_down", `The way to the exit was lost: ${messageOf(error)}`);
+    }
+  }
+
+  async #refuse(stream: MuxStream, error: unknown): Promise<void> {
+    const failure = dialFailureOf(error);
+    this.#metrics.joined.add(1, { outcome: failure });
+    try {
+      await writeAll(stream, encodeTunnelReply({ failure, message: messageOf(error) }));
+      stream.close();
+    } catch {
+      stream.abort(); // whoever asked has gone
+    }
+  }
+}
+
+function keyOf({ kind, id }: LinkHolder): string {
+  return `${kind} ${id}`;
+}
+
+function openOn(link: MuxConnection): MuxStream {
+  try {
+    return link.open();
+  } catch (error) {
+    throw new DialError(
+      error instanceof CulvertError && error.code === "busy" ? "busy" : "path_down",
+      messageOf(error),
+    );
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Tells exits whom to serve and whom no longer, wherever they are: by command when they are connected here, through
+ * their supernode when they are not.
+ */
+
+import type { CommandResult, Disconnect, SetupExit } from "../../protocol/control/commands.ts";
+import type { ExitSetupRequest } from "../../protocol/directory.ts";
+import { messageOf } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
+import type { Random } from "../../protocol/random.ts";
+import type { SessionRecord } from "../../protocol/session.ts";
+import { type CommandOutbox, newId } from "./command_outbox.ts";
+import type { Peering } from "./peering.ts";
+
+/** An exit that is away for longer has forgotten the session anyway: it has expired. */
+const END_WITHIN_MS = 3_600_000;
+
+export interface ExitSetupOptions {
+  readonly supernodeId: string;
+  readonly outbox: CommandOutbox;
+  readonly peering: Peering;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export type SetupStatus = CommandResult["status"] | "unanswered" | "no_such_exit";
+
+export class ExitSetup {
+  readonly #options: ExitSetupOptions;
+
+  constructor(options: ExitSetupOptions) {
+    this.#options = options;
+  }
+
+  /** Has the session's exit serve its client, and says whether it will. */
+  async begin(record: SessionRecord, timeoutMs: number): Promise<SetupStatus> {
+    const { supernodeId, peering, log } = this.#options;
+    const exit = record.exit!;
+    const { sessionId, clientPeerId, clientWireguardKey, clientProof, expiresAtMs } = record;
+    const payload: SetupExit = { clientPeerId, clientWireguardKey, ...(clientProof && { clientProof }), expiresAtMs };
+    const commandId = record.setupCommandId!;
+    const exitPeerId = exit.exit.peerId;
+    if (exit.supernodeId === supernodeId) {
+      return (await this.command({ ...payload, sessionId, commandId, exitPeerId, timeoutMs })).status;
+    }
+    try {
+      const request = { ...payload, sessionId, commandId, exitPeerId, timeoutMs };
+      return (await peering.setUp(exit.supernodeId, request)).status;
+    } catch (error) {
+      log.info("A supernode did not set up its exit", { supernode_id: exit.supernodeId, error: messageOf(error) });
+      // Whether it has been applied or not is not known here.
+      this.end(record, "setup_failed");
+      return "unanswered";
+    }
+  }
+
+  /** The same for an exit that is connected here. */
+  async command(request: ExitSetupRequest): Promise<Pick<CommandResult, "code" | "remark"> & { status: SetupStatus }> {
+    const { commandId, sessionId, exitPeerId, timeoutMs, ...payload } = request;
+    const order = { kind: "SETUP_EXIT" as const, commandId, sessionId, payload, timeoutMs };
+    const outcome = await this.#options.outbox.push(exitPeerId, order);
+    if (outcome.result) return outcome.result;
+    return { status: !outcome.ok && outcome.reason === "full" ? "busy" : "unanswered" };
+  }
+
+  /** Has the session's exit let go of it. Nobody waits: an exit that is away is told when it comes back. */
+  end(record: SessionRecord, reason: Disconnect["reason"]): void {
+    const { supernodeId, peering, log, outbox, random } = this.#options;
+    const { exit, sessionId } = record;
+    if (!exit) return;
+    if (exit.supernodeId !== supernodeId) {
+      peering.end(exit.supernodeId, { sessionId, reason }).catch((error) =>
+        log.info("A supernode was not told that a session has ended", { error: messageOf(error) })
+      );
+      return;
+    }
+    void outbox.push(exit.exit.peerId, {
+      kind: "DISCONNECT",
+      commandId: newId(random),
+      sessionId,
+      payload: { reason },
+      timeoutMs: END_WITHIN_MS,
+    });
+  }
+}

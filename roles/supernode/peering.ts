@@ -1,0 +1,135 @@
+/**
+ * What this supernode asks of others: exits for its clients, their setting up and letting go, notices, and a token for a
+ * data link. Every call is signed; in a closed network it carries the caller's certificate, and only supernodes with a
+ * certificate of their own are asked (`net/directory_client.ts` sees to that).
+ *
+ * Where a supernode is, base tells. Several ask at once, each within the time given.
+ */
+
+import type { DirectoryClient } from "../../net/directory_client.ts";
+import type { SignedHttp } from "../../net/signed_http.ts";
+import type { Clock } from "../../protocol/clock.ts";
+import { deadline } from "../../protocol/clock.ts";
+import {
+  type ExitCandidate,
+  type ExitEndRequest,
+  type ExitNotice,
+  type ExitPeerRequest,
+  exitPeerResponseSchema,
+  type ExitSetupRequest,
+  type ExitSetupResponse,
+  exitSetupResponseSchema,
+} from "../../protocol/directory.ts";
+import { DialError, messageOf } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
+import { doneSchema, PEERING_PATHS, relayTokenSchema } from "./peering_schema.ts";
+
+/** Supernodes asked for one wish. */
+const ASKED = 6;
+const MAX_KNOWN = 4096;
+
+export interface PeeringOptions {
+  readonly supernodeId: string;
+  readonly directory: DirectoryClient | undefined;
+  readonly http: SignedHttp;
+  readonly clock: Clock;
+  readonly log: Log;
+  isBlocked(supernodeId: string): boolean;
+}
+
+export class Peering {
+  readonly #options: PeeringOptions;
+  readonly #urls = new Map<string, string>();
+
+  constructor(options: PeeringOptions) {
+    this.#options = options;
+  }
+
+  /** Exits of other supernodes that would do, with the way to them counted in. What does not answer in time is left out. */
+  async candidates(request: ExitPeerRequest, withinMs: number): Promise<ExitCandidate[]> {
+    const { directory, supernodeId, isBlocked, clock, log } = this.#options;
+    if (!directory) return [];
+    using limit = deadline(clock, withinMs, "ask other supernodes for exits");
+    const { region } = request.wish;
+    const query = { ...(region !== undefined && { region }), exclude: [supernodeId], signal: limit.signal };
+    const supernodes = (await directory.candidates(query)).filter((one) => !isBlocked(one.supernodeId)).slice(0, ASKED);
+    const lists = await Promise.all(supernodes.map(async (supernode) => {
+      this.#remember(supernode.supernodeId, supernode.url);
+      const startMs = clock.now();
+      try {
+        const { candidates } = await this.#call(supernode.supernodeId, PEERING_PATHS.exits, {
+          body: request,
+          answer: exitPeerResponseSchema,
+          signal: limit.signal,
+        });
+        const wayMs = clock.now() - startMs;
+        return candidates.filter((candidate) => candidate.supernodeId === supernode.supernodeId)
+          .map((candidate) => ({ ...candidate, latencyMs: (candidate.latencyMs ?? 0) + wayMs }));
+      } catch (error) {
+        log.info("A supernode did not say which exits it has", {
+          supernode_id: supernode.supernodeId,
+          error: messageOf(error),
+        });
+        return [];
+      }
+    }));
+    return lists.flat();
+  }
+
+  setUp(supernodeId: string, request: ExitSetupRequest, signal?: AbortSignal): Promise<ExitSetupResponse> {
+    return this.#call(supernodeId, PEERING_PATHS.setups, { body: request, answer: exitSetupResponseSchema, signal });
+  }
+
+  async end(supernodeId: string, request: ExitEndRequest): Promise<void> {
+    await this.#call(supernodeId, PEERING_PATHS.ends, { body: request, answer: doneSchema });
+  }
+
+  async notify(supernodeId: string, notice: ExitNotice): Promise<void> {
+    await this.#call(supernodeId, PEERING_PATHS.notices, { body: notice, answer: doneSchema });
+  }
+
+  /** What opens a data link to that supernode, and where it is. */
+  async relayToken(
+    supernodeId: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly token: string; readonly url: string }> {
+    const { relayToken } = await this.#call(supernodeId, PEERING_PATHS.tokens, {
+      body: {},
+      answer: relayTokenSchema,
+      signal,
+    });
+    return { token: relayToken, url: await this.#urlOf(supernodeId) };
+  }
+
+  async #call<T>(
+    supernodeId: string,
+    path: string,
+    call: Pick<Parameters<SignedHttp["call"]>[0], "body" | "signal"> & {
+      readonly answer: { safeParse(value: unknown): { success: true; data: T } | { success: false } };
+    },
+  ): Promise<T> {
+    const url = new URL(path, httpUrl(await this.#urlOf(supernodeId)));
+    return await this.#options.http.call({ ...call, url, deed: `ask supernode ${supernodeId}` });
+  }
+
+  async #urlOf(supernodeId: string): Promise<string> {
+    const known = this.#urls.get(supernodeId);
+    if (known !== undefined) return known;
+    for (const record of await this.#options.directory?.candidates() ?? []) {
+      this.#remember(record.supernodeId, record.url);
+    }
+    const found = this.#urls.get(supernodeId);
+    if (found === undefined) throw new DialError("path_down", `Nobody knows where supernode ${supernodeId} is`);
+    return found;
+  }
+
+  #remember(supernodeId: string, url: string): void {
+    this.#urls.delete(supernodeId);
+    this.#urls.set(supernodeId, url);
+    if (this.#urls.size > MAX_KNOWN) this.#urls.delete(this.#urls.keys().next().value!);
+  }
+}
+
+function httpUrl(url: string): string {
+  return url.replace(/^ws/, "http");
+}

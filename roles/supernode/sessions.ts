@@ -1,0 +1,158 @@
+/**
+ * The sessions that this supernode has a part in: those of its clients, whose records it owns, and those that clients
+ * of other supernodes have at its exits.
+ *
+ * They are in memory, for streams to be joined by; every change is kept in the store before it counts, and after a
+ * restart they are read back. What was being set up when the supernode stopped is ended: nobody waits for it any more.
+ *
+ * Not here: what may follow what (`protocol/session.ts`).
+ */
+
+import type { SessionStore } from "../../kv/sessions.ts";
+import type { Clock } from "../../protocol/clock.ts";
+import type { Log } from "../../protocol/log.ts";
+import type { Metrics } from "../../protocol/metrics.ts";
+import { advanceSession, isServed, type SessionEvent, type SessionRecord } from "../../protocol/session.ts";
+
+export interface SessionsOptions {
+  readonly supernodeId: string;
+  readonly store: SessionStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Default 100,000. */
+  readonly maxSessions?: number;
+}
+
+export class Sessions {
+  readonly #options: SessionsOptions;
+  readonly #records = new Map<string, SessionRecord>();
+  readonly #ofClient = new SetsByKey();
+  readonly #ofExit = new SetsByKey();
+  readonly #active;
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+    this.#active = options.metrics.gauge("relay_sessions_active", "Sessions that this supernode has a part in");
+  }
+
+  get size(): number {
+    return this.#records.size;
+  }
+
+  get isFull(): boolean {
+    return this.#records.size >= (this.#options.maxSessions ?? 100_000);
+  }
+
+  [Symbol.iterator](): IterableIterator<SessionRecord> {
+    return this.#records.values();
+  }
+
+  /** Reads back what was kept, and gives what was only half set up, to be ended. */
+  async restore(): Promise<SessionRecord[]> {
+    const halfDone: SessionRecord[] = [];
+    for (const record of await this.#options.store.list()) {
+      if (record.state === "ended") continue;
+      this.#put(record);
+      if (record.state === "requested" || record.state === "setting_up") halfDone.push(record);
+    }
+    return halfDone;
+  }
+
+  find(sessionId: string): SessionRecord | undefined {
+    return this.#records.get(sessionId);
+  }
+
+  /** The session, if its exit is to serve it at present. */
+  served(sessionId: string): SessionRecord | undefined {
+    const record = this.#records.get(sessionId);
+    return record && isServed(record, this.#options.clock.wallNow()) ? record : undefined;
+  }
+
+  ofClient(peerId: string): SessionRecord[] {
+    return this.#select(this.#ofClient.get(peerId));
+  }
+
+  ofExit(peerId: string): SessionRecord[] {
+    return this.#select(this.#ofExit.get(peerId));
+  }
+
+  countOfExit(peerId: string): number {
+    return this.#ofExit.get(peerId).size;
+  }
+
+  isOwn(record: SessionRecord): boolean {
+    return record.clientSupernodeId === this.#options.supernodeId;
+  }
+
+  /** Takes a new session, which is kept once it has an exit. */
+  add(record: SessionRecord): void {
+    this.#put(record);
+  }
+
+  /** Takes back one whose setting up came to nothing before anybody was told of it. */
+  forget(sessionId: string): void {
+    this.#remove(sessionId);
+  }
+
+  /** The session after the event, kept; undefined if it is gone or the event cannot happen. Rejects as the store does. */
+  async advance(sessionId: string, event: SessionEvent): Promise<SessionRecord | undefined> {
+    const record = this.#records.get(sessionId);
+    const next = record && advanceSession(record, event, this.#options.clock.wallNow());
+    if (!next) return undefined;
+    const { store, log } = this.#options;
+    if (next.state === "ended") this.#remove(next.sessionId);
+    else this.#put(next);
+    await store.save(next);
+    if (next.state === "ended") log.debug("A session has ended", { session_id: sessionId, reason: next.endReason });
+    return next;
+  }
+
+  /** Those whose time has passed. */
+  expired(): SessionRecord[] {
+    const wallMs = this.#options.clock.wallNow();
+    return [...this.#records.values()].filter(({ expiresAtMs }) => expiresAtMs <= wallMs);
+  }
+
+  #put(record: SessionRecord): void {
+    this.#remove(record.sessionId);
+    this.#records.set(record.sessionId, record);
+    this.#ofClient.add(record.clientPeerId, record.sessionId);
+    if (record.exit) this.#ofExit.add(record.exit.exit.peerId, record.sessionId);
+    this.#active.set(this.#records.size);
+  }
+
+  #remove(sessionId: string): void {
+    const old = this.#records.get(sessionId);
+    if (!old) return;
+    this.#records.delete(sessionId);
+    this.#ofClient.delete(old.clientPeerId, sessionId);
+    if (old.exit) this.#ofExit.delete(old.exit.exit.peerId, sessionId);
+    this.#active.set(this.#records.size);
+  }
+
+  #select(ids: ReadonlySet<string>): SessionRecord[] {
+    return [...ids].map((id) => this.#records.get(id)!);
+  }
+}
+
+const NOTHING: ReadonlySet<string> = new Set();
+
+class SetsByKey {
+  readonly #sets = new Map<string, Set<string>>();
+
+  get(key: string): ReadonlySet<string> {
+    return this.#sets.get(key) ?? NOTHING;
+  }
+
+  add(key: string, value: string): void {
+    const set = this.#sets.get(key);
+    if (set) set.add(value);
+    else this.#sets.set(key, new Set([value]));
+  }
+
+  delete(key: string, value: string): void {
+    const set = this.#sets.get(key);
+    if (set?.delete(value) && set.size === 0) this.#sets.delete(key);
+  }
+}

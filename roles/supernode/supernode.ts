@@ -1,0 +1,442 @@
+/**
+ * A supernode, put together.
+ *
+ *   port ─┬─ /control ─→ StreamManager ─→ requests: RequestExit, tokens, sessions
+ *         ├─ /relay ───→ DataLinks ─────→ streams joined by session
+ *         └─ /v1/… ────→ peering API ───→ HostedExits, Rotation
+ *
+ * Here is only who knows whom: what each part does is in its file.
+ */
+
+import type { Hono } from "hono";
+import { requestLimits } from "../../edge/directory/admission.ts";
+import type { BlockList, BlockStore } from "../../kv/blocks.ts";
+import type { QueueStore } from "../../kv/commands.ts";
+import type { NonceStore } from "../../kv/nonces.ts";
+import type { SessionStore } from "../../kv/sessions.ts";
+import { Deadlines, sharedWait } from "../../net/deadlines.ts";
+import type { DirectoryClient } from "../../net/directory_client.ts";
+import { type Fetch, SignedHttp } from "../../net/signed_http.ts";
+import { WebPort, type WebsocketAnswer, type WebsocketCall } from "../../net/web_port.ts";
+import { type Clock, delay } from "../../protocol/clock.ts";
+import type { ClosedNetwork } from "../../protocol/control/auth.ts";
+import { type AuthLimitOptions, AuthLimits } from "../../protocol/control/auth_limits.ts";
+import type { CommandOrder, SupernodeAddress } from "../../protocol/control/commands.ts";
+import { CONTROL_PATH, RELAY_PATH } from "../../protocol/control/endpoints.ts";
+import { Nonces } from "../../protocol/control/nonces.ts";
+import type { SupernodeStatus } from "../../protocol/directory.ts";
+import { messageOf } from "../../protocol/errors.ts";
+import type { Identity } from "../../protocol/identity.ts";
+import type { Log } from "../../protocol/log.ts";
+import type { Metrics } from "../../protocol/metrics.ts";
+import type { Primitives } from "../../protocol/primitives.ts";
+import type { Random } from "../../protocol/random.ts";
+import type { SessionEnd, SessionRecord } from "../../protocol/session.ts";
+import { CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
+import { DataLinks } from "./data_links.ts";
+import { ExitPool, healthOf } from "./exit_pool.ts";
+import { ExitSetup } from "./exit_setup.ts";
+import { HostedExits } from "./hosted_exits.ts";
+import { answerRequest } from "./info_requests.ts";
+import { Peering } from "./peering.ts";
+import { createPeeringApi, type PeeringEnv } from "./peering_api.ts";
+import { CERTIFICATE_HEADER } from "./peering_schema.ts";
+import { type LinkHolder, RelayTokens } from "./relay_tokens.ts";
+import { RequestExit } from "./request_exit.ts";
+import { Rotation } from "./rotation.ts";
+import { Sessions } from "./sessions.ts";
+import { type ControlStream, StreamManager } from "./stream_manager.ts";
+import { SupernodeLinks } from "./supernode_links.ts";
+
+/** A socket that has said goodbye waits for the other's so long. */
+const LINGER_MS = 2_000;
+/** How often sessions are looked at whose time has passed, or whose client has gone. */
+const SESSION_SWEEP_MS = 5_000;
+
+export interface SupernodeStores {
+  readonly queues: QueueStore;
+  readonly sessions: SessionStore;
+  readonly nonces: NonceStore;
+  readonly blocks: BlockStore;
+}
+
+export interface SupernodeOptions {
+  readonly identity: Identity;
+  readonly region: string;
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  readonly stores: SupernodeStores;
+  readonly directory?: DirectoryClient | undefined;
+  readonly network?: ClosedNetwork | undefined;
+  /** This supernode's own, in a closed network. */
+  readonly certificate?: string | undefined;
+  /** PEM certificates to trust beside the usual ones, of other supernodes. */
+  readonly caCerts?: readonly string[] | undefined;
+  /** For calls to other supernodes; the host's by default. */
+  readonly fetch?: Fetch;
+  readonly maxStreams: number;
+  /** Data links of peers and supernodes together. */
+  readonly maxLinks: number;
+  /** How long sessions stay after their client has gone. */
+  readonly clientGraceMs: number;
+  readonly authLimits?: AuthLimitOptions;
+  readonly primitives: Primitives;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+export class Supernode implements Disposable {
+  /** Called when there are exits for the first time, or none any more. */
+  onExits: () => void = () => {};
+  readonly #options: SupernodeOptions;
+  #port: WebPort | undefined;
+  readonly #tokens: RelayTokens;
+  readonly #lingering: Deadlines<() => void>;
+  readonly #api: Hono<PeeringEnv>;
+  readonly outbox: CommandOutbox;
+  readonly streams: StreamManager;
+  readonly sessions: Sessions;
+  readonly links: DataLinks;
+  readonly #supernodeLinks: SupernodeLinks;
+  readonly #pool: ExitPool;
+  readonly #peering: Peering;
+  readonly #setup: ExitSetup;
+  readonly #requests: RequestExit;
+  readonly #rotation: Rotation;
+  readonly #stop = new AbortController();
+  readonly #tasks: Promise<void>[] = [];
+  /** Since when the clients of sessions have been seen to be away. */
+  readonly #goneSinceMs = new Map<string, number>();
+  #blocks: BlockList;
+
+  /** Reads back what was kept. `listen` follows. */
+  static async open(options: SupernodeOptions): Promise<Supernode> {
+    const supernode = new Supernode(options, await options.stores.blocks.list());
+    try {
+      await supernode.#restore();
+    } catch (error) {
+      supernode.close();
+      await supernode.closed();
+      throw error;
+    }
+    return supernode;
+  }
+
+  private constructor(options: SupernodeOptions, blocks: BlockList) {
+    this.#options = options;
+    this.#blocks = blocks;
+    const { identity, stores, clock, random, log, metrics, directory } = options;
+    const supernodeId = identity.peerId;
+    const shared = { clock, random, log, metrics };
+    this.#tokens = new RelayTokens(clock, random);
+    this.#lingering = new Deadlines<() => void>(clock, LINGER_MS, (expire) => expire());
+    this.outbox = new CommandOutbox({ store: stores.queues, ...shared });
+    this.sessions = new Sessions({ supernodeId, store: stores.sessions, clock, log, metrics });
+    this.streams = this.#makeStreams();
+    this.links = this.#makeLinks();
+    const isBlocked = (id: string) => this.#blocks.has("supernode", id);
+    this.#peering = new Peering({ supernodeId, directory, http: this.#makeHttp(), clock, log, isBlocked });
+    this.#supernodeLinks = new SupernodeLinks({
+      links: this.links,
+      peering: this.#peering,
+      random,
+      clock,
+      caCerts: options.caCerts,
+    });
+    this.#pool = this.#makePool();
+    this.#setup = new ExitSetup({ supernodeId, outbox: this.outbox, peering: this.#peering, random, log });
+    const parts = { sessions: this.sessions, pool: this.#pool, peering: this.#peering, setup: this.#setup };
+    this.#requests = new RequestExit({ supernodeId, ...parts, ...shared });
+    this.#rotation = new Rotation({
+      ...parts,
+      ...shared,
+      requests: this.#requests,
+      outbox: this.outbox,
+      isWell: (peerId) => (this.#pool.candidate(peerId)?.health ?? 0) > 0,
+    });
+    this.#api = this.#makeApi(new HostedExits({ ...parts, clock, random }));
+    this.#tasks.push(this.#watchBlocks(), this.#sweepSessions());
+  }
+
+  get supernodeId(): string {
+    return this.#options.identity.peerId;
+  }
+
+  /** Begins to take connections, and gives where. Throws as `Deno.listen` does. */
+  listen(at: { readonly hostname: string; readonly port: number }): Deno.NetAddr {
+    const { tls, clock, log } = this.#options;
+    this.#port = new WebPort({
+      listen: at,
+      tls,
+      clock,
+      log,
+      onWebsocket: (call) => this.#onWebsocket(call),
+      fetch: (request, remoteAddress) => this.#api.fetch(request, { remoteAddress }),
+    });
+    return this.#port.address;
+  }
+
+  /** How things stand, for base. */
+  get status(): SupernodeStatus {
+    const { maxStreams } = this.#options;
+    const streams = this.streams.size;
+    return {
+      load: Math.min(1, streams / maxStreams),
+      streams,
+      exits: this.#pool.size,
+      draining: this.streams.isDraining,
+    };
+  }
+
+  /** Orders a peer something, and gives what became of it. */
+  push(peerId: string, order: CommandOrder): Promise<CommandOutcome> {
+    return this.outbox.push(peerId, order);
+  }
+
+  /** Ends a session, and has its exit and its client let go of it. False if there is none. */
+  async endSession(sessionId: string, reason: SessionEnd): Promise<boolean> {
+    const record = this.sessions.find(sessionId);
+    if (!record) return false;
+    await this.sessions.advance(sessionId, { kind: "end", reason });
+    const told = reason === "client_left" || reason === "expired" || reason === "revoked" ? reason : "admin";
+    this.#setup.end(record, told);
+    return true;
+  }
+
+  /**
+   * Lets nobody in any more, and tells the peers to go elsewhere, which they do at times of their own choosing within
+   * `leaveWithinMs`. Sessions stay as they are until their peers have gone.
+   */
+  drain(supernodes: readonly SupernodeAddress[], leaveWithinMs: number): void {
+    this.streams.drain();
+    const payload = { reason: "drain" as const, supernodes: [...supernodes].slice(0, 8), leaveWithinMs };
+    for (const stream of this.streams) {
+      const { peerId } = stream.machine.peer!;
+      const order = { kind: "RELAY_UPDATE" as const, commandId: newId(this.#options.random), payload };
+      void this.outbox.push(peerId, { ...order, timeoutMs: leaveWithinMs });
+    }
+  }
+
+  close(): void {
+    if (this.#stop.signal.aborted) return;
+    this.#stop.abort();
+    this.#port?.close();
+    this.#rotation[Symbol.dispose]();
+    this.#supernodeLinks[Symbol.dispose]();
+    this.streams.close();
+    this.links.close();
+  }
+
+  /** Settles when nothing runs any more. Call `close` first. */
+  async closed(): Promise<void> {
+    await this.#port?.closed();
+    await this.streams.closed();
+    await Promise.all([...this.#tasks, this.links.closed(), this.#rotation.closed()]);
+    this.#lingering[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+    this.streams[Symbol.dispose]();
+  }
+
+  #makeStreams(): StreamManager {
+    const options = this.#options;
+    const { identity, region, certificate, network, primitives, stores, clock, random, log, metrics } = options;
+    return new StreamManager({
+      context: {
+        identity,
+        region,
+        certificate,
+        network,
+        primitives,
+        nonces: new Nonces(),
+        limits: new AuthLimits(random, options.authLimits),
+        wallNow: () => clock.wallNow(),
+      },
+      outbox: this.outbox,
+      nonces: stores.nonces,
+      clock,
+      lingering: sharedWait(this.#lingering),
+      log,
+      metrics,
+      maxStreams: options.maxStreams,
+      isRevoked: (peerId) => this.#blocks.has("peer", peerId),
+      relayToken: (id) => this.#tokens.issue({ kind: "peer", id }),
+      onJoined: (stream) => this.#onJoined(stream),
+      onLeft: (stream) => this.#onLeft(stream),
+      onHeartbeat: (stream) => this.#onHeartbeat(stream),
+      answer: (stream, request) =>
+        answerRequest(stream.machine.peer!, request, {
+          requests: this.#requests,
+          sessions: this.sessions,
+          relayToken: (id) => this.#tokens.issue({ kind: "peer", id }),
+          endSession: (sessionId) => this.endSession(sessionId, "client_left"),
+        }),
+    });
+  }
+
+  #makeLinks(): DataLinks {
+    const { identity, clock, log, metrics, maxLinks } = this.#options;
+    return new DataLinks({
+      clock,
+      log,
+      metrics,
+      maxLinks,
+      at: identity.peerId,
+      route: (sessionId, from) => this.#supernodeLinks.route(sessionId, from, this.sessions, identity.peerId),
+      onLinked: ({ kind, id }) => log.debug("A data link is open", { holder: kind, peer_id: id }),
+      onUnlinked: (holder) => this.#onUnlinked(holder),
+    });
+  }
+
+  #makePool(): ExitPool {
+    return new ExitPool({
+      supernodeId: this.#options.identity.peerId,
+      random: this.#options.random,
+      find: (peerId) => {
+        const stream = this.streams.get(peerId);
+        return stream && { peer: stream.machine.peer!, telemetry: stream.telemetry };
+      },
+      linkRttMs: (id) => {
+        const link = this.links.linkOf({ kind: "peer", id });
+        return link && (link.rttMs ?? null);
+      },
+      sessionCount: (peerId) => this.sessions.countOfExit(peerId),
+    });
+  }
+
+  #makeHttp(): SignedHttp {
+    const { identity, clock, random, primitives, certificate } = this.#options;
+    return new SignedHttp({
+      signer: identity,
+      clock,
+      random,
+      primitives,
+      fetch: (request) => {
+        if (certificate !== undefined) request.headers.set(CERTIFICATE_HEADER, certificate);
+        return (this.#options.fetch ?? fetch)(request);
+      },
+    });
+  }
+
+  #makeApi(hosted: HostedExits): Hono<PeeringEnv> {
+    const { clock, primitives, random, stores, network, log } = this.#options;
+    return createPeeringApi({
+      clock,
+      primitives,
+      nonces: stores.nonces,
+      blocks: stores.blocks,
+      limits: requestLimits(random),
+      network,
+      log,
+      exits: (request) => hosted.candidates(request),
+      setUp: (request, supernodeId) => hosted.setUp(request, supernodeId),
+      end: (request, supernodeId) => hosted.end(request, supernodeId),
+      notice: (notice, supernodeId) => Promise.resolve(this.#rotation.heard(notice, supernodeId)),
+      relayToken: (id) => this.#tokens.issue({ kind: "supernode", id }),
+    });
+  }
+
+  #onWebsocket({ path, authorization, remoteAddress }: WebsocketCall): WebsocketAnswer {
+    if (path === CONTROL_PATH) {
+      if (this.streams.isFull) return { status: 503 };
+      return { take: (stream, first) => this.streams.take(stream, first, remoteAddress) };
+    }
+    if (path !== RELAY_PATH) return { status: 404 };
+    if (this.links.isFull) return { status: 503 };
+    const token = /^Bearer (.+)$/.exec(authorization ?? "")?.[1];
+    const holder = token === undefined ? undefined : this.#tokens.redeem(token);
+    if (!holder) return { status: 401 };
+    return { take: (stream, first) => void this.links.take(holder, stream, { first }) };
+  }
+
+  #onJoined(stream: ControlStream): void {
+    const peer = stream.machine.peer!;
+    if (peer.role !== "exit") return;
+    this.#pool.add(peer);
+    if (this.#pool.size === 1) this.onExits();
+  }
+
+  #onLeft(stream: ControlStream): void {
+    const peer = stream.machine.peer!;
+    if (peer.role !== "exit") return;
+    this.#pool.remove(peer);
+    if (this.#pool.size === 0) this.onExits();
+    this.#rotation.suspect(peer.peerId);
+  }
+
+  #onHeartbeat(stream: ControlStream): void {
+    const peer = stream.machine.peer!;
+    if (peer.role !== "exit" || healthOf(stream.telemetry) > 0) return;
+    this.#rotation.leave(peer.peerId, stream.telemetry?.draining ? "exit_drains" : "exit_failed");
+  }
+
+  #onUnlinked({ kind, id }: LinkHolder): void {
+    if (kind === "peer" && this.sessions.countOfExit(id) > 0) this.#rotation.suspect(id);
+  }
+
+  async #restore(): Promise<void> {
+    await this.outbox.restore();
+    for (const record of await this.sessions.restore()) {
+      await this.sessions.advance(record.sessionId, { kind: "end", reason: "shutdown" });
+      this.#setup.end(record, "setup_failed");
+    }
+  }
+
+  /** Turns away at once whom an administrator has blocked, here or in another process on the same store. */
+  async #watchBlocks(): Promise<void> {
+    const { stores, log } = this.#options;
+    try {
+      for await (const blocks of stores.blocks.watch(this.#stop.signal)) {
+        this.#blocks = blocks;
+        for (const { kind, peerId } of blocks) {
+          this.links.end({ kind, id: peerId });
+          if (kind === "peer") await this.#turnAway(peerId);
+        }
+      }
+    } catch (error) {
+      if (!this.#stop.signal.aborted) log.error("Cannot watch the blocks", { error: messageOf(error) });
+    }
+  }
+
+  async #turnAway(peerId: string): Promise<void> {
+    if (this.streams.end(peerId, "revoked")) this.#rotation.leave(peerId, "revoked");
+    for (const { sessionId } of this.sessions.ofClient(peerId)) await this.endSession(sessionId, "revoked");
+    await this.outbox.drop(peerId);
+  }
+
+  async #sweepSessions(): Promise<void> {
+    const { clock, log } = this.#options;
+    while (!this.#stop.signal.aborted) {
+      await delay(clock, SESSION_SWEEP_MS, this.#stop.signal).catch(() => {});
+      try {
+        for (const { sessionId } of this.sessions.expired()) await this.endSession(sessionId, "expired");
+        for (const record of this.#deserted()) await this.endSession(record.sessionId, "client_left");
+      } catch (error) {
+        log.error("Cannot end a session", { error: messageOf(error) });
+      }
+    }
+  }
+
+  /** Sessions of our clients that have been away for too long. */
+  #deserted(): SessionRecord[] {
+    const { clock, clientGraceMs } = this.#options;
+    const nowMs = clock.now();
+    const deserted: SessionRecord[] = [];
+    for (const record of this.sessions) {
+      if (!this.sessions.isOwn(record) || this.streams.get(record.clientPeerId)) {
+        this.#goneSinceMs.delete(record.sessionId);
+        continue;
+      }
+      const sinceMs = this.#goneSinceMs.get(record.sessionId) ?? nowMs;
+      this.#goneSinceMs.set(record.sessionId, sinceMs);
+      if (nowMs - sinceMs >= clientGraceMs) deserted.push(record);
+    }
+    for (const sessionId of this.#goneSinceMs.keys()) {
+      if (!this.sessions.find(sessionId)) this.#goneSinceMs.delete(sessionId);
+    }
+    return deserted;
+  }
+}
