@@ -52,6 +52,7 @@ import { SupernodeLinks } from "./supernode_links.ts";
 const LINGER_MS = 2_000;
 /** How often sessions are looked at whose time has passed, or whose client has gone. */
 const SESSION_SWEEP_MS = 5_000;
+const BLOCKS_RETRY_MS = 1_000;
 
 export interface SupernodeStores {
   readonly queues: QueueStore;
@@ -387,17 +388,26 @@ export class Supernode implements Disposable {
 
   /** Turns away at once whom an administrator has blocked, here or in another process on the same store. */
   async #watchBlocks(): Promise<void> {
-    const { stores, log } = this.#options;
-    try {
-      for await (const blocks of stores.blocks.watch(this.#stop.signal)) {
-        this.#blocks = blocks;
-        for (const { kind, peerId } of blocks) {
-          this.links.end({ kind, id: peerId });
-          if (kind === "peer") await this.#turnAway(peerId);
-        }
+    const { log, clock } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        await this.#followBlocks(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        log.error("Cannot read the blocks", { error: messageOf(error) });
+        await delay(clock, BLOCKS_RETRY_MS, signal).catch(() => {});
       }
-    } catch (error) {
-      if (!this.#stop.signal.aborted) log.error("Cannot watch the blocks", { error: messageOf(error) });
+    }
+  }
+
+  async #followBlocks(signal: AbortSignal): Promise<void> {
+    for await (const blocks of this.#options.stores.blocks.watch(signal)) {
+      this.#blocks = blocks;
+      for (const { kind, peerId } of blocks) {
+        this.links.end({ kind, id: peerId });
+        if (kind === "peer") await this.#turnAway(peerId);
+      }
     }
   }
 
