@@ -9,10 +9,15 @@
  */
 
 import { type Clock, deadline, type Timer } from "../protocol/clock.ts";
-import type { AuthAccepted } from "../protocol/control/messages.ts";
 import type { Command, CommandResult, SupernodeAddress } from "../protocol/control/commands.ts";
 import { CONTROL_PATH, supernodeEndpoint } from "../protocol/control/endpoints.ts";
-import { encodeControl, type InfoFailure, type InfoRequest, type InfoResponse } from "../protocol/control/messages.ts";
+import {
+  type AuthAccepted,
+  encodeControl,
+  type InfoFailure,
+  type InfoRequest,
+  type InfoResponse,
+} from "../protocol/control/messages.ts";
 import {
   type ClientEnd,
   StreamClient,
@@ -95,14 +100,13 @@ export class ControlStream implements Disposable {
     if (this.isOpen) return Promise.resolve();
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
-      if (this.#machine.state === "stopped") {
-        return reject(new DialError("path_down", "Cannot ask the supernode: the control stream is closed"));
-      }
+      if (this.#machine.state === "stopped") return reject(closedError());
       const finish = () => {
         this.#whenOpen.delete(finish);
         signal.removeEventListener("abort", finish);
         if (signal.aborted) reject(signal.reason);
-        else resolve();
+        else if (this.isOpen) resolve();
+        else reject(closedError());
       };
       this.#whenOpen.add(finish);
       signal.addEventListener("abort", finish, { once: true });
@@ -134,6 +138,7 @@ export class ControlStream implements Disposable {
     this.#timer?.cancel();
     this.#metrics.up.set(0);
     this.#failWaiting();
+    for (const wake of [...this.#whenOpen]) wake();
   }
 
   /** Settles when no socket is left. Call `close` first. */
@@ -263,6 +268,10 @@ export class ControlStream implements Disposable {
       signal.removeEventListener("abort", onAbort);
     }
   }
+}
+
+function closedError(): DialError {
+  return new DialError("path_down", "Cannot ask the supernode: the control stream is closed");
 }
 
 const FAILURES: Readonly<Record<InfoFailure, DialFailure>> = {

@@ -95,6 +95,14 @@ Deno.test("what is asked when the stream is lost fails, and what is asked afterw
   resolve();
 });
 
+Deno.test("what waits for the stream to open fails when it is closed instead", async () => {
+  await using supernode = new FakeSupernode({ isFull: () => ({ reason: "busy", retryAfterMs: 60_000 }) });
+  await using control = closing(new ControlStream(optionsFor([supernode])));
+  const asked = assertRejects(() => control.request({ what: "sessions" }), DialError, "closed");
+  control.close();
+  await asked;
+});
+
 Deno.test("a peer that moves takes its data link along; what is open on the old one goes on", async () => {
   await using old = new FakeSupernode();
   await using next = new FakeSupernode();

@@ -196,6 +196,11 @@ export class SessionSwitch implements Path {
     for (const [exit, untilMs] of this.#excluded) if (untilMs <= clock.now()) this.#excluded.delete(exit);
     try {
       const session = await acquire([...this.#excluded.keys()], this.#stop.signal);
+      if (this.#stop.signal.aborted) {
+        session.path.close();
+        this.#options.release(session.sessionId);
+        throw this.#stop.signal.reason;
+      }
       this.#metrics.acquired.add(1, { outcome: "ok" });
       return this.#watch(session);
     } catch (error) {

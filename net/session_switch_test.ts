@@ -59,12 +59,16 @@ class Rig {
   isReachable = true;
   lifeMs = 3_600_000;
   failNext: DialError | undefined;
+  /** What the supernode waits for before it answers. */
+  hold: Promise<void> = Promise.resolve();
   readonly path = new SessionSwitch({
-    acquire: (exclude) => {
+    acquire: async (exclude) => {
       this.asked.push(exclude);
+      await this.hold;
       const failure = this.failNext;
       this.failNext = undefined;
-      return failure ? Promise.reject(failure) : Promise.resolve(this.session());
+      if (failure) throw failure;
+      return this.session();
     },
     release: (sessionId) => void this.released.push(sessionId),
     isReachable: () => this.isReachable,
@@ -229,6 +233,19 @@ Deno.test("a session that is dropped is not used again, nor given back", async (
   await rig.clock.runUntil(rig.path.dial(TARGET), 1000);
   assertEquals([rig.present, rig.released], ["session-2", []]);
   await rig.end();
+});
+
+Deno.test("a session that is granted after close is given back", async () => {
+  const rig = new Rig();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  rig.hold = promise;
+  const dial = assertRejects(() => rig.path.dial(TARGET), DialError, "closed");
+  await settle();
+  rig.path.close();
+  resolve();
+  await rig.end();
+  await dial;
+  assertEquals([rig.ways.length, rig.released], [1, ["session-1"]]);
 });
 
 Deno.test("after close nothing is dialled", async () => {

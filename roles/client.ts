@@ -9,6 +9,7 @@
 import { z } from "zod";
 import { serveProxy } from "../net/proxy.ts";
 import { SessionSwitch } from "../net/session_switch.ts";
+import { aborted } from "../protocol/abort.ts";
 import { messageOf } from "../protocol/errors.ts";
 import { formatTarget } from "../protocol/stream.ts";
 import { ClientSessions } from "./client/sessions.ts";
@@ -112,11 +113,6 @@ async function settle(sessions: ClientSessions, exits: SessionSwitch, { log, sig
   } catch (error) {
     if (!signal.aborted) log.warn("There is no exit yet", { error: messageOf(error) });
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
 if (import.meta.main) Deno.exit(await runRole(role, Deno.args));

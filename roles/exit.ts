@@ -9,6 +9,7 @@
 import { z } from "zod";
 import { createKvServedSessions } from "../kv/served_sessions.ts";
 import { SessionServer, type SessionServerOptions } from "../net/session_server.ts";
+import { aborted } from "../protocol/abort.ts";
 import { exitHandlers, restoreSessions } from "./exit/sessions.ts";
 import { ExitTelemetry } from "./exit/telemetry.ts";
 import { openPeer, openPeerParts } from "./peer/open_peer.ts";
@@ -95,11 +96,6 @@ function serve(options: SessionServerOptions): { readonly server: SessionServer 
 function stopper(): { readonly signal: AbortSignal } & Disposable {
   const controller = new AbortController();
   return { signal: controller.signal, [Symbol.dispose]: () => controller.abort() };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
 if (import.meta.main) Deno.exit(await runRole(role, Deno.args));

@@ -258,3 +258,18 @@ Deno.test("a data link that is cut is made again with a new token", async () => 
   await linked;
   assertStringIncludes(await hello(proxy), exit.peerId);
 });
+
+Deno.test("RELAY_UPDATE takes a client and its data link to another supernode", async () => {
+  await using network = new Network();
+  await using other = new FakeSupernode();
+  const { peerId } = await network.startClient();
+  const linked = new Promise<string>((resolve) => other.onLink = resolve);
+  network.supernode.command(peerId, {
+    kind: "RELAY_UPDATE",
+    commandId: newId(),
+    timeoutMs: 5_000,
+    payload: { reason: "drain", supernodes: [other.address], leaveWithinMs: 100 },
+  });
+  assertEquals(await linked, peerId);
+  assertEquals(other.auths.map(({ peer }) => peer.role), ["client"]);
+});
