@@ -31,7 +31,7 @@ import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import type { Random } from "../../protocol/random.ts";
-import type { SessionEnd, SessionRecord } from "../../protocol/session.ts";
+import type { SessionEnd } from "../../protocol/session.ts";
 import { CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
 import { DataLinks } from "./data_links.ts";
 import { ExitPool, healthOf } from "./exit_pool.ts";
@@ -44,14 +44,14 @@ import { CERTIFICATE_HEADER } from "./peering_schema.ts";
 import { type LinkHolder, RelayTokens } from "./relay_tokens.ts";
 import { RequestExit } from "./request_exit.ts";
 import { Rotation } from "./rotation.ts";
+import { SessionKeeper } from "./session_keeper.ts";
 import { Sessions } from "./sessions.ts";
 import { type ControlStream, StreamManager } from "./stream_manager.ts";
 import { SupernodeLinks } from "./supernode_links.ts";
 
 /** A socket that has said goodbye waits for the other's so long. */
 const LINGER_MS = 2_000;
-/** How often sessions are looked at whose time has passed, or whose client has gone. */
-const SESSION_SWEEP_MS = 5_000;
+const BLOCKS_RETRY_MS = 1_000;
 
 export interface SupernodeStores {
   readonly queues: QueueStore;
@@ -106,8 +106,6 @@ export class Supernode implements Disposable {
   readonly #rotation: Rotation;
   readonly #stop = new AbortController();
   readonly #tasks: Promise<void>[] = [];
-  /** Since when the clients of sessions have been seen to be away. */
-  readonly #goneSinceMs = new Map<string, number>();
   #blocks: BlockList;
 
   /** Reads back what was kept. `listen` follows. */
@@ -156,7 +154,15 @@ export class Supernode implements Disposable {
       isWell: (peerId) => (this.#pool.candidate(peerId)?.health ?? 0) > 0,
     });
     this.#api = this.#makeApi(new HostedExits({ ...parts, clock, random }));
-    this.#tasks.push(this.#watchBlocks(), this.#sweepSessions());
+    const keeper = new SessionKeeper({
+      sessions: this.sessions,
+      clock,
+      log,
+      clientGraceMs: options.clientGraceMs,
+      isConnected: (peerId) => this.streams.get(peerId) !== undefined,
+      end: (sessionId, reason) => this.endSession(sessionId, reason),
+    });
+    this.#tasks.push(this.#watchBlocks(), keeper.run(this.#stop.signal));
   }
 
   get supernodeId(): string {
@@ -387,17 +393,26 @@ export class Supernode implements Disposable {
 
   /** Turns away at once whom an administrator has blocked, here or in another process on the same store. */
   async #watchBlocks(): Promise<void> {
-    const { stores, log } = this.#options;
-    try {
-      for await (const blocks of stores.blocks.watch(this.#stop.signal)) {
-        this.#blocks = blocks;
-        for (const { kind, peerId } of blocks) {
-          this.links.end({ kind, id: peerId });
-          if (kind === "peer") await this.#turnAway(peerId);
-        }
+    const { log, clock } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        await this.#followBlocks(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        log.error("Cannot read the blocks", { error: messageOf(error) });
+        await delay(clock, BLOCKS_RETRY_MS, signal).catch(() => {});
       }
-    } catch (error) {
-      if (!this.#stop.signal.aborted) log.error("Cannot watch the blocks", { error: messageOf(error) });
+    }
+  }
+
+  async #followBlocks(signal: AbortSignal): Promise<void> {
+    for await (const blocks of this.#options.stores.blocks.watch(signal)) {
+      this.#blocks = blocks;
+      for (const { kind, peerId } of blocks) {
+        this.links.end({ kind, id: peerId });
+        if (kind === "peer") await this.#turnAway(peerId);
+      }
     }
   }
 
@@ -405,38 +420,5 @@ export class Supernode implements Disposable {
     if (this.streams.end(peerId, "revoked")) this.#rotation.leave(peerId, "revoked");
     for (const { sessionId } of this.sessions.ofClient(peerId)) await this.endSession(sessionId, "revoked");
     await this.outbox.drop(peerId);
-  }
-
-  async #sweepSessions(): Promise<void> {
-    const { clock, log } = this.#options;
-    while (!this.#stop.signal.aborted) {
-      await delay(clock, SESSION_SWEEP_MS, this.#stop.signal).catch(() => {});
-      try {
-        for (const { sessionId } of this.sessions.expired()) await this.endSession(sessionId, "expired");
-        for (const record of this.#deserted()) await this.endSession(record.sessionId, "client_left");
-      } catch (error) {
-        log.error("Cannot end a session", { error: messageOf(error) });
-      }
-    }
-  }
-
-  /** Sessions of our clients that have been away for too long. */
-  #deserted(): SessionRecord[] {
-    const { clock, clientGraceMs } = this.#options;
-    const nowMs = clock.now();
-    const deserted: SessionRecord[] = [];
-    for (const record of this.sessions) {
-      if (!this.sessions.isOwn(record) || this.streams.get(record.clientPeerId)) {
-        this.#goneSinceMs.delete(record.sessionId);
-        continue;
-      }
-      const sinceMs = this.#goneSinceMs.get(record.sessionId) ?? nowMs;
-      this.#goneSinceMs.set(record.sessionId, sinceMs);
-      if (nowMs - sinceMs >= clientGraceMs) deserted.push(record);
-    }
-    for (const sessionId of this.#goneSinceMs.keys()) {
-      if (!this.sessions.find(sessionId)) this.#goneSinceMs.delete(sessionId);
-    }
-    return deserted;
   }
 }

@@ -1,0 +1,64 @@
+/**
+ * Ends sessions that nobody ends: those whose time has passed, and those whose client has been away for too long.
+ */
+
+import { type Clock, delay } from "../../protocol/clock.ts";
+import { messageOf } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
+import type { SessionEnd, SessionRecord } from "../../protocol/session.ts";
+import type { Sessions } from "./sessions.ts";
+
+const LOOK_MS = 5_000;
+
+export interface SessionKeeperOptions {
+  readonly sessions: Sessions;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How long sessions stay after their client has gone. */
+  readonly clientGraceMs: number;
+  isConnected(peerId: string): boolean;
+  end(sessionId: string, reason: SessionEnd): Promise<unknown>;
+}
+
+export class SessionKeeper {
+  readonly #options: SessionKeeperOptions;
+  /** Since when the clients of sessions have been seen to be away. */
+  readonly #goneSinceMs = new Map<string, number>();
+
+  constructor(options: SessionKeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Until the signal aborts. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log, sessions, end } = this.#options;
+    while (!signal.aborted) {
+      await delay(clock, LOOK_MS, signal).catch(() => {});
+      try {
+        for (const { sessionId } of sessions.expired()) await end(sessionId, "expired");
+        for (const { sessionId } of this.#deserted()) await end(sessionId, "client_left");
+      } catch (error) {
+        log.error("Cannot end a session", { error: messageOf(error) });
+      }
+    }
+  }
+
+  #deserted(): SessionRecord[] {
+    const { clock, clientGraceMs, sessions, isConnected } = this.#options;
+    const nowMs = clock.now();
+    const deserted: SessionRecord[] = [];
+    for (const sessionId of this.#goneSinceMs.keys()) {
+      if (!sessions.find(sessionId)) this.#goneSinceMs.delete(sessionId);
+    }
+    for (const record of sessions) {
+      if (!sessions.isOwn(record) || isConnected(record.clientPeerId)) {
+        this.#goneSinceMs.delete(record.sessionId);
+        continue;
+      }
+      const sinceMs = this.#goneSinceMs.get(record.sessionId) ?? nowMs;
+      this.#goneSinceMs.set(record.sessionId, sinceMs);
+      if (nowMs - sinceMs >= clientGraceMs) deserted.push(record);
+    }
+    return deserted;
+  }
+}
