@@ -18,6 +18,7 @@ const rows: { name: string; writes: Mutation[]; parts: number }[] = [
   { name: "large values", writes: mutations(30, new Uint8Array(60_000)), parts: 3 },
   { name: "text that takes two bytes a character", writes: mutations(30, "ж".repeat(30_000)), parts: 3 },
   { name: "long keys", writes: mutations(200, true, 1000), parts: 3 },
+  { name: "keys beside values that nearly fill a commit", writes: mutations(1000, new Uint8Array(790), 20), parts: 2 },
   { name: "deletions", writes: mutations(2500, undefined), parts: 3 },
 ];
 for (const { name, writes, parts } of rows) {

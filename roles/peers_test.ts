@@ -256,7 +256,10 @@ Deno.test("a data link that is cut is made again with a new token", async () => 
   });
   supernode.cutLink(peerId);
   await linked;
-  assertStringIncludes(await hello(proxy), exit.peerId);
+  // Here the link is there a moment earlier than at the client, and a dial in between finds the way down.
+  let page = await hello(proxy);
+  for (let tries = 0; tries < 100 && page.startsWith("HTTP/1.1 503"); tries++) page = await hello(proxy);
+  assertStringIncludes(page, exit.peerId);
 });
 
 Deno.test("RELAY_UPDATE takes a client and its data link to another supernode", async () => {
