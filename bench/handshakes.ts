@@ -6,6 +6,8 @@ import { randomOf } from "../protocol/random.ts";
 import { portableWireGuardCrypto } from "../protocol/wireguard/crypto.ts";
 import type { Key } from "../protocol/wireguard/settings.ts";
 import type { Program } from "../testing/program.ts";
+import { weigh } from "../testing/weighing.ts";
+import type { Weight } from "../protocol/wireguard/fixtures/many_peers.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
 import { LISTEN_PORT, type WireGuardEnd, type WireGuardRig } from "../testing/wireguard_rig.ts";
 import { SOURCES } from "./load/initiators.ts";
@@ -90,12 +92,8 @@ export async function measurePeers(end: WireGuardEnd, count: number): Promise<Pe
 
 /** KiB that a device keeps for a peer, weighed after the garbage was collected; in a program of its own. */
 export async function weighPeers(count: number): Promise<number> {
-  const program = new URL("../protocol/wireguard/fixtures/many_peers.ts", import.meta.url).pathname;
-  const args = ["run", "-A", "--v8-flags=--expose-gc", program, `${count}`];
-  const { success, stdout } = await new Deno.Command(Deno.execPath(), { args, stderr: "inherit" }).output();
-  if (!success) throw new Error("Cannot weigh peers: the program that does failed");
-  const { bytesPerPeer } = JSON.parse(new TextDecoder().decode(stdout)) as { bytesPerPeer: number };
-  return bytesPerPeer / 1024;
+  const program = new URL("../protocol/wireguard/fixtures/many_peers.ts", import.meta.url);
+  return (await weigh<Weight>(program, count)).bytesPerPeer / 1024;
 }
 
 /** By one `wg addconf`, each with an address of its own; gives the seconds that took. */

@@ -81,20 +81,21 @@ export function createMemoryAudit(clock: Clock, { keepMs = DEFAULT_KEEP_MS }: Au
   const places = new Places();
   const entries: AuditEntry[] = [];
   return {
-    // deno-lint-ignore require-await -- so that what it throws is a rejection
-    async append(event) {
-      const entry = entryAt(checkEvent(event), places.next(clock.wallNow()));
-      entries.push(entry);
-      if (entries.length > MAX_MEMORY_ENTRIES) entries.shift();
-      return entry;
-    },
-    // deno-lint-ignore require-await -- so that what it throws is a rejection
-    async list(page = {}) {
-      const { limit, before } = readPage(page);
-      const oldestMs = clock.wallNow() - keepMs;
-      const at = before ? entries.findIndex((entry) => !isBefore(entry, before)) : -1;
-      return entries.slice(0, at < 0 ? undefined : at).filter(({ atMs }) => atMs > oldestMs).slice(-limit).reverse();
-    },
+    // What is thrown in here is a rejection.
+    append: (event) =>
+      Promise.try(() => {
+        const entry = entryAt(checkEvent(event), places.next(clock.wallNow()));
+        entries.push(entry);
+        if (entries.length > MAX_MEMORY_ENTRIES) entries.shift();
+        return entry;
+      }),
+    list: (page = {}) =>
+      Promise.try(() => {
+        const { limit, before } = readPage(page);
+        const oldestMs = clock.wallNow() - keepMs;
+        const at = before ? entries.findIndex((entry) => !isBefore(entry, before)) : -1;
+        return entries.slice(0, at < 0 ? undefined : at).filter(({ atMs }) => atMs > oldestMs).slice(-limit).reverse();
+      }),
   };
 }
 

@@ -174,8 +174,7 @@ async function dialError(path: Path, host: string, port = 1): Promise<DialError>
 
 testPathContract("a tunnel", {
   has: ["refusing", "unresolved", "silent", "datagramEcho"],
-  // deno-lint-ignore require-await -- nothing to wait for, but the contract allows it
-  async setUp() {
+  setUp() {
     const server = serve();
     const tunnel = connect(server);
     const target = new Target(echo);
@@ -183,7 +182,7 @@ testPathContract("a tunnel", {
     const echoing = (async () => {
       for await (const [bytes, from] of udp) await udp.send(bytes, from);
     })();
-    return {
+    return Promise.resolve({
       path: tunnel,
       echo: target.at,
       refusing: { host: "refused.fails", port: 1 },
@@ -196,7 +195,7 @@ testPathContract("a tunnel", {
         await echoing;
         await target.stop();
       },
-    };
+    });
   },
 });
 

@@ -36,9 +36,8 @@ const RTEXT_FILTER_SKIP_STATS = 8;
 
 const IFF_UP = 1;
 
-/** What a name may be: IFNAMSIZ with its zero byte, and none of what the kernel refuses. */
-// deno-lint-ignore no-control-regex -- white space and control characters are what is refused
-const LINK_NAME = /^(?!\.{1,2}$)[^\x00-\x20/:\x7f-\uffff]{1,15}$/;
+/** What a name may be: IFNAMSIZ with its zero byte, of visible ASCII but the slash and the colon, and no path. */
+const LINK_NAME = /^(?!\.{1,2}$)[!-.0-9;-~]{1,15}$/;
 
 export interface Link {
   readonly index: number;
