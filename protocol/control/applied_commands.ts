@@ -121,7 +121,7 @@ export class AppliedCommands {
   receive(command: Command, supernodeId: string, wallMs: number): AppliedAction[] {
     const { commandId, sequence } = command;
     const known = this.#finished.get(commandId);
-    if (known) return [{ kind: "answer", result: known.result! }];
+    if (known) return this.#answerAgain(known, command, supernodeId);
     const begun = this.#begun.get(commandId);
     // One that is under way is answered when it is finished.
     if (begun) return begun.isHalfDone ? [answer(commandId, "busy")] : [];
@@ -153,15 +153,29 @@ export class AppliedCommands {
     return { version: 1, entries: [...this.#finished.values(), ...begun], floors: [...this.#floors.values()] };
   }
 
+  /** A supernode that asks twice, or starts from an old snapshot, sends the command under a later number. */
+  #answerAgain(known: AppliedEntry, { sequence }: Command, supernodeId: string): AppliedAction[] {
+    const answer: AppliedAction = { kind: "answer", result: known.result! };
+    if (known.supernodeId !== supernodeId || sequence <= known.sequence) return [answer];
+    const entry = { ...known, sequence };
+    this.#finished.set(entry.commandId, entry);
+    return [{ kind: "keep", entry, floor: this.#finishedThrough(supernodeId, sequence) }, answer];
+  }
+
   #finish(begun: AppliedEntry, outcome: Omit<CommandResult, "type" | "commandId">): AppliedAction[] {
     const { commandId, supernodeId, sequence } = begun;
     const result: CommandResult = { type: "command.result", commandId, ...outcome };
     const entry: AppliedEntry = { commandId, supernodeId, sequence, result };
+    const floor = this.#finishedThrough(supernodeId, sequence);
+    this.#finished.set(commandId, entry);
+    return [{ kind: "keep", entry, floor }, ...this.#evict(), { kind: "answer", result }];
+  }
+
+  #finishedThrough(supernodeId: string, sequence: number): Floor {
     const before = this.#floorOf(supernodeId);
     const floor = { ...before, finishedThrough: Math.max(before.finishedThrough, sequence) };
     this.#floors.set(supernodeId, floor);
-    this.#finished.set(commandId, entry);
-    return [{ kind: "keep", entry, floor }, ...this.#evict(), { kind: "answer", result }];
+    return floor;
   }
 
   /** Makes room among the finished. */
