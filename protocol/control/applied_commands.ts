@@ -114,7 +114,7 @@ export class AppliedCommands {
     const begun = this.#begun.get(commandId);
     if (!begun?.isHalfDone) return [];
     this.#begun.delete(commandId);
-    return [{ kind: "forget", commandId, floor: this.#floorOf(begun.entry.supernodeId) }];
+    return [{ kind: "forget", commandId, floor: this.#touchedFloor(begun.entry.supernodeId) }];
   }
 
   /** A command has come from that supernode, whose clock says `wallMs`. */
@@ -125,7 +125,7 @@ export class AppliedCommands {
     const begun = this.#begun.get(commandId);
     // One that is under way is answered when it is finished.
     if (begun) return begun.isHalfDone ? [answer(commandId, "busy")] : [];
-    const floor = this.#floorOf(supernodeId);
+    const floor = this.#touchedFloor(supernodeId);
     if (sequence <= floor.evictedThrough) return [answer(commandId, "forgotten")];
     if (this.#begun.size >= this.#options.maxBegun) return [answer(commandId, "busy")];
     const entry: AppliedEntry = { commandId, supernodeId, sequence, command };
@@ -146,6 +146,11 @@ export class AppliedCommands {
   resumeFor(supernodeId: string): Resume | undefined {
     const floor = this.#floors.get(supernodeId);
     return floor && { supernodeId, lastSequence: floor.finishedThrough };
+  }
+
+  /** How far that supernode's commands have come; undefined if it has given none that is remembered. */
+  floorOf(supernodeId: string): Floor | undefined {
+    return this.#floors.get(supernodeId);
   }
 
   snapshot(): AppliedSnapshot {
@@ -172,7 +177,7 @@ export class AppliedCommands {
   }
 
   #finishedThrough(supernodeId: string, sequence: number): Floor {
-    const before = this.#floorOf(supernodeId);
+    const before = this.#touchedFloor(supernodeId);
     const floor = { ...before, finishedThrough: Math.max(before.finishedThrough, sequence) };
     this.#floors.set(supernodeId, floor);
     return floor;
@@ -193,7 +198,7 @@ export class AppliedCommands {
   }
 
   /** The supernode's floor, which becomes the one that was looked at last. */
-  #floorOf(supernodeId: string): Floor {
+  #touchedFloor(supernodeId: string): Floor {
     const floor = this.#floors.get(supernodeId) ?? emptyFloor(supernodeId);
     this.#floors.delete(supernodeId);
     this.#floors.set(supernodeId, floor);
