@@ -44,11 +44,13 @@ export const floorSchema = z.object({
 export type Floor = z.infer<typeof floorSchema>;
 
 const MAX_STORED = 65_536;
+/** Of so many supernodes the floors can be restored. */
+export const MAX_STORED_FLOORS = 1024;
 
 const appliedSnapshotSchema = z.object({
   version: z.literal(1),
   entries: z.array(appliedEntrySchema).max(MAX_STORED),
-  floors: z.array(floorSchema).max(1024),
+  floors: z.array(floorSchema).max(MAX_STORED_FLOORS),
 });
 export type AppliedSnapshot = z.infer<typeof appliedSnapshotSchema>;
 
