@@ -62,6 +62,9 @@ export interface WebPortOptions {
 
 /** How long to wait before accepting again after a failure, such as too many open files. */
 const ACCEPT_PAUSE_MS = 50;
+const DEFAULT_MAX_BODY_BYTES = 64 * 1024;
+/** Of a body that is not taken so much is read and dropped, or our answer might be lost with it. */
+const MAX_DROPPED_BYTES = 256 * 1024;
 const REASONS = { 401: "Unauthorized", 404: "Not Found", 503: "Service Unavailable" } as const;
 const REFUSALS = { 401: "unauthorized", 404: "not_found", 503: "full" } as const;
 
@@ -191,9 +194,7 @@ export class WebPort implements Disposable {
   async #answer(conn: Stream, head: RequestHead, rest: Uint8Array, remoteAddress: string): Promise<void> {
     const body = await this.#readBody(conn, head, rest);
     const request = body && requestOf(head, body, this.#options.tls !== undefined);
-    const response = request
-      ? await this.#options.fetch(request, remoteAddress)
-      : new Response(null, { status: body ? 400 : 413 });
+    const response = request ? await this.#options.fetch(request, remoteAddress) : this.#refusal(body !== undefined);
     const content = new Uint8Array(await response.arrayBuffer());
     let text = `HTTP/1.1 ${response.status} ${response.statusText || "Answer"}\r\nConnection: close\r\n` +
       `Content-Length: ${content.length}\r\n`;
@@ -201,6 +202,17 @@ export class WebPort implements Disposable {
     await writeAll(conn, ascii(text + "\r\n"));
     if (head.method !== "HEAD") await writeAll(conn, content);
     await conn.closeWrite();
+    if (!body) await drop(conn);
+  }
+
+  #refusal(hasBody: boolean): Response {
+    this.#refused.add(1, { reason: hasBody ? "malformed" : "too_large" });
+    const maxBytes = this.#options.limits?.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
+    return hasBody
+      ? new Response("Cannot take the request: its host, path and headers must make sense\n", { status: 400 })
+      : new Response(`Cannot take the request: its body must have a length of at most ${maxBytes} bytes\n`, {
+        status: 413,
+      });
   }
 
   /** Undefined if it is too long, or of a length nobody tells. */
@@ -208,7 +220,7 @@ export class WebPort implements Disposable {
     const lengths = valuesOf(head.fields, "content-length");
     if (valuesOf(head.fields, "transfer-encoding").length > 0 || lengths.length > 1) return undefined;
     const [length = "0"] = lengths;
-    if (!/^\d{1,9}$/.test(length) || Number(length) > (this.#options.limits?.maxBodyBytes ?? 64 * 1024)) {
+    if (!/^\d{1,9}$/.test(length) || Number(length) > (this.#options.limits?.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES)) {
       return undefined;
     }
     const body = new Uint8Array(Number(length));
@@ -216,6 +228,16 @@ export class WebPort implements Disposable {
     body.set(known);
     if (await readFull(conn, body.subarray(known.length))) return body;
     throw new CulvertError("protocol", "the request ended before its body");
+  }
+}
+
+/** Reads what still comes, so that the kernel does not reset the connection before the answer has been read. */
+async function drop(stream: Stream): Promise<void> {
+  const buffer = new Uint8Array(8 * 1024);
+  for (let dropped = 0; dropped < MAX_DROPPED_BYTES;) {
+    const count = await stream.read(buffer);
+    if (count === null) return;
+    dropped += count;
   }
 }
 
