@@ -20,6 +20,7 @@ import { emptied, leave } from "./supernode/leaving.ts";
 import { openSupernodeParts, type SupernodeParts } from "./supernode/parts.ts";
 import { requireSafeAdmin, type SupernodeSettings, supernodeSettings } from "./supernode/settings.ts";
 import { Supernode } from "./supernode/supernode.ts";
+import { followTls } from "./tls_files.ts";
 import { Vitals } from "./supernode/vitals.ts";
 
 /** How long peers have to move elsewhere when the supernode stops. */
@@ -41,6 +42,8 @@ export const role: Role<typeof supernodeSettings> = defineRole({
     const { kv, stores: { blocks }, directory } = parts;
     await using supernode = await openSupernode(config, parts, context);
     const { listen, url } = listenFor(supernode, { config, parts, log });
+    using _following = parts.tls &&
+      followTls(config, { clock, log, current: parts.tls, onChange: (pair) => supernode.renewTls(pair) });
     using _vitals = new Vitals({
       clock,
       metrics,
@@ -74,6 +77,7 @@ function openSupernode(
     maxLinks: config.maxLinks,
     clientGraceMs: config.clientGrace,
     authLimits: { address: { perSecond: config.authRate, burst: config.authRate * 10 } },
+    maxStrangersPerAddress: config.authRate * 10,
     clock,
     random,
     log,

@@ -22,7 +22,7 @@ import { openRoleKv } from "../kv_store.ts";
 import { readPem } from "../pem_file.ts";
 import type { RoleContext } from "../role.ts";
 import { StateDirectory } from "../state.ts";
-import { readTls, type TlsPair } from "../tls_files.ts";
+import { readFittingTls, type TlsPair } from "../tls_files.ts";
 import { ACTION, type SupernodeSettings } from "./settings.ts";
 import type { SupernodeStores } from "./supernode.ts";
 
@@ -51,7 +51,7 @@ export async function openSupernodeParts(
   const state = await StateDirectory.open(stateDir);
   const { identity } = await loadOrCreateIdentity(state, { random, primitives, clock, signal });
   const { network, certificate } = await openNetwork(config, state, primitives);
-  const tls = await readTls(config, ACTION);
+  const tls = await readFittingTls(config, ACTION);
   const caCerts = config.caFile === undefined
     ? undefined
     : [await readPem(config.caFile, { flag: "--ca-file", action: ACTION })];
