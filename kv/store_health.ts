@@ -16,7 +16,7 @@ import { commitAll, type WriteGuard } from "./commit.ts";
 import type { KvSpace } from "./records.ts";
 
 const TRY_EVERY_MS = 10_000;
-const RETRY_MS = 1_000;
+const LOOK_MS = 1_000;
 /** Not the store's: what was to be written was at fault, or who wanted to. */
 const NOT_ITS_FAULT: readonly string[] = ["too_large", "store_fenced", "store_contended"];
 
@@ -58,7 +58,7 @@ export class StoreHealth {
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     while (!signal.aborted) {
-      await delay(clock, this.#trouble ? RETRY_MS : TRY_EVERY_MS, signal).catch(() => {});
+      await delay(clock, LOOK_MS, signal).catch(() => {});
       if (signal.aborted) return;
       if (this.#trouble || clock.now() - this.#wroteAtMs >= TRY_EVERY_MS) await this.#try();
     }
