@@ -6,7 +6,6 @@
  */
 
 import deno from "../deno.json" with { type: "json" };
-import { createKvAudit } from "../kv/audit.ts";
 import { aborted } from "../protocol/abort.ts";
 import { encodeBase64 } from "../protocol/encoding.ts";
 import { messageOf } from "../protocol/errors.ts";
@@ -38,8 +37,8 @@ export const role: Role<typeof supernodeSettings> = defineRole({
   async run(config, context) {
     const { signal, hardSignal, clock, random, log, metrics } = context;
     requireSafeAdmin(config);
-    using parts = await openSupernodeParts(config, context);
-    const { kv, stores: { blocks }, directory } = parts;
+    await using parts = await openSupernodeParts(config, context);
+    const { stores: { blocks }, audit, directory, lost } = parts;
     await using supernode = await openSupernode(config, parts, context);
     const { listen, url } = listenFor(supernode, { config, parts, log });
     using _following = parts.tls &&
@@ -53,13 +52,13 @@ export const role: Role<typeof supernodeSettings> = defineRole({
     await using joined = joinBase(supernode, { config, parts, url, context });
     const drain = (leaveWithinMs: number) =>
       leave({ supernode, directory, membership: joined.membership, region: config.region, leaveWithinMs });
-    const audit = createKvAudit(kv, clock, { space: supernode.supernodeId });
     await using admin = await serveAdmin(config, { supernode, audit, blocks, clock, random, log, drain });
     const withId = new URL(url);
     withId.username = supernode.supernodeId;
     const addresses = { listen, supernode: withId.href, ...(admin && { admin: admin.address }) };
     context.ready({ addresses, note: `peers connect with --supernode ${withId.href}` });
-    await aborted(signal);
+    const overtaken = await Promise.race([aborted(signal), lost]);
+    if (overtaken) throw overtaken;
     await drain(DRAIN_MS).catch((error) => log.warn("Cannot drain", { error: messageOf(error) }));
     await emptied(supernode, { clock, withinMs: DRAIN_MS, hardSignal });
   },
