@@ -42,6 +42,8 @@ export class BaseMembership {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random, log } = this.#options;
     while (!signal.aborted) {
+      // What changes during the report is not in it.
+      this.#hurry = new AbortController();
       let waitMs = SUPERNODE_HEARTBEAT_MS * (0.8 + 0.2 * random.next());
       try {
         await this.report(signal);
@@ -57,7 +59,6 @@ export class BaseMembership {
         this.#problem = messageOf(error);
         waitMs = RETRY_MS * (0.5 + random.next());
       }
-      this.#hurry = new AbortController();
       await delay(clock, waitMs, AbortSignal.any([signal, this.#hurry.signal])).catch(() => {});
     }
   }
