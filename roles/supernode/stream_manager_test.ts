@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { createMetrics } from "../../edge/metrics.ts";
 import { createMemoryQueues } from "../../kv/commands.ts";
 import { createMemoryNonces } from "../../kv/nonces.ts";
@@ -187,5 +187,17 @@ Deno.test("a command waits for its peer, survives a restart, and is told of once
   peer.send({ type: "ping", sequence: 1 });
   assertEquals((await peer.next()).type, "pong");
   assertEquals(await rig.store.pending(), []);
+  await closeAll(manager);
+});
+
+Deno.test("a first message of any length beyond the bound is refused and counted, and nothing of it is kept", async () => {
+  const rig = new Rig();
+  const { manager } = rig.manager();
+  for (const chars of [9_000, 70_000, 200_000]) {
+    const peer = new Peer(manager, rig.clock);
+    const request: ControlMessage = Object.assign(rig.authRequest(newIdentity()), { pad: "x".repeat(chars) });
+    assertEquals(await peer.auth(request), "too_large");
+  }
+  assertStringIncludes(await rig.metrics.text(), 'stream_auth_failures_total{reason="too_large"} 3');
   await closeAll(manager);
 });
