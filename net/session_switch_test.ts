@@ -226,6 +226,32 @@ Deno.test("before a session expires another takes its place", async () => {
   await rig.end();
 });
 
+Deno.test("a rotation that comes while a session is being renewed takes its place; the other is given back", async () => {
+  const rig = new Rig();
+  rig.lifeMs = 600_000;
+  await rig.path.dial(TARGET);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  rig.hold = promise;
+  await rig.clock.advanceAsync(541_000);
+  await rig.path.rotate("session-1", rig.session(), { drainMs: 0, signal: AbortSignal.any([]) });
+  resolve();
+  await settle();
+  assertEquals([rig.present, rig.released], ["session-2", ["session-1", "session-3"]]);
+  await rig.end();
+});
+
+Deno.test("a rotation that comes after close is closed too", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  rig.ways[0]!.mood = "gone";
+  rig.failNext = new DialError("path_down", "no supernode");
+  await rig.clock.runUntil(assertRejects(() => rig.path.dial(TARGET), DialError, "no supernode"), 1000);
+  rig.path.close();
+  const rotation = rig.path.rotate("session-1", rig.session(), { drainMs: 0, signal: AbortSignal.any([]) });
+  await assertRejects(() => rotation, DialError, "closed");
+  await rig.end();
+});
+
 Deno.test("a session that is dropped is not used again, nor given back", async () => {
   const rig = new Rig();
   await rig.path.dial(TARGET);
