@@ -272,8 +272,8 @@ export class SessionSwitch implements Path {
     if (leftMs > RENEW_BEFORE_MS) return this.#present && this.#renewIn(leftMs - RENEW_BEFORE_MS);
     let next: WatchedSession | undefined;
     try {
-      using limit = deadline(clock, RENEW_PROBE_MS, "probe the exit", this.#stop.signal);
       next = await this.#ask();
+      using limit = deadline(clock, RENEW_PROBE_MS, "probe the exit", this.#stop.signal);
       await next.probe(limit.signal);
       // A rotation, or a failure, may have come first.
       if (this.#present && this.#present !== leaving) return this.#close(next, 0, { isReleased: true });

@@ -72,7 +72,10 @@ class Rig {
     },
     release: (sessionId) => void this.released.push(sessionId),
     isReachable: () => this.isReachable,
-    probe: async (path, signal) => void (await path.dial(PROBED, { signal })).close(),
+    probe: async (path, signal) => {
+      signal.throwIfAborted();
+      (await path.dial(PROBED, { signal })).close();
+    },
     clock: this.clock,
     random: new SeededRandom(1),
     log: silentLog,
@@ -223,6 +226,19 @@ Deno.test("before a session expires another takes its place", async () => {
   await rig.clock.advanceAsync(541_000);
   assertEquals(rig.present, "session-2");
   assertEquals(rig.asked, [[], []]);
+  await rig.end();
+});
+
+Deno.test("a supernode that takes its time to grant the next session does not cost the session", async () => {
+  const rig = new Rig();
+  rig.lifeMs = 600_000;
+  await rig.path.dial(TARGET);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  rig.hold = promise;
+  await rig.clock.advanceAsync(547_000);
+  resolve();
+  await settle();
+  assertEquals([rig.present, rig.asked.length], ["session-2", 2]);
   await rig.end();
 });
 
