@@ -18,6 +18,8 @@ import {
   encodeControl,
   type InfoRequest,
   type InfoResponse,
+  MAX_AUTH_REQUEST_BYTES,
+  MAX_MESSAGE_BYTES,
   type Telemetry,
 } from "../../protocol/control/messages.ts";
 import {
@@ -149,7 +151,7 @@ export class StreamManager implements Disposable {
     const address: IpAddress = parseIp(remoteAddress) ?? UNKNOWN_ADDRESS;
     const stream: ControlStream = {
       machine: new StreamServer(this.#context, address, nowMs),
-      socket: new TextSocket(transport, { first, clock: lingering }),
+      socket: new TextSocket(transport, { first, clock: lingering, maxMessageBytes: MAX_AUTH_REQUEST_BYTES }),
       sinceMs: nowMs,
       heardMs: nowMs,
       telemetry: undefined,
@@ -164,6 +166,7 @@ export class StreamManager implements Disposable {
     stream.socket.start({
       onText: (text) => this.#run(stream, stream.machine.receive(text, clock.now())),
       onBinary: () => this.#run(stream, stream.machine.receiveBinary()),
+      onTooLarge: () => this.#run(stream, stream.machine.receiveTooLarge()),
       onClose: () => {
         stream.machine.closed();
         this.#forget(stream);
@@ -286,6 +289,7 @@ export class StreamManager implements Disposable {
       this.#streams.set(peerId, stream);
       this.#metrics.active.add(1, { role: peer.role });
       stream.heardMs = clock.now();
+      stream.socket.maxMessageBytes = MAX_MESSAGE_BYTES;
       this.#run(stream, machine.accept({ queue, relayToken: this.#options.relayToken(peerId) }, clock.now()));
       this.#options.onJoined(stream);
       log.debug("A peer has come", { peer_id: peerId, role: peer.role, region: peer.region });
