@@ -111,8 +111,8 @@ export class StreamClient {
   #rttMs: number | undefined;
   /** That supernode's clock less ours, as far as is known. No other is believed to have the same. */
   #offset = { of: "", ms: 0 };
-  /** A wrong clock is made up for once per connection that worked, not in circles. */
-  #hasCorrectedClock = false;
+  /** How often in a row that supernode has said that our time is wrong: it is asked again once before others are. */
+  #staleCount = 0;
 
   constructor(options: StreamClientOptions) {
     this.#options = options;
@@ -234,7 +234,10 @@ export class StreamClient {
 
   #connect(nowMs: number): StreamClientAction[] {
     const { supernodeId } = this.supernode;
-    if (this.#offset.of !== supernodeId) this.#offset = { of: supernodeId, ms: 0 };
+    if (this.#offset.of !== supernodeId) {
+      this.#offset = { of: supernodeId, ms: 0 };
+      this.#staleCount = 0;
+    }
     this.#state = "connecting";
     this.#dueAtMs = nowMs + (this.#options.openWithinMs ?? DEFAULT_OPEN_WITHIN_MS);
     return [{ kind: "connect", supernode: this.supernode }];
@@ -253,7 +256,7 @@ export class StreamClient {
     if (refusal) return this.#give(`answer_${refusal}`, nowMs);
     this.#state = "open";
     this.#request = undefined;
-    this.#hasCorrectedClock = false;
+    this.#staleCount = 0;
     this.#offset = { of: answer.supernodeId, ms: answer.serverTimeMs - wallMs };
     this.#openedAtMs = nowMs;
     this.#timeoutMs = within(TIMEOUT_MS, answer.timeoutMs);
@@ -267,10 +270,8 @@ export class StreamClient {
   }
 
   #receiveRefused({ reason, retryAfterMs, serverTimeMs }: AuthRefused, nowMs: number): StreamClientAction[] {
-    if (reason !== "stale" || serverTimeMs === undefined || this.#hasCorrectedClock) {
-      return this.#give(reason, nowMs, retryAfterMs);
-    }
-    this.#hasCorrectedClock = true;
+    if (reason === "stale") this.#staleCount++;
+    if (reason !== "stale" || serverTimeMs === undefined) return this.#give(reason, nowMs, retryAfterMs);
     const offsetMs = serverTimeMs - this.#options.wallNow();
     this.#offset = { of: this.supernode.supernodeId, ms: offsetMs };
     return [{ kind: "clock_skew", offsetMs }, ...this.#give(reason, nowMs)];
@@ -338,7 +339,7 @@ export class StreamClient {
     const jitter = 1 + this.#options.random.next() / 2;
     if (awayMs > 0) this.#choice.leaveAlone(nowMs + awayMs * jitter);
     // One that had let us in, or has just told us the time, is asked again first.
-    const isWorthAnother = this.#state === "open" || reason === "stale";
+    const isWorthAnother = this.#state === "open" || (reason === "stale" && this.#staleCount === 1);
     return this.#choice.choose(isWorthAnother ? "present" : "next", nowMs);
   }
 
