@@ -9,7 +9,12 @@
 
 import type { AppliedStore } from "../../kv/applied_commands.ts";
 import { type Clock, deadline } from "../../protocol/clock.ts";
-import { type AppliedAction, AppliedCommands, type Floor, type Outcome } from "../../protocol/control/applied_commands.ts";
+import {
+  type AppliedAction,
+  AppliedCommands,
+  type Floor,
+  type Outcome,
+} from "../../protocol/control/applied_commands.ts";
 import type { Command, CommandKind, CommandResult } from "../../protocol/control/commands.ts";
 import type { Resume } from "../../protocol/control/messages.ts";
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
