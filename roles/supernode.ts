@@ -72,6 +72,7 @@ function openSupernode(
   return Supernode.open({
     ...parts,
     region: config.region,
+    certificate: parts.membership?.certificate,
     maxStreams: config.maxStreams,
     maxLinks: config.maxLinks,
     clientGraceMs: config.clientGrace,
@@ -109,20 +110,20 @@ interface Joining extends Surroundings {
 
 /** Registers with base, if there is one, until it is disposed. */
 function joinBase(supernode: Supernode, { config, parts, url, context }: Joining) {
-  const { directory, identity, certificate } = parts;
+  const { directory, identity, membership: place } = parts;
   if (!directory) return { membership: undefined, async [Symbol.asyncDispose]() {} };
   const { clock, random, log } = context;
   const membership = new BaseMembership({
     directory,
-    registration: {
+    registration: () => ({
       supernodeId: identity.peerId,
       publicKey: encodeBase64(identity.publicKey),
       region: config.region,
       url,
       maxStreams: config.maxStreams,
       version: deno.version,
-      ...(certificate !== undefined && { certificate }),
-    },
+      ...(place && { certificate: place.certificate() }),
+    }),
     status: () => supernode.status,
     clock,
     random,
@@ -130,6 +131,7 @@ function joinBase(supernode: Supernode, { config, parts, url, context }: Joining
   });
   context.check("base", () => membership.problem);
   supernode.onExits = () => membership.hurry();
+  if (place) place.onRenewed = () => membership.registerAnew();
   const leaving = new AbortController();
   const running = membership.run(leaving.signal);
   return {
