@@ -57,8 +57,6 @@ export const sessionRecordSchema = z.object({
   previousSessionId: tokenSchema.optional(),
   /** The session that takes its place. */
   nextSessionId: tokenSchema.optional(),
-  /** The ROTATE_PEER that tells the client so. */
-  rotateCommandId: tokenSchema.optional(),
   endReason: sessionEndSchema.optional(),
   createdAtMs: timeSchema,
   updatedAtMs: timeSchema,
@@ -96,7 +94,7 @@ export type SessionEvent =
   | { readonly kind: "ready" }
   /** The exit cannot or will not, or has not answered. */
   | { readonly kind: "refused" }
-  | { readonly kind: "rotate"; readonly nextSessionId: string; readonly rotateCommandId?: string }
+  | { readonly kind: "rotate"; readonly nextSessionId: string }
   /** The exit came back, or nothing better was found. */
   | { readonly kind: "stay" }
   | { readonly kind: "candidates"; readonly candidates: readonly ExitCandidate[] }
@@ -152,12 +150,9 @@ function changeOf(session: SessionRecord, event: SessionEvent): Partial<SessionR
       if (state !== "setting_up") return undefined;
       return { state: "requested", failed: [...session.failed, session.exit!.exit.peerId].slice(-MAX_SESSION_FAILED) };
     case "rotate":
-      if (state !== "active") return undefined;
-      return { state: "rotating", nextSessionId: event.nextSessionId, rotateCommandId: event.rotateCommandId };
+      return state === "active" ? { state: "rotating", nextSessionId: event.nextSessionId } : undefined;
     case "stay":
-      return state === "rotating"
-        ? { state: "active", nextSessionId: undefined, rotateCommandId: undefined }
-        : undefined;
+      return state === "rotating" ? { state: "active", nextSessionId: undefined } : undefined;
     case "candidates":
       return { candidates: event.candidates.slice(0, MAX_SESSION_CANDIDATES) };
     case "renew":

@@ -148,7 +148,6 @@ export class Supernode implements AsyncDisposable {
     const parts = { sessions: this.sessions, pool: this.#pool, peering: this.#peering, setup: this.#setup };
     this.#requests = new RequestExit({ supernodeId, ...parts, ...shared });
     this.#rotation = new Rotation({
-      supernodeId,
       ...parts,
       ...shared,
       requests: this.#requests,
@@ -381,7 +380,6 @@ export class Supernode implements AsyncDisposable {
       await this.sessions.advance(record.sessionId, { kind: "end", reason: "shutdown" });
       this.#setup.end(record, "setup_failed");
     }
-    await this.#rotation.restore();
   }
 
   async #turnAway({ kind, peerId }: Block): Promise<void> {
