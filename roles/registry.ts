@@ -63,6 +63,12 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./client.ts")).role,
   },
   {
+    name: "admin",
+    summary: "Sees and steers a running supernode: streams, sessions, peers, commands, blocks.",
+    group: "Control plane",
+    load: async () => (await import("./admin.ts")).role,
+  },
+  {
     name: "keys",
     summary: "Shows this peer's id and public keys, making them on first use.",
     group: "Identity",

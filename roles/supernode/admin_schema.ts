@@ -13,14 +13,7 @@ import {
   setupExitSchema,
 } from "../../protocol/control/commands.ts";
 import { CONTROL_ROLES, telemetrySchema } from "../../protocol/control/messages.ts";
-import {
-  countSchema,
-  nameSchema,
-  peerIdSchema,
-  timeSchema,
-  tokenSchema,
-  versionSchema,
-} from "../../protocol/fields.ts";
+import { countSchema, nameSchema, peerIdSchema, tokenSchema, versionSchema } from "../../protocol/fields.ts";
 import { sessionRecordSchema } from "../../protocol/session.ts";
 import { auditEntrySchema, blockSchema } from "../../protocol/stored_records.ts";
 

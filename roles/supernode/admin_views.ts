@@ -75,12 +75,13 @@ export function peerPage(supernode: Supernode, query: ListQuery, blocks: BlockLi
 function peerViewOf(peerId: string, { streams, sessions }: Supernode, block: Block | undefined): PeerView {
   const asClient = sessions.ofClient(peerId);
   const stream = streams.get(peerId);
-  const about = stream?.machine.peer ?? elsewhere(peerId, asClient.length > 0, sessions.ofExit(peerId)[0]);
+  const connected = stream?.machine.peer;
+  const about = connected ?? elsewhere(peerId, asClient.length > 0, sessions.ofExit(peerId)[0]);
   return {
     peerId,
     state: block ? "revoked" : stream ? "connected" : "away",
     ...about && { role: about.role, ...(about.region !== undefined && { region: about.region }) },
-    ...(stream?.machine.peer!.version !== undefined && { version: stream.machine.peer!.version }),
+    ...(connected?.version !== undefined && { version: connected.version }),
     sessions: asClient.length + sessions.countOfExit(peerId),
     ...(stream?.telemetry && { telemetry: stream.telemetry }),
     ...(block && { revoked: { by: block.by, reason: block.reason, sinceMs: block.sinceMs } }),
