@@ -16,7 +16,7 @@ export interface RoleEntry {
 export const registry: readonly RoleEntry[] = [
   {
     name: "up",
-    summary: "A small culvert on this machine: proxy, tunnel and egress, ready to try.",
+    summary: "A small network on this machine: directory, supernodes, exits, client, to try.",
     group: "To begin with",
     load: async () => (await import("./up.ts")).role,
   },
