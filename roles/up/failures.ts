@@ -36,7 +36,10 @@ export function partOf(text: string): PartName | undefined {
 /** How long a stream is waited for after a part was killed. */
 const RECOVER_WITHIN_MS = 60_000;
 
-/** What is printed; `undefined` lines are for programs only. */
+/** How long the way before is waited for. */
+const BEFORE_WITHIN_MS = 2_000;
+
+/** For programs. */
 export type Report = { readonly event: string; readonly [name: string]: unknown };
 
 export interface FailuresOptions {
@@ -68,26 +71,28 @@ export class Failures {
   async kill(part: PartName): Promise<void> {
     const { network, tell } = this.#options;
     if (!network.isRunning(part)) return tell({ event: "not_running", part }, [`${part} does not run.`]);
-    const before = part === "client" ? undefined : await network.findRoute(RECOVER_WITHIN_MS);
+    const before = part === "client" ? undefined : await network.findRoute(BEFORE_WITHIN_MS);
     network.kill(part);
     if (part === "client") {
       return tell({ event: "killed", part }, ["client is killed: there is no proxy until you say: start client"]);
     }
     const was = before ? network.partsOf(before.travel) : [];
+    const how = was.includes(part) ? "streams went through it" : "no stream went through it";
+    tell({ event: "killed", part, before: was }, [
+      `${part} is killed; ${how}.`,
+      `  before  ${was.join(" > ") || "no way"}`,
+    ]);
     const after = await network.findRoute(RECOVER_WITHIN_MS);
     if (!after) {
-      const seconds = RECOVER_WITHIN_MS / 1000;
-      return tell({ event: "killed", part, before: was }, [
-        `${part} is killed, and no stream has come through for ${seconds} s. To heal it: start ${part}`,
-      ]);
+      const lines = [`  No stream has come through for ${RECOVER_WITHIN_MS / 1000} s. To heal it: start ${part}`];
+      return tell({ event: "lost", part }, lines);
     }
     const now = network.partsOf(after.travel);
     const tookMs = Math.round(after.tookMs * 10) / 10;
-    tell({ event: "killed", part, before: was, after: now, tookMs, failedTries: after.failedTries }, [
-      `${part} is killed; ${was.includes(part) ? "streams went through it" : "no stream went through it"}.`,
-      `  before  ${was.join(" > ")}`,
+    const failed = after.failedTries > 0 ? `, after ${after.failedTries} that failed` : "";
+    tell({ event: "recovered", part, after: now, tookMs, failedTries: after.failedTries }, [
       `  now     ${now.join(" > ")}`,
-      `  The next stream took ${tookMs} ms${after.failedTries > 0 ? `, ${after.failedTries} tries failed first` : ""}.`,
+      `  The next stream came through within ${tookMs} ms${failed}.`,
     ]);
   }
 }
