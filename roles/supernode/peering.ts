@@ -143,7 +143,7 @@ function httpUrl(url: string): string {
 export interface PeeringHttpOptions {
   readonly identity: Identity;
   /** This supernode's own, in a closed network. */
-  readonly certificate?: string | undefined;
+  readonly certificate?: (() => string) | undefined;
   /** The host's by default. */
   readonly fetch?: Fetch | undefined;
   readonly primitives: Primitives;
@@ -160,7 +160,7 @@ export function peeringHttp(options: PeeringHttpOptions): SignedHttp {
     random,
     primitives,
     fetch: (request) => {
-      if (certificate !== undefined) request.headers.set(CERTIFICATE_HEADER, certificate);
+      if (certificate) request.headers.set(CERTIFICATE_HEADER, certificate());
       return (options.fetch ?? fetch)(request);
     },
   });
