@@ -51,8 +51,8 @@ export interface RotationOptions {
   readonly metrics: Metrics;
   /** What a connected peer shows of itself at present: its certificate may be newer than when the session began. */
   keysOf(peerId: string): PeerKeys | undefined;
-  /** Whether the exit can serve again. */
-  isWell(exitPeerId: string): boolean;
+  /** Why sessions should leave an exit now, if they should; one that is not here has failed them. */
+  troubleOf(exitPeerId: string): "exit_failed" | "exit_drains" | undefined;
 }
 
 export type RotationReason = ExitNotice["reason"];
@@ -67,7 +67,8 @@ export class Rotation implements Disposable {
   constructor(options: RotationOptions) {
     this.#options = options;
     this.#grace = new Deadlines(options.clock, GRACE_MS, (exitPeerId) => {
-      if (!options.isWell(exitPeerId)) this.leave(exitPeerId, "exit_failed");
+      const trouble = options.troubleOf(exitPeerId);
+      if (trouble) this.leave(exitPeerId, trouble);
     });
     this.#count = options.metrics.counter("session_rotations_total", "Sessions moved to another exit", ["outcome"]);
   }
@@ -137,7 +138,7 @@ export class Rotation implements Disposable {
   }
 
   async #move(record: SessionRecord, reason: RotatePeer["reason"]): Promise<void> {
-    const { requests, clock, sessions, isWell, keysOf } = this.#options;
+    const { requests, clock, sessions, troubleOf, keysOf } = this.#options;
     const { sessionId, clientPeerId, clientWireguardKey, clientProof } = record;
     const exitPeerId = record.exit!.exit.peerId;
     const client = keysOf(clientPeerId) ??
@@ -146,7 +147,7 @@ export class Rotation implements Disposable {
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       if (tries > 0) await delay(clock, RETRY_MS, this.#stop.signal);
       if (sessions.find(sessionId)?.state !== "active") return;
-      if (tries > 0 && reason === "exit_failed" && isWell(exitPeerId)) return;
+      if (tries > 0 && reason === "exit_failed" && !troubleOf(exitPeerId)) return;
       const grant = await requests.grant(client, { ...record.wish, exclude }, record);
       if (!grant.ok) continue;
       const isMoving = await sessions.advance(sessionId, { kind: "rotate", nextSessionId: grant.offer.sessionId });
@@ -189,9 +190,10 @@ export class Rotation implements Disposable {
     await this.#end(sessionId, { kind: "rotated", told: "replaced" });
   }
 
-  /** Ends a session for which there was no other exit, unless its own is back. */
+  /** Ends a session for which there was no other exit, unless its own is back, or still works. */
   async #giveUp({ sessionId, exit }: SessionRecord): Promise<void> {
-    if (!this.#options.isWell(exit!.exit.peerId)) await this.#end(sessionId, { kind: "exit_failed", told: "replaced" });
+    if (this.#options.troubleOf(exit!.exit.peerId) !== "exit_failed") return;
+    await this.#end(sessionId, { kind: "exit_failed", told: "replaced" });
   }
 
   async #end(sessionId: string, { kind, told }: { kind: SessionEnd; told: Disconnect["reason"] }): Promise<void> {

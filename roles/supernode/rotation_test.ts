@@ -64,7 +64,10 @@ Deno.test("a session at an exit that only drains is not given up for want of ano
   const { exit, other } = await withSession(rig);
   rig.exits.delete(other);
   rig.exits.set(exit, { ...candidate(100), health: 0 });
+  rig.draining.add(exit);
   rig.rotation.leave(exit, "exit_drains");
+  await rig.clock.advanceAsync(60_000);
+  rig.rotation.suspect(exit); // its data link was lost for a moment, say
   await rig.clock.advanceAsync(60_000);
   assertEquals(summary(rig), [`active ${exit}`]);
 });

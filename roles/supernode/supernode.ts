@@ -163,7 +163,7 @@ export class Supernode implements AsyncDisposable {
       requests: this.#requests,
       outbox: this.outbox,
       keysOf: (peerId) => this.streams.get(peerId)?.machine.peer,
-      isWell: (peerId) => (this.#pool.candidate(peerId)?.health ?? 0) > 0,
+      troubleOf: (peerId) => this.#pool.troubleOf(peerId),
     });
     this.#returning = new ReturningExits(clock, (exitPeerId) => this.#rotation.suspect(exitPeerId));
     this.#door = this.#makeDoor(this.#makeApi(new HostedExits({ ...parts, clock, random })));
