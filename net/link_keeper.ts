@@ -24,6 +24,8 @@ export interface LinkKeeperOptions {
   readonly metrics: Metrics;
   /** Is given the streams that the far end opens. Without it they are closed at once. */
   onStream?(stream: MuxStream): void;
+  /** A link that was up has ended. */
+  onLost?(): void;
   /** For all of `connect`. Default 10 s. */
   readonly connectTimeoutMs?: number;
   readonly mux?: Omit<MuxOptions, "role" | "version" | "extensions">;
@@ -84,6 +86,7 @@ export class LinkKeeper {
         await connection.ended;
         up.add(-1);
         this.connection = undefined;
+        this.#options.onLost?.();
         this.#attempt = failed(new DialError("path_down", "The link to the tunnel server was lost"));
         if (clock.now() - startedMs >= STEADY_MS) this.#backoff.reset();
         if (this.#stop.signal.aborted) return;
@@ -112,9 +115,7 @@ export class LinkKeeper {
   #begin(afterMs = 0): Promise<MuxConnection> {
     const { clock } = this.#options;
     this.#attempting = true;
-    const begun = afterMs > 0
-      ? delay(clock, afterMs, this.#stop.signal).then(() => this.#connect())
-      : this.#connect();
+    const begun = afterMs > 0 ? delay(clock, afterMs, this.#stop.signal).then(() => this.#connect()) : this.#connect();
     const attempt = begun.finally(() => {
       this.#attempting = false;
       this.#attemptEndedMs = clock.now();
