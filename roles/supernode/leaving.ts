@@ -24,7 +24,7 @@ export async function leave({ supernode, directory, membership, region, leaveWit
   const { supernodeId } = supernode;
   let others: SupernodeAddress[] = [];
   try {
-    const known = await directory?.candidates({ exclude: [supernodeId] }) ?? [];
+    const known = await directory?.candidates({ which: "open", exclude: [supernodeId] }) ?? [];
     const near = known.filter((one) => one.region === region);
     others = (near.length > 0 ? near : known).map(({ url, supernodeId }) => ({ url, supernodeId }));
   } finally {
