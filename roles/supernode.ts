@@ -6,7 +6,6 @@
  */
 
 import deno from "../deno.json" with { type: "json" };
-import { createKvAudit } from "../kv/audit.ts";
 import { aborted } from "../protocol/abort.ts";
 import { encodeBase64 } from "../protocol/encoding.ts";
 import { messageOf } from "../protocol/errors.ts";
@@ -20,6 +19,7 @@ import { emptied, leave } from "./supernode/leaving.ts";
 import { openSupernodeParts, type SupernodeParts } from "./supernode/parts.ts";
 import { requireSafeAdmin, type SupernodeSettings, supernodeSettings } from "./supernode/settings.ts";
 import { Supernode } from "./supernode/supernode.ts";
+import { followTls } from "./tls_files.ts";
 import { Vitals } from "./supernode/vitals.ts";
 
 /** How long peers have to move elsewhere when the supernode stops. */
@@ -37,10 +37,12 @@ export const role: Role<typeof supernodeSettings> = defineRole({
   async run(config, context) {
     const { signal, hardSignal, clock, random, log, metrics } = context;
     requireSafeAdmin(config);
-    using parts = await openSupernodeParts(config, context);
-    const { kv, stores: { blocks }, directory } = parts;
+    await using parts = await openSupernodeParts(config, context);
+    const { stores: { blocks }, audit, directory, lost } = parts;
     await using supernode = await openSupernode(config, parts, context);
     const { listen, url } = listenFor(supernode, { config, parts, log });
+    using _following = parts.tls &&
+      followTls(config, { clock, log, current: parts.tls, onChange: (pair) => supernode.renewTls(pair) });
     using _vitals = new Vitals({
       clock,
       metrics,
@@ -50,13 +52,13 @@ export const role: Role<typeof supernodeSettings> = defineRole({
     await using joined = joinBase(supernode, { config, parts, url, context });
     const drain = (leaveWithinMs: number) =>
       leave({ supernode, directory, membership: joined.membership, region: config.region, leaveWithinMs });
-    const audit = createKvAudit(kv, clock, { space: supernode.supernodeId });
     await using admin = await serveAdmin(config, { supernode, audit, blocks, clock, random, log, drain });
     const withId = new URL(url);
     withId.username = supernode.supernodeId;
     const addresses = { listen, supernode: withId.href, ...(admin && { admin: admin.address }) };
     context.ready({ addresses, note: `peers connect with --supernode ${withId.href}` });
-    await aborted(signal);
+    const overtaken = await Promise.race([aborted(signal), lost]);
+    if (overtaken) throw overtaken;
     await drain(DRAIN_MS).catch((error) => log.warn("Cannot drain", { error: messageOf(error) }));
     await emptied(supernode, { clock, withinMs: DRAIN_MS, hardSignal });
   },
@@ -74,6 +76,7 @@ function openSupernode(
     maxLinks: config.maxLinks,
     clientGraceMs: config.clientGrace,
     authLimits: { address: { perSecond: config.authRate, burst: config.authRate * 10 } },
+    maxStrangersPerAddress: config.authRate * 10,
     clock,
     random,
     log,

@@ -70,6 +70,16 @@ export interface ControlStream {
   /** What is being carried out; what comes meanwhile goes after it. */
   tail: Promise<void> | undefined;
   deliver: ((actions: readonly StreamServerAction[]) => void) | undefined;
+  readonly settled: () => void;
+}
+
+/** How a socket has come on which a peer is to say who it is. */
+export interface Arrival {
+  /** Bytes that have been read from it. */
+  readonly first: Uint8Array;
+  readonly remoteAddress: string;
+  /** To be called once it is known whose it is, or it is gone. */
+  readonly settled: () => void;
 }
 
 export class StreamManager implements Disposable {
@@ -132,8 +142,8 @@ export class StreamManager implements Disposable {
     return this.#isDraining;
   }
 
-  /** Takes a socket on which a peer is to say who it is. */
-  take(transport: Stream, first: Uint8Array, remoteAddress: string): void {
+  /** Takes a socket that has come. */
+  take(transport: Stream, { first, remoteAddress, settled }: Arrival): void {
     const { clock, lingering } = this.#options;
     const nowMs = clock.now();
     const address: IpAddress = parseIp(remoteAddress) ?? UNKNOWN_ADDRESS;
@@ -146,6 +156,7 @@ export class StreamManager implements Disposable {
       requests: 0,
       tail: undefined,
       deliver: undefined,
+      settled,
     };
     this.#strangers.add(stream);
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -156,6 +167,7 @@ export class StreamManager implements Disposable {
       onClose: () => {
         stream.machine.closed();
         this.#forget(stream);
+        settled();
         this.#ended.delete(promise);
         resolve();
       },
@@ -236,6 +248,7 @@ export class StreamManager implements Disposable {
         this.#forget(stream);
         return stream.socket.close(action.code, action.reason);
       case "proven":
+        stream.settled();
         return void this.#admit(stream, action.peer, action.request);
       case "refused":
         return this.#metrics.refused.add(1, { reason: action.reason });

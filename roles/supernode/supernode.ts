@@ -16,6 +16,7 @@ import type { NonceStore } from "../../kv/nonces.ts";
 import type { SessionStore } from "../../kv/sessions.ts";
 import { Deadlines, sharedWait } from "../../net/deadlines.ts";
 import type { DirectoryClient } from "../../net/directory_client.ts";
+import type { CertificateAndKey } from "../../net/renewable_listener.ts";
 import { type Fetch, SignedHttp } from "../../net/signed_http.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
@@ -62,7 +63,7 @@ export interface SupernodeStores {
 export interface SupernodeOptions {
   readonly identity: Identity;
   readonly region: string;
-  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  readonly tls?: CertificateAndKey | undefined;
   readonly stores: SupernodeStores;
   readonly directory?: DirectoryClient | undefined;
   readonly network?: ClosedNetwork | undefined;
@@ -78,6 +79,8 @@ export interface SupernodeOptions {
   /** How long sessions stay after their client has gone. */
   readonly clientGraceMs: number;
   readonly authLimits?: AuthLimitOptions;
+  /** Connections of one address that have not shown whose they are. Default 200. */
+  readonly maxStrangersPerAddress?: number;
   readonly primitives: Primitives;
   readonly clock: Clock;
   readonly random: Random;
@@ -170,6 +173,11 @@ export class Supernode implements AsyncDisposable {
   /** Begins to take connections, and gives where. Throws as `Deno.listen` does. */
   listen(at: { readonly hostname: string; readonly port: number }): Deno.NetAddr {
     return this.#door.open(at);
+  }
+
+  /** Connections that come from now on get this certificate. Only where there was one. */
+  renewTls(tls: CertificateAndKey): void {
+    this.#door.renewTls(tls);
   }
 
   /** How things stand, for base. */
@@ -327,9 +335,18 @@ export class Supernode implements AsyncDisposable {
   }
 
   #makeDoor(api: Hono<PeeringEnv>): FrontDoor {
-    const { tls, clock, log } = this.#options;
-    const fetch = (request: Request, remoteAddress: string) => api.fetch(request, { remoteAddress });
-    return new FrontDoor({ tls, clock, log, fetch, streams: this.streams, links: this.links, tokens: this.#tokens });
+    const { tls, clock, log, metrics, maxStrangersPerAddress } = this.#options;
+    return new FrontDoor({
+      tls,
+      clock,
+      log,
+      metrics,
+      limits: maxStrangersPerAddress === undefined ? {} : { maxStrangersPerAddress },
+      fetch: (request, remoteAddress) => api.fetch(request, { remoteAddress }),
+      streams: this.streams,
+      links: this.links,
+      tokens: this.#tokens,
+    });
   }
 
   #onJoined(stream: ControlStream): void {
