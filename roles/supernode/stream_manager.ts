@@ -275,7 +275,8 @@ export class StreamManager implements Disposable {
       const isNew = await nonces.remember(`${peerId} ${request.nonce}`, request.timestampMs + AUTH_SKEW_MS);
       if (!isNew) return this.#run(stream, machine.refuse("replayed"));
       await outbox.load(peerId);
-      if (machine.state !== "proven") return;
+      if (this.#options.isRevoked(peerId)) this.#run(stream, machine.refuse("revoked"));
+      if (machine.state !== "proven") return outbox.unload(peerId);
       // Before the older stream goes, or the queue would go with it.
       const queue = outbox.attach(peerId, deliver);
       this.#replace(peerId);
