@@ -74,6 +74,7 @@ function openSupernode(
     region: config.region,
     maxStreams: config.maxStreams,
     maxLinks: config.maxLinks,
+    sessionLifetimeMs: config.sessionLifetime,
     clientGraceMs: config.clientGrace,
     authLimits: { address: { perSecond: config.authRate, burst: config.authRate * 10 } },
     maxStrangersPerAddress: config.authRate * 10,

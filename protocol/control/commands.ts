@@ -93,7 +93,16 @@ export const relayUpdateSchema = z.object({
 export type RelayUpdate = z.infer<typeof relayUpdateSchema>;
 
 export const disconnectSchema = z.object({
-  reason: z.enum(["client_left", "expired", "replaced", "setup_failed", "revoked", "admin", "shutdown"]),
+  reason: z.enum([
+    "client_left",
+    "exit_failed",
+    "expired",
+    "replaced",
+    "setup_failed",
+    "revoked",
+    "admin",
+    "shutdown",
+  ]),
   remark: remarkSchema.optional(),
 });
 export type Disconnect = z.infer<typeof disconnectSchema>;

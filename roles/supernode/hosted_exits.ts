@@ -16,10 +16,23 @@ import type {
   ExitSetupResponse,
 } from "../../protocol/directory.ts";
 import type { Random } from "../../protocol/random.ts";
-import { openSession } from "../../protocol/session.ts";
+import { openSession, type SessionEnd, type SessionRecord } from "../../protocol/session.ts";
 import type { ExitPool } from "./exit_pool.ts";
 import type { ExitSetup } from "./exit_setup.ts";
+import type { SessionEnding } from "./session_ending.ts";
 import type { Sessions } from "./sessions.ts";
+
+/** What a session's end is called here, when its client's supernode gives the reason. */
+const REASONS: Readonly<Record<ExitEndRequest["reason"], SessionEnd>> = {
+  client_left: "client_left",
+  exit_failed: "exit_failed",
+  expired: "expired",
+  replaced: "rotated",
+  setup_failed: "no_exit",
+  revoked: "revoked",
+  admin: "admin",
+  shutdown: "shutdown",
+};
 
 /** Told to one who asks. */
 const MAX_TOLD = 8;
@@ -28,6 +41,9 @@ export interface HostedExitsOptions {
   readonly sessions: Sessions;
   readonly pool: ExitPool;
   readonly setup: ExitSetup;
+  readonly ending: SessionEnding;
+  /** Whether exits are about to go elsewhere. */
+  isDraining(): boolean;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -40,7 +56,8 @@ export class HostedExits {
   }
 
   candidates({ clientPeerId, wish, count = MAX_TOLD }: ExitPeerRequest): ExitPeerResponse {
-    const { pool, random } = this.#options;
+    const { pool, random, isDraining } = this.#options;
+    if (isDraining()) return { candidates: [] };
     const ranked = rank(pool.candidates(clientPeerId, wish), wish, random);
     return { candidates: ranked.slice(0, Math.min(count, MAX_TOLD)).map(({ candidate }) => candidate) };
   }
@@ -51,6 +68,7 @@ export class HostedExits {
     const { sessionId, exitPeerId } = request;
     const known = sessions.find(sessionId);
     if (known && known.clientSupernodeId !== supernodeId) return { status: "failed", code: "not_yours" };
+    if (request.renews) return await this.#renew(request, known);
     if (known?.state === "active") return { status: "applied" };
     const candidate = pool.candidate(exitPeerId);
     if (!candidate) return { status: "no_such_exit" };
@@ -62,6 +80,17 @@ export class HostedExits {
       sessions.forget(sessionId);
       throw error;
     }
+  }
+
+  async #renew(request: ExitSetupRequest, known: SessionRecord | undefined): Promise<ExitSetupResponse> {
+    const { sessions, setup } = this.#options;
+    if (known?.state !== "active" || known.exit?.exit.peerId !== request.exitPeerId) {
+      return { status: "failed", code: "unknown_session" };
+    }
+    const { status, code } = await setup.command(request);
+    const { sessionId, expiresAtMs } = request;
+    if (status === "applied") await sessions.advance(sessionId, { kind: "renew", expiresAtMs });
+    return { status, ...(code !== undefined && { code }) };
   }
 
   async #command(request: ExitSetupRequest, candidate: ExitCandidate): Promise<ExitSetupResponse> {
@@ -78,11 +107,9 @@ export class HostedExits {
   }
 
   async end({ sessionId, reason }: ExitEndRequest, supernodeId: string): Promise<void> {
-    const { sessions, setup } = this.#options;
-    const record = sessions.find(sessionId);
-    if (record?.clientSupernodeId !== supernodeId) return;
-    await sessions.advance(sessionId, { kind: "end", reason: "client_left" });
-    setup.end(record, reason);
+    const { sessions, ending } = this.#options;
+    if (sessions.find(sessionId)?.clientSupernodeId !== supernodeId) return;
+    await ending.end(sessionId, REASONS[reason], "client");
   }
 
   #open(request: ExitSetupRequest, supernodeId: string): void {

@@ -25,7 +25,6 @@ import type { ExitSetup } from "./exit_setup.ts";
 import type { Peering } from "./peering.ts";
 import type { Sessions } from "./sessions.ts";
 
-const SESSION_LIFETIME_MS = 12 * 3_600_000;
 /** Of one client at once: one in use, one it moves to, and what it has not let go of. */
 const MAX_SESSIONS_PER_CLIENT = 16;
 /** Exits tried for one wish, and how long each may take. */
@@ -45,6 +44,9 @@ export interface RequestExitOptions {
   readonly pool: ExitPool;
   readonly peering: Peering;
   readonly setup: ExitSetup;
+  readonly sessionLifetimeMs: number;
+  /** The round trip on a client's data link, when it is known: part of the way to every exit. */
+  clientRttMs(peerId: string): number | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -53,7 +55,7 @@ export interface RequestExitOptions {
 
 export type ExitGrant =
   | { readonly ok: true; readonly offer: SessionOffer }
-  | { readonly ok: false; readonly reason: InfoFailure; readonly retryAfterMs?: number };
+  | { readonly ok: false; readonly reason: InfoFailure; readonly retryAfterMs?: number; readonly remark?: string };
 
 export class RequestExit {
   readonly #options: RequestExitOptions;
@@ -77,9 +79,12 @@ export class RequestExit {
     if (sessions.ofClient(client.peerId).length >= MAX_SESSIONS_PER_CLIENT) {
       return { ok: false, reason: "busy", retryAfterMs: 30_000 };
     }
-    const candidates = await this.#candidates(client.peerId, wish);
+    const wayMs = this.#options.clientRttMs(client.peerId) ?? 0;
+    const candidates = (await this.#candidates(client.peerId, wish)).map((candidate) => (
+      candidate.latencyMs === undefined ? candidate : { ...candidate, latencyMs: candidate.latencyMs + wayMs }
+    ));
     const ranked = rank(candidates, wish, random).map(({ candidate }) => candidate);
-    if (ranked.length === 0) return { ok: false, reason: "no_exit", retryAfterMs: 2_000 };
+    if (ranked.length === 0) return { ok: false, reason: "no_exit", retryAfterMs: 2_000, remark: describe(wish) };
     const record = this.#open(client, wish, ranked, previous);
     sessions.add(record);
     try {
@@ -98,7 +103,7 @@ export class RequestExit {
       record = outcome.record;
     }
     await this.#options.sessions.advance(record.sessionId, { kind: "end", reason: "no_exit" });
-    return { ok: false, reason: "no_exit", retryAfterMs: 2_000 };
+    return { ok: false, reason: "no_exit", retryAfterMs: 2_000, remark: "No exit that was asked has agreed" };
   }
 
   async #candidates(clientPeerId: string, wish: ExitWish): Promise<ExitCandidate[]> {
@@ -114,7 +119,7 @@ export class RequestExit {
   }
 
   #open(client: SessionClient, wish: ExitWish, candidates: ExitCandidate[], previous: SessionRecord | undefined) {
-    const { supernodeId, clock, random } = this.#options;
+    const { supernodeId, clock, random, sessionLifetimeMs } = this.#options;
     const { publicKey, wireguardSignature, certificate } = client;
     const wallMs = clock.wallNow();
     return openSession({
@@ -126,7 +131,7 @@ export class RequestExit {
       wish,
       candidates,
       previousSessionId: previous?.sessionId,
-      expiresAtMs: wallMs + SESSION_LIFETIME_MS,
+      expiresAtMs: wallMs + sessionLifetimeMs,
     }, wallMs);
   }
 
@@ -148,6 +153,16 @@ export class RequestExit {
     log.info("An exit was not set up", { session_id: sessionId, peer_id: exitPeerId, status });
     return { isReady: false, record: await sessions.advance(sessionId, { kind: "refused" }) ?? chosen };
   }
+}
+
+/** Why nothing was found, for the person who wished it. */
+function describe({ region, minBandwidthMbps, maxLatencyMs }: ExitWish): string {
+  const parts = [
+    ...(region === undefined ? [] : [`in ${region}`]),
+    ...(minBandwidthMbps === undefined ? [] : [`with ${minBandwidthMbps} Mbit/s to spare`]),
+    ...(maxLatencyMs === undefined ? [] : [`within ${maxLatencyMs} ms`]),
+  ];
+  return parts.length === 0 ? "There is no exit at present" : `There is no exit ${parts.join(", ")} at present`;
 }
 
 /** What the client is told of its session. */

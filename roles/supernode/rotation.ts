@@ -3,14 +3,17 @@
  *
  *   exit lost ─→ half a second's grace ─→ another exit is set up ─→ ROTATE_PEER to the client ─→ old session ended
  *
- * An exit is lost when its control stream or its data link is gone or its own probes say that nothing comes out there.
- * Where the session belongs to another supernode's client, that supernode is told and does the same. When there is no
- * other exit the session stays for when this one comes back, and is tried again, until it is given up.
+ * An exit is lost when its control stream or its data link is gone, when probes over that link are not answered, when its
+ * own probes say that nothing comes out there, or when its supernode cannot be reached. Where the session belongs to
+ * another supernode's client, that supernode is told and does the same. When there is no other exit the session stays for
+ * when this one comes back, and is tried again, until it is given up. A client that cannot go to the exit it is sent to
+ * is sent to another.
  */
 
 import type { Clock } from "../../protocol/clock.ts";
 import { delay } from "../../protocol/clock.ts";
-import type { RotatePeer } from "../../protocol/control/commands.ts";
+import type { RotatePeer, SessionOffer } from "../../protocol/control/commands.ts";
+import { MAX_SESSIONS } from "../../protocol/control/messages.ts";
 import type { ExitNotice } from "../../protocol/directory.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
@@ -18,25 +21,26 @@ import type { Metrics } from "../../protocol/metrics.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { SessionRecord } from "../../protocol/session.ts";
 import { Deadlines } from "../../net/deadlines.ts";
-import { type CommandOutbox, newId } from "./command_outbox.ts";
-import type { ExitSetup } from "./exit_setup.ts";
+import { type CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
 import type { Peering } from "./peering.ts";
 import type { RequestExit } from "./request_exit.ts";
+import type { SessionEnding } from "./session_ending.ts";
 import type { Sessions } from "./sessions.ts";
 
 /** A reconnecting exit is back sooner. */
 const GRACE_MS = 500;
 const RETRY_MS = 2_000;
 const MAX_TRIES = 5;
+/** Where the exit still serves, until it has found another supernode, or an exit has come that can take its place. */
+const MAX_TRIES_UNHURRIED = 30;
 const TELL_WITHIN_MS = 60_000;
 /** How long streams on a session whose exit still works may go on. */
 const DRAIN_MS = 30_000;
-const MAX_NOTICE = 1024;
 
 export interface RotationOptions {
   readonly sessions: Sessions;
   readonly requests: RequestExit;
-  readonly setup: ExitSetup;
+  readonly ending: SessionEnding;
   readonly outbox: CommandOutbox;
   readonly peering: Peering;
   readonly clock: Clock;
@@ -47,7 +51,13 @@ export interface RotationOptions {
   isWell(exitPeerId: string): boolean;
 }
 
-export type RotationReason = ExitNotice["reason"];
+export type RotationReason = Exclude<ExitNotice["reason"], "ended">;
+
+interface Move {
+  readonly reason: RotationReason;
+  /** Whether there is no need any more. */
+  isBack(): boolean | Promise<boolean>;
+}
 
 export class Rotation implements Disposable {
   readonly #options: RotationOptions;
@@ -71,35 +81,59 @@ export class Rotation implements Disposable {
 
   /** Moves all sessions away from an exit that is connected here. */
   leave(exitPeerId: string, reason: RotationReason): void {
+    const { sessions } = this.#options;
+    for (const record of sessions.ofExit(exitPeerId)) if (sessions.isOwn(record)) this.move(record, reason);
+    this.tellOwners(exitPeerId, reason);
+  }
+
+  /** Tells other supernodes of trouble with an exit here at which their clients have sessions. */
+  tellOwners(exitPeerId: string, reason: RotationReason): void {
     const { sessions, peering, log } = this.#options;
     const away = new Map<string, string[]>();
     for (const record of sessions.ofExit(exitPeerId)) {
-      if (sessions.isOwn(record)) this.move(record, reason);
-      else away.set(record.clientSupernodeId, [...away.get(record.clientSupernodeId) ?? [], record.sessionId]);
+      const { clientSupernodeId, sessionId } = record;
+      if (sessions.isOwn(record)) continue;
+      if (!away.get(clientSupernodeId)?.push(sessionId)) away.set(clientSupernodeId, [sessionId]);
     }
     for (const [supernodeId, sessionIds] of away) {
-      const notice = { exitPeerId, reason, sessionIds: sessionIds.slice(0, MAX_NOTICE) };
-      peering.notify(supernodeId, notice).catch((error) =>
-        log.warn("A supernode was not told of an exit's end", { supernode_id: supernodeId, error: messageOf(error) })
-      );
+      for (let from = 0; from < sessionIds.length; from += MAX_SESSIONS) {
+        const notice = { exitPeerId, reason, sessionIds: sessionIds.slice(from, from + MAX_SESSIONS) };
+        peering.notify(supernodeId, notice).catch((error) =>
+          log.warn("A supernode was not told of an exit's end", { supernode_id: supernodeId, error: messageOf(error) })
+        );
+      }
     }
   }
 
-  /** Another supernode says that its exit is in trouble. */
-  heard(notice: ExitNotice, supernodeId: string): void {
-    const { sessions } = this.#options;
-    for (const sessionId of notice.sessionIds) {
+  /** Moves the sessions of clients here away from all exits of a supernode that cannot be reached. */
+  leaveSupernode(supernodeId: string, isBack: () => Promise<boolean>): void {
+    for (const record of this.#options.sessions.via(supernodeId)) {
+      this.#begin(record, { reason: "exit_failed", isBack });
+    }
+  }
+
+  /** Another supernode says that its exit is in trouble, or that it serves a session no longer. */
+  async heard({ reason, sessionIds, exitPeerId }: ExitNotice, supernodeId: string): Promise<void> {
+    const { sessions, ending } = this.#options;
+    for (const sessionId of sessionIds) {
       const record = sessions.find(sessionId);
-      const fits = record?.exit?.exit.peerId === notice.exitPeerId && record.exit.supernodeId === supernodeId;
-      if (record && fits && sessions.isOwn(record)) this.move(record, notice.reason);
+      const fits = record?.exit?.exit.peerId === exitPeerId && record.exit.supernodeId === supernodeId;
+      if (!record || !fits || !sessions.isOwn(record)) continue;
+      if (reason === "ended") await ending.end(sessionId, "exit_left", "exit");
+      else this.move(record, reason);
     }
   }
 
   /** Moves one session of a client of ours; once, however often it is asked. */
-  move(record: SessionRecord, reason: RotatePeer["reason"] | "revoked"): void {
+  move(record: SessionRecord, reason: RotationReason): void {
+    const exitPeerId = record.exit!.exit.peerId;
+    this.#begin(record, { reason, isBack: () => reason === "exit_failed" && this.#options.isWell(exitPeerId) });
+  }
+
+  #begin(record: SessionRecord, move: Move): void {
     const { sessionId } = record;
-    if (record.state !== "active" || this.#moving.has(sessionId)) return;
-    const moving = this.#move(record, reason === "revoked" ? "exit_failed" : reason).catch((error) => {
+    if (record.state !== "active" || this.#moving.has(sessionId) || this.#stop.signal.aborted) return;
+    const moving = this.#move(record, move).catch((error) => {
       if (this.#stop.signal.aborted) return;
       this.#options.log.error("A session was not moved", { session_id: sessionId, error: messageOf(error) });
     }).finally(() => this.#moving.delete(sessionId));
@@ -116,37 +150,57 @@ export class Rotation implements Disposable {
     await Promise.all(this.#moving.values());
   }
 
-  async #move(record: SessionRecord, reason: RotatePeer["reason"]): Promise<void> {
-    const { requests, clock, sessions, outbox, random, isWell } = this.#options;
+  async #move(record: SessionRecord, { reason, isBack }: Move): Promise<void> {
+    const { requests, clock, sessions, ending } = this.#options;
     const { sessionId, clientPeerId, clientWireguardKey, clientProof } = record;
-    const exitPeerId = record.exit!.exit.peerId;
     const client = { peerId: clientPeerId, wireguardKey: clientWireguardKey, ...clientProof! };
-    const exclude = [...new Set([...record.wish.exclude ?? [], exitPeerId])].slice(-64);
-    for (let tries = 0; tries < MAX_TRIES; tries++) {
+    // An exit whose supernode goes away will be found at another.
+    const excluded = new Set(record.wish.exclude);
+    if (reason !== "supernode_drains") excluded.add(record.exit!.exit.peerId);
+    const isUrgent = reason === "exit_failed" || reason === "revoked";
+    const maxTries = isUrgent ? MAX_TRIES : MAX_TRIES_UNHURRIED;
+    for (let tries = 0; tries < maxTries; tries++) {
       if (tries > 0) await delay(clock, RETRY_MS, this.#stop.signal);
       if (sessions.find(sessionId)?.state !== "active") return;
-      if (tries > 0 && reason === "exit_failed" && isWell(exitPeerId)) return;
-      const grant = await requests.grant(client, { ...record.wish, exclude }, record);
+      if (tries > 0 && await isBack()) return;
+      const grant = await requests.grant(client, { ...record.wish, exclude: [...excluded].slice(-64) }, record);
       if (!grant.ok) continue;
-      const next = grant.offer;
-      await sessions.advance(sessionId, { kind: "rotate", nextSessionId: next.sessionId });
-      const told = await outbox.push(clientPeerId, {
-        kind: "ROTATE_PEER",
-        commandId: newId(random),
-        sessionId,
-        payload: { reason, next, drainMs: reason === "exit_failed" ? 0 : DRAIN_MS },
-        timeoutMs: TELL_WITHIN_MS,
-      });
-      this.#count.add(1, { outcome: told.ok ? "ok" : "untold" });
-      return await this.#end(record, "rotated");
+      const told = await this.#tell(record, grant.offer, reason);
+      if (told.ok) {
+        this.#count.add(1, { outcome: "ok" });
+        return void await ending.end(sessionId, "rotated", "client");
+      }
+      // Nobody uses the one that was to take its place.
+      await ending.end(grant.offer.sessionId, "no_exit", "client");
+      if (told.reason !== "refused" || told.result?.code === "unknown_session") {
+        this.#count.add(1, { outcome: "untold" });
+        return void await ending.end(sessionId, "client_left", told.reason === "refused" ? "client" : undefined);
+      }
+      await sessions.advance(sessionId, { kind: "stay" });
+      excluded.add(grant.offer.exit.peerId);
     }
     this.#count.add(1, { outcome: "no_exit" });
-    if (!isWell(exitPeerId)) await this.#end(record, "exit_failed");
+    if (isUrgent && !await isBack()) await ending.end(sessionId, "exit_failed");
   }
 
-  async #end(record: SessionRecord, reason: "rotated" | "exit_failed"): Promise<void> {
-    const { sessions, setup } = this.#options;
-    const ended = await sessions.advance(record.sessionId, { kind: "end", reason });
-    if (ended) setup.end(record, "replaced");
+  async #tell(record: SessionRecord, next: SessionOffer, reason: RotationReason): Promise<CommandOutcome> {
+    const { sessions, outbox, random } = this.#options;
+    const { sessionId, clientPeerId } = record;
+    await sessions.advance(sessionId, { kind: "rotate", nextSessionId: next.sessionId });
+    return await outbox.push(clientPeerId, {
+      kind: "ROTATE_PEER",
+      commandId: newId(random),
+      sessionId,
+      payload: { reason: TOLD[reason], next, drainMs: reason === "exit_failed" || reason === "revoked" ? 0 : DRAIN_MS },
+      timeoutMs: TELL_WITHIN_MS,
+    });
   }
 }
+
+const TOLD: Readonly<Record<RotationReason, RotatePeer["reason"]>> = {
+  exit_failed: "exit_failed",
+  exit_left: "exit_left",
+  exit_drains: "exit_drains",
+  supernode_drains: "exit_drains",
+  revoked: "exit_failed",
+};

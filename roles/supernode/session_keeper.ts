@@ -6,6 +6,7 @@ import { type Clock, delay } from "../../protocol/clock.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { SessionEnd, SessionRecord } from "../../protocol/session.ts";
+import type { SessionSide } from "./session_ending.ts";
 import type { Sessions } from "./sessions.ts";
 
 const LOOK_MS = 5_000;
@@ -17,7 +18,7 @@ export interface SessionKeeperOptions {
   /** How long sessions stay after their client has gone. */
   readonly clientGraceMs: number;
   isConnected(peerId: string): boolean;
-  end(sessionId: string, reason: SessionEnd): Promise<unknown>;
+  end(sessionId: string, reason: SessionEnd, by?: SessionSide): Promise<unknown>;
 }
 
 export class SessionKeeper {
@@ -36,7 +37,7 @@ export class SessionKeeper {
       await delay(clock, LOOK_MS, signal).catch(() => {});
       try {
         for (const { sessionId } of sessions.expired()) await end(sessionId, "expired");
-        for (const { sessionId } of this.#deserted()) await end(sessionId, "client_left");
+        for (const { sessionId } of this.#deserted()) await end(sessionId, "client_left", "client");
       } catch (error) {
         log.error("Cannot end a session", { error: messageOf(error) });
       }

@@ -29,6 +29,7 @@ export class Sessions {
   readonly #records = new Map<string, SessionRecord>();
   readonly #ofClient = new SetsByKey();
   readonly #ofExit = new SetsByKey();
+  readonly #via = new SetsByKey();
   readonly #active;
 
   constructor(options: SessionsOptions) {
@@ -77,6 +78,15 @@ export class Sessions {
     return this.#select(this.#ofExit.get(peerId));
   }
 
+  /** Those of clients here whose exit is behind that supernode. */
+  via(supernodeId: string): SessionRecord[] {
+    return this.#select(this.#via.get(supernodeId));
+  }
+
+  countVia(supernodeId: string): number {
+    return this.#via.get(supernodeId).size;
+  }
+
   countOfExit(peerId: string): number {
     return this.#ofExit.get(peerId).size;
   }
@@ -119,6 +129,8 @@ export class Sessions {
     this.#records.set(record.sessionId, record);
     this.#ofClient.add(record.clientPeerId, record.sessionId);
     if (record.exit) this.#ofExit.add(record.exit.exit.peerId, record.sessionId);
+    const via = this.#viaOf(record);
+    if (via !== undefined) this.#via.add(via, record.sessionId);
     this.#active.set(this.#records.size);
   }
 
@@ -128,7 +140,14 @@ export class Sessions {
     this.#records.delete(sessionId);
     this.#ofClient.delete(old.clientPeerId, sessionId);
     if (old.exit) this.#ofExit.delete(old.exit.exit.peerId, sessionId);
+    const via = this.#viaOf(old);
+    if (via !== undefined) this.#via.delete(via, sessionId);
     this.#active.set(this.#records.size);
+  }
+
+  #viaOf(record: SessionRecord): string | undefined {
+    const via = record.exit?.supernodeId;
+    return this.isOwn(record) && via !== this.#options.supernodeId ? via : undefined;
   }
 
   #select(ids: ReadonlySet<string>): SessionRecord[] {
