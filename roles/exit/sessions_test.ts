@@ -50,6 +50,7 @@ class Exit implements Disposable {
       primitives,
       network: undefined,
       wallNow: () => clock.wallNow(),
+      supernodeId: () => client.peerId,
       isDraining: () => false,
       ...options,
     };

@@ -7,7 +7,7 @@
  */
 
 import type { DirectoryClient } from "../../net/directory_client.ts";
-import { type Fetch, SignedHttp } from "../../net/signed_http.ts";
+import { type Fetch, HttpCallError, SignedHttp } from "../../net/signed_http.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { deadline } from "../../protocol/clock.ts";
 import {
@@ -19,6 +19,9 @@ import {
   type ExitSetupRequest,
   type ExitSetupResponse,
   exitSetupResponseSchema,
+  type SessionCheck,
+  type SessionCheckResponse,
+  sessionCheckResponseSchema,
 } from "../../protocol/directory.ts";
 import { DialError, messageOf } from "../../protocol/errors.ts";
 import type { Identity } from "../../protocol/identity.ts";
@@ -38,6 +41,10 @@ export interface PeeringOptions {
   readonly clock: Clock;
   readonly log: Log;
   isBlocked(supernodeId: string): boolean;
+  /** Whether no way to it is known at present. */
+  isDown(supernodeId: string): boolean;
+  /** How long an answer over the link to it takes, when that is known. */
+  linkLatencyMs(supernodeId: string): number | undefined;
 }
 
 export class Peering {
@@ -50,12 +57,13 @@ export class Peering {
 
   /** Exits of other supernodes that would do, with the way to them counted in. What does not answer in time is left out. */
   async candidates(request: ExitPeerRequest, withinMs: number): Promise<ExitCandidate[]> {
-    const { directory, supernodeId, isBlocked, clock, log } = this.#options;
+    const { directory, supernodeId, isBlocked, isDown, clock, log } = this.#options;
     if (!directory) return [];
     using limit = deadline(clock, withinMs, "ask other supernodes for exits");
     const { region } = request.wish;
     const query = { ...(region !== undefined && { region }), exclude: [supernodeId], signal: limit.signal };
-    const supernodes = (await directory.candidates(query)).filter((one) => !isBlocked(one.supernodeId)).slice(0, ASKED);
+    const supernodes = (await directory.candidates(query))
+      .filter((one) => !isBlocked(one.supernodeId) && !isDown(one.supernodeId)).slice(0, ASKED);
     const lists = await Promise.all(supernodes.map(async (supernode) => {
       this.#remember(supernode.supernodeId, supernode.url);
       const startMs = clock.now();
@@ -65,7 +73,7 @@ export class Peering {
           answer: exitPeerResponseSchema,
           signal: limit.signal,
         });
-        const wayMs = clock.now() - startMs;
+        const wayMs = this.#options.linkLatencyMs(supernode.supernodeId) ?? clock.now() - startMs;
         return candidates.filter((candidate) => candidate.supernodeId === supernode.supernodeId)
           .map((candidate) => ({ ...candidate, latencyMs: (candidate.latencyMs ?? 0) + wayMs }));
       } catch (error) {
@@ -85,6 +93,11 @@ export class Peering {
 
   async end(supernodeId: string, request: ExitEndRequest): Promise<void> {
     await this.#call(supernodeId, PEERING_PATHS.ends, { body: request, answer: doneSchema });
+  }
+
+  /** Which of these sessions that supernode does not know. */
+  check(supernodeId: string, body: SessionCheck, signal: AbortSignal): Promise<SessionCheckResponse> {
+    return this.#call(supernodeId, PEERING_PATHS.checks, { body, answer: sessionCheckResponseSchema, signal });
   }
 
   async notify(supernodeId: string, notice: ExitNotice): Promise<void> {
@@ -115,18 +128,22 @@ export class Peering {
       throw new DialError("unauthorized", `Supernode ${supernodeId} is blocked`);
     }
     const url = new URL(path, httpUrl(await this.#urlOf(supernodeId)));
-    return await this.#options.http.call({ ...call, url, deed: `ask supernode ${supernodeId}` });
+    try {
+      return await this.#options.http.call({ ...call, url, deed: `ask supernode ${supernodeId}` });
+    } catch (error) {
+      // It may be somewhere else by now.
+      if (error instanceof HttpCallError && error.code !== "http_refused") this.#urls.delete(supernodeId);
+      throw error;
+    }
   }
 
   async #urlOf(supernodeId: string): Promise<string> {
     const known = this.#urls.get(supernodeId);
     if (known !== undefined) return known;
-    for (const record of await this.#options.directory?.candidates() ?? []) {
-      this.#remember(record.supernodeId, record.url);
-    }
-    const found = this.#urls.get(supernodeId);
-    if (found === undefined) throw new DialError("path_down", `Nobody knows where supernode ${supernodeId} is`);
-    return found;
+    const found = await this.#options.directory?.find(supernodeId);
+    if (!found) throw new DialError("path_down", `Nobody knows where supernode ${supernodeId} is`);
+    this.#remember(supernodeId, found.url);
+    return found.url;
   }
 
   #remember(supernodeId: string, url: string): void {
