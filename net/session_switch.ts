@@ -136,6 +136,7 @@ export class SessionSwitch implements Path {
     try {
       if (!this.#isInPlaceOf(sessionId)) throw unknownSession();
       await session.probe(signal);
+      this.#stop.signal.throwIfAborted();
       if (!this.#isInPlaceOf(sessionId)) throw unknownSession();
     } catch (error) {
       this.#close(session, 0, { isReleased: false });
@@ -153,10 +154,11 @@ export class SessionSwitch implements Path {
     try {
       using limit = deadline(clock, REPLACE_PROBE_MS, "probe the exit", signal);
       await next.probe(limit.signal);
+      this.#stop.signal.throwIfAborted();
       if (this.#present && this.#present !== old) throw unknownSession();
     } catch (error) {
       this.#close(next, 0, { isReleased: true });
-      if (this.#present === old) throw error;
+      if (!this.#present || this.#present === old) throw error;
       return; // something else has taken its place meanwhile
     }
     this.#take(next, reason, Math.max(0, Math.min(DRAIN_MS, old.expiresAtMs - clock.wallNow())));

@@ -16,6 +16,7 @@ import type { RotatePeer, SessionOffer } from "../../protocol/control/commands.t
 import { MAX_SESSIONS } from "../../protocol/control/messages.ts";
 import type { ExitNotice } from "../../protocol/directory.ts";
 import { messageOf } from "../../protocol/errors.ts";
+import type { PeerKeys } from "../../protocol/fields.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Random } from "../../protocol/random.ts";
@@ -47,6 +48,8 @@ export interface RotationOptions {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** What a connected peer shows of itself at present: its certificate may be newer than when the session began. */
+  keysOf(peerId: string): PeerKeys | undefined;
   /** Whether the exit can serve again. */
   isWell(exitPeerId: string): boolean;
 }
@@ -151,9 +154,10 @@ export class Rotation implements Disposable {
   }
 
   async #move(record: SessionRecord, { reason, isBack }: Move): Promise<void> {
-    const { requests, clock, sessions, ending } = this.#options;
+    const { requests, clock, sessions, ending, keysOf } = this.#options;
     const { sessionId, clientPeerId, clientWireguardKey, clientProof } = record;
-    const client = { peerId: clientPeerId, wireguardKey: clientWireguardKey, ...clientProof! };
+    const client = keysOf(clientPeerId) ??
+      { peerId: clientPeerId, wireguardKey: clientWireguardKey, ...clientProof! };
     // An exit whose supernode goes away will be found at another.
     const excluded = new Set(record.wish.exclude);
     if (reason !== "supernode_drains") excluded.add(record.exit!.exit.peerId);

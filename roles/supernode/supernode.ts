@@ -23,6 +23,7 @@ import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import { type AuthLimitOptions, AuthLimits } from "../../protocol/control/auth_limits.ts";
 import type { CommandOrder, SupernodeAddress } from "../../protocol/control/commands.ts";
 import { Nonces } from "../../protocol/control/nonces.ts";
+import type { StreamEnd } from "../../protocol/control/stream_server.ts";
 import type { SupernodeStatus } from "../../protocol/directory.ts";
 import type { Identity } from "../../protocol/identity.ts";
 import type { Log } from "../../protocol/log.ts";
@@ -51,7 +52,7 @@ import { SessionEnding } from "./session_ending.ts";
 import { SessionKeeper } from "./session_keeper.ts";
 import { SessionRenewals } from "./session_renewals.ts";
 import { Sessions } from "./sessions.ts";
-import { StreamManager } from "./stream_manager.ts";
+import { type ControlStream, StreamManager } from "./stream_manager.ts";
 import { SupernodeLinks } from "./supernode_links.ts";
 
 /** A socket that has said goodbye waits for the other's so long. */
@@ -73,7 +74,7 @@ export interface SupernodeOptions {
   readonly directory?: DirectoryClient | undefined;
   readonly network?: ClosedNetwork | undefined;
   /** This supernode's own, in a closed network. */
-  readonly certificate?: string | undefined;
+  readonly certificate?: (() => string) | undefined;
   /** PEM certificates to trust beside the usual ones, of other supernodes. */
   readonly caCerts?: readonly string[] | undefined;
   /** For calls to other supernodes; the host's by default. */
@@ -174,7 +175,8 @@ export class Supernode implements AsyncDisposable {
     this.#requests = new RequestExit({ ...parts, pool, clientRttMs });
     this.#renewals = new SessionRenewals(parts);
     const isWell = (peerId: string) => this.#exits.isWell(peerId);
-    this.#rotation = new Rotation({ ...parts, requests: this.#requests, ending, isWell });
+    const keysOf = (peerId: string) => this.streams.get(peerId)?.machine.peer;
+    this.#rotation = new Rotation({ ...parts, requests: this.#requests, ending, isWell, keysOf });
     this.#lost = new LostSessions({ sessions, ending, rotation: this.#rotation, log });
     const hosted = new HostedExits({ ...parts, pool, ending, isDraining: () => this.streams.isDraining });
     const checks = new SessionChecks({ ...parts, onLost: (record) => this.#lost.unknownElsewhere(record) });
@@ -283,7 +285,7 @@ export class Supernode implements AsyncDisposable {
       isRevoked: (peerId) => this.#blocks.has("peer", peerId),
       relayToken: (id) => this.#tokens.issue({ kind: "peer", id }),
       onJoined: (stream) => this.#exits.joined(stream),
-      onLeft: (stream) => this.#exits.left(stream),
+      onLeft: (stream, reason) => this.#onLeft(stream, reason),
       onHeartbeat: (stream) => this.#exits.heard(stream),
       answer: (stream, request) =>
         answerRequest(stream.machine.peer!, request, {
@@ -333,7 +335,7 @@ export class Supernode implements AsyncDisposable {
       random,
       primitives,
       fetch: (request) => {
-        if (certificate !== undefined) request.headers.set(CERTIFICATE_HEADER, certificate);
+        if (certificate) request.headers.set(CERTIFICATE_HEADER, certificate());
         return (this.#options.fetch ?? fetch)(request);
       },
     });
@@ -371,6 +373,12 @@ export class Supernode implements AsyncDisposable {
       links: this.links,
       tokens: this.#tokens,
     });
+  }
+
+  #onLeft(stream: ControlStream, reason: StreamEnd | undefined): void {
+    // Whose certificate has ended belongs to the network no longer.
+    if (reason === "expired") this.links.end({ kind: "peer", id: stream.machine.peer!.peerId });
+    this.#exits.left(stream);
   }
 
   async #restore(): Promise<void> {
