@@ -47,6 +47,8 @@ export interface AdmissionDeps {
   readonly nonces: NonceStore;
   readonly blocks: Pick<BlockStore, "find">;
   readonly limits: Pick<AuthLimits, "takeAddress" | "takePeer">;
+  /** The peer id that requests must be meant for; base has none, and goes by its hosts. */
+  readonly recipient?: string | undefined;
   /** The hosts this base goes by, as in URLs; any when left out. */
   readonly authorities?: readonly string[] | undefined;
 }
@@ -68,7 +70,9 @@ export interface Admitted<T> {
 const FAULT_DETAILS: Readonly<Record<SignatureFault, string>> = {
   unsigned: "Cannot take the request: it must carry a signature (RFC 9421) tagged culvert/http/v1, got none",
   malformed: "Cannot take the request: Signature-Input and Signature must be as RFC 9421 and openapi.json say",
-  not_covered: "Cannot take the request: @method, @authority, @path, @query and content-digest must be signed",
+  not_covered:
+    "Cannot take the request: @method, @authority, @path, @query, content-digest and any recipient must be signed",
+  misdirected: "Cannot take the request: culvert-recipient must be the peer id of whoever answers here",
   stale: "Cannot take the request: its signature must be made within 60 s of our time; set the clock",
   bad_digest: "Cannot take the request: Content-Digest must be the body's sha-256",
   bad_signature: "Cannot take the request: the signature must be over this method, host, path and query, by its keyid",
@@ -94,8 +98,8 @@ export class Admission {
 
   /** A signed request whose signer may make it, and what it says; or the problem with it. */
   async admit<S extends z.ZodType>(request: Request, kind: SignedKind<S>): Promise<Admitted<z.output<S>> | Problem> {
-    const { clock, primitives, limits } = this.#deps;
-    const verdict = verifyHead(request, { wallNowMs: clock.wallNow(), primitives });
+    const { clock, primitives, limits, recipient } = this.#deps;
+    const verdict = verifyHead(request, { recipient, wallNowMs: clock.wallNow(), primitives });
     if (!verdict.ok) return this.#refuse(verdict.fault);
     const { signature } = verdict;
     const waitMs = limits.takePeer(signature.peerId, clock.now());

@@ -109,7 +109,12 @@ export class Peering {
     },
   ): Promise<T> {
     const url = new URL(path, httpUrl(await this.#urlOf(supernodeId)));
-    return await this.#options.http.call({ ...call, url, deed: `ask supernode ${supernodeId}` });
+    return await this.#options.http.call({
+      ...call,
+      url,
+      recipient: supernodeId,
+      deed: `ask supernode ${supernodeId}`,
+    });
   }
 
   async #urlOf(supernodeId: string): Promise<string> {
