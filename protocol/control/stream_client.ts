@@ -15,7 +15,8 @@
  * machines with one identity neither should throw the other out every second.
  *
  * A clock that is more than a minute wrong is told so by the supernode; the difference is applied to what this stream
- * signs, and reported. A signature is good at one supernode only, so a wrong time harms nobody but that supernode.
+ * signs and to the ends of what the supernode grants, and reported. A signature is good at one supernode only, so a wrong
+ * time harms nobody but that supernode.
  *
  * Pure: time comes in, actions go out, to be carried out in their order.
  *
@@ -41,6 +42,7 @@ import {
   type Resume,
   type Telemetry,
 } from "./messages.ts";
+import { inOurTime } from "./our_time.ts";
 import { SupernodeChoice } from "./supernode_choice.ts";
 
 export interface StreamClientOptions {
@@ -283,9 +285,13 @@ export class StreamClient {
       case "pong":
         return this.#receivePong(message.sequence, nowMs);
       case "command":
-        return [{ kind: "command", command: message, supernodeId: this.supernode.supernodeId }];
+        return [{
+          kind: "command",
+          command: inOurTime(message, this.#offset.ms),
+          supernodeId: this.supernode.supernodeId,
+        }];
       case "info.response":
-        return [{ kind: "response", response: message }];
+        return [{ kind: "response", response: inOurTime(message, this.#offset.ms) }];
       case "error": {
         const end = endOf(message.code);
         return end ? this.#give(end, nowMs, message.retryAfterMs) : [{ kind: "rejected", reason: message.code }];
