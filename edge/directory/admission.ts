@@ -26,6 +26,8 @@ import { readBody } from "../read_body.ts";
 
 /** A registration with the longest certificate is under 4 KiB, a batch of 500 heartbeats under 64. */
 export const MAX_REQUEST_BYTES = 64 * 1024;
+/** A nonce is remembered for so much longer than its request may pass: what a store may take for it. */
+const STORE_SLACK_MS = 10_000;
 /** Nonces are dropped ten seconds' worth at a time. */
 const NONCES_RETRY_MS = 10_000;
 
@@ -126,9 +128,11 @@ export class Admission {
   async #refusalOfNonce(signature: RequestSignature, changes: boolean): Promise<Problem | undefined> {
     const { peerId, nonce, goodUntilMs } = signature;
     const { nonces, clock } = this.#deps;
+    // The body may have come so slowly that the nonce is forgotten by now.
+    if (clock.wallNow() >= goodUntilMs) return this.#refuse("stale");
     const key = `${peerId} ${nonce}`;
     const isNew = changes
-      ? await nonces.remember(key, goodUntilMs)
+      ? await nonces.remember(key, goodUntilMs + STORE_SLACK_MS)
       : this.#seenHere.remember(key, goodUntilMs, clock.wallNow());
     if (isNew) return undefined;
     return isNew === undefined
