@@ -24,6 +24,7 @@ import {
 } from "../../protocol/control/messages.ts";
 import {
   type AuthenticatedPeer,
+  type StreamEnd,
   StreamServer,
   type StreamServerAction,
   type StreamServerContext,
@@ -56,7 +57,7 @@ export interface StreamManagerOptions {
   relayToken(peerId: string): string;
   /** The peer is connected, or no longer; of a stream that is replaced the end is told before the new one's beginning. */
   onJoined(stream: ControlStream): void;
-  onLeft(stream: ControlStream): void;
+  onLeft(stream: ControlStream, reason?: StreamEnd): void;
   onHeartbeat(stream: ControlStream, telemetry: Telemetry | undefined): void;
   answer(stream: ControlStream, request: InfoRequest): Promise<InfoResponse>;
 }
@@ -248,7 +249,7 @@ export class StreamManager implements Disposable {
       case "send":
         return stream.socket.send(encodeControl(action.message));
       case "close":
-        this.#forget(stream);
+        this.#forget(stream, action.reason);
         return stream.socket.close(action.code, action.reason);
       case "proven":
         stream.settled();
@@ -278,7 +279,8 @@ export class StreamManager implements Disposable {
       const isNew = await nonces.remember(`${peerId} ${request.nonce}`, request.timestampMs + NONCE_KEPT_MS);
       if (!isNew) return this.#run(stream, machine.refuse("replayed"));
       await outbox.load(peerId);
-      if (machine.state !== "proven") return;
+      if (this.#options.isRevoked(peerId)) this.#run(stream, machine.refuse("revoked"));
+      if (machine.state !== "proven") return outbox.unload(peerId);
       // Before the older stream goes, or the queue would go with it.
       const queue = outbox.attach(peerId, deliver);
       this.#replace(peerId);
@@ -305,14 +307,14 @@ export class StreamManager implements Disposable {
     for (const action of old.machine.end("replaced")) this.#carryOutOne(old, action);
   }
 
-  #forget(stream: ControlStream): void {
+  #forget(stream: ControlStream, reason?: StreamEnd): void {
     this.#strangers.delete(stream);
     const { peer } = stream.machine;
     if (!peer || this.#streams.get(peer.peerId) !== stream) return;
     this.#streams.delete(peer.peerId);
     this.#metrics.active.add(-1, { role: peer.role });
     if (stream.deliver) this.#options.outbox.detach(peer.peerId, stream.deliver);
-    this.#options.onLeft(stream);
+    this.#options.onLeft(stream, reason);
   }
 
   #heard(stream: ControlStream, telemetry: Telemetry | undefined): void {
