@@ -40,6 +40,7 @@ import {
   type ErrorCode,
   type InfoResponse,
   parseControl,
+  type Pong,
   type Resume,
   type Telemetry,
 } from "./messages.ts";
@@ -317,7 +318,7 @@ export class StreamClient {
     this.#dueAtMs = nowMs + this.#timeoutMs;
     switch (message.type) {
       case "pong":
-        return this.#receivePong(message.sequence, nowMs);
+        return this.#receivePong(message, nowMs);
       case "command":
         return [{
           kind: "command",
@@ -335,10 +336,12 @@ export class StreamClient {
     }
   }
 
-  #receivePong(sequence: number, nowMs: number): StreamClientAction[] {
+  #receivePong({ sequence, serverTimeMs }: Pong, nowMs: number): StreamClientAction[] {
     if (this.#pingSentAtMs === undefined || sequence !== this.#pingSequence) return [];
     this.#rttMs = nowMs - this.#pingSentAtMs;
     this.#pingSentAtMs = undefined;
+    // Ours may have been set since.
+    this.#offset = { of: this.supernode.supernodeId, ms: serverTimeMs + this.#rttMs / 2 - this.#options.wallNow() };
     return [{ kind: "pong", rttMs: this.#rttMs }];
   }
 

@@ -255,6 +255,15 @@ Deno.test("with a wrong clock, what is granted for an hour lasts an hour, by tha
   }
 });
 
+Deno.test("a clock that is set while the stream is open is made up for with the next pong", () => {
+  const bench = new Bench().open();
+  bench.wake();
+  bench.wrongMs = 3_600_000;
+  bench.nowMs += 40;
+  bench.receive({ type: "pong", sequence: 1, serverTimeMs: WALL_MS + bench.nowMs - 20 });
+  assertEquals(bench.client.serverTimeMs, WALL_MS + bench.nowMs);
+});
+
 Deno.test("a clock that is set right before the peer was let in is believed again", () => {
   const bench = new Bench();
   bench.wrongMs = -3_600_000;
