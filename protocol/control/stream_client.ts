@@ -108,6 +108,8 @@ export class StreamClient {
   #state: ClientState = "idle";
   /** Where to go and when, once told to. */
   #move: { readonly supernodes: readonly SupernodeAddress[]; readonly atMs: number } | undefined;
+  /** When it last moved: two supernodes that send it to and fro must not make it hurry. */
+  #movedAtMs = -Infinity;
   #request: AuthRequest | undefined;
   /** When the state is to be left unless something happens before. */
   #dueAtMs = Infinity;
@@ -182,10 +184,7 @@ export class StreamClient {
   /** What is said at the beginning of a stream has changed, such as the certificate: it is said again, at once. */
   renew(nowMs: number): StreamClientAction[] {
     if (this.#state === "idle" || this.#state === "stopped") return [];
-    const leaving: StreamClientAction[] = this.#hasTransport()
-      ? [{ kind: "disconnect" }, { kind: "down", reason: "renewed", retryInMs: 0 }]
-      : [];
-    return [...leaving, ...this.#connect(nowMs)];
+    return this.#leave("renewed", nowMs);
   }
 
   /** The transport is there. */
@@ -247,10 +246,20 @@ export class StreamClient {
     if (!this.#move || nowMs < this.#move.atMs) return [];
     this.#choice.replace(this.#move.supernodes);
     this.#move = undefined;
+    const waitMs = nowMs - this.#movedAtMs < GOOD_AFTER_MS ? this.#backoff.nextMs() : 0;
+    this.#movedAtMs = nowMs;
+    return this.#leave("moved", nowMs, waitMs);
+  }
+
+  /** Connects anew of its own accord. */
+  #leave(reason: "moved" | "renewed", nowMs: number, retryInMs = 0): StreamClientAction[] {
     const leaving: StreamClientAction[] = this.#hasTransport()
-      ? [{ kind: "disconnect" }, { kind: "down", reason: "moved", retryInMs: 0 }]
+      ? [{ kind: "disconnect" }, { kind: "down", reason, retryInMs }]
       : [];
-    return [...leaving, ...this.#connect(nowMs)];
+    if (retryInMs === 0) return [...leaving, ...this.#connect(nowMs)];
+    this.#state = "waiting";
+    this.#dueAtMs = nowMs + retryInMs;
+    return leaving;
   }
 
   #connect(nowMs: number): StreamClientAction[] {

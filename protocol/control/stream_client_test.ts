@@ -264,6 +264,20 @@ Deno.test("a clock that is set while the stream is open is made up for with the 
   assertEquals(bench.client.serverTimeMs, WALL_MS + bench.nowMs);
 });
 
+Deno.test("supernodes that send a peer to and fro do not make it hurry", () => {
+  const bench = new Bench({ supernodes: [HERE, THERE] }).open();
+  assertEquals(bench.moveTo([THERE, HERE]), ["disconnect", "down moved 0", "connect there"]);
+  bench.open();
+  assertEquals(bench.moveTo([HERE, THERE]), ["disconnect", "down moved 250"]);
+  assertEquals(bench.wake(), ["connect here"]);
+  bench.open();
+  assertEquals(bench.moveTo([THERE, HERE]), ["disconnect", "down moved 500"]);
+  bench.wake();
+  bench.open();
+  bench.nowMs += 60_000;
+  assertEquals(bench.moveTo([HERE, THERE]), ["disconnect", "down moved 0", "connect here"], "once in a while it may");
+});
+
 Deno.test("a clock that is set right before the peer was let in is believed again", () => {
   const bench = new Bench();
   bench.wrongMs = -3_600_000;
