@@ -18,10 +18,13 @@ import {
   encodeControl,
   type InfoRequest,
   type InfoResponse,
+  MAX_AUTH_REQUEST_BYTES,
+  MAX_MESSAGE_BYTES,
   type Telemetry,
 } from "../../protocol/control/messages.ts";
 import {
   type AuthenticatedPeer,
+  type StreamEnd,
   StreamServer,
   type StreamServerAction,
   type StreamServerContext,
@@ -54,7 +57,7 @@ export interface StreamManagerOptions {
   relayToken(peerId: string): string;
   /** The peer is connected, or no longer; of a stream that is replaced the end is told before the new one's beginning. */
   onJoined(stream: ControlStream): void;
-  onLeft(stream: ControlStream): void;
+  onLeft(stream: ControlStream, reason?: StreamEnd): void;
   onHeartbeat(stream: ControlStream, telemetry: Telemetry | undefined): void;
   answer(stream: ControlStream, request: InfoRequest): Promise<InfoResponse>;
 }
@@ -149,7 +152,7 @@ export class StreamManager implements Disposable {
     const address: IpAddress = parseIp(remoteAddress) ?? UNKNOWN_ADDRESS;
     const stream: ControlStream = {
       machine: new StreamServer(this.#context, address, nowMs),
-      socket: new TextSocket(transport, { first, clock: lingering }),
+      socket: new TextSocket(transport, { first, clock: lingering, maxMessageBytes: MAX_AUTH_REQUEST_BYTES }),
       sinceMs: nowMs,
       heardMs: nowMs,
       telemetry: undefined,
@@ -164,6 +167,7 @@ export class StreamManager implements Disposable {
     stream.socket.start({
       onText: (text) => this.#run(stream, stream.machine.receive(text, clock.now())),
       onBinary: () => this.#run(stream, stream.machine.receiveBinary()),
+      onTooLarge: () => this.#run(stream, stream.machine.receiveTooLarge()),
       onClose: () => {
         stream.machine.closed();
         this.#forget(stream);
@@ -245,7 +249,7 @@ export class StreamManager implements Disposable {
       case "send":
         return stream.socket.send(encodeControl(action.message));
       case "close":
-        this.#forget(stream);
+        this.#forget(stream, action.reason);
         return stream.socket.close(action.code, action.reason);
       case "proven":
         stream.settled();
@@ -286,6 +290,7 @@ export class StreamManager implements Disposable {
       this.#streams.set(peerId, stream);
       this.#metrics.active.add(1, { role: peer.role });
       stream.heardMs = clock.now();
+      stream.socket.maxMessageBytes = MAX_MESSAGE_BYTES;
       this.#run(stream, machine.accept({ queue, relayToken: this.#options.relayToken(peerId) }, clock.now()));
       this.#options.onJoined(stream);
       log.debug("A peer has come", { peer_id: peerId, role: peer.role, region: peer.region });
@@ -302,14 +307,14 @@ export class StreamManager implements Disposable {
     for (const action of old.machine.end("replaced")) this.#carryOutOne(old, action);
   }
 
-  #forget(stream: ControlStream): void {
+  #forget(stream: ControlStream, reason?: StreamEnd): void {
     this.#strangers.delete(stream);
     const { peer } = stream.machine;
     if (!peer || this.#streams.get(peer.peerId) !== stream) return;
     this.#streams.delete(peer.peerId);
     this.#metrics.active.add(-1, { role: peer.role });
     if (stream.deliver) this.#options.outbox.detach(peer.peerId, stream.deliver);
-    this.#options.onLeft(stream);
+    this.#options.onLeft(stream, reason);
   }
 
   #heard(stream: ControlStream, telemetry: Telemetry | undefined): void {

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { createMetrics } from "../../edge/metrics.ts";
 import { createMemoryQueues } from "../../kv/commands.ts";
 import { createMemoryNonces } from "../../kv/nonces.ts";
@@ -227,5 +227,17 @@ Deno.test("a peer that is revoked while it is being let in stays outside", async
   rig.beforeLoad = () => (rig.revoked.add(identity.peerId), Promise.resolve());
   assertEquals(await new Peer(manager, rig.clock).auth(rig.authRequest(identity)), "revoked");
   assertEquals([manager.size, outbox.size], [0, 0]);
+  await closeAll(manager);
+});
+
+Deno.test("a first message of any length beyond the bound is refused and counted, and nothing of it is kept", async () => {
+  const rig = new Rig();
+  const { manager } = rig.manager();
+  for (const chars of [9_000, 70_000, 200_000]) {
+    const peer = new Peer(manager, rig.clock);
+    const request: ControlMessage = Object.assign(rig.authRequest(newIdentity()), { pad: "x".repeat(chars) });
+    assertEquals(await peer.auth(request), "too_large");
+  }
+  assertStringIncludes(await rig.metrics.text(), 'stream_auth_failures_total{reason="too_large"} 3');
   await closeAll(manager);
 });

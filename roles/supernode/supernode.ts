@@ -23,6 +23,7 @@ import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import { type AuthLimitOptions, AuthLimits } from "../../protocol/control/auth_limits.ts";
 import type { CommandOrder, SupernodeAddress } from "../../protocol/control/commands.ts";
 import { Nonces } from "../../protocol/control/nonces.ts";
+import type { StreamEnd } from "../../protocol/control/stream_server.ts";
 import type { SupernodeStatus } from "../../protocol/directory.ts";
 import type { Identity } from "../../protocol/identity.ts";
 import type { Log } from "../../protocol/log.ts";
@@ -68,7 +69,7 @@ export interface SupernodeOptions {
   readonly directory?: DirectoryClient | undefined;
   readonly network?: ClosedNetwork | undefined;
   /** This supernode's own, in a closed network. */
-  readonly certificate?: string | undefined;
+  readonly certificate?: (() => string) | undefined;
   /** PEM certificates to trust beside the usual ones, of other supernodes. */
   readonly caCerts?: readonly string[] | undefined;
   /** For calls to other supernodes; the host's by default. */
@@ -152,6 +153,7 @@ export class Supernode implements AsyncDisposable {
       ...shared,
       requests: this.#requests,
       outbox: this.outbox,
+      keysOf: (peerId) => this.streams.get(peerId)?.machine.peer,
       isWell: (peerId) => (this.#pool.candidate(peerId)?.health ?? 0) > 0,
     });
     this.#door = this.#makeDoor(this.#makeApi(new HostedExits({ ...parts, clock, random })));
@@ -260,7 +262,7 @@ export class Supernode implements AsyncDisposable {
       isRevoked: (peerId) => this.#blocks.has("peer", peerId),
       relayToken: (id) => this.#tokens.issue({ kind: "peer", id }),
       onJoined: (stream) => this.#onJoined(stream),
-      onLeft: (stream) => this.#onLeft(stream),
+      onLeft: (stream, reason) => this.#onLeft(stream, reason),
       onHeartbeat: (stream) => this.#onHeartbeat(stream),
       answer: (stream, request) =>
         answerRequest(stream.machine.peer!, request, {
@@ -310,7 +312,7 @@ export class Supernode implements AsyncDisposable {
       random,
       primitives,
       fetch: (request) => {
-        if (certificate !== undefined) request.headers.set(CERTIFICATE_HEADER, certificate);
+        if (certificate) request.headers.set(CERTIFICATE_HEADER, certificate());
         return (this.#options.fetch ?? fetch)(request);
       },
     });
@@ -356,8 +358,10 @@ export class Supernode implements AsyncDisposable {
     if (this.#pool.size === 1) this.onExits();
   }
 
-  #onLeft(stream: ControlStream): void {
+  #onLeft(stream: ControlStream, reason: StreamEnd | undefined): void {
     const peer = stream.machine.peer!;
+    // Whose certificate has ended belongs to the network no longer.
+    if (reason === "expired") this.links.end({ kind: "peer", id: peer.peerId });
     if (peer.role !== "exit") return;
     this.#pool.remove(peer);
     if (this.#pool.size === 0) this.onExits();
