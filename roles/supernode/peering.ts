@@ -129,7 +129,12 @@ export class Peering {
     }
     const url = new URL(path, httpUrl(await this.#urlOf(supernodeId)));
     try {
-      return await this.#options.http.call({ ...call, url, deed: `ask supernode ${supernodeId}` });
+      return await this.#options.http.call({
+        ...call,
+        url,
+        recipient: supernodeId,
+        deed: `ask supernode ${supernodeId}`,
+      });
     } catch (error) {
       // It may be somewhere else by now.
       if (error instanceof HttpCallError && error.code !== "http_refused") this.#urls.delete(supernodeId);
