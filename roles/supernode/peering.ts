@@ -36,8 +36,8 @@ const MAX_KNOWN = 4096;
 
 export interface PeeringOptions {
   readonly supernodeId: string;
-  readonly directory: DirectoryClient | undefined;
-  readonly http: SignedHttp;
+  readonly directory: Pick<DirectoryClient, "candidates" | "find"> | undefined;
+  readonly http: Pick<SignedHttp, "call">;
   readonly clock: Clock;
   readonly log: Log;
   isBlocked(supernodeId: string): boolean;
@@ -50,6 +50,8 @@ export interface PeeringOptions {
 export class Peering {
   readonly #options: PeeringOptions;
   readonly #urls = new Map<string, string>();
+  /** Of these, the ones that could not be reached there. */
+  readonly #doubted = new Set<string>();
 
   constructor(options: PeeringOptions) {
     this.#options = options;
@@ -137,24 +139,38 @@ export class Peering {
       });
     } catch (error) {
       // It may be somewhere else by now.
-      if (error instanceof HttpCallError && error.code !== "http_refused") this.#urls.delete(supernodeId);
+      if (error instanceof HttpCallError && error.code !== "http_refused") this.#doubted.add(supernodeId);
       throw error;
     }
   }
 
   async #urlOf(supernodeId: string): Promise<string> {
     const known = this.#urls.get(supernodeId);
-    if (known !== undefined) return known;
-    const found = await this.#options.directory?.find(supernodeId);
-    if (!found) throw new DialError("path_down", `Nobody knows where supernode ${supernodeId} is`);
-    this.#remember(supernodeId, found.url);
-    return found.url;
+    if (known !== undefined && !this.#doubted.has(supernodeId)) return known;
+    const found = await this.#find(supernodeId, known);
+    if (found === undefined) throw new DialError("path_down", `Nobody knows where supernode ${supernodeId} is`);
+    this.#remember(supernodeId, found);
+    return found;
+  }
+
+  /** Where base says it is; when base says nothing, where it was. */
+  async #find(supernodeId: string, known: string | undefined): Promise<string | undefined> {
+    try {
+      return (await this.#options.directory?.find(supernodeId))?.url ?? known;
+    } catch (error) {
+      if (known === undefined) throw error;
+      return known;
+    }
   }
 
   #remember(supernodeId: string, url: string): void {
+    this.#doubted.delete(supernodeId);
     this.#urls.delete(supernodeId);
     this.#urls.set(supernodeId, url);
-    if (this.#urls.size > MAX_KNOWN) this.#urls.delete(this.#urls.keys().next().value!);
+    if (this.#urls.size <= MAX_KNOWN) return;
+    const [oldest] = this.#urls.keys();
+    this.#urls.delete(oldest!);
+    this.#doubted.delete(oldest!);
   }
 }
 
