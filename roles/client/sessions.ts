@@ -13,12 +13,18 @@ import type { ExitWish } from "../../protocol/control/messages.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { DialError } from "../../protocol/errors.ts";
+import type { Hop } from "../../protocol/stream.ts";
 import type { Bytes } from "../../protocol/primitives.ts";
 import type { CommandHandlers } from "../peer/commands.ts";
 import type { PeerParts } from "../peer/open_peer.ts";
 import type { RoleContext } from "../role.ts";
 
+/** What a client says whose region nobody has told it. */
+export const UNKNOWN_REGION = "any";
+
 export interface ClientSessionsOptions {
+  /** The region this client is in. */
+  readonly region: string;
   readonly parts: PeerParts;
   readonly context: Pick<RoleContext, "log" | "metrics" | "clock">;
   connection(): PeerConnection;
@@ -62,8 +68,16 @@ export class ClientSessions {
       session: { sessionId, exitKey: decodeBase64(exit.wireguardKey) as Bytes, exitPeerId: exit.peerId },
       open: (signal) => connection().open(signal),
       at: identity.peerId,
+      about: () => this.#about(),
     });
     return { sessionId, exitPeerId: exit.peerId, expiresAtMs, path };
+  }
+
+  /** What the page `hello.culvert` tells of this client. */
+  #about(): Pick<Hop, "region" | "rttMs"> {
+    const { region, connection } = this.#options;
+    const { linkRttMs } = connection();
+    return { ...(region !== UNKNOWN_REGION && { region }), ...(linkRttMs !== undefined && { rttMs: linkRttMs }) };
   }
 
   /** Tells the supernode that a session is not used any more, if it can be told. */

@@ -265,13 +265,14 @@ export class Supernode implements AsyncDisposable {
   }
 
   #makeLinks(): DataLinks {
-    const { identity, clock, log, metrics, maxLinks } = this.#options;
+    const { identity, region, clock, log, metrics, maxLinks } = this.#options;
     return new DataLinks({
       clock,
       log,
       metrics,
       maxLinks,
       at: identity.peerId,
+      region,
       route: (sessionId, from) => this.#supernodeLinks.route(sessionId, from, this.sessions, identity.peerId),
       onLinked: ({ kind, id }) => log.debug("A data link is open", { holder: kind, peer_id: id }),
       onUnlinked: (holder) => this.#onUnlinked(holder),
