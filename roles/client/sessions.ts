@@ -10,6 +10,7 @@ import type { PeerConnection } from "../../net/peer_connection.ts";
 import { orAborted } from "../../protocol/abort.ts";
 import type { SessionOffer } from "../../protocol/control/commands.ts";
 import type { ExitWish } from "../../protocol/control/messages.ts";
+import type { CertificateRefusal } from "../../protocol/certificate.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { DialError } from "../../protocol/errors.ts";
@@ -23,10 +24,12 @@ import type { RoleContext } from "../role.ts";
 export const UNKNOWN_REGION = "any";
 
 export interface ClientSessionsOptions {
-  /** The region this client is in. */
-  readonly region: string;
   readonly parts: PeerParts;
   readonly context: Pick<RoleContext, "log" | "metrics" | "clock">;
+  /** The region this client is in. */
+  readonly home: string;
+  /** Where exits have to be; anywhere unless given. */
+  readonly region?: string | undefined;
   connection(): PeerConnection;
 }
 
@@ -54,13 +57,11 @@ export class ClientSessions {
   }
 
   /** Opens what is offered. Throws `unauthorized` when the key is not shown to be the exit's. */
-  open({ sessionId, exit, expiresAtMs }: SessionOffer): OpenSession {
+  open(offer: SessionOffer): OpenSession {
     const { parts, context, connection } = this.#options;
-    const { primitives, network, clock, identity } = parts;
-    const refusal = refusalOfPeerKeys(exit, { role: "exit", wallMs: clock.wallNow(), primitives, network });
-    if (refusal) {
-      throw new DialError("unauthorized", `Cannot use the exit that was offered: its keys are no good (${refusal})`);
-    }
+    const { identity } = parts;
+    const { sessionId, exit, expiresAtMs } = offer;
+    this.#check(offer);
     const path = openSessionPath({
       ...parts,
       log: context.log,
@@ -75,9 +76,26 @@ export class ClientSessions {
 
   /** What the page `hello.culvert` tells of this client. */
   #about(): Pick<Hop, "region" | "rttMs"> {
-    const { region, connection } = this.#options;
+    const { home, connection } = this.#options;
     const { linkRttMs } = connection();
-    return { ...(region !== UNKNOWN_REGION && { region }), ...(linkRttMs !== undefined && { rttMs: linkRttMs }) };
+    return { ...(home !== UNKNOWN_REGION && { region: home }), ...(linkRttMs !== undefined && { rttMs: linkRttMs }) };
+  }
+
+  /** Throws `unauthorized` unless the exit has shown that it is one, there, and that the key is its own. */
+  #check({ exit, region }: SessionOffer): void {
+    const { parts: { primitives, network, clock }, region: wanted } = this.#options;
+    const cannot = (why: string) => new DialError("unauthorized", `Cannot use the exit that was offered: ${why}`);
+    if (wanted !== undefined && region !== wanted) throw cannot(`it must be in ${wanted}, got one in ${region}`);
+    let fault: CertificateRefusal | undefined;
+    const refusal = refusalOfPeerKeys(exit, {
+      role: "exit",
+      region,
+      wallMs: clock.wallNow(),
+      primitives,
+      network,
+      onBadCertificate: (refusal) => fault = refusal,
+    });
+    if (refusal) throw cannot(`its keys are no good (${refusal}${fault ? `: ${fault}` : ""})`);
   }
 
   /** Tells the supernode that a session is not used any more, if it can be told. */

@@ -15,7 +15,8 @@ const RETRY_MS = 2_000;
 
 export interface BaseMembershipOptions {
   readonly directory: DirectoryClient;
-  readonly registration: Omit<SupernodeRegistration, "status">;
+  /** What base is told of this supernode beside its status. */
+  registration(): Omit<SupernodeRegistration, "status">;
   status(): SupernodeStatus;
   readonly clock: Clock;
   readonly random: Random;
@@ -67,9 +68,16 @@ export class BaseMembership {
     this.#hurry.abort();
   }
 
+  /** What base knows of this supernode has changed beside its status. */
+  registerAnew(): void {
+    this.#isRegistered = false;
+    this.hurry();
+  }
+
   /** Says now how things stand. */
   async report(signal?: AbortSignal): Promise<void> {
-    const { directory, registration, log } = this.#options;
+    const { directory, log } = this.#options;
+    const registration = this.#options.registration();
     const status = this.#options.status();
     if (!this.#isRegistered || await this.#isUnknown(status, signal)) {
       await directory.register({ ...registration, status }, { signal });
@@ -79,7 +87,8 @@ export class BaseMembership {
   }
 
   async #isUnknown(status: SupernodeStatus, signal: AbortSignal | undefined): Promise<boolean> {
-    const { directory, registration: { supernodeId } } = this.#options;
+    const { directory, registration } = this.#options;
+    const { supernodeId } = registration();
     const { unknown } = await directory.heartbeat([{ supernodeId, ...status }], { signal });
     return unknown.includes(supernodeId);
   }

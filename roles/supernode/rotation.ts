@@ -13,6 +13,7 @@ import { delay } from "../../protocol/clock.ts";
 import type { RotatePeer } from "../../protocol/control/commands.ts";
 import type { ExitNotice } from "../../protocol/directory.ts";
 import { messageOf } from "../../protocol/errors.ts";
+import type { PeerKeys } from "../../protocol/fields.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Random } from "../../protocol/random.ts";
@@ -43,6 +44,8 @@ export interface RotationOptions {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** What a connected peer shows of itself at present: its certificate may be newer than when the session began. */
+  keysOf(peerId: string): PeerKeys | undefined;
   /** Whether the exit can serve again. */
   isWell(exitPeerId: string): boolean;
 }
@@ -117,10 +120,11 @@ export class Rotation implements Disposable {
   }
 
   async #move(record: SessionRecord, reason: RotatePeer["reason"]): Promise<void> {
-    const { requests, clock, sessions, outbox, random, isWell } = this.#options;
+    const { requests, clock, sessions, outbox, random, isWell, keysOf } = this.#options;
     const { sessionId, clientPeerId, clientWireguardKey, clientProof } = record;
     const exitPeerId = record.exit!.exit.peerId;
-    const client = { peerId: clientPeerId, wireguardKey: clientWireguardKey, ...clientProof! };
+    const client = keysOf(clientPeerId) ??
+      { peerId: clientPeerId, wireguardKey: clientWireguardKey, ...clientProof! };
     const exclude = [...new Set([...record.wish.exclude ?? [], exitPeerId])].slice(-64);
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       if (tries > 0) await delay(clock, RETRY_MS, this.#stop.signal);

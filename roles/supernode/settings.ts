@@ -3,10 +3,9 @@
  */
 
 import { z } from "zod";
-import { decodeBase64 } from "../../protocol/encoding.ts";
 import { urlSchema } from "../../protocol/fields.ts";
-import { KEY_BYTES } from "../../protocol/primitives.ts";
 import { formatTarget } from "../../protocol/stream.ts";
+import { networkFlags } from "../closed_network.ts";
 import { ConfigError } from "../config.ts";
 import { durationMs, filePath, listenAddress, secret } from "../fields.ts";
 import { kvFlag } from "../kv_store.ts";
@@ -25,10 +24,7 @@ export const supernodeSettings = z.object({
     .describe("A base to register with; several are tried in turn. Without one only exits here are known."),
   ...tlsFlags,
   ...kvFlag("supernode"),
-  networkKey: z.string().refine((text) => decodeBase64(text)?.length === KEY_BYTES, { error: "32 bytes in base64" })
-    .optional()
-    .describe("The public key of a closed network, as culvert enroll shows it; without one anybody may connect.")
-    .meta({ placeholder: "key" }),
+  ...networkFlags,
   caFile: filePath().optional().describe("Certificates to trust beside the usual ones, in PEM."),
   maxStreams: z.number().int().min(1).max(1_000_000).default(15_000).describe("Peers connected at once."),
   maxLinks: z.number().int().min(1).max(1_000_000).default(15_000).describe("Data links open at once."),

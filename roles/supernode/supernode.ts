@@ -16,12 +16,14 @@ import type { NonceStore } from "../../kv/nonces.ts";
 import type { SessionStore } from "../../kv/sessions.ts";
 import { Deadlines, sharedWait } from "../../net/deadlines.ts";
 import type { DirectoryClient } from "../../net/directory_client.ts";
+import type { CertificateAndKey } from "../../net/renewable_listener.ts";
 import { type Fetch, SignedHttp } from "../../net/signed_http.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import { type AuthLimitOptions, AuthLimits } from "../../protocol/control/auth_limits.ts";
 import type { CommandOrder, SupernodeAddress } from "../../protocol/control/commands.ts";
 import { Nonces } from "../../protocol/control/nonces.ts";
+import type { StreamEnd } from "../../protocol/control/stream_server.ts";
 import type { SupernodeStatus } from "../../protocol/directory.ts";
 import type { Identity } from "../../protocol/identity.ts";
 import type { Log } from "../../protocol/log.ts";
@@ -62,12 +64,12 @@ export interface SupernodeStores {
 export interface SupernodeOptions {
   readonly identity: Identity;
   readonly region: string;
-  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  readonly tls?: CertificateAndKey | undefined;
   readonly stores: SupernodeStores;
   readonly directory?: DirectoryClient | undefined;
   readonly network?: ClosedNetwork | undefined;
   /** This supernode's own, in a closed network. */
-  readonly certificate?: string | undefined;
+  readonly certificate?: (() => string) | undefined;
   /** PEM certificates to trust beside the usual ones, of other supernodes. */
   readonly caCerts?: readonly string[] | undefined;
   /** For calls to other supernodes; the host's by default. */
@@ -78,6 +80,8 @@ export interface SupernodeOptions {
   /** How long sessions stay after their client has gone. */
   readonly clientGraceMs: number;
   readonly authLimits?: AuthLimitOptions;
+  /** Connections of one address that have not shown whose they are. Default 200. */
+  readonly maxStrangersPerAddress?: number;
   readonly primitives: Primitives;
   readonly clock: Clock;
   readonly random: Random;
@@ -149,6 +153,7 @@ export class Supernode implements AsyncDisposable {
       ...shared,
       requests: this.#requests,
       outbox: this.outbox,
+      keysOf: (peerId) => this.streams.get(peerId)?.machine.peer,
       isWell: (peerId) => (this.#pool.candidate(peerId)?.health ?? 0) > 0,
     });
     this.#door = this.#makeDoor(this.#makeApi(new HostedExits({ ...parts, clock, random })));
@@ -170,6 +175,11 @@ export class Supernode implements AsyncDisposable {
   /** Begins to take connections, and gives where. Throws as `Deno.listen` does. */
   listen(at: { readonly hostname: string; readonly port: number }): Deno.NetAddr {
     return this.#door.open(at);
+  }
+
+  /** Connections that come from now on get this certificate. Only where there was one. */
+  renewTls(tls: CertificateAndKey): void {
+    this.#door.renewTls(tls);
   }
 
   /** How things stand, for base. */
@@ -252,7 +262,7 @@ export class Supernode implements AsyncDisposable {
       isRevoked: (peerId) => this.#blocks.has("peer", peerId),
       relayToken: (id) => this.#tokens.issue({ kind: "peer", id }),
       onJoined: (stream) => this.#onJoined(stream),
-      onLeft: (stream) => this.#onLeft(stream),
+      onLeft: (stream, reason) => this.#onLeft(stream, reason),
       onHeartbeat: (stream) => this.#onHeartbeat(stream),
       answer: (stream, request) =>
         answerRequest(stream.machine.peer!, request, {
@@ -303,7 +313,7 @@ export class Supernode implements AsyncDisposable {
       random,
       primitives,
       fetch: (request) => {
-        if (certificate !== undefined) request.headers.set(CERTIFICATE_HEADER, certificate);
+        if (certificate) request.headers.set(CERTIFICATE_HEADER, certificate());
         return (this.#options.fetch ?? fetch)(request);
       },
     });
@@ -328,9 +338,18 @@ export class Supernode implements AsyncDisposable {
   }
 
   #makeDoor(api: Hono<PeeringEnv>): FrontDoor {
-    const { tls, clock, log } = this.#options;
-    const fetch = (request: Request, remoteAddress: string) => api.fetch(request, { remoteAddress });
-    return new FrontDoor({ tls, clock, log, fetch, streams: this.streams, links: this.links, tokens: this.#tokens });
+    const { tls, clock, log, metrics, maxStrangersPerAddress } = this.#options;
+    return new FrontDoor({
+      tls,
+      clock,
+      log,
+      metrics,
+      limits: maxStrangersPerAddress === undefined ? {} : { maxStrangersPerAddress },
+      fetch: (request, remoteAddress) => api.fetch(request, { remoteAddress }),
+      streams: this.streams,
+      links: this.links,
+      tokens: this.#tokens,
+    });
   }
 
   #onJoined(stream: ControlStream): void {
@@ -340,8 +359,10 @@ export class Supernode implements AsyncDisposable {
     if (this.#pool.size === 1) this.onExits();
   }
 
-  #onLeft(stream: ControlStream): void {
+  #onLeft(stream: ControlStream, reason: StreamEnd | undefined): void {
     const peer = stream.machine.peer!;
+    // Whose certificate has ended belongs to the network no longer.
+    if (reason === "expired") this.links.end({ kind: "peer", id: peer.peerId });
     if (peer.role !== "exit") return;
     this.#pool.remove(peer);
     if (this.#pool.size === 0) this.onExits();
