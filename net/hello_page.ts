@@ -105,7 +105,7 @@ function rowsOf({ hops }: Travel): readonly Row[] {
     name: plain(name, MAX_NAME_WIDTH),
     at: plain(at, MAX_AT_WIDTH),
     region: plain(region, MAX_REGION_WIDTH),
-    leg: [isMeasured(rttMs) ? milliseconds(rttMs) : "", plain(seal, MAX_SEAL_WIDTH)].filter(Boolean).join("  "),
+    leg: [isMeasured(rttMs) ? milliseconds(rttMs) : "", plain(seal, MAX_SEAL_WIDTH)].filter(Boolean).join(", "),
   }));
 }
 

@@ -95,7 +95,7 @@ Deno.test("regions stand behind the hops, and between two hops what is known of 
   const lines = bodyOf(await exchange(get(), trail)).split("\n").slice(2, 8);
   assertEquals(lines, [
     "   1  client     c-1  north",
-    "      |  12 ms  sealed to the exit",
+    "      |  12 ms, sealed to the exit",
     "   2  supernode  s-1",
     "      |  not read here",
     "   3  exit       e-1  south",

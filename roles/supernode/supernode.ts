@@ -145,7 +145,14 @@ export class Supernode implements AsyncDisposable {
       caCerts: options.caCerts,
     });
     this.#pool = this.#makePool();
-    this.#setup = new ExitSetup({ supernodeId, outbox: this.outbox, peering: this.#peering, random, log });
+    this.#setup = new ExitSetup({
+      supernodeId,
+      outbox: this.outbox,
+      peering: this.#peering,
+      random,
+      log,
+      onElsewhere: (id) => this.#supernodeLinks.prepare(id),
+    });
     const parts = { sessions: this.sessions, pool: this.#pool, peering: this.#peering, setup: this.#setup };
     this.#requests = new RequestExit({ supernodeId, ...parts, ...shared });
     this.#rotation = new Rotation({

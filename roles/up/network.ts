@@ -70,6 +70,11 @@ export class SmallNetwork implements AsyncDisposable {
     return this.#addresses[name]?.listen;
   }
 
+  /** By which it is known on the page; base is no peer. */
+  peerIdOf(name: PartName): string | undefined {
+    return [...this.#names].find(([, named]) => named === name)?.[0];
+  }
+
   stateDirOf(name: PartName): string {
     return join(this.#options.directory, name);
   }

@@ -14,7 +14,7 @@ export function partLines(network: SmallNetwork): string[] {
     { title: "part", cell: (name) => name },
     { title: "region", cell: (name) => PARTS[name].region ?? "" },
     { title: "where", cell: (name) => whereOf(network, name) },
-    { title: "what for", cell: (name) => PARTS[name].does, canBeCut: true },
+    { title: "peer id", cell: (name) => network.peerIdOf(name) ?? "" },
   ], PART_NAMES);
 }
 
