@@ -10,6 +10,7 @@ import { role as base } from "../roles/base.ts";
 import { role as client } from "../roles/client.ts";
 import { role as exit } from "../roles/exit.ts";
 import { FakeHost } from "../roles/fixtures/fake_host.ts";
+import type { Host } from "../roles/host.ts";
 import { type Role, type RunningRole, runRole, startRole } from "../roles/role.ts";
 import { role as supernode } from "../roles/supernode.ts";
 import { freePort } from "../testing/program.ts";
