@@ -27,6 +27,12 @@ export interface NetworkOptions {
   readonly context: RoleContext;
 }
 
+/** As much of it as people ask about and do to it. */
+export type WatchedNetwork = Pick<
+  SmallNetwork,
+  "addressOf" | "findRoute" | "isRunning" | "kill" | "partsOf" | "peerIdOf" | "restart"
+>;
+
 /** How long the first page may take to come. */
 const FIRST_PAGE_MS = 20_000;
 
