@@ -173,7 +173,8 @@ export class Supernode implements AsyncDisposable {
     });
     const { outbox, sessions } = this;
     const peering = this.#peering;
-    const setup = new ExitSetup({ supernodeId, outbox, peering, random, log });
+    const onElsewhere = (id: string) => this.#supernodeLinks.prepare(id);
+    const setup = new ExitSetup({ supernodeId, outbox, peering, random, log, onElsewhere });
     this.#ending = new SessionEnding({ supernodeId, sessions, setup, outbox, peering, random, log, isConnected });
     const { sessionLifetimeMs = SESSION_LIFETIME_MS, clientGraceMs } = options;
     const parts = { ...shared, supernodeId, sessions, peering, setup, outbox, sessionLifetimeMs };
@@ -314,13 +315,14 @@ export class Supernode implements AsyncDisposable {
   }
 
   #makeLinks(): DataLinks {
-    const { identity, clock, log, metrics, maxLinks } = this.#options;
+    const { identity, region, clock, log, metrics, maxLinks } = this.#options;
     return new DataLinks({
       clock,
       log,
       metrics,
       maxLinks,
       at: identity.peerId,
+      region,
       route: (sessionId, from) => this.#supernodeLinks.route(sessionId, from),
       onLinked: ({ kind, id }) => {
         log.debug("A data link is open", { holder: kind, peer_id: id });
