@@ -42,11 +42,12 @@ export const role: Role<typeof config> = defineRole({
     fault.promise.catch(() => {}); // heard below, unless the start fails first
     await using parts = await openPeerParts({ role: "exit", region: config.region }, config, context);
     using onward = await openWayOut(config, "start exit", context);
-    const { identity, primitives, network, kv } = parts;
+    const { identity, primitives, network, kv, guard } = parts;
     await using serving = serve({
       ...parts,
       onward: onward.path,
       at: identity.peerId,
+      region: config.region,
       log,
       metrics,
       limits: { maxSessions: config.maxSessions },
@@ -54,7 +55,7 @@ export const role: Role<typeof config> = defineRole({
       onExpired: (sessionId) => reports.ended(sessionId, "expired"),
     });
     const { server } = serving;
-    const store = createKvServedSessions(kv, clock, { space: "exit" });
+    const store = createKvServedSessions(kv, clock, { space: "exit", guard });
     const control = () => peer.connection.control;
     const supernodeId = () => control().supernode.supernodeId;
     const unserved = await restoreSessions({ server, store });
@@ -64,10 +65,7 @@ export const role: Role<typeof config> = defineRole({
       region: config.region,
       settings: config,
       parts,
-      handlers: exitHandlers({
-        ...{ server, store, primitives, network, supernodeId, isDraining },
-        wallNow: () => clock.wallNow(),
-      }),
+      handlers: exitHandlers({ server, store, primitives, network, clock, log, supernodeId, isDraining }),
       onStream: (stream) => server.serve(stream),
       telemetry: () => telemetry.take(),
       onOpen: () => {

@@ -68,11 +68,6 @@ export class ExitWatch implements Disposable {
     });
   }
 
-  /** Whether it can serve. */
-  isWell(exitPeerId: string): boolean {
-    return (this.pool.candidate(exitPeerId)?.health ?? 0) > 0;
-  }
-
   joined({ machine }: ControlStream): void {
     const peer = machine.peer!;
     if (peer.role !== "exit") return;

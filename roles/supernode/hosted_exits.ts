@@ -2,7 +2,8 @@
  * RequestExitPeer and what follows: the exits that are connected here, serving clients of other supernodes.
  *
  * Each such session has a record here as well, so that its streams can be joined and its exit's failure be told; it
- * belongs to the supernode that asked, and nobody else may end it.
+ * belongs to the supernode that asked, and nobody else may end it. What one supernode may ask for is bounded: how many
+ * sessions, for how long, and how long an exit is waited for.
  */
 
 import type { Clock } from "../../protocol/clock.ts";
@@ -36,10 +37,14 @@ const REASONS: Readonly<Record<ExitEndRequest["reason"], SessionEnd>> = {
 
 /** Told to one who asks. */
 const MAX_TOLD = 8;
+/** Twice what supernodes ask for. */
+const MAX_LIFETIME_MS = 24 * 3_600_000;
+/** Whoever asks over HTTP does not wait for longer. */
+const MAX_SETUP_MS = 8_000;
 
 export interface HostedExitsOptions {
   readonly sessions: Sessions;
-  readonly pool: ExitPool;
+  readonly pool: Pick<ExitPool, "candidate" | "candidates">;
   readonly setup: ExitSetup;
   readonly ending: SessionEnding;
   /** Whether exits are about to go elsewhere. */
@@ -50,6 +55,8 @@ export interface HostedExitsOptions {
 
 export class HostedExits {
   readonly #options: HostedExitsOptions;
+  /** By session. */
+  readonly #underWay = new Map<string, Promise<ExitSetupResponse>>();
 
   constructor(options: HostedExitsOptions) {
     this.#options = options;
@@ -64,46 +71,54 @@ export class HostedExits {
 
   /** Asking twice is asking once, also while the first is under way. */
   async setUp(request: ExitSetupRequest, supernodeId: string): Promise<ExitSetupResponse> {
-    const { sessions, pool } = this.#options;
+    const { sessions, pool, clock } = this.#options;
     const { sessionId, exitPeerId } = request;
     const known = sessions.find(sessionId);
     if (known && known.clientSupernodeId !== supernodeId) return { status: "failed", code: "not_yours" };
+    if (known && !isOf(known, request)) return { status: "failed", code: "other_session" };
+    if (request.expiresAtMs > clock.wallNow() + MAX_LIFETIME_MS) return { status: "failed", code: "too_long" };
     if (request.renews) return await this.#renew(request, known);
     if (known?.state === "active") return { status: "applied" };
+    const underWay = this.#underWay.get(sessionId);
+    if (underWay) return await underWay;
     const candidate = pool.candidate(exitPeerId);
     if (!candidate) return { status: "no_such_exit" };
-    if (!known && sessions.isFull) return { status: "busy" };
-    if (!known) this.#open(request, supernodeId);
-    try {
-      return await this.#command(request, candidate);
-    } catch (error) {
-      sessions.forget(sessionId);
-      throw error;
-    }
+    if (sessions.isFullFor(supernodeId)) return { status: "busy" };
+    const settingUp = this.#setUp(request, supernodeId, candidate).finally(() => this.#underWay.delete(sessionId));
+    this.#underWay.set(sessionId, settingUp);
+    return await settingUp;
   }
 
   async #renew(request: ExitSetupRequest, known: SessionRecord | undefined): Promise<ExitSetupResponse> {
     const { sessions, setup } = this.#options;
-    if (known?.state !== "active" || known.exit?.exit.peerId !== request.exitPeerId) {
-      return { status: "failed", code: "unknown_session" };
-    }
-    const { status, code } = await setup.command(request);
+    if (known?.state !== "active") return { status: "failed", code: "unknown_session" };
+    const { status, code } = await setup.command(withinReason(request));
     const { sessionId, expiresAtMs } = request;
     if (status === "applied") await sessions.advance(sessionId, { kind: "renew", expiresAtMs });
     return { status, ...(code !== undefined && { code }) };
   }
 
-  async #command(request: ExitSetupRequest, candidate: ExitCandidate): Promise<ExitSetupResponse> {
+  async #setUp(
+    request: ExitSetupRequest,
+    supernodeId: string,
+    candidate: ExitCandidate,
+  ): Promise<ExitSetupResponse> {
     const { sessions, setup } = this.#options;
-    const { sessionId, exitPeerId, commandId } = request;
-    if (sessions.find(sessionId)?.state === "requested") {
-      await sessions.advance(sessionId, { kind: "candidates", candidates: [candidate] });
-      await sessions.advance(sessionId, { kind: "chosen", exitPeerId, setupCommandId: commandId });
+    const { sessionId, exitPeerId, commandId: setupCommandId } = request;
+    this.#open(request, supernodeId, candidate);
+    let chosen: SessionRecord | undefined;
+    try {
+      chosen = await sessions.advance(sessionId, { kind: "chosen", exitPeerId, setupCommandId });
+      if (!sessions.find(sessionId)) return { status: "failed", code: "ended" };
+      const { status, code, remark } = await setup.command(withinReason(request));
+      if (status === "applied") await sessions.advance(sessionId, { kind: "ready" });
+      else await sessions.advance(sessionId, { kind: "end", reason: "exit_failed" });
+      return { status, ...(code !== undefined && { code }), ...(remark !== undefined && { remark }) };
+    } catch (error) {
+      sessions.forget(sessionId);
+      if (chosen) setup.end(chosen, "setup_failed");
+      throw error;
     }
-    const { status, code, remark } = await setup.command(request);
-    if (status === "applied") await sessions.advance(sessionId, { kind: "ready" });
-    else await sessions.advance(sessionId, { kind: "end", reason: "exit_failed" });
-    return { status, ...(code !== undefined && { code }), ...(remark !== undefined && { remark }) };
   }
 
   async end({ sessionId, reason }: ExitEndRequest, supernodeId: string): Promise<void> {
@@ -112,18 +127,27 @@ export class HostedExits {
     await ending.end(sessionId, REASONS[reason], "client");
   }
 
-  #open(request: ExitSetupRequest, supernodeId: string): void {
+  #open(request: ExitSetupRequest, supernodeId: string, candidate: ExitCandidate): void {
     const { sessions, clock } = this.#options;
     const { sessionId, clientPeerId, clientWireguardKey, expiresAtMs } = request;
-    const wish = {};
     sessions.add(openSession({
       sessionId,
       clientPeerId,
       clientWireguardKey,
       clientSupernodeId: supernodeId,
-      wish,
-      candidates: [],
+      wish: {},
+      candidates: [candidate],
       expiresAtMs,
     }, clock.wallNow()));
   }
+}
+
+function withinReason(request: ExitSetupRequest): ExitSetupRequest {
+  return { ...request, timeoutMs: Math.min(request.timeoutMs, MAX_SETUP_MS) };
+}
+
+/** Whether the session is the one asked for, as far as that is known of it. */
+function isOf({ clientPeerId, clientWireguardKey, exit }: SessionRecord, request: ExitSetupRequest): boolean {
+  return clientPeerId === request.clientPeerId && clientWireguardKey === request.clientWireguardKey &&
+    (!exit || exit.exit.peerId === request.exitPeerId);
 }

@@ -26,12 +26,14 @@ export interface InfoRequestDeps {
   leave(sessionId: string): Promise<unknown>;
   /** The exit has ended it. */
   ended(sessionId: string, reason: SessionLeft): Promise<unknown>;
+  /** Whether the peer can still be answered. */
+  isHere(): boolean;
 }
 
 export async function answerRequest(
   peer: AuthenticatedPeer,
   request: InfoRequest,
-  { requests, sessions, renewals, relayToken, leave, ended }: InfoRequestDeps,
+  { requests, sessions, renewals, relayToken, leave, ended, isHere }: InfoRequestDeps,
 ): Promise<InfoResponse> {
   const head = { type: "info.response", requestId: request.requestId } as const;
   const failed = (reason: InfoFailure, more: { retryAfterMs?: number; remark?: string } = {}): InfoResponse => ({
@@ -44,9 +46,13 @@ export async function answerRequest(
     case "exit": {
       if (peer.role !== "client") return failed("forbidden");
       const grant = await requests.grant(peer, request.wish);
-      if (grant.ok) return { ...head, what: "exit", session: grant.offer };
-      const { reason, ok: _, ...more } = grant;
-      return failed(reason, more);
+      if (!grant.ok) {
+        const { reason, ok: _, ...more } = grant;
+        return failed(reason, more);
+      }
+      // Nobody will ever hear of it.
+      if (!isHere()) await leave(grant.offer.sessionId);
+      return { ...head, what: "exit", session: grant.offer };
     }
     case "renew": {
       const renewal = await renewals.renew(peer, request.sessionId);

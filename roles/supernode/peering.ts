@@ -7,7 +7,7 @@
  */
 
 import type { DirectoryClient } from "../../net/directory_client.ts";
-import { HttpCallError, type SignedHttp } from "../../net/signed_http.ts";
+import { type Fetch, HttpCallError, SignedHttp } from "../../net/signed_http.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { deadline } from "../../protocol/clock.ts";
 import {
@@ -24,8 +24,11 @@ import {
   sessionCheckResponseSchema,
 } from "../../protocol/directory.ts";
 import { DialError, messageOf } from "../../protocol/errors.ts";
+import type { Identity } from "../../protocol/identity.ts";
 import type { Log } from "../../protocol/log.ts";
-import { doneSchema, PEERING_PATHS, relayTokenSchema } from "./peering_schema.ts";
+import type { Primitives } from "../../protocol/primitives.ts";
+import type { Random } from "../../protocol/random.ts";
+import { CERTIFICATE_HEADER, doneSchema, PEERING_PATHS, relayTokenSchema } from "./peering_schema.ts";
 
 /** Supernodes asked for one wish. */
 const ASKED = 6;
@@ -33,8 +36,8 @@ const MAX_KNOWN = 4096;
 
 export interface PeeringOptions {
   readonly supernodeId: string;
-  readonly directory: DirectoryClient | undefined;
-  readonly http: SignedHttp;
+  readonly directory: Pick<DirectoryClient, "candidates" | "find"> | undefined;
+  readonly http: Pick<SignedHttp, "call">;
   readonly clock: Clock;
   readonly log: Log;
   isBlocked(supernodeId: string): boolean;
@@ -47,6 +50,8 @@ export interface PeeringOptions {
 export class Peering {
   readonly #options: PeeringOptions;
   readonly #urls = new Map<string, string>();
+  /** Of these, the ones that could not be reached there. */
+  readonly #doubted = new Set<string>();
 
   constructor(options: PeeringOptions) {
     this.#options = options;
@@ -121,32 +126,80 @@ export class Peering {
       readonly answer: { safeParse(value: unknown): { success: true; data: T } | { success: false } };
     },
   ): Promise<T> {
+    if (this.#options.isBlocked(supernodeId)) {
+      throw new DialError("unauthorized", `Supernode ${supernodeId} is blocked`);
+    }
     const url = new URL(path, httpUrl(await this.#urlOf(supernodeId)));
     try {
-      return await this.#options.http.call({ ...call, url, deed: `ask supernode ${supernodeId}` });
+      return await this.#options.http.call({
+        ...call,
+        url,
+        recipient: supernodeId,
+        deed: `ask supernode ${supernodeId}`,
+      });
     } catch (error) {
       // It may be somewhere else by now.
-      if (error instanceof HttpCallError && error.code !== "http_refused") this.#urls.delete(supernodeId);
+      if (error instanceof HttpCallError && error.code !== "http_refused") this.#doubted.add(supernodeId);
       throw error;
     }
   }
 
   async #urlOf(supernodeId: string): Promise<string> {
     const known = this.#urls.get(supernodeId);
-    if (known !== undefined) return known;
-    const found = await this.#options.directory?.find(supernodeId);
-    if (!found) throw new DialError("path_down", `Nobody knows where supernode ${supernodeId} is`);
-    this.#remember(supernodeId, found.url);
-    return found.url;
+    if (known !== undefined && !this.#doubted.has(supernodeId)) return known;
+    const found = await this.#find(supernodeId, known);
+    if (found === undefined) throw new DialError("path_down", `Nobody knows where supernode ${supernodeId} is`);
+    this.#remember(supernodeId, found);
+    return found;
+  }
+
+  /** Where base says it is; when base says nothing, where it was. */
+  async #find(supernodeId: string, known: string | undefined): Promise<string | undefined> {
+    try {
+      return (await this.#options.directory?.find(supernodeId))?.url ?? known;
+    } catch (error) {
+      if (known === undefined) throw error;
+      return known;
+    }
   }
 
   #remember(supernodeId: string, url: string): void {
+    this.#doubted.delete(supernodeId);
     this.#urls.delete(supernodeId);
     this.#urls.set(supernodeId, url);
-    if (this.#urls.size > MAX_KNOWN) this.#urls.delete(this.#urls.keys().next().value!);
+    if (this.#urls.size <= MAX_KNOWN) return;
+    const [oldest] = this.#urls.keys();
+    this.#urls.delete(oldest!);
+    this.#doubted.delete(oldest!);
   }
 }
 
 function httpUrl(url: string): string {
   return url.replace(/^ws/, "http");
+}
+
+export interface PeeringHttpOptions {
+  readonly identity: Identity;
+  /** This supernode's own, in a closed network. */
+  readonly certificate?: (() => string) | undefined;
+  /** The host's by default. */
+  readonly fetch?: Fetch | undefined;
+  readonly primitives: Primitives;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** How the calls are signed, and shown to be a supernode's. */
+export function peeringHttp(options: PeeringHttpOptions): SignedHttp {
+  const { identity, certificate, primitives, clock, random } = options;
+  return new SignedHttp({
+    signer: identity,
+    clock,
+    random,
+    primitives,
+    fetch: (request) => {
+      if (certificate) request.headers.set(CERTIFICATE_HEADER, certificate());
+      return (options.fetch ?? fetch)(request);
+    },
+  });
 }

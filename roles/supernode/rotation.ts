@@ -1,13 +1,18 @@
 /**
  * Moves sessions away from an exit that has failed, left or wants to stop, make before break.
  *
- *   exit lost ─→ half a second's grace ─→ another exit is set up ─→ ROTATE_PEER to the client ─→ old session ended
+ *   exit lost ─→ half a second's grace ─→ another exit is set up ─→ ROTATE_PEER to the client
+ *                                                                        │ it has gone there    │ it will not
+ *                                                                        ↓                      ↓
+ *                                            drained, then the old session ended      the new one ended, the old stays
  *
  * An exit is lost when its control stream or its data link is gone, when probes over that link are not answered, when its
  * own probes say that nothing comes out there, or when its supernode cannot be reached. Where the session belongs to
  * another supernode's client, that supernode is told and does the same. When there is no other exit the session stays for
- * when this one comes back, and is tried again, until it is given up. A client that cannot go to the exit it is sent to
- * is sent to another.
+ * when this one comes back, and is tried again, until it is given up; one whose exit still works, and only wants to stop,
+ * is not given up before the exit has gone. A client that cannot go to the exit it is sent to is sent to another.
+ *
+ * What a restart has interrupted is told once more: the command's id is the new session's, so it is applied once.
  */
 
 import type { Clock } from "../../protocol/clock.ts";
@@ -19,12 +24,11 @@ import { messageOf } from "../../protocol/errors.ts";
 import type { PeerKeys } from "../../protocol/fields.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
-import type { Random } from "../../protocol/random.ts";
 import type { SessionRecord } from "../../protocol/session.ts";
 import { Deadlines } from "../../net/deadlines.ts";
-import { type CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
+import type { CommandOutbox } from "./command_outbox.ts";
 import type { Peering } from "./peering.ts";
-import type { RequestExit } from "./request_exit.ts";
+import { offerOf, type RequestExit } from "./request_exit.ts";
 import type { SessionEnding } from "./session_ending.ts";
 import type { Sessions } from "./sessions.ts";
 
@@ -40,18 +44,17 @@ const DRAIN_MS = 30_000;
 
 export interface RotationOptions {
   readonly sessions: Sessions;
-  readonly requests: RequestExit;
+  readonly requests: Pick<RequestExit, "grant">;
   readonly ending: SessionEnding;
   readonly outbox: CommandOutbox;
-  readonly peering: Peering;
+  readonly peering: Pick<Peering, "notify">;
   readonly clock: Clock;
-  readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
   /** What a connected peer shows of itself at present: its certificate may be newer than when the session began. */
   keysOf(peerId: string): PeerKeys | undefined;
-  /** Whether the exit can serve again. */
-  isWell(exitPeerId: string): boolean;
+  /** Why sessions should leave an exit now, if they should; one that is not here has failed them. */
+  troubleOf(exitPeerId: string): "exit_failed" | "exit_drains" | undefined;
 }
 
 export type RotationReason = Exclude<ExitNotice["reason"], "ended">;
@@ -72,14 +75,15 @@ export class Rotation implements Disposable {
   constructor(options: RotationOptions) {
     this.#options = options;
     this.#grace = new Deadlines(options.clock, GRACE_MS, (exitPeerId) => {
-      if (!options.isWell(exitPeerId)) this.leave(exitPeerId, "exit_failed");
+      const trouble = options.troubleOf(exitPeerId);
+      if (trouble) this.leave(exitPeerId, trouble);
     });
     this.#count = options.metrics.counter("session_rotations_total", "Sessions moved to another exit", ["outcome"]);
   }
 
   /** The exit may be gone; it has a moment to come back. */
   suspect(exitPeerId: string): void {
-    if (![...this.#grace].includes(exitPeerId)) this.#grace.add(exitPeerId);
+    if (!this.#grace.has(exitPeerId)) this.#grace.add(exitPeerId);
   }
 
   /** Moves all sessions away from an exit that is connected here. */
@@ -92,13 +96,12 @@ export class Rotation implements Disposable {
   /** Tells other supernodes of trouble with an exit here at which their clients have sessions. */
   tellOwners(exitPeerId: string, reason: RotationReason): void {
     const { sessions, peering, log } = this.#options;
-    const away = new Map<string, string[]>();
+    const away: SessionRecord[] = [];
     for (const record of sessions.ofExit(exitPeerId)) {
-      const { clientSupernodeId, sessionId } = record;
-      if (sessions.isOwn(record)) continue;
-      if (!away.get(clientSupernodeId)?.push(sessionId)) away.set(clientSupernodeId, [sessionId]);
+      if (!sessions.isOwn(record)) away.push(record);
     }
-    for (const [supernodeId, sessionIds] of away) {
+    for (const [supernodeId, records] of Map.groupBy(away, (record) => record.clientSupernodeId)) {
+      const sessionIds = records.map(({ sessionId }) => sessionId);
       for (let from = 0; from < sessionIds.length; from += MAX_SESSIONS) {
         const notice = { exitPeerId, reason, sessionIds: sessionIds.slice(from, from + MAX_SESSIONS) };
         peering.notify(supernodeId, notice).catch((error) =>
@@ -130,17 +133,17 @@ export class Rotation implements Disposable {
   /** Moves one session of a client of ours; once, however often it is asked. */
   move(record: SessionRecord, reason: RotationReason): void {
     const exitPeerId = record.exit!.exit.peerId;
-    this.#begin(record, { reason, isBack: () => reason === "exit_failed" && this.#options.isWell(exitPeerId) });
+    const isBack = () => reason === "exit_failed" && this.#options.troubleOf(exitPeerId) !== "exit_failed";
+    this.#begin(record, { reason, isBack });
+  }
+
+  /** Goes on with a rotation that a restart has interrupted. */
+  resume(record: SessionRecord): void {
+    this.#track(record, () => this.#resume(record));
   }
 
   #begin(record: SessionRecord, move: Move): void {
-    const { sessionId } = record;
-    if (record.state !== "active" || this.#moving.has(sessionId) || this.#stop.signal.aborted) return;
-    const moving = this.#move(record, move).catch((error) => {
-      if (this.#stop.signal.aborted) return;
-      this.#options.log.error("A session was not moved", { session_id: sessionId, error: messageOf(error) });
-    }).finally(() => this.#moving.delete(sessionId));
-    this.#moving.set(sessionId, moving);
+    if (record.state === "active") this.#track(record, () => this.#move(record, move));
   }
 
   /** Stops; what is under way is left where it is. */
@@ -153,6 +156,15 @@ export class Rotation implements Disposable {
     await Promise.all(this.#moving.values());
   }
 
+  #track({ sessionId }: SessionRecord, work: () => Promise<void>): void {
+    if (this.#moving.has(sessionId) || this.#stop.signal.aborted) return;
+    const moving = work().catch((error) => {
+      if (this.#stop.signal.aborted) return;
+      this.#options.log.error("A session was not moved", { session_id: sessionId, error: messageOf(error) });
+    }).finally(() => this.#moving.delete(sessionId));
+    this.#moving.set(sessionId, moving);
+  }
+
   async #move(record: SessionRecord, { reason, isBack }: Move): Promise<void> {
     const { requests, clock, sessions, ending, keysOf } = this.#options;
     const { sessionId, clientPeerId, clientWireguardKey, clientProof } = record;
@@ -161,44 +173,65 @@ export class Rotation implements Disposable {
     // An exit whose supernode goes away will be found at another.
     const excluded = new Set(record.wish.exclude);
     if (reason !== "supernode_drains") excluded.add(record.exit!.exit.peerId);
-    const isUrgent = reason === "exit_failed" || reason === "revoked";
-    const maxTries = isUrgent ? MAX_TRIES : MAX_TRIES_UNHURRIED;
+    const maxTries = isUrgent(reason) ? MAX_TRIES : MAX_TRIES_UNHURRIED;
     for (let tries = 0; tries < maxTries; tries++) {
       if (tries > 0) await delay(clock, RETRY_MS, this.#stop.signal);
       if (sessions.find(sessionId)?.state !== "active") return;
       if (tries > 0 && await isBack()) return;
       const grant = await requests.grant(client, { ...record.wish, exclude: [...excluded].slice(-64) }, record);
       if (!grant.ok) continue;
-      const told = await this.#tell(record, grant.offer, reason);
-      if (told.ok) {
-        this.#count.add(1, { outcome: "ok" });
-        return void await ending.end(sessionId, "rotated", "client");
+      const next = grant.offer;
+      if (!await sessions.advance(sessionId, { kind: "rotate", nextSessionId: next.sessionId })) {
+        return void await ending.end(next.sessionId, "no_exit", "client"); // the client has let go of it meanwhile
       }
-      // Nobody uses the one that was to take its place.
-      await ending.end(grant.offer.sessionId, "no_exit", "client");
-      if (told.reason !== "refused" || told.result?.code === "unknown_session") {
-        this.#count.add(1, { outcome: "untold" });
-        return void await ending.end(sessionId, "client_left", told.reason === "refused" ? "client" : undefined);
-      }
-      await sessions.advance(sessionId, { kind: "stay" });
-      excluded.add(grant.offer.exit.peerId);
+      if (await this.#tell(record, next, reason)) return;
+      excluded.add(next.exit.peerId);
     }
     this.#count.add(1, { outcome: "no_exit" });
-    if (isUrgent && !await isBack()) await ending.end(sessionId, "exit_failed");
+    if (isUrgent(reason) && !await isBack()) await ending.end(sessionId, "exit_failed");
   }
 
-  async #tell(record: SessionRecord, next: SessionOffer, reason: RotationReason): Promise<CommandOutcome> {
-    const { sessions, outbox, random } = this.#options;
+  async #resume({ sessionId, nextSessionId }: SessionRecord): Promise<void> {
+    const { sessions } = this.#options;
+    const record = sessions.find(sessionId);
+    const next = sessions.served(nextSessionId!);
+    if (record && next) await this.#tell(record, offerOf(next), "exit_left");
+    else await sessions.advance(sessionId, { kind: "stay" });
+  }
+
+  /** Has the client go to the next session, after which this one is over. False if it stays where it is. */
+  async #tell(record: SessionRecord, next: SessionOffer, reason: RotationReason): Promise<boolean> {
+    const { sessions, outbox, ending, clock } = this.#options;
     const { sessionId, clientPeerId } = record;
-    await sessions.advance(sessionId, { kind: "rotate", nextSessionId: next.sessionId });
-    return await outbox.push(clientPeerId, {
+    const drainMs = isUrgent(reason) ? 0 : DRAIN_MS;
+    const told = await outbox.push(clientPeerId, {
       kind: "ROTATE_PEER",
-      commandId: newId(random),
+      commandId: next.sessionId,
       sessionId,
-      payload: { reason: TOLD[reason], next, drainMs: reason === "exit_failed" || reason === "revoked" ? 0 : DRAIN_MS },
+      payload: { reason: TOLD[reason], next, drainMs },
       timeoutMs: TELL_WITHIN_MS,
     });
+    this.#count.add(1, { outcome: told.ok ? "ok" : "untold" });
+    if (told.ok) {
+      // Most clients end it themselves, sooner.
+      if (drainMs > 0) await delay(clock, drainMs, this.#stop.signal);
+      await ending.end(sessionId, "rotated", "client");
+      return true;
+    }
+    const hasAnswered = told.reason === "refused";
+    await ending.end(next.sessionId, "no_exit", hasAnswered ? "client" : undefined);
+    if (!hasAnswered || told.result?.code === "unknown_session") {
+      await ending.end(sessionId, "client_left", hasAnswered ? "client" : undefined);
+      return true;
+    }
+    await sessions.advance(sessionId, { kind: "stay" });
+    return false;
   }
+}
+
+/** Whether nothing can be expected of the old exit any more. */
+function isUrgent(reason: RotationReason): boolean {
+  return reason === "exit_failed" || reason === "revoked";
 }
 
 const TOLD: Readonly<Record<RotationReason, RotatePeer["reason"]>> = {

@@ -28,7 +28,7 @@ export interface SessionEndingOptions {
   readonly sessions: Sessions;
   readonly setup: ExitSetup;
   readonly outbox: CommandOutbox;
-  readonly peering: Peering;
+  readonly peering: Pick<Peering, "notify">;
   readonly random: Random;
   readonly log: Log;
   isConnected(peerId: string): boolean;
@@ -46,10 +46,13 @@ export class SessionEnding {
     const { sessions, setup } = this.#options;
     const record = sessions.find(sessionId);
     if (!record) return false;
-    const ended = await sessions.advance(sessionId, { kind: "end", reason });
-    if (!ended) return false;
-    if (by !== "exit") setup.end(record, TOLD[reason]);
-    if (by !== "client") this.#tellClient(record, TOLD[reason]);
+    try {
+      await sessions.advance(sessionId, { kind: "end", reason });
+    } finally {
+      // Whether or not it could be written down.
+      if (by !== "exit") setup.end(record, TOLD[reason]);
+      if (by !== "client") this.#tellClient(record, TOLD[reason]);
+    }
     return true;
   }
 

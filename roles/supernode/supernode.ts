@@ -17,7 +17,7 @@ import type { SessionStore } from "../../kv/sessions.ts";
 import { Deadlines, sharedWait } from "../../net/deadlines.ts";
 import type { DirectoryClient } from "../../net/directory_client.ts";
 import type { CertificateAndKey } from "../../net/renewable_listener.ts";
-import { type Fetch, SignedHttp } from "../../net/signed_http.ts";
+import type { Fetch } from "../../net/signed_http.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import { type AuthLimitOptions, AuthLimits } from "../../protocol/control/auth_limits.ts";
@@ -41,11 +41,11 @@ import { FrontDoor } from "./front_door.ts";
 import { HostedExits } from "./hosted_exits.ts";
 import { answerRequest } from "./info_requests.ts";
 import { LostSessions } from "./lost_sessions.ts";
-import { Peering } from "./peering.ts";
+import { Peering, peeringHttp } from "./peering.ts";
 import { createPeeringApi, type PeeringEnv } from "./peering_api.ts";
-import { CERTIFICATE_HEADER } from "./peering_schema.ts";
 import { RelayTokens } from "./relay_tokens.ts";
 import { RequestExit } from "./request_exit.ts";
+import { ReturningExits } from "./returning_exits.ts";
 import { Rotation } from "./rotation.ts";
 import { SessionChecks } from "./session_checks.ts";
 import { SessionEnding } from "./session_ending.ts";
@@ -54,9 +54,12 @@ import { SessionRenewals } from "./session_renewals.ts";
 import { Sessions } from "./sessions.ts";
 import { type ControlStream, StreamManager } from "./stream_manager.ts";
 import { SupernodeLinks } from "./supernode_links.ts";
+import { turnAway } from "./turning_away.ts";
 
 /** A socket that has said goodbye waits for the other's so long. */
 const LINGER_MS = 2_000;
+/** A connected peer that does not hear by then that it is to leave will find out by itself. */
+const TELL_WITHIN_MS = 10_000;
 const SESSION_LIFETIME_MS = 12 * 3_600_000;
 
 export interface SupernodeStores {
@@ -115,6 +118,7 @@ export class Supernode implements AsyncDisposable {
   readonly #renewals: SessionRenewals;
   readonly #requests: RequestExit;
   readonly #rotation: Rotation;
+  readonly #returning: ReturningExits;
   readonly #lost: LostSessions;
   readonly #stop = new AbortController();
   readonly #tasks: Promise<void>[] = [];
@@ -137,8 +141,12 @@ export class Supernode implements AsyncDisposable {
     const supernodeId = identity.peerId;
     const shared = { clock, random, log, metrics };
     this.#tokens = new RelayTokens(clock, random);
-    const turnAway = (block: Block) => this.#turnAway(block);
-    this.#blocks = new BlockWatch(blocks, { store: stores.blocks, clock, log, turnAway });
+    this.#blocks = new BlockWatch(blocks, {
+      store: stores.blocks,
+      clock,
+      log,
+      turnAway: (block) => this.#turnAway(block),
+    });
     this.#lingering = new Deadlines<() => void>(clock, LINGER_MS, (expire) => expire());
     const onForgot = (peerId: string) => void this.#lost.forgottenBy(peerId);
     this.outbox = new CommandOutbox({ store: stores.queues, ...shared, onForgot });
@@ -158,14 +166,15 @@ export class Supernode implements AsyncDisposable {
       onExits: () => this.onExits(),
     });
     this.#peering = new Peering({
-      ...{ supernodeId, directory, clock, log, http: this.#makeHttp() },
+      ...{ supernodeId, directory, clock, log, http: peeringHttp(options) },
       isBlocked: (id) => this.#blocks.has("supernode", id),
       isDown: (id) => this.#supernodeLinks.isDown(id),
       linkLatencyMs: (id) => this.#exits.probes.latencyMs({ kind: "supernode", id }),
     });
     const { outbox, sessions } = this;
     const peering = this.#peering;
-    const setup = new ExitSetup({ supernodeId, outbox, peering, random, log });
+    const onElsewhere = (id: string) => this.#supernodeLinks.prepare(id);
+    const setup = new ExitSetup({ supernodeId, outbox, peering, random, log, onElsewhere });
     this.#ending = new SessionEnding({ supernodeId, sessions, setup, outbox, peering, random, log, isConnected });
     const { sessionLifetimeMs = SESSION_LIFETIME_MS, clientGraceMs } = options;
     const parts = { ...shared, supernodeId, sessions, peering, setup, outbox, sessionLifetimeMs };
@@ -174,9 +183,10 @@ export class Supernode implements AsyncDisposable {
     const clientRttMs = (id: string) => this.links.linkOf({ kind: "peer", id })?.rttMs;
     this.#requests = new RequestExit({ ...parts, pool, clientRttMs });
     this.#renewals = new SessionRenewals(parts);
-    const isWell = (peerId: string) => this.#exits.isWell(peerId);
     const keysOf = (peerId: string) => this.streams.get(peerId)?.machine.peer;
-    this.#rotation = new Rotation({ ...parts, requests: this.#requests, ending, isWell, keysOf });
+    const troubleOf = (peerId: string) => pool.troubleOf(peerId);
+    this.#rotation = new Rotation({ ...parts, requests: this.#requests, ending, keysOf, troubleOf });
+    this.#returning = new ReturningExits(clock, (exitPeerId) => this.#rotation.suspect(exitPeerId));
     this.#lost = new LostSessions({ sessions, ending, rotation: this.#rotation, log });
     const hosted = new HostedExits({ ...parts, pool, ending, isDraining: () => this.streams.isDraining });
     const checks = new SessionChecks({ ...parts, onLost: (record) => this.#lost.unknownElsewhere(record) });
@@ -184,6 +194,9 @@ export class Supernode implements AsyncDisposable {
     const keeper = new SessionKeeper({
       ...{ sessions, clock, log, clientGraceMs, isConnected },
       end: (sessionId, reason, by) => ending.end(sessionId, reason, by),
+      checkExit: (exitPeerId) => {
+        if (!this.#returning.has(exitPeerId)) this.#rotation.suspect(exitPeerId);
+      },
     });
     const { signal } = this.#stop;
     this.#tasks.push(this.#blocks.run(signal), keeper.run(signal), checks.run(signal));
@@ -233,9 +246,9 @@ export class Supernode implements AsyncDisposable {
     this.streams.drain();
     const payload = { reason: "drain" as const, supernodes: [...supernodes].slice(0, 8), leaveWithinMs };
     for (const stream of this.streams) {
-      const { peerId } = stream.machine.peer!;
-      const order = { kind: "RELAY_UPDATE" as const, commandId: newId(this.#options.random), payload };
-      void this.outbox.push(peerId, { ...order, timeoutMs: leaveWithinMs });
+      const commandId = newId(this.#options.random);
+      const order = { kind: "RELAY_UPDATE" as const, commandId, payload, timeoutMs: TELL_WITHIN_MS };
+      void this.outbox.push(stream.machine.peer!.peerId, order);
     }
     for (const exitPeerId of this.#exits.pool) this.#rotation.tellOwners(exitPeerId, "supernode_drains");
   }
@@ -246,6 +259,7 @@ export class Supernode implements AsyncDisposable {
     this.#stop.abort();
     this.#door.close();
     this.#rotation[Symbol.dispose]();
+    this.#returning[Symbol.dispose]();
     this.#exits[Symbol.dispose]();
     this.#supernodeLinks[Symbol.dispose]();
     this.streams.close();
@@ -295,20 +309,25 @@ export class Supernode implements AsyncDisposable {
           relayToken: (id) => this.#tokens.issue({ kind: "peer", id }),
           leave: (sessionId) => this.#ending.end(sessionId, "client_left", "client"),
           ended: (sessionId, reason) => this.#lost.endedByExit(sessionId, reason),
+          isHere: () => this.streams.get(stream.machine.peer!.peerId) === stream,
         }),
     });
   }
 
   #makeLinks(): DataLinks {
-    const { identity, clock, log, metrics, maxLinks } = this.#options;
+    const { identity, region, clock, log, metrics, maxLinks } = this.#options;
     return new DataLinks({
       clock,
       log,
       metrics,
       maxLinks,
       at: identity.peerId,
+      region,
       route: (sessionId, from) => this.#supernodeLinks.route(sessionId, from),
-      onLinked: ({ kind, id }) => log.debug("A data link is open", { holder: kind, peer_id: id }),
+      onLinked: ({ kind, id }) => {
+        log.debug("A data link is open", { holder: kind, peer_id: id });
+        if (kind === "peer") this.#returning.came(id);
+      },
       onUnlinked: (holder) => this.#exits.unlinked(holder),
     });
   }
@@ -318,6 +337,7 @@ export class Supernode implements AsyncDisposable {
     const { sessions, links } = this;
     return new SupernodeLinks({
       ...{ supernodeId: identity.peerId, sessions, links, clock, random, log, caCerts, isConnected },
+      exitBack: (exitPeerId) => this.#returning.wait(exitPeerId),
       peering: () => this.#peering,
       onReached: (id) => this.#exits.probes.watch({ kind: "supernode", id }),
       onUnreachable: (id) => {
@@ -327,23 +347,10 @@ export class Supernode implements AsyncDisposable {
     });
   }
 
-  #makeHttp(): SignedHttp {
-    const { identity, clock, random, primitives, certificate } = this.#options;
-    return new SignedHttp({
-      signer: identity,
-      clock,
-      random,
-      primitives,
-      fetch: (request) => {
-        if (certificate) request.headers.set(CERTIFICATE_HEADER, certificate());
-        return (this.#options.fetch ?? fetch)(request);
-      },
-    });
-  }
-
   #makeApi(hosted: HostedExits, checks: SessionChecks): Hono<PeeringEnv> {
-    const { clock, primitives, random, stores, network, log } = this.#options;
+    const { identity, clock, primitives, random, stores, network, log } = this.#options;
     return createPeeringApi({
+      recipient: identity.peerId,
       clock,
       primitives,
       nonces: stores.nonces,
@@ -372,6 +379,7 @@ export class Supernode implements AsyncDisposable {
       streams: this.streams,
       links: this.links,
       tokens: this.#tokens,
+      isBlocked: ({ kind, id }) => this.#blocks.has(kind, id),
     });
   }
 
@@ -386,13 +394,13 @@ export class Supernode implements AsyncDisposable {
     for (const record of await this.sessions.restore()) {
       await this.#ending.end(record.sessionId, "no_exit", "client");
     }
+    for (const exitPeerId of this.sessions.exitsHere()) this.#returning.expect(exitPeerId);
+    for (const record of this.sessions) if (record.state === "rotating") this.#rotation.resume(record);
   }
 
-  async #turnAway({ kind, peerId }: Block): Promise<void> {
-    this.links.end({ kind, id: peerId });
-    if (kind !== "peer") return;
-    if (this.streams.end(peerId, "revoked")) this.#rotation.leave(peerId, "revoked");
-    for (const { sessionId } of this.sessions.ofClient(peerId)) await this.endSession(sessionId, "revoked");
-    await this.outbox.drop(peerId);
+  async #turnAway(block: Block): Promise<void> {
+    const { links, streams, outbox, sessions } = this;
+    const endSession = (sessionId: string, reason: SessionEnd) => this.endSession(sessionId, reason);
+    await turnAway(block, { links, streams, outbox, sessions, rotation: this.#rotation, endSession });
   }
 }

@@ -36,6 +36,8 @@ export interface SupernodeLinksOptions {
   readonly random: Random;
   readonly log: Log;
   readonly caCerts?: readonly string[] | undefined;
+  /** Settles when an exit that is on its way back is there, or is not awaited any more. */
+  exitBack(exitPeerId: string): Promise<void>;
   /** Whether the peer's control stream is here. */
   isConnected(peerId: string): boolean;
   /** A link to that supernode has been made. */
@@ -88,7 +90,9 @@ export class SupernodeLinks implements Disposable {
     }
     const exit = record.exit!;
     if (exit.supernodeId !== supernodeId) return { kind: "toExit", link: await this.#linkTo(exit.supernodeId) };
+    const { exitBack } = this.#options;
     const holder = { kind: "peer", id: exit.exit.peerId } as const;
+    if (!links.linkOf(holder)) await exitBack(holder.id);
     const link = links.linkOf(holder) ??
       (isConnected(holder.id) ? await links.linkSoon(holder, EXIT_LINK_WITHIN_MS) : undefined);
     if (!link) throw new DialError("path_down", "The exit is not connected at present");
@@ -98,6 +102,11 @@ export class SupernodeLinks implements Disposable {
   /** Whether a link to that supernode is there, or can be made. */
   async canReach(supernodeId: string): Promise<boolean> {
     return await this.#linkTo(supernodeId).then(() => true, () => false);
+  }
+
+  /** Streams will soon go there: a link that is up by then is a wait less, and knows how far it is. */
+  prepare(supernodeId: string): void {
+    this.#linkTo(supernodeId).catch(() => {}); // who needs it will be told
   }
 
   [Symbol.dispose](): void {
