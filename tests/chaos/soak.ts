@@ -102,9 +102,14 @@ class Soak implements AsyncDisposable {
   }
 
   async #lockStore(): Promise<string> {
-    using _lock = new StoreLock(this.supernode.kvPath);
-    await this.#killExit();
-    return "the store was locked, and an exit killed";
+    const name = this.#anExit();
+    const lock = new StoreLock(this.supernode.kvPath);
+    await this.exits.get(name)!.kill();
+    const started = this.#startExit(name); // which is let in once the store works
+    await this.#pause(10_000);
+    lock[Symbol.dispose]();
+    await started;
+    return `the store was locked, and exit ${name} killed`;
   }
 
   async #silence(): Promise<string> {
