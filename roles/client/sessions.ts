@@ -13,14 +13,15 @@ import type { ExitWish } from "../../protocol/control/messages.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { DialError } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
+import type { Metrics } from "../../protocol/metrics.ts";
 import type { Bytes } from "../../protocol/primitives.ts";
 import type { CommandHandlers } from "../peer/commands.ts";
 import type { PeerParts } from "../peer/open_peer.ts";
-import type { RoleContext } from "../role.ts";
 
 export interface ClientSessionsOptions {
-  readonly parts: PeerParts;
-  readonly context: Pick<RoleContext, "log" | "metrics" | "clock">;
+  readonly parts: Omit<PeerParts, "kv" | "certificate">;
+  readonly context: { readonly log: Log; readonly metrics: Metrics };
   connection(): PeerConnection;
 }
 
