@@ -54,6 +54,12 @@ export class ControlPeers implements AsyncDisposable {
     return this.#ask(() => "status");
   }
 
+  /** What they have used themselves: they share the machine with the supernode. */
+  async cpuMs(): Promise<number> {
+    const each = await Promise.all(this.#programs.map((program) => program.cpuMs()));
+    return each.reduce((sum, ms) => sum + ms, 0);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#programs.map((program) => program.stop()));
   }

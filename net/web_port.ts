@@ -5,7 +5,8 @@
  *                                  └─ anything else → body → `fetch` → answer → closed
  *
  * Why not `Deno.serve`: its WebSockets have no backpressure and weigh 17 KiB each, and it waits for a request's head
- * without end. Here every request has a deadline and every table a limit; when too many are at the door, the oldest goes.
+ * without end. Here every request has a deadline and every table a limit; when too many are at the door, the next waits
+ * until one is done or the oldest has dawdled, and that one goes.
  * What it does not do: keep HTTP connections alive, chunked request bodies, or answers without an end.
  */
 
@@ -19,7 +20,7 @@ import { Deadlines } from "./deadlines.ts";
 import { acceptWebsocket, readWebsocketRequest } from "./websocket.ts";
 
 export interface WebPortLimits {
-  /** Connections that have not finished their request. Default 1,024. */
+  /** Connections that have not finished their request. Default 4,096: thousands may come back at once. */
   readonly maxHandshakes?: number;
   /** TLS, head, body and answer. Default 10 s. */
   readonly handshakeTimeoutMs?: number;
@@ -52,6 +53,13 @@ export interface WebPortOptions {
   readonly limits?: WebPortLimits;
 }
 
+/**
+ * Connections that wait to be accepted, as far as the kernel allows (`net.core.somaxconn`, usually 4,096). Beyond it the
+ * kernel drops what peers say, and who has not been heard asks again only after a second, three, seven.
+ */
+const BACKLOG = 4096;
+/** So long a connection may be at the door when others wait for its place; at ease it has the whole deadline. */
+const CROWDED_MS = 2_000;
 /** How long to wait before accepting again after a failure, such as too many open files. */
 const ACCEPT_PAUSE_MS = 50;
 const REASONS: Readonly<Record<number, string>> = { 401: "Unauthorized", 404: "Not Found", 503: "Service Unavailable" };
@@ -61,7 +69,9 @@ export class WebPort implements Disposable {
   readonly #listener: Deno.Listener<Deno.TcpConn | Deno.TlsConn, Deno.NetAddr>;
   readonly #handshakes: Deadlines<Stream>;
   readonly #tasks = new Set<Promise<void>>();
-  #handshakeCount = 0;
+  /** Those at the door and since when, the oldest first. */
+  readonly #atDoor = new Map<Stream, number>();
+  #onPlace: () => void = () => {};
   #closed = false;
 
   constructor(options: WebPortOptions) {
@@ -69,8 +79,8 @@ export class WebPort implements Disposable {
     const { listen, tls, clock, limits } = options;
     this.#handshakes = new Deadlines<Stream>(clock, limits?.handshakeTimeoutMs ?? 10_000, closeQuietly);
     this.#listener = tls
-      ? Deno.listenTls({ ...listen, ...tls, alpnProtocols: ["http/1.1"] })
-      : Deno.listen({ ...listen });
+      ? Deno.listenTls({ ...listen, tcpBacklog: BACKLOG, ...tls, alpnProtocols: ["http/1.1"] })
+      : Deno.listen({ ...listen, tcpBacklog: BACKLOG });
     this.#spawn(this.#acceptAll());
   }
 
@@ -85,6 +95,7 @@ export class WebPort implements Disposable {
     closeQuietly(this.#listener);
     for (const stream of this.#handshakes) closeQuietly(stream);
     this.#handshakes[Symbol.dispose]();
+    this.#onPlace();
   }
 
   /** Settles when nothing of the port runs any more. Call `close` first. */
@@ -102,11 +113,11 @@ export class WebPort implements Disposable {
   }
 
   async #acceptAll(): Promise<void> {
-    const { clock, log, limits } = this.#options;
+    const { clock, log } = this.#options;
     while (!this.#closed) {
       try {
+        await this.#place();
         const conn = await this.#listener.accept();
-        if (this.#handshakeCount >= (limits?.maxHandshakes ?? 1024)) this.#dropOldest();
         this.#spawn(this.#greet(conn));
       } catch (error) {
         if (this.#closed || error instanceof Deno.errors.BadResource) return;
@@ -118,16 +129,26 @@ export class WebPort implements Disposable {
     }
   }
 
-  #dropOldest(): void {
-    for (const oldest of this.#handshakes) {
-      this.#handshakes.delete(oldest);
-      return closeQuietly(oldest);
+  /** Waits until there is a place at the door, which the oldest has to leave once it has dawdled. */
+  async #place(): Promise<void> {
+    const { clock, limits } = this.#options;
+    while (this.#atDoor.size >= (limits?.maxHandshakes ?? 4096) && !this.#closed) {
+      const [[oldest, sinceMs]] = this.#atDoor as unknown as [[Stream, number]];
+      const leftMs = sinceMs + CROWDED_MS - clock.now();
+      if (leftMs <= 0) {
+        this.#atDoor.delete(oldest);
+        return closeQuietly(oldest);
+      }
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#onPlace = resolve;
+      using _timer = clock.after(leftMs, resolve);
+      await promise;
     }
   }
 
   async #greet(conn: Deno.TcpConn | Deno.TlsConn): Promise<void> {
     this.#handshakes.add(conn);
-    this.#handshakeCount++;
+    this.#atDoor.set(conn, this.#options.clock.now());
     let taken = false;
     try {
       if ("setNoDelay" in conn) conn.setNoDelay(true);
@@ -135,8 +156,9 @@ export class WebPort implements Disposable {
     } catch (error) {
       this.#options.log.debug("A request failed", { error: messageOf(error) });
     } finally {
-      this.#handshakeCount--;
       this.#handshakes.delete(conn);
+      this.#atDoor.delete(conn);
+      this.#onPlace();
       if (!taken) closeQuietly(conn);
     }
   }
