@@ -87,7 +87,9 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
     }
   },
   async sessions(flags) {
-    print(await runSessions({ supernode: flags.supernode(), target: flags.target("target"), count: flags.count("count") }));
+    print(
+      await runSessions({ supernode: flags.supernode(), target: flags.target("target"), count: flags.count("count") }),
+    );
   },
 };
 
@@ -106,7 +108,9 @@ class Flags {
 
   supernode(): SupernodeAddress {
     const supernode = parseSupernode(String(this.#values.supernode));
-    if (!supernode) throw new Error(`Cannot load: --supernode must be a URL with a peer id, got ${this.#values.supernode}`);
+    if (!supernode) {
+      throw new Error(`Cannot load: --supernode must be a URL with a peer id, got ${this.#values.supernode}`);
+    }
     return supernode;
   }
 
