@@ -3,8 +3,9 @@
  */
 
 import type { Subject } from "./subject.ts";
+import { controlSubject } from "./subjects/control.ts";
 import { proxySubject } from "./subjects/proxy.ts";
 import { tunnelSubject } from "./subjects/tunnel.ts";
 import { wireguardSubject } from "./subjects/wireguard.ts";
 
-export const subjects: readonly Subject[] = [proxySubject, tunnelSubject, wireguardSubject];
+export const subjects: readonly Subject[] = [proxySubject, tunnelSubject, wireguardSubject, controlSubject];
