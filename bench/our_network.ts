@@ -13,6 +13,8 @@ import { type Samples, samplesOf } from "./samples.ts";
 const ADMIN_TOKEN = "the-token-of-this-benchmark";
 /** The load is thousands of peers at one address. */
 const AUTH_PER_S = 1_000_000;
+/** An exit that carries more than it has said takes no more clients. */
+const BANDWIDTH_MBPS = 100_000;
 /** Longer than a benchmark lasts: peers that are told to leave do not. */
 const LEAVE_WITHIN_MS = 3_600_000;
 
@@ -109,7 +111,10 @@ export class OurNetwork implements AsyncDisposable {
   async startExit(at: Member, region: string): Promise<Member> {
     const policy = this.path("policy.toml");
     await Deno.writeTextFile(policy, POLICY);
-    const flags = ["--region", region, "--supernode", at.address("supernode"), "--egress-policy", policy];
+    const flags = [
+      ...["--region", region, "--supernode", at.address("supernode")],
+      ...["--egress-policy", policy, "--bandwidth", `${BANDWIDTH_MBPS}`],
+    ];
     return await this.#start("exit", `exit-${this.#members.length}`, flags);
   }
 
