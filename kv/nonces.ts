@@ -4,7 +4,7 @@
  *
  *   <space> "nonce" nonce              { expiresAtMs }
  *
- * When thousands come at once they share commits, ten at a time, which is what a denokv checks in one; alone, each has
+ * When thousands come at once they share commits, nine at a time, which is what a denokv checks in one; alone, each has
  * one of its own. Still a write for each nonce, so ask this only once a signature is known to be good.
  *
  * Not here: one process that needs no store (`protocol/control/nonces.ts`).
@@ -13,7 +13,7 @@
 import type { Clock } from "../protocol/clock.ts";
 import { CulvertError } from "../protocol/errors.ts";
 import { storedNonceSchema } from "../protocol/stored_records.ts";
-import { commitIf } from "./commit.ts";
+import { commitIf, type Writable } from "./commit.ts";
 import { ExpiringMap } from "./expiring_map.ts";
 import { type KvSpace, readVersion } from "./records.ts";
 import { inStore } from "./store_error.ts";
@@ -41,12 +41,12 @@ export function createMemoryNonces(clock: Clock, { maxNonces = 1_000_000 }: { ma
 }
 
 /** Nonces in Deno KV. */
-export function createKvNonces(kv: Deno.Kv, clock: Clock, { space }: KvSpace): NonceStore {
-  return new KvNonces(kv, clock, space);
+export function createKvNonces(kv: Deno.Kv, clock: Clock, { space, guard }: KvSpace): NonceStore {
+  return new KvNonces({ kv, clock, guard }, space);
 }
 
-/** Checks in one commit: denokv 0.12 takes no more. */
-const MAX_TOGETHER = 10;
+/** Checks in one commit: denokv 0.12 takes no more, with the one that a guard may add. */
+const MAX_TOGETHER = 9;
 /** Commits under way at once: for a store that is far away. */
 const MAX_COMMITS = 8;
 const MAX_WAITING = 100_000;
@@ -60,15 +60,13 @@ interface Asked {
 }
 
 class KvNonces implements NonceStore {
-  readonly #kv: Deno.Kv;
-  readonly #clock: Clock;
+  readonly #store: Writable;
   readonly #space: string;
   #waiting: Asked[] = [];
   #commits = 0;
 
-  constructor(kv: Deno.Kv, clock: Clock, space: string) {
-    this.#kv = kv;
-    this.#clock = clock;
+  constructor(store: Writable, space: string) {
+    this.#store = store;
     this.#space = space;
   }
 
@@ -105,12 +103,12 @@ class KvNonces implements NonceStore {
   }
 
   async #isNew({ nonce, expiresAtMs }: Asked): Promise<boolean> {
-    const { record: past, versionstamp } = await readVersion(this.#kv, DEED, {
+    const { record: past, versionstamp } = await readVersion(this.#store.kv, DEED, {
       key: this.#keyOf(nonce),
       schema: storedNonceSchema,
     });
     // Deno KV forgets late: one whose time has passed may still be there, and counts as forgotten.
-    if (past && past.expiresAtMs > this.#clock.wallNow()) return false;
+    if (past && past.expiresAtMs > this.#store.clock.wallNow()) return false;
     return await this.#commit([{ nonce, expiresAtMs, versionstamp }]);
   }
 
@@ -118,8 +116,8 @@ class KvNonces implements NonceStore {
   #commit(
     nonces: readonly { readonly nonce: string; readonly expiresAtMs: number; readonly versionstamp: string | null }[],
   ): Promise<boolean> {
-    const wallMs = this.#clock.wallNow();
-    return commitIf({ kv: this.#kv, clock: this.#clock }, DEED, {
+    const wallMs = this.#store.clock.wallNow();
+    return commitIf(this.#store, DEED, {
       checks: nonces.map(({ nonce, versionstamp }) => ({ key: this.#keyOf(nonce), versionstamp })),
       mutations: nonces.map(({ nonce, expiresAtMs }) => ({
         key: this.#keyOf(nonce),

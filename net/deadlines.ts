@@ -28,8 +28,19 @@ export class Deadlines<T> implements Disposable {
     this.#timer ??= this.#clock.after(this.#timeoutMs, () => this.#sweep());
   }
 
-  delete(item: T): void {
-    this.#dueMs.delete(item);
+  /** Ends the wait for this item; false if it was not waiting. */
+  delete(item: T): boolean {
+    return this.#dueMs.delete(item);
+  }
+
+  has(item: T): boolean {
+    return this.#dueMs.has(item);
+  }
+
+  /** When the first of them is due; Infinity when nothing waits. */
+  get soonestMs(): number {
+    for (const dueMs of this.#dueMs.values()) return dueMs;
+    return Infinity;
   }
 
   /** The items that wait. */

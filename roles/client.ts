@@ -51,8 +51,8 @@ export const role: Role<typeof config> = defineRole({
     }
     const fault = Promise.withResolvers<never>();
     fault.promise.catch(() => {}); // heard below, unless the start fails first
-    await using parts = await openPeerParts("client", config, context);
-    const sessions = new ClientSessions({ parts, context, connection: () => peer.connection });
+    await using parts = await openPeerParts({ role: "client", region: config.home }, config, context);
+    const sessions = new ClientSessions({ parts, context, region: config.region, connection: () => peer.connection });
     await using exits = switchOf(config, sessions, { context, isReachable: () => peer.connection.hasDataLink });
     await using peer = await openPeer({
       role: "client",

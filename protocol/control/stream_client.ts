@@ -15,7 +15,8 @@
  * machines with one identity neither should throw the other out every second.
  *
  * A clock that is more than a minute wrong is told so by the supernode; the difference is applied to what this stream
- * signs, and reported. A signature is good at one supernode only, so a wrong time harms nobody but that supernode.
+ * signs and to the ends of what the supernode grants, and reported. A signature is good at one supernode only, so a wrong
+ * time harms nobody but that supernode.
  *
  * Pure: time comes in, actions go out, to be carried out in their order.
  *
@@ -23,6 +24,7 @@
  */
 
 import { Backoff } from "../backoff.ts";
+import { type CertificateRefusal, parseCertificate } from "../certificate.ts";
 import type { Identity } from "../identity.ts";
 import type { Primitives } from "../primitives.ts";
 import type { Random } from "../random.ts";
@@ -38,9 +40,11 @@ import {
   type ErrorCode,
   type InfoResponse,
   parseControl,
+  type Pong,
   type Resume,
   type Telemetry,
 } from "./messages.ts";
+import { inOurTime } from "./our_time.ts";
 import { SupernodeChoice } from "./supernode_choice.ts";
 
 export interface StreamClientOptions {
@@ -49,7 +53,8 @@ export interface StreamClientOptions {
   readonly region: string;
   /** In the order of preference, at least one. */
   readonly supernodes: readonly SupernodeAddress[];
-  readonly certificate?: string | undefined;
+  /** The peer's own at present, in a closed network. */
+  readonly certificate?: (() => string) | undefined;
   readonly network?: ClosedNetwork | undefined;
   readonly version?: string | undefined;
   readonly primitives: Primitives;
@@ -76,6 +81,8 @@ export type StreamClientAction =
   /** There is no stream now; the next try is in `retryInMs`. */
   | { readonly kind: "down"; readonly reason: ClientEnd; readonly retryInMs: number }
   | { readonly kind: "clock_skew"; readonly offsetMs: number }
+  /** Why there will be no stream: our certificate, or the supernode's, does not do. */
+  | { readonly kind: "bad_certificate"; readonly whose: "ours" | "supernode"; readonly refusal: CertificateRefusal }
   /** For `AppliedCommands.receive`, with `serverTimeMs`. */
   | { readonly kind: "command"; readonly command: Command; readonly supernodeId: string }
   | { readonly kind: "response"; readonly response: InfoResponse }
@@ -88,6 +95,8 @@ export type ClientState = "idle" | "connecting" | "proving" | "open" | "waiting"
 const DEFAULT_OPEN_WITHIN_MS = 10_000;
 /** A stream that was open for so long starts the next backoff from the beginning. */
 const GOOD_AFTER_MS = 30_000;
+/** After the end of a supernode's certificate. */
+const ASK_ANEW_WITHIN_MS = 10_000;
 /** What a supernode may ask for, so that one that is broken or hostile neither floods nor silences its peers. */
 const PING_EVERY_MS = { least: 1_000, most: 60_000 };
 const TIMEOUT_MS = { least: 3_000, most: 300_000 };
@@ -99,6 +108,8 @@ export class StreamClient {
   #state: ClientState = "idle";
   /** Where to go and when, once told to. */
   #move: { readonly supernodes: readonly SupernodeAddress[]; readonly atMs: number } | undefined;
+  /** When it last moved: two supernodes that send it to and fro must not make it hurry. */
+  #movedAtMs = -Infinity;
   #request: AuthRequest | undefined;
   /** When the state is to be left unless something happens before. */
   #dueAtMs = Infinity;
@@ -106,13 +117,15 @@ export class StreamClient {
   #timeoutMs = 0;
   #pingEveryMs = 0;
   #nextPingAtMs = Infinity;
+  /** When the supernode's certificate has ended. */
+  #certifiedUntilMs = Infinity;
   #pingSequence = 0;
   #pingSentAtMs: number | undefined;
   #rttMs: number | undefined;
   /** That supernode's clock less ours, as far as is known. No other is believed to have the same. */
   #offset = { of: "", ms: 0 };
-  /** A wrong clock is made up for once per connection that worked, not in circles. */
-  #hasCorrectedClock = false;
+  /** How often in a row that supernode has said that our time is wrong: it is asked again once before others are. */
+  #staleCount = 0;
 
   constructor(options: StreamClientOptions) {
     this.#options = options;
@@ -136,7 +149,7 @@ export class StreamClient {
 
   get nextWakeAtMs(): number {
     if (this.#state !== "open") return this.#dueAtMs;
-    return Math.min(this.#dueAtMs, this.#nextPingAtMs, this.#move?.atMs ?? Infinity);
+    return Math.min(this.#dueAtMs, this.#nextPingAtMs, this.#certifiedUntilMs, this.#move?.atMs ?? Infinity);
   }
 
   start(nowMs: number): StreamClientAction[] {
@@ -168,6 +181,12 @@ export class StreamClient {
     return this.#moveWhenDue(nowMs);
   }
 
+  /** What is said at the beginning of a stream has changed, such as the certificate: it is said again, at once. */
+  renew(nowMs: number): StreamClientAction[] {
+    if (this.#state === "idle" || this.#state === "stopped") return [];
+    return this.#leave("renewed", nowMs);
+  }
+
   /** The transport is there. */
   connected(nowMs: number): StreamClientAction[] {
     if (this.#state !== "connecting") return [];
@@ -181,7 +200,7 @@ export class StreamClient {
       supernodeId,
       timestampMs: Math.max(0, Math.round(this.serverTimeMs)),
       random,
-      certificate,
+      certificate: certificate?.(),
       resume: this.#options.resumeFor?.(supernodeId),
       version,
     });
@@ -218,6 +237,7 @@ export class StreamClient {
           return this.#give("silent", nowMs);
       }
     }
+    if (this.#state === "open" && nowMs >= this.#certifiedUntilMs) return this.#give("expired", nowMs);
     if (this.#move && nowMs >= this.#move.atMs) return this.#moveWhenDue(nowMs);
     return this.#state === "open" && nowMs >= this.#nextPingAtMs ? this.#ping(nowMs) : [];
   }
@@ -226,15 +246,28 @@ export class StreamClient {
     if (!this.#move || nowMs < this.#move.atMs) return [];
     this.#choice.replace(this.#move.supernodes);
     this.#move = undefined;
+    const waitMs = nowMs - this.#movedAtMs < GOOD_AFTER_MS ? this.#backoff.nextMs() : 0;
+    this.#movedAtMs = nowMs;
+    return this.#leave("moved", nowMs, waitMs);
+  }
+
+  /** Connects anew of its own accord. */
+  #leave(reason: "moved" | "renewed", nowMs: number, retryInMs = 0): StreamClientAction[] {
     const leaving: StreamClientAction[] = this.#hasTransport()
-      ? [{ kind: "disconnect" }, { kind: "down", reason: "moved", retryInMs: 0 }]
+      ? [{ kind: "disconnect" }, { kind: "down", reason, retryInMs }]
       : [];
-    return [...leaving, ...this.#connect(nowMs)];
+    if (retryInMs === 0) return [...leaving, ...this.#connect(nowMs)];
+    this.#state = "waiting";
+    this.#dueAtMs = nowMs + retryInMs;
+    return leaving;
   }
 
   #connect(nowMs: number): StreamClientAction[] {
     const { supernodeId } = this.supernode;
-    if (this.#offset.of !== supernodeId) this.#offset = { of: supernodeId, ms: 0 };
+    if (this.#offset.of !== supernodeId) {
+      this.#offset = { of: supernodeId, ms: 0 };
+      this.#staleCount = 0;
+    }
     this.#state = "connecting";
     this.#dueAtMs = nowMs + (this.#options.openWithinMs ?? DEFAULT_OPEN_WITHIN_MS);
     return [{ kind: "connect", supernode: this.supernode }];
@@ -249,11 +282,17 @@ export class StreamClient {
   #receiveAccepted(answer: AuthAccepted, nowMs: number): StreamClientAction[] {
     const { primitives, network, random } = this.#options;
     const wallMs = this.#options.wallNow();
-    const refusal = refusalOfAuthAnswer(answer, this.#request!, { wallMs, primitives, network });
-    if (refusal) return this.#give(`answer_${refusal}`, nowMs);
+    const told: StreamClientAction[] = [];
+    const refusal = refusalOfAuthAnswer(answer, this.#request!, {
+      wallMs,
+      primitives,
+      network,
+      onBadCertificate: (refusal) => told.push({ kind: "bad_certificate", whose: "supernode", refusal }),
+    });
+    if (refusal) return [...told, ...this.#give(`answer_${refusal}`, nowMs)];
     this.#state = "open";
     this.#request = undefined;
-    this.#hasCorrectedClock = false;
+    this.#staleCount = 0;
     this.#offset = { of: answer.supernodeId, ms: answer.serverTimeMs - wallMs };
     this.#openedAtMs = nowMs;
     this.#timeoutMs = within(TIMEOUT_MS, answer.timeoutMs);
@@ -261,16 +300,24 @@ export class StreamClient {
     this.#dueAtMs = nowMs + this.#timeoutMs;
     this.#pingSentAtMs = undefined;
     this.#rttMs = undefined;
+    const proven = network && parseCertificate(answer.certificate!);
+    // Those that came to one supernode do not ask it for its new certificate all at once.
+    const askWithinMs = random.next() * ASK_ANEW_WITHIN_MS;
+    this.#certifiedUntilMs = proven ? nowMs + proven.notAfterMs - wallMs + askWithinMs : Infinity;
     // Those that came back together do not ping together.
     this.#nextPingAtMs = nowMs + random.next() * this.#pingEveryMs;
     return [{ kind: "open", supernode: this.supernode, answer }];
   }
 
-  #receiveRefused({ reason, retryAfterMs, serverTimeMs }: AuthRefused, nowMs: number): StreamClientAction[] {
-    if (reason !== "stale" || serverTimeMs === undefined || this.#hasCorrectedClock) {
-      return this.#give(reason, nowMs, retryAfterMs);
+  #receiveRefused(
+    { reason, certificate, retryAfterMs, serverTimeMs }: AuthRefused,
+    nowMs: number,
+  ): StreamClientAction[] {
+    if (reason === "stale") this.#staleCount++;
+    if (reason === "bad_certificate" && certificate) {
+      return [{ kind: "bad_certificate", whose: "ours", refusal: certificate }, ...this.#give(reason, nowMs)];
     }
-    this.#hasCorrectedClock = true;
+    if (reason !== "stale" || serverTimeMs === undefined) return this.#give(reason, nowMs, retryAfterMs);
     const offsetMs = serverTimeMs - this.#options.wallNow();
     this.#offset = { of: this.supernode.supernodeId, ms: offsetMs };
     return [{ kind: "clock_skew", offsetMs }, ...this.#give(reason, nowMs)];
@@ -280,11 +327,15 @@ export class StreamClient {
     this.#dueAtMs = nowMs + this.#timeoutMs;
     switch (message.type) {
       case "pong":
-        return this.#receivePong(message.sequence, nowMs);
+        return this.#receivePong(message, nowMs);
       case "command":
-        return [{ kind: "command", command: message, supernodeId: this.supernode.supernodeId }];
+        return [{
+          kind: "command",
+          command: inOurTime(message, this.#offset.ms),
+          supernodeId: this.supernode.supernodeId,
+        }];
       case "info.response":
-        return [{ kind: "response", response: message }];
+        return [{ kind: "response", response: inOurTime(message, this.#offset.ms) }];
       case "error": {
         const end = endOf(message.code);
         return end ? this.#give(end, nowMs, message.retryAfterMs) : [{ kind: "rejected", reason: message.code }];
@@ -294,10 +345,12 @@ export class StreamClient {
     }
   }
 
-  #receivePong(sequence: number, nowMs: number): StreamClientAction[] {
+  #receivePong({ sequence, serverTimeMs }: Pong, nowMs: number): StreamClientAction[] {
     if (this.#pingSentAtMs === undefined || sequence !== this.#pingSequence) return [];
     this.#rttMs = nowMs - this.#pingSentAtMs;
     this.#pingSentAtMs = undefined;
+    // Ours may have been set since.
+    this.#offset = { of: this.supernode.supernodeId, ms: serverTimeMs + this.#rttMs / 2 - this.#options.wallNow() };
     return [{ kind: "pong", rttMs: this.#rttMs }];
   }
 
@@ -338,7 +391,7 @@ export class StreamClient {
     const jitter = 1 + this.#options.random.next() / 2;
     if (awayMs > 0) this.#choice.leaveAlone(nowMs + awayMs * jitter);
     // One that had let us in, or has just told us the time, is asked again first.
-    const isWorthAnother = this.#state === "open" || reason === "stale";
+    const isWorthAnother = this.#state === "open" || (reason === "stale" && this.#staleCount === 1);
     return this.#choice.choose(isWorthAnother ? "present" : "next", nowMs);
   }
 

@@ -10,6 +10,7 @@ import type { PeerConnection } from "../../net/peer_connection.ts";
 import { orAborted } from "../../protocol/abort.ts";
 import type { SessionOffer } from "../../protocol/control/commands.ts";
 import type { ExitWish } from "../../protocol/control/messages.ts";
+import type { CertificateRefusal } from "../../protocol/certificate.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { DialError } from "../../protocol/errors.ts";
@@ -22,6 +23,8 @@ import type { PeerParts } from "../peer/open_peer.ts";
 export interface ClientSessionsOptions {
   readonly parts: Omit<PeerParts, "kv" | "certificate">;
   readonly context: { readonly log: Log; readonly metrics: Metrics };
+  /** Where exits have to be; anywhere unless given. */
+  readonly region?: string | undefined;
   connection(): PeerConnection;
 }
 
@@ -49,13 +52,11 @@ export class ClientSessions {
   }
 
   /** Opens what is offered. Throws `unauthorized` when the key is not shown to be the exit's. */
-  open({ sessionId, exit, expiresAtMs }: SessionOffer): OpenSession {
+  open(offer: SessionOffer): OpenSession {
     const { parts, context, connection } = this.#options;
-    const { primitives, network, clock, identity } = parts;
-    const refusal = refusalOfPeerKeys(exit, { role: "exit", wallMs: clock.wallNow(), primitives, network });
-    if (refusal) {
-      throw new DialError("unauthorized", `Cannot use the exit that was offered: its keys are no good (${refusal})`);
-    }
+    const { identity } = parts;
+    const { sessionId, exit, expiresAtMs } = offer;
+    this.#check(offer);
     const path = openSessionPath({
       ...parts,
       log: context.log,
@@ -65,6 +66,23 @@ export class ClientSessions {
       at: identity.peerId,
     });
     return { sessionId, exitPeerId: exit.peerId, expiresAtMs, path };
+  }
+
+  /** Throws `unauthorized` unless the exit has shown that it is one, there, and that the key is its own. */
+  #check({ exit, region }: SessionOffer): void {
+    const { parts: { primitives, network, clock }, region: wanted } = this.#options;
+    const cannot = (why: string) => new DialError("unauthorized", `Cannot use the exit that was offered: ${why}`);
+    if (wanted !== undefined && region !== wanted) throw cannot(`it must be in ${wanted}, got one in ${region}`);
+    let fault: CertificateRefusal | undefined;
+    const refusal = refusalOfPeerKeys(exit, {
+      role: "exit",
+      region,
+      wallMs: clock.wallNow(),
+      primitives,
+      network,
+      onBadCertificate: (refusal) => fault = refusal,
+    });
+    if (refusal) throw cannot(`its keys are no good (${refusal}${fault ? `: ${fault}` : ""})`);
   }
 
   /** Tells the supernode that a session is not used any more, if it can be told. */

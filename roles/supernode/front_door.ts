@@ -8,14 +8,20 @@
 
 import { WebPort, type WebPortOptions, type WebsocketAnswer, type WebsocketCall } from "../../net/web_port.ts";
 import { CONTROL_PATH, RELAY_PATH } from "../../protocol/control/endpoints.ts";
+import type { CertificateAndKey } from "../../net/renewable_listener.ts";
 import type { DataLinks } from "./data_links.ts";
-import type { RelayTokens } from "./relay_tokens.ts";
+import type { LinkHolder, RelayTokens } from "./relay_tokens.ts";
 import type { StreamManager } from "./stream_manager.ts";
 
-export interface FrontDoorOptions extends Pick<WebPortOptions, "tls" | "clock" | "log" | "fetch"> {
-  readonly streams: StreamManager;
-  readonly links: DataLinks;
+export interface FrontDoorOptions
+  extends Pick<WebPortOptions, "tls" | "clock" | "log" | "metrics" | "fetch" | "limits"> {
+  readonly streams: Pick<StreamManager, "isFull" | "take">;
+  readonly links: Pick<DataLinks, "isFull"> & {
+    take(...call: Parameters<DataLinks["take"]>): void;
+  };
   readonly tokens: RelayTokens;
+  /** Whether somebody has been turned away, perhaps since they were given a token. */
+  isBlocked(holder: LinkHolder): boolean;
 }
 
 export class FrontDoor {
@@ -28,9 +34,13 @@ export class FrontDoor {
 
   /** Begins to take connections, and gives where. Throws as `Deno.listen` does. */
   open(listen: WebPortOptions["listen"]): Deno.NetAddr {
-    const { tls, clock, log, fetch } = this.#options;
-    this.#port = new WebPort({ listen, tls, clock, log, fetch, onWebsocket: (call) => this.#onWebsocket(call) });
+    this.#port = new WebPort({ ...this.#options, listen, onWebsocket: (call) => this.#onWebsocket(call) });
     return this.#port.address;
+  }
+
+  /** Connections that come from now on get this certificate. Only for a port that had one. */
+  renewTls(tls: CertificateAndKey): void {
+    this.#port?.renewTls(tls);
   }
 
   close(): void {
@@ -43,16 +53,21 @@ export class FrontDoor {
   }
 
   #onWebsocket({ path, authorization, remoteAddress }: WebsocketCall): WebsocketAnswer {
-    const { streams, links, tokens } = this.#options;
+    const { streams, links, tokens, isBlocked } = this.#options;
     if (path === CONTROL_PATH) {
       if (streams.isFull) return { status: 503 };
-      return { take: (stream, first) => streams.take(stream, first, remoteAddress) };
+      return { take: (stream, first, settled) => streams.take(stream, { first, remoteAddress, settled }) };
     }
     if (path !== RELAY_PATH) return { status: 404 };
     if (links.isFull) return { status: 503 };
     const token = /^Bearer (.+)$/.exec(authorization ?? "")?.[1];
     const holder = token === undefined ? undefined : tokens.redeem(token);
-    if (!holder) return { status: 401 };
-    return { take: (stream, first) => void links.take(holder, stream, { first }) };
+    if (!holder || isBlocked(holder)) return { status: 401 };
+    return {
+      take(stream, first, settled) {
+        settled();
+        links.take(holder, stream, { first });
+      },
+    };
   }
 }

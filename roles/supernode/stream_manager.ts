@@ -12,16 +12,19 @@
 
 import type { NonceStore } from "../../kv/nonces.ts";
 import { TextSocket } from "../../net/text_socket.ts";
-import { AUTH_SKEW_MS } from "../../protocol/control/auth.ts";
+import { NONCE_KEPT_MS } from "../../protocol/control/auth.ts";
 import {
   type AuthRequest,
   encodeControl,
   type InfoRequest,
   type InfoResponse,
+  MAX_AUTH_REQUEST_BYTES,
+  MAX_MESSAGE_BYTES,
   type Telemetry,
 } from "../../protocol/control/messages.ts";
 import {
   type AuthenticatedPeer,
+  type StreamEnd,
   StreamServer,
   type StreamServerAction,
   type StreamServerContext,
@@ -54,7 +57,7 @@ export interface StreamManagerOptions {
   relayToken(peerId: string): string;
   /** The peer is connected, or no longer; of a stream that is replaced the end is told before the new one's beginning. */
   onJoined(stream: ControlStream): void;
-  onLeft(stream: ControlStream): void;
+  onLeft(stream: ControlStream, reason?: StreamEnd): void;
   onHeartbeat(stream: ControlStream, telemetry: Telemetry | undefined): void;
   answer(stream: ControlStream, request: InfoRequest): Promise<InfoResponse>;
 }
@@ -70,6 +73,16 @@ export interface ControlStream {
   /** What is being carried out; what comes meanwhile goes after it. */
   tail: Promise<void> | undefined;
   deliver: ((actions: readonly StreamServerAction[]) => void) | undefined;
+  readonly settled: () => void;
+}
+
+/** How a socket has come on which a peer is to say who it is. */
+export interface Arrival {
+  /** Bytes that have been read from it. */
+  readonly first: Uint8Array;
+  readonly remoteAddress: string;
+  /** To be called once it is known whose it is, or it is gone. */
+  readonly settled: () => void;
 }
 
 export class StreamManager implements Disposable {
@@ -132,20 +145,21 @@ export class StreamManager implements Disposable {
     return this.#isDraining;
   }
 
-  /** Takes a socket on which a peer is to say who it is. */
-  take(transport: Stream, first: Uint8Array, remoteAddress: string): void {
+  /** Takes a socket that has come. */
+  take(transport: Stream, { first, remoteAddress, settled }: Arrival): void {
     const { clock, lingering } = this.#options;
     const nowMs = clock.now();
     const address: IpAddress = parseIp(remoteAddress) ?? UNKNOWN_ADDRESS;
     const stream: ControlStream = {
       machine: new StreamServer(this.#context, address, nowMs),
-      socket: new TextSocket(transport, { first, clock: lingering }),
+      socket: new TextSocket(transport, { first, clock: lingering, maxMessageBytes: MAX_AUTH_REQUEST_BYTES }),
       sinceMs: nowMs,
       heardMs: nowMs,
       telemetry: undefined,
       requests: 0,
       tail: undefined,
       deliver: undefined,
+      settled,
     };
     this.#strangers.add(stream);
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -153,9 +167,11 @@ export class StreamManager implements Disposable {
     stream.socket.start({
       onText: (text) => this.#run(stream, stream.machine.receive(text, clock.now())),
       onBinary: () => this.#run(stream, stream.machine.receiveBinary()),
+      onTooLarge: () => this.#run(stream, stream.machine.receiveTooLarge()),
       onClose: () => {
         stream.machine.closed();
         this.#forget(stream);
+        settled();
         this.#ended.delete(promise);
         resolve();
       },
@@ -233,9 +249,10 @@ export class StreamManager implements Disposable {
       case "send":
         return stream.socket.send(encodeControl(action.message));
       case "close":
-        this.#forget(stream);
+        this.#forget(stream, action.reason);
         return stream.socket.close(action.code, action.reason);
       case "proven":
+        stream.settled();
         return void this.#admit(stream, action.peer, action.request);
       case "refused":
         return this.#metrics.refused.add(1, { reason: action.reason });
@@ -259,10 +276,11 @@ export class StreamManager implements Disposable {
     const { peerId } = peer;
     const deliver = (actions: readonly StreamServerAction[]) => this.#run(stream, actions);
     try {
-      const isNew = await nonces.remember(`${peerId} ${request.nonce}`, request.timestampMs + AUTH_SKEW_MS);
+      const isNew = await nonces.remember(`${peerId} ${request.nonce}`, request.timestampMs + NONCE_KEPT_MS);
       if (!isNew) return this.#run(stream, machine.refuse("replayed"));
       await outbox.load(peerId);
-      if (machine.state !== "proven") return;
+      if (this.#options.isRevoked(peerId)) this.#run(stream, machine.refuse("revoked"));
+      if (machine.state !== "proven") return outbox.unload(peerId);
       // Before the older stream goes, or the queue would go with it.
       const queue = outbox.attach(peerId, deliver);
       this.#replace(peerId);
@@ -272,6 +290,7 @@ export class StreamManager implements Disposable {
       this.#streams.set(peerId, stream);
       this.#metrics.active.add(1, { role: peer.role });
       stream.heardMs = clock.now();
+      stream.socket.maxMessageBytes = MAX_MESSAGE_BYTES;
       this.#run(stream, machine.accept({ queue, relayToken: this.#options.relayToken(peerId) }, clock.now()));
       this.#options.onJoined(stream);
       log.debug("A peer has come", { peer_id: peerId, role: peer.role, region: peer.region });
@@ -288,14 +307,14 @@ export class StreamManager implements Disposable {
     for (const action of old.machine.end("replaced")) this.#carryOutOne(old, action);
   }
 
-  #forget(stream: ControlStream): void {
+  #forget(stream: ControlStream, reason?: StreamEnd): void {
     this.#strangers.delete(stream);
     const { peer } = stream.machine;
     if (!peer || this.#streams.get(peer.peerId) !== stream) return;
     this.#streams.delete(peer.peerId);
     this.#metrics.active.add(-1, { role: peer.role });
     if (stream.deliver) this.#options.outbox.detach(peer.peerId, stream.deliver);
-    this.#options.onLeft(stream);
+    this.#options.onLeft(stream, reason);
   }
 
   #heard(stream: ControlStream, telemetry: Telemetry | undefined): void {
