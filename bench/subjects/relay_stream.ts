@@ -106,7 +106,7 @@ async function tookMs(supernode: Member, target: Target, count: number): Promise
 
 /**
  * The exit in use is killed: by turns while programs want new streams, so that the client finds out by itself, and while
- * nobody says anything, so that its supernode has to tell it.
+ * nobody says anything, so that its supernode tells it, unless the client's own probe is due first.
  */
 async function measureKills(places: Places, exits: readonly Member[], kills: number): Promise<Record<string, number>> {
   const { network, north, south, target } = places;
@@ -119,20 +119,23 @@ async function measureKills(places: Places, exits: readonly Member[], kills: num
     for (const tookMs of [failovers, rotations]) {
       await bothReachable(south, exits.length);
       const used = await exitInUse(exits, proxy, target);
-      const before = await rotated(north);
+      const before = await switchesOf(north, client);
       await used.kill();
       const killedMs = clock.now();
       if (tookMs === failovers) await answered(proxy, target, FAILOVER_LIMIT_MS);
-      else await delivered(north, before, killedMs);
-      tookMs.push(clock.now() - killedMs);
+      const wasTold = tookMs === failovers || await switched(north, client, before) === "told";
+      if (wasTold) tookMs.push(clock.now() - killedMs);
       await used.restart();
     }
   }
   return {
     stream_failover_ms: median(failovers),
     stream_failover_worst_ms: Math.max(...failovers),
-    rotate_delivered_ms: median(rotations),
-    rotate_delivered_worst_ms: Math.max(...rotations),
+    ...rotations.length > 0 && {
+      rotate_delivered_ms: median(rotations),
+      rotate_delivered_worst_ms: Math.max(...rotations),
+    },
+    rotate_overtaken_ratio: 1 - rotations.length / kills,
   };
 }
 
@@ -148,14 +151,28 @@ async function exitInUse(exits: readonly Member[], proxy: Target, target: Target
   throw new Error("Cannot measure a failover: no exit says that it has the stream");
 }
 
-async function rotated(supernode: Member): Promise<number> {
-  return sumOf(await supernode.samples(), "command_success_total", 'kind="ROTATE_PEER"');
+interface Switches {
+  /** ROTATE_PEER answered. */
+  readonly told: number;
+  /** Sessions the client has left by itself. */
+  readonly own: number;
 }
 
-/** Settles when one more ROTATE_PEER was answered. */
-async function delivered(supernode: Member, before: number, sinceMs: number): Promise<void> {
-  while (await rotated(supernode) === before) {
-    if (clock.now() - sinceMs > ROTATE_LIMIT_MS) throw new Error("Cannot measure: ROTATE_PEER was not delivered");
+async function switchesOf(supernode: Member, client: Member): Promise<Switches> {
+  return {
+    told: sumOf(await supernode.samples(), "command_success_total", 'kind="ROTATE_PEER"'),
+    own: sumOf(await client.samples(), "client_exit_switches_total", 'reason="failed"'),
+  };
+}
+
+/** Waits until the client has another session, and says who was first. */
+async function switched(supernode: Member, client: Member, before: Switches): Promise<"told" | "own"> {
+  const untilMs = clock.now() + ROTATE_LIMIT_MS;
+  for (;;) {
+    const { told, own } = await switchesOf(supernode, client);
+    if (told > before.told) return "told";
+    if (own > before.own) return "own";
+    if (clock.now() > untilMs) throw new Error("Cannot measure: nobody noticed that the exit was gone");
     await delay(clock, LOOK_MS);
   }
 }
