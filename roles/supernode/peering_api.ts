@@ -13,6 +13,7 @@ import { Admission, type AdmissionDeps } from "../../edge/directory/admission.ts
 import { Problem } from "../../edge/problem.ts";
 import { verifyCertificate } from "../../protocol/certificate.ts";
 import { type ClosedNetwork, SUPERNODE_ROLE } from "../../protocol/control/auth.ts";
+import { AuthLimits } from "../../protocol/control/auth_limits.ts";
 import {
   type ExitEndRequest,
   exitEndRequestSchema,
@@ -27,6 +28,7 @@ import {
 } from "../../protocol/directory.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
+import type { Random } from "../../protocol/random.ts";
 import { CERTIFICATE_HEADER, nothingSchema, PEERING_PATHS } from "./peering_schema.ts";
 
 export interface PeeringApiDeps extends AdmissionDeps {
@@ -43,6 +45,17 @@ export interface PeeringApiDeps extends AdmissionDeps {
 
 export interface PeeringEnv {
   readonly Bindings: { readonly remoteAddress: string };
+}
+
+/**
+ * How often one address and one supernode may ask. Each session of a client whose exit is here takes three requests, and
+ * when an exit with a thousand clients fails, they all come at once.
+ */
+export function peeringLimits(random: Random): AuthLimits {
+  return new AuthLimits(random, {
+    address: { perSecond: 500, burst: 5000 },
+    peer: { perSecond: 300, burst: 3000 },
+  });
 }
 
 export function createPeeringApi(deps: PeeringApiDeps): Hono<PeeringEnv> {
