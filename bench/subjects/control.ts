@@ -40,20 +40,18 @@ const full: Settings = {
   calmMs: 35_000,
 };
 const quick: Settings = {
-  streams: 6_000,
+  streams: 8_000,
   hostStreams: 3_000,
-  stormStreams: 3_000,
+  stormStreams: 4_000,
   neighbourStreams: 200,
   commandRounds: 3,
-  cycles: 6_000,
+  cycles: 5_000,
   idleMs: 2_000,
   calmMs: 0,
 };
 
 /** A process after its first few hundred streams is what the rest are weighed against. */
 const WARM_STREAMS = 300;
-/** Of the cycles, how many come before the first weighing: what a process grows to under such load comes first. */
-const WARM_CYCLES = 0.25;
 const HOST_SUPERNODES = 3;
 /** Files and ports of one process of the load. */
 const MAX_PEERS_PER_PROCESS = 10_000;
@@ -164,17 +162,16 @@ async function measureCommands({ network, supernode, peers, rounds }: Told): Pro
   return median(p99Ms);
 }
 
-/** What a process grows by while peers come and go. */
+/** What a process grows by while peers come and go, once as many have: what such load makes of it comes first. */
 async function measureChurn({ cycles }: Settings): Promise<Record<string, number>> {
   await using network = new OurNetwork();
   const supernode = await network.startSupernode({ region: "here" });
   await using peers = await startPeers(supernode, Math.min(cycles, MAX_PEERS_PER_PROCESS));
-  const warmCycles = Math.ceil(cycles * WARM_CYCLES);
-  await peers.churn(warmCycles);
+  await peers.churn(cycles);
   const beforeKib = await supernode.program.settledRssKib();
-  const tookS = await peers.churn(cycles - warmCycles);
+  const tookS = await peers.churn(cycles);
   const grownKib = await supernode.program.settledRssKib() - beforeKib;
-  return { churn_growth_mib: grownKib / 1024, churn_cycles_per_s: (cycles - warmCycles) / tookS };
+  return { churn_growth_mib: grownKib / 1024, churn_cycles_per_s: cycles / tookS };
 }
 
 /** Several supernodes of one host, on one store. */
@@ -190,7 +187,8 @@ async function measureHost({ hostStreams }: Settings): Promise<Record<string, nu
     supernodes.push(supernode);
     all.push(crowds.use(await startPeers(supernode, share)));
   }
-  const beforeKib = await rssKib(supernodes);
+  let beforeKib = 0;
+  for (const supernode of supernodes) beforeKib += await warmRssKib(supernode);
   await Promise.all(all.map((peers) => peers.open()));
   const grownKib = await rssKib(supernodes) - beforeKib;
   const lost = (await Promise.all(all.map((peers) => peers.status()))).reduce((sum, status) => sum + status.lost, 0);

@@ -70,7 +70,9 @@ export function createPeeringApi(deps: PeeringApiDeps): Hono<PeeringEnv> {
     app.post(path, async (context) => {
       const refusal = admission.refusalOfAddress(context.req.raw, context.env.remoteAddress);
       if (refusal) return refusal.response();
-      const admitted = await admission.admit(context.req.raw, { schema, signer: "supernode", changes: true });
+      // Saying which exits there are changes nothing, so that a replay need not be found out beyond a restart.
+      const changes = path !== PEERING_PATHS.exits;
+      const admitted = await admission.admit(context.req.raw, { schema, signer: "supernode", changes });
       if (admitted instanceof Problem) return admitted.response();
       const { peerId } = admitted.signature;
       const problem = refusalOfCertificate(context.req.header(CERTIFICATE_HEADER), peerId, deps);
