@@ -66,7 +66,7 @@ class Client implements AsyncDisposable {
     });
     const local = { privateKey: identity.secrets().wireguardKey, publicKey: identity.wireguardPublicKey };
     const parts = { ...tools, identity, local, network: undefined, crypto, slabs: new SlabPool() };
-    this.#sessions = new ClientSessions({ parts, context: tools, connection: () => connection });
+    this.#sessions = new ClientSessions({ parts, context: tools, home: "bench", connection: () => connection });
   }
 
   /** Settles when it has all that a client has before it wants an exit. */
