@@ -25,7 +25,7 @@ import type { PeerParts } from "../peer/open_peer.ts";
 export const UNKNOWN_REGION = "any";
 
 export interface ClientSessionsOptions {
-  readonly parts: Omit<PeerParts, "kv" | "certificate">;
+  readonly parts: Omit<PeerParts, "kv" | "guard" | "membership">;
   readonly context: { readonly log: Log; readonly metrics: Metrics };
   /** The region this client is in. */
   readonly home: string;
