@@ -53,6 +53,9 @@ export class CommandOutbox {
   readonly #loading = new Map<string, Promise<Held>>();
   /** By peer and command: what somebody waits for. */
   readonly #waiting = new Map<string, PromiseWithResolvers<CommandOutcome>>();
+  /** Under way to the store. */
+  #saves = 0;
+  #onSaved: () => void = () => {};
   readonly #metrics;
 
   constructor(options: CommandOutboxOptions) {
@@ -143,6 +146,7 @@ export class CommandOutbox {
   async save(peerId: string): Promise<boolean> {
     const held = this.#held.get(peerId);
     if (!held) return true;
+    this.#saves++;
     try {
       await this.#options.store.save(peerId, held.queue.snapshot());
       held.isUnsaved = false;
@@ -150,7 +154,13 @@ export class CommandOutbox {
       held.isUnsaved = true;
       this.#complain(peerId, error);
     }
+    if (--this.#saves === 0) this.#onSaved();
     return !held.isUnsaved;
+  }
+
+  /** Settles when nothing is being kept any more: the store can be closed once nobody is connected. */
+  async closed(): Promise<void> {
+    while (this.#saves > 0) await new Promise<void>((resolve) => this.#onSaved = resolve);
   }
 
   isUnsaved(peerId: string): boolean {

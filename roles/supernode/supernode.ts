@@ -257,6 +257,7 @@ export class Supernode implements AsyncDisposable {
     this.links.close();
     await this.#door.closed();
     await this.streams.closed();
+    await this.outbox.closed();
     await Promise.all([...this.#tasks, this.links.closed(), this.#rotation.closed()]);
     this.#lingering[Symbol.dispose]();
   }
