@@ -54,12 +54,6 @@ export class ControlPeers implements AsyncDisposable {
     return this.#ask(() => "status");
   }
 
-  /** What they have used themselves: they share the machine with the supernode. */
-  async cpuMs(): Promise<number> {
-    const each = await Promise.all(this.#programs.map((program) => program.cpuMs()));
-    return each.reduce((sum, ms) => sum + ms, 0);
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#programs.map((program) => program.stop()));
   }
@@ -81,14 +75,13 @@ export function totalOf(statuses: readonly PeersStatus[]): PeersStatus {
   for (const status of statuses) {
     for (const [reason, count] of Object.entries(status.failed)) failed[reason] = (failed[reason] ?? 0) + count;
   }
-  const sum = (what: "open" | "lost" | "commands") => statuses.reduce((sum, status) => sum + status[what], 0);
+  const sum = (what: "open" | "lost") => statuses.reduce((sum, status) => sum + status[what], 0);
   const most = (what: "lastOpenAtMs" | "worstRttMs") => Math.max(...statuses.map((status) => status[what]));
   return {
     open: sum("open"),
     lastOpenAtMs: most("lastOpenAtMs"),
     lost: sum("lost"),
     failed,
-    commands: sum("commands"),
     worstRttMs: most("worstRttMs"),
   };
 }

@@ -130,12 +130,6 @@ export class OurNetwork implements AsyncDisposable {
     await askAdmin(supernode, "/v1/drain", { leaveWithinMs: LEAVE_WITHIN_MS });
   }
 
-  /** Has a supernode tell one peer something, and waits for its answer. */
-  async tell(supernode: Member, peerId: string): Promise<void> {
-    const command = { kind: "RELAY_UPDATE", payload: { reason: "move", supernodes: [], leaveWithinMs: 0 } };
-    await askAdmin(supernode, "/v1/commands", { peerId, command });
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#members.map(({ program }) => program.stop()));
     this.#folder[Symbol.dispose]();

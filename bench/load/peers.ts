@@ -26,7 +26,6 @@ export interface PeersStatus {
   readonly lost: number;
   /** Attempts that came to nothing, by what went wrong. */
   readonly failed: Readonly<Record<string, number>>;
-  readonly commands: number;
   /** The longest from ping to pong since the last time this was asked. */
   readonly worstRttMs: number;
 }
@@ -46,7 +45,6 @@ export class Peers implements AsyncDisposable {
   #lastOpenAtMs = 0;
   #lost = 0;
   readonly #failed: Record<string, number> = {};
-  #commands = 0;
   #worstRttMs = 0;
 
   /** Makes the identities; nothing is connected yet. */
@@ -88,7 +86,6 @@ export class Peers implements AsyncDisposable {
       lastOpenAtMs: this.#lastOpenAtMs,
       lost: this.#lost,
       failed: this.#failed,
-      commands: this.#commands,
       worstRttMs,
     };
   }
@@ -133,7 +130,6 @@ export class Peers implements AsyncDisposable {
         isOpen = false;
       },
       onCommand: ({ commandId }) => {
-        this.#commands++;
         stream.answer({ type: "command.result", commandId, status: "applied" });
       },
     });
