@@ -11,6 +11,7 @@
  *   flood --target H:P --key K --private-keys FILE --per-s N    initiations; ends with its standard input
  *   peers --supernode URL --count N    control streams; does what its standard input says and ends with it, see `peers`
  *   sessions --supernode URL --target H:P --count N    sets up sessions with an exit, one after the other
+ *   rotation --supernode URL    holds a session and waits until it is told to use another
  */
 
 import { parseArgs } from "@std/cli/parse-args";
@@ -26,7 +27,7 @@ import { runConnections } from "./load/connections.ts";
 import { holdIdle, holdStalled } from "./load/hold.ts";
 import { type InitiatorsOptions, runFlood, runInitiators } from "./load/initiators.ts";
 import { Peers } from "./load/peers.ts";
-import { runSessions } from "./load/sessions.ts";
+import { awaitRotation, runSessions } from "./load/sessions.ts";
 import { startSource } from "./load/source.ts";
 
 const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
@@ -90,6 +91,9 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
     print(
       await runSessions({ supernode: flags.supernode(), target: flags.target("target"), count: flags.count("count") }),
     );
+  },
+  async rotation(flags) {
+    await awaitRotation(flags.supernode(), print);
   },
 };
 

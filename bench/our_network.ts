@@ -5,6 +5,9 @@
  */
 
 import { formatTarget, parseTarget, type Target } from "../protocol/stream.ts";
+import { hostPrimitives } from "../net/host_primitives.ts";
+import { loadIdentity } from "../roles/identity_store.ts";
+import { StateDirectory } from "../roles/state.ts";
 import { freePort, type Program } from "../testing/program.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
 import { denoProgram } from "./loads.ts";
@@ -21,22 +24,28 @@ const LEAVE_WITHIN_MS = 3_600_000;
 /** The source of the loads is on this machine, which an egress does not reach unless told to. */
 const POLICY = 'allow_addresses = ["loopback"]\n';
 
+interface MemberPlaces {
+  readonly stateDir: string;
+  readonly metrics: Target;
+}
+
 /** A role in a process, which can be killed and started again as what it was. */
 export class Member {
   readonly #start: () => Program;
   #program: Program;
   /** What its ready line has named, by what it is called there. */
   #addresses: Readonly<Record<string, string>> = {};
-  readonly #metrics: Target;
+  #peerId = "";
+  readonly #at: MemberPlaces;
 
-  private constructor(start: () => Program, metrics: Target) {
+  private constructor(start: () => Program, at: MemberPlaces) {
     this.#start = start;
     this.#program = start();
-    this.#metrics = metrics;
+    this.#at = at;
   }
 
-  static async start(start: () => Program, metrics: Target): Promise<Member> {
-    const member = new Member(start, metrics);
+  static async start(start: () => Program, at: MemberPlaces): Promise<Member> {
+    const member = new Member(start, at);
     await member.#ready();
     return member;
   }
@@ -49,6 +58,10 @@ export class Member {
     const address = this.#addresses[name];
     if (address === undefined) throw new Error(`Cannot find ${name} in a ready line: it names none`);
     return address;
+  }
+
+  get peerId(): string {
+    return this.#peerId;
   }
 
   /** SIGKILL, and what it was is gone when this settles. */
@@ -65,13 +78,15 @@ export class Member {
 
   /** What its metrics say now. */
   async samples(): Promise<Samples> {
-    const response = await fetch(`http://${formatTarget(this.#metrics)}/metrics`);
+    const response = await fetch(`http://${formatTarget(this.#at.metrics)}/metrics`);
     return samplesOf(await response.text());
   }
 
   async #ready(): Promise<void> {
     const { addresses } = await this.#program.readJson() as { addresses: Record<string, string> };
     this.#addresses = addresses;
+    const identity = await loadIdentity(await StateDirectory.open(this.#at.stateDir), hostPrimitives());
+    this.#peerId = identity?.peerId ?? "";
   }
 }
 
@@ -137,12 +152,13 @@ export class OurNetwork implements AsyncDisposable {
 
   async #start(role: string, name: string, flags: readonly string[]): Promise<Member> {
     const metrics = { host: "127.0.0.1", port: freePort() };
+    const stateDir = this.path(name);
     const usual = [
-      ...["--state-dir", this.path(name), "--metrics-listen", formatTarget(metrics)],
+      ...["--state-dir", stateDir, "--metrics-listen", formatTarget(metrics)],
       ...["--json", "--log-level", "error"],
     ];
     const start = () => denoProgram("roles/main.ts", [role, ...usual, ...flags]);
-    const member = await Member.start(start, metrics);
+    const member = await Member.start(start, { stateDir, metrics });
     this.#members.push(member);
     return member;
   }

@@ -9,7 +9,7 @@ import { openSealCrypto } from "../../net/seal_crypto.ts";
 import type { SealParts } from "../../net/sealed_stream.ts";
 import { SlabPool } from "../../net/slab_pool.ts";
 import { clockOf } from "../../protocol/clock.ts";
-import type { SupernodeAddress } from "../../protocol/control/commands.ts";
+import type { Command, SupernodeAddress } from "../../protocol/control/commands.ts";
 import { generateSecrets, Identity } from "../../protocol/identity.ts";
 import { silentLog } from "../../protocol/log.ts";
 import { noMetrics } from "../../protocol/metrics.ts";
@@ -50,19 +50,33 @@ export async function runSessions({ supernode, target, count }: SessionsOptions)
   return { tookMs: tookMs.slice(WARM) };
 }
 
+/** Holds a session and does nothing about its exit; tells which that is, and then when ROTATE_PEER has come. */
+export async function awaitRotation(supernode: SupernodeAddress, tell: (line: object) => void): Promise<void> {
+  using crypto = await openSealCrypto();
+  const rotated = Promise.withResolvers<number>();
+  const onCommand = ({ kind }: Command) => kind === "ROTATE_PEER" && rotated.resolve(tools.clock.wallNow());
+  await using client = await Client.connect(supernode, crypto, onCommand);
+  tell({ exitPeerId: await client.hold() });
+  tell({ rotatedAtMs: await rotated.promise });
+}
+
 /** What `culvert client` is made of, with nothing in front. */
 class Client implements AsyncDisposable {
   readonly #connection: PeerConnection;
   readonly #sessions: ClientSessions;
 
-  private constructor(supernode: SupernodeAddress, crypto: SealParts["crypto"]) {
+  private constructor(supernode: SupernodeAddress, crypto: SealParts["crypto"], onCommand: (command: Command) => void) {
     const identity = new Identity(generateSecrets(tools.random), tools.primitives);
-    const connection = this.#connection = new PeerConnection({
+    const connection: PeerConnection = this.#connection = new PeerConnection({
       ...tools,
       identity,
       role: "client",
       region: "bench",
       supernodes: [supernode],
+      onCommand: (command) => {
+        onCommand(command);
+        connection.control.answer({ type: "command.result", commandId: command.commandId, status: "applied" });
+      },
     });
     const local = { privateKey: identity.secrets().wireguardKey, publicKey: identity.wireguardPublicKey };
     const parts = { ...tools, identity, local, network: undefined, crypto, slabs: new SlabPool() };
@@ -70,11 +84,23 @@ class Client implements AsyncDisposable {
   }
 
   /** Settles when it has all that a client has before it wants an exit. */
-  static async connect(supernode: SupernodeAddress, crypto: SealParts["crypto"]): Promise<Client> {
-    const client = new Client(supernode, crypto);
+  static async connect(
+    supernode: SupernodeAddress,
+    crypto: SealParts["crypto"],
+    onCommand: (command: Command) => void = () => {},
+  ): Promise<Client> {
+    const client = new Client(supernode, crypto, onCommand);
     await client.#connection.control.opened(never);
     (await client.#connection.open(never)).close();
     return client;
+  }
+
+  /** Asks for a session, which it keeps without using it; gives the exit's peer id. */
+  async hold(): Promise<string> {
+    const { exitPeerId, path } = await this.#sessions.request({}, never);
+    path.close();
+    await path.closed();
+    return exitPeerId;
   }
 
   /** Gives the milliseconds to the first byte through a session that is new, and lets go of it. */
