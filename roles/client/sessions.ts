@@ -15,18 +15,19 @@ import type { CertificateRefusal } from "../../protocol/certificate.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { DialError } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
+import type { Metrics } from "../../protocol/metrics.ts";
 import type { Hop } from "../../protocol/stream.ts";
 import type { Bytes } from "../../protocol/primitives.ts";
 import type { CommandHandlers } from "../peer/commands.ts";
 import type { PeerParts } from "../peer/open_peer.ts";
-import type { RoleContext } from "../role.ts";
 
 /** What a client says whose region nobody has told it. */
 export const UNKNOWN_REGION = "any";
 
 export interface ClientSessionsOptions {
-  readonly parts: PeerParts;
-  readonly context: Pick<RoleContext, "log" | "metrics" | "clock">;
+  readonly parts: Omit<PeerParts, "kv" | "guard" | "membership">;
+  readonly context: { readonly log: Log; readonly metrics: Metrics };
   /** The region this client is in. */
   readonly home: string;
   /** Where exits have to be; anywhere unless given. */

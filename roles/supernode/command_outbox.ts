@@ -22,7 +22,7 @@ import type { Metrics } from "../../protocol/metrics.ts";
 import type { Random } from "../../protocol/random.ts";
 
 const UNDO_WITHIN_MS = 3_600_000;
-const LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 30];
 
 export interface CommandOutboxOptions {
   readonly store: QueueStore;
@@ -56,6 +56,9 @@ export class CommandOutbox {
   readonly #loading = new Map<string, Promise<Held>>();
   /** By peer and command: what somebody waits for. */
   readonly #waiting = new Map<string, PromiseWithResolvers<CommandOutcome>>();
+  /** Under way to the store. */
+  #saves = 0;
+  #onSaved: () => void = () => {};
   readonly #metrics;
 
   constructor(options: CommandOutboxOptions) {
@@ -146,6 +149,7 @@ export class CommandOutbox {
   async save(peerId: string): Promise<boolean> {
     const held = this.#held.get(peerId);
     if (!held) return true;
+    this.#saves++;
     try {
       await this.#options.store.save(peerId, held.queue.snapshot());
       held.isUnsaved = false;
@@ -153,7 +157,13 @@ export class CommandOutbox {
       held.isUnsaved = true;
       this.#complain(peerId, error);
     }
+    if (--this.#saves === 0) this.#onSaved();
     return !held.isUnsaved;
+  }
+
+  /** Settles when nothing is being kept any more: the store can be closed once nobody is connected. */
+  async closed(): Promise<void> {
+    while (this.#saves > 0) await new Promise<void>((resolve) => this.#onSaved = resolve);
   }
 
   isUnsaved(peerId: string): boolean {

@@ -75,6 +75,21 @@ Deno.test("a queue is in memory while something waits in it", async () => {
   assertEquals(outbox.size, 0);
 });
 
+Deno.test("it is closed when the last queue is kept", async () => {
+  const clock = new FakeClock();
+  const kept = Promise.withResolvers<void>();
+  const store = { ...createMemoryQueues(clock), save: () => kept.promise };
+  const outbox = new CommandOutbox({ store, clock, random: randomOf(crypto), log: silentLog, metrics: noMetrics });
+  void outbox.push(PEER, disconnect());
+  await settle();
+  let isClosed = false;
+  const closed = outbox.closed().then(() => isClosed = true);
+  await settle();
+  assertEquals(isClosed, false);
+  kept.resolve();
+  await closed;
+});
+
 Deno.test("a command that is too long for any queue leaves none behind", async () => {
   const { outbox } = new Rig();
   const payload = { reason: "admin" as const, remark: "x".repeat(60_000) };

@@ -13,6 +13,7 @@ import { Admission, type AdmissionDeps } from "../../edge/directory/admission.ts
 import { Problem } from "../../edge/problem.ts";
 import { verifyCertificate } from "../../protocol/certificate.ts";
 import { type ClosedNetwork, SUPERNODE_ROLE } from "../../protocol/control/auth.ts";
+import { AuthLimits } from "../../protocol/control/auth_limits.ts";
 import {
   type ExitEndRequest,
   exitEndRequestSchema,
@@ -30,6 +31,7 @@ import {
 } from "../../protocol/directory.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
+import type { Random } from "../../protocol/random.ts";
 import { CERTIFICATE_HEADER, nothingSchema, PEERING_PATHS } from "./peering_schema.ts";
 
 export interface PeeringApiDeps extends AdmissionDeps {
@@ -49,6 +51,17 @@ export interface PeeringEnv {
   readonly Bindings: { readonly remoteAddress: string };
 }
 
+/**
+ * How often one address and one supernode may ask. Each session of a client whose exit is here takes three requests, and
+ * when an exit with a thousand clients fails, they all come at once.
+ */
+export function peeringLimits(random: Random): AuthLimits {
+  return new AuthLimits(random, {
+    address: { perSecond: 500, burst: 5000 },
+    peer: { perSecond: 300, burst: 3000 },
+  });
+}
+
 export function createPeeringApi(deps: PeeringApiDeps): Hono<PeeringEnv> {
   const app = new Hono<PeeringEnv>();
   const admission = new Admission(deps);
@@ -61,7 +74,9 @@ export function createPeeringApi(deps: PeeringApiDeps): Hono<PeeringEnv> {
     app.post(path, async (context) => {
       const refusal = admission.refusalOfAddress(context.req.raw, context.env.remoteAddress);
       if (refusal) return refusal.response();
-      const admitted = await admission.admit(context.req.raw, { schema, signer: "supernode", changes: true });
+      // Saying which exits there are changes nothing, so that a replay need not be found out beyond a restart.
+      const changes = path !== PEERING_PATHS.exits;
+      const admitted = await admission.admit(context.req.raw, { schema, signer: "supernode", changes });
       if (admitted instanceof Problem) return admitted.response();
       const { peerId } = admitted.signature;
       const problem = refusalOfCertificate(context.req.header(CERTIFICATE_HEADER), peerId, deps);

@@ -1,5 +1,4 @@
 import { assertEquals } from "@std/assert";
-import { requestLimits } from "../../edge/directory/admission.ts";
 import { createMemoryBlocks } from "../../kv/blocks.ts";
 import { createMemoryNonces } from "../../kv/nonces.ts";
 import { hostPrimitives } from "../../net/host_primitives.ts";
@@ -8,7 +7,7 @@ import { generateSecrets, Identity } from "../../protocol/identity.ts";
 import { silentLog } from "../../protocol/log.ts";
 import { randomOf } from "../../protocol/random.ts";
 import { FakeClock } from "../../testing/fake_clock.ts";
-import { createPeeringApi } from "./peering_api.ts";
+import { createPeeringApi, peeringLimits } from "./peering_api.ts";
 import { PEERING_PATHS, relayTokenSchema } from "./peering_schema.ts";
 
 const random = randomOf(crypto);
@@ -26,7 +25,7 @@ function startSupernode() {
     primitives,
     nonces: createMemoryNonces(clock),
     blocks: createMemoryBlocks(),
-    limits: requestLimits(random),
+    limits: peeringLimits(random),
     log: silentLog,
     exits: () => ({ candidates: [] }),
     setUp: never,

@@ -9,7 +9,6 @@
  */
 
 import type { Hono } from "hono";
-import { requestLimits } from "../../edge/directory/admission.ts";
 import type { BlockList, BlockStore } from "../../kv/blocks.ts";
 import type { QueueStore } from "../../kv/commands.ts";
 import type { NonceStore } from "../../kv/nonces.ts";
@@ -42,7 +41,7 @@ import { HostedExits } from "./hosted_exits.ts";
 import { answerRequest } from "./info_requests.ts";
 import { LostSessions } from "./lost_sessions.ts";
 import { Peering, peeringHttp } from "./peering.ts";
-import { createPeeringApi, type PeeringEnv } from "./peering_api.ts";
+import { createPeeringApi, type PeeringEnv, peeringLimits } from "./peering_api.ts";
 import { RelayTokens } from "./relay_tokens.ts";
 import { RequestExit } from "./request_exit.ts";
 import { ReturningExits } from "./returning_exits.ts";
@@ -272,6 +271,7 @@ export class Supernode implements AsyncDisposable {
       this.#supernodeLinks.closed(),
       this.#rotation.closed(),
     ]);
+    await this.outbox.closed();
     this.#lingering[Symbol.dispose]();
   }
 
@@ -355,7 +355,7 @@ export class Supernode implements AsyncDisposable {
       primitives,
       nonces: stores.nonces,
       blocks: stores.blocks,
-      limits: requestLimits(random),
+      limits: peeringLimits(random),
       network,
       log,
       exits: (request) => hosted.candidates(request),
