@@ -39,7 +39,7 @@ export class SupernodeTime {
 }
 
 /** The same message, but for the clock; `aheadMs` is the supernode's clock less ours. */
-export function inOurTime<T>(message: T, aheadMs: number): T {
+function inOurTime<T>(message: T, aheadMs: number): T {
   if (aheadMs === 0 || typeof message !== "object" || message === null) return message;
   if (Array.isArray(message)) return message.map((item) => inOurTime(item, aheadMs)) as T;
   const moved = Object.entries(message).map(([name, value]) => [
