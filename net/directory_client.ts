@@ -122,10 +122,10 @@ export class DirectoryClient implements Disposable {
     return this.#call("v1/relays", { deed: "register a relay", body: registration, answer: relayRecordSchema, signal });
   }
 
-  async listRelays(query: RelayQuery = {}, { signal }: CallOptions = {}): Promise<RelayList["relays"]> {
+  /** One page, with where the next begins if there is one. */
+  listRelays(query: RelayQuery = {}, { signal }: CallOptions = {}): Promise<RelayList> {
     const text = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
-    const { relays } = await this.#call(`v1/relays?${text}`, { deed: "list relays", answer: relayListSchema, signal });
-    return relays;
+    return this.#call(`v1/relays?${text}`, { deed: "list relays", answer: relayListSchema, signal });
   }
 
   /** Supernodes with exits there, the best first. What base has last said is told while it is down. */

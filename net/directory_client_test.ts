@@ -79,8 +79,14 @@ Deno.test("a relay registers and is listed", async () => {
   const bases = new Bases("base.example");
   using client = bases.client(one);
   const record = await client.registerRelay(one.relay("central"));
-  assertEquals(await client.listRelays({ kind: "central", count: 3 }), [record]);
-  assertEquals(await client.listRelays({ kind: "relay" }), []);
+  assertEquals(await client.listRelays({ kind: "central", count: 3 }), { relays: [record] });
+  assertEquals(await client.listRelays({ kind: "relay" }), { relays: [] });
+  await client.registerRelay(one.relay("relay"));
+  bases.clock.advance(1000);
+  const first = await client.listRelays({ count: 1 });
+  const second = await client.listRelays({ count: 1, ...(first.next !== undefined && { after: first.next }) });
+  assertEquals([first, second].map(({ relays }) => relays[0]?.kind).sort(), ["central", "relay"]);
+  assertEquals(second.next, undefined);
 });
 
 Deno.test("base is asked once for all who want to know at the same time, and again when it is not fresh", async () => {
