@@ -336,6 +336,11 @@ export class StreamClient {
     return [{ kind: "pong", rttMs }];
   }
 
+  /** Pings at once: something has changed that the supernode acts upon. */
+  pingNow(nowMs: number): StreamClientAction[] {
+    return this.#state === "open" ? this.#ping(nowMs) : [];
+  }
+
   #ping(nowMs: number): StreamClientAction[] {
     return [{ kind: "send", message: this.#heartbeat!.ping(this.#options.telemetry?.(), nowMs) }];
   }
