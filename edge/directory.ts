@@ -12,7 +12,7 @@
 import { type Context, Hono } from "hono";
 import type { BlockList, BlockStore } from "../kv/blocks.ts";
 import type { DirectoryStore } from "../kv/directory.ts";
-import { type RelayList, relayQuerySchema, SUPERNODE_HEARTBEAT_MS } from "../protocol/directory.ts";
+import { relayQuerySchema, SUPERNODE_HEARTBEAT_MS } from "../protocol/directory.ts";
 import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { verifyWireGuardBinding } from "../protocol/identity.ts";
 import { type Log, silentLog } from "../protocol/log.ts";
@@ -21,6 +21,7 @@ import { Admission, type AdmissionDeps } from "./directory/admission.ts";
 import * as api from "./directory/api.ts";
 import { HeartbeatWriter } from "./directory/heartbeats.ts";
 import { isStillCertified, keyBytes, type MembershipDeps, refusalOfClaim } from "./directory/membership.ts";
+import { RelayListing } from "./directory/relay_listing.ts";
 import { openApiOf, type Operation } from "./openapi.ts";
 import { openApiPage, PAGE_HEADERS } from "./openapi_page.ts";
 import { openApiStyle } from "./openapi_style.ts";
@@ -43,7 +44,6 @@ export interface DirectoryEnv {
 }
 
 const DEFAULT_CANDIDATES = 8;
-const DEFAULT_RELAYS = 64;
 /** A store that fails now may work again soon. */
 const STORE_RETRY_MS = 1000;
 
@@ -99,6 +99,7 @@ class Directory {
   readonly #deps: DirectoryDeps;
   readonly #log: Log;
   readonly #heartbeats: HeartbeatWriter;
+  readonly #relays: RelayListing;
   readonly #requests;
 
   constructor(deps: DirectoryDeps) {
@@ -106,6 +107,11 @@ class Directory {
     this.#log = deps.log ?? silentLog;
     this.admission = new Admission(deps);
     this.#heartbeats = new HeartbeatWriter(deps.store.supernodes);
+    this.#relays = new RelayListing({
+      store: deps.store.relays,
+      clock: deps.clock,
+      shown: async (records) => this.#shown(records, await deps.blocks.list(), ({ relayId }) => ["peer", relayId]),
+    });
     this.#requests = (deps.metrics ?? noMetrics).counter(
       "directory_requests_total",
       "Requests to the directory by operation and by how they ended: ok, or the code of the problem",
@@ -211,10 +217,7 @@ class Directory {
     const { count, ...rest } = Object.fromEntries(new URL(request.url).searchParams);
     const parsed = relayQuerySchema.safeParse({ ...rest, ...(count !== undefined && { count: Number(count) }) });
     if (!parsed.success) return schemaProblem(parsed.error);
-    const { count: most = DEFAULT_RELAYS, ...query } = parsed.data;
-    const [found, blocked] = await Promise.all([this.#deps.store.relays.list(query), this.#deps.blocks.list()]);
-    const relays = this.#shown(found, blocked, (record) => ["peer", record.relayId]).slice(0, most);
-    return { relays } satisfies RelayList;
+    return await this.#relays.page(parsed.data);
   }
 
   /** Those that are neither blocked nor without a certificate that still counts. */

@@ -93,7 +93,9 @@ testOnEach("relays of every kind are listed with their keys, to anyone", async (
   const times = { registeredAtMs: nowMs, expiresAtMs: nowMs + 60_000 };
   assertEquals(answer.body, { relays: [{ ...one.relay("upstream"), ...times }] });
   assertEquals(relayIds(await get(base, "/v1/relays?region=us")), [three.id]);
-  assertEquals(relayIds(await get(base, "/v1/relays?count=2")).length, 2);
+  const page = await get(base, "/v1/relays?count=3");
+  const rest = await get(base, `/v1/relays?count=3&after=${page.body.next}`);
+  assertEquals([relayIds(page).length, relayIds(rest).length, rest.body.next], [3, 1, undefined]);
   base.deps.clock.advance(60_000);
   assertEquals(relayIds(await get(base, "/v1/relays")), []);
 });
@@ -239,6 +241,7 @@ const refusals: readonly (readonly [string, number, string, () => Request])[] = 
   ["a body that does not fit", 400, "bad_request", () => one.request("/v1/supernodes", { region: "EU" }, WALL_MS)],
   ["a body that is too large", 413, "too_large", () => one.request("/v1/relays", "x".repeat(65_536), WALL_MS)],
   ["a query that does not fit", 400, "bad_request", () => new Request(`${BASE_URL}/v1/relays?kind=exit`)],
+  ["a cursor that is none", 400, "bad_request", () => new Request(`${BASE_URL}/v1/relays?after=1`)],
   ["a count that is no number", 400, "bad_request", () => new Request(`${BASE_URL}/v1/relays?count=many`)],
   ["a path nobody serves", 404, "not_found", () => new Request(`${BASE_URL}/v2`)],
   ["a method nobody serves", 405, "wrong_method", () => new Request(`${BASE_URL}/v1/relays`, { method: "DELETE" })],

@@ -25,9 +25,18 @@ import { inStore } from "./store_error.ts";
 export interface RelayStore {
   /** Lists a relay, in place of what was known of it. */
   register(registration: RelayRegistration): Promise<RelayRecord>;
-  /** Those that are alive, the least loaded first, then those with more bandwidth, then by id. */
-  list(query?: RelayQuery): Promise<RelayRecord[]>;
+  /** Those that are alive, in the order of `byUse`. */
+  list(query?: Omit<RelayQuery, "after">): Promise<RelayRecord[]>;
   remove(kind: RelayKind, relayId: string): Promise<void>;
+}
+
+/** The least loaded first, then those with more bandwidth, then by id and kind, so that no two are in one place. */
+export function byUse(
+  a: Pick<RelayRecord, "load" | "bandwidthMbps" | "relayId" | "kind">,
+  b: Pick<RelayRecord, "load" | "bandwidthMbps" | "relayId" | "kind">,
+): number {
+  const [one, other] = [a.relayId + a.kind, b.relayId + b.kind];
+  return a.load - b.load || (b.bandwidthMbps ?? 0) - (a.bandwidthMbps ?? 0) || (one < other ? -1 : Number(one > other));
 }
 
 function newRecord(registration: RelayRegistration, wallMs: number): RelayRecord {
@@ -39,11 +48,7 @@ function select(records: Iterable<RelayRecord>, { kind, region, count }: RelayQu
     isLive(record, wallMs) &&
     (kind === undefined || record.kind === kind) &&
     (region === undefined || record.region === region)
-  ).sort((a, b) =>
-    a.load - b.load ||
-    (b.bandwidthMbps ?? 0) - (a.bandwidthMbps ?? 0) ||
-    (a.relayId + a.kind < b.relayId + b.kind ? -1 : 1)
-  ).slice(0, count);
+  ).sort(byUse).slice(0, count);
 }
 
 /** Relays that are remembered as long as the process lasts. */

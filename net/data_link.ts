@@ -17,7 +17,7 @@ import type { Metrics } from "../protocol/metrics.ts";
 import type { Random } from "../protocol/random.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import type { Link, LinkHandlers } from "./link.ts";
-import { LinkKeeper } from "./link_keeper.ts";
+import { LinkKeeper, type LinkKeeperOptions } from "./link_keeper.ts";
 import type { MuxConnection, MuxStream } from "./mux.ts";
 import { WebsocketLink } from "./websocket.ts";
 import { dialWebsocket } from "./websocket_dial.ts";
@@ -44,6 +44,7 @@ export interface DataLinkOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly caCerts?: readonly string[] | undefined;
+  readonly mux?: NonNullable<LinkKeeperOptions["mux"]>;
 }
 
 /** How often a link that is to be let go of is looked at. */

@@ -10,7 +10,8 @@
  *   older                                   base is asked
  *   base is down, younger than keptMs       the last it said is told, and base is asked again after a growing wait
  *
- * A base that has forgotten us, or finds that we ask too often, counts as down here.
+ * A base that has forgotten us, or finds that we ask too often, counts as down here. One that is back may have lost what
+ * it knew: until everybody has had the time to register, who was known before stays behind those that it names.
  * The wait is for regions it has answered for; who asks for another always makes it try. A record that base has given
  * may be of a supernode that is gone since: that shows when it is asked for an exit.
  */
@@ -30,6 +31,7 @@ import {
   type RelayRecord,
   relayRecordSchema,
   type RelayRegistration,
+  SUPERNODE_EXPIRY_MS,
   type SupernodeHeartbeat,
   type SupernodeRecord,
   supernodeRecordSchema,
@@ -89,6 +91,8 @@ export class DirectoryClient implements Disposable {
   readonly #asking = new Map<string, Promise<readonly SupernodeRecord[]>>();
   #lastGood = 0;
   #downUntilMs = -Infinity;
+  /** Until then base may not have heard of everybody again. */
+  #settledAtMs = -Infinity;
 
   constructor(options: DirectoryClientOptions) {
     if (options.bases.length === 0) {
@@ -110,24 +114,25 @@ export class DirectoryClient implements Disposable {
     return this.#call("v1/supernodes", { deed, body: registration, answer: supernodeRecordSchema, signal });
   }
 
-  heartbeat(heartbeats: readonly SupernodeHeartbeat[], { signal }: CallOptions = {}): Promise<HeartbeatResponse> {
-    const deed = "send a heartbeat";
-    return this.#call("v1/supernodes/heartbeat", {
-      deed,
+  async heartbeat(heartbeats: readonly SupernodeHeartbeat[], options: CallOptions = {}): Promise<HeartbeatResponse> {
+    const response = await this.#call("v1/supernodes/heartbeat", {
+      deed: "send a heartbeat",
       body: { heartbeats },
       answer: heartbeatResponseSchema,
-      signal,
+      signal: options.signal,
     });
+    if (response.unknown.length > 0) this.#unsettle();
+    return response;
   }
 
   registerRelay(registration: RelayRegistration, { signal }: CallOptions = {}): Promise<RelayRecord> {
     return this.#call("v1/relays", { deed: "register a relay", body: registration, answer: relayRecordSchema, signal });
   }
 
-  async listRelays(query: RelayQuery = {}, { signal }: CallOptions = {}): Promise<RelayList["relays"]> {
+  /** One page, with where the next begins if there is one. */
+  listRelays(query: RelayQuery = {}, { signal }: CallOptions = {}): Promise<RelayList> {
     const text = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
-    const { relays } = await this.#call(`v1/relays?${text}`, { deed: "list relays", answer: relayListSchema, signal });
-    return relays;
+    return this.#call(`v1/relays?${text}`, { deed: "list relays", answer: relayListSchema, signal });
   }
 
   /** Supernodes with exits there, or others, the best first. What base has last said is told while it is down. */
@@ -169,7 +174,9 @@ export class DirectoryClient implements Disposable {
     try {
       const deed = "ask for exits";
       const answer = await this.#call("v1/exit-regions", { deed, body, answer: exitRegionResponseSchema });
-      const supernodes = answer.supernodes.filter((record) => this.#isGenuine(record));
+      if (this.#downUntilMs > -Infinity) this.#unsettle();
+      const named = answer.supernodes.filter((record) => this.#isGenuine(record));
+      const supernodes = clock.now() < this.#settledAtMs ? this.#withKnown(key, named) : named;
       this.#remember(key, { supernodes, atMs: clock.now() });
       this.#downUntilMs = -Infinity;
       this.#backoff.reset();
@@ -178,12 +185,28 @@ export class DirectoryClient implements Disposable {
       if (!(error instanceof HttpCallError)) throw error;
       if (error.code === "http_refused" && !PASSING.includes(error.problem?.code)) throw error;
       this.#downUntilMs = clock.now() + this.#backoff.nextMs();
-      const { keptMs = 3_600_000 } = this.#options;
-      const remembered = this.#regions.get(key);
-      if (!remembered || clock.now() - remembered.atMs >= keptMs) throw error;
+      const lastSaid = this.#lastSaid(key);
+      if (!lastSaid) throw error;
       this.#log.warn("Base does not answer this now: what it last said is used", { error: error.message });
-      return remembered.supernodes;
+      return lastSaid;
     }
+  }
+
+  /** What base has said of it, unless that is too long ago. */
+  #lastSaid(key: string): readonly SupernodeRecord[] | undefined {
+    const { clock, keptMs = 3_600_000 } = this.#options;
+    const remembered = this.#regions.get(key);
+    return remembered && clock.now() - remembered.atMs < keptMs ? remembered.supernodes : undefined;
+  }
+
+  #unsettle(): void {
+    this.#settledAtMs = this.#options.clock.now() + SUPERNODE_EXPIRY_MS;
+  }
+
+  #withKnown(key: string, named: readonly SupernodeRecord[]): SupernodeRecord[] {
+    const ids = new Set(named.map(({ supernodeId }) => supernodeId));
+    const others = this.#lastSaid(key)?.filter(({ supernodeId }) => !ids.has(supernodeId)) ?? [];
+    return [...named, ...others].slice(0, MAX_CANDIDATES);
   }
 
   #remember(key: string, remembered: Remembered): void {

@@ -79,8 +79,14 @@ Deno.test("a relay registers and is listed", async () => {
   const bases = new Bases("base.example");
   using client = bases.client(one);
   const record = await client.registerRelay(one.relay("central"));
-  assertEquals(await client.listRelays({ kind: "central", count: 3 }), [record]);
-  assertEquals(await client.listRelays({ kind: "relay" }), []);
+  assertEquals(await client.listRelays({ kind: "central", count: 3 }), { relays: [record] });
+  assertEquals(await client.listRelays({ kind: "relay" }), { relays: [] });
+  await client.registerRelay(one.relay("relay"));
+  bases.clock.advance(1000);
+  const first = await client.listRelays({ count: 1 });
+  const second = await client.listRelays({ count: 1, ...(first.next !== undefined && { after: first.next }) });
+  assertEquals([first, second].map(({ relays }) => relays[0]?.kind).sort(), ["central", "relay"]);
+  assertEquals(second.next, undefined);
 });
 
 Deno.test("base is asked once for all who want to know at the same time, and again when it is not fresh", async () => {
@@ -111,6 +117,42 @@ Deno.test("while base is down the last it said is told, base is asked less and l
   bases.trouble.clear();
   for (const asker of [one, two]) await bases.client(asker).register(asker.supernode());
   assertEquals(idsOf(await client.candidates({ region: "eu" })).length, 2);
+});
+
+Deno.test("a base that is back and knows few yet does not make forgotten who was known before, for a while", async () => {
+  const { bases, client } = await threeSupernodes();
+  using _client = client;
+  const before = idsOf(await client.candidates({ region: "eu" }));
+  const { clock } = bases;
+  bases.trouble.set("base.example", refuseConnection);
+  clock.advance(5000);
+  assertEquals(idsOf(await client.candidates({ region: "eu" })), before);
+  bases.byHost.set("base.example", startBase({ clock }));
+  bases.trouble.clear();
+  const back = async (...askers: Asker[]) => {
+    for (const asker of askers) await bases.client(asker).register(asker.supernode());
+  };
+  await back(one, two);
+  clock.advance(60_000);
+  await back(one, two);
+  const now = idsOf(await client.candidates({ region: "eu" }));
+  assertEquals([now.length, now[2]], [3, three.id], "those that base names come first");
+  clock.advance(29_000);
+  await back(one, two);
+  assertEquals((await client.candidates({ region: "eu" })).length, 3);
+  clock.advance(6000);
+  assertEquals((await client.candidates({ region: "eu" })).length, 2, "by now everybody would have registered");
+});
+
+Deno.test("a base that has forgotten us has forgotten the others too: who was known before stays for a while", async () => {
+  const { bases, client } = await threeSupernodes();
+  using _client = client;
+  await client.candidates({ region: "eu" });
+  bases.byHost.set("base.example", startBase({ clock: bases.clock }));
+  assertEquals((await client.heartbeat([{ supernodeId: one.id, ...status() }])).unknown, [one.id]);
+  await client.register(one.supernode());
+  bases.clock.advance(5000);
+  assertEquals((await client.candidates({ region: "eu" })).length, 3);
 });
 
 for (const [code, status] of [["not_registered", 403], ["rate_limited", 429]] as const) {

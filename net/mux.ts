@@ -9,7 +9,7 @@
  */
 
 import type { Clock, Timer } from "../protocol/clock.ts";
-import { CulvertError, messageOf } from "../protocol/errors.ts";
+import { CulvertError, DialError, messageOf } from "../protocol/errors.ts";
 import { MuxSession } from "../protocol/mux.ts";
 import type { MuxOptions } from "../protocol/mux.ts";
 import type { MuxChannel } from "../protocol/mux_channel.ts";
@@ -97,7 +97,7 @@ export class MuxConnection implements Disposable {
     const channel = this.#session.open();
     if (channel) return new MuxStream(channel, this, this.#clock);
     if (this.#closed) throw new CulvertError("closed", "Cannot open a stream: the connection has ended");
-    throw new CulvertError("busy", `Cannot open a stream: ${this.streamCount} are open, as many as allowed`);
+    throw new DialError("busy", `Cannot open a stream: ${this.streamCount} are open, as many as allowed`);
   }
 
   close(): void {
@@ -227,7 +227,7 @@ export class MuxStream implements Stream {
       case "session_closed":
         return new CulvertError("link_lost", "The link that carried the stream has ended");
       case "busy":
-        return new CulvertError("busy", "The far side has as many streams as it allows");
+        return new DialError("busy", "The far side has as many streams as it allows");
       case "overflow":
         return new CulvertError("overflow", "The stream was cut: too much was waiting to be read");
       case "cut":

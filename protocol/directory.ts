@@ -199,14 +199,26 @@ export const relayRecordSchema = relayRegistrationSchema.extend({
 });
 export type RelayRecord = z.infer<typeof relayRecordSchema>;
 
+/** How far a list has come. Only base reads it. */
+export const relayCursorSchema = z.string().regex(
+  /^[0-9.e+-]{1,24}_[0-9.e+-]{1,24}_[a-z]{1,16}_[a-z2-7]{26}$/,
+  "a cursor from `next`",
+);
+
 export const relayQuerySchema = z.object({
   kind: relayKindSchema.optional(),
   region: nameSchema.optional(),
   count: z.int().min(1).max(256).optional(),
+  /** `next` of the page before. */
+  after: relayCursorSchema.optional(),
 });
 export type RelayQuery = z.infer<typeof relayQuerySchema>;
 
-export const relayListSchema = z.object({ relays: z.array(relayRecordSchema).max(256) });
+export const relayListSchema = z.object({
+  relays: z.array(relayRecordSchema).max(256),
+  /** There is more after this. */
+  next: relayCursorSchema.optional(),
+});
 export type RelayList = z.infer<typeof relayListSchema>;
 
 /** Whether a record still counts. */

@@ -51,6 +51,9 @@ export const role: Role<typeof config> = defineRole({
         listen: formatTarget(config.listen),
       });
     }
+    if (config.authority.length === 0 && !isLoopback(config.listen)) {
+      log.warn("Base takes what is signed for any name: give --authority with the one that supernodes use for it");
+    }
     using kv = await openRoleKv(config, { role: "base", stateDir });
     const app = createDirectoryOnKv(kv, {
       clock,

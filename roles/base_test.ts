@@ -42,6 +42,24 @@ Deno.test("base serves the directory over HTTP, knows who asks, and stops when t
   await base.stop();
 });
 
+const listening = [
+  { what: "others can reach it, and it has no name", settings: { listen: "0.0.0.0:0" }, warns: true },
+  {
+    what: "others can reach it by its name",
+    settings: { listen: "0.0.0.0:0", authority: ["base.example"] },
+    warns: false,
+  },
+  { what: "it is only reached from here", settings: {}, warns: false },
+];
+for (const { what, settings, warns } of listening) {
+  Deno.test(`base ${warns ? "warns" : "does not warn"} of taking what is meant for other bases when ${what}`, async () => {
+    const log = new LogCollector();
+    await using base = start(settings, { log });
+    await base.ready;
+    assertEquals(log.lines.some(({ message }) => message.includes("--authority")), warns);
+  });
+}
+
 Deno.test("base keeps its records in the state directory, where the next one finds them", async () => {
   using directory = new TempDirectory();
   const stateDir = directory.path("state");

@@ -9,6 +9,7 @@ import {
   exitRegionResponseSchema,
   heartbeatBatchSchema,
   heartbeatResponseSchema,
+  relayCursorSchema,
   relayKindSchema,
   relayListSchema,
   relayQuerySchema,
@@ -99,7 +100,10 @@ export const listRelays = {
   method: "get",
   path: "/v1/relays",
   summary: "List relays with their public keys",
-  description: "Anyone may ask. Check the signature of the sealing key, and in a closed network the certificate.",
+  description:
+    "Anyone may ask, and is told how it stood within the last second, the least loaded first. Where there are more than " +
+    "count (64 unless given), ask for those after `next`. Check the signature of the sealing key, and in a closed " +
+    "network the certificate.",
   query: relayQuerySchema,
   answer: { status: 200, schema: relayListSchema, description: "Live relays; there may be none." },
   problems: ["bad_request", ...ANY_PROBLEMS],
@@ -140,6 +144,7 @@ function namedSchemas(): NamedSchema[] {
     { name: "RelayRecord", schema: relayRecordSchema, description: "A registration and its times." },
     { name: "RelayList", schema: relayListSchema },
     { name: "RelayKind", schema: relayKindSchema },
+    { name: "RelayCursor", schema: relayCursorSchema, description: "How far a list has come." },
     { name: "Health", schema: healthSchema },
     { name: "PeerId", schema: fields.peerIdSchema, description: "base32(SHA-256(identity public key)[0..16])." },
     { name: "Key", schema: fields.keySchema, description: "32 bytes in base64." },

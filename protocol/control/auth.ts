@@ -73,6 +73,8 @@ export function makeAuthRequest(identity: Identity, options: AuthRequestOptions)
 
 /** Remembers nonces; `nonces.ts` is one. */
 export interface NonceMemory {
+  /** What ended before this may have been forgotten; it never goes down. */
+  readonly forgottenBeforeMs: number;
   /** Remembers it until the time has passed. False if it is remembered already, undefined if there is no room. */
   remember(nonce: string, untilMs: number, nowMs: number): boolean | undefined;
 }
@@ -92,12 +94,20 @@ export interface AuthCheck {
   readonly allowPeer?: ((peerId: string) => boolean) | undefined;
 }
 
+/**
+ * The time by which timestamps are judged: the wall clock's, unless that was set back so far that what has been
+ * forgotten would pass again. Who is told this time, as who is `stale` is, passes.
+ */
+export function authTimeMs(wallMs: number, { forgottenBeforeMs }: NonceMemory): number {
+  return Math.max(wallMs, forgottenBeforeMs - NONCE_KEPT_MS + AUTH_SKEW_MS);
+}
+
 /** Why the request is not good enough, or undefined. Never throws. */
 export function refusalOfAuth(request: AuthRequest, check: AuthCheck): AuthRefusal | undefined {
   const { peerId, timestampMs, nonce } = request;
-  const { primitives, wallMs } = check;
+  const { primitives, wallMs, nonces } = check;
   if (request.supernodeId !== check.supernodeId) return "wrong_supernode";
-  if (Math.abs(timestampMs - wallMs) > AUTH_SKEW_MS) return "stale";
+  if (Math.abs(timestampMs - authTimeMs(wallMs, nonces)) > AUTH_SKEW_MS) return "stale";
   const publicKey = decodeBase64(request.publicKey);
   const wireguardKey = decodeBase64(request.wireguardKey);
   const signature = decodeBase64(request.signature);
@@ -111,7 +121,7 @@ export function refusalOfAuth(request: AuthRequest, check: AuthCheck): AuthRefus
   if (!verify({ domain: AUTH_DOMAIN, fields }, { signature, publicKey }, primitives)) return "bad_signature";
   const refusal = check.network && refusalOfCertificate(request, check.network, check);
   if (refusal) return refusal;
-  const isNew = check.nonces.remember(`${peerId} ${nonce}`, timestampMs + NONCE_KEPT_MS, wallMs);
+  const isNew = nonces.remember(`${peerId} ${nonce}`, timestampMs + NONCE_KEPT_MS, wallMs);
   if (isNew === undefined) return "busy";
   if (!isNew) return "replayed";
   if (check.allowPeer?.(peerId) === false) return "rate_limited";

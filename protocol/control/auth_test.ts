@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { encodeBase64, encodeBase64Url } from "../encoding.ts";
 import { portablePrimitives as primitives } from "../primitives.ts";
-import { type AuthCheck, makeAuthAnswer, refusalOfAuth, refusalOfAuthAnswer } from "./auth.ts";
+import { type AuthCheck, authTimeMs, makeAuthAnswer, refusalOfAuth, refusalOfAuthAnswer } from "./auth.ts";
 import { certificateFor, closedNetwork, goodRequest, peer, stranger, supernode, WALL_MS } from "./fixtures/people.ts";
 import { type AuthAccepted, type AuthRequest, authRequestSchema, encodeControl, parseControl } from "./messages.ts";
 import { Nonces } from "./nonces.ts";
@@ -73,6 +73,24 @@ Deno.test("each attack on a request is refused for its own reason", () => {
   for (const { name, request, reason, check } of rows) {
     assertEquals(refusalOfAuth(request, checkWith(check)), reason, name);
   }
+});
+
+Deno.test("when the clock has gone forward and back, no request that was taken before passes again", () => {
+  const nonces = new Nonces();
+  const before = goodRequest();
+  const hourMs = 3_600_000;
+  assertEquals(refusalOfAuth(before, checkWith({ nonces })), undefined);
+  const ahead = goodRequest({ timestampMs: WALL_MS + hourMs });
+  assertEquals(refusalOfAuth(ahead, checkWith({ nonces, wallMs: WALL_MS + hourMs })), undefined);
+  assertNotEquals(refusalOfAuth(before, checkWith({ nonces })), undefined);
+  assertNotEquals(refusalOfAuth(ahead, checkWith({ nonces })), undefined);
+  const timestampMs = authTimeMs(WALL_MS, nonces);
+  assertEquals(
+    refusalOfAuth(goodRequest({ timestampMs }), checkWith({ nonces })),
+    undefined,
+    "told the time it passes",
+  );
+  assertEquals(authTimeMs(WALL_MS + 2 * hourMs, nonces), WALL_MS + 2 * hourMs);
 });
 
 Deno.test("a request is taken once, and a refused one leaves nothing behind", () => {

@@ -83,6 +83,12 @@ const queueSnapshotSchema = z.object({
 });
 export type QueueSnapshot = z.infer<typeof queueSnapshotSchema>;
 
+/**
+ * Above this, and above what this queue has given out, no peer is believed to have finished anything: more than there
+ * will ever be, and so far below the last sequence number that what comes after it has one too.
+ */
+const MAX_CLAIM = 2 ** 40;
+
 const DEFAULTS = { maxCommands: 64, maxChars: 48 * 1024, window: 1, answerWithinMs: 5_000, maxAttempts: 8 };
 
 export class CommandQueue {
@@ -156,9 +162,11 @@ export class CommandQueue {
     return [{ kind: "changed" }];
   }
 
-  /** The peer is there (again), and has finished everything up to `lastSequence`, if it knows. */
-  connected(lastSequence: number | undefined, nowMs: number): QueueAction[] {
+  /** The peer is there (again), and says that it has finished everything up to `claimed`, if it knows. */
+  connected(claimed: number | undefined, nowMs: number): QueueAction[] {
     const actions: QueueAction[] = [];
+    const isCredible = claimed !== undefined && claimed <= Math.max(MAX_CLAIM, this.#nextSequence - 1);
+    const lastSequence = isCredible ? claimed : undefined;
     if ((lastSequence ?? 0) < this.#answeredThrough) actions.push({ kind: "peer_forgot" });
     if (lastSequence !== undefined) this.#moveBeyond(lastSequence);
     this.#isConnected = true;

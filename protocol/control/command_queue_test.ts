@@ -177,6 +177,27 @@ Deno.test("a restarted supernode whose store is behind goes on above what the pe
   assertEquals(bench.queue.snapshot().nextSequence, 45);
 });
 
+Deno.test("a peer that claims to know of more commands than there can be is not believed, and spoils nothing", () => {
+  for (const claimed of [2 ** 40 + 1, 2 ** 48]) {
+    const bench = new Bench();
+    bench.push(1);
+    assertEquals(bench.connect(claimed), ["changed", "send 1#1"]);
+    bench.restart();
+    assertEquals(bench.queue.length, 1);
+  }
+});
+
+Deno.test("however often a peer claims the most that is believed, its queue can be restored", () => {
+  const bench = new Bench();
+  for (let turn = 0; turn < 5; turn++) {
+    bench.connect(2 ** 40);
+    bench.push(turn);
+    bench.queue.disconnected();
+    bench.restart();
+    assertEquals(bench.queue.length, turn + 1);
+  }
+});
+
 Deno.test("a peer that has lost its memory is told of", () => {
   for (const lastSequence of [undefined, 0]) {
     const bench = new Bench();

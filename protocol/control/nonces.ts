@@ -5,6 +5,10 @@
  * They lie in buckets by the time at which they end, and a whole bucket is dropped at once: nothing is swept. When
  * there is no room, new ones are not taken; to forget an old one would be to let it in again.
  *
+ * A clock that was set back could let in what has been dropped. So `forgottenBeforeMs` only goes up, and what ends before
+ * it is not to be asked about (`auth.ts`). While the clock is behind it nothing would ever be dropped: then, and only
+ * then, the oldest bucket makes room.
+ *
  * One process's memory. Where several serve one supernode, or one must refuse what it took before a restart, ask
  * `kv/nonces.ts` as well.
  */
@@ -21,6 +25,7 @@ export class Nonces implements NonceMemory {
   readonly #capacity: number;
   #size = 0;
   #nextDropMs = Infinity;
+  #forgottenBeforeMs = -Infinity;
 
   constructor(capacity = DEFAULT_CAPACITY) {
     this.#capacity = capacity;
@@ -30,10 +35,15 @@ export class Nonces implements NonceMemory {
     return this.#size;
   }
 
+  get forgottenBeforeMs(): number {
+    return this.#forgottenBeforeMs;
+  }
+
   remember(nonce: string, untilMs: number, nowMs: number): boolean | undefined {
     this.#drop(nowMs);
-    // There are as many buckets as fit into two minutes.
+    // There are as many buckets as fit into two minutes, but for a clock that was set.
     for (const bucket of this.#buckets.values()) if (bucket.has(nonce)) return false;
+    if (this.#size >= this.#capacity && nowMs < this.#forgottenBeforeMs) this.#dropOldest();
     if (this.#size >= this.#capacity) return undefined;
     this.#add(nonce, untilMs);
     return true;
@@ -57,13 +67,21 @@ export class Nonces implements NonceMemory {
     if (nowMs < this.#nextDropMs) return;
     this.#nextDropMs = Infinity;
     for (const [number, bucket] of this.#buckets) {
-      if (endOf(number) <= nowMs) {
-        this.#size -= bucket.size;
-        this.#buckets.delete(number);
-      } else {
-        this.#nextDropMs = Math.min(this.#nextDropMs, endOf(number));
-      }
+      if (endOf(number) <= nowMs) this.#dropBucket(number, bucket);
+      else this.#nextDropMs = Math.min(this.#nextDropMs, endOf(number));
     }
+  }
+
+  #dropOldest(): void {
+    const number = Math.min(...this.#buckets.keys());
+    const bucket = this.#buckets.get(number);
+    if (bucket) this.#dropBucket(number, bucket);
+  }
+
+  #dropBucket(number: number, bucket: ReadonlyMap<string, number>): void {
+    this.#size -= bucket.size;
+    this.#buckets.delete(number);
+    this.#forgottenBeforeMs = Math.max(this.#forgottenBeforeMs, endOf(number));
   }
 }
 

@@ -47,3 +47,31 @@ Deno.test("no nonce is taken twice before its time, however they come, and the m
     }
   }));
 });
+
+Deno.test("what ended before the time that it tells of may be forgotten, and nothing else, wherever the clock goes", () => {
+  const step = fc.record({ nowMs: fc.integer({ min: 0, max: 600_000 }), aheadMs: fc.integer({ min: 0, max: 90_000 }) });
+  fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    const nonces = new Nonces(8);
+    const taken = new Map<string, number>();
+    for (const [at, { nowMs, aheadMs }] of steps.entries()) {
+      const untilMs = Math.max(nowMs, nonces.forgottenBeforeMs) + aheadMs;
+      if (nonces.remember(String(at), untilMs, nowMs)) taken.set(String(at), untilMs);
+      for (const [nonce, endMs] of taken) {
+        if (endMs >= nonces.forgottenBeforeMs) assertEquals(nonces.remember(nonce, endMs, 0), false);
+      }
+      assertLessOrEqual(nonces.size, 8);
+    }
+  }));
+});
+
+Deno.test("a full memory whose clock was set back far makes room by going on in time", () => {
+  const nonces = new Nonces(2);
+  nonces.remember("a", 1_000_000, 900_000);
+  nonces.remember("b", 3_000_000, 2_000_000);
+  assertEquals(nonces.forgottenBeforeMs, 1_010_000);
+  assertEquals(nonces.remember("c", 1_050_000, 0), true);
+  assertEquals(nonces.remember("d", 1_060_000, 0), true);
+  assertEquals(nonces.forgottenBeforeMs, 1_060_000);
+  assertEquals(nonces.remember("b", 3_000_000, 0), false);
+  assertEquals(nonces.remember("e", 5_000_000, 1_060_000), undefined, "not while the clock is right");
+});

@@ -31,6 +31,7 @@ import type { Random } from "../random.ts";
 import { type ClosedNetwork, makeAuthRequest, refusalOfAuthAnswer } from "./auth.ts";
 import { type ClientEnd, endOf, stayAwayMs } from "./client_end.ts";
 import type { Command, SupernodeAddress } from "./commands.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import {
   type AuthAccepted,
   type AuthRefused,
@@ -44,7 +45,7 @@ import {
   type Resume,
   type Telemetry,
 } from "./messages.ts";
-import { inOurTime } from "./our_time.ts";
+import { SupernodeTime } from "./our_time.ts";
 import { SupernodeChoice } from "./supernode_choice.ts";
 
 export interface StreamClientOptions {
@@ -97,9 +98,6 @@ const DEFAULT_OPEN_WITHIN_MS = 10_000;
 const GOOD_AFTER_MS = 30_000;
 /** After the end of a supernode's certificate. */
 const ASK_ANEW_WITHIN_MS = 10_000;
-/** What a supernode may ask for, so that one that is broken or hostile neither floods nor silences its peers. */
-const PING_EVERY_MS = { least: 1_000, most: 60_000 };
-const TIMEOUT_MS = { least: 3_000, most: 300_000 };
 
 export class StreamClient {
   readonly #options: StreamClientOptions;
@@ -114,16 +112,11 @@ export class StreamClient {
   /** When the state is to be left unless something happens before. */
   #dueAtMs = Infinity;
   #openedAtMs = 0;
-  #timeoutMs = 0;
-  #pingEveryMs = 0;
-  #nextPingAtMs = Infinity;
+  /** There while it is open. */
+  #heartbeat: Heartbeat | undefined;
   /** When the supernode's certificate has ended. */
   #certifiedUntilMs = Infinity;
-  #pingSequence = 0;
-  #pingSentAtMs: number | undefined;
-  #rttMs: number | undefined;
-  /** That supernode's clock less ours, as far as is known. No other is believed to have the same. */
-  #offset = { of: "", ms: 0 };
+  readonly #time: SupernodeTime;
   /** How often in a row that supernode has said that our time is wrong: it is asked again once before others are. */
   #staleCount = 0;
 
@@ -131,6 +124,7 @@ export class StreamClient {
     this.#options = options;
     this.#backoff = new Backoff(options.random, options.backoff);
     this.#choice = new SupernodeChoice(options.supernodes);
+    this.#time = new SupernodeTime(() => options.wallNow());
   }
 
   get state(): ClientState {
@@ -144,12 +138,12 @@ export class StreamClient {
 
   /** What the supernode's clock says, by which its deadlines are meant. */
   get serverTimeMs(): number {
-    return this.#options.wallNow() + this.#offset.ms;
+    return this.#time.nowMs;
   }
 
   get nextWakeAtMs(): number {
     if (this.#state !== "open") return this.#dueAtMs;
-    return Math.min(this.#dueAtMs, this.#nextPingAtMs, this.#certifiedUntilMs, this.#move?.atMs ?? Infinity);
+    return Math.min(this.#dueAtMs, this.#heartbeat!.nextAtMs, this.#certifiedUntilMs, this.#move?.atMs ?? Infinity);
   }
 
   start(nowMs: number): StreamClientAction[] {
@@ -239,7 +233,7 @@ export class StreamClient {
     }
     if (this.#state === "open" && nowMs >= this.#certifiedUntilMs) return this.#give("expired", nowMs);
     if (this.#move && nowMs >= this.#move.atMs) return this.#moveWhenDue(nowMs);
-    return this.#state === "open" && nowMs >= this.#nextPingAtMs ? this.#ping(nowMs) : [];
+    return this.#state === "open" && nowMs >= this.#heartbeat!.nextAtMs ? this.#ping(nowMs) : [];
   }
 
   #moveWhenDue(nowMs: number): StreamClientAction[] {
@@ -263,11 +257,7 @@ export class StreamClient {
   }
 
   #connect(nowMs: number): StreamClientAction[] {
-    const { supernodeId } = this.supernode;
-    if (this.#offset.of !== supernodeId) {
-      this.#offset = { of: supernodeId, ms: 0 };
-      this.#staleCount = 0;
-    }
+    if (this.#time.turnTo(this.supernode.supernodeId)) this.#staleCount = 0;
     this.#state = "connecting";
     this.#dueAtMs = nowMs + (this.#options.openWithinMs ?? DEFAULT_OPEN_WITHIN_MS);
     return [{ kind: "connect", supernode: this.supernode }];
@@ -293,19 +283,14 @@ export class StreamClient {
     this.#state = "open";
     this.#request = undefined;
     this.#staleCount = 0;
-    this.#offset = { of: answer.supernodeId, ms: answer.serverTimeMs - wallMs };
+    this.#time.set(answer.serverTimeMs);
     this.#openedAtMs = nowMs;
-    this.#timeoutMs = within(TIMEOUT_MS, answer.timeoutMs);
-    this.#pingEveryMs = Math.min(within(PING_EVERY_MS, answer.pingEveryMs), this.#timeoutMs / 3);
-    this.#dueAtMs = nowMs + this.#timeoutMs;
-    this.#pingSentAtMs = undefined;
-    this.#rttMs = undefined;
+    const heartbeat = this.#heartbeat = new Heartbeat(answer, random, nowMs);
+    this.#dueAtMs = nowMs + heartbeat.timeoutMs;
     const proven = network && parseCertificate(answer.certificate!);
     // Those that came to one supernode do not ask it for its new certificate all at once.
     const askWithinMs = random.next() * ASK_ANEW_WITHIN_MS;
     this.#certifiedUntilMs = proven ? nowMs + proven.notAfterMs - wallMs + askWithinMs : Infinity;
-    // Those that came back together do not ping together.
-    this.#nextPingAtMs = nowMs + random.next() * this.#pingEveryMs;
     return [{ kind: "open", supernode: this.supernode, answer }];
   }
 
@@ -318,24 +303,22 @@ export class StreamClient {
       return [{ kind: "bad_certificate", whose: "ours", refusal: certificate }, ...this.#give(reason, nowMs)];
     }
     if (reason !== "stale" || serverTimeMs === undefined) return this.#give(reason, nowMs, retryAfterMs);
-    const offsetMs = serverTimeMs - this.#options.wallNow();
-    this.#offset = { of: this.supernode.supernodeId, ms: offsetMs };
-    return [{ kind: "clock_skew", offsetMs }, ...this.#give(reason, nowMs)];
+    return [{ kind: "clock_skew", offsetMs: this.#time.set(serverTimeMs) }, ...this.#give(reason, nowMs)];
   }
 
   #receiveNext(message: ControlMessage, nowMs: number): StreamClientAction[] {
-    this.#dueAtMs = nowMs + this.#timeoutMs;
+    this.#dueAtMs = nowMs + this.#heartbeat!.timeoutMs;
     switch (message.type) {
       case "pong":
         return this.#receivePong(message, nowMs);
       case "command":
         return [{
           kind: "command",
-          command: inOurTime(message, this.#offset.ms),
+          command: this.#time.inOurs(message),
           supernodeId: this.supernode.supernodeId,
         }];
       case "info.response":
-        return [{ kind: "response", response: inOurTime(message, this.#offset.ms) }];
+        return [{ kind: "response", response: this.#time.inOurs(message) }];
       case "error": {
         const end = endOf(message.code);
         return end ? this.#give(end, nowMs, message.retryAfterMs) : [{ kind: "rejected", reason: message.code }];
@@ -345,13 +328,12 @@ export class StreamClient {
     }
   }
 
-  #receivePong({ sequence, serverTimeMs }: Pong, nowMs: number): StreamClientAction[] {
-    if (this.#pingSentAtMs === undefined || sequence !== this.#pingSequence) return [];
-    this.#rttMs = nowMs - this.#pingSentAtMs;
-    this.#pingSentAtMs = undefined;
+  #receivePong(pong: Pong, nowMs: number): StreamClientAction[] {
+    const rttMs = this.#heartbeat!.answered(pong, nowMs);
+    if (rttMs === undefined) return [];
     // Ours may have been set since.
-    this.#offset = { of: this.supernode.supernodeId, ms: serverTimeMs + this.#rttMs / 2 - this.#options.wallNow() };
-    return [{ kind: "pong", rttMs: this.#rttMs }];
+    this.#time.set(pong.serverTimeMs + rttMs / 2);
+    return [{ kind: "pong", rttMs }];
   }
 
   /** Pings at once: something has changed that the supernode acts upon. */
@@ -360,11 +342,7 @@ export class StreamClient {
   }
 
   #ping(nowMs: number): StreamClientAction[] {
-    this.#pingSequence++;
-    this.#pingSentAtMs = nowMs;
-    this.#nextPingAtMs = nowMs + this.#pingEveryMs * (0.75 + this.#options.random.next() / 2);
-    const telemetry = { ...this.#options.telemetry?.(), ...(this.#rttMs !== undefined && { rttMs: this.#rttMs }) };
-    return [{ kind: "send", message: { type: "ping", sequence: this.#pingSequence, telemetry } }];
+    return [{ kind: "send", message: this.#heartbeat!.ping(this.#options.telemetry?.(), nowMs) }];
   }
 
   /** Ends what there is of a transport, and makes for another try. */
@@ -407,10 +385,6 @@ export class StreamClient {
 
 function unreadable(code: ErrorCode): StreamClientAction[] {
   return [{ kind: "send", message: { type: "error", code } }, { kind: "rejected", reason: code }];
-}
-
-function within({ least, most }: { readonly least: number; readonly most: number }, value: number): number {
-  return Math.min(most, Math.max(least, value));
 }
 
 function isSame(one: SupernodeAddress, other: SupernodeAddress | undefined): boolean {

@@ -24,7 +24,7 @@ import type { Identity } from "../identity.ts";
 import type { IpAddress } from "../ip.ts";
 import type { Primitives } from "../primitives.ts";
 import type { PeerKeys } from "../fields.ts";
-import { type ClosedNetwork, makeAuthAnswer, type NonceMemory, refusalOfAuth } from "./auth.ts";
+import { authTimeMs, type ClosedNetwork, makeAuthAnswer, type NonceMemory, refusalOfAuth } from "./auth.ts";
 import type { AuthLimits } from "./auth_limits.ts";
 import type { CommandQueue, QueueAction } from "./command_queue.ts";
 import {
@@ -329,7 +329,7 @@ export class StreamServer {
           reason,
           ...(retryAfterMs !== undefined && { retryAfterMs: Math.ceil(retryAfterMs) }),
           ...(certificate !== undefined && { certificate }),
-          ...(reason === "stale" && { serverTimeMs: this.#context.wallNow() }),
+          ...(reason === "stale" && { serverTimeMs: authTimeMs(this.#context.wallNow(), this.#context.nonces) }),
         },
       },
       { kind: "refused", reason },

@@ -1,20 +1,24 @@
 /**
  * What becomes of sessions of which somebody else says that they are over: a client of ours is taken to another exit,
- * what another supernode's client has here is ended.
+ * what another supernode's client has here is ended. One that an exit has only forgotten is set up there again.
  */
 
 import type { SessionLeft } from "../../protocol/control/messages.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { SessionRecord } from "../../protocol/session.ts";
+import type { ExitSetup } from "./exit_setup.ts";
 import type { Rotation } from "./rotation.ts";
 import type { SessionEnding } from "./session_ending.ts";
 import type { Sessions } from "./sessions.ts";
+
+const SET_UP_WITHIN_MS = 10_000;
 
 export interface LostSessionsOptions {
   readonly sessions: Sessions;
   readonly ending: SessionEnding;
   readonly rotation: Rotation;
+  readonly setup: Pick<ExitSetup, "begin">;
   readonly log: Log;
 }
 
@@ -35,12 +39,20 @@ export class LostSessions {
     else await ending.end(sessionId, reason === "expired" ? "expired" : "exit_left", "exit");
   }
 
-  /** A peer has lost its memory of what it was told: an exit serves none of its sessions any more. */
+  /**
+   * A peer has lost its memory of what it was told: an exit is told again which sessions it serves, under the ids of
+   * the commands that it was told with, so that what it does know is not done twice. What it does not take back ends.
+   * A client sees to its sessions itself, whenever it comes.
+   */
   async forgottenBy(peerId: string): Promise<void> {
-    const { sessions, ending, log } = this.#options;
+    const { sessions, setup, log } = this.#options;
     try {
-      for (const { sessionId, state } of sessions.ofExit(peerId)) {
-        if (state === "active") await ending.end(sessionId, "exit_left", "exit");
+      for (const { sessionId } of sessions.ofExit(peerId)) {
+        const record = sessions.served(sessionId);
+        if (!record) continue;
+        const status = await setup.begin(record, SET_UP_WITHIN_MS);
+        log.info("A session was set up again", { session_id: sessionId, peer_id: peerId, status });
+        if (status !== "applied") await this.endedByExit(sessionId, "policy");
       }
     } catch (error) {
       log.error("Cannot end a session", { peer_id: peerId, error: messageOf(error) });

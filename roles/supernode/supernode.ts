@@ -186,7 +186,7 @@ export class Supernode implements AsyncDisposable {
     const troubleOf = (peerId: string) => pool.troubleOf(peerId);
     this.#rotation = new Rotation({ ...parts, requests: this.#requests, ending, keysOf, troubleOf });
     this.#returning = new ReturningExits(clock, (exitPeerId) => this.#rotation.suspect(exitPeerId));
-    this.#lost = new LostSessions({ sessions, ending, rotation: this.#rotation, log });
+    this.#lost = new LostSessions({ sessions, ending, rotation: this.#rotation, setup, log });
     const hosted = new HostedExits({ ...parts, pool, ending, isDraining: () => this.streams.isDraining });
     const checks = new SessionChecks({ ...parts, onLost: (record) => this.#lost.unknownElsewhere(record) });
     this.#door = this.#makeDoor(this.#makeApi(hosted, checks));
