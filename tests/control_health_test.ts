@@ -107,6 +107,21 @@ Deno.test("G: an exit whose control stream is fine and whose data link is black-
   assertStringIncludes(await hello(late.proxy), other.peerId);
 });
 
+Deno.test("G: when an exit's supernode is gone, its clients have a session by way of another", async () => {
+  await using network = new Network();
+  const { settings, north, south } = await twoRegions(network);
+  const out = await listedExit(network, south, "south");
+  const { proxy } = await startQuietClient(network, north);
+  assertStringIncludes(await hello(proxy), out.peerId);
+  const east = await network.startSupernode("east", settings);
+  await listedExit(network, east, "south");
+  await south.role[Symbol.asyncDispose]();
+  // The other exit, or the same one, which has gone to a supernode that it was told of.
+  await network.until(() => network.count("Streams leave through an exit") === 2);
+  assertMatch(await hello(proxy), /^HTTP\/1\.[01] 200/);
+  assertEquals(await sessionsAt(north), [["active"]]);
+});
+
 Deno.test("data links to exits and between supernodes are probed, and clients tell of their own probes", async () => {
   await using network = new Network();
   const { north, south } = await twoRegions(network);
