@@ -10,7 +10,7 @@ import type { PeerConnection } from "../../net/peer_connection.ts";
 import { orAborted } from "../../protocol/abort.ts";
 import type { SessionOffer } from "../../protocol/control/commands.ts";
 import type { SupernodeWay } from "../../net/watched_session.ts";
-import type { ExitWish } from "../../protocol/control/messages.ts";
+import { type ExitWish, MAX_SESSIONS } from "../../protocol/control/messages.ts";
 import type { CertificateRefusal } from "../../protocol/certificate.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
@@ -51,7 +51,8 @@ export class ClientSessions {
     const { control } = this.#options.connection();
     await control.opened(signal);
     await orAborted(this.#reconciling, signal);
-    const { session } = await control.request({ what: "exit", wish }, signal);
+    const held = [...this.#grantedBy.keys()].slice(-MAX_SESSIONS);
+    const { session } = await control.request({ what: "exit", wish, held }, signal);
     try {
       return this.open(session);
     } catch (error) {

@@ -395,7 +395,7 @@ export class Supernode implements AsyncDisposable {
       await this.#ending.end(record.sessionId, "no_exit", "client");
     }
     for (const exitPeerId of this.sessions.exitsHere()) this.#returning.expect(exitPeerId);
-    for (const record of this.sessions) if (record.state === "rotating") this.#rotation.resume(record);
+    await this.#rotation.restore();
   }
 
   async #turnAway(block: Block): Promise<void> {
