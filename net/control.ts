@@ -54,7 +54,7 @@ interface Waiting {
 const ANSWER_WITHIN_MS = 15_000;
 const MAX_WAITING = 64;
 const REQUEST_ID_BYTES = 16;
-const RTT_BUCKETS_MS = [1, 5, 20, 50, 100, 200, 500, 1000, 5000];
+const RTT_BUCKETS_S = [0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5];
 
 export class ControlStream implements Disposable {
   readonly #options: ControlOptions;
@@ -77,7 +77,7 @@ export class ControlStream implements Disposable {
       up: metrics.gauge("control_stream_up", "Whether the control stream is open"),
       downs: metrics.counter("control_stream_downs_total", "Ends of the control stream, by reason", ["reason"]),
       rejected: metrics.counter("control_messages_rejected_total", "Messages not understood, by reason", ["reason"]),
-      rttMs: metrics.histogram("control_stream_rtt_ms", "From ping to pong", RTT_BUCKETS_MS),
+      rtt: metrics.histogram("control_stream_rtt_seconds", "From ping to pong", RTT_BUCKETS_S),
     };
     this.#do(this.#machine.start(clock.now()));
   }
@@ -194,7 +194,7 @@ export class ControlStream implements Disposable {
         this.#waiting.get(action.response.requestId)?.resolve(action.response);
         return;
       case "pong":
-        return this.#metrics.rttMs.observe(action.rttMs);
+        return this.#metrics.rtt.observe(action.rttMs / 1000);
       case "rejected":
         return this.#metrics.rejected.add(1, { reason: action.reason });
     }

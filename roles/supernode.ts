@@ -45,7 +45,7 @@ export const role: Role<typeof supernodeSettings> = defineRole({
     using _vitals = new Vitals({
       clock,
       metrics,
-      relayedBytes: () => supernode.links.relayedBytes,
+      traffic: supernode.links.traffic,
       wireguardPeers: () => wireguardPeersOf(supernode),
     });
     await using joined = joinBase(supernode, { config, parts, url, context });

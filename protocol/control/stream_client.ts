@@ -336,9 +336,13 @@ export class StreamClient {
     return [{ kind: "pong", rttMs }];
   }
 
-  /** Pings at once: something has changed that the supernode acts upon. */
+  /** Pings at once, besides: something has changed that the supernode acts upon. */
   pingNow(nowMs: number): StreamClientAction[] {
-    return this.#state === "open" ? this.#ping(nowMs) : [];
+    if (this.#state !== "open") return [];
+    const nextPingAtMs = this.#nextPingAtMs;
+    const actions = this.#ping(nowMs);
+    this.#nextPingAtMs = nextPingAtMs;
+    return actions;
   }
 
   #ping(nowMs: number): StreamClientAction[] {

@@ -52,6 +52,28 @@ Deno.test("a command that is ordered twice is sent once, and both who ordered it
   assertEquals(rig.sent, [token(7)]);
 });
 
+const SETUP = { clientPeerId: peerId(8), clientWireguardKey: "", expiresAtMs: 1 };
+const RELAY = { ...SETUP, exitPeerId: peerId(9), exitWireguardKey: "", relayAddress: "10.200.0.1/32" };
+const what = { commandId: token(7), sessionId: token(1), timeoutMs: 1_000 };
+const uncertain: readonly { name: string; order: CommandOrder; isUndone: boolean }[] = [
+  { name: "SETUP_EXIT", order: { ...what, kind: "SETUP_EXIT", payload: SETUP }, isUndone: true },
+  { name: "a renewal", order: { ...what, kind: "SETUP_EXIT", payload: { ...SETUP, renews: true } }, isUndone: false },
+  { name: "RELAY_SETUP", order: { ...what, kind: "RELAY_SETUP", payload: RELAY }, isUndone: true },
+];
+
+for (const { name, order, isUndone } of uncertain) {
+  Deno.test(`${name} of which nobody knows whether it was applied is ${isUndone ? "undone with a DISCONNECT" : "left alone"}`, async () => {
+    const rig = new Rig();
+    const answer = await rig.connect();
+    const outcome = rig.outbox.push(PEER, order);
+    await settle();
+    answer(token(7), "forgotten");
+    assertEquals((await outcome).ok, false);
+    await settle();
+    assertEquals(rig.sent.length, isUndone ? 2 : 1);
+  });
+}
+
 Deno.test("one id given to commands for two peers is two commands", async () => {
   const rig = new Rig();
   const [answerOne, answerOther] = [await rig.connect(), await rig.connect(peerId(2))];

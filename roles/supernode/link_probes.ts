@@ -31,7 +31,7 @@ const LOOK_MS = 250;
 const MAX_PROBING = 256;
 /** The weight of a new probe in the share of those that come back. */
 const SHARE_WEIGHT = 0.2;
-const LATENCY_BUCKETS_MS = [0.5, 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000];
+const LATENCY_BUCKETS_S = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2];
 
 export interface LinkProbesOptions {
   readonly clock: Clock;
@@ -67,9 +67,9 @@ export class LinkProbes implements Disposable {
     this.#metrics = {
       probes: metrics.counter("data_link_probes_total", "Probes over data links", ["kind", "outcome"]),
       latency: metrics.histogram(
-        "data_link_probe_latency_ms",
+        "data_link_probe_latency_seconds",
         "How long probes took that came back",
-        LATENCY_BUCKETS_MS,
+        LATENCY_BUCKETS_S,
         ["kind"],
       ),
       down: metrics.gauge("data_links_down", "Data links that are there and carry nothing", ["kind"]),
@@ -147,7 +147,7 @@ export class LinkProbes implements Disposable {
   #succeeded(probed: Probed, tookMs: number): void {
     const { holder: { kind, id }, health } = probed;
     this.#metrics.probes.add(1, { kind, outcome: "ok" });
-    this.#metrics.latency.observe(tookMs, { kind });
+    this.#metrics.latency.observe(tookMs / 1000, { kind });
     probed.share += SHARE_WEIGHT * (1 - probed.share);
     if (!health.probeSucceeded(this.#options.clock.now(), tookMs)) return;
     this.#metrics.down.add(-1, { kind });
