@@ -16,14 +16,9 @@ import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import type { Random } from "../protocol/random.ts";
 import type { BufferPool } from "./buffer_pool.ts";
-<<<<<<< HEAD
-import type { Link, LinkHandlers } from "./link.ts";
-import { LinkKeeper, type LinkKeeperOptions } from "./link_keeper.ts";
-=======
 import { CountedLink, type Traffic } from "./counted_link.ts";
 import type { Link } from "./link.ts";
-import { LinkKeeper } from "./link_keeper.ts";
->>>>>>> a-health
+import { LinkKeeper, type LinkKeeperOptions } from "./link_keeper.ts";
 import type { MuxConnection, MuxStream } from "./mux.ts";
 import { WebsocketLink } from "./websocket.ts";
 import { dialWebsocket } from "./websocket_dial.ts";

@@ -336,13 +336,9 @@ export class StreamClient {
     return [{ kind: "pong", rttMs }];
   }
 
-  /** Pings at once, besides: something has changed that the supernode acts upon. */
+  /** Pings before it is time: something has changed that the supernode acts upon. */
   pingNow(nowMs: number): StreamClientAction[] {
-    if (this.#state !== "open") return [];
-    const nextPingAtMs = this.#nextPingAtMs;
-    const actions = this.#ping(nowMs);
-    this.#nextPingAtMs = nextPingAtMs;
-    return actions;
+    return this.#state === "open" ? this.#ping(nowMs) : [];
   }
 
   #ping(nowMs: number): StreamClientAction[] {
