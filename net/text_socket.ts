@@ -31,6 +31,8 @@ export interface TextSocketHandlers {
   onText(text: string): void;
   /** A binary message has begun, of which nothing is kept. */
   onBinary(): void;
+  /** A message is too large, of which nothing more is kept. If the socket is still open afterwards, it closes. */
+  onTooLarge?(): void;
   /** The socket has ended, by failure or by either side. Called once, last of all. */
   onClose(error?: unknown): void;
 }
@@ -61,12 +63,15 @@ export class TextSocket implements Disposable {
   #queuedBytes = 0;
   #writing = false;
   #state: "open" | "closing" | "closed" = "open";
+  /** Of one message; may be changed between messages. */
+  maxMessageBytes: number;
   #linger: Timer | undefined;
   #error: unknown;
 
   constructor(stream: Stream, options: TextSocketOptions) {
     this.#stream = stream;
     this.#options = options;
+    this.maxMessageBytes = options.maxMessageBytes ?? 64 * 1024;
     this.#reader = new WebsocketFrameReader(options.random ? "client" : "server", {
       onData: () => this.#state === "open" && this.#handlers!.onBinary(),
       onText: (bytes, last) => this.#take(bytes, last),
@@ -140,7 +145,8 @@ export class TextSocket implements Disposable {
 
   #take(bytes: Uint8Array, last: boolean): void {
     if (this.#state !== "open") return;
-    if (this.#heldBytes + bytes.length > (this.#options.maxMessageBytes ?? 64 * 1024)) {
+    if (this.#heldBytes + bytes.length > this.maxMessageBytes) {
+      this.#handlers!.onTooLarge?.();
       return this.#breakOff(1009, new CulvertError("too_large", "The peer sent a message that is too large"));
     }
     if (!last || this.#held) this.#hold(bytes);
@@ -166,7 +172,7 @@ export class TextSocket implements Disposable {
   #breakOff(code: number, error: CulvertError): void {
     this.#error ??= error;
     this.#held = undefined;
-    this.close(code);
+    this.close(code, error.message);
   }
 
   #enqueue(opcode: number, payload: Uint8Array): void {

@@ -193,6 +193,12 @@ export class StreamServer {
     return this.#state === "closed" ? [] : this.#reject("unexpected");
   }
 
+  /** A message has begun that is longer than any may be now. */
+  receiveTooLarge(): StreamServerAction[] {
+    if (this.#state === "unproven") return this.#refuse("too_large");
+    return this.#state === "closed" ? [] : this.#reject("too_large");
+  }
+
   /** Lets the peer in, and sends what has been waiting for it. */
   accept({ queue, relayToken }: Acceptance, nowMs: number): StreamServerAction[] {
     if (this.#state !== "proven") return [];

@@ -18,6 +18,8 @@ import {
   encodeControl,
   type InfoRequest,
   type InfoResponse,
+  MAX_AUTH_REQUEST_BYTES,
+  MAX_MESSAGE_BYTES,
   type Telemetry,
 } from "../../protocol/control/messages.ts";
 import {
@@ -28,7 +30,7 @@ import {
   type StreamServerContext,
 } from "../../protocol/control/stream_server.ts";
 import type { Clock, Timer } from "../../protocol/clock.ts";
-import { messageOf } from "../../protocol/errors.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import { type IpAddress, parseIp } from "../../protocol/ip.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
@@ -150,7 +152,7 @@ export class StreamManager implements Disposable {
     const address: IpAddress = parseIp(remoteAddress) ?? UNKNOWN_ADDRESS;
     const stream: ControlStream = {
       machine: new StreamServer(this.#context, address, nowMs),
-      socket: new TextSocket(transport, { first, clock: lingering }),
+      socket: new TextSocket(transport, { first, clock: lingering, maxMessageBytes: MAX_AUTH_REQUEST_BYTES }),
       sinceMs: nowMs,
       heardMs: nowMs,
       telemetry: undefined,
@@ -165,7 +167,9 @@ export class StreamManager implements Disposable {
     stream.socket.start({
       onText: (text) => this.#run(stream, stream.machine.receive(text, clock.now())),
       onBinary: () => this.#run(stream, stream.machine.receiveBinary()),
-      onClose: () => {
+      onTooLarge: () => this.#run(stream, stream.machine.receiveTooLarge()),
+      onClose: (error) => {
+        if (error instanceof CulvertError) this.#metrics.rejected.add(1, { reason: error.code });
         stream.machine.closed();
         this.#forget(stream);
         settled();
@@ -282,6 +286,7 @@ export class StreamManager implements Disposable {
       this.#replace(peerId);
       if (!queue) return this.#run(stream, machine.refuse("unavailable", 1000));
       stream.deliver = deliver;
+      stream.socket.maxMessageBytes = MAX_MESSAGE_BYTES;
       this.#strangers.delete(stream);
       this.#streams.set(peerId, stream);
       this.#metrics.active.add(1, { role: peer.role });

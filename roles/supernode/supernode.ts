@@ -319,7 +319,7 @@ export class Supernode implements AsyncDisposable {
   }
 
   #makeApi(hosted: HostedExits): Hono<PeeringEnv> {
-    const { clock, primitives, random, stores, network, log } = this.#options;
+    const { clock, primitives, random, stores, network, log, metrics } = this.#options;
     return createPeeringApi({
       clock,
       primitives,
@@ -328,6 +328,7 @@ export class Supernode implements AsyncDisposable {
       limits: requestLimits(random),
       network,
       log,
+      metrics,
       exits: (request) => hosted.candidates(request),
       setUp: (request, supernodeId) => hosted.setUp(request, supernodeId),
       end: (request, supernodeId) => hosted.end(request, supernodeId),
