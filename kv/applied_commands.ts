@@ -57,7 +57,7 @@ function putLast<V>(map: Map<string, V>, key: string, value: V): void {
 }
 
 /** A memory in Deno KV. */
-export function createKvApplied(kv: Deno.Kv, clock: Clock, { space }: KvSpace): AppliedStore {
+export function createKvApplied(kv: Deno.Kv, clock: Clock, { space, guard }: KvSpace): AppliedStore {
   const entryPrefix = [space, "applied"];
   const floorPrefix = [space, "applied_floor"];
   let lastOrder = 0;
@@ -70,7 +70,7 @@ export function createKvApplied(kv: Deno.Kv, clock: Clock, { space }: KvSpace): 
         ...forget.map((commandId) => ({ key: [...entryPrefix, commandId] })),
         ...floors.map((floor) => ({ key: [...floorPrefix, floor.supernodeId], value: { order: nextOrder(), floor } })),
       ];
-      return commitAll({ kv, clock }, "save what was applied", writes);
+      return commitAll({ kv, clock, guard }, "save what was applied", writes);
     },
     async load() {
       const deed = "load what was applied";

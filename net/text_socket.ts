@@ -31,7 +31,7 @@ export interface TextSocketHandlers {
   onText(text: string): void;
   /** A binary message has begun, of which nothing is kept. */
   onBinary(): void;
-  /** A message is too large, of which nothing more is kept. If the socket is still open afterwards, it closes. */
+  /** A message has begun that is longer than it may be; nothing of it is kept, and the socket closes. */
   onTooLarge?(): void;
   /** The socket has ended, by failure or by either side. Called once, last of all. */
   onClose(error?: unknown): void;
@@ -52,6 +52,8 @@ export interface TextSocketOptions {
 }
 
 export class TextSocket implements Disposable {
+  /** May be changed at any time. */
+  maxMessageBytes: number;
   readonly #stream: Stream;
   readonly #options: TextSocketOptions;
   readonly #reader: WebsocketFrameReader;
@@ -63,8 +65,6 @@ export class TextSocket implements Disposable {
   #queuedBytes = 0;
   #writing = false;
   #state: "open" | "closing" | "closed" = "open";
-  /** Of one message; may be changed between messages. */
-  maxMessageBytes: number;
   #linger: Timer | undefined;
   #error: unknown;
 

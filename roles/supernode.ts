@@ -6,17 +6,15 @@
  */
 
 import deno from "../deno.json" with { type: "json" };
-import { createKvAudit } from "../kv/audit.ts";
 import { aborted } from "../protocol/abort.ts";
 import { encodeBase64 } from "../protocol/encoding.ts";
 import { messageOf } from "../protocol/errors.ts";
 import { formatTarget } from "../protocol/stream.ts";
-import { type HttpServer, serveHttp } from "./http_server.ts";
 import { isLoopback, listenOn } from "./listening.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
-import { type AdminApiDeps, createAdminApi } from "./supernode/admin_api.ts";
+import { openAdminPort } from "./supernode/admin_port.ts";
 import { BaseMembership } from "./supernode/base_membership.ts";
-import { emptied, leave } from "./supernode/leaving.ts";
+import { comeBack, emptied, leave } from "./supernode/leaving.ts";
 import { openSupernodeParts, type SupernodeParts } from "./supernode/parts.ts";
 import { requireSafeAdmin, type SupernodeSettings, supernodeSettings } from "./supernode/settings.ts";
 import { Supernode } from "./supernode/supernode.ts";
@@ -38,8 +36,8 @@ export const role: Role<typeof supernodeSettings> = defineRole({
   async run(config, context) {
     const { signal, hardSignal, clock, random, log, metrics } = context;
     requireSafeAdmin(config);
-    using parts = await openSupernodeParts(config, context);
-    const { kv, stores: { blocks }, directory } = parts;
+    await using parts = await openSupernodeParts(config, context);
+    const { stores: { blocks }, audit, directory, lost } = parts;
     await using supernode = await openSupernode(config, parts, context);
     const { listen, url } = listenFor(supernode, { config, parts, log });
     using _following = parts.tls &&
@@ -51,15 +49,27 @@ export const role: Role<typeof supernodeSettings> = defineRole({
       wireguardPeers: () => wireguardPeersOf(supernode),
     });
     await using joined = joinBase(supernode, { config, parts, url, context });
-    const drain = (leaveWithinMs: number) =>
-      leave({ supernode, directory, membership: joined.membership, region: config.region, leaveWithinMs });
-    const audit = createKvAudit(kv, clock, { space: supernode.supernodeId });
-    await using admin = await serveAdmin(config, { supernode, audit, blocks, clock, random, log, drain });
+    const { membership } = joined;
+    const { region } = config;
+    const drain = (leaveWithinMs: number) => leave({ supernode, directory, membership, region, leaveWithinMs });
+    await using admin = await openAdminPort(config, {
+      supernode,
+      region,
+      audit,
+      blocks,
+      clock,
+      random,
+      log,
+      metrics,
+      drain,
+      undrain: () => comeBack({ supernode, membership }),
+    }, context);
     const withId = new URL(url);
     withId.username = supernode.supernodeId;
     const addresses = { listen, supernode: withId.href, ...(admin && { admin: admin.address }) };
     context.ready({ addresses, note: `peers connect with --supernode ${withId.href}` });
-    await aborted(signal);
+    const overtaken = await Promise.race([aborted(signal), lost]);
+    if (overtaken) throw overtaken;
     await drain(DRAIN_MS).catch((error) => log.warn("Cannot drain", { error: messageOf(error) }));
     await emptied(supernode, { clock, withinMs: DRAIN_MS, hardSignal });
   },
@@ -142,21 +152,6 @@ function joinBase(supernode: Supernode, { config, parts, url, context }: Joining
       await running;
     },
   };
-}
-
-async function serveAdmin(
-  { adminListen, adminToken }: SupernodeSettings,
-  deps: Omit<AdminApiDeps, "token">,
-): Promise<HttpServer | undefined> {
-  if (!adminListen || adminToken === undefined) return undefined;
-  const api = createAdminApi({ ...deps, token: adminToken });
-  return await serveHttp({
-    listen: adminListen,
-    what: "the administrators' API",
-    flag: "--admin-listen",
-    fetch: (request) => api.fetch(request),
-    maxConnections: 64,
-  });
 }
 
 function wireguardPeersOf(supernode: Supernode): number {

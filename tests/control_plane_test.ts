@@ -251,7 +251,7 @@ Deno.test("an administrator revokes a peer: it is thrown out at once, and the au
   assertEquals(streams.map(({ role }: { role: string }) => role), ["client"]);
   const { entries } = await admin(here, "GET", "/v1/audit");
   assertEquals(entries.map(({ action, subject }: { action: string; subject: string }) => [action, subject]), [
-    ["block", peerId],
+    ["revoke", peerId],
   ]);
 });
 

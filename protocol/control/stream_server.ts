@@ -193,7 +193,7 @@ export class StreamServer {
     return this.#state === "closed" ? [] : this.#reject("unexpected");
   }
 
-  /** A message has begun that is longer than any may be now. */
+  /** A message has begun that is longer than any may be, of which nothing was kept. */
   receiveTooLarge(): StreamServerAction[] {
     if (this.#state === "unproven") return this.#refuse("too_large");
     return this.#state === "closed" ? [] : this.#reject("too_large");

@@ -33,6 +33,12 @@ export async function leave({ supernode, directory, membership, region, leaveWit
   }
 }
 
+/** Takes peers again, and tells base so. */
+export async function comeBack({ supernode, membership }: Pick<Leaving, "supernode" | "membership">): Promise<void> {
+  supernode.streams.drain(false);
+  await membership?.report().catch(() => {}); // base finds out by itself before long
+}
+
 /** Settles when the last peer has gone, or it has taken too long. */
 export async function emptied(
   supernode: Supernode,

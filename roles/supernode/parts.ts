@@ -3,14 +3,9 @@
  * base.
  */
 
-import { createKvBlocks } from "../../kv/blocks.ts";
-import { createKvQueues } from "../../kv/commands.ts";
-import { createKvNonces } from "../../kv/nonces.ts";
-import { createKvSessions } from "../../kv/sessions.ts";
 import { DirectoryClient } from "../../net/directory_client.ts";
 import { hostPrimitives } from "../../net/host_primitives.ts";
 import type { Fetch } from "../../net/signed_http.ts";
-import type { Clock } from "../../protocol/clock.ts";
 import { type ClosedNetwork, SUPERNODE_ROLE } from "../../protocol/control/auth.ts";
 import type { Identity } from "../../protocol/identity.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
@@ -21,10 +16,10 @@ import { readPem } from "../pem_file.ts";
 import type { RoleContext } from "../role.ts";
 import { StateDirectory } from "../state.ts";
 import { readFittingTls, type TlsPair } from "../tls_files.ts";
+import { openOwnedStore, type OwnedStore } from "./owned_store.ts";
 import { ACTION, type SupernodeSettings } from "./settings.ts";
-import type { SupernodeStores } from "./supernode.ts";
 
-export interface SupernodeParts {
+export interface SupernodeParts extends OwnedStore {
   readonly identity: Identity;
   readonly primitives: Primitives;
   /** The closed network, if it is one. */
@@ -34,8 +29,6 @@ export interface SupernodeParts {
   readonly caCerts: readonly string[] | undefined;
   /** Which trusts those; undefined where the host's does. */
   readonly fetch: Fetch | undefined;
-  readonly kv: Deno.Kv;
-  readonly stores: SupernodeStores;
   readonly directory: DirectoryClient | undefined;
 }
 
@@ -43,7 +36,7 @@ export interface SupernodeParts {
 export async function openSupernodeParts(
   config: SupernodeSettings,
   context: RoleContext,
-): Promise<SupernodeParts & Disposable> {
+): Promise<SupernodeParts & AsyncDisposable> {
   const { clock, random, log, signal, stateDir } = context;
   const primitives = hostPrimitives();
   const state = await StateDirectory.open(stateDir);
@@ -52,7 +45,7 @@ export async function openSupernodeParts(
   const caCerts = config.caFile === undefined
     ? undefined
     : [await readPem(config.caFile, { flag: "--ca-file", action: ACTION })];
-  using held = new DisposableStack();
+  await using held = new AsyncDisposableStack();
   const { networkPublicKey, region } = config;
   const place = { peerId: identity.peerId, role: SUPERNODE_ROLE, region };
   const membership = networkPublicKey &&
@@ -63,7 +56,7 @@ export async function openSupernodeParts(
   const byClient = client && ((request: Request) => fetch(request, { client }));
   const tools = { identity, primitives, network, fetch: byClient, clock, random, log };
   const directory = held.use(openDirectory(config, tools));
-  const stores = { ...storesIn(kv, clock, identity.peerId), blocks: createKvBlocks(kv, clock, { space: "network" }) };
+  const store = held.use(await openOwnedStore(kv, identity.peerId, context));
   const kept = held.move();
   return {
     identity,
@@ -73,18 +66,9 @@ export async function openSupernodeParts(
     tls,
     caCerts,
     fetch: byClient,
-    kv,
-    stores,
+    ...store,
     directory,
-    [Symbol.dispose]: () => kept.dispose(),
-  };
-}
-
-function storesIn(kv: Deno.Kv, clock: Clock, space: string) {
-  return {
-    queues: createKvQueues(kv, clock, { space }),
-    sessions: createKvSessions(kv, clock, { space }),
-    nonces: createKvNonces(kv, clock, { space }),
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
 

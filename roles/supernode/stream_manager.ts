@@ -169,7 +169,10 @@ export class StreamManager implements Disposable {
       onBinary: () => this.#run(stream, stream.machine.receiveBinary()),
       onTooLarge: () => this.#run(stream, stream.machine.receiveTooLarge()),
       onClose: (error) => {
-        if (error instanceof CulvertError) this.#metrics.rejected.add(1, { reason: error.code });
+        // What is too large has been counted when it came.
+        if (error instanceof CulvertError && error.code !== "too_large") {
+          this.#metrics.rejected.add(1, { reason: error.code });
+        }
         stream.machine.closed();
         this.#forget(stream);
         settled();
@@ -280,17 +283,18 @@ export class StreamManager implements Disposable {
       const isNew = await nonces.remember(`${peerId} ${request.nonce}`, request.timestampMs + AUTH_SKEW_MS);
       if (!isNew) return this.#run(stream, machine.refuse("replayed"));
       await outbox.load(peerId);
-      if (machine.state !== "proven") return;
+      if (this.#options.isRevoked(peerId)) this.#run(stream, machine.refuse("revoked"));
+      if (machine.state !== "proven") return outbox.unload(peerId);
       // Before the older stream goes, or the queue would go with it.
       const queue = outbox.attach(peerId, deliver);
       this.#replace(peerId);
       if (!queue) return this.#run(stream, machine.refuse("unavailable", 1000));
       stream.deliver = deliver;
-      stream.socket.maxMessageBytes = MAX_MESSAGE_BYTES;
       this.#strangers.delete(stream);
       this.#streams.set(peerId, stream);
       this.#metrics.active.add(1, { role: peer.role });
       stream.heardMs = clock.now();
+      stream.socket.maxMessageBytes = MAX_MESSAGE_BYTES;
       this.#run(stream, machine.accept({ queue, relayToken: this.#options.relayToken(peerId) }, clock.now()));
       this.#options.onJoined(stream);
       log.debug("A peer has come", { peer_id: peerId, role: peer.role, region: peer.region });
