@@ -112,12 +112,14 @@ function peeringRequest(at: AttackedSupernode, certificate: string | undefined):
 Deno.test("whose certificate ends is told so and put out, with its data links", async () => {
   await using at = await startClosed();
   const certificate = certify({ peerId: me.peerId, nowMs: wallMs, notAfterMs: wallMs + 20_000 });
-  const { stream } = await at.join(me, { certificate });
+  const { stream, relayToken } = await at.join(me, { certificate });
+  using link = await at.dialRelay(relayToken);
   await at.pass(19_000);
   stream.say({ type: "ping", sequence: 1 });
   assertEquals((await stream.next())?.type, "pong");
   await at.pass(2_000);
   const told = await stream.next();
   assertEquals([told?.type === "error" && told.code, await stream.closed], ["expired", 1008]);
+  await link.ended;
   assertStringIncludes(await at.metrics.text(), 'control_messages_rejected_total{reason="expired"} 1');
 });

@@ -5,32 +5,13 @@
 
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
-import { BufferPool } from "../net/buffer_pool.ts";
-import { MuxConnection, type MuxStream } from "../net/mux.ts";
+import type { MuxStream } from "../net/mux.ts";
 import { readReply } from "../net/read_frame.ts";
-import { WebsocketLink } from "../net/websocket.ts";
-import { dialWebsocket } from "../net/websocket_dial.ts";
 import { DialError } from "../protocol/errors.ts";
 import { encodeRelayHeader } from "../protocol/relay.ts";
 import { writeAll } from "../protocol/stream.ts";
 import { openSession } from "../protocol/session.ts";
-import { AttackedSupernode, newIdentity, random } from "./fixtures/attacked_supernode.ts";
-
-/** A data link, as whoever holds that token opens it. */
-async function dialRelay(at: AttackedSupernode, token: string | undefined): Promise<MuxConnection & Disposable> {
-  const { stream, first } = await dialWebsocket(
-    { target: { host: "127.0.0.1", port: at.port }, tls: false, urlPath: "/relay" },
-    {
-      random,
-      signal: new AbortController().signal,
-      ...(token !== undefined && { headers: { Authorization: `Bearer ${token}` } }),
-    },
-  );
-  const link = new WebsocketLink(stream, new BufferPool(), { first, random });
-  const connection = new MuxConnection(link, at.clock, { role: "client", extensions: true });
-  connection.start();
-  return Object.assign(connection, { [Symbol.dispose]: () => connection.close() });
-}
+import { AttackedSupernode, newIdentity } from "./fixtures/attacked_supernode.ts";
 
 async function refusalOf(stream: MuxStream): Promise<string> {
   return await readReply(stream, "it").then(
@@ -49,7 +30,7 @@ const tokens: readonly {
     name: "a token that has been used",
     async token(at) {
       const { relayToken } = await at.join();
-      (await dialRelay(at, relayToken)).close();
+      (await at.dialRelay(relayToken)).close();
       return relayToken;
     },
   },
@@ -67,7 +48,7 @@ for (const { name, token } of tokens) {
   Deno.test(`no data link is opened with ${name}`, async () => {
     await using at = await AttackedSupernode.start();
     const given = await token(at);
-    const error = await assertRejects(() => dialRelay(at, given), DialError);
+    const error = await assertRejects(() => at.dialRelay(given), DialError);
     assertEquals(error.code, "unauthorized");
     assertStringIncludes(await at.metrics.text(), 'web_port_refused_total{reason="unauthorized"} 1');
   });
@@ -87,7 +68,7 @@ Deno.test("streams of sessions that are not there, or another's, are refused, an
     candidates: [],
     expiresAtMs: at.clock.wallNow() + 600_000,
   }, at.clock.wallNow()));
-  using link = await dialRelay(at, relayToken);
+  using link = await at.dialRelay(relayToken);
   for (const sessionId of ["nothing-here", "of-another"]) {
     const stream = link.open();
     await writeAll(stream, encodeRelayHeader({ kind: "toExit", sessionId, trail: [] })!);
@@ -107,7 +88,7 @@ Deno.test("streams of sessions that are not there, or another's, are refused, an
 Deno.test("whatever a stream begins with is refused, and its link stays", async () => {
   await using at = await AttackedSupernode.start();
   const { relayToken } = await at.join();
-  using link = await dialRelay(at, relayToken);
+  using link = await at.dialRelay(relayToken);
   const header = encodeRelayHeader({ kind: "toExit", sessionId: "session", trail: [{ name: "x", at: "y" }] })!;
   const mutated = fc.tuple(fc.nat(header.length - 1), fc.integer({ min: 0, max: 255 })).map(([at, byte]) => {
     const copy = header.slice();
@@ -135,7 +116,7 @@ Deno.test("whatever a stream begins with is refused, and its link stays", async 
 Deno.test("a stream that never says where to is ended after ten seconds", async () => {
   await using at = await AttackedSupernode.start();
   const { relayToken } = await at.join();
-  using link = await dialRelay(at, relayToken);
+  using link = await at.dialRelay(relayToken);
   const stream = link.open();
   await writeAll(stream, Uint8Array.of(1));
   // What others say meanwhile keeps the link alive, and their answers show that all before them has arrived.
@@ -153,7 +134,7 @@ Deno.test("a stream that never says where to is ended after ten seconds", async 
 Deno.test("a peer that opens too many streams is refused those, and keeps the others", async () => {
   await using at = await AttackedSupernode.start();
   const { relayToken } = await at.join();
-  using link = await dialRelay(at, relayToken);
+  using link = await at.dialRelay(relayToken);
   const streams: MuxStream[] = [];
   for (let count = 0; count < 1100; count++) {
     const stream = link.open();
