@@ -100,7 +100,8 @@ for (const { name, refusal, make } of badCertificates) {
 function peeringRequest(at: AttackedSupernode, certificate: string | undefined): Request {
   const url = at.url + PEERING_PATHS.tokens;
   const body = new TextEncoder().encode("{}");
-  const signed = signRequest({ method: "POST", url }, body, { signer: me, wallNowMs: wallMs, random, primitives });
+  const tools = { signer: me, recipient: at.identity.peerId, wallNowMs: wallMs, random, primitives };
+  const signed = signRequest({ method: "POST", url }, body, tools);
   const headers = { ...signed, "content-type": "application/json" };
   return new Request(url, {
     method: "POST",

@@ -19,19 +19,20 @@ interface Call {
   readonly body?: unknown;
   readonly path?: string;
   readonly signer?: Identity;
+  /** The supernode it is for; that one unless given. */
+  readonly recipient?: string;
   /** How far the signer's clock is off. */
   readonly byMs?: number;
 }
 
 /** A signed request that is good at that supernode, but for what the call changes. */
-function requestTo(
-  at: AttackedSupernode,
-  { body = {}, path = PEERING_PATHS.tokens, signer = me, byMs = 0 }: Call = {},
-) {
+function requestTo(at: AttackedSupernode, call: Call = {}): Request {
+  const { body = {}, path = PEERING_PATHS.tokens, signer = me, recipient = at.identity.peerId, byMs = 0 } = call;
   const url = at.url + path;
   const bytes = new TextEncoder().encode(JSON.stringify(body));
   const signed = signRequest({ method: "POST", url }, bytes, {
     signer,
+    recipient,
     wallNowMs: at.clock.wallNow() + byMs,
     random,
     primitives,
@@ -93,6 +94,12 @@ const attacks: readonly Attack[] = [
     status: 401,
     code: "bad_signature",
     verifications: 1,
+  },
+  {
+    name: "a request for another supernode",
+    request: (at) => requestTo(at, { recipient: another.peerId }),
+    status: 421,
+    code: "misdirected",
   },
   {
     name: "another body",

@@ -31,6 +31,8 @@ import type { Metrics } from "../../protocol/metrics.ts";
 import { CERTIFICATE_HEADER, nothingSchema, PEERING_PATHS } from "./peering_schema.ts";
 
 export interface PeeringApiDeps extends AdmissionDeps {
+  /** This supernode's peer id: what another was asked cannot be passed on to it. */
+  readonly recipient: string;
   readonly network?: ClosedNetwork | undefined;
   readonly log: Log;
   readonly metrics: Metrics;
