@@ -6,6 +6,7 @@
  *   the rest    other supernodes' requests  → the peering API, which asks for signatures
  */
 
+import { Problem } from "../../edge/problem.ts";
 import { WebPort, type WebPortOptions, type WebsocketAnswer, type WebsocketCall } from "../../net/web_port.ts";
 import { CONTROL_PATH, RELAY_PATH } from "../../protocol/control/endpoints.ts";
 import type { CertificateAndKey } from "../../net/renewable_listener.ts";
@@ -70,4 +71,9 @@ export class FrontDoor {
       },
     };
   }
+}
+
+/** Answers other supernodes that make their requests here although they are answered elsewhere. */
+export function nothingHere(): Response {
+  return new Problem("not_found", "Cannot answer here: other supernodes are answered where base says").response();
 }

@@ -19,6 +19,7 @@ import {
   type ExitSetupRequest,
   type ExitSetupResponse,
   exitSetupResponseSchema,
+  type SupernodeRecord,
 } from "../../protocol/directory.ts";
 import { DialError, messageOf } from "../../protocol/errors.ts";
 import type { Identity } from "../../protocol/identity.ts";
@@ -40,9 +41,12 @@ export interface PeeringOptions {
   isBlocked(supernodeId: string): boolean;
 }
 
+/** Where a supernode is. */
+type Place = Pick<SupernodeRecord, "url"> & { readonly peeringUrl: string | undefined };
+
 export class Peering {
   readonly #options: PeeringOptions;
-  readonly #urls = new Map<string, string>();
+  readonly #places = new Map<string, Place>();
 
   constructor(options: PeeringOptions) {
     this.#options = options;
@@ -57,7 +61,7 @@ export class Peering {
     const query = { ...(region !== undefined && { region }), exclude: [supernodeId], signal: limit.signal };
     const supernodes = (await directory.candidates(query)).filter((one) => !isBlocked(one.supernodeId)).slice(0, ASKED);
     const lists = await Promise.all(supernodes.map(async (supernode) => {
-      this.#remember(supernode.supernodeId, supernode.url);
+      this.#remember(supernode);
       const startMs = clock.now();
       try {
         const { candidates } = await this.#call(supernode.supernodeId, PEERING_PATHS.exits, {
@@ -101,7 +105,7 @@ export class Peering {
       answer: relayTokenSchema,
       signal,
     });
-    return { token: relayToken, url: await this.#urlOf(supernodeId) };
+    return { token: relayToken, url: (await this.#placeOf(supernodeId)).url };
   }
 
   async #call<T>(
@@ -114,7 +118,8 @@ export class Peering {
     if (this.#options.isBlocked(supernodeId)) {
       throw new DialError("unauthorized", `Supernode ${supernodeId} is blocked`);
     }
-    const url = new URL(path, httpUrl(await this.#urlOf(supernodeId)));
+    const { url: main, peeringUrl = main } = await this.#placeOf(supernodeId);
+    const url = new URL(path, httpUrl(peeringUrl));
     return await this.#options.http.call({
       ...call,
       url,
@@ -123,21 +128,21 @@ export class Peering {
     });
   }
 
-  async #urlOf(supernodeId: string): Promise<string> {
-    const known = this.#urls.get(supernodeId);
-    if (known !== undefined) return known;
+  async #placeOf(supernodeId: string): Promise<Place> {
+    const known = this.#places.get(supernodeId);
+    if (known) return known;
     for (const record of await this.#options.directory?.candidates() ?? []) {
-      this.#remember(record.supernodeId, record.url);
+      this.#remember(record);
     }
-    const found = this.#urls.get(supernodeId);
-    if (found === undefined) throw new DialError("path_down", `Nobody knows where supernode ${supernodeId} is`);
+    const found = this.#places.get(supernodeId);
+    if (!found) throw new DialError("path_down", `Nobody knows where supernode ${supernodeId} is`);
     return found;
   }
 
-  #remember(supernodeId: string, url: string): void {
-    this.#urls.delete(supernodeId);
-    this.#urls.set(supernodeId, url);
-    if (this.#urls.size > MAX_KNOWN) this.#urls.delete(this.#urls.keys().next().value!);
+  #remember({ supernodeId, url, peeringUrl }: SupernodeRecord): void {
+    this.#places.delete(supernodeId);
+    this.#places.set(supernodeId, { url, peeringUrl });
+    if (this.#places.size > MAX_KNOWN) this.#places.delete(this.#places.keys().next().value!);
   }
 }
 

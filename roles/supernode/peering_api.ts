@@ -44,7 +44,7 @@ export interface PeeringApiDeps extends AdmissionDeps {
 }
 
 export interface PeeringEnv {
-  readonly Bindings: { readonly remoteAddress: string };
+  readonly Bindings: { readonly remoteAddress?: string | undefined };
 }
 
 export function createPeeringApi(deps: PeeringApiDeps): Hono<PeeringEnv> {

@@ -37,7 +37,7 @@ import { CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
 import { DataLinks } from "./data_links.ts";
 import { ExitPool, healthOf } from "./exit_pool.ts";
 import { ExitSetup } from "./exit_setup.ts";
-import { FrontDoor } from "./front_door.ts";
+import { FrontDoor, nothingHere } from "./front_door.ts";
 import { HostedExits } from "./hosted_exits.ts";
 import { answerRequest } from "./info_requests.ts";
 import { Peering, peeringHttp } from "./peering.ts";
@@ -82,6 +82,8 @@ export interface SupernodeOptions {
   readonly maxLinks: number;
   /** How long sessions stay after their client has gone. */
   readonly clientGraceMs: number;
+  /** Other supernodes do not make their requests where peers connect: whoever owns this calls `answer`. */
+  readonly isPeeringElsewhere?: boolean;
   readonly authLimits?: AuthLimitOptions;
   /** Connections of one address that have not shown whose they are. Default 200. */
   readonly maxStrangersPerAddress?: number;
@@ -97,6 +99,7 @@ export class Supernode implements AsyncDisposable {
   onExits: () => void = () => {};
   readonly #options: SupernodeOptions;
   readonly #blocks: BlockWatch;
+  readonly #api: Hono<PeeringEnv>;
   readonly #door: FrontDoor;
   readonly #tokens: RelayTokens;
   readonly #lingering: Deadlines<() => void>;
@@ -166,7 +169,8 @@ export class Supernode implements AsyncDisposable {
       troubleOf: (peerId) => this.#pool.troubleOf(peerId),
     });
     this.#returning = new ReturningExits(clock, (exitPeerId) => this.#rotation.suspect(exitPeerId));
-    this.#door = this.#makeDoor(this.#makeApi(new HostedExits({ ...parts, clock, random })));
+    this.#api = this.#makeApi(new HostedExits({ ...parts, clock, random }));
+    this.#door = this.#makeDoor();
     const keeper = new SessionKeeper({
       sessions: this.sessions,
       clock,
@@ -188,6 +192,11 @@ export class Supernode implements AsyncDisposable {
   /** Begins to take connections, and gives where. Throws as `Deno.listen` does. */
   listen(at: { readonly hostname: string; readonly port: number }): Deno.NetAddr {
     return this.#door.open(at);
+  }
+
+  /** Answers another supernode. */
+  answer(request: Request, remoteAddress: string | undefined): Response | Promise<Response> {
+    return this.#api.fetch(request, { remoteAddress });
   }
 
   /** Connections that come from now on get this certificate. Only where there was one. */
@@ -345,15 +354,15 @@ export class Supernode implements AsyncDisposable {
     });
   }
 
-  #makeDoor(api: Hono<PeeringEnv>): FrontDoor {
-    const { tls, clock, log, metrics, maxStrangersPerAddress } = this.#options;
+  #makeDoor(): FrontDoor {
+    const { tls, clock, log, metrics, maxStrangersPerAddress, isPeeringElsewhere } = this.#options;
     return new FrontDoor({
       tls,
       clock,
       log,
       metrics,
       limits: maxStrangersPerAddress === undefined ? {} : { maxStrangersPerAddress },
-      fetch: (request, remoteAddress) => api.fetch(request, { remoteAddress }),
+      fetch: isPeeringElsewhere ? nothingHere : (request, remoteAddress) => this.answer(request, remoteAddress),
       streams: this.streams,
       links: this.links,
       tokens: this.#tokens,
