@@ -3,12 +3,10 @@
  */
 
 import { assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
-import { clockOf } from "../protocol/clock.ts";
 import { encodeBase64 } from "../protocol/encoding.ts";
 import { CulvertError } from "../protocol/errors.ts";
 import { loadOrCreateIdentity, storeCertificate } from "../roles/identity_store.ts";
 import { parseCertificate } from "../protocol/certificate.ts";
-import { LOOK_EVERY_MS } from "../roles/repeating.ts";
 import { StateDirectory } from "../roles/state.ts";
 import { primitives, random } from "./fixtures/attacked_supernode.ts";
 import {
@@ -18,11 +16,9 @@ import {
   otherNetworkPublicKey,
   type Terms,
 } from "./fixtures/closed_network.ts";
-import { hello, Network } from "./fixtures/network.ts";
+import { hastyClock, hello, Network } from "./fixtures/network.ts";
 
-const host = clockOf(globalThis);
-/** Files are looked at much sooner. */
-const clock = { ...host, after: (ms: number, run: () => void) => host.after(ms === LOOK_EVERY_MS ? 20 : ms, run) };
+const clock = hastyClock;
 const { signal } = new AbortController();
 const joining = { networkPublicKey: encodeBase64(networkPublicKey) };
 
