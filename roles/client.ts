@@ -12,7 +12,7 @@ import { SessionSwitch } from "../net/session_switch.ts";
 import { aborted } from "../protocol/abort.ts";
 import { messageOf } from "../protocol/errors.ts";
 import { formatTarget } from "../protocol/stream.ts";
-import { ClientSessions } from "./client/sessions.ts";
+import { ClientSessions, UNKNOWN_REGION } from "./client/sessions.ts";
 import { durationMs, listenAddress } from "./fields.ts";
 import { isLoopback, listenOn } from "./listening.ts";
 import { openPeer, openPeerParts } from "./peer/open_peer.ts";
@@ -23,7 +23,7 @@ import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 const config = z.object({
   listen: listenAddress("127.0.0.1:1080").describe("Where programs find the proxy."),
   ...peerSettings,
-  home: regionName().default("any").describe("The region that this client is in."),
+  home: regionName().default(UNKNOWN_REGION).describe("The region that this client is in."),
   region: regionName().optional().describe("The region that traffic should leave in; anywhere unless given."),
   minBandwidth: z.number().positive().max(1_000_000).optional()
     .describe("What the exit must still be able to carry, in Mbit/s.").meta({ placeholder: "mbps" }),
@@ -52,7 +52,13 @@ export const role: Role<typeof config> = defineRole({
     const fault = Promise.withResolvers<never>();
     fault.promise.catch(() => {}); // heard below, unless the start fails first
     await using parts = await openPeerParts({ role: "client", region: config.home }, config, context);
-    const sessions = new ClientSessions({ parts, context, region: config.region, connection: () => peer.connection });
+    const sessions = new ClientSessions({
+      parts,
+      context,
+      home: config.home,
+      region: config.region,
+      connection: () => peer.connection,
+    });
     await using exits = switchOf(config, sessions, { context, isReachable: () => peer.connection.hasDataLink });
     await using peer = await openPeer({
       role: "client",

@@ -14,14 +14,20 @@ import type { CertificateRefusal } from "../../protocol/certificate.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { DialError } from "../../protocol/errors.ts";
+import type { Hop } from "../../protocol/stream.ts";
 import type { Bytes } from "../../protocol/primitives.ts";
 import type { CommandHandlers } from "../peer/commands.ts";
 import type { PeerParts } from "../peer/open_peer.ts";
 import type { RoleContext } from "../role.ts";
 
+/** What a client says whose region nobody has told it. */
+export const UNKNOWN_REGION = "any";
+
 export interface ClientSessionsOptions {
   readonly parts: PeerParts;
   readonly context: Pick<RoleContext, "log" | "metrics" | "clock">;
+  /** The region this client is in. */
+  readonly home: string;
   /** Where exits have to be; anywhere unless given. */
   readonly region?: string | undefined;
   connection(): PeerConnection;
@@ -63,8 +69,16 @@ export class ClientSessions {
       session: { sessionId, exitKey: decodeBase64(exit.wireguardKey) as Bytes, exitPeerId: exit.peerId },
       open: (signal) => connection().open(signal),
       at: identity.peerId,
+      about: () => this.#about(),
     });
     return { sessionId, exitPeerId: exit.peerId, expiresAtMs, path };
+  }
+
+  /** What the page `hello.culvert` tells of this client. */
+  #about(): Pick<Hop, "region" | "rttMs"> {
+    const { home, connection } = this.#options;
+    const { linkRttMs } = connection();
+    return { ...(home !== UNKNOWN_REGION && { region: home }), ...(linkRttMs !== undefined && { rttMs: linkRttMs }) };
   }
 
   /** Throws `unauthorized` unless the exit has shown that it is one, there, and that the key is its own. */

@@ -21,6 +21,8 @@ export interface ExitSetupOptions {
   readonly peering: Pick<Peering, "setUp" | "end">;
   readonly random: Random;
   readonly log: Log;
+  /** An exit behind that supernode is being set up. */
+  onElsewhere(supernodeId: string): void;
 }
 
 export type SetupStatus = CommandResult["status"] | "unanswered" | "no_such_exit";
@@ -43,6 +45,7 @@ export class ExitSetup {
     if (exit.supernodeId === supernodeId) {
       return (await this.command({ ...payload, sessionId, commandId, exitPeerId, timeoutMs })).status;
     }
+    this.#options.onElsewhere(exit.supernodeId);
     try {
       const request = { ...payload, sessionId, commandId, exitPeerId, timeoutMs };
       return (await peering.setUp(exit.supernodeId, request)).status;

@@ -157,7 +157,14 @@ export class Supernode implements AsyncDisposable {
       exitBack: (exitPeerId) => this.#returning.wait(exitPeerId),
     });
     this.#pool = this.#makePool();
-    this.#setup = new ExitSetup({ supernodeId, outbox: this.outbox, peering: this.#peering, random, log });
+    this.#setup = new ExitSetup({
+      supernodeId,
+      outbox: this.outbox,
+      peering: this.#peering,
+      random,
+      log,
+      onElsewhere: (id) => this.#supernodeLinks.prepare(id),
+    });
     const parts = { sessions: this.sessions, pool: this.#pool, peering: this.#peering, setup: this.#setup };
     this.#requests = new RequestExit({ supernodeId, ...parts, ...shared });
     this.#rotation = new Rotation({
@@ -302,13 +309,14 @@ export class Supernode implements AsyncDisposable {
   }
 
   #makeLinks(): DataLinks {
-    const { identity, clock, log, metrics, maxLinks } = this.#options;
+    const { identity, region, clock, log, metrics, maxLinks } = this.#options;
     return new DataLinks({
       clock,
       log,
       metrics,
       maxLinks,
       at: identity.peerId,
+      region,
       route: (sessionId, from) => this.#supernodeLinks.route(sessionId, from, this.sessions, identity.peerId),
       onLinked: ({ kind, id }) => {
         log.debug("A data link is open", { holder: kind, peer_id: id });
