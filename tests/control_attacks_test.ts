@@ -169,6 +169,16 @@ Deno.test("one address holds so many silent streams and no more, and others of i
   assertStringIncludes(await at.metrics.text(), 'web_port_refused_total{reason="too_many_of_address"} 5');
 });
 
+Deno.test("at a crowded door the oldest who has said nothing goes, and whoever says who it is gets in", async () => {
+  await using at = await AttackedSupernode.start({ maxStreams: 10 });
+  const silent: Stranger[] = [];
+  for (let count = 0; count < 75; count++) silent.push(await at.dial());
+  await at.join(me);
+  const told = await refusal(silent[0]!);
+  assertEquals([told.reason, told.retryAfterMs, await silent[0]!.closed], ["busy", 5000, 1008]);
+  assertStringIncludes(await at.metrics.text(), 'stream_auth_failures_total{reason="busy"} 1');
+});
+
 Deno.test("an address that tries too often has to wait, which costs the supernode no signature", async () => {
   await using at = await AttackedSupernode.start({ authLimits: { address: { perSecond: 1, burst: 3 } } });
   const tried = async () => {

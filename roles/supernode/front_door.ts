@@ -16,7 +16,7 @@ import type { StreamManager } from "./stream_manager.ts";
 
 export interface FrontDoorOptions
   extends Pick<WebPortOptions, "tls" | "clock" | "log" | "metrics" | "fetch" | "limits"> {
-  readonly streams: Pick<StreamManager, "isFull" | "take">;
+  readonly streams: Pick<StreamManager, "makeRoom" | "take">;
   readonly links: Pick<DataLinks, "isFull"> & {
     take(...call: Parameters<DataLinks["take"]>): void;
   };
@@ -56,7 +56,7 @@ export class FrontDoor {
   #onWebsocket({ path, authorization, remoteAddress }: WebsocketCall): WebsocketAnswer {
     const { streams, links, tokens, isBlocked } = this.#options;
     if (path === CONTROL_PATH) {
-      if (streams.isFull) return { status: 503 };
+      if (!streams.makeRoom()) return { status: 503 };
       return { take: (stream, first, settled) => streams.take(stream, { first, remoteAddress, settled }) };
     }
     if (path !== RELAY_PATH) return { status: 404 };
