@@ -22,7 +22,7 @@ import { LogCollector } from "../testing/log_collector.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
 import { newIdentity, primitives, random } from "./fixtures/attacked_supernode.ts";
 import { certify, closed, networkPublicKey } from "./fixtures/closed_network.ts";
-import { hello } from "./fixtures/network.ts";
+import { hello } from "./fixtures/control_network.ts";
 
 const clock = clockOf(globalThis);
 const { signal } = new AbortController();

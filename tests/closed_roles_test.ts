@@ -16,7 +16,7 @@ import {
   otherNetworkPublicKey,
   type Terms,
 } from "./fixtures/closed_network.ts";
-import { hastyClock, hello, Network } from "./fixtures/network.ts";
+import { hastyClock, hello, Network } from "./fixtures/control_network.ts";
 
 const clock = hastyClock;
 const { signal } = new AbortController();

@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { admin, hello, idOf, Network, type Started } from "./fixtures/network.ts";
+import { admin, hello, idOf, listedExit, Network, twoRegions } from "./fixtures/control_network.ts";
 
 Deno.test("A to E: a client's traffic leaves at an exit of its supernode, by way of all three", async () => {
   await using network = new Network();
@@ -23,23 +23,6 @@ Deno.test("A to E: a client's traffic leaves at an exit of its supernode, by way
     assertStringIncludes(metrics, line);
   }
 });
-
-/** Base, a client's supernode in the north and an exit's in the south, which base knows of. */
-async function twoRegions(network: Network) {
-  const directory = await network.startBase();
-  const settings = { base: [`http://${directory.addresses["listen"]}`] };
-  const north = await network.startSupernode("north", settings);
-  const south = await network.startSupernode("south", settings);
-  await network.until(() => network.hasSaid("Base was told", { region: "south" }));
-  return { directory, settings, north, south };
-}
-
-/** An exit that base knows of. */
-async function listedExit(network: Network, at: Started, region: string) {
-  const started = await network.startExit(at, region);
-  await network.until(() => network.hasSaid("Base was told", { url: `http://${at.addresses["listen"]}`, exits: 1 }));
-  return started;
-}
 
 Deno.test("D, E: an exit behind another supernode is found through base and reached by way of both", async () => {
   await using network = new Network();

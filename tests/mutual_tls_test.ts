@@ -11,7 +11,7 @@ import { role as supernode } from "../roles/supernode.ts";
 import { testWith } from "../testing/requirements.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
 import { makeTlsCertificate, type TlsCertificate } from "../testing/tls_certificate.ts";
-import { hello, Network } from "./fixtures/network.ts";
+import { hello, Network } from "./fixtures/control_network.ts";
 
 /** Whether a server at that URL answers somebody who shows that certificate. */
 async function isAnswered(url: string, server: TlsCertificate, shown?: TlsCertificate): Promise<boolean> {

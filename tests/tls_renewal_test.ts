@@ -10,7 +10,7 @@ import { LogCollector } from "../testing/log_collector.ts";
 import { testWith } from "../testing/requirements.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
 import { makeTlsCertificate, type TlsCertificate } from "../testing/tls_certificate.ts";
-import { hastyClock, hello, Network } from "./fixtures/network.ts";
+import { hastyClock, hello, Network } from "./fixtures/control_network.ts";
 
 /** Puts a certificate where another was, key and certificate each at once. */
 async function install(

@@ -9,7 +9,8 @@ import type { OpenSession } from "../../net/watched_session.ts";
 import type { PeerConnection } from "../../net/peer_connection.ts";
 import { orAborted } from "../../protocol/abort.ts";
 import type { SessionOffer } from "../../protocol/control/commands.ts";
-import type { ExitWish } from "../../protocol/control/messages.ts";
+import type { SupernodeWay } from "../../net/watched_session.ts";
+import { type ExitWish, MAX_SESSIONS } from "../../protocol/control/messages.ts";
 import type { CertificateRefusal } from "../../protocol/certificate.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
@@ -36,7 +37,10 @@ export interface ClientSessionsOptions {
 export class ClientSessions {
   readonly #options: ClientSessionsOptions;
   #reconciling: Promise<void> = Promise.resolve();
-  #hasReconciled = false;
+  /** Supernodes of which it is known what an earlier process has left there. */
+  readonly #settledWith = new Set<string>();
+  /** Session → the supernode that has granted it. */
+  readonly #grantedBy = new Map<string, string>();
 
   constructor(options: ClientSessionsOptions) {
     this.#options = options;
@@ -47,7 +51,8 @@ export class ClientSessions {
     const { control } = this.#options.connection();
     await control.opened(signal);
     await orAborted(this.#reconciling, signal);
-    const { session } = await control.request({ what: "exit", wish }, signal);
+    const held = [...this.#grantedBy.keys()].slice(-MAX_SESSIONS);
+    const { session } = await control.request({ what: "exit", wish, held }, signal);
     try {
       return this.open(session);
     } catch (error) {
@@ -56,12 +61,23 @@ export class ClientSessions {
     }
   }
 
+  /** Has the supernode let a session last longer, and gives until when. */
+  async renew(sessionId: string, signal: AbortSignal): Promise<number> {
+    return (await this.#options.connection().control.request({ what: "renew", sessionId }, signal)).expiresAtMs;
+  }
+
+  /** The way to the supernode, as sessions see it. */
+  get way(): SupernodeWay {
+    return this.#options.connection();
+  }
+
   /** Opens what is offered. Throws `unauthorized` when the key is not shown to be the exit's. */
   open(offer: SessionOffer): OpenSession {
     const { parts, context, connection } = this.#options;
     const { identity } = parts;
     const { sessionId, exit, expiresAtMs } = offer;
     this.#check(offer);
+    this.#grantedBy.set(sessionId, connection().control.supernode.supernodeId);
     const path = openSessionPath({
       ...parts,
       log: context.log,
@@ -101,12 +117,19 @@ export class ClientSessions {
   /** Tells the supernode that a session is not used any more, if it can be told. */
   release(sessionId: string): void {
     const { control } = this.#options.connection();
+    this.#grantedBy.delete(sessionId);
     if (control.isOpen) control.request({ what: "end_session", sessionId }).catch(() => {});
+  }
+
+  /** Whether the session in use is one of another supernode, which this client has left. */
+  hasMoved({ present }: SessionSwitch): boolean {
+    const { supernodeId } = this.#options.connection().control.supernode;
+    return present !== undefined && this.#grantedBy.get(present.sessionId) !== supernodeId;
   }
 
   /**
    * The control stream is open: ends what an earlier process has left, the first time, and drops what the supernode no
-   * longer knows. No session is asked for meanwhile, or it might be taken for one that was left.
+   * longer knows of what it has granted. No session is asked for meanwhile, or it might be taken for one that was left.
    */
   async reconcile(exits: SessionSwitch): Promise<void> {
     const reconciling = this.#reconcile(exits);
@@ -118,9 +141,13 @@ export class ClientSessions {
     const { control } = this.#options.connection();
     const { sessionIds } = await control.request({ what: "sessions" });
     const mine = exits.sessionIds;
-    for (const sessionId of mine) if (!sessionIds.includes(sessionId)) exits.drop(sessionId);
-    if (this.#hasReconciled) return;
-    this.#hasReconciled = true;
+    const { supernodeId } = control.supernode;
+    for (const sessionId of this.#grantedBy.keys()) if (!mine.has(sessionId)) this.#grantedBy.delete(sessionId);
+    for (const [sessionId, grantedBy] of this.#grantedBy) {
+      if (grantedBy === supernodeId && !sessionIds.includes(sessionId)) exits.drop(sessionId);
+    }
+    if (this.#settledWith.has(supernodeId)) return;
+    this.#settledWith.add(supernodeId);
     for (const sessionId of sessionIds) {
       if (!mine.has(sessionId)) await control.request({ what: "end_session", sessionId });
     }

@@ -7,7 +7,7 @@
  */
 
 import type { DirectoryClient } from "../../net/directory_client.ts";
-import { type Fetch, SignedHttp } from "../../net/signed_http.ts";
+import { type Fetch, HttpCallError, SignedHttp } from "../../net/signed_http.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { deadline } from "../../protocol/clock.ts";
 import {
@@ -19,6 +19,9 @@ import {
   type ExitSetupRequest,
   type ExitSetupResponse,
   exitSetupResponseSchema,
+  type SessionCheck,
+  type SessionCheckResponse,
+  sessionCheckResponseSchema,
   type SupernodeRecord,
 } from "../../protocol/directory.ts";
 import { DialError, messageOf } from "../../protocol/errors.ts";
@@ -34,19 +37,25 @@ const MAX_KNOWN = 4096;
 
 export interface PeeringOptions {
   readonly supernodeId: string;
-  readonly directory: DirectoryClient | undefined;
-  readonly http: SignedHttp;
+  readonly directory: Pick<DirectoryClient, "candidates" | "find"> | undefined;
+  readonly http: Pick<SignedHttp, "call">;
   readonly clock: Clock;
   readonly log: Log;
   isBlocked(supernodeId: string): boolean;
+  /** Whether no way to it is known at present. */
+  isDown(supernodeId: string): boolean;
+  /** How long an answer over the link to it takes, when that is known. */
+  linkLatencyMs(supernodeId: string): number | undefined;
 }
 
 /** Where a supernode is. */
-type Place = Pick<SupernodeRecord, "url"> & { readonly peeringUrl: string | undefined };
+type Place = Pick<SupernodeRecord, "url" | "peeringUrl">;
 
 export class Peering {
   readonly #options: PeeringOptions;
   readonly #places = new Map<string, Place>();
+  /** Of these, the ones that could not be reached there. */
+  readonly #doubted = new Set<string>();
 
   constructor(options: PeeringOptions) {
     this.#options = options;
@@ -54,14 +63,15 @@ export class Peering {
 
   /** Exits of other supernodes that would do, with the way to them counted in. What does not answer in time is left out. */
   async candidates(request: ExitPeerRequest, withinMs: number): Promise<ExitCandidate[]> {
-    const { directory, supernodeId, isBlocked, clock, log } = this.#options;
+    const { directory, supernodeId, isBlocked, isDown, clock, log } = this.#options;
     if (!directory) return [];
     using limit = deadline(clock, withinMs, "ask other supernodes for exits");
     const { region } = request.wish;
     const query = { ...(region !== undefined && { region }), exclude: [supernodeId], signal: limit.signal };
-    const supernodes = (await directory.candidates(query)).filter((one) => !isBlocked(one.supernodeId)).slice(0, ASKED);
+    const supernodes = (await directory.candidates(query))
+      .filter((one) => !isBlocked(one.supernodeId) && !isDown(one.supernodeId)).slice(0, ASKED);
     const lists = await Promise.all(supernodes.map(async (supernode) => {
-      this.#remember(supernode);
+      this.#remember(supernode.supernodeId, supernode);
       const startMs = clock.now();
       try {
         const { candidates } = await this.#call(supernode.supernodeId, PEERING_PATHS.exits, {
@@ -69,7 +79,7 @@ export class Peering {
           answer: exitPeerResponseSchema,
           signal: limit.signal,
         });
-        const wayMs = clock.now() - startMs;
+        const wayMs = this.#options.linkLatencyMs(supernode.supernodeId) ?? clock.now() - startMs;
         return candidates.filter((candidate) => candidate.supernodeId === supernode.supernodeId)
           .map((candidate) => ({ ...candidate, latencyMs: (candidate.latencyMs ?? 0) + wayMs }));
       } catch (error) {
@@ -89,6 +99,11 @@ export class Peering {
 
   async end(supernodeId: string, request: ExitEndRequest): Promise<void> {
     await this.#call(supernodeId, PEERING_PATHS.ends, { body: request, answer: doneSchema });
+  }
+
+  /** Which of these sessions that supernode does not know. */
+  check(supernodeId: string, body: SessionCheck, signal: AbortSignal): Promise<SessionCheckResponse> {
+    return this.#call(supernodeId, PEERING_PATHS.checks, { body, answer: sessionCheckResponseSchema, signal });
   }
 
   async notify(supernodeId: string, notice: ExitNotice): Promise<void> {
@@ -120,29 +135,47 @@ export class Peering {
     }
     const { url: main, peeringUrl = main } = await this.#placeOf(supernodeId);
     const url = new URL(path, httpUrl(peeringUrl));
-    return await this.#options.http.call({
-      ...call,
-      url,
-      recipient: supernodeId,
-      deed: `ask supernode ${supernodeId}`,
-    });
+    try {
+      return await this.#options.http.call({
+        ...call,
+        url,
+        recipient: supernodeId,
+        deed: `ask supernode ${supernodeId}`,
+      });
+    } catch (error) {
+      // It may be somewhere else by now.
+      if (error instanceof HttpCallError && error.code !== "http_refused") this.#doubted.add(supernodeId);
+      throw error;
+    }
   }
 
   async #placeOf(supernodeId: string): Promise<Place> {
     const known = this.#places.get(supernodeId);
-    if (known) return known;
-    for (const record of await this.#options.directory?.candidates() ?? []) {
-      this.#remember(record);
-    }
-    const found = this.#places.get(supernodeId);
+    if (known && !this.#doubted.has(supernodeId)) return known;
+    const found = await this.#find(supernodeId, known);
     if (!found) throw new DialError("path_down", `Nobody knows where supernode ${supernodeId} is`);
+    this.#remember(supernodeId, found);
     return found;
   }
 
-  #remember({ supernodeId, url, peeringUrl }: SupernodeRecord): void {
+  /** Where base says it is; when base says nothing, where it was. */
+  async #find(supernodeId: string, known: Place | undefined): Promise<Place | undefined> {
+    try {
+      return await this.#options.directory?.find(supernodeId) ?? known;
+    } catch (error) {
+      if (!known) throw error;
+      return known;
+    }
+  }
+
+  #remember(supernodeId: string, { url, peeringUrl }: Place): void {
+    this.#doubted.delete(supernodeId);
     this.#places.delete(supernodeId);
     this.#places.set(supernodeId, { url, peeringUrl });
-    if (this.#places.size > MAX_KNOWN) this.#places.delete(this.#places.keys().next().value!);
+    if (this.#places.size <= MAX_KNOWN) return;
+    const [oldest] = this.#places.keys();
+    this.#places.delete(oldest!);
+    this.#doubted.delete(oldest!);
   }
 }
 

@@ -10,89 +10,46 @@
 
 import type { Hono } from "hono";
 import { requestLimits } from "../../edge/directory/admission.ts";
-import type { BlockList, BlockStore } from "../../kv/blocks.ts";
-import type { QueueStore } from "../../kv/commands.ts";
-import type { NonceStore } from "../../kv/nonces.ts";
-import type { SessionStore } from "../../kv/sessions.ts";
+import type { BlockList } from "../../kv/blocks.ts";
 import { Deadlines, sharedWait } from "../../net/deadlines.ts";
-import type { DirectoryClient } from "../../net/directory_client.ts";
 import type { CertificateAndKey } from "../../net/renewable_listener.ts";
-import type { Fetch } from "../../net/signed_http.ts";
-import type { Clock } from "../../protocol/clock.ts";
-import type { ClosedNetwork } from "../../protocol/control/auth.ts";
-import { type AuthLimitOptions, AuthLimits } from "../../protocol/control/auth_limits.ts";
+import { AuthLimits } from "../../protocol/control/auth_limits.ts";
 import type { CommandOrder, SupernodeAddress } from "../../protocol/control/commands.ts";
 import { Nonces } from "../../protocol/control/nonces.ts";
 import type { StreamEnd } from "../../protocol/control/stream_server.ts";
 import type { SupernodeStatus } from "../../protocol/directory.ts";
-import type { Identity } from "../../protocol/identity.ts";
-import type { Log } from "../../protocol/log.ts";
-import type { Metrics } from "../../protocol/metrics.ts";
-import type { Primitives } from "../../protocol/primitives.ts";
-import type { Random } from "../../protocol/random.ts";
 import type { SessionEnd } from "../../protocol/session.ts";
 import type { Block } from "../../protocol/stored_records.ts";
 import { BlockWatch } from "./block_watch.ts";
 import { CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
 import { DataLinks } from "./data_links.ts";
-import { ExitPool, healthOf } from "./exit_pool.ts";
 import { ExitSetup } from "./exit_setup.ts";
+import { ExitWatch } from "./exit_watch.ts";
 import { FrontDoor, nothingHere } from "./front_door.ts";
 import { HostedExits } from "./hosted_exits.ts";
 import { answerRequest } from "./info_requests.ts";
+import { LostSessions } from "./lost_sessions.ts";
 import { Peering, peeringHttp } from "./peering.ts";
 import { createPeeringApi, type PeeringEnv } from "./peering_api.ts";
-import { type LinkHolder, RelayTokens } from "./relay_tokens.ts";
+import { RelayTokens } from "./relay_tokens.ts";
 import { RequestExit } from "./request_exit.ts";
 import { ReturningExits } from "./returning_exits.ts";
 import { Rotation } from "./rotation.ts";
+import { SessionChecks } from "./session_checks.ts";
+import { SessionEnding } from "./session_ending.ts";
 import { SessionKeeper } from "./session_keeper.ts";
+import { SessionRenewals } from "./session_renewals.ts";
 import { Sessions } from "./sessions.ts";
 import { type ControlStream, StreamManager } from "./stream_manager.ts";
 import { SupernodeLinks } from "./supernode_links.ts";
+import type { SupernodeOptions } from "./supernode_options.ts";
 import { turnAway } from "./turning_away.ts";
 
 /** A socket that has said goodbye waits for the other's so long. */
 const LINGER_MS = 2_000;
 /** A connected peer that does not hear by then that it is to leave will find out by itself. */
 const TELL_WITHIN_MS = 10_000;
-
-export interface SupernodeStores {
-  readonly queues: QueueStore;
-  readonly sessions: SessionStore;
-  readonly nonces: NonceStore;
-  readonly blocks: BlockStore;
-}
-
-export interface SupernodeOptions {
-  readonly identity: Identity;
-  readonly region: string;
-  readonly tls?: CertificateAndKey | undefined;
-  readonly stores: SupernodeStores;
-  readonly directory?: DirectoryClient | undefined;
-  readonly network?: ClosedNetwork | undefined;
-  /** This supernode's own, in a closed network. */
-  readonly certificate?: (() => string) | undefined;
-  /** PEM certificates to trust beside the usual ones, of other supernodes. */
-  readonly caCerts?: readonly string[] | undefined;
-  /** For calls to other supernodes; the host's by default. */
-  readonly fetch?: Fetch | undefined;
-  readonly maxStreams: number;
-  /** Data links of peers and supernodes together. */
-  readonly maxLinks: number;
-  /** How long sessions stay after their client has gone. */
-  readonly clientGraceMs: number;
-  /** Other supernodes do not make their requests where peers connect: whoever owns this calls `answer`. */
-  readonly isPeeringElsewhere?: boolean;
-  readonly authLimits?: AuthLimitOptions;
-  /** Connections of one address that have not shown whose they are. Default 200. */
-  readonly maxStrangersPerAddress?: number;
-  readonly primitives: Primitives;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly metrics: Metrics;
-}
+const SESSION_LIFETIME_MS = 12 * 3_600_000;
 
 export class Supernode implements AsyncDisposable {
   /** Called when there are exits for the first time, or none any more. */
@@ -108,12 +65,14 @@ export class Supernode implements AsyncDisposable {
   readonly sessions: Sessions;
   readonly links: DataLinks;
   readonly #supernodeLinks: SupernodeLinks;
-  readonly #pool: ExitPool;
+  readonly #exits: ExitWatch;
   readonly #peering: Peering;
-  readonly #setup: ExitSetup;
+  readonly #ending: SessionEnding;
+  readonly #renewals: SessionRenewals;
   readonly #requests: RequestExit;
   readonly #rotation: Rotation;
   readonly #returning: ReturningExits;
+  readonly #lost: LostSessions;
   readonly #stop = new AbortController();
   readonly #tasks: Promise<void>[] = [];
 
@@ -142,54 +101,59 @@ export class Supernode implements AsyncDisposable {
       turnAway: (block) => this.#turnAway(block),
     });
     this.#lingering = new Deadlines<() => void>(clock, LINGER_MS, (expire) => expire());
-    this.outbox = new CommandOutbox({ store: stores.queues, ...shared });
+    const onForgot = (peerId: string) => void this.#lost.forgottenBy(peerId);
+    this.outbox = new CommandOutbox({ store: stores.queues, ...shared, onForgot });
     this.sessions = new Sessions({ supernodeId, store: stores.sessions, clock, log, metrics });
     this.streams = this.#makeStreams();
     this.links = this.#makeLinks();
-    const isBlocked = (id: string) => this.#blocks.has("supernode", id);
-    this.#peering = new Peering({ supernodeId, directory, http: peeringHttp(options), clock, log, isBlocked });
-    this.#supernodeLinks = new SupernodeLinks({
-      links: this.links,
-      peering: this.#peering,
-      random,
-      clock,
-      caCerts: options.caCerts,
-      exitBack: (exitPeerId) => this.#returning.wait(exitPeerId),
-    });
-    this.#pool = this.#makePool();
-    this.#setup = new ExitSetup({
-      supernodeId,
-      outbox: this.outbox,
-      peering: this.#peering,
-      random,
-      log,
-      onElsewhere: (id) => this.#supernodeLinks.prepare(id),
-    });
-    const parts = { sessions: this.sessions, pool: this.#pool, peering: this.#peering, setup: this.#setup };
-    this.#requests = new RequestExit({ supernodeId, ...parts, ...shared });
-    this.#rotation = new Rotation({
-      ...parts,
+    const isConnected = (peerId: string) => this.streams.get(peerId) !== undefined;
+    this.#supernodeLinks = this.#makeSupernodeLinks(isConnected);
+    this.#exits = new ExitWatch({
       ...shared,
-      requests: this.#requests,
-      outbox: this.outbox,
-      keysOf: (peerId) => this.streams.get(peerId)?.machine.peer,
-      troubleOf: (peerId) => this.#pool.troubleOf(peerId),
+      supernodeId,
+      sessions: this.sessions,
+      streams: this.streams,
+      links: this.links,
+      supernodeLinks: this.#supernodeLinks,
+      rotation: () => this.#rotation,
+      onExits: () => this.onExits(),
     });
+    this.#peering = new Peering({
+      ...{ supernodeId, directory, clock, log, http: peeringHttp(options) },
+      isBlocked: (id) => this.#blocks.has("supernode", id),
+      isDown: (id) => this.#supernodeLinks.isDown(id),
+      linkLatencyMs: (id) => this.#exits.probes.latencyMs({ kind: "supernode", id }),
+    });
+    const { outbox, sessions } = this;
+    const peering = this.#peering;
+    const onElsewhere = (id: string) => this.#supernodeLinks.prepare(id);
+    const setup = new ExitSetup({ supernodeId, outbox, peering, random, log, onElsewhere });
+    this.#ending = new SessionEnding({ supernodeId, sessions, setup, outbox, peering, random, log, isConnected });
+    const { sessionLifetimeMs = SESSION_LIFETIME_MS, clientGraceMs } = options;
+    const parts = { ...shared, supernodeId, sessions, peering, setup, outbox, sessionLifetimeMs };
+    const pool = this.#exits.pool;
+    const ending = this.#ending;
+    const clientRttMs = (id: string) => this.links.linkOf({ kind: "peer", id })?.rttMs;
+    this.#requests = new RequestExit({ ...parts, pool, clientRttMs });
+    this.#renewals = new SessionRenewals(parts);
+    const keysOf = (peerId: string) => this.streams.get(peerId)?.machine.peer;
+    const troubleOf = (peerId: string) => pool.troubleOf(peerId);
+    this.#rotation = new Rotation({ ...parts, requests: this.#requests, ending, keysOf, troubleOf });
     this.#returning = new ReturningExits(clock, (exitPeerId) => this.#rotation.suspect(exitPeerId));
-    this.#api = this.#makeApi(new HostedExits({ ...parts, clock, random }));
+    this.#lost = new LostSessions({ sessions, ending, rotation: this.#rotation, log });
+    const hosted = new HostedExits({ ...parts, pool, ending, isDraining: () => this.streams.isDraining });
+    const checks = new SessionChecks({ ...parts, onLost: (record) => this.#lost.unknownElsewhere(record) });
+    this.#api = this.#makeApi(hosted, checks);
     this.#door = this.#makeDoor();
     const keeper = new SessionKeeper({
-      sessions: this.sessions,
-      clock,
-      log,
-      clientGraceMs: options.clientGraceMs,
-      isConnected: (peerId) => this.streams.get(peerId) !== undefined,
-      end: (sessionId, reason) => this.endSession(sessionId, reason),
+      ...{ sessions, clock, log, clientGraceMs, isConnected },
+      end: (sessionId, reason, by) => ending.end(sessionId, reason, by),
       checkExit: (exitPeerId) => {
         if (!this.#returning.has(exitPeerId)) this.#rotation.suspect(exitPeerId);
       },
     });
-    this.#tasks.push(this.#blocks.run(this.#stop.signal), keeper.run(this.#stop.signal));
+    const { signal } = this.#stop;
+    this.#tasks.push(this.#blocks.run(signal), keeper.run(signal), checks.run(signal));
   }
 
   get supernodeId(): string {
@@ -218,7 +182,7 @@ export class Supernode implements AsyncDisposable {
     return {
       load: Math.min(1, streams / maxStreams),
       streams,
-      exits: this.#pool.size,
+      exits: this.#exits.pool.size,
       draining: this.streams.isDraining,
     };
   }
@@ -229,16 +193,8 @@ export class Supernode implements AsyncDisposable {
   }
 
   /** Ends a session, and has its exit and its client let go of it. False if there is none. */
-  async endSession(sessionId: string, reason: SessionEnd): Promise<boolean> {
-    const record = this.sessions.find(sessionId);
-    if (!record) return false;
-    const told = reason === "client_left" || reason === "expired" || reason === "revoked" ? reason : "admin";
-    try {
-      await this.sessions.advance(sessionId, { kind: "end", reason });
-    } finally {
-      this.#setup.end(record, told); // whether or not it could be written down
-    }
-    return true;
+  endSession(sessionId: string, reason: SessionEnd): Promise<boolean> {
+    return this.#ending.end(sessionId, reason);
   }
 
   /**
@@ -253,6 +209,7 @@ export class Supernode implements AsyncDisposable {
       const order = { kind: "RELAY_UPDATE" as const, commandId, payload, timeoutMs: TELL_WITHIN_MS };
       void this.outbox.push(stream.machine.peer!.peerId, order);
     }
+    for (const exitPeerId of this.#exits.pool) this.#rotation.tellOwners(exitPeerId, "supernode_drains");
   }
 
   /** Lets go of everything, and settles when nothing runs any more. */
@@ -262,12 +219,18 @@ export class Supernode implements AsyncDisposable {
     this.#door.close();
     this.#rotation[Symbol.dispose]();
     this.#returning[Symbol.dispose]();
+    this.#exits[Symbol.dispose]();
     this.#supernodeLinks[Symbol.dispose]();
     this.streams.close();
     this.links.close();
     await this.#door.closed();
     await this.streams.closed();
-    await Promise.all([...this.#tasks, this.links.closed(), this.#rotation.closed()]);
+    await Promise.all([
+      ...this.#tasks,
+      this.links.closed(),
+      this.#supernodeLinks.closed(),
+      this.#rotation.closed(),
+    ]);
     this.#lingering[Symbol.dispose]();
   }
 
@@ -294,15 +257,17 @@ export class Supernode implements AsyncDisposable {
       maxStreams: options.maxStreams,
       isRevoked: (peerId) => this.#blocks.has("peer", peerId),
       relayToken: (id) => this.#tokens.issue({ kind: "peer", id }),
-      onJoined: (stream) => this.#onJoined(stream),
+      onJoined: (stream) => this.#exits.joined(stream),
       onLeft: (stream, reason) => this.#onLeft(stream, reason),
-      onHeartbeat: (stream) => this.#onHeartbeat(stream),
+      onHeartbeat: (stream) => this.#exits.heard(stream),
       answer: (stream, request) =>
         answerRequest(stream.machine.peer!, request, {
           requests: this.#requests,
+          renewals: this.#renewals,
           sessions: this.sessions,
           relayToken: (id) => this.#tokens.issue({ kind: "peer", id }),
-          endSession: (sessionId) => this.endSession(sessionId, "client_left"),
+          leave: (sessionId) => this.#ending.end(sessionId, "client_left", "client"),
+          ended: (sessionId, reason) => this.#lost.endedByExit(sessionId, reason),
           isHere: () => this.streams.get(stream.machine.peer!.peerId) === stream,
         }),
     });
@@ -317,32 +282,31 @@ export class Supernode implements AsyncDisposable {
       maxLinks,
       at: identity.peerId,
       region,
-      route: (sessionId, from) => this.#supernodeLinks.route(sessionId, from, this.sessions, identity.peerId),
+      route: (sessionId, from) => this.#supernodeLinks.route(sessionId, from),
       onLinked: ({ kind, id }) => {
         log.debug("A data link is open", { holder: kind, peer_id: id });
         if (kind === "peer") this.#returning.came(id);
       },
-      onUnlinked: (holder) => this.#onUnlinked(holder),
+      onUnlinked: (holder) => this.#exits.unlinked(holder),
     });
   }
 
-  #makePool(): ExitPool {
-    return new ExitPool({
-      supernodeId: this.#options.identity.peerId,
-      random: this.#options.random,
-      find: (peerId) => {
-        const stream = this.streams.get(peerId);
-        return stream && { peer: stream.machine.peer!, telemetry: stream.telemetry };
+  #makeSupernodeLinks(isConnected: (peerId: string) => boolean): SupernodeLinks {
+    const { identity, clock, random, log, caCerts } = this.#options;
+    const { sessions, links } = this;
+    return new SupernodeLinks({
+      ...{ supernodeId: identity.peerId, sessions, links, clock, random, log, caCerts, isConnected },
+      exitBack: (exitPeerId) => this.#returning.wait(exitPeerId),
+      peering: () => this.#peering,
+      onReached: (id) => this.#exits.probes.watch({ kind: "supernode", id }),
+      onUnreachable: (id) => {
+        this.#exits.probes.forget({ kind: "supernode", id });
+        this.#rotation.leaveSupernode(id, () => this.#supernodeLinks.canReach(id));
       },
-      linkRttMs: (id) => {
-        const link = this.links.linkOf({ kind: "peer", id });
-        return link && (link.rttMs ?? null);
-      },
-      sessionCount: (peerId) => this.sessions.countOfExit(peerId),
     });
   }
 
-  #makeApi(hosted: HostedExits): Hono<PeeringEnv> {
+  #makeApi(hosted: HostedExits, checks: SessionChecks): Hono<PeeringEnv> {
     const { identity, clock, primitives, random, stores, network, log, metrics } = this.#options;
     return createPeeringApi({
       recipient: identity.peerId,
@@ -357,7 +321,8 @@ export class Supernode implements AsyncDisposable {
       exits: (request) => hosted.candidates(request),
       setUp: (request, supernodeId) => hosted.setUp(request, supernodeId),
       end: (request, supernodeId) => hosted.end(request, supernodeId),
-      notice: (notice, supernodeId) => Promise.resolve(this.#rotation.heard(notice, supernodeId)),
+      notice: (notice, supernodeId) => this.#rotation.heard(notice, supernodeId),
+      check: (check, supernodeId) => checks.answer(check, supernodeId),
       relayToken: (id) => this.#tokens.issue({ kind: "supernode", id }),
     });
   }
@@ -378,41 +343,19 @@ export class Supernode implements AsyncDisposable {
     });
   }
 
-  #onJoined(stream: ControlStream): void {
-    const peer = stream.machine.peer!;
-    if (peer.role !== "exit") return;
-    this.#pool.add(peer);
-    if (this.#pool.size === 1) this.onExits();
-  }
-
   #onLeft(stream: ControlStream, reason: StreamEnd | undefined): void {
-    const peer = stream.machine.peer!;
     // Whose certificate has ended belongs to the network no longer.
-    if (reason === "expired") this.links.end({ kind: "peer", id: peer.peerId });
-    if (peer.role !== "exit") return;
-    this.#pool.remove(peer);
-    if (this.#pool.size === 0) this.onExits();
-    this.#rotation.suspect(peer.peerId);
-  }
-
-  #onHeartbeat(stream: ControlStream): void {
-    const peer = stream.machine.peer!;
-    if (peer.role !== "exit" || healthOf(stream.telemetry) > 0) return;
-    this.#rotation.leave(peer.peerId, stream.telemetry?.draining ? "exit_drains" : "exit_failed");
-  }
-
-  #onUnlinked({ kind, id }: LinkHolder): void {
-    if (kind === "peer" && this.sessions.countOfExit(id) > 0) this.#rotation.suspect(id);
+    if (reason === "expired") this.links.end({ kind: "peer", id: stream.machine.peer!.peerId });
+    this.#exits.left(stream);
   }
 
   async #restore(): Promise<void> {
     await this.outbox.restore();
     for (const record of await this.sessions.restore()) {
-      await this.sessions.advance(record.sessionId, { kind: "end", reason: "shutdown" });
-      this.#setup.end(record, "setup_failed");
+      await this.#ending.end(record.sessionId, "no_exit", "client");
     }
     for (const exitPeerId of this.sessions.exitsHere()) this.#returning.expect(exitPeerId);
-    for (const record of this.sessions) if (record.state === "rotating") this.#rotation.resume(record);
+    await this.#rotation.restore();
   }
 
   async #turnAway(block: Block): Promise<void> {
