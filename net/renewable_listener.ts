@@ -3,8 +3,8 @@
  * the new one.
  *
  * Deno gives a TLS listener its certificate for life, so the port is listened on a second time and the older listener is
- * closed. Between the two there is no moment in which nobody listens; only a connection that is just being set up on the
- * older one may be reset, and has to be tried again.
+ * closed. There is no moment in which nobody listens; only a connection that the kernel gives to the older one in its
+ * last millisecond is reset, and has to be tried again.
  */
 
 import { closeQuietly } from "./close.ts";

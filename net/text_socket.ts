@@ -175,7 +175,7 @@ export class TextSocket implements Disposable {
   #breakOff(code: number, error: CulvertError): void {
     this.#error ??= error;
     this.#held = undefined;
-    this.close(code);
+    this.close(code, error.message);
   }
 
   #enqueue(opcode: number, payload: Uint8Array): void {

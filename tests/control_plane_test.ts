@@ -4,12 +4,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { admin, hello, listedExit, Network, type Started, twoRegions } from "./fixtures/control_network.ts";
-
-/** A supernode's peer id. */
-function idOf(supernode: Started): string {
-  return new URL(supernode.addresses["supernode"]!).username;
-}
+import { admin, hello, idOf, listedExit, Network, twoRegions } from "./fixtures/control_network.ts";
 
 Deno.test("A to E: a client's traffic leaves at an exit of its supernode, by way of all three", async () => {
   await using network = new Network();

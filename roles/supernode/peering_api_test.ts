@@ -5,6 +5,7 @@ import { hostPrimitives } from "../../net/host_primitives.ts";
 import { HttpCallError, SignedHttp } from "../../net/signed_http.ts";
 import { generateSecrets, Identity } from "../../protocol/identity.ts";
 import { silentLog } from "../../protocol/log.ts";
+import { noMetrics } from "../../protocol/metrics.ts";
 import { randomOf } from "../../protocol/random.ts";
 import { FakeClock } from "../../testing/fake_clock.ts";
 import { createPeeringApi, peeringLimits } from "./peering_api.ts";
@@ -27,6 +28,7 @@ function startSupernode() {
     blocks: createMemoryBlocks(),
     limits: peeringLimits(random),
     log: silentLog,
+    metrics: noMetrics,
     exits: () => ({ candidates: [] }),
     setUp: never,
     end: never,

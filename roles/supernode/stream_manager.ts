@@ -30,7 +30,7 @@ import {
   type StreamServerContext,
 } from "../../protocol/control/stream_server.ts";
 import type { Clock, Timer } from "../../protocol/clock.ts";
-import { messageOf } from "../../protocol/errors.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import { type IpAddress, parseIp } from "../../protocol/ip.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
@@ -41,6 +41,7 @@ const SWEEP_MS = 1000;
 /** Requests of one peer under way at once. */
 const MAX_REQUESTS = 4;
 const HEARTBEAT_BUCKETS_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
+const BUSY_RETRY_MS = 5_000;
 const UNKNOWN_ADDRESS = new Uint8Array(4);
 
 export interface StreamManagerOptions {
@@ -123,9 +124,15 @@ export class StreamManager implements Disposable {
     return this.#streams.size;
   }
 
-  /** Whether more may come, at the door already. */
-  get isFull(): boolean {
-    return this.#streams.size + this.#strangers.size >= this.#options.maxStreams * 1.1 + 64;
+  /** Whether one more may come to the door. When it is crowded the oldest goes who has not said who it is. */
+  makeRoom(): boolean {
+    if (this.#streams.size + this.#strangers.size < this.#options.maxStreams * 1.1 + 64) return true;
+    for (const stream of this.#strangers) {
+      if (stream.machine.state !== "unproven") continue;
+      this.#run(stream, stream.machine.refuse("busy", BUSY_RETRY_MS));
+      return true;
+    }
+    return false;
   }
 
   get(peerId: string): ControlStream | undefined {
@@ -168,7 +175,11 @@ export class StreamManager implements Disposable {
       onText: (text) => this.#run(stream, stream.machine.receive(text, clock.now())),
       onBinary: () => this.#run(stream, stream.machine.receiveBinary()),
       onTooLarge: () => this.#run(stream, stream.machine.receiveTooLarge()),
-      onClose: () => {
+      onClose: (error) => {
+        // What is too large has been counted when it came.
+        if (error instanceof CulvertError && error.code !== "too_large") {
+          this.#metrics.rejected.add(1, { reason: error.code });
+        }
         stream.machine.closed();
         this.#forget(stream);
         settled();
@@ -207,7 +218,9 @@ export class StreamManager implements Disposable {
 
   #refusal() {
     if (this.#isDraining) return { reason: "draining", retryAfterMs: 10_000 } as const;
-    if (this.#streams.size >= this.#options.maxStreams) return { reason: "busy", retryAfterMs: 5_000 } as const;
+    if (this.#streams.size >= this.#options.maxStreams) {
+      return { reason: "busy", retryAfterMs: BUSY_RETRY_MS } as const;
+    }
     return undefined;
   }
 

@@ -9,26 +9,14 @@
  */
 
 import type { Hono } from "hono";
-import type { BlockList, BlockStore } from "../../kv/blocks.ts";
-import type { QueueStore } from "../../kv/commands.ts";
-import type { NonceStore } from "../../kv/nonces.ts";
-import type { SessionStore } from "../../kv/sessions.ts";
+import type { BlockList } from "../../kv/blocks.ts";
 import { Deadlines, sharedWait } from "../../net/deadlines.ts";
-import type { DirectoryClient } from "../../net/directory_client.ts";
 import type { CertificateAndKey } from "../../net/renewable_listener.ts";
-import type { Fetch } from "../../net/signed_http.ts";
-import type { Clock } from "../../protocol/clock.ts";
-import type { ClosedNetwork } from "../../protocol/control/auth.ts";
-import { type AuthLimitOptions, AuthLimits } from "../../protocol/control/auth_limits.ts";
+import { AuthLimits } from "../../protocol/control/auth_limits.ts";
 import type { CommandOrder, SupernodeAddress } from "../../protocol/control/commands.ts";
 import { Nonces } from "../../protocol/control/nonces.ts";
 import type { StreamEnd } from "../../protocol/control/stream_server.ts";
 import type { SupernodeStatus } from "../../protocol/directory.ts";
-import type { Identity } from "../../protocol/identity.ts";
-import type { Log } from "../../protocol/log.ts";
-import type { Metrics } from "../../protocol/metrics.ts";
-import type { Primitives } from "../../protocol/primitives.ts";
-import type { Random } from "../../protocol/random.ts";
 import type { SessionEnd } from "../../protocol/session.ts";
 import type { Block } from "../../protocol/stored_records.ts";
 import { BlockWatch } from "./block_watch.ts";
@@ -36,7 +24,7 @@ import { CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
 import { DataLinks } from "./data_links.ts";
 import { ExitSetup } from "./exit_setup.ts";
 import { ExitWatch } from "./exit_watch.ts";
-import { FrontDoor } from "./front_door.ts";
+import { FrontDoor, nothingHere } from "./front_door.ts";
 import { HostedExits } from "./hosted_exits.ts";
 import { answerRequest } from "./info_requests.ts";
 import { LostSessions } from "./lost_sessions.ts";
@@ -53,6 +41,7 @@ import { SessionRenewals } from "./session_renewals.ts";
 import { Sessions } from "./sessions.ts";
 import { type ControlStream, StreamManager } from "./stream_manager.ts";
 import { SupernodeLinks } from "./supernode_links.ts";
+import type { SupernodeOptions } from "./supernode_options.ts";
 import { turnAway } from "./turning_away.ts";
 
 /** A socket that has said goodbye waits for the other's so long. */
@@ -61,48 +50,12 @@ const LINGER_MS = 2_000;
 const TELL_WITHIN_MS = 10_000;
 const SESSION_LIFETIME_MS = 12 * 3_600_000;
 
-export interface SupernodeStores {
-  readonly queues: QueueStore;
-  readonly sessions: SessionStore;
-  readonly nonces: NonceStore;
-  readonly blocks: BlockStore;
-}
-
-export interface SupernodeOptions {
-  readonly identity: Identity;
-  readonly region: string;
-  readonly tls?: CertificateAndKey | undefined;
-  readonly stores: SupernodeStores;
-  readonly directory?: DirectoryClient | undefined;
-  readonly network?: ClosedNetwork | undefined;
-  /** This supernode's own, in a closed network. */
-  readonly certificate?: (() => string) | undefined;
-  /** PEM certificates to trust beside the usual ones, of other supernodes. */
-  readonly caCerts?: readonly string[] | undefined;
-  /** For calls to other supernodes; the host's by default. */
-  readonly fetch?: Fetch | undefined;
-  readonly maxStreams: number;
-  /** Data links of peers and supernodes together. */
-  readonly maxLinks: number;
-  /** How long sessions stay after their client has gone. */
-  readonly clientGraceMs: number;
-  /** Unless they are renewed. Default 12 h. */
-  readonly sessionLifetimeMs?: number;
-  readonly authLimits?: AuthLimitOptions;
-  /** Connections of one address that have not shown whose they are. Default 200. */
-  readonly maxStrangersPerAddress?: number;
-  readonly primitives: Primitives;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly metrics: Metrics;
-}
-
 export class Supernode implements AsyncDisposable {
   /** Called when there are exits for the first time, or none any more. */
   onExits: () => void = () => {};
   readonly #options: SupernodeOptions;
   readonly #blocks: BlockWatch;
+  readonly #api: Hono<PeeringEnv>;
   readonly #door: FrontDoor;
   readonly #tokens: RelayTokens;
   readonly #lingering: Deadlines<() => void>;
@@ -189,7 +142,8 @@ export class Supernode implements AsyncDisposable {
     this.#lost = new LostSessions({ sessions, ending, rotation: this.#rotation, setup, log });
     const hosted = new HostedExits({ ...parts, pool, ending, isDraining: () => this.streams.isDraining });
     const checks = new SessionChecks({ ...parts, onLost: (record) => this.#lost.unknownElsewhere(record) });
-    this.#door = this.#makeDoor(this.#makeApi(hosted, checks));
+    this.#api = this.#makeApi(hosted, checks);
+    this.#door = this.#makeDoor();
     const keeper = new SessionKeeper({
       ...{ sessions, clock, log, clientGraceMs, isConnected },
       end: (sessionId, reason, by) => ending.end(sessionId, reason, by),
@@ -208,6 +162,11 @@ export class Supernode implements AsyncDisposable {
   /** Begins to take connections, and gives where. Throws as `Deno.listen` does. */
   listen(at: { readonly hostname: string; readonly port: number }): Deno.NetAddr {
     return this.#door.open(at);
+  }
+
+  /** Answers another supernode. */
+  answer(request: Request, remoteAddress: string | undefined): Response | Promise<Response> {
+    return this.#api.fetch(request, { remoteAddress });
   }
 
   /** Connections that come from now on get this certificate. Only where there was one. */
@@ -348,7 +307,7 @@ export class Supernode implements AsyncDisposable {
   }
 
   #makeApi(hosted: HostedExits, checks: SessionChecks): Hono<PeeringEnv> {
-    const { identity, clock, primitives, random, stores, network, log } = this.#options;
+    const { identity, clock, primitives, random, stores, network, log, metrics } = this.#options;
     return createPeeringApi({
       recipient: identity.peerId,
       clock,
@@ -358,6 +317,7 @@ export class Supernode implements AsyncDisposable {
       limits: peeringLimits(random),
       network,
       log,
+      metrics,
       exits: (request) => hosted.candidates(request),
       setUp: (request, supernodeId) => hosted.setUp(request, supernodeId),
       end: (request, supernodeId) => hosted.end(request, supernodeId),
@@ -367,15 +327,15 @@ export class Supernode implements AsyncDisposable {
     });
   }
 
-  #makeDoor(api: Hono<PeeringEnv>): FrontDoor {
-    const { tls, clock, log, metrics, maxStrangersPerAddress } = this.#options;
+  #makeDoor(): FrontDoor {
+    const { tls, clock, log, metrics, maxStrangersPerAddress, isPeeringElsewhere } = this.#options;
     return new FrontDoor({
       tls,
       clock,
       log,
       metrics,
       limits: maxStrangersPerAddress === undefined ? {} : { maxStrangersPerAddress },
-      fetch: (request, remoteAddress) => api.fetch(request, { remoteAddress }),
+      fetch: isPeeringElsewhere ? nothingHere : (request, remoteAddress) => this.answer(request, remoteAddress),
       streams: this.streams,
       links: this.links,
       tokens: this.#tokens,
