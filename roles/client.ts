@@ -8,6 +8,7 @@
 
 import { z } from "zod";
 import { serveProxy } from "../net/proxy.ts";
+import { openSessionPath } from "../net/session_path.ts";
 import { SessionSwitch } from "../net/session_switch.ts";
 import { aborted } from "../protocol/abort.ts";
 import { messageOf } from "../protocol/errors.ts";
@@ -52,7 +53,19 @@ export const role: Role<typeof config> = defineRole({
     const fault = Promise.withResolvers<never>();
     fault.promise.catch(() => {}); // heard below, unless the start fails first
     await using parts = await openPeerParts("client", config, context);
-    const sessions = new ClientSessions({ parts, context, connection: () => peer.connection });
+    const sessions = new ClientSessions({
+      ...parts,
+      control: () => peer.connection.control,
+      openWay: (session) =>
+        openSessionPath({
+          ...parts,
+          log,
+          metrics,
+          session,
+          open: (signal) => peer.connection.open(signal),
+          at: parts.identity.peerId,
+        }),
+    });
     await using exits = switchOf(config, sessions, { context, isReachable: () => peer.connection.hasDataLink });
     await using peer = await openPeer({
       role: "client",

@@ -62,6 +62,8 @@ export interface StreamClientOptions {
   telemetry?(): Telemetry | undefined;
   /** From connecting to being let in. Default 10 s. */
   readonly openWithinMs?: number;
+  /** What a supernode may ask for at most: pings so far apart, silence so long. Default 60 s and 300 s. */
+  readonly patience?: { readonly pingEveryMs?: number; readonly timeoutMs?: number };
   /** Default 500 ms and 30 s. */
   readonly backoff?: { readonly baseMs?: number; readonly maxMs?: number };
 }
@@ -288,8 +290,12 @@ export class StreamClient {
     this.#hasCorrectedClock = false;
     this.#offset = { of: answer.supernodeId, ms: answer.serverTimeMs - wallMs };
     this.#openedAtMs = nowMs;
-    this.#timeoutMs = within(TIMEOUT_MS, answer.timeoutMs);
-    this.#pingEveryMs = Math.min(within(PING_EVERY_MS, answer.pingEveryMs), this.#timeoutMs / 3);
+    const { patience } = this.#options;
+    this.#timeoutMs = within(TIMEOUT_MS, answer.timeoutMs, patience?.timeoutMs);
+    this.#pingEveryMs = Math.min(
+      within(PING_EVERY_MS, answer.pingEveryMs, patience?.pingEveryMs),
+      this.#timeoutMs / 3,
+    );
     this.#dueAtMs = nowMs + this.#timeoutMs;
     this.#pingSentAtMs = undefined;
     this.#rttMs = undefined;
@@ -397,8 +403,8 @@ function unreadable(code: ErrorCode): StreamClientAction[] {
   return [{ kind: "send", message: { type: "error", code } }, { kind: "rejected", reason: code }];
 }
 
-function within({ least, most }: { readonly least: number; readonly most: number }, value: number): number {
-  return Math.min(most, Math.max(least, value));
+function within(range: { readonly least: number; readonly most: number }, value: number, most = range.most): number {
+  return Math.min(most, Math.max(range.least, value));
 }
 
 function isSame(one: SupernodeAddress, other: SupernodeAddress | undefined): boolean {

@@ -3,25 +3,28 @@
  * commands ROTATE_PEER and DISCONNECT mean here.
  */
 
-import { openSessionPath } from "../../net/session_path.ts";
+import type { ControlStream } from "../../net/control.ts";
+import type { ClientSession } from "../../net/session_path.ts";
 import type { SessionSwitch } from "../../net/session_switch.ts";
-import type { OpenSession } from "../../net/watched_session.ts";
-import type { PeerConnection } from "../../net/peer_connection.ts";
+import type { OpenSession, SessionWay } from "../../net/watched_session.ts";
+import type { Clock } from "../../protocol/clock.ts";
+import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import { orAborted } from "../../protocol/abort.ts";
 import type { SessionOffer } from "../../protocol/control/commands.ts";
 import type { ExitWish } from "../../protocol/control/messages.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { DialError } from "../../protocol/errors.ts";
-import type { Bytes } from "../../protocol/primitives.ts";
+import type { Bytes, Primitives } from "../../protocol/primitives.ts";
 import type { CommandHandlers } from "../peer/commands.ts";
-import type { PeerParts } from "../peer/open_peer.ts";
-import type { RoleContext } from "../role.ts";
 
 export interface ClientSessionsOptions {
-  readonly parts: PeerParts;
-  readonly context: Pick<RoleContext, "log" | "metrics" | "clock">;
-  connection(): PeerConnection;
+  readonly primitives: Primitives;
+  readonly network: ClosedNetwork | undefined;
+  readonly clock: Clock;
+  control(): ControlStream;
+  /** The way through a session whose exit's key has been checked. */
+  openWay(session: ClientSession): SessionWay;
 }
 
 export class ClientSessions {
@@ -35,7 +38,7 @@ export class ClientSessions {
 
   /** `RequestExitEndpoint`: an exit that meets the wish, and the way there. */
   async request(wish: ExitWish, signal: AbortSignal): Promise<OpenSession> {
-    const { control } = this.#options.connection();
+    const control = this.#options.control();
     await control.opened(signal);
     await orAborted(this.#reconciling, signal);
     const { session } = await control.request({ what: "exit", wish }, signal);
@@ -49,26 +52,19 @@ export class ClientSessions {
 
   /** Opens what is offered. Throws `unauthorized` when the key is not shown to be the exit's. */
   open({ sessionId, exit, expiresAtMs }: SessionOffer): OpenSession {
-    const { parts, context, connection } = this.#options;
-    const { primitives, network, clock, identity } = parts;
+    const { primitives, network, clock, openWay } = this.#options;
     const refusal = refusalOfPeerKeys(exit, { role: "exit", wallMs: clock.wallNow(), primitives, network });
     if (refusal) {
       throw new DialError("unauthorized", `Cannot use the exit that was offered: its keys are no good (${refusal})`);
     }
-    const path = openSessionPath({
-      ...parts,
-      log: context.log,
-      metrics: context.metrics,
-      session: { sessionId, exitKey: decodeBase64(exit.wireguardKey) as Bytes, exitPeerId: exit.peerId },
-      open: (signal) => connection().open(signal),
-      at: identity.peerId,
-    });
+    const exitKey = decodeBase64(exit.wireguardKey) as Bytes;
+    const path = openWay({ sessionId, exitKey, exitPeerId: exit.peerId });
     return { sessionId, exitPeerId: exit.peerId, expiresAtMs, path };
   }
 
   /** Tells the supernode that a session is not used any more, if it can be told. */
   release(sessionId: string): void {
-    const { control } = this.#options.connection();
+    const control = this.#options.control();
     if (control.isOpen) control.request({ what: "end_session", sessionId }).catch(() => {});
   }
 
@@ -83,7 +79,7 @@ export class ClientSessions {
   }
 
   async #reconcile(exits: SessionSwitch): Promise<void> {
-    const { control } = this.#options.connection();
+    const control = this.#options.control();
     const { sessionIds } = await control.request({ what: "sessions" });
     const mine = exits.sessionIds;
     for (const sessionId of mine) if (!sessionIds.includes(sessionId)) exits.drop(sessionId);

@@ -17,7 +17,7 @@ import type { Bytes, Primitives } from "../../protocol/primitives.ts";
 import type { CommandHandlers } from "../peer/commands.ts";
 
 export interface ExitSessionsOptions {
-  readonly server: SessionServer;
+  readonly server: Pick<SessionServer, "setUp" | "remove">;
   readonly store: ServedSessionStore;
   readonly primitives: Primitives;
   readonly network: ClosedNetwork | undefined;
@@ -69,7 +69,10 @@ export function exitHandlers(options: ExitSessionsOptions): CommandHandlers {
   };
 }
 
-function serve(server: SessionServer, { sessionId, clientKey, expiresAtMs }: ServedSessionRecord): void {
+function serve(
+  server: ExitSessionsOptions["server"],
+  { sessionId, clientKey, expiresAtMs }: ServedSessionRecord,
+): void {
   server.setUp({ sessionId, clientKey: decodeBase64(clientKey) as Bytes, expiresAtMs });
 }
 

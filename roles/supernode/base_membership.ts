@@ -17,6 +17,8 @@ export interface BaseMembershipOptions {
   readonly directory: DirectoryClient;
   readonly registration: Omit<SupernodeRegistration, "status">;
   status(): SupernodeStatus;
+  /** Default `SUPERNODE_HEARTBEAT_MS`. */
+  readonly heartbeatMs?: number | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -40,9 +42,9 @@ export class BaseMembership {
 
   /** Until the signal aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, random, log } = this.#options;
+    const { clock, random, log, heartbeatMs = SUPERNODE_HEARTBEAT_MS } = this.#options;
     while (!signal.aborted) {
-      let waitMs = SUPERNODE_HEARTBEAT_MS * (0.8 + 0.2 * random.next());
+      let waitMs = heartbeatMs * (0.8 + 0.2 * random.next());
       try {
         await this.report(signal);
         if (this.#problem !== undefined) {

@@ -29,6 +29,8 @@ export interface CommandOutboxOptions {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** What became of a command, also of one that an earlier process ordered. */
+  onOutcome?(peerId: string, outcome: CommandEnd): void;
 }
 
 export type CommandOutcome =
@@ -38,6 +40,8 @@ export type CommandOutcome =
 type Deliver = (actions: readonly QueueAction[]) => void;
 /** What of a queue's actions is for the outbox itself. */
 export type OutboxAction = Exclude<QueueAction, { kind: "send" | "changed" }>;
+
+export type CommandEnd = Exclude<OutboxAction, { kind: "peer_forgot" }>;
 
 interface Held {
   readonly queue: CommandQueue;
@@ -64,6 +68,16 @@ export class CommandOutbox {
       success: metrics.counter("command_success_total", "Commands that were applied", ["kind"]),
       failure: metrics.counter("command_failure_total", "Commands that were not applied", ["kind", "reason"]),
     };
+  }
+
+  /** Queues in memory. */
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Commands whose outcome somebody waits for. */
+  get awaited(): number {
+    return this.#waiting.size;
   }
 
   /** Takes up what was under way when this supernode last stopped. */
@@ -147,6 +161,7 @@ export class CommandOutbox {
     if (action.kind === "peer_forgot") return log.warn("A peer has lost its memory of commands", { peer_id: peerId });
     const { command, tookMs } = action;
     const { kind, commandId } = command;
+    this.#options.onOutcome?.(peerId, action);
     this.#metrics.latency.observe(tookMs / 1000, { kind });
     const told = this.#waiting.get(commandId);
     this.#waiting.delete(commandId);

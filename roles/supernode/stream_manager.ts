@@ -11,7 +11,7 @@
  */
 
 import type { NonceStore } from "../../kv/nonces.ts";
-import { TextSocket } from "../../net/text_socket.ts";
+import { type TextChannel, TextSocket } from "../../net/text_socket.ts";
 import { AUTH_SKEW_MS } from "../../protocol/control/auth.ts";
 import {
   type AuthRequest,
@@ -50,6 +50,8 @@ export interface StreamManagerOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly maxStreams: number;
+  /** How often all streams are looked at. Default 1 s. */
+  readonly sweepEveryMs?: number | undefined;
   isRevoked(peerId: string): boolean;
   relayToken(peerId: string): string;
   /** The peer is connected, or no longer; of a stream that is replaced the end is told before the new one's beginning. */
@@ -62,7 +64,7 @@ export interface StreamManagerOptions {
 /** One control stream. */
 export interface ControlStream {
   readonly machine: StreamServer;
-  readonly socket: TextSocket;
+  readonly socket: TextChannel;
   readonly sinceMs: number;
   heardMs: number;
   telemetry: Telemetry | undefined;
@@ -102,7 +104,7 @@ export class StreamManager implements Disposable {
         ...HEARTBEAT_BUCKETS_MS,
       ]),
     };
-    this.#sweeper = clock.after(SWEEP_MS, () => this.#sweep());
+    this.#sweeper = clock.after(options.sweepEveryMs ?? SWEEP_MS, () => this.#sweep());
   }
 
   /** Streams that are open. */
@@ -132,14 +134,19 @@ export class StreamManager implements Disposable {
     return this.#isDraining;
   }
 
-  /** Takes a socket on which a peer is to say who it is. */
+  /** Takes a WebSocket on which a peer is to say who it is. */
   take(transport: Stream, first: Uint8Array, remoteAddress: string): void {
-    const { clock, lingering } = this.#options;
+    this.serve(new TextSocket(transport, { first, clock: this.#options.lingering }), remoteAddress);
+  }
+
+  /** The same for whatever carries texts. */
+  serve(socket: TextChannel, remoteAddress: string): void {
+    const { clock } = this.#options;
     const nowMs = clock.now();
     const address: IpAddress = parseIp(remoteAddress) ?? UNKNOWN_ADDRESS;
     const stream: ControlStream = {
       machine: new StreamServer(this.#context, address, nowMs),
-      socket: new TextSocket(transport, { first, clock: lingering }),
+      socket,
       sinceMs: nowMs,
       heardMs: nowMs,
       telemetry: undefined,
@@ -327,7 +334,7 @@ export class StreamManager implements Disposable {
   }
 
   #sweep(): void {
-    const { clock, outbox } = this.#options;
+    const { clock, outbox, sweepEveryMs = SWEEP_MS } = this.#options;
     const nowMs = clock.now();
     for (const streams of [this.#strangers, this.#streams.values()]) {
       for (const stream of streams) {
@@ -335,7 +342,7 @@ export class StreamManager implements Disposable {
       }
     }
     outbox.wake(nowMs);
-    this.#sweeper = clock.after(SWEEP_MS, () => this.#sweep());
+    this.#sweeper = clock.after(sweepEveryMs, () => this.#sweep());
   }
 }
 

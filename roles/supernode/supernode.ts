@@ -24,6 +24,7 @@ import { type AuthLimitOptions, AuthLimits } from "../../protocol/control/auth_l
 import type { CommandOrder, SupernodeAddress } from "../../protocol/control/commands.ts";
 import { CONTROL_PATH, RELAY_PATH } from "../../protocol/control/endpoints.ts";
 import { Nonces } from "../../protocol/control/nonces.ts";
+import type { StreamServerContext } from "../../protocol/control/stream_server.ts";
 import type { SupernodeStatus } from "../../protocol/directory.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { Identity } from "../../protocol/identity.ts";
@@ -32,7 +33,7 @@ import type { Metrics } from "../../protocol/metrics.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { SessionEnd } from "../../protocol/session.ts";
-import { CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
+import { type CommandEnd, CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
 import { DataLinks } from "./data_links.ts";
 import { ExitPool, healthOf } from "./exit_pool.ts";
 import { ExitSetup } from "./exit_setup.ts";
@@ -60,6 +61,10 @@ export interface SupernodeStores {
   readonly blocks: BlockStore;
 }
 
+export interface SupernodePace extends Pick<StreamServerContext, "pingEveryMs" | "timeoutMs"> {
+  readonly sweepEveryMs?: number;
+}
+
 export interface SupernodeOptions {
   readonly identity: Identity;
   readonly region: string;
@@ -74,11 +79,15 @@ export interface SupernodeOptions {
   /** For calls to other supernodes; the host's by default. */
   readonly fetch?: Fetch;
   readonly maxStreams: number;
+  /** How often peers are to ping, when one is given up, and how often that is looked at. */
+  readonly pace?: SupernodePace | undefined;
   /** Data links of peers and supernodes together. */
   readonly maxLinks: number;
   /** How long sessions stay after their client has gone. */
   readonly clientGraceMs: number;
   readonly authLimits?: AuthLimitOptions;
+  /** Is told what became of every command. */
+  readonly onCommandEnd?: (peerId: string, outcome: CommandEnd) => void;
   readonly primitives: Primitives;
   readonly clock: Clock;
   readonly random: Random;
@@ -91,7 +100,7 @@ export class Supernode implements Disposable {
   onExits: () => void = () => {};
   readonly #options: SupernodeOptions;
   #port: WebPort | undefined;
-  readonly #tokens: RelayTokens;
+  readonly tokens: RelayTokens;
   readonly #lingering: Deadlines<() => void>;
   readonly #api: Hono<PeeringEnv>;
   readonly outbox: CommandOutbox;
@@ -127,9 +136,13 @@ export class Supernode implements Disposable {
     const { identity, stores, clock, random, log, metrics, directory } = options;
     const supernodeId = identity.peerId;
     const shared = { clock, random, log, metrics };
-    this.#tokens = new RelayTokens(clock, random);
+    this.tokens = new RelayTokens(clock, random);
     this.#lingering = new Deadlines<() => void>(clock, LINGER_MS, (expire) => expire());
-    this.outbox = new CommandOutbox({ store: stores.queues, ...shared });
+    this.outbox = new CommandOutbox({
+      store: stores.queues,
+      ...shared,
+      ...options.onCommandEnd && { onOutcome: options.onCommandEnd },
+    });
     this.sessions = new Sessions({ supernodeId, store: stores.sessions, clock, log, metrics });
     this.streams = this.#makeStreams();
     this.links = this.#makeLinks();
@@ -178,9 +191,14 @@ export class Supernode implements Disposable {
       clock,
       log,
       onWebsocket: (call) => this.#onWebsocket(call),
-      fetch: (request, remoteAddress) => this.#api.fetch(request, { remoteAddress }),
+      fetch: (request, remoteAddress) => this.answer(request, remoteAddress),
     });
     return this.#port.address;
+  }
+
+  /** Answers what another supernode asks. */
+  async answer(request: Request, remoteAddress: string): Promise<Response> {
+    return await this.#api.fetch(request, { remoteAddress });
   }
 
   /** How things stand, for base. */
@@ -250,8 +268,11 @@ export class Supernode implements Disposable {
   #makeStreams(): StreamManager {
     const options = this.#options;
     const { identity, region, certificate, network, primitives, stores, clock, random, log, metrics } = options;
+    const { pingEveryMs, timeoutMs, sweepEveryMs } = options.pace ?? {};
     return new StreamManager({
       context: {
+        ...pingEveryMs !== undefined && { pingEveryMs },
+        ...timeoutMs !== undefined && { timeoutMs },
         identity,
         region,
         certificate,
@@ -268,8 +289,9 @@ export class Supernode implements Disposable {
       log,
       metrics,
       maxStreams: options.maxStreams,
+      sweepEveryMs,
       isRevoked: (peerId) => this.#blocks.has("peer", peerId),
-      relayToken: (id) => this.#tokens.issue({ kind: "peer", id }),
+      relayToken: (id) => this.tokens.issue({ kind: "peer", id }),
       onJoined: (stream) => this.#onJoined(stream),
       onLeft: (stream) => this.#onLeft(stream),
       onHeartbeat: (stream) => this.#onHeartbeat(stream),
@@ -277,7 +299,7 @@ export class Supernode implements Disposable {
         answerRequest(stream.machine.peer!, request, {
           requests: this.#requests,
           sessions: this.sessions,
-          relayToken: (id) => this.#tokens.issue({ kind: "peer", id }),
+          relayToken: (id) => this.tokens.issue({ kind: "peer", id }),
           endSession: (sessionId) => this.endSession(sessionId, "client_left"),
         }),
     });
@@ -341,7 +363,7 @@ export class Supernode implements Disposable {
       setUp: (request, supernodeId) => hosted.setUp(request, supernodeId),
       end: (request, supernodeId) => hosted.end(request, supernodeId),
       notice: (notice, supernodeId) => Promise.resolve(this.#rotation.heard(notice, supernodeId)),
-      relayToken: (id) => this.#tokens.issue({ kind: "supernode", id }),
+      relayToken: (id) => this.tokens.issue({ kind: "supernode", id }),
     });
   }
 
@@ -353,7 +375,7 @@ export class Supernode implements Disposable {
     if (path !== RELAY_PATH) return { status: 404 };
     if (this.links.isFull) return { status: 503 };
     const token = /^Bearer (.+)$/.exec(authorization ?? "")?.[1];
-    const holder = token === undefined ? undefined : this.#tokens.redeem(token);
+    const holder = token === undefined ? undefined : this.tokens.redeem(token);
     if (!holder) return { status: 401 };
     return { take: (stream, first) => void this.links.take(holder, stream, { first }) };
   }

@@ -1,0 +1,185 @@
+/**
+ * A supernode: the real one, with sockets and requests from the simulated network and stores that outlive its program.
+ */
+
+import { type BlockStore, createMemoryBlocks } from "../../kv/blocks.ts";
+import { createMemoryQueues, type QueueStore } from "../../kv/commands.ts";
+import { createMemoryNonces, type NonceStore } from "../../kv/nonces.ts";
+import { createMemorySessions, type SessionStore } from "../../kv/sessions.ts";
+import { DirectoryClient } from "../../net/directory_client.ts";
+import type { SupernodeAddress } from "../../protocol/control/commands.ts";
+import { encodeBase64 } from "../../protocol/encoding.ts";
+import { generateSecrets, Identity } from "../../protocol/identity.ts";
+import { noMetrics } from "../../protocol/metrics.ts";
+import { BaseMembership } from "../../roles/supernode/base_membership.ts";
+import type { HeldLink } from "../../roles/supernode/data_links.ts";
+import { Supernode } from "../../roles/supernode/supernode.ts";
+import { BASE_URL } from "./base_node.ts";
+import type { EndKind, Host, Pipe, Program } from "./network.ts";
+import type { World } from "./world.ts";
+
+/** As in `roles/supernode.ts`. */
+const CLIENT_GRACE_MS = 60_000;
+
+export class SupernodeNode {
+  readonly name: string;
+  readonly region: string;
+  readonly identity: Identity;
+  readonly host: Host;
+  readonly address: SupernodeAddress;
+  readonly #world: World;
+  readonly #stores: {
+    readonly queues: QueueStore;
+    readonly sessions: SessionStore;
+    readonly nonces: NonceStore;
+    readonly blocks: BlockStore;
+  };
+  /** Of the run under way; undefined while it is down or reads its stores. */
+  running: Supernode | undefined;
+  /** When it last came up, or went down. */
+  changedMs = 0;
+
+  constructor(world: World, name: string, region: string) {
+    this.#world = world;
+    this.name = name;
+    this.region = region;
+    this.identity = new Identity(generateSecrets(world.random), world.primitives);
+    this.host = world.network.host(name, region);
+    this.address = { url: `https://${name}.sim/`, supernodeId: this.identity.peerId };
+    this.#stores = {
+      queues: world.commands.watch(createMemoryQueues(world.clock), this.supernodeId),
+      sessions: createMemorySessions(world.clock),
+      nonces: createMemoryNonces(world.clock),
+      blocks: createMemoryBlocks(),
+    };
+  }
+
+  get supernodeId(): string {
+    return this.identity.peerId;
+  }
+
+  get isUp(): boolean {
+    return this.running !== undefined;
+  }
+
+  async start(): Promise<void> {
+    const { network, slots, trace, clock } = this.#world;
+    const program = network.start(this.host, slots.program());
+    const directory = this.#directory(program);
+    const supernode = await this.#open(program, directory);
+    program.accept = (socket, remoteAddress) =>
+      supernode.streams.isFull ? socket[Symbol.dispose]() : supernode.streams.serve(socket, remoteAddress);
+    program.answer = (request, remoteAddress) => supernode.answer(request, remoteAddress);
+    this.running = supernode;
+    this.changedMs = clock.now();
+    trace.add(this.name, "supernode is up", { supernode_id: this.supernodeId });
+    const membership = this.#membership(program, directory, supernode);
+    supernode.onExits = () => membership.hurry();
+    void membership.run(new AbortController().signal);
+  }
+
+  kill(kind: EndKind): void {
+    const { network, trace, clock } = this.#world;
+    if (!this.host.program) return;
+    network.end(this.host.program, kind);
+    this.running = undefined;
+    this.changedMs = clock.now();
+    trace.add(this.name, `supernode is killed (${kind})`, { supernode_id: this.supernodeId });
+  }
+
+  /** Holds a peer's data link, if the token is good. */
+  hold(token: string, pipe: Pipe): boolean {
+    const holder = this.running?.tokens.redeem(token);
+    if (!holder) return false;
+    this.running!.links.hold(holder, new HeldPipe(pipe));
+    return true;
+  }
+
+  /** The pipe to a peer that is connected here, if bytes would come through. */
+  wholePipeTo(peerId: string): Pipe | undefined {
+    const link = this.running?.links.linkOf({ kind: "peer", id: peerId });
+    return link instanceof HeldPipe && link.pipe.isWhole ? link.pipe : undefined;
+  }
+
+  #open(program: Program, directory: DirectoryClient): Promise<Supernode> {
+    const { random, primitives, commands, settings, network } = this.#world;
+    const { pingEveryMs, timeoutMs, sweepEveryMs, peers } = settings;
+    const disk = <T extends object>(store: T) => this.#world.disk(store, program);
+    const { queues, sessions, nonces, blocks } = this.#stores;
+    return Supernode.open({
+      identity: this.identity,
+      region: this.region,
+      stores: { queues: disk(queues), sessions: disk(sessions), nonces: disk(nonces), blocks },
+      directory,
+      fetch: (request) => network.request(program, request),
+      maxStreams: Math.max(64, Math.ceil(4 * peers / settings.supernodes)),
+      pace: { pingEveryMs, timeoutMs, sweepEveryMs },
+      maxLinks: peers,
+      clientGraceMs: CLIENT_GRACE_MS,
+      onCommandEnd: (peerId, end) => commands.ended(this.supernodeId, peerId, end),
+      primitives,
+      clock: program.clock,
+      random,
+      log: this.#world.logOf(this.name),
+      metrics: noMetrics,
+    });
+  }
+
+  #directory(program: Program): DirectoryClient {
+    const { network, random, primitives } = this.#world;
+    return new DirectoryClient({
+      bases: [BASE_URL],
+      signer: this.identity,
+      clock: program.clock,
+      random,
+      primitives,
+      log: this.#world.logOf(this.name),
+      fetch: (request) => network.request(program, request),
+    });
+  }
+
+  #membership(program: Program, directory: DirectoryClient, supernode: Supernode): BaseMembership {
+    const { random } = this.#world;
+    return new BaseMembership({
+      directory,
+      registration: {
+        supernodeId: this.supernodeId,
+        publicKey: encodeBase64(this.identity.publicKey),
+        region: this.region,
+        url: this.address.url,
+        maxStreams: 1000,
+        version: "0.0.0",
+      },
+      status: () => supernode.status,
+      clock: program.clock,
+      random,
+      log: this.#world.logOf(this.name),
+    });
+  }
+}
+
+/** A peer's data link, as its supernode holds it. */
+class HeldPipe implements HeldLink {
+  readonly pipe: Pipe;
+  readonly rttMs = 20;
+  readonly ended: Promise<void>;
+  closed = false;
+
+  constructor(pipe: Pipe) {
+    this.pipe = pipe;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.ended = promise;
+    pipe.whenEnded(pipe.far, () => {
+      this.closed = true;
+      resolve();
+    });
+  }
+
+  open(): never {
+    throw new Error("Cannot open a stream: a simulated link carries none");
+  }
+
+  close(): void {
+    this.pipe.fail(0);
+  }
+}
