@@ -5,11 +5,12 @@
  *   <space> "applied" commandId        { order, entry }: the order in which they were kept
  *   <space> "applied_floor" peerId     { order, floor }: the counters of one supernode's commands
  *
- * Nothing expires: `AppliedCommands` bounds itself, and says what to forget. One process writes; it loads first.
+ * Nothing expires: `AppliedCommands` bounds itself, and says what to forget. Of the floors `load` forgets all but the
+ * newest. One process writes; it loads first.
  */
 
 import type { Clock } from "../protocol/clock.ts";
-import type { AppliedEntry, AppliedSnapshot } from "../protocol/control/applied_commands.ts";
+import { type AppliedEntry, type AppliedSnapshot, MAX_STORED_FLOORS } from "../protocol/control/applied_commands.ts";
 import { storedAppliedSchema, storedFloorSchema } from "../protocol/stored_records.ts";
 import { commitAll, type Mutation } from "./commit.ts";
 import { type KvSpace, readAll } from "./records.ts";
@@ -43,7 +44,10 @@ export function createMemoryApplied(): AppliedStore {
       for (const floor of changed) putLast(floors, floor.supernodeId, floor);
       return Promise.resolve();
     },
-    load: () => Promise.resolve({ version: 1, entries: [...entries.values()], floors: [...floors.values()] }),
+    load() {
+      for (const supernodeId of [...floors.keys()].slice(0, -MAX_STORED_FLOORS)) floors.delete(supernodeId);
+      return Promise.resolve({ version: 1, entries: [...entries.values()], floors: [...floors.values()] });
+    },
   };
 }
 
@@ -53,7 +57,7 @@ function putLast<V>(map: Map<string, V>, key: string, value: V): void {
 }
 
 /** A memory in Deno KV. */
-export function createKvApplied(kv: Deno.Kv, clock: Clock, { space }: KvSpace): AppliedStore {
+export function createKvApplied(kv: Deno.Kv, clock: Clock, { space, guard }: KvSpace): AppliedStore {
   const entryPrefix = [space, "applied"];
   const floorPrefix = [space, "applied_floor"];
   let lastOrder = 0;
@@ -66,17 +70,20 @@ export function createKvApplied(kv: Deno.Kv, clock: Clock, { space }: KvSpace): 
         ...forget.map((commandId) => ({ key: [...entryPrefix, commandId] })),
         ...floors.map((floor) => ({ key: [...floorPrefix, floor.supernodeId], value: { order: nextOrder(), floor } })),
       ];
-      return commitAll({ kv, clock }, "save what was applied", writes);
+      return commitAll({ kv, clock, guard }, "save what was applied", writes);
     },
     async load() {
       const deed = "load what was applied";
       const entries = await readAll(kv, deed, { prefix: entryPrefix, schema: storedAppliedSchema });
       const floors = await readAll(kv, deed, { prefix: floorPrefix, schema: storedFloorSchema });
       for (const { order } of [...entries, ...floors]) lastOrder = Math.max(lastOrder, order);
+      floors.sort(byOrder);
+      const tooMany = floors.splice(0, floors.length - MAX_STORED_FLOORS);
+      await commitAll({ kv, clock }, deed, tooMany.map(({ floor }) => ({ key: [...floorPrefix, floor.supernodeId] })));
       return {
         version: 1,
         entries: entries.sort(byOrder).map(({ entry }) => entry),
-        floors: floors.sort(byOrder).map(({ floor }) => floor),
+        floors: floors.map(({ floor }) => floor),
       };
     },
   };

@@ -108,7 +108,7 @@ function isBefore({ id }: AuditEntry, { atMs, number }: Place): boolean {
 export function createKvAudit(
   kv: Deno.Kv,
   clock: Clock,
-  { space, keepMs = DEFAULT_KEEP_MS }: KvSpace & AuditOptions,
+  { space, guard, keepMs = DEFAULT_KEEP_MS }: KvSpace & AuditOptions,
 ): AuditStore {
   const places = new Places();
   const prefix = [space, "audit"];
@@ -122,7 +122,7 @@ export function createKvAudit(
         const place = places.next(clock.wallNow());
         entry = entryAt(checked, place);
         const key = [...prefix, place.atMs, place.number];
-        return commitIf({ kv, clock }, deed, {
+        return commitIf({ kv, clock, guard }, deed, {
           checks: [{ key, versionstamp: null }],
           mutations: [{ key, value: entry, expireInMs: keepMs }],
         });

@@ -86,7 +86,7 @@ export function createMemoryBlocks(): BlockStore {
 }
 
 /** Blocks in Deno KV. */
-export function createKvBlocks(kv: Deno.Kv, clock: Clock, { space }: KvSpace): BlockStore {
+export function createKvBlocks(kv: Deno.Kv, clock: Clock, { space, guard }: KvSpace): BlockStore {
   const prefix = [space, "block"];
   // Any write gives the key a new version, which is all that `watch` looks at.
   const change = { key: [space, "block_revision"], value: true };
@@ -101,14 +101,14 @@ export function createKvBlocks(kv: Deno.Kv, clock: Clock, { space }: KvSpace): B
   }
   return {
     block(block) {
-      return commitAll({ kv, clock }, `block ${block.peerId}`, [
+      return commitAll({ kv, clock, guard }, `block ${block.peerId}`, [
         { key: keyFor(block.kind, block.peerId), value: block },
         change,
       ]);
     },
     async unblock(kind, peerId) {
       const wasThere = await find(kind, peerId) !== undefined;
-      await commitAll({ kv, clock }, `unblock ${peerId}`, [{ key: keyFor(kind, peerId) }, change]);
+      await commitAll({ kv, clock, guard }, `unblock ${peerId}`, [{ key: keyFor(kind, peerId) }, change]);
       return wasThere;
     },
     find,

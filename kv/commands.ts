@@ -69,8 +69,8 @@ export function createMemoryQueues(clock: Clock): QueueStore {
 }
 
 /** Queues in Deno KV. */
-export function createKvQueues(kv: Deno.Kv, clock: Clock, { space }: KvSpace): QueueStore {
-  const commits = new GroupCommit({ kv, clock }, "save commands");
+export function createKvQueues(kv: Deno.Kv, clock: Clock, { space, guard }: KvSpace): QueueStore {
+  const commits = new GroupCommit({ kv, clock, guard }, "save commands");
   const prefix = [space, "queue"];
   return {
     save(peerId, snapshot) {

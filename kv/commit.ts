@@ -20,12 +20,22 @@ export const MAX_COMMIT_KEY_BYTES = 80 * 1024;
  * (measured on Deno 2.9.6). Nothing has been written then, and a moment later it goes through.
  */
 const LOCKED_RETRY_MS = 5;
-const LOCKED_PATIENCE_MS = 5000;
+/** Less than the five seconds that SQLite waits when it does, or whoever has waited so long would wait as long again. */
+const LOCKED_PATIENCE_MS = 4000;
 
 /** A store to write to, and the time to wait when it is locked. */
 export interface Writable {
   readonly kv: Deno.Kv;
   readonly clock: Clock;
+  readonly guard?: WriteGuard | undefined;
+}
+
+/** What stands before every write. */
+export interface WriteGuard {
+  /** What must still be as it was, or nothing is written any more (`store_fenced`): a lease that is held. */
+  readonly fence?: Deno.AtomicCheck | undefined;
+  /** Told of every write that went through or failed for good, once it has. */
+  onWrite?(error?: CulvertError): void;
 }
 
 export interface Mutation {
@@ -37,7 +47,7 @@ export interface Mutation {
 }
 
 export interface Write {
-  /** At most ten: denokv 0.12 takes no more, Deno itself 100. */
+  /** At most nine, beside the fence: denokv 0.12 takes ten, Deno itself 100. */
   readonly checks: readonly Deno.AtomicCheck[];
   readonly mutations: readonly Mutation[];
 }
@@ -53,21 +63,30 @@ export async function commitAll(store: Writable, deed: string, mutations: readon
  * Writes if everything checked is still as it was read; false, and nothing written, if it is not. For a handful of
  * mutations: they are not split.
  */
-export async function commitIf(
-  { kv, clock }: Writable,
-  deed: string,
-  { checks, mutations }: Write,
-): Promise<boolean> {
+export async function commitIf(store: Writable, deed: string, write: Write): Promise<boolean> {
+  const { clock, guard } = store;
   const untilMs = clock.now() + LOCKED_PATIENCE_MS;
   for (;;) {
     try {
-      return (await addTo(kv.atomic().check(...checks), mutations).commit()).ok;
+      const isWritten = await commitOnce(store, deed, write);
+      guard?.onWrite?.();
+      return isWritten;
     } catch (cause) {
       const error = storeError(deed, cause);
-      if (error.code !== "store_locked" || clock.now() >= untilMs) throw error;
+      if (error.code !== "store_locked" || clock.now() >= untilMs) {
+        guard?.onWrite?.(error);
+        throw error;
+      }
       await delay(clock, LOCKED_RETRY_MS);
     }
   }
+}
+
+async function commitOnce({ kv, guard }: Writable, deed: string, { checks, mutations }: Write): Promise<boolean> {
+  const fence = guard?.fence;
+  const { ok } = await addTo(kv.atomic().check(...fence ? [fence] : [], ...checks), mutations).commit();
+  if (ok || !fence || (await kv.get(fence.key)).versionstamp === fence.versionstamp) return ok;
+  throw new CulvertError("store_fenced", `Cannot ${deed}: another process has taken over`);
 }
 
 /** Others that write to the same key at once make an attempt fail; so many in a row mean that something else is wrong. */

@@ -38,17 +38,17 @@ export function createMemoryNonces(clock: Clock, { maxNonces = 1_000_000 }: { ma
 }
 
 /** Nonces in Deno KV. */
-export function createKvNonces(kv: Deno.Kv, clock: Clock, { space }: KvSpace): NonceStore {
+export function createKvNonces(kv: Deno.Kv, clock: Clock, { space, guard }: KvSpace): NonceStore {
   return {
     async remember(nonce, expiresAtMs) {
       const deed = "remember a nonce";
       const key = [space, "nonce", nonce];
       const mutations = [{ key, value: { expiresAtMs }, expireInMs: expiresAtMs - clock.wallNow() }];
-      if (await commitIf({ kv, clock }, deed, { checks: [{ key, versionstamp: null }], mutations })) return true;
+      if (await commitIf({ kv, clock, guard }, deed, { checks: [{ key, versionstamp: null }], mutations })) return true;
       const { record: past, versionstamp } = await readVersion(kv, deed, { key, schema: storedNonceSchema });
       // Deno KV forgets late: one whose time has passed may still be there, and counts as forgotten.
       if (past && past.expiresAtMs > clock.wallNow()) return false;
-      return commitIf({ kv, clock }, deed, { checks: [{ key, versionstamp }], mutations });
+      return commitIf({ kv, clock, guard }, deed, { checks: [{ key, versionstamp }], mutations });
     },
   };
 }

@@ -3,6 +3,7 @@
  * anything else that comes from outside: what does not fit its schema counts as absent.
  */
 
+import type { WriteGuard } from "./commit.ts";
 import { inStore } from "./store_error.ts";
 
 /** What reads a record; the schemas of `protocol/` are such. */
@@ -13,6 +14,8 @@ export interface Parser<T> {
 export interface KvSpace {
   /** The first part of every key, so that several programs can share one store: a supernode's own peer id, say. */
   readonly space: string;
+  /** For a space that one process at a time may write to, and whose troubles are watched. */
+  readonly guard?: WriteGuard | undefined;
 }
 
 /** What was read, if it fits the schema, and at which version: for a write that must not overtake another. */

@@ -41,18 +41,18 @@ export function createMemoryServedSessions(clock: Clock): ServedSessionStore {
 }
 
 /** Sessions in Deno KV. */
-export function createKvServedSessions(kv: Deno.Kv, clock: Clock, { space }: KvSpace): ServedSessionStore {
+export function createKvServedSessions(kv: Deno.Kv, clock: Clock, { space, guard }: KvSpace): ServedSessionStore {
   const prefix = [space, "served"];
   return {
     save(session) {
       const expireInMs = session.expiresAtMs - clock.wallNow();
-      return commitAll({ kv, clock }, "save a session", [{
+      return commitAll({ kv, clock, guard }, "save a session", [{
         key: [...prefix, session.sessionId],
         value: session,
         expireInMs,
       }]);
     },
-    remove: (sessionId) => commitAll({ kv, clock }, "remove a session", [{ key: [...prefix, sessionId] }]),
+    remove: (sessionId) => commitAll({ kv, clock, guard }, "remove a session", [{ key: [...prefix, sessionId] }]),
     async load() {
       const sessions = await readAll(kv, "load the sessions", { prefix, schema: servedSessionSchema });
       return sessions.filter(({ expiresAtMs }) => expiresAtMs > clock.wallNow());

@@ -68,8 +68,8 @@ export function createMemorySessions(clock: Clock): SessionStore {
 }
 
 /** Sessions in Deno KV. */
-export function createKvSessions(kv: Deno.Kv, clock: Clock, { space }: KvSpace): SessionStore {
-  return new KvSessions(kv, clock, space);
+export function createKvSessions(kv: Deno.Kv, clock: Clock, options: KvSpace): SessionStore {
+  return new KvSessions(kv, clock, options);
 }
 
 class KvSessions implements SessionStore {
@@ -78,9 +78,9 @@ class KvSessions implements SessionStore {
   readonly #clock: Clock;
   readonly #space: string;
 
-  constructor(kv: Deno.Kv, clock: Clock, space: string) {
+  constructor(kv: Deno.Kv, clock: Clock, { space, guard }: KvSpace) {
     this.#kv = kv;
-    this.#store = { kv, clock };
+    this.#store = { kv, clock, guard };
     this.#clock = clock;
     this.#space = space;
   }

@@ -9,6 +9,7 @@
  */
 
 import { type Clock, deadline, type Timer } from "../protocol/clock.ts";
+import type { ClientEnd } from "../protocol/control/client_end.ts";
 import type { Command, CommandResult, SupernodeAddress } from "../protocol/control/commands.ts";
 import { CONTROL_PATH, supernodeEndpoint } from "../protocol/control/endpoints.ts";
 import {
@@ -18,12 +19,7 @@ import {
   type InfoRequest,
   type InfoResponse,
 } from "../protocol/control/messages.ts";
-import {
-  type ClientEnd,
-  StreamClient,
-  type StreamClientAction,
-  type StreamClientOptions,
-} from "../protocol/control/stream_client.ts";
+import { StreamClient, type StreamClientAction, type StreamClientOptions } from "../protocol/control/stream_client.ts";
 import { encodeBase64Url } from "../protocol/encoding.ts";
 import { DialError, type DialFailure, messageOf } from "../protocol/errors.ts";
 import type { Log } from "../protocol/log.ts";

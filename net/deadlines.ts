@@ -28,8 +28,9 @@ export class Deadlines<T> implements Disposable {
     this.#timer ??= this.#clock.after(this.#timeoutMs, () => this.#sweep());
   }
 
-  delete(item: T): void {
-    this.#dueMs.delete(item);
+  /** Ends the wait for this item; false if it was not waiting. */
+  delete(item: T): boolean {
+    return this.#dueMs.delete(item);
   }
 
   /** The items that wait. */

@@ -17,6 +17,7 @@ import { isTunnelToken } from "../protocol/tunnel.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
 import type { Link } from "./link.ts";
+import { type CertificateAndKey, RenewableListener } from "./renewable_listener.ts";
 import { type TunnelLinkLimits, type TunnelLinkOptions, TunnelLinks } from "./tunnel_link.ts";
 import { acceptWebsocket, readWebsocketRequest, WebsocketLink } from "./websocket.ts";
 
@@ -32,7 +33,7 @@ export interface TunnelLimits extends TunnelLinkLimits {
 export interface TunnelServerOptions extends TunnelLinkOptions {
   readonly listen: { readonly hostname: string; readonly port: number };
   /** PEM. Without it the tunnel is plain WebSocket, for loopback or behind a TLS proxy. */
-  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly tls?: CertificateAndKey;
   /** The only request target that is answered. Default "/". */
   readonly urlPath?: string;
   /** What a client must know. Without it everyone may use the tunnel. */
@@ -49,7 +50,7 @@ const ACCEPT_PAUSE_MS = 50;
 
 export class TunnelServer implements Disposable {
   readonly #options: TunnelServerOptions;
-  readonly #listener: Deno.Listener<Deno.TcpConn | Deno.TlsConn, Deno.NetAddr>;
+  readonly #listener: RenewableListener;
   /** Links have buffers of their own: however many streams there are, what carries them must not slow down. */
   readonly #linkPool = new BufferPool({ bufferBytes: 256 * 1024 });
   readonly #handshakes = new Set<Stream>();
@@ -69,9 +70,7 @@ export class TunnelServer implements Disposable {
     this.#token = options.token === undefined ? undefined : digest(`Bearer ${options.token}`);
     const { listen, tls, metrics } = options;
     this.#links = new TunnelLinks(options);
-    this.#listener = tls
-      ? Deno.listenTls({ ...listen, ...tls, alpnProtocols: ["http/1.1"] })
-      : Deno.listen({ ...listen });
+    this.#listener = new RenewableListener(listen, tls);
     this.#metrics = {
       refused: metrics.counter("tunnel_server_refused_total", "Connections turned away, by reason", ["reason"]),
     };
@@ -80,7 +79,7 @@ export class TunnelServer implements Disposable {
 
   /** Where it listens. */
   get address(): Deno.NetAddr {
-    return this.#listener.addr;
+    return this.#listener.address;
   }
 
   get linkCount(): number {
@@ -91,9 +90,14 @@ export class TunnelServer implements Disposable {
     return this.#links.streamCount;
   }
 
+  /** Connections that come from now on get this certificate. Only for a server that had one. */
+  renewTls(tls: CertificateAndKey): void {
+    this.#listener.renewTls(tls);
+  }
+
   /** Takes no more links or streams, waits until every stream has ended or the signal is aborted, then closes. */
   async shutdown(signal: AbortSignal): Promise<void> {
-    closeQuietly(this.#listener);
+    this.#listener.close();
     await this.#links.drain(signal);
     this.close();
     await this.closed();
@@ -101,7 +105,7 @@ export class TunnelServer implements Disposable {
 
   close(): void {
     this.#stop.abort(new CulvertError("closed", "The tunnel server is closing"));
-    closeQuietly(this.#listener);
+    this.#listener.close();
     for (const stream of this.#handshakes) closeQuietly(stream);
     this.#links.close();
   }

@@ -6,6 +6,8 @@ import { noMetrics } from "../protocol/metrics.ts";
 import { randomOf } from "../protocol/random.ts";
 import { type Datagrams, type Hop, type Path, readFull, type Stream, writeAll } from "../protocol/stream.ts";
 import { testPathContract } from "../testing/path_contract.ts";
+import { TempDirectory } from "../testing/temp_directory.ts";
+import { makeTlsCertificate } from "../testing/tls_certificate.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
 import { memoryStreamPair } from "./memory.ts";
@@ -602,7 +604,8 @@ Deno.test("a target that is reset is a cut here, not an end", async () => {
 });
 
 Deno.test("a tunnel over TLS trusts the certificates it is given, and no others", async () => {
-  const { cert, key } = await makeCertificate();
+  using folder = new TempDirectory();
+  const { cert, key } = await makeTlsCertificate(folder, "here");
   const server = serve({ tls: { cert, key } });
   using target = new Target(echo);
   const url = `tunnel+wss://127.0.0.1:${server.address.port}/`;
@@ -687,22 +690,3 @@ Deno.test("a tunnel URL says where to go, and a bad one what is wrong with it", 
     throw new Error(`${url} was taken`);
   }
 });
-
-/** A certificate for 127.0.0.1, made for this run. */
-async function makeCertificate(): Promise<{ cert: string; key: string }> {
-  const folder = await Deno.makeTempDir();
-  try {
-    const { success } = await new Deno.Command("openssl", {
-      args:
-        `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1,DNS:localhost -addext basicConstraints=critical,CA:FALSE -keyout ${folder}/key.pem -out ${folder}/cert.pem`
-          .split(" "),
-      stdout: "null",
-      stderr: "null",
-    }).output();
-    assert(success);
-    const [cert, key] = await Promise.all(["cert", "key"].map((name) => Deno.readTextFile(`${folder}/${name}.pem`)));
-    return { cert: cert!, key: key! };
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}

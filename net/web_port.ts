@@ -5,22 +5,26 @@
  *                                  └─ anything else → body → `fetch` → answer → closed
  *
  * Why not `Deno.serve`: its WebSockets have no backpressure and weigh 17 KiB each, and it waits for a request's head
- * without end. Here every request has a deadline and every table a limit; when too many are at the door, the oldest goes.
- * What it does not do: keep HTTP connections alive, chunked request bodies, or answers without an end.
+ * without end. Here every request has a deadline and every table a limit (`newcomers.ts`), and the certificate can be
+ * exchanged. What it does not do: keep HTTP connections alive, chunked request bodies, or answers without an end.
  */
 
 import { type Clock, delay } from "../protocol/clock.ts";
 import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { type RequestHead, valuesOf } from "../protocol/http_head.ts";
 import type { Log } from "../protocol/log.ts";
+import { type Metrics, noMetrics } from "../protocol/metrics.ts";
 import { readFull, type Stream, writeAll } from "../protocol/stream.ts";
 import { closeQuietly } from "./close.ts";
-import { Deadlines } from "./deadlines.ts";
+import { Newcomers } from "./newcomers.ts";
+import { type CertificateAndKey, RenewableListener } from "./renewable_listener.ts";
 import { acceptWebsocket, readWebsocketRequest } from "./websocket.ts";
 
 export interface WebPortLimits {
-  /** Connections that have not finished their request. Default 1,024. */
+  /** Connections that have not finished their request. Default 1,024; beyond that the oldest is dropped. */
   readonly maxHandshakes?: number;
+  /** Connections of one address whose owner is not known yet. Default 200; beyond that the oldest is dropped. */
+  readonly maxStrangersPerAddress?: number;
   /** TLS, head, body and answer. Default 10 s. */
   readonly handshakeTimeoutMs?: number;
   /** Default 64 KiB. */
@@ -37,54 +41,73 @@ export interface WebsocketCall {
 }
 
 export type WebsocketAnswer =
-  /** Takes the socket once the handshake is done, with the bytes that came after it. */
-  | { readonly take: (stream: Stream, first: Uint8Array) => void }
+  /**
+   * Takes the socket once the handshake is done, with the bytes that came after it, and calls `settled` once it is known
+   * whose it is, or it is gone.
+   */
+  | { readonly take: (stream: Stream, first: Uint8Array, settled: () => void) => void }
   | { readonly status: 401 | 404 | 503 };
 
 export interface WebPortOptions {
   readonly listen: { readonly hostname: string; readonly port: number };
   /** PEM. Without it the port is plain, for loopback or behind a TLS proxy. */
-  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  readonly tls?: CertificateAndKey | undefined;
   onWebsocket(call: WebsocketCall): WebsocketAnswer;
   fetch(request: Request, remoteAddress: string): Response | Promise<Response>;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics?: Metrics;
   readonly limits?: WebPortLimits;
 }
 
 /** How long to wait before accepting again after a failure, such as too many open files. */
 const ACCEPT_PAUSE_MS = 50;
-const REASONS: Readonly<Record<number, string>> = { 401: "Unauthorized", 404: "Not Found", 503: "Service Unavailable" };
+const DEFAULT_MAX_BODY_BYTES = 64 * 1024;
+/** Of a body that is not taken so much is read and dropped, or our answer might be lost with it. */
+const MAX_DROPPED_BYTES = 256 * 1024;
+const REASONS = { 401: "Unauthorized", 404: "Not Found", 503: "Service Unavailable" } as const;
+const REFUSALS = { 401: "unauthorized", 404: "not_found", 503: "full" } as const;
 
 export class WebPort implements Disposable {
   readonly #options: WebPortOptions;
-  readonly #listener: Deno.Listener<Deno.TcpConn | Deno.TlsConn, Deno.NetAddr>;
-  readonly #handshakes: Deadlines<Stream>;
+  readonly #listener: RenewableListener;
+  readonly #newcomers: Newcomers;
   readonly #tasks = new Set<Promise<void>>();
-  #handshakeCount = 0;
+  readonly #refused;
   #closed = false;
 
   constructor(options: WebPortOptions) {
     this.#options = options;
-    const { listen, tls, clock, limits } = options;
-    this.#handshakes = new Deadlines<Stream>(clock, limits?.handshakeTimeoutMs ?? 10_000, closeQuietly);
-    this.#listener = tls
-      ? Deno.listenTls({ ...listen, ...tls, alpnProtocols: ["http/1.1"] })
-      : Deno.listen({ ...listen });
+    const { listen, tls, clock, limits, metrics = noMetrics } = options;
+    this.#refused = metrics.counter("web_port_refused_total", "Connections and requests turned away, by reason", [
+      "reason",
+    ]);
+    this.#newcomers = new Newcomers({
+      clock,
+      timeoutMs: limits?.handshakeTimeoutMs ?? 10_000,
+      max: limits?.maxHandshakes ?? 1024,
+      maxPerAddress: limits?.maxStrangersPerAddress ?? 200,
+      onDrop: (reason) => this.#refused.add(1, { reason }),
+    });
+    this.#listener = new RenewableListener(listen, tls);
     this.#spawn(this.#acceptAll());
   }
 
   get address(): Deno.NetAddr {
-    return this.#listener.addr;
+    return this.#listener.address;
+  }
+
+  /** Connections that come from now on get this certificate. Only for a port that had one. */
+  renewTls(tls: CertificateAndKey): void {
+    this.#listener.renewTls(tls);
   }
 
   /** Stops listening, and ends what has not finished its request. WebSockets belong to whoever took them. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    closeQuietly(this.#listener);
-    for (const stream of this.#handshakes) closeQuietly(stream);
-    this.#handshakes[Symbol.dispose]();
+    this.#listener.close();
+    this.#newcomers[Symbol.dispose]();
   }
 
   /** Settles when nothing of the port runs any more. Call `close` first. */
@@ -102,12 +125,10 @@ export class WebPort implements Disposable {
   }
 
   async #acceptAll(): Promise<void> {
-    const { clock, log, limits } = this.#options;
+    const { clock, log } = this.#options;
     while (!this.#closed) {
       try {
-        const conn = await this.#listener.accept();
-        if (this.#handshakeCount >= (limits?.maxHandshakes ?? 1024)) this.#dropOldest();
-        this.#spawn(this.#greet(conn));
+        this.#spawn(this.#greet(await this.#listener.accept()));
       } catch (error) {
         if (this.#closed || error instanceof Deno.errors.BadResource) return;
         // That one connection was over before it was accepted. The next is not to wait for it.
@@ -118,33 +139,30 @@ export class WebPort implements Disposable {
     }
   }
 
-  #dropOldest(): void {
-    for (const oldest of this.#handshakes) {
-      this.#handshakes.delete(oldest);
-      return closeQuietly(oldest);
-    }
-  }
-
   async #greet(conn: Deno.TcpConn | Deno.TlsConn): Promise<void> {
-    this.#handshakes.add(conn);
-    this.#handshakeCount++;
+    const remoteAddress = (conn.remoteAddr as Deno.NetAddr).hostname;
+    this.#newcomers.arrived(conn, remoteAddress);
     let taken = false;
     try {
       if ("setNoDelay" in conn) conn.setNoDelay(true);
-      taken = await this.#serve(conn, (conn.remoteAddr as Deno.NetAddr).hostname);
+      taken = await this.#serve(conn, remoteAddress);
     } catch (error) {
       this.#options.log.debug("A request failed", { error: messageOf(error) });
     } finally {
-      this.#handshakeCount--;
-      this.#handshakes.delete(conn);
-      if (!taken) closeQuietly(conn);
+      if (!taken) {
+        this.#newcomers.settled(conn);
+        closeQuietly(conn);
+      }
     }
   }
 
   /** Whether somebody has taken the socket. */
   async #serve(conn: Stream, remoteAddress: string): Promise<boolean> {
     const request = await readWebsocketRequest(conn);
-    if (!request) return false;
+    if (!request) {
+      this.#refused.add(1, { reason: "malformed" });
+      return false;
+    }
     const { head, key, rest } = request;
     if (key === undefined) {
       await this.#answer(conn, head, rest, remoteAddress);
@@ -154,6 +172,7 @@ export class WebPort implements Disposable {
     const [authorization] = valuesOf(head.fields, "authorization");
     const answer = this.#options.onWebsocket({ path, authorization, remoteAddress });
     if ("status" in answer) {
+      this.#refused.add(1, { reason: REFUSALS[answer.status] });
       const retry = answer.status === 503 ? "Retry-After: 10\r\n" : "";
       await writeAll(
         conn,
@@ -167,16 +186,15 @@ export class WebPort implements Disposable {
     }
     await acceptWebsocket(conn, key);
     if (this.#closed) return false;
-    answer.take(conn, rest);
+    this.#newcomers.requested(conn);
+    answer.take(conn, rest, () => this.#newcomers.settled(conn));
     return true;
   }
 
   async #answer(conn: Stream, head: RequestHead, rest: Uint8Array, remoteAddress: string): Promise<void> {
     const body = await this.#readBody(conn, head, rest);
     const request = body && requestOf(head, body, this.#options.tls !== undefined);
-    const response = request
-      ? await this.#options.fetch(request, remoteAddress)
-      : new Response(null, { status: body ? 400 : 413 });
+    const response = request ? await this.#options.fetch(request, remoteAddress) : this.#refusal(body !== undefined);
     const content = new Uint8Array(await response.arrayBuffer());
     let text = `HTTP/1.1 ${response.status} ${response.statusText || "Answer"}\r\nConnection: close\r\n` +
       `Content-Length: ${content.length}\r\n`;
@@ -184,6 +202,17 @@ export class WebPort implements Disposable {
     await writeAll(conn, ascii(text + "\r\n"));
     if (head.method !== "HEAD") await writeAll(conn, content);
     await conn.closeWrite();
+    if (!body) await drop(conn);
+  }
+
+  #refusal(hasBody: boolean): Response {
+    this.#refused.add(1, { reason: hasBody ? "malformed" : "too_large" });
+    const maxBytes = this.#options.limits?.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
+    return hasBody
+      ? new Response("Cannot take the request: its host, path and headers must make sense\n", { status: 400 })
+      : new Response(`Cannot take the request: its body must have a length of at most ${maxBytes} bytes\n`, {
+        status: 413,
+      });
   }
 
   /** Undefined if it is too long, or of a length nobody tells. */
@@ -191,7 +220,7 @@ export class WebPort implements Disposable {
     const lengths = valuesOf(head.fields, "content-length");
     if (valuesOf(head.fields, "transfer-encoding").length > 0 || lengths.length > 1) return undefined;
     const [length = "0"] = lengths;
-    if (!/^\d{1,9}$/.test(length) || Number(length) > (this.#options.limits?.maxBodyBytes ?? 64 * 1024)) {
+    if (!/^\d{1,9}$/.test(length) || Number(length) > (this.#options.limits?.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES)) {
       return undefined;
     }
     const body = new Uint8Array(Number(length));
@@ -199,6 +228,16 @@ export class WebPort implements Disposable {
     body.set(known);
     if (await readFull(conn, body.subarray(known.length))) return body;
     throw new CulvertError("protocol", "the request ended before its body");
+  }
+}
+
+/** Reads what still comes, so that the kernel does not reset the connection before the answer has been read. */
+async function drop(stream: Stream): Promise<void> {
+  const buffer = new Uint8Array(8 * 1024);
+  for (let dropped = 0; dropped < MAX_DROPPED_BYTES;) {
+    const count = await stream.read(buffer);
+    if (count === null) return;
+    dropped += count;
   }
 }
 

@@ -1,18 +1,24 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { clockOf } from "../protocol/clock.ts";
 import { silentLog } from "../protocol/log.ts";
 import { randomOf } from "../protocol/random.ts";
-import { writeAll } from "../protocol/stream.ts";
+import { type Stream, writeAll } from "../protocol/stream.ts";
+import { createMetrics } from "../edge/metrics.ts";
+import { FakeClock, settle } from "../testing/fake_clock.ts";
+import { testWith } from "../testing/requirements.ts";
+import { TempDirectory } from "../testing/temp_directory.ts";
+import { makeTlsCertificate } from "../testing/tls_certificate.ts";
+import { closeQuietly } from "./close.ts";
 import { TextSocket } from "./text_socket.ts";
-import { WebPort } from "./web_port.ts";
+import { WebPort, type WebPortOptions } from "./web_port.ts";
 import { dialWebsocket } from "./websocket_dial.ts";
 
 const clock = clockOf(globalThis);
 const random = randomOf(crypto);
 
 /** Echoes bodies, and the texts on WebSockets at /echo; /full is full. */
-function echoPort(): WebPort & AsyncDisposable {
+function echoPort(options: Partial<WebPortOptions> = {}): WebPort & AsyncDisposable {
   const port = new WebPort({
     listen: { hostname: "127.0.0.1", port: 0 },
     clock,
@@ -22,8 +28,9 @@ function echoPort(): WebPort & AsyncDisposable {
       if (path !== "/echo") return { status: 404 };
       if (authorization !== "Bearer t") return { status: 401 };
       return {
-        take(stream, first) {
+        take(stream, first, settled) {
           const socket = new TextSocket(stream, { clock, first });
+          settled();
           socket.start({ onText: (text) => socket.send(text), onBinary() {}, onClose() {} });
         },
       };
@@ -31,6 +38,7 @@ function echoPort(): WebPort & AsyncDisposable {
     fetch: async (request, remote) =>
       Response.json({ at: new URL(request.url).pathname, said: await request.text(), remote }),
     limits: { maxBodyBytes: 1000 },
+    ...options,
   });
   return Object.assign(port, {
     async [Symbol.asyncDispose]() {
@@ -99,4 +107,85 @@ Deno.test("any bytes are answered or hung up on, and the port stays open", async
     { numRuns: 50 },
   );
   assertMatch(await say(port, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"), /^HTTP\/1\.1 200 /);
+});
+
+Deno.test("what arrives while too many of its address have not shown who they are takes the oldest one's place", async () => {
+  const metrics = createMetrics();
+  await using port = echoPort({ metrics, limits: { maxStrangersPerAddress: 2 } });
+  const silent = await Promise.all([1, 2].map(() => Deno.connect({ hostname: "127.0.0.1", port: port.address.port })));
+  assertMatch(await say(port, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"), /^HTTP\/1\.1 200 /);
+  const ends = silent.map((conn) => conn.read(new Uint8Array(1)));
+  assertEquals(await Promise.race(ends), null);
+  assertStringIncludes(await metrics.text(), 'web_port_refused_total{reason="too_many_of_address"} 1');
+  for (const conn of silent) conn.close();
+  await Promise.allSettled(ends);
+});
+
+Deno.test("a WebSocket counts for its address until it is known whose it is", async () => {
+  const held: (() => void)[] = [];
+  const streams: Stream[] = [];
+  await using port = echoPort({
+    limits: { maxStrangersPerAddress: 1 },
+    onWebsocket: () => ({
+      take(stream, _first, settled) {
+        streams.push(stream);
+        held.push(settled);
+      },
+    }),
+  });
+  const dial = async () =>
+    (await dialWebsocket(
+      { target: { host: "127.0.0.1", port: port.address.port }, tls: false, urlPath: "/" },
+      { random, signal: new AbortController().signal },
+    )).stream;
+  const first = await dial();
+  const second = await dial();
+  assertEquals(await first.read(new Uint8Array(1)), null);
+  held[1]!();
+  const third = await dial();
+  await writeAll(streams[1]!, new Uint8Array(1));
+  assertEquals(await second.read(new Uint8Array(1)), 1);
+  for (const stream of [first, second, third, ...streams]) closeQuietly(stream);
+});
+
+Deno.test("a request that dawdles is hung up on, whether with its head or with its body", async () => {
+  for (const text of ["GET / HT", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf"]) {
+    const fake = new FakeClock();
+    const metrics = createMetrics();
+    await using port = echoPort({ clock: fake, metrics });
+    using conn = await Deno.connect({ hostname: "127.0.0.1", port: port.address.port });
+    await writeAll(conn, new TextEncoder().encode(text));
+    while (fake.pendingTimers === 0) await settle();
+    fake.advance(10_000);
+    assertEquals(await conn.read(new Uint8Array(1)).catch(() => null), null);
+    assertStringIncludes(await metrics.text(), 'web_port_refused_total{reason="timeout"} 1');
+  }
+});
+
+testWith({ tools: ["openssl"] }, "a renewed certificate is for new connections; those there are stay", async () => {
+  using folder = new TempDirectory();
+  const [old, renewed] = await Promise.all(["old", "renewed"].map((name) => makeTlsCertificate(folder, name)));
+  await using port = echoPort({ tls: old! });
+  const at = { hostname: "127.0.0.1", port: port.address.port };
+  const subject = async (trusted: string) => {
+    using conn = await Deno.connectTls({ ...at, caCerts: [trusted] });
+    return await conn.handshake().then(() => true, () => false);
+  };
+  using live = await Deno.connectTls({ ...at, caCerts: [old!.cert] });
+  await live.handshake();
+  assertEquals([await subject(old!.cert), await subject(renewed!.cert)], [true, false]);
+  port.renewTls(renewed!);
+  assertEquals([await subject(old!.cert), await subject(renewed!.cert)], [false, true]);
+  await writeAll(live, new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+  assertMatch(await new Response(live.readable).text(), /^HTTP\/1\.1 200 /);
+});
+
+testWith({ tools: ["openssl"] }, "a TLS port that another has is not shared", async () => {
+  using folder = new TempDirectory();
+  const tls = await makeTlsCertificate(folder, "here");
+  await using port = echoPort({ tls });
+  assertThrows(
+    () => echoPort({ tls, listen: { hostname: "127.0.0.1", port: port.address.port } }),
+    Deno.errors.AddrInUse,
+  );
 });

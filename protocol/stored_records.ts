@@ -47,6 +47,16 @@ export const storedFloorSchema = z.object({
   floor: z.object({ supernodeId: peerIdSchema, finishedThrough: countSchema, evictedThrough: countSchema }),
 });
 
+/** Who owns a space of a store. */
+export const leaseRecordSchema = z.object({
+  /** Goes up with every taking. */
+  epoch: countSchema,
+  /** For people. */
+  holder: z.string().max(256),
+  takenAtMs: timeSchema,
+});
+export type LeaseRecord = z.infer<typeof leaseRecordSchema>;
+
 export const blockKinds = ["peer", "supernode"] as const;
 export type BlockKind = (typeof blockKinds)[number];
 

@@ -10,16 +10,14 @@ import { createDirectoryOnKv } from "../edge/directory/on_kv.ts";
 import { remoteAddressOf } from "../edge/remote_address.ts";
 import { hostPrimitives } from "../net/host_primitives.ts";
 import { decodeBase64 } from "../protocol/encoding.ts";
-import { messageOf } from "../protocol/errors.ts";
 import { KEY_BYTES } from "../protocol/primitives.ts";
 import { formatTarget } from "../protocol/stream.ts";
-import { ConfigError } from "./config.ts";
 import { listenAddress } from "./fields.ts";
 import { serveHttp } from "./http_server.ts";
 import { kvFlag, openRoleKv } from "./kv_store.ts";
 import { isLoopback } from "./listening.ts";
 import { defineRole, type Role, runRole } from "./role.ts";
-import { followTls, readTls, requireFit, tlsFlags, type TlsPair, type TlsSettings } from "./tls_files.ts";
+import { followTls, readFittingTls, tlsFlags } from "./tls_files.ts";
 
 const ACTION = "start base";
 
@@ -51,7 +49,7 @@ export const role: Role<typeof config> = defineRole({
   ],
   async run(config, context) {
     const { signal, hardSignal, log, metrics, clock, random, stateDir } = context;
-    const tls = await readFittingTls(config);
+    const tls = await readFittingTls(config, ACTION);
     if (!tls && !isLoopback(config.listen)) {
       log.warn("Base is not encrypted: put TLS in front of it, or give --cert-file and --key-file", {
         listen: formatTarget(config.listen),
@@ -85,15 +83,5 @@ export const role: Role<typeof config> = defineRole({
     await server.shutdown(hardSignal);
   },
 });
-
-async function readFittingTls(config: TlsSettings): Promise<TlsPair | undefined> {
-  const tls = await readTls(config, ACTION);
-  try {
-    if (tls) requireFit(tls);
-  } catch (error) {
-    throw new ConfigError(ACTION, [`--cert-file and --key-file are of no use: ${messageOf(error)}`]);
-  }
-  return tls;
-}
 
 if (import.meta.main) Deno.exit(await runRole(role, Deno.args));

@@ -9,6 +9,7 @@ import { FakeClock, settle } from "../testing/fake_clock.ts";
 import { LogCollector } from "../testing/log_collector.ts";
 import { testWith } from "../testing/requirements.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
+import { makeTlsCertificate } from "../testing/tls_certificate.ts";
 import { role } from "./base.ts";
 import { FakeHost } from "./fixtures/fake_host.ts";
 import { main } from "./main.ts";
@@ -55,25 +56,13 @@ Deno.test("base keeps its records in the state directory, where the next one fin
   assert((await Deno.stat(`${stateDir}/base.kv`)).isFile);
 });
 
-async function makeCertificate(folder: TempDirectory, name: string): Promise<{ certFile: string; keyFile: string }> {
-  const [certFile, keyFile] = [folder.path(`${name}.crt`), folder.path(`${name}.key`)];
-  const { success, stderr } = await new Deno.Command("openssl", {
-    args: `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=${name}`.split(" ").concat(
-      `-addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE -keyout ${keyFile} -out ${certFile}`
-        .split(" "),
-    ),
-  }).output();
-  assert(success, new TextDecoder().decode(stderr));
-  return { certFile, keyFile };
-}
-
 testWith(
   { tools: ["openssl"] },
   "base takes up a renewed certificate, but no half of one, without a restart",
   async () => {
     using folder = new TempDirectory();
-    const old = await makeCertificate(folder, "old");
-    const renewed = await makeCertificate(folder, "renewed");
+    const old = await makeTlsCertificate(folder, "old");
+    const renewed = await makeTlsCertificate(folder, "renewed");
     const files = { certFile: folder.path("served.crt"), keyFile: folder.path("served.key") };
     await Deno.copyFile(old.certFile, files.certFile);
     await Deno.copyFile(old.keyFile, files.keyFile);

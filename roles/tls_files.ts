@@ -2,19 +2,19 @@
  * The certificate and key that a role serves TLS with, from two files that are followed while it runs: whoever renews
  * them need not restart anything.
  *
- * The files are read again every ten seconds rather than watched: that also sees links that are switched and
- * directories that are replaced, and costs nothing. While only one of the two is new they do not fit together; then,
- * as whenever they are of no use, what was there before stays, and the log says so once.
+ * While only one of the two is new they do not fit together; then, as whenever they are of no use, what was there before
+ * stays, and the log says so once.
  */
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { z } from "zod";
-import type { Clock, Timer } from "../protocol/clock.ts";
+import type { Clock } from "../protocol/clock.ts";
 import { messageOf } from "../protocol/errors.ts";
 import type { Log } from "../protocol/log.ts";
 import { ConfigError } from "./config.ts";
 import { filePath } from "./fields.ts";
 import { readPem } from "./pem_file.ts";
+import { LOOK_EVERY_MS, repeat } from "./repeating.ts";
 
 export const tlsFlags = {
   certFile: filePath().optional().describe("The certificate chain for TLS, in PEM; needs --key-file."),
@@ -30,7 +30,7 @@ export interface TlsPair {
 }
 
 /** The pair the settings name, or undefined if they name none. `action` is such as "start base". */
-export async function readTls({ certFile, keyFile }: TlsSettings, action: string): Promise<TlsPair | undefined> {
+async function readTls({ certFile, keyFile }: TlsSettings, action: string): Promise<TlsPair | undefined> {
   if (certFile === undefined && keyFile === undefined) return undefined;
   if (certFile === undefined || keyFile === undefined) {
     throw new ConfigError(action, ["--cert-file and --key-file must be given together, got one"]);
@@ -39,6 +39,17 @@ export async function readTls({ certFile, keyFile }: TlsSettings, action: string
     cert: await readPem(certFile, { flag: "--cert-file", action }),
     key: await readPem(keyFile, { flag: "--key-file", action }),
   };
+}
+
+/** The same, and sure to fit together. */
+export async function readFittingTls(settings: TlsSettings, action: string): Promise<TlsPair | undefined> {
+  const tls = await readTls(settings, action);
+  try {
+    if (tls) requireFit(tls);
+  } catch (error) {
+    throw new ConfigError(action, [`--cert-file and --key-file are of no use: ${messageOf(error)}`]);
+  }
+  return tls;
 }
 
 export interface FollowTlsOptions {
@@ -50,48 +61,27 @@ export interface FollowTlsOptions {
   readonly onChange: (pair: TlsPair) => void;
 }
 
-const READ_EVERY_MS = 10_000;
-
 /** Follows the files until disposed. */
 export function followTls(settings: TlsSettings, options: FollowTlsOptions): Disposable {
   const { clock, log, onChange } = options;
   let { current } = options;
-  let lastProblem: string | undefined;
-  let isDisposed = false;
-  let timer: Timer;
-  const wind = () => timer = clock.after(READ_EVERY_MS, () => void readAgain());
-
-  async function readAgain(): Promise<void> {
-    try {
+  return repeat({
+    clock,
+    everyMs: LOOK_EVERY_MS,
+    async look(signal) {
       const pair = await readTls(settings, "renew the certificate");
-      if (isDisposed) return;
-      if (pair && (pair.cert !== current.cert || pair.key !== current.key)) {
-        requireFit(pair);
-        onChange(current = pair);
-        log.info("The certificate was renewed");
-      }
-      lastProblem = undefined;
-    } catch (error) {
-      const problem = messageOf(error);
-      if (problem !== lastProblem && !isDisposed) {
-        log.warn("The certificate could not be renewed: the one before stays", { error: problem });
-      }
-      lastProblem = problem;
-    }
-    if (!isDisposed) wind();
-  }
-
-  wind();
-  return {
-    [Symbol.dispose]() {
-      isDisposed = true;
-      timer.cancel();
+      if (signal.aborted || !pair || (pair.cert === current.cert && pair.key === current.key)) return;
+      requireFit(pair);
+      onChange(pair);
+      current = pair;
+      log.info("The certificate was renewed");
     },
-  };
+    onProblem: (error) => log.warn("The certificate could not be renewed: the one before stays", { error }),
+  });
 }
 
 /** A server takes a pair that does not fit and then fails every handshake, so this is asked before. */
-export function requireFit({ cert, key }: TlsPair): void {
+function requireFit({ cert, key }: TlsPair): void {
   if (new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) return;
   throw new Error("the key in --key-file must be that of the certificate in --cert-file");
 }

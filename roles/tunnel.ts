@@ -11,7 +11,7 @@ import { ConfigError } from "./config.ts";
 import { listenAddress, secret } from "./fields.ts";
 import { isLoopback, listenOn } from "./listening.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
-import { readTls, tlsFlags } from "./tls_files.ts";
+import { followTls, readFittingTls, tlsFlags } from "./tls_files.ts";
 import { openWayOut, wayOut } from "./way_out.ts";
 
 const config = z.object({
@@ -41,7 +41,7 @@ export const role: Role<typeof config> = defineRole({
         `others can reach ${formatTarget(config.listen)}, so give a token (CULVERT_TOKEN), or --open`,
       ]);
     }
-    const tls = await readTls(config, "start tunnel");
+    const tls = await readFittingTls(config, "start tunnel");
     if (!tls && !isLoopback(config.listen)) warnOfPlainText(context, formatTarget(config.listen));
     using onward = await openWayOut(config, "start tunnel", context);
     using server = listenOn(config.listen, (listen) =>
@@ -56,6 +56,8 @@ export const role: Role<typeof config> = defineRole({
         ...(config.token !== undefined && { token: config.token }),
         limits: { maxLinks: config.maxLinks },
       }));
+    using _following = tls &&
+      followTls(config, { clock, log, current: tls, onChange: (pair) => server.renewTls(pair) });
     const { hostname, port } = server.address;
     context.ready({ addresses: { listen: formatTarget({ host: hostname, port }) } });
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));

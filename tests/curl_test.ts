@@ -15,6 +15,8 @@ import {
   SocksCommand,
 } from "../protocol/socks.ts";
 import { testWith } from "../testing/requirements.ts";
+import { TempDirectory } from "../testing/temp_directory.ts";
+import { makeTlsCertificate } from "../testing/tls_certificate.ts";
 
 function curlTest(name: string, test: () => Promise<void>): void {
   testWith({ tools: ["curl", "openssl"] }, name, test);
@@ -139,41 +141,14 @@ curlTest("curl keeps one proxy connection for several requests over plain HTTP",
 });
 
 curlTest("curl speaks TLS through CONNECT and through SOCKS", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    const [certificate, key] = [`${folder}/cert.pem`, `${folder}/key.pem`];
-    const { success } = await new Deno.Command("openssl", {
-      args: [
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=site.test",
-        "-addext",
-        "subjectAltName=DNS:site.test",
-        "-keyout",
-        key,
-        "-out",
-        certificate,
-      ],
-      stderr: "null",
-    }).output();
-    assert(success, "openssl could not make a certificate");
-    await using site = new Site({ cert: await Deno.readTextFile(certificate), key: await Deno.readTextFile(key) });
-    await using proxy = new TestProxy();
-    for (const scheme of ["http", "socks5h", "socks4a"]) {
-      const url = `https://site.test:${site.port}/secret`;
-      const got = await curl("--proxy", `${scheme}://127.0.0.1:${proxy.port}`, "--cacert", certificate, url);
-      assertStringIncludes(text(got), "GET /secret for site.test");
-    }
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  using folder = new TempDirectory();
+  const { cert, key, certFile } = await makeTlsCertificate(folder, "site", { host: "DNS:site.test" });
+  await using site = new Site({ cert, key });
+  await using proxy = new TestProxy();
+  for (const scheme of ["http", "socks5h", "socks4a"]) {
+    const url = `https://site.test:${site.port}/secret`;
+    const got = await curl("--proxy", `${scheme}://127.0.0.1:${proxy.port}`, "--cacert", certFile, url);
+    assertStringIncludes(text(got), "GET /secret for site.test");
   }
 });
 

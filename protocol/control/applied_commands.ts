@@ -44,11 +44,13 @@ export const floorSchema = z.object({
 export type Floor = z.infer<typeof floorSchema>;
 
 const MAX_STORED = 65_536;
+/** Of so many supernodes the floors can be restored. */
+export const MAX_STORED_FLOORS = 1024;
 
 const appliedSnapshotSchema = z.object({
   version: z.literal(1),
   entries: z.array(appliedEntrySchema).max(MAX_STORED),
-  floors: z.array(floorSchema).max(1024),
+  floors: z.array(floorSchema).max(MAX_STORED_FLOORS),
 });
 export type AppliedSnapshot = z.infer<typeof appliedSnapshotSchema>;
 
@@ -114,18 +116,18 @@ export class AppliedCommands {
     const begun = this.#begun.get(commandId);
     if (!begun?.isHalfDone) return [];
     this.#begun.delete(commandId);
-    return [{ kind: "forget", commandId, floor: this.#floorOf(begun.entry.supernodeId) }];
+    return [{ kind: "forget", commandId, floor: this.#touchedFloor(begun.entry.supernodeId) }];
   }
 
   /** A command has come from that supernode, whose clock says `wallMs`. */
   receive(command: Command, supernodeId: string, wallMs: number): AppliedAction[] {
     const { commandId, sequence } = command;
     const known = this.#finished.get(commandId);
-    if (known) return [{ kind: "answer", result: known.result! }];
+    if (known) return this.#answerAgain(known, command, supernodeId);
     const begun = this.#begun.get(commandId);
     // One that is under way is answered when it is finished.
     if (begun) return begun.isHalfDone ? [answer(commandId, "busy")] : [];
-    const floor = this.#floorOf(supernodeId);
+    const floor = this.#touchedFloor(supernodeId);
     if (sequence <= floor.evictedThrough) return [answer(commandId, "forgotten")];
     if (this.#begun.size >= this.#options.maxBegun) return [answer(commandId, "busy")];
     const entry: AppliedEntry = { commandId, supernodeId, sequence, command };
@@ -148,20 +150,39 @@ export class AppliedCommands {
     return floor && { supernodeId, lastSequence: floor.finishedThrough };
   }
 
+  /** How far that supernode's commands have come; undefined if it has given none that is remembered. */
+  floorOf(supernodeId: string): Floor | undefined {
+    return this.#floors.get(supernodeId);
+  }
+
   snapshot(): AppliedSnapshot {
     const begun = [...this.#begun.values()].map(({ entry }) => entry);
     return { version: 1, entries: [...this.#finished.values(), ...begun], floors: [...this.#floors.values()] };
+  }
+
+  /** A supernode that asks twice, or starts from an old snapshot, sends the command under a later number. */
+  #answerAgain(known: AppliedEntry, { sequence }: Command, supernodeId: string): AppliedAction[] {
+    const answer: AppliedAction = { kind: "answer", result: known.result! };
+    if (known.supernodeId !== supernodeId || sequence <= known.sequence) return [answer];
+    const entry = { ...known, sequence };
+    this.#finished.set(entry.commandId, entry);
+    return [{ kind: "keep", entry, floor: this.#finishedThrough(supernodeId, sequence) }, answer];
   }
 
   #finish(begun: AppliedEntry, outcome: Omit<CommandResult, "type" | "commandId">): AppliedAction[] {
     const { commandId, supernodeId, sequence } = begun;
     const result: CommandResult = { type: "command.result", commandId, ...outcome };
     const entry: AppliedEntry = { commandId, supernodeId, sequence, result };
-    const before = this.#floorOf(supernodeId);
-    const floor = { ...before, finishedThrough: Math.max(before.finishedThrough, sequence) };
-    this.#floors.set(supernodeId, floor);
+    const floor = this.#finishedThrough(supernodeId, sequence);
     this.#finished.set(commandId, entry);
     return [{ kind: "keep", entry, floor }, ...this.#evict(), { kind: "answer", result }];
+  }
+
+  #finishedThrough(supernodeId: string, sequence: number): Floor {
+    const before = this.#touchedFloor(supernodeId);
+    const floor = { ...before, finishedThrough: Math.max(before.finishedThrough, sequence) };
+    this.#floors.set(supernodeId, floor);
+    return floor;
   }
 
   /** Makes room among the finished. */
@@ -179,7 +200,7 @@ export class AppliedCommands {
   }
 
   /** The supernode's floor, which becomes the one that was looked at last. */
-  #floorOf(supernodeId: string): Floor {
+  #touchedFloor(supernodeId: string): Floor {
     const floor = this.#floors.get(supernodeId) ?? emptyFloor(supernodeId);
     this.#floors.delete(supernodeId);
     this.#floors.set(supernodeId, floor);

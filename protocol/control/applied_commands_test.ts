@@ -92,6 +92,18 @@ Deno.test("a bounded number is remembered, and what is not is never applied agai
   assertEquals(namesOf(smaller.receive(commandOf(3), SUPERNODE, WALL_MS)), ["forgotten"], "a smaller memory");
 });
 
+Deno.test("a command that comes again under a later number is answered, counts as finished, and is never applied again", () => {
+  const applied = new AppliedCommands({ maxFinished: 1 });
+  apply(applied, 1);
+  const again = applied.receive(commandOf(1, { sequence: 9 }), SUPERNODE, WALL_MS);
+  assertEquals(namesOf(again), ["keep", "applied"]);
+  for (const next of [applied, restarted(applied, { maxFinished: 1 })]) {
+    assertEquals(next.resumeFor(SUPERNODE), { supernodeId: SUPERNODE, lastSequence: 9 });
+    apply(next, 10);
+    assertEquals(namesOf(next.receive(commandOf(1, { sequence: 9 }), SUPERNODE, WALL_MS)), ["forgotten"]);
+  }
+});
+
 Deno.test("only so many are begun at once; the others are told to come back", () => {
   const applied = new AppliedCommands({ maxBegun: 2 });
   const answers = [1, 2, 3].map((number) => namesOf(applied.receive(commandOf(number), SUPERNODE, WALL_MS)).at(-1));

@@ -1,8 +1,8 @@
 /**
  * How often one may try to open a control stream: per address, before anything is looked at, and per peer id, once the
  * signature and the nonce have shown that it is that peer, now. In this order, since a stranger who could use up the
- * tries of a peer id by naming it, or by replaying what it said, would keep that peer out. An IPv6 address counts by its /64: who has one of them has them all.
- * Design §4.
+ * tries of a peer id by naming it, or by replaying what it said, would keep that peer out. An IPv6 address counts by its
+ * /64: who has one of them has them all. Design §4.
  */
 
 import { type IpAddress, isV4Mapped } from "../ip.ts";
@@ -40,7 +40,7 @@ export class AuthLimits {
 }
 
 /** The four bytes of an IPv4 address, mapped or not, or the upper eight of an IPv6 address, as text of that length. */
-function placeOf(address: IpAddress): string {
+export function placeOf(address: IpAddress): string {
   const bytes = isV4Mapped(address) ? address.subarray(12) : address.subarray(0, 8);
   return String.fromCharCode(...bytes);
 }

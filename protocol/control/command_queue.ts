@@ -107,7 +107,8 @@ export class CommandQueue {
     for (const { command, mayBeApplied } of parsed.data.commands) {
       const issuedMs = nowMs - (wallMs - command.issuedAtMs);
       const deadlineMs = nowMs + (command.deadlineAtMs - wallMs);
-      queue.#append({ command, issuedMs, deadlineMs, mayBeApplied });
+      // Whether there is room or not: what has been taken is not lost because the bounds are lower now.
+      queue.#append({ command, chars: lengthOf(command), issuedMs, deadlineMs, mayBeApplied });
     }
     queue.#nextSequence = parsed.data.nextSequence;
     queue.#answeredThrough = parsed.data.answeredThrough;
@@ -139,9 +140,10 @@ export class CommandQueue {
       issuedAtMs,
       deadlineAtMs: issuedAtMs + timeoutMs,
     } as Command;
-    if (!this.#append({ command, issuedMs: nowMs, deadlineMs: nowMs + timeoutMs, mayBeApplied: false })) {
-      return undefined;
-    }
+    const { maxCommands = DEFAULTS.maxCommands, maxChars = DEFAULTS.maxChars } = this.#context;
+    const chars = lengthOf(command);
+    if (this.#entries.length >= maxCommands || this.#chars + chars > maxChars) return undefined;
+    this.#append({ command, chars, issuedMs: nowMs, deadlineMs: nowMs + timeoutMs, mayBeApplied: false });
     this.#nextSequence++;
     return this.#flush(nowMs, [{ kind: "changed" }]);
   }
@@ -208,14 +210,9 @@ export class CommandQueue {
     };
   }
 
-  /** False if there is no room. */
-  #append(entry: Pick<Entry, "command" | "issuedMs" | "deadlineMs" | "mayBeApplied">): boolean {
-    const { maxCommands = DEFAULTS.maxCommands, maxChars = DEFAULTS.maxChars } = this.#context;
-    const chars = JSON.stringify(entry.command).length;
-    if (this.#entries.length >= maxCommands || this.#chars + chars > maxChars) return false;
-    this.#entries.push({ ...entry, chars, attempts: 0, sentMs: -Infinity });
-    this.#chars += chars;
-    return true;
+  #append(entry: Omit<Entry, "attempts" | "sentMs">): void {
+    this.#entries.push({ ...entry, attempts: 0, sentMs: -Infinity });
+    this.#chars += entry.chars;
   }
 
   #removeAt(at: number): void {
@@ -285,6 +282,10 @@ export class CommandQueue {
     }
     return actions;
   }
+}
+
+function lengthOf(command: Command): number {
+  return JSON.stringify(command).length;
 }
 
 function outcomeOf(entry: Entry, result: CommandResult, nowMs: number): QueueAction {

@@ -241,3 +241,12 @@ Deno.test("what is not a snapshot is not restored", () => {
     assertEquals(CommandQueue.restore(value, context, 0), undefined);
   }
 });
+
+Deno.test("a restart with lower bounds, or into a full queue, loses nothing that was taken", () => {
+  const bench = new Bench();
+  for (const number of [1, 2, 3]) bench.push(number);
+  const stored = bench.queue.snapshot();
+  const queue = CommandQueue.restore(stored, { ...bench.context, maxCommands: 2, maxChars: 100 }, bench.nowMs);
+  assertEquals(queue?.snapshot(), stored);
+  assertEquals(queue?.push(orderOf(4), bench.nowMs), undefined, "but there is no room for more");
+});

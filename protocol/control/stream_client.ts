@@ -26,11 +26,11 @@ import { Backoff } from "../backoff.ts";
 import type { Identity } from "../identity.ts";
 import type { Primitives } from "../primitives.ts";
 import type { Random } from "../random.ts";
-import { type AuthAnswerRefusal, type ClosedNetwork, makeAuthRequest, refusalOfAuthAnswer } from "./auth.ts";
+import { type ClosedNetwork, makeAuthRequest, refusalOfAuthAnswer } from "./auth.ts";
+import { type ClientEnd, endOf, stayAwayMs } from "./client_end.ts";
 import type { Command, SupernodeAddress } from "./commands.ts";
 import {
   type AuthAccepted,
-  type AuthRefusal,
   type AuthRefused,
   type AuthRequest,
   type ControlMessage,
@@ -68,18 +68,6 @@ export interface StreamClientOptions {
   readonly backoff?: { readonly baseMs?: number; readonly maxMs?: number };
 }
 
-/** Why a stream ended or did not come about. */
-export type ClientEnd =
-  | AuthRefusal
-  | `answer_${AuthAnswerRefusal}`
-  | "unreachable"
-  | "lost"
-  | "silent"
-  | "replaced"
-  | "shutdown"
-  | "moved"
-  | "bad_answer";
-
 export type StreamClientAction =
   /** Open the transport, then call `connected`, or `closed` if it fails. */
   | { readonly kind: "connect"; readonly supernode: SupernodeAddress }
@@ -102,29 +90,9 @@ export type ClientState = "idle" | "connecting" | "proving" | "open" | "waiting"
 const DEFAULT_OPEN_WITHIN_MS = 10_000;
 /** A stream that was open for so long starts the next backoff from the beginning. */
 const GOOD_AFTER_MS = 30_000;
-/** How long to stay away after a refusal that trying again does not mend, or half as much again. */
-const RARELY_MS = 60_000;
-/** No supernode can send its peers away for longer. */
-const MAX_RETRY_AFTER_MS = 600_000;
 /** What a supernode may ask for, so that one that is broken or hostile neither floods nor silences its peers. */
 const PING_EVERY_MS = { least: 1_000, most: 60_000 };
 const TIMEOUT_MS = { least: 3_000, most: 300_000 };
-
-const COME_BACK_LATER: readonly ClientEnd[] = ["busy", "draining", "rate_limited", "unavailable", "shutdown"];
-const HOPELESS: readonly ClientEnd[] = [
-  "replaced",
-  "revoked",
-  "wrong_peer_id",
-  "bad_signature",
-  "bad_binding",
-  "no_certificate",
-  "bad_certificate",
-  "wrong_supernode",
-  "answer_wrong_supernode",
-  "answer_bad_signature",
-  "answer_no_certificate",
-  "answer_bad_certificate",
-];
 
 export class StreamClient {
   readonly #options: StreamClientOptions;
@@ -371,10 +339,10 @@ export class StreamClient {
       this.#move = undefined;
       return nowMs;
     }
-    const awayMs = HOPELESS.includes(reason) ? RARELY_MS : COME_BACK_LATER.includes(reason) ? retryAfterMs : 0;
+    const awayMs = stayAwayMs(reason, retryAfterMs);
     // All who were sent away would otherwise come back in the same instant.
     const jitter = 1 + this.#options.random.next() / 2;
-    if (awayMs > 0) this.#choice.leaveAlone(nowMs + Math.min(awayMs, MAX_RETRY_AFTER_MS) * jitter);
+    if (awayMs > 0) this.#choice.leaveAlone(nowMs + awayMs * jitter);
     // One that had let us in, or has just told us the time, is asked again first.
     const isWorthAnother = this.#state === "open" || reason === "stale";
     return this.#choice.choose(isWorthAnother ? "present" : "next", nowMs);
@@ -382,20 +350,6 @@ export class StreamClient {
 
   #hasTransport(): boolean {
     return this.#state === "connecting" || this.#state === "proving" || this.#state === "open";
-  }
-}
-
-/** How a stream ends on which that error has come, or undefined if it goes on. */
-function endOf(code: ErrorCode): ClientEnd | undefined {
-  switch (code) {
-    case "replaced":
-    case "revoked":
-    case "shutdown":
-      return code;
-    case "timeout":
-      return "silent";
-    default:
-      return undefined;
   }
 }
 

@@ -9,7 +9,12 @@
 
 import type { AppliedStore } from "../../kv/applied_commands.ts";
 import { type Clock, deadline } from "../../protocol/clock.ts";
-import { type AppliedAction, AppliedCommands, type Outcome } from "../../protocol/control/applied_commands.ts";
+import {
+  type AppliedAction,
+  AppliedCommands,
+  type Floor,
+  type Outcome,
+} from "../../protocol/control/applied_commands.ts";
 import type { Command, CommandKind, CommandResult } from "../../protocol/control/commands.ts";
 import type { Resume } from "../../protocol/control/messages.ts";
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
@@ -102,16 +107,10 @@ export class CommandDesk implements Disposable {
   async #doOne(action: AppliedAction, endAtMs = Infinity): Promise<void> {
     const { store, answer } = this.#options;
     switch (action.kind) {
-      case "keep": {
-        const { floors } = this.#applied.snapshot();
-        const { supernodeId } = action.entry;
-        return await store.save({
-          keep: [action.entry],
-          floors: floors.filter((floor) => floor.supernodeId === supernodeId),
-        });
-      }
+      case "keep":
+        return await store.save({ keep: [action.entry], floors: [this.#present(action.floor)] });
       case "forget":
-        return await store.save({ forget: [action.commandId] });
+        return await store.save({ forget: [action.commandId], floors: [this.#present(action.floor)] });
       case "apply": {
         const outcome = await this.#apply(action.command, endAtMs);
         // Stopped in the middle: it stays begun, is undone at the next start, and comes again.
@@ -125,6 +124,11 @@ export class CommandDesk implements Disposable {
       case "answer":
         return answer(action.result);
     }
+  }
+
+  /** The floor as it is now: others of its supernode's commands may have been finished while this action waited. */
+  #present(floor: Floor): Floor {
+    return this.#applied.floorOf(floor.supernodeId) ?? floor;
   }
 
   async #apply(command: Command, endAtMs: number): Promise<Outcome | undefined> {

@@ -51,8 +51,8 @@ class Rig {
     };
   }
 
-  async receive(command: Command): Promise<void> {
-    this.desk.receive(command, { supernodeId, serverTimeMs: this.clock.wallNow() });
+  async receive(command: Command, from = supernodeId): Promise<void> {
+    this.desk.receive(command, { supernodeId: from, serverTimeMs: this.clock.wallNow() });
     await settle();
   }
 
@@ -136,4 +136,18 @@ Deno.test("nothing is applied that could not be stored first", async () => {
   await rig.open({ apply: () => void applied++ });
   await rig.receive(rig.command());
   assertEquals([applied, rig.answers.length, rig.faults], [0, 0, [broken]]);
+});
+
+Deno.test("what one supernode had done is not done again after a restart, though another has had it evicted since", async () => {
+  const rig = new Rig();
+  const done: string[] = [];
+  const handler = { apply: (command: Command) => void done.push(command.commandId) };
+  await rig.open(handler);
+  const first = rig.command();
+  await rig.receive(first);
+  for (let number = 0; number < 256; number++) await rig.receive(rig.command(), "e".repeat(26));
+  await rig.open(handler);
+  await rig.receive(first);
+  assertEquals(rig.statuses.at(-1), "forgotten");
+  assertEquals(done.filter((commandId) => commandId === first.commandId).length, 1);
 });

@@ -72,6 +72,14 @@ export interface ControlStream {
   /** What is being carried out; what comes meanwhile goes after it. */
   tail: Promise<void> | undefined;
   deliver: ((actions: readonly StreamServerAction[]) => void) | undefined;
+  readonly settled: () => void;
+}
+
+/** How a socket has come on which a peer is to say who it is. */
+export interface Arrival {
+  readonly remoteAddress: string;
+  /** To be called once it is known whose it is, or it is gone. */
+  readonly settled: () => void;
 }
 
 export class StreamManager implements Disposable {
@@ -134,13 +142,13 @@ export class StreamManager implements Disposable {
     return this.#isDraining;
   }
 
-  /** Takes a WebSocket on which a peer is to say who it is. */
-  take(transport: Stream, first: Uint8Array, remoteAddress: string): void {
-    this.serve(new TextSocket(transport, { first, clock: this.#options.lingering }), remoteAddress);
+  /** Takes a WebSocket that has come. */
+  take(transport: Stream, { first, ...arrival }: Arrival & { readonly first: Uint8Array }): void {
+    this.serve(new TextSocket(transport, { first, clock: this.#options.lingering }), arrival);
   }
 
   /** The same for whatever carries texts. */
-  serve(socket: TextChannel, remoteAddress: string): void {
+  serve(socket: TextChannel, { remoteAddress, settled }: Arrival): void {
     const { clock } = this.#options;
     const nowMs = clock.now();
     const address: IpAddress = parseIp(remoteAddress) ?? UNKNOWN_ADDRESS;
@@ -153,6 +161,7 @@ export class StreamManager implements Disposable {
       requests: 0,
       tail: undefined,
       deliver: undefined,
+      settled,
     };
     this.#strangers.add(stream);
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -163,6 +172,7 @@ export class StreamManager implements Disposable {
       onClose: () => {
         stream.machine.closed();
         this.#forget(stream);
+        settled();
         this.#ended.delete(promise);
         resolve();
       },
@@ -243,6 +253,7 @@ export class StreamManager implements Disposable {
         this.#forget(stream);
         return stream.socket.close(action.code, action.reason);
       case "proven":
+        stream.settled();
         return void this.#admit(stream, action.peer, action.request);
       case "refused":
         return this.#metrics.refused.add(1, { reason: action.reason });

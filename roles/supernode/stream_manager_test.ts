@@ -90,7 +90,7 @@ class Peer {
       onBinary() {},
       onClose: () => this.closed.resolve(),
     });
-    manager.take(far, new Uint8Array(), "192.0.2.1");
+    manager.take(far, { first: new Uint8Array(), remoteAddress: "192.0.2.1", settled() {} });
   }
 
   send(message: ControlMessage): void {

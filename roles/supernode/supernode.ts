@@ -1,9 +1,9 @@
 /**
  * A supernode, put together.
  *
- *   port ─┬─ /control ─→ StreamManager ─→ requests: RequestExit, tokens, sessions
- *         ├─ /relay ───→ DataLinks ─────→ streams joined by session
- *         └─ /v1/… ────→ peering API ───→ HostedExits, Rotation
+ *   FrontDoor ─┬─ /control ─→ StreamManager ─→ requests: RequestExit, tokens, sessions
+ *              ├─ /relay ───→ DataLinks ─────→ streams joined by session
+ *              └─ /v1/… ────→ peering API ───→ HostedExits, Rotation
  *
  * Here is only who knows whom: what each part does is in its file.
  */
@@ -16,27 +16,28 @@ import type { NonceStore } from "../../kv/nonces.ts";
 import type { SessionStore } from "../../kv/sessions.ts";
 import { Deadlines, sharedWait } from "../../net/deadlines.ts";
 import type { DirectoryClient } from "../../net/directory_client.ts";
+import type { CertificateAndKey } from "../../net/renewable_listener.ts";
 import { type Fetch, SignedHttp } from "../../net/signed_http.ts";
-import { WebPort, type WebsocketAnswer, type WebsocketCall } from "../../net/web_port.ts";
-import { type Clock, delay } from "../../protocol/clock.ts";
+import type { Clock } from "../../protocol/clock.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import { type AuthLimitOptions, AuthLimits } from "../../protocol/control/auth_limits.ts";
 import type { CommandOrder, SupernodeAddress } from "../../protocol/control/commands.ts";
-import { CONTROL_PATH, RELAY_PATH } from "../../protocol/control/endpoints.ts";
 import { Nonces } from "../../protocol/control/nonces.ts";
 import type { StreamServerContext } from "../../protocol/control/stream_server.ts";
 import type { SupernodeStatus } from "../../protocol/directory.ts";
-import { messageOf } from "../../protocol/errors.ts";
 import type { Identity } from "../../protocol/identity.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { SessionEnd } from "../../protocol/session.ts";
+import type { Block } from "../../protocol/stored_records.ts";
+import { BlockWatch } from "./block_watch.ts";
 import { type CommandEnd, CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
 import { DataLinks } from "./data_links.ts";
 import { ExitPool, healthOf } from "./exit_pool.ts";
 import { ExitSetup } from "./exit_setup.ts";
+import { FrontDoor } from "./front_door.ts";
 import { HostedExits } from "./hosted_exits.ts";
 import { answerRequest } from "./info_requests.ts";
 import { Peering } from "./peering.ts";
@@ -52,7 +53,6 @@ import { SupernodeLinks } from "./supernode_links.ts";
 
 /** A socket that has said goodbye waits for the other's so long. */
 const LINGER_MS = 2_000;
-const BLOCKS_RETRY_MS = 1_000;
 
 export interface SupernodeStores {
   readonly queues: QueueStore;
@@ -68,7 +68,7 @@ export interface SupernodePace extends Pick<StreamServerContext, "pingEveryMs" |
 export interface SupernodeOptions {
   readonly identity: Identity;
   readonly region: string;
-  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  readonly tls?: CertificateAndKey | undefined;
   readonly stores: SupernodeStores;
   readonly directory?: DirectoryClient | undefined;
   readonly network?: ClosedNetwork | undefined;
@@ -77,7 +77,7 @@ export interface SupernodeOptions {
   /** PEM certificates to trust beside the usual ones, of other supernodes. */
   readonly caCerts?: readonly string[] | undefined;
   /** For calls to other supernodes; the host's by default. */
-  readonly fetch?: Fetch;
+  readonly fetch?: Fetch | undefined;
   readonly maxStreams: number;
   /** How often peers are to ping, when one is given up, and how often that is looked at. */
   readonly pace?: SupernodePace | undefined;
@@ -88,6 +88,8 @@ export interface SupernodeOptions {
   readonly authLimits?: AuthLimitOptions;
   /** Is told what became of every command. */
   readonly onCommandEnd?: (peerId: string, outcome: CommandEnd) => void;
+  /** Connections of one address that have not shown whose they are. Default 200. */
+  readonly maxStrangersPerAddress?: number;
   readonly primitives: Primitives;
   readonly clock: Clock;
   readonly random: Random;
@@ -95,14 +97,15 @@ export interface SupernodeOptions {
   readonly metrics: Metrics;
 }
 
-export class Supernode implements Disposable {
+export class Supernode implements AsyncDisposable {
   /** Called when there are exits for the first time, or none any more. */
   onExits: () => void = () => {};
   readonly #options: SupernodeOptions;
-  #port: WebPort | undefined;
+  readonly #blocks: BlockWatch;
+  readonly #door: FrontDoor;
+  readonly #api: Hono<PeeringEnv>;
   readonly tokens: RelayTokens;
   readonly #lingering: Deadlines<() => void>;
-  readonly #api: Hono<PeeringEnv>;
   readonly outbox: CommandOutbox;
   readonly streams: StreamManager;
   readonly sessions: Sessions;
@@ -115,7 +118,6 @@ export class Supernode implements Disposable {
   readonly #rotation: Rotation;
   readonly #stop = new AbortController();
   readonly #tasks: Promise<void>[] = [];
-  #blocks: BlockList;
 
   /** Reads back what was kept. `listen` follows. */
   static async open(options: SupernodeOptions): Promise<Supernode> {
@@ -123,8 +125,7 @@ export class Supernode implements Disposable {
     try {
       await supernode.#restore();
     } catch (error) {
-      supernode.close();
-      await supernode.closed();
+      await supernode[Symbol.asyncDispose]();
       throw error;
     }
     return supernode;
@@ -132,11 +133,12 @@ export class Supernode implements Disposable {
 
   private constructor(options: SupernodeOptions, blocks: BlockList) {
     this.#options = options;
-    this.#blocks = blocks;
     const { identity, stores, clock, random, log, metrics, directory } = options;
     const supernodeId = identity.peerId;
     const shared = { clock, random, log, metrics };
     this.tokens = new RelayTokens(clock, random);
+    const turnAway = (block: Block) => this.#turnAway(block);
+    this.#blocks = new BlockWatch(blocks, { store: stores.blocks, clock, log, turnAway });
     this.#lingering = new Deadlines<() => void>(clock, LINGER_MS, (expire) => expire());
     this.outbox = new CommandOutbox({
       store: stores.queues,
@@ -167,6 +169,7 @@ export class Supernode implements Disposable {
       isWell: (peerId) => (this.#pool.candidate(peerId)?.health ?? 0) > 0,
     });
     this.#api = this.#makeApi(new HostedExits({ ...parts, clock, random }));
+    this.#door = this.#makeDoor();
     const keeper = new SessionKeeper({
       sessions: this.sessions,
       clock,
@@ -175,7 +178,7 @@ export class Supernode implements Disposable {
       isConnected: (peerId) => this.streams.get(peerId) !== undefined,
       end: (sessionId, reason) => this.endSession(sessionId, reason),
     });
-    this.#tasks.push(this.#watchBlocks(), keeper.run(this.#stop.signal));
+    this.#tasks.push(this.#blocks.run(this.#stop.signal), keeper.run(this.#stop.signal));
   }
 
   get supernodeId(): string {
@@ -184,16 +187,12 @@ export class Supernode implements Disposable {
 
   /** Begins to take connections, and gives where. Throws as `Deno.listen` does. */
   listen(at: { readonly hostname: string; readonly port: number }): Deno.NetAddr {
-    const { tls, clock, log } = this.#options;
-    this.#port = new WebPort({
-      listen: at,
-      tls,
-      clock,
-      log,
-      onWebsocket: (call) => this.#onWebsocket(call),
-      fetch: (request, remoteAddress) => this.answer(request, remoteAddress),
-    });
-    return this.#port.address;
+    return this.#door.open(at);
+  }
+
+  /** Connections that come from now on get this certificate. Only where there was one. */
+  renewTls(tls: CertificateAndKey): void {
+    this.#door.renewTls(tls);
   }
 
   /** Answers what another supernode asks. */
@@ -242,27 +241,19 @@ export class Supernode implements Disposable {
     }
   }
 
-  close(): void {
+  /** Lets go of everything, and settles when nothing runs any more. */
+  async [Symbol.asyncDispose](): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
-    this.#port?.close();
+    this.#door.close();
     this.#rotation[Symbol.dispose]();
     this.#supernodeLinks[Symbol.dispose]();
     this.streams.close();
     this.links.close();
-  }
-
-  /** Settles when nothing runs any more. Call `close` first. */
-  async closed(): Promise<void> {
-    await this.#port?.closed();
+    await this.#door.closed();
     await this.streams.closed();
     await Promise.all([...this.#tasks, this.links.closed(), this.#rotation.closed()]);
     this.#lingering[Symbol.dispose]();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-    this.streams[Symbol.dispose]();
   }
 
   #makeStreams(): StreamManager {
@@ -367,17 +358,19 @@ export class Supernode implements Disposable {
     });
   }
 
-  #onWebsocket({ path, authorization, remoteAddress }: WebsocketCall): WebsocketAnswer {
-    if (path === CONTROL_PATH) {
-      if (this.streams.isFull) return { status: 503 };
-      return { take: (stream, first) => this.streams.take(stream, first, remoteAddress) };
-    }
-    if (path !== RELAY_PATH) return { status: 404 };
-    if (this.links.isFull) return { status: 503 };
-    const token = /^Bearer (.+)$/.exec(authorization ?? "")?.[1];
-    const holder = token === undefined ? undefined : this.tokens.redeem(token);
-    if (!holder) return { status: 401 };
-    return { take: (stream, first) => void this.links.take(holder, stream, { first }) };
+  #makeDoor(): FrontDoor {
+    const { tls, clock, log, metrics, maxStrangersPerAddress } = this.#options;
+    return new FrontDoor({
+      tls,
+      clock,
+      log,
+      metrics,
+      limits: maxStrangersPerAddress === undefined ? {} : { maxStrangersPerAddress },
+      fetch: (request, remoteAddress) => this.answer(request, remoteAddress),
+      streams: this.streams,
+      links: this.links,
+      tokens: this.tokens,
+    });
   }
 
   #onJoined(stream: ControlStream): void {
@@ -413,32 +406,9 @@ export class Supernode implements Disposable {
     }
   }
 
-  /** Turns away at once whom an administrator has blocked, here or in another process on the same store. */
-  async #watchBlocks(): Promise<void> {
-    const { log, clock } = this.#options;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      try {
-        await this.#followBlocks(signal);
-      } catch (error) {
-        if (signal.aborted) return;
-        log.error("Cannot read the blocks", { error: messageOf(error) });
-        await delay(clock, BLOCKS_RETRY_MS, signal).catch(() => {});
-      }
-    }
-  }
-
-  async #followBlocks(signal: AbortSignal): Promise<void> {
-    for await (const blocks of this.#options.stores.blocks.watch(signal)) {
-      this.#blocks = blocks;
-      for (const { kind, peerId } of blocks) {
-        this.links.end({ kind, id: peerId });
-        if (kind === "peer") await this.#turnAway(peerId);
-      }
-    }
-  }
-
-  async #turnAway(peerId: string): Promise<void> {
+  async #turnAway({ kind, peerId }: Block): Promise<void> {
+    this.links.end({ kind, id: peerId });
+    if (kind !== "peer") return;
     if (this.streams.end(peerId, "revoked")) this.#rotation.leave(peerId, "revoked");
     for (const { sessionId } of this.sessions.ofClient(peerId)) await this.endSession(sessionId, "revoked");
     await this.outbox.drop(peerId);

@@ -68,7 +68,9 @@ export class SupernodeNode {
     const directory = this.#directory(program);
     const supernode = await this.#open(program, directory);
     program.accept = (socket, remoteAddress) =>
-      supernode.streams.isFull ? socket[Symbol.dispose]() : supernode.streams.serve(socket, remoteAddress);
+      supernode.streams.isFull
+        ? socket[Symbol.dispose]()
+        : supernode.streams.serve(socket, { remoteAddress, settled() {} });
     program.answer = (request, remoteAddress) => supernode.answer(request, remoteAddress);
     this.running = supernode;
     this.changedMs = clock.now();

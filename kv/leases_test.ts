@@ -1,0 +1,61 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { CulvertError } from "../protocol/errors.ts";
+import { FakeClock } from "../testing/fake_clock.ts";
+import { createKvAudit } from "./audit.ts";
+import { createKvQueues } from "./commands.ts";
+import { testStore } from "./fixtures/contract.ts";
+import { leaseCases } from "./fixtures/leases_contract.ts";
+import { peerId, session } from "./fixtures/records.ts";
+import { createKvLeases, createMemoryLeases } from "./leases.ts";
+import { createKvNonces } from "./nonces.ts";
+import { openKv } from "./open.ts";
+import { createKvSessions } from "./sessions.ts";
+
+testStore("leases", {
+  memory: (clock) => createMemoryLeases(clock),
+  kv: (kv, clock) => createKvLeases(kv, clock, { space: "test" }),
+}, leaseCases);
+
+/** Everything a supernode writes. */
+function storesOf(kv: Deno.Kv, clock: FakeClock, fence: Deno.AtomicCheck | undefined) {
+  const options = { space: "test", guard: { fence } };
+  return {
+    queues: createKvQueues(kv, clock, options),
+    sessions: createKvSessions(kv, clock, options),
+    nonces: createKvNonces(kv, clock, options),
+    audit: createKvAudit(kv, clock, options),
+  };
+}
+
+Deno.test("whoever has been overtaken writes nothing any more, whatever the store, and whoever came after does", async () => {
+  using kv = await openKv(":memory:");
+  const clock = new FakeClock();
+  const leases = createKvLeases(kv, clock, { space: "test" });
+  const older = storesOf(kv, clock, (await leases.take("older")).fence);
+  const record = session(1, clock.wallNow());
+  const snapshot = { version: 1 as const, nextSequence: 1, answeredThrough: 0, commands: [] };
+  const untilMs = clock.wallNow() + 60_000;
+  assertEquals(await older.sessions.save(record), true);
+  await older.queues.save(peerId(1), snapshot);
+  assertEquals(await older.nonces.remember("a", untilMs), true);
+  assertEquals(await older.nonces.remember("a", untilMs), false);
+
+  const newer = storesOf(kv, clock, (await leases.take("newer")).fence);
+  const late = [
+    () => older.sessions.save({ ...record, revision: record.revision + 1 }),
+    () => older.sessions.remove(record.sessionId),
+    () => older.queues.save(peerId(1), { ...snapshot, nextSequence: 9 }),
+    () => older.queues.remove(peerId(1)),
+    () => older.nonces.remember("b", untilMs),
+    () => older.audit.append({ actor: "admin", action: "drain", outcome: "done" }),
+  ];
+  for (const write of late) {
+    const error = await assertRejects(write, CulvertError, "another process has taken over");
+    assertEquals(error.code, "store_fenced");
+  }
+  assertEquals(await newer.sessions.find(record.sessionId), record);
+  assertEquals(await newer.queues.load(peerId(1)), snapshot);
+  assertEquals(await newer.audit.list(), []);
+  assertEquals(await newer.nonces.remember("b", untilMs), true);
+  assertEquals(await newer.sessions.save({ ...record, revision: record.revision + 1 }), true);
+});
