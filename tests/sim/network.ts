@@ -161,7 +161,7 @@ export class SimNetwork {
         // Who gets no answer waits for as long as the caller lets it.
         if (isCut() || (!to.program && to.isSilent)) return;
         const { program } = to;
-        if (!program) return back(() => reject(new TypeError("Connection refused")));
+        if (!program?.answer) return back(() => reject(new TypeError("Connection refused")));
         if (signal.aborted) return;
         arrive(program).then(
           (value) => program.clock.isRunning && back(() => resolve(value)),

@@ -42,22 +42,19 @@ export class World {
     return log;
   }
 
-  /** What a program keeps on its disk, as that program sees it: writes take a moment, and a program that has ended has none. */
+  /** What a program keeps on its disk, as it sees it: all takes a moment, and a program that has ended writes no more. */
   disk<T extends object>(store: T, program: Program): T {
-    const { random } = this;
+    // Killed meanwhile, it has been written in some runs, in others not; always in the order in which it was asked for.
+    const isWrittenFirst = this.random.next() < 0.5;
     const wait = () => new Promise<void>((resolve) => void program.clock.after(0, resolve));
     return new Proxy(store, {
       get(target, name) {
         const method = Reflect.get(target, name);
         if (typeof method !== "function") return method;
         return async (...args: unknown[]) => {
-          // Killed in the middle, what it wrote may be there or not.
-          if (random.next() < 0.5) {
-            await wait();
-            return await method.apply(target, args);
-          }
+          if (!isWrittenFirst) await wait();
           const result = await method.apply(target, args);
-          await wait();
+          if (isWrittenFirst) await wait();
           return result;
         };
       },
