@@ -2,11 +2,11 @@
  * Serves base with `deno serve edge/main_directory.ts`, or on Deno Deploy, where an operator sets what it needs to know
  * in the environment:
  *
- *   CULVERT_KV            a path, an https URL or ":memory:"; on Deploy, left out, the app's own
- *   CULVERT_NETWORK_KEY   the public key of a closed network, in base64; open without
- *   CULVERT_AUTHORITY     the hosts this base goes by, with commas between; without, a request signed for another base
- *                         of the same network could be passed on to this one
- *   CULVERT_BEHIND_PROXY  1 if all requests come through a reverse proxy of yours
+ *   CULVERT_KV                  a path, an https URL or ":memory:"; on Deploy, left out, the app's own
+ *   CULVERT_NETWORK_PUBLIC_KEY  the public key of a closed network, in base64; open without
+ *   CULVERT_AUTHORITY           the hosts this base goes by, with commas between; without, a request signed for another
+ *                               base of the same network could be passed on to this one
+ *   CULVERT_BEHIND_PROXY        1 if all requests come through a reverse proxy of yours
  *
  * `roles/base.ts` is the same with flags, TLS and metrics.
  */
@@ -25,10 +25,10 @@ import { remoteAddressOf } from "./remote_address.ts";
 const env = (name: string) => Deno.env.get(name) || undefined;
 
 function networkPublicKey(): Uint8Array | undefined {
-  const text = env("CULVERT_NETWORK_KEY");
+  const text = env("CULVERT_NETWORK_PUBLIC_KEY");
   const key = text === undefined ? undefined : decodeBase64(text);
   if (text === undefined || key?.length === KEY_BYTES) return key;
-  throw new CulvertError("invalid_option", "Cannot serve base: CULVERT_NETWORK_KEY must be 32 bytes in base64");
+  throw new CulvertError("invalid_option", "Cannot serve base: CULVERT_NETWORK_PUBLIC_KEY must be 32 bytes in base64");
 }
 
 const location = env("CULVERT_KV");

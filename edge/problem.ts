@@ -9,6 +9,7 @@ import type { HttpProblem } from "../protocol/http_problem.ts";
 /** Every problem an API of ours can answer with. */
 export const problems = {
   bad_request: { status: 400, title: "The request does not fit its schema" },
+  unauthorized: { status: 401, title: "The token is not the one that is asked for" },
   unsigned: { status: 401, title: "The request must be signed" },
   malformed: { status: 401, title: "The signature's headers cannot be read" },
   not_covered: { status: 401, title: "The signature leaves out what must be signed" },
@@ -70,13 +71,13 @@ export class Problem {
 const MAX_ERRORS = 8;
 
 /** What is told of a request that does not fit its schema: where and how, never what was sent. */
-export function schemaProblem(error: z.core.$ZodError): Problem {
+export function schemaProblem(error: z.core.$ZodError, description = "openapi.json"): Problem {
   const errors = error.issues.slice(0, MAX_ERRORS).map(({ path, message }) => ({
     at: path.map(String).join(".").slice(0, 128),
     message: message.slice(0, 256),
   }));
   const places = errors.map(({ at }) => at || "all of it").join(", ");
-  return new Problem("bad_request", `Cannot use the request: it must be as openapi.json says, see ${places}`, {
+  return new Problem("bad_request", `Cannot use the request: it must be as ${description} says, see ${places}`, {
     errors,
   });
 }

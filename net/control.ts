@@ -131,6 +131,11 @@ export class ControlStream implements Disposable {
     this.#do(this.#machine.moveTo(supernodes, this.#options.clock.now(), withinMs));
   }
 
+  /** What is said at the beginning of a stream has changed: it is said again, at once. */
+  renew(): void {
+    this.#do(this.#machine.renew(this.#options.clock.now()));
+  }
+
   close(): void {
     this.#do(this.#machine.stop());
     this.#timer?.cancel();
@@ -172,6 +177,12 @@ export class ControlStream implements Disposable {
         return this.#down(action.reason, action.retryInMs);
       case "clock_skew":
         return log.warn("This machine's clock is not the supernode's", { offset_ms: Math.round(action.offsetMs) });
+      case "bad_certificate": {
+        const who = action.whose === "ours"
+          ? "The supernode does not take our certificate"
+          : "The supernode's certificate is no good";
+        return log.warn(who, { refusal: action.refusal });
+      }
       case "command": {
         const { supernodeId, command } = action;
         return this.#options.onCommand?.(command, { supernodeId, serverTimeMs: this.#machine.serverTimeMs });
@@ -238,6 +249,7 @@ export class ControlStream implements Disposable {
     this.#metrics.up.set(0);
     this.#metrics.downs.add(1, { reason });
     if (reason === "moved") log.info("Moving to another supernode");
+    else if (reason === "renewed") log.info("Introducing ourselves anew");
     else log.warn("There is no control stream", { reason, retry_in_ms: Math.round(retryInMs) });
     this.#failWaiting();
     onDown?.(reason);

@@ -121,3 +121,16 @@ Deno.test("a peer that moves takes its data link along; what is open on the old 
   (await connection.open(forever)).close();
   stream.close();
 });
+
+Deno.test("a supernode that has moved to another address is followed there with the data link", async () => {
+  await using old = new FakeSupernode();
+  await using moved = new FakeSupernode({ identity: old.identity });
+  const options = optionsFor([old]);
+  const linked = (supernode: FakeSupernode) => new Promise<void>((resolve) => supernode.onLink = () => resolve());
+  const atOld = linked(old);
+  await using connection = closing(new PeerConnection(options));
+  await atOld;
+  const atMoved = linked(moved);
+  connection.control.moveTo([{ ...old.address, url: moved.address.url }]);
+  await atMoved;
+});

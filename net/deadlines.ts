@@ -33,6 +33,10 @@ export class Deadlines<T> implements Disposable {
     return this.#dueMs.delete(item);
   }
 
+  has(item: T): boolean {
+    return this.#dueMs.has(item);
+  }
+
   /** The items that wait. */
   [Symbol.iterator](): Iterator<T> {
     return this.#dueMs.keys();

@@ -10,6 +10,7 @@
  *   older                                   base is asked
  *   base is down, younger than keptMs       the last it said is told, and base is asked again after a growing wait
  *
+ * A base that has forgotten us, or finds that we ask too often, counts as down here.
  * The wait is for regions it has answered for; who asks for another always makes it try. A record that base has given
  * may be of a supernode that is gone since: that shows when it is asked for an exit.
  */
@@ -64,6 +65,9 @@ interface Remembered {
   readonly supernodes: readonly SupernodeRecord[];
   readonly atMs: number;
 }
+
+/** What a base says for the moment: it has forgotten us, who will register again, or has too much to do. */
+const PASSING: readonly (string | undefined)[] = ["not_registered", "rate_limited"];
 
 /** Regions are few; a stranger who invents some must not fill the memory. */
 const MAX_REGIONS = 256;
@@ -154,12 +158,13 @@ export class DirectoryClient implements Disposable {
       this.#backoff.reset();
       return supernodes;
     } catch (error) {
-      if (!(error instanceof HttpCallError) || error.code === "http_refused") throw error;
+      if (!(error instanceof HttpCallError)) throw error;
+      if (error.code === "http_refused" && !PASSING.includes(error.problem?.code)) throw error;
       this.#downUntilMs = clock.now() + this.#backoff.nextMs();
       const { keptMs = 3_600_000 } = this.#options;
       const remembered = this.#regions.get(region);
       if (!remembered || clock.now() - remembered.atMs >= keptMs) throw error;
-      this.#log.warn("Base is down: what it last said is used", { error: error.message });
+      this.#log.warn("Base does not answer this now: what it last said is used", { error: error.message });
       return remembered.supernodes;
     }
   }

@@ -113,6 +113,19 @@ Deno.test("while base is down the last it said is told, base is asked less and l
   assertEquals(idsOf(await client.candidates({ region: "eu" })).length, 2);
 });
 
+for (const [code, status] of [["not_registered", 403], ["rate_limited", 429]] as const) {
+  Deno.test(`while base says ${code} the last it said of exits is told`, async () => {
+    const { bases, client } = await threeSupernodes();
+    using _client = client;
+    const before = idsOf(await client.candidates({ region: "eu" }));
+    bases.clock.advance(5000);
+    const problem = { type: "/", title: "no", status, code, detail: "not now" };
+    bases.trouble.set("base.example", () => Promise.resolve(Response.json(problem, { status })));
+    assertEquals(idsOf(await client.candidates({ region: "eu" })), before);
+    await assertRejects(() => client.candidates({ region: "us" }), HttpCallError, code);
+  });
+}
+
 Deno.test("a region that base was never asked for cannot be told while it is down", async () => {
   const { bases, client } = await threeSupernodes();
   using _client = client;

@@ -20,7 +20,7 @@ import {
   type Target,
   writeAll,
 } from "../protocol/stream.ts";
-import { htmlPage, textPage, type Travel } from "./hello_page.ts";
+import { htmlPage, jsonPage, textPage, type Travel } from "./hello_page.ts";
 import { memoryStreamPair } from "./memory.ts";
 
 export interface HelloOptions {
@@ -161,13 +161,13 @@ class Responder {
       return failure("405 Method Not Allowed", "Allow: GET, HEAD\r\n");
     }
     const travel: Travel = { hops: this.#hops, atMs: this.#clock.wallNow() };
-    const asHtml = request.headers.get("accept")?.toLowerCase().includes("text/html") ?? false;
-    const body = encoder.encode(asHtml ? htmlPage(travel) : textPage(travel));
+    const form = formFor(request.headers.get("accept") ?? "");
+    const body = encoder.encode(form.page(travel));
     const keepsAlive = keepsConnection(request);
     const headers = [
       "HTTP/1.1 200 OK",
       `Date: ${new Date(travel.atMs).toUTCString()}`,
-      `Content-Type: ${asHtml ? "text/html" : "text/plain"}; charset=utf-8`,
+      `Content-Type: ${form.type}`,
       `Content-Length: ${body.length}`,
       "Vary: Accept",
       "Cache-Control: no-store",
@@ -180,6 +180,17 @@ class Responder {
     const headBytes = encoder.encode(`${headers.join("\r\n")}\r\n\r\n`);
     return { bytes: request.method === "HEAD" ? headBytes : joined(headBytes, body), keepsAlive };
   }
+}
+
+/** What the page can be had as; plain text for whoever asks for none of these. */
+const FORMS = [
+  { accepts: "text/html", type: "text/html; charset=utf-8", page: htmlPage },
+  { accepts: "application/json", type: "application/json", page: jsonPage },
+];
+const TEXT_FORM = { type: "text/plain; charset=utf-8", page: textPage };
+
+function formFor(accept: string): { readonly type: string; page(travel: Travel): string } {
+  return FORMS.find(({ accepts }) => accept.toLowerCase().includes(accepts)) ?? TEXT_FORM;
 }
 
 interface Answer {

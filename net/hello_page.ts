@@ -60,6 +60,18 @@ ${summaryOf(travel).map((line) => `    <p>${escape(line)}</p>`).join("\n")}
 `;
 }
 
+/** For programs. */
+export function jsonPage({ hops, atMs }: Travel): string {
+  const known = hops.slice(-MAX_HOPS).map(({ rttMs, ...hop }) => ({ ...hop, ...(isMeasured(rttMs) && { rttMs }) }));
+  // A terminal is to obey nothing in here either.
+  const text = JSON.stringify({ hops: known, atMs }).replace(/[^\x20-\x7e]/g, escapeUnit);
+  return `${text}\n`;
+}
+
+function escapeUnit(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
+
 interface Row {
   readonly number: string;
   readonly name: string;

@@ -4,6 +4,7 @@
  *
  *   control stream open at A ──→ data link to A
  *   moved to B               ──→ data link to B; that to A goes when its last stream has ended
+ *   A has another address    ──→ the same
  *
  * A control stream that is lost and comes back to the same supernode leaves the data link alone: either can be lost
  * without the other.
@@ -80,7 +81,8 @@ export class PeerConnection implements Disposable {
     const { clock, retireWithinMs = 60_000 } = this.#options;
     const { supernodeId } = supernode;
     this.#token = relayToken === undefined ? undefined : { text: relayToken, supernodeId, atMs: clock.now() };
-    if (this.#closed || this.#link?.supernode.supernodeId === supernodeId) return;
+    const present = this.#link?.supernode;
+    if (this.#closed || (present?.supernodeId === supernodeId && present.url === supernode.url)) return;
     this.#link?.retire(retireWithinMs);
     const { caCerts, random, log, metrics, onStream } = this.#options;
     const link = this.#link = new DataLink({
@@ -102,8 +104,10 @@ export class PeerConnection implements Disposable {
   async #tokenFor(supernodeId: string, signal: AbortSignal): Promise<string> {
     const { clock } = this.#options;
     const token = this.#token;
-    this.#token = undefined;
-    if (token?.supernodeId === supernodeId && clock.now() - token.atMs < TOKEN_FRESH_MS) return token.text;
+    if (token?.supernodeId === supernodeId) {
+      this.#token = undefined;
+      if (clock.now() - token.atMs < TOKEN_FRESH_MS) return token.text;
+    }
     const { relayToken } = await this.control.request({ what: "relay_token" }, signal);
     if (this.control.supernode.supernodeId === supernodeId) return relayToken;
     throw new DialError("path_down", "The control stream has moved to another supernode");

@@ -109,6 +109,7 @@ export class SessionSwitch implements Path {
     try {
       if (!this.#isInPlaceOf(sessionId)) throw unknownSession();
       await session.probe(signal);
+      this.#stop.signal.throwIfAborted();
       if (!this.#isInPlaceOf(sessionId)) throw unknownSession();
     } catch (error) {
       this.#close(session, 0, { isReleased: false });
@@ -266,13 +267,16 @@ export class SessionSwitch implements Path {
 
   async #renew(): Promise<void> {
     const { clock, log } = this.#options;
-    const leftMs = (this.#present?.session.expiresAtMs ?? Infinity) - clock.wallNow();
+    const leaving = this.#present;
+    const leftMs = (leaving?.session.expiresAtMs ?? Infinity) - clock.wallNow();
     if (leftMs > RENEW_BEFORE_MS) return this.#present && this.#renewIn(leftMs - RENEW_BEFORE_MS);
     let next: WatchedSession | undefined;
     try {
-      using limit = deadline(clock, RENEW_PROBE_MS, "probe the exit", this.#stop.signal);
       next = await this.#ask();
+      using limit = deadline(clock, RENEW_PROBE_MS, "probe the exit", this.#stop.signal);
       await next.probe(limit.signal);
+      // A rotation, or a failure, may have come first.
+      if (this.#present && this.#present !== leaving) return this.#close(next, 0, { isReleased: true });
       this.#take(next, "expiring", Math.max(0, leftMs));
     } catch (error) {
       if (next) this.#close(next, 0, { isReleased: true });

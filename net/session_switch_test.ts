@@ -72,7 +72,10 @@ class Rig {
     },
     release: (sessionId) => void this.released.push(sessionId),
     isReachable: () => this.isReachable,
-    probe: async (path, signal) => void (await path.dial(PROBED, { signal })).close(),
+    probe: async (path, signal) => {
+      signal.throwIfAborted();
+      (await path.dial(PROBED, { signal })).close();
+    },
     clock: this.clock,
     random: new SeededRandom(1),
     log: silentLog,
@@ -223,6 +226,45 @@ Deno.test("before a session expires another takes its place", async () => {
   await rig.clock.advanceAsync(541_000);
   assertEquals(rig.present, "session-2");
   assertEquals(rig.asked, [[], []]);
+  await rig.end();
+});
+
+Deno.test("a supernode that takes its time to grant the next session does not cost the session", async () => {
+  const rig = new Rig();
+  rig.lifeMs = 600_000;
+  await rig.path.dial(TARGET);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  rig.hold = promise;
+  await rig.clock.advanceAsync(547_000);
+  resolve();
+  await settle();
+  assertEquals([rig.present, rig.asked.length], ["session-2", 2]);
+  await rig.end();
+});
+
+Deno.test("a rotation that comes while a session is being renewed takes its place; the other is given back", async () => {
+  const rig = new Rig();
+  rig.lifeMs = 600_000;
+  await rig.path.dial(TARGET);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  rig.hold = promise;
+  await rig.clock.advanceAsync(541_000);
+  await rig.path.rotate("session-1", rig.session(), { drainMs: 0, signal: AbortSignal.any([]) });
+  resolve();
+  await settle();
+  assertEquals([rig.present, rig.released], ["session-2", ["session-1", "session-3"]]);
+  await rig.end();
+});
+
+Deno.test("a rotation that comes after close is closed too", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  rig.ways[0]!.mood = "gone";
+  rig.failNext = new DialError("path_down", "no supernode");
+  await rig.clock.runUntil(assertRejects(() => rig.path.dial(TARGET), DialError, "no supernode"), 1000);
+  rig.path.close();
+  const rotation = rig.path.rotate("session-1", rig.session(), { drainMs: 0, signal: AbortSignal.any([]) });
+  await assertRejects(() => rotation, DialError, "closed");
   await rig.end();
 });
 

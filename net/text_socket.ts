@@ -31,12 +31,16 @@ export interface TextSocketHandlers {
   onText(text: string): void;
   /** A binary message has begun, of which nothing is kept. */
   onBinary(): void;
+  /** A message has begun that is longer than it may be; nothing of it is kept, and the socket closes. */
+  onTooLarge?(): void;
   /** The socket has ended, by failure or by either side. Called once, last of all. */
   onClose(error?: unknown): void;
 }
 
 /** What a control stream needs of its carrier; `TextSocket` is one. */
 export interface TextChannel extends Disposable {
+  /** May be changed at any time. */
+  maxMessageBytes: number;
   /** Begins to read. */
   start(handlers: TextSocketHandlers): void;
   /** Sends a message, or does nothing once the channel closes. */
@@ -60,6 +64,8 @@ export interface TextSocketOptions {
 }
 
 export class TextSocket implements TextChannel {
+  /** May be changed at any time. */
+  maxMessageBytes: number;
   readonly #stream: Stream;
   readonly #options: TextSocketOptions;
   readonly #reader: WebsocketFrameReader;
@@ -77,6 +83,7 @@ export class TextSocket implements TextChannel {
   constructor(stream: Stream, options: TextSocketOptions) {
     this.#stream = stream;
     this.#options = options;
+    this.maxMessageBytes = options.maxMessageBytes ?? 64 * 1024;
     this.#reader = new WebsocketFrameReader(options.random ? "client" : "server", {
       onData: () => this.#state === "open" && this.#handlers!.onBinary(),
       onText: (bytes, last) => this.#take(bytes, last),
@@ -150,7 +157,8 @@ export class TextSocket implements TextChannel {
 
   #take(bytes: Uint8Array, last: boolean): void {
     if (this.#state !== "open") return;
-    if (this.#heldBytes + bytes.length > (this.#options.maxMessageBytes ?? 64 * 1024)) {
+    if (this.#heldBytes + bytes.length > this.maxMessageBytes) {
+      this.#handlers!.onTooLarge?.();
       return this.#breakOff(1009, new CulvertError("too_large", "The peer sent a message that is too large"));
     }
     if (!last || this.#held) this.#hold(bytes);

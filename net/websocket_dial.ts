@@ -40,6 +40,7 @@ export async function dialWebsocket(
   const onAbort = () => closeQuietly(stream);
   signal.addEventListener("abort", onAbort, { once: true });
   try {
+    signal.throwIfAborted(); // between the socket and the listener
     const usual = target.port === (tls ? 443 : 80);
     const host = usual ? formatTarget(target).replace(/:\d+$/, "") : formatTarget(target);
     const first = await openWebsocket(stream, { host, path: urlPath, headers }, random);

@@ -124,16 +124,19 @@ export interface CertificateCheck {
   readonly isRevoked?: (claims: CertificateClaims) => boolean;
 }
 
-export type CertificateRefusal =
-  | "malformed"
-  | "wrong_network"
-  | "bad_signature"
-  | "wrong_peer"
-  | "wrong_role"
-  | "wrong_region"
-  | "not_yet_valid"
-  | "expired"
-  | "revoked";
+/** Why a certificate does not do. */
+export const CERTIFICATE_REFUSALS = [
+  "malformed",
+  "wrong_network",
+  "bad_signature",
+  "wrong_peer",
+  "wrong_role",
+  "wrong_region",
+  "not_yet_valid",
+  "expired",
+  "revoked",
+] as const;
+export type CertificateRefusal = typeof CERTIFICATE_REFUSALS[number];
 
 export type CertificateVerdict =
   | { readonly ok: true; readonly certificate: Certificate }

@@ -9,9 +9,8 @@ import deno from "../deno.json" with { type: "json" };
 import { createDirectoryOnKv } from "../edge/directory/on_kv.ts";
 import { remoteAddressOf } from "../edge/remote_address.ts";
 import { hostPrimitives } from "../net/host_primitives.ts";
-import { decodeBase64 } from "../protocol/encoding.ts";
-import { KEY_BYTES } from "../protocol/primitives.ts";
 import { formatTarget } from "../protocol/stream.ts";
+import { networkFlags } from "./closed_network.ts";
 import { listenAddress } from "./fields.ts";
 import { serveHttp } from "./http_server.ts";
 import { kvFlag, openRoleKv } from "./kv_store.ts";
@@ -25,10 +24,7 @@ const config = z.object({
   listen: listenAddress("127.0.0.1:8480").describe("Where supernodes and relays find it."),
   ...tlsFlags,
   ...kvFlag("base"),
-  networkKey: z.string().refine((text) => decodeBase64(text)?.length === KEY_BYTES, { error: "32 bytes in base64" })
-    .optional()
-    .describe("The public key of a closed network, as culvert enroll shows it; without one anybody may register.")
-    .meta({ placeholder: "key" }),
+  ...networkFlags,
   authority: z.array(z.string().regex(/^[^\s/@]+$/, "a host or host:port").meta({ placeholder: "host:port" })).default(
     [],
   )
@@ -45,7 +41,7 @@ export const role: Role<typeof config> = defineRole({
   examples: [
     "culvert base",
     "culvert base --listen :443 --cert-file chain.pem --key-file key.pem",
-    "culvert base --network-key O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=",
+    "culvert base --network-public-key O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=",
   ],
   async run(config, context) {
     const { signal, hardSignal, log, metrics, clock, random, stateDir } = context;
@@ -56,7 +52,6 @@ export const role: Role<typeof config> = defineRole({
       });
     }
     using kv = await openRoleKv(config, { role: "base", stateDir });
-    const networkPublicKey = config.networkKey === undefined ? undefined : decodeBase64(config.networkKey);
     const app = createDirectoryOnKv(kv, {
       clock,
       random,
@@ -64,7 +59,7 @@ export const role: Role<typeof config> = defineRole({
       metrics,
       primitives: hostPrimitives(),
       version: deno.version,
-      networkPublicKey,
+      networkPublicKey: config.networkPublicKey,
       authorities: config.authority.length > 0 ? config.authority.map((name) => name.toLowerCase()) : undefined,
     });
     await using server = await serveHttp({

@@ -101,7 +101,11 @@ Deno.test("base says so when it is neither encrypted nor hidden", async () => {
 });
 
 const mistakes: readonly (readonly [string, readonly string[], string])[] = [
-  ["a network key that is none", ["--network-key", "abc"], "--network-key must be 32 bytes in base64"],
+  [
+    "a network key that is none",
+    ["--network-public-key", "abc"],
+    "--network-public-key must be a public key: 32 bytes in base64",
+  ],
   ["half a certificate", ["--cert-file", "x"], "must be given together"],
   ["a store over plain HTTP", ["--kv", "http://kv.example"], "https://"],
   ["a name that is a URL", ["--authority", "https://base.example/"], "a host or host:port"],
@@ -117,7 +121,7 @@ for (const [what, args, says] of mistakes) {
 
 Deno.test("a closed base takes the network's public key as enroll shows it", async () => {
   const networkKey = encodeBase64(primitives.ed25519PublicKey(new Uint8Array(32).fill(7)));
-  await using base = start({ networkKey });
+  await using base = start({ networkPublicKey: networkKey });
   using client = clientOf(`http://${(await base.ready).addresses.listen}`);
   const error = await client.register(one.supernode()).catch((error) => error);
   assertEquals(error.problem?.code, "no_certificate");

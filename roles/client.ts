@@ -52,9 +52,10 @@ export const role: Role<typeof config> = defineRole({
     }
     const fault = Promise.withResolvers<never>();
     fault.promise.catch(() => {}); // heard below, unless the start fails first
-    await using parts = await openPeerParts("client", config, context);
+    await using parts = await openPeerParts({ role: "client", region: config.home }, config, context);
     const sessions = new ClientSessions({
       ...parts,
+      region: config.region,
       control: () => peer.connection.control,
       openWay: (session) =>
         openSessionPath({

@@ -4,6 +4,8 @@
  */
 
 import { z } from "zod";
+import { decodeBase64 } from "../protocol/encoding.ts";
+import { type Bytes, KEY_BYTES } from "../protocol/primitives.ts";
 import { parseTarget, type Target } from "../protocol/stream.ts";
 import type { FieldMeta } from "./config/schema.ts";
 
@@ -112,6 +114,18 @@ export function secret(): z.ZodType<string> {
     rule: "must not be empty",
     secret: true,
   });
+}
+
+/** A public key, as `wg` and `culvert enroll` write keys. */
+export function publicKey(): z.ZodType<Bytes> {
+  return parsed(
+    (text) => {
+      const key = decodeBase64(text);
+      return key?.length === KEY_BYTES ? key : undefined;
+    },
+    undefined,
+    { placeholder: "key", rule: "a public key: 32 bytes in base64, as culvert enroll shows it" },
+  );
 }
 
 /** The URL that names a Path: `tunnel+wss://host/`, `direct:`. `schemes` are those allowed, without the colon. */

@@ -16,7 +16,7 @@ export interface RoleEntry {
 export const registry: readonly RoleEntry[] = [
   {
     name: "up",
-    summary: "A small culvert on this machine: proxy, tunnel and egress, ready to try.",
+    summary: "A small network on this machine: directory, supernodes, exits, client, to try.",
     group: "To begin with",
     load: async () => (await import("./up.ts")).role,
   },
@@ -61,6 +61,12 @@ export const registry: readonly RoleEntry[] = [
     summary: "A local proxy whose traffic leaves through an exit of the network.",
     group: "Control plane",
     load: async () => (await import("./client.ts")).role,
+  },
+  {
+    name: "admin",
+    summary: "Sees and steers a running supernode: streams, sessions, peers, commands, blocks.",
+    group: "Control plane",
+    load: async () => (await import("./admin.ts")).role,
   },
   {
     name: "keys",

@@ -10,12 +10,11 @@ import { aborted } from "../protocol/abort.ts";
 import { encodeBase64 } from "../protocol/encoding.ts";
 import { messageOf } from "../protocol/errors.ts";
 import { formatTarget } from "../protocol/stream.ts";
-import { type HttpServer, serveHttp } from "./http_server.ts";
 import { isLoopback, listenOn } from "./listening.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
-import { type AdminApiDeps, createAdminApi } from "./supernode/admin_api.ts";
+import { openAdminPort } from "./supernode/admin_port.ts";
 import { BaseMembership } from "./supernode/base_membership.ts";
-import { emptied, leave } from "./supernode/leaving.ts";
+import { comeBack, emptied, leave } from "./supernode/leaving.ts";
 import { openSupernodeParts, type SupernodeParts } from "./supernode/parts.ts";
 import { requireSafeAdmin, type SupernodeSettings, supernodeSettings } from "./supernode/settings.ts";
 import { Supernode } from "./supernode/supernode.ts";
@@ -50,9 +49,21 @@ export const role: Role<typeof supernodeSettings> = defineRole({
       wireguardPeers: () => wireguardPeersOf(supernode),
     });
     await using joined = joinBase(supernode, { config, parts, url, context });
-    const drain = (leaveWithinMs: number) =>
-      leave({ supernode, directory, membership: joined.membership, region: config.region, leaveWithinMs });
-    await using admin = await serveAdmin(config, { supernode, audit, blocks, clock, random, log, drain });
+    const { membership } = joined;
+    const { region } = config;
+    const drain = (leaveWithinMs: number) => leave({ supernode, directory, membership, region, leaveWithinMs });
+    await using admin = await openAdminPort(config, {
+      supernode,
+      region,
+      audit,
+      blocks,
+      clock,
+      random,
+      log,
+      metrics,
+      drain,
+      undrain: () => comeBack({ supernode, membership }),
+    }, context);
     const withId = new URL(url);
     withId.username = supernode.supernodeId;
     const addresses = { listen, supernode: withId.href, ...(admin && { admin: admin.address }) };
@@ -72,6 +83,7 @@ function openSupernode(
   return Supernode.open({
     ...parts,
     region: config.region,
+    certificate: parts.membership?.certificate,
     maxStreams: config.maxStreams,
     maxLinks: config.maxLinks,
     clientGraceMs: config.clientGrace,
@@ -109,20 +121,20 @@ interface Joining extends Surroundings {
 
 /** Registers with base, if there is one, until it is disposed. */
 function joinBase(supernode: Supernode, { config, parts, url, context }: Joining) {
-  const { directory, identity, certificate } = parts;
+  const { directory, identity, membership: place } = parts;
   if (!directory) return { membership: undefined, async [Symbol.asyncDispose]() {} };
   const { clock, random, log } = context;
   const membership = new BaseMembership({
     directory,
-    registration: {
+    registration: () => ({
       supernodeId: identity.peerId,
       publicKey: encodeBase64(identity.publicKey),
       region: config.region,
       url,
       maxStreams: config.maxStreams,
       version: deno.version,
-      ...(certificate !== undefined && { certificate }),
-    },
+      ...(place && { certificate: place.certificate() }),
+    }),
     status: () => supernode.status,
     clock,
     random,
@@ -130,6 +142,7 @@ function joinBase(supernode: Supernode, { config, parts, url, context }: Joining
   });
   context.check("base", () => membership.problem);
   supernode.onExits = () => membership.hurry();
+  if (place) place.onRenewed = () => membership.registerAnew();
   const leaving = new AbortController();
   const running = membership.run(leaving.signal);
   return {
@@ -139,21 +152,6 @@ function joinBase(supernode: Supernode, { config, parts, url, context }: Joining
       await running;
     },
   };
-}
-
-async function serveAdmin(
-  { adminListen, adminToken }: SupernodeSettings,
-  deps: Omit<AdminApiDeps, "token">,
-): Promise<HttpServer | undefined> {
-  if (!adminListen || adminToken === undefined) return undefined;
-  const api = createAdminApi({ ...deps, token: adminToken });
-  return await serveHttp({
-    listen: adminListen,
-    what: "the administrators' API",
-    flag: "--admin-listen",
-    fetch: (request) => api.fetch(request),
-    maxConnections: 64,
-  });
 }
 
 function wireguardPeersOf(supernode: Supernode): number {

@@ -105,6 +105,11 @@ class Network implements AsyncDisposable {
   }
 }
 
+/** A supernode's peer id. */
+function idOf(supernode: Started): string {
+  return new URL(supernode.addresses["supernode"]!).username;
+}
+
 /** The page that tells which way it came. */
 async function hello(proxy: string): Promise<string> {
   const { host, port } = parseTarget(proxy)!;
@@ -224,19 +229,50 @@ Deno.test("H: when a client leaves, its session ends at both supernodes", async 
   }
 });
 
-Deno.test("a supernode that restarts knows its sessions again", async () => {
+Deno.test("a session outlives its supernode's restart", async () => {
   await using network = new Network();
   const before = await network.startSupernode("north");
   await network.startExit(before, "north");
-  const { proxy } = await network.startClient(before);
+  const { proxy } = await network.startClient(before, { probeTimeout: "3s" });
   await hello(proxy);
   const known = (await admin(before, "GET", "/v1/sessions")).sessions[0].sessionId;
   await before.role[Symbol.asyncDispose]();
+  const links = network.linkCount();
   const { listen } = before.addresses;
   const after = await network.startSupernode("north", { listen }, before.stateDir);
   assertEquals(after.addresses["supernode"], before.addresses["supernode"]);
+  await network.until(() => network.linkCount() === links + 2);
+  // The client may notice its link a little later than its supernode does.
+  while (!/^HTTP\/1\.[01] 200/.test(await hello(proxy)));
   const { sessions } = await admin(after, "GET", "/v1/sessions");
   assertEquals(sessions.map(({ sessionId }: { sessionId: string }) => sessionId), [known]);
+});
+
+Deno.test("a session whose exit does not come back after its supernode's restart goes to another", async () => {
+  await using network = new Network();
+  const before = await network.startSupernode("north");
+  const lost = await network.startExit(before, "north");
+  const { proxy } = await network.startClient(before);
+  await hello(proxy);
+  await before.role[Symbol.asyncDispose]();
+  await lost.role[Symbol.asyncDispose]();
+  const { listen } = before.addresses;
+  const after = await network.startSupernode("north", { listen }, before.stateDir);
+  const other = await network.startExit(after, "north");
+  await network.until(() => network.hasSaid("Streams leave through an exit", { exit: other.peerId }));
+  assertStringIncludes(await hello(proxy), other.peerId);
+});
+
+Deno.test("a supernode that is blocked is not gone through any more, live", async () => {
+  await using network = new Network();
+  const { north, south } = await twoRegions(network);
+  await listedExit(network, south, "south");
+  const { proxy } = await network.startClient(north, {});
+  assertMatch(await hello(proxy), /^HTTP\/1\.[01] 200/);
+  const near = await network.startExit(north, "north");
+  await admin(north, "POST", "/v1/blocks", { kind: "supernode", peerId: idOf(south), reason: "abuse" });
+  await network.until(() => network.hasSaid("Streams leave through an exit", { exit: near.peerId }));
+  assertStringIncludes(await hello(proxy), near.peerId);
 });
 
 Deno.test("an administrator revokes a peer: it is thrown out at once, and the audit log says so", async () => {
@@ -251,7 +287,7 @@ Deno.test("an administrator revokes a peer: it is thrown out at once, and the au
   assertEquals(streams.map(({ role }: { role: string }) => role), ["client"]);
   const { entries } = await admin(here, "GET", "/v1/audit");
   assertEquals(entries.map(({ action, subject }: { action: string; subject: string }) => [action, subject]), [
-    ["block", peerId],
+    ["revoke", peerId],
   ]);
 });
 

@@ -12,7 +12,7 @@
  * Not here: how often one may try (`auth_limits.ts`), the memory of nonces (`nonces.ts`).
  */
 
-import { verifyCertificate } from "../certificate.ts";
+import { type CertificateRefusal, verifyCertificate } from "../certificate.ts";
 import { decodeBase64, decodeBase64Url, encodeBase64, encodeBase64Url } from "../encoding.ts";
 import { type Identity, peerIdFits, verifyWireGuardBinding } from "../identity.ts";
 import type { Primitives } from "../primitives.ts";
@@ -84,6 +84,8 @@ export interface AuthCheck {
   readonly network?: ClosedNetwork | undefined;
   /** Peers an administrator has turned away. */
   readonly isRevokedPeer?: ((peerId: string) => boolean) | undefined;
+  /** Told what is wrong with a certificate that is refused. */
+  readonly onBadCertificate?: ((refusal: CertificateRefusal) => void) | undefined;
   /** Asked once it is sure that the peer itself has sent this, now: nobody can use up another's share. */
   readonly allowPeer?: ((peerId: string) => boolean) | undefined;
 }
@@ -126,7 +128,9 @@ function refusalOfCertificate(request: AuthRequest, network: ClosedNetwork, chec
     ...(network.isRevoked && { isRevoked: network.isRevoked }),
   });
   if (verdict.ok) return undefined;
-  return verdict.reason === "revoked" ? "revoked" : "bad_certificate";
+  if (verdict.reason === "revoked") return "revoked";
+  check.onBadCertificate?.(verdict.reason);
+  return "bad_certificate";
 }
 
 export interface AuthAnswerOptions {
@@ -166,6 +170,8 @@ export interface AuthAnswerCheck {
   readonly wallMs: number;
   readonly primitives: Primitives;
   readonly network?: ClosedNetwork | undefined;
+  /** Told what is wrong with a certificate that is refused. */
+  readonly onBadCertificate?: ((refusal: CertificateRefusal) => void) | undefined;
 }
 
 export type AuthAnswerRefusal = "wrong_supernode" | "bad_signature" | "no_certificate" | "bad_certificate";
@@ -196,7 +202,9 @@ export function refusalOfAuthAnswer(
     primitives,
     ...(network.isRevoked && { isRevoked: network.isRevoked }),
   });
-  return verdict.ok ? undefined : "bad_certificate";
+  if (verdict.ok) return undefined;
+  check.onBadCertificate?.(verdict.reason);
+  return "bad_certificate";
 }
 
 function answerStatement(

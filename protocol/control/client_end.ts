@@ -18,8 +18,10 @@ export type ClientEnd =
   | "lost"
   | "silent"
   | "replaced"
+  | "expired"
   | "shutdown"
   | "moved"
+  | "renewed"
   | "bad_answer";
 
 /** How long to stay away after a refusal that trying again does not mend, or half as much again. */
@@ -54,6 +56,7 @@ export function endOf(code: ErrorCode): ClientEnd | undefined {
   switch (code) {
     case "replaced":
     case "revoked":
+    case "expired":
     case "shutdown":
       return code;
     case "timeout":

@@ -17,6 +17,7 @@
  */
 
 import { z } from "zod";
+import { CERTIFICATE_REFUSALS } from "../certificate.ts";
 import {
   certificateSchema,
   countSchema,
@@ -111,6 +112,8 @@ export const authRefusedSchema = z.object({
   ok: z.literal(false),
   reason: authRefusalSchema,
   retryAfterMs: millisecondsSchema.optional(),
+  /** Told with `bad_certificate`: what is wrong with it. */
+  certificate: z.enum(CERTIFICATE_REFUSALS).optional(),
   /** Told with `stale`, so that a peer whose clock is wrong can do something about it. */
   serverTimeMs: timeSchema.optional(),
 });
@@ -212,6 +215,7 @@ export const ERROR_CODES = [
   "timeout",
   "replaced", // the same identity has opened a newer stream
   "revoked",
+  "expired", // the certificate that was shown at the beginning has ended
   "shutdown",
   "internal",
 ] as const;

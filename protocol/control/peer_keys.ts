@@ -6,7 +6,7 @@
  * Asked by a client of the exit it is offered, and by an exit of the client it is told to serve.
  */
 
-import { verifyCertificate } from "../certificate.ts";
+import { type CertificateRefusal, verifyCertificate } from "../certificate.ts";
 import { decodeBase64 } from "../encoding.ts";
 import type { PeerKeys } from "../fields.ts";
 import { peerIdFits, verifyWireGuardBinding } from "../identity.ts";
@@ -16,10 +16,14 @@ import type { ControlRole } from "./messages.ts";
 
 export interface PeerKeysCheck {
   readonly role: ControlRole;
+  /** Where the peer is said to be; left out where that does not matter. */
+  readonly region?: string;
   /** Milliseconds since 1970. */
   readonly wallMs: number;
   readonly primitives: Primitives;
   readonly network?: ClosedNetwork | undefined;
+  /** Told what is wrong with a certificate that is refused. */
+  readonly onBadCertificate?: ((refusal: CertificateRefusal) => void) | undefined;
 }
 
 export type PeerKeysRefusal = "malformed" | "wrong_peer_id" | "bad_binding" | "no_certificate" | "bad_certificate";
@@ -40,9 +44,12 @@ export function refusalOfPeerKeys(keys: PeerKeys, check: PeerKeysCheck): PeerKey
     networkPublicKey: network.networkPublicKey,
     peerId,
     role: check.role,
+    ...(check.region !== undefined && { region: check.region }),
     nowMs: check.wallMs,
     primitives,
     ...(network.isRevoked && { isRevoked: network.isRevoked }),
   });
-  return verdict.ok ? undefined : "bad_certificate";
+  if (verdict.ok) return undefined;
+  check.onBadCertificate?.(verdict.reason);
+  return "bad_certificate";
 }

@@ -23,6 +23,7 @@
  */
 
 import { Backoff } from "../backoff.ts";
+import { type CertificateRefusal, parseCertificate } from "../certificate.ts";
 import type { Identity } from "../identity.ts";
 import type { Primitives } from "../primitives.ts";
 import type { Random } from "../random.ts";
@@ -49,7 +50,8 @@ export interface StreamClientOptions {
   readonly region: string;
   /** In the order of preference, at least one. */
   readonly supernodes: readonly SupernodeAddress[];
-  readonly certificate?: string | undefined;
+  /** The peer's own at present, in a closed network. */
+  readonly certificate?: (() => string) | undefined;
   readonly network?: ClosedNetwork | undefined;
   readonly version?: string | undefined;
   readonly primitives: Primitives;
@@ -78,6 +80,8 @@ export type StreamClientAction =
   /** There is no stream now; the next try is in `retryInMs`. */
   | { readonly kind: "down"; readonly reason: ClientEnd; readonly retryInMs: number }
   | { readonly kind: "clock_skew"; readonly offsetMs: number }
+  /** Why there will be no stream: our certificate, or the supernode's, does not do. */
+  | { readonly kind: "bad_certificate"; readonly whose: "ours" | "supernode"; readonly refusal: CertificateRefusal }
   /** For `AppliedCommands.receive`, with `serverTimeMs`. */
   | { readonly kind: "command"; readonly command: Command; readonly supernodeId: string }
   | { readonly kind: "response"; readonly response: InfoResponse }
@@ -90,6 +94,8 @@ export type ClientState = "idle" | "connecting" | "proving" | "open" | "waiting"
 const DEFAULT_OPEN_WITHIN_MS = 10_000;
 /** A stream that was open for so long starts the next backoff from the beginning. */
 const GOOD_AFTER_MS = 30_000;
+/** After the end of a supernode's certificate. */
+const ASK_ANEW_WITHIN_MS = 10_000;
 /** What a supernode may ask for, so that one that is broken or hostile neither floods nor silences its peers. */
 const PING_EVERY_MS = { least: 1_000, most: 60_000 };
 const TIMEOUT_MS = { least: 3_000, most: 300_000 };
@@ -108,13 +114,15 @@ export class StreamClient {
   #timeoutMs = 0;
   #pingEveryMs = 0;
   #nextPingAtMs = Infinity;
+  /** When the supernode's certificate has ended. */
+  #certifiedUntilMs = Infinity;
   #pingSequence = 0;
   #pingSentAtMs: number | undefined;
   #rttMs: number | undefined;
   /** That supernode's clock less ours, as far as is known. No other is believed to have the same. */
   #offset = { of: "", ms: 0 };
-  /** A wrong clock is made up for once per connection that worked, not in circles. */
-  #hasCorrectedClock = false;
+  /** How often in a row that supernode has said that our time is wrong: it is asked again once before others are. */
+  #staleCount = 0;
 
   constructor(options: StreamClientOptions) {
     this.#options = options;
@@ -138,7 +146,7 @@ export class StreamClient {
 
   get nextWakeAtMs(): number {
     if (this.#state !== "open") return this.#dueAtMs;
-    return Math.min(this.#dueAtMs, this.#nextPingAtMs, this.#move?.atMs ?? Infinity);
+    return Math.min(this.#dueAtMs, this.#nextPingAtMs, this.#certifiedUntilMs, this.#move?.atMs ?? Infinity);
   }
 
   start(nowMs: number): StreamClientAction[] {
@@ -170,6 +178,15 @@ export class StreamClient {
     return this.#moveWhenDue(nowMs);
   }
 
+  /** What is said at the beginning of a stream has changed, such as the certificate: it is said again, at once. */
+  renew(nowMs: number): StreamClientAction[] {
+    if (this.#state === "idle" || this.#state === "stopped") return [];
+    const leaving: StreamClientAction[] = this.#hasTransport()
+      ? [{ kind: "disconnect" }, { kind: "down", reason: "renewed", retryInMs: 0 }]
+      : [];
+    return [...leaving, ...this.#connect(nowMs)];
+  }
+
   /** The transport is there. */
   connected(nowMs: number): StreamClientAction[] {
     if (this.#state !== "connecting") return [];
@@ -183,7 +200,7 @@ export class StreamClient {
       supernodeId,
       timestampMs: Math.max(0, Math.round(this.serverTimeMs)),
       random,
-      certificate,
+      certificate: certificate?.(),
       resume: this.#options.resumeFor?.(supernodeId),
       version,
     });
@@ -220,6 +237,7 @@ export class StreamClient {
           return this.#give("silent", nowMs);
       }
     }
+    if (this.#state === "open" && nowMs >= this.#certifiedUntilMs) return this.#give("expired", nowMs);
     if (this.#move && nowMs >= this.#move.atMs) return this.#moveWhenDue(nowMs);
     return this.#state === "open" && nowMs >= this.#nextPingAtMs ? this.#ping(nowMs) : [];
   }
@@ -236,7 +254,10 @@ export class StreamClient {
 
   #connect(nowMs: number): StreamClientAction[] {
     const { supernodeId } = this.supernode;
-    if (this.#offset.of !== supernodeId) this.#offset = { of: supernodeId, ms: 0 };
+    if (this.#offset.of !== supernodeId) {
+      this.#offset = { of: supernodeId, ms: 0 };
+      this.#staleCount = 0;
+    }
     this.#state = "connecting";
     this.#dueAtMs = nowMs + (this.#options.openWithinMs ?? DEFAULT_OPEN_WITHIN_MS);
     return [{ kind: "connect", supernode: this.supernode }];
@@ -251,11 +272,17 @@ export class StreamClient {
   #receiveAccepted(answer: AuthAccepted, nowMs: number): StreamClientAction[] {
     const { primitives, network, random } = this.#options;
     const wallMs = this.#options.wallNow();
-    const refusal = refusalOfAuthAnswer(answer, this.#request!, { wallMs, primitives, network });
-    if (refusal) return this.#give(`answer_${refusal}`, nowMs);
+    const told: StreamClientAction[] = [];
+    const refusal = refusalOfAuthAnswer(answer, this.#request!, {
+      wallMs,
+      primitives,
+      network,
+      onBadCertificate: (refusal) => told.push({ kind: "bad_certificate", whose: "supernode", refusal }),
+    });
+    if (refusal) return [...told, ...this.#give(`answer_${refusal}`, nowMs)];
     this.#state = "open";
     this.#request = undefined;
-    this.#hasCorrectedClock = false;
+    this.#staleCount = 0;
     this.#offset = { of: answer.supernodeId, ms: answer.serverTimeMs - wallMs };
     this.#openedAtMs = nowMs;
     const { patience } = this.#options;
@@ -267,16 +294,24 @@ export class StreamClient {
     this.#dueAtMs = nowMs + this.#timeoutMs;
     this.#pingSentAtMs = undefined;
     this.#rttMs = undefined;
+    const proven = network && parseCertificate(answer.certificate!);
+    // Those that came to one supernode do not ask it for its new certificate all at once.
+    const askWithinMs = random.next() * ASK_ANEW_WITHIN_MS;
+    this.#certifiedUntilMs = proven ? nowMs + proven.notAfterMs - wallMs + askWithinMs : Infinity;
     // Those that came back together do not ping together.
     this.#nextPingAtMs = nowMs + random.next() * this.#pingEveryMs;
     return [{ kind: "open", supernode: this.supernode, answer }];
   }
 
-  #receiveRefused({ reason, retryAfterMs, serverTimeMs }: AuthRefused, nowMs: number): StreamClientAction[] {
-    if (reason !== "stale" || serverTimeMs === undefined || this.#hasCorrectedClock) {
-      return this.#give(reason, nowMs, retryAfterMs);
+  #receiveRefused(
+    { reason, certificate, retryAfterMs, serverTimeMs }: AuthRefused,
+    nowMs: number,
+  ): StreamClientAction[] {
+    if (reason === "stale") this.#staleCount++;
+    if (reason === "bad_certificate" && certificate) {
+      return [{ kind: "bad_certificate", whose: "ours", refusal: certificate }, ...this.#give(reason, nowMs)];
     }
-    this.#hasCorrectedClock = true;
+    if (reason !== "stale" || serverTimeMs === undefined) return this.#give(reason, nowMs, retryAfterMs);
     const offsetMs = serverTimeMs - this.#options.wallNow();
     this.#offset = { of: this.supernode.supernodeId, ms: offsetMs };
     return [{ kind: "clock_skew", offsetMs }, ...this.#give(reason, nowMs)];
@@ -344,7 +379,7 @@ export class StreamClient {
     const jitter = 1 + this.#options.random.next() / 2;
     if (awayMs > 0) this.#choice.leaveAlone(nowMs + awayMs * jitter);
     // One that had let us in, or has just told us the time, is asked again first.
-    const isWorthAnother = this.#state === "open" || reason === "stale";
+    const isWorthAnother = this.#state === "open" || (reason === "stale" && this.#staleCount === 1);
     return this.#choice.choose(isWorthAnother ? "present" : "next", nowMs);
   }
 

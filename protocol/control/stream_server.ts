@@ -19,6 +19,7 @@
  * Not here: who may have which exit, what a command is for, and what a slow reader's buffer may hold.
  */
 
+import { type CertificateRefusal, parseCertificate } from "../certificate.ts";
 import type { Identity } from "../identity.ts";
 import type { IpAddress } from "../ip.ts";
 import type { Primitives } from "../primitives.ts";
@@ -56,7 +57,7 @@ export interface StreamServerContext extends StreamServerOptions {
   readonly identity: Identity;
   readonly region: string;
   /** The supernode's own, in a closed network. */
-  readonly certificate?: string | undefined;
+  readonly certificate?: (() => string) | undefined;
   readonly network?: ClosedNetwork | undefined;
   readonly primitives: Primitives;
   readonly nonces: NonceMemory;
@@ -85,6 +86,7 @@ export type StreamEnd =
   | "unexpected"
   | "replaced"
   | "revoked"
+  | "expired"
   | "shutdown"
   | "internal";
 
@@ -109,6 +111,12 @@ export interface Acceptance {
   readonly relayToken?: string | undefined;
 }
 
+interface RefusalDetails {
+  readonly retryAfterMs?: number | undefined;
+  /** What is wrong with the certificate. */
+  readonly certificate?: CertificateRefusal | undefined;
+}
+
 const DEFAULTS = { authWithinMs: 10_000, pingEveryMs: 10_000, timeoutMs: 30_000, chatter: { perSecond: 5, burst: 50 } };
 
 const CLOSE_NORMAL = 1000;
@@ -124,6 +132,7 @@ const CLOSE_CODES: Readonly<Record<StreamEnd, number>> = {
   unexpected: CLOSE_POLICY,
   replaced: CLOSE_NORMAL,
   revoked: CLOSE_POLICY,
+  expired: CLOSE_POLICY,
   shutdown: CLOSE_GOING_AWAY,
   internal: CLOSE_INTERNAL,
 };
@@ -138,6 +147,8 @@ export class StreamServer {
   #queue: CommandQueue | undefined;
   /** When the stream is dead unless there is a word before. */
   #deadAtMs: number;
+  /** When the certificate ends with which the peer was let in. */
+  #certifiedUntilMs = Infinity;
   /** When the peer may have its full burst of chatter again. */
   #quietAtMs = -Infinity;
 
@@ -158,7 +169,7 @@ export class StreamServer {
 
   get nextWakeAtMs(): number {
     if (this.#state === "closed") return Infinity;
-    return Math.min(this.#deadAtMs, this.#queue?.nextWakeAtMs ?? Infinity);
+    return Math.min(this.#deadAtMs, this.#certifiedUntilMs, this.#queue?.nextWakeAtMs ?? Infinity);
   }
 
   /** A text message has come. Never throws. */
@@ -182,6 +193,12 @@ export class StreamServer {
     return this.#state === "closed" ? [] : this.#reject("unexpected");
   }
 
+  /** A message has begun that is longer than any may be, of which nothing was kept. */
+  receiveTooLarge(): StreamServerAction[] {
+    if (this.#state === "unproven") return this.#refuse("too_large");
+    return this.#state === "closed" ? [] : this.#reject("too_large");
+  }
+
   /** Lets the peer in, and sends what has been waiting for it. */
   accept({ queue, relayToken }: Acceptance, nowMs: number): StreamServerAction[] {
     if (this.#state !== "proven") return [];
@@ -193,7 +210,9 @@ export class StreamServer {
     this.#queue = queue;
     this.#deadAtMs = nowMs + timeoutMs;
     const serverTimeMs = this.#context.wallNow();
-    const options = { region, serverTimeMs, pingEveryMs, timeoutMs, relayToken, certificate };
+    const proven = this.#context.network && parseCertificate(request.certificate ?? "");
+    if (proven) this.#certifiedUntilMs = nowMs + proven.notAfterMs - serverTimeMs;
+    const options = { region, serverTimeMs, pingEveryMs, timeoutMs, relayToken, certificate: certificate?.() };
     const isSameSupernode = request.resume?.supernodeId === identity.peerId;
     return [
       { kind: "send", message: makeAuthAnswer(request, identity, options) },
@@ -203,7 +222,7 @@ export class StreamServer {
 
   /** Does not let the peer in. */
   refuse(reason: AuthRefusal, retryAfterMs?: number): StreamServerAction[] {
-    return this.#state === "unproven" || this.#state === "proven" ? this.#refuse(reason, retryAfterMs) : [];
+    return this.#state === "unproven" || this.#state === "proven" ? this.#refuse(reason, { retryAfterMs }) : [];
   }
 
   /** Ends the stream from our side. */
@@ -224,19 +243,21 @@ export class StreamServer {
       if (this.#state !== "open") return this.#refuse("timeout");
       return [errorMessage("timeout"), { kind: "rejected", reason: "timeout" }, ...this.#close("timeout")];
     }
+    if (nowMs >= this.#certifiedUntilMs) return this.#reject("expired");
     return this.#queue && nowMs >= this.#queue.nextWakeAtMs ? this.#queue.wake(nowMs) : [];
   }
 
   #receiveFirst(text: string, nowMs: number): StreamServerAction[] {
     const full = this.#context.isFull?.();
-    if (full) return this.#refuse(full.reason, full.retryAfterMs);
+    if (full) return this.#refuse(full.reason, full);
     const waitMs = this.#context.limits.takeAddress(this.#address!, nowMs);
-    if (waitMs > 0) return this.#refuse("rate_limited", waitMs);
+    if (waitMs > 0) return this.#refuse("rate_limited", { retryAfterMs: waitMs });
     const parsed = parseControl(text, MAX_AUTH_REQUEST_BYTES);
     if (!parsed.ok) return this.#refuse(parsed.reason === "unknown_type" ? "wrong_first_message" : parsed.reason);
     const request = parsed.message;
     if (request.type !== "auth.request") return this.#refuse("wrong_first_message");
     let peerWaitMs = 0;
+    let certificate: CertificateRefusal | undefined;
     const { identity, primitives, nonces, network, isRevokedPeer, limits } = this.#context;
     const reason = refusalOfAuth(request, {
       supernodeId: identity.peerId,
@@ -245,9 +266,10 @@ export class StreamServer {
       nonces,
       network,
       isRevokedPeer,
+      onBadCertificate: (refusal) => certificate = refusal,
       allowPeer: (peerId) => (peerWaitMs = limits.takePeer(peerId, nowMs)) === 0,
     });
-    if (reason) return this.#refuse(reason, peerWaitMs > 0 ? peerWaitMs : undefined);
+    if (reason) return this.#refuse(reason, { certificate, ...(peerWaitMs > 0 && { retryAfterMs: peerWaitMs }) });
     this.#state = "proven";
     this.#address = undefined;
     this.#request = request;
@@ -296,7 +318,8 @@ export class StreamServer {
     return true;
   }
 
-  #refuse(reason: AuthRefusal, retryAfterMs?: number): StreamServerAction[] {
+  #refuse(reason: AuthRefusal, details: RefusalDetails = {}): StreamServerAction[] {
+    const { retryAfterMs, certificate } = details;
     return [
       {
         kind: "send",
@@ -305,6 +328,7 @@ export class StreamServer {
           ok: false,
           reason,
           ...(retryAfterMs !== undefined && { retryAfterMs: Math.ceil(retryAfterMs) }),
+          ...(certificate !== undefined && { certificate }),
           ...(reason === "stale" && { serverTimeMs: this.#context.wallNow() }),
         },
       },
@@ -313,7 +337,7 @@ export class StreamServer {
     ];
   }
 
-  #reject(reason: "unexpected" | "too_large" | "too_fast"): StreamServerAction[] {
+  #reject(reason: "unexpected" | "too_large" | "too_fast" | "expired"): StreamServerAction[] {
     return [errorMessage(reason), { kind: "rejected", reason }, ...this.#close(reason)];
   }
 

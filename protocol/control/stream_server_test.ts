@@ -153,6 +153,12 @@ Deno.test("an oversize message, a binary one and a flood end the stream", () => 
   const rig = new StreamRig({ chatter: { perSecond: 1, burst: 3 } });
   const oversize = rig.open().stream.receive(" ".repeat(70_000), 0);
   assertEquals(namesOf(oversize), ["send error too_large", "rejected too_large", "close 1009 too_large"]);
+  assertEquals(namesOf(rig.open().stream.receiveTooLarge()), namesOf(oversize), "of which nothing was kept");
+  assertEquals(namesOf(rig.unproven().receiveTooLarge()), [
+    "send auth too_large",
+    "refused too_large",
+    "close 1008 refused",
+  ]);
   assertEquals(namesOf(rig.open().stream.receiveBinary()), [
     "send error unexpected",
     "rejected unexpected",

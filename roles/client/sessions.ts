@@ -12,6 +12,7 @@ import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import { orAborted } from "../../protocol/abort.ts";
 import type { SessionOffer } from "../../protocol/control/commands.ts";
 import type { ExitWish } from "../../protocol/control/messages.ts";
+import type { CertificateRefusal } from "../../protocol/certificate.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { DialError } from "../../protocol/errors.ts";
@@ -22,6 +23,8 @@ export interface ClientSessionsOptions {
   readonly primitives: Primitives;
   readonly network: ClosedNetwork | undefined;
   readonly clock: Clock;
+  /** Where exits have to be; anywhere unless given. */
+  readonly region?: string | undefined;
   control(): ControlStream;
   /** The way through a session whose exit's key has been checked. */
   openWay(session: ClientSession): SessionWay;
@@ -51,15 +54,29 @@ export class ClientSessions {
   }
 
   /** Opens what is offered. Throws `unauthorized` when the key is not shown to be the exit's. */
-  open({ sessionId, exit, expiresAtMs }: SessionOffer): OpenSession {
-    const { primitives, network, clock, openWay } = this.#options;
-    const refusal = refusalOfPeerKeys(exit, { role: "exit", wallMs: clock.wallNow(), primitives, network });
-    if (refusal) {
-      throw new DialError("unauthorized", `Cannot use the exit that was offered: its keys are no good (${refusal})`);
-    }
+  open(offer: SessionOffer): OpenSession {
+    const { sessionId, exit, expiresAtMs } = offer;
+    this.#check(offer);
     const exitKey = decodeBase64(exit.wireguardKey) as Bytes;
-    const path = openWay({ sessionId, exitKey, exitPeerId: exit.peerId });
+    const path = this.#options.openWay({ sessionId, exitKey, exitPeerId: exit.peerId });
     return { sessionId, exitPeerId: exit.peerId, expiresAtMs, path };
+  }
+
+  /** Throws `unauthorized` unless the exit has shown that it is one, there, and that the key is its own. */
+  #check({ exit, region }: SessionOffer): void {
+    const { primitives, network, clock, region: wanted } = this.#options;
+    const cannot = (why: string) => new DialError("unauthorized", `Cannot use the exit that was offered: ${why}`);
+    if (wanted !== undefined && region !== wanted) throw cannot(`it must be in ${wanted}, got one in ${region}`);
+    let fault: CertificateRefusal | undefined;
+    const refusal = refusalOfPeerKeys(exit, {
+      role: "exit",
+      region,
+      wallMs: clock.wallNow(),
+      primitives,
+      network,
+      onBadCertificate: (refusal) => fault = refusal,
+    });
+    if (refusal) throw cannot(`its keys are no good (${refusal}${fault ? `: ${fault}` : ""})`);
   }
 
   /** Tells the supernode that a session is not used any more, if it can be told. */

@@ -9,6 +9,7 @@ import type { ServedSessionStore } from "../../kv/served_sessions.ts";
 import type { SessionServer } from "../../net/session_server.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import type { SetupExit } from "../../protocol/control/commands.ts";
+import type { CertificateRefusal } from "../../protocol/certificate.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import type { ServedSessionRecord } from "../../protocol/session.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
@@ -84,6 +85,17 @@ function checkClient(setup: SetupExit, { primitives, network, wallNow }: ExitSes
     return;
   }
   const keys = { peerId, wireguardKey, ...clientProof };
-  const refusal = refusalOfPeerKeys(keys, { role: "client", wallMs: wallNow(), primitives, network });
-  if (refusal) throw new CulvertError(refusal, "The client's key is not its own");
+  let fault: CertificateRefusal | undefined;
+  const refusal = refusalOfPeerKeys(keys, {
+    role: "client",
+    wallMs: wallNow(),
+    primitives,
+    network,
+    onBadCertificate: (refusal) => fault = refusal,
+  });
+  if (!refusal) return;
+  throw new CulvertError(
+    refusal,
+    fault ? `The client's certificate will not do: ${fault}` : "The client's key is not its own",
+  );
 }

@@ -12,15 +12,14 @@ import { PeerConnection } from "../../net/peer_connection.ts";
 import { openSealCrypto } from "../../net/seal_crypto.ts";
 import type { SealParts } from "../../net/sealed_stream.ts";
 import { SlabPool } from "../../net/slab_pool.ts";
-import { encodeCertificate, networkIdOf } from "../../protocol/certificate.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import type { Command, RelayUpdate, SupernodeAddress } from "../../protocol/control/commands.ts";
 import type { ControlRole, Telemetry } from "../../protocol/control/messages.ts";
-import { CulvertError } from "../../protocol/errors.ts";
 import type { Identity } from "../../protocol/identity.ts";
 import type { NoiseKeyPair } from "../../protocol/noise_ik.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
-import { loadCertificates, loadOrCreateIdentity } from "../identity_store.ts";
+import { Membership, type Place } from "../closed_network.ts";
+import { loadOrCreateIdentity } from "../identity_store.ts";
 import { readPem } from "../pem_file.ts";
 import type { RoleContext } from "../role.ts";
 import { StateDirectory } from "../state.ts";
@@ -33,23 +32,26 @@ export interface PeerParts extends SealParts {
   /** The identity's X25519 key, with which it seals. */
   readonly local: NoiseKeyPair;
   readonly primitives: Primitives;
+  /** The closed network, if it is one. */
   readonly network: ClosedNetwork | undefined;
-  readonly certificate: string | undefined;
+  readonly membership: Membership | undefined;
   readonly kv: Deno.Kv;
 }
 
 /** Gathers them; disposing closes what they hold. */
 export async function openPeerParts(
-  role: ControlRole,
-  { networkKey: networkPublicKey }: PeerSettings,
+  { role, region }: Omit<Place, "peerId"> & { readonly role: ControlRole },
+  { networkPublicKey }: PeerSettings,
   context: RoleContext,
 ): Promise<PeerParts & AsyncDisposable> {
   const { clock, random, signal, log } = context;
   const primitives = hostPrimitives();
   const state = await StateDirectory.open(context.stateDir);
   const { identity } = await loadOrCreateIdentity(state, { random, primitives, clock, signal });
-  const certificate = networkPublicKey && await certificateFor(networkPublicKey, state, { primitives, role });
   await using held = new AsyncDisposableStack();
+  const place = { peerId: identity.peerId, role, region };
+  const membership = networkPublicKey &&
+    held.use(await Membership.join(networkPublicKey, { ...context, state, place, primitives }));
   const kv = held.use(await openKv(state.pathOf(`${role}.kv`)));
   const crypto = held.use(await openSealCrypto({ explain: (reason) => log.debug("No libcrypto", { reason }) }));
   const kept = held.move();
@@ -57,8 +59,8 @@ export async function openPeerParts(
     identity,
     local: { privateKey: identity.secrets().wireguardKey, publicKey: identity.wireguardPublicKey },
     primitives,
-    network: networkPublicKey && { networkPublicKey },
-    certificate,
+    network: membership?.network,
+    membership,
     kv,
     crypto,
     random,
@@ -66,20 +68,6 @@ export async function openPeerParts(
     slabs: new SlabPool(),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
-}
-
-async function certificateFor(
-  networkPublicKey: Uint8Array,
-  state: StateDirectory,
-  { primitives, role }: { readonly primitives: Primitives; readonly role: ControlRole },
-): Promise<string> {
-  const networkId = networkIdOf(networkPublicKey, primitives);
-  const certificate = (await loadCertificates(state)).find((each) => each.networkId === networkId);
-  if (certificate) return encodeCertificate(certificate);
-  throw new CulvertError(
-    "no_certificate",
-    `Cannot start ${role}: ${state.path} must hold a certificate of the network ${networkId}; see culvert enroll`,
-  );
 }
 
 export interface PeerOptions {
@@ -104,7 +92,7 @@ export interface Peer extends AsyncDisposable {
 export async function openPeer(options: PeerOptions, context: RoleContext): Promise<Peer> {
   const { role, region, settings, parts, onStream, telemetry, onFault } = options;
   const { clock, random, log, metrics } = context;
-  const { identity, primitives, network, certificate, kv } = parts;
+  const { identity, primitives, network, membership, kv } = parts;
   const caCerts = await readCaFile(role, settings);
   const space = role;
   const desk = await CommandDesk.open({
@@ -121,7 +109,7 @@ export async function openPeer(options: PeerOptions, context: RoleContext): Prom
     role,
     region,
     supernodes: settings.supernode,
-    certificate,
+    certificate: membership?.certificate,
     network,
     version: deno.version,
     primitives,
@@ -136,6 +124,7 @@ export async function openPeer(options: PeerOptions, context: RoleContext): Prom
     ...(onStream && { onStream }),
     ...(telemetry && { telemetry }),
   });
+  if (membership) membership.onRenewed = () => connection.control.renew();
   context.check("control", () => connection.control.isOpen ? undefined : "There is no control stream to a supernode");
   return {
     connection,

@@ -4,10 +4,9 @@
 
 import { z } from "zod";
 import type { SupernodeAddress } from "../../protocol/control/commands.ts";
-import { decodeBase64 } from "../../protocol/encoding.ts";
 import { nameSchema } from "../../protocol/fields.ts";
 import { isPeerId } from "../../protocol/identity.ts";
-import { type Bytes, KEY_BYTES } from "../../protocol/primitives.ts";
+import { networkFlags } from "../closed_network.ts";
 import { filePath } from "../fields.ts";
 
 const SUPERNODE_RULE = "a URL such as https://PEERID@host:port/, with the supernode's peer id before the @";
@@ -30,18 +29,10 @@ const supernodeUrl = z.string().meta({ placeholder: "url" }).transform((text, co
   return z.NEVER;
 });
 
-const publicKey = z.string().meta({ placeholder: "key" }).transform((text, context): Bytes => {
-  const key = decodeBase64(text);
-  if (key?.length === KEY_BYTES) return key;
-  context.issues.push({ code: "custom", message: "a public key in base64, as culvert enroll prints it", input: text });
-  return z.NEVER;
-});
-
 export const peerSettings = {
   supernode: z.array(supernodeUrl).min(1, "given at least once").max(8)
     .describe("A supernode to connect to; several are tried in this order."),
-  networkKey: publicKey.optional()
-    .describe("The public key of the closed network to belong to; needs a certificate, see culvert enroll."),
+  ...networkFlags,
   caFile: filePath().optional().describe("Certificates to trust beside the usual ones, in PEM."),
 };
 

@@ -1,43 +1,39 @@
 /**
- * What an administrator may see and do at a supernode, over HTTP with a token, on a port of its own.
+ * What an administrator may see and do at a supernode, over HTTP with a token, on a port of its own. docs/admin.md has
+ * the table of requests; bodies and answers are in `admin_schema.ts`.
  *
- *   GET  /v1/streams  /v1/peers  /v1/sessions  /v1/blocks  /v1/audit      what there is
- *   POST /v1/commands                                         push a command, and wait for what becomes of it
- *   POST /v1/blocks   DELETE /v1/blocks/:kind/:peerId         revoke a peer or block a supernode, at once; lift it
- *   POST /v1/drain                                            send all peers elsewhere
- *   DELETE /v1/sessions/:sessionId                            end a session
- *
- * Everything that changes something is in the audit log, also when it was refused.
+ *   GET   status, streams, peers, sessions, blocks, audit     what there is, a page at a time
+ *   POST, DELETE   commands, blocks, drain, sessions          what changes something, and is in the audit log, also when
+ *                                                             it came to nothing
  */
 
 import { type Context, Hono } from "hono";
-import { z } from "zod";
+import type { z } from "zod";
+import deno from "../../deno.json" with { type: "json" };
 import { Problem, schemaProblem } from "../../edge/problem.ts";
 import { readBody } from "../../edge/read_body.ts";
 import type { AuditStore } from "../../kv/audit.ts";
 import type { BlockStore } from "../../kv/blocks.ts";
 import type { Clock } from "../../protocol/clock.ts";
-import {
-  type CommandOrder,
-  disconnectSchema,
-  relayUpdateSchema,
-  rotatePeerSchema,
-  setupExitSchema,
-} from "../../protocol/control/commands.ts";
+import type { CommandOrder } from "../../protocol/control/commands.ts";
 import { messageOf } from "../../protocol/errors.ts";
-import { peerIdSchema, tokenSchema } from "../../protocol/fields.ts";
 import type { Log } from "../../protocol/log.ts";
+import type { Metrics } from "../../protocol/metrics.ts";
 import type { Random } from "../../protocol/random.ts";
-import { blockSchema } from "../../protocol/stored_records.ts";
+import type { AuditEvent } from "../../protocol/stored_records.ts";
+import { auditQuery, blockBody, commandBody, drainBody, listQuery, type StatusAnswer } from "./admin_schema.ts";
+import { blockPage, type Page, peerPage, sessionPage, streamPage } from "./admin_views.ts";
 import { newId } from "./command_outbox.ts";
 import type { Supernode } from "./supernode.ts";
 
 const MAX_BODY_BYTES = 64 * 1024;
-const MAX_LISTED = 1000;
 const ACTOR = "admin";
+/** Where the schemas are described. */
+const DESCRIPTION = "docs/admin.md";
 
 export interface AdminApiDeps {
   readonly supernode: Supernode;
+  readonly region: string;
   readonly audit: AuditStore;
   readonly blocks: BlockStore;
   /** What an administrator must know. */
@@ -45,150 +41,184 @@ export interface AdminApiDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly metrics: Metrics;
   drain(leaveWithinMs: number): Promise<void>;
+  /** Lets peers in again. */
+  undrain(): Promise<void>;
 }
 
-const timeoutMs = z.int().min(100).max(3_600_000).default(30_000);
-const orderSchema = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("SETUP_EXIT"), sessionId: tokenSchema, payload: setupExitSchema, timeoutMs }),
-  z.object({ kind: z.literal("ROTATE_PEER"), sessionId: tokenSchema, payload: rotatePeerSchema, timeoutMs }),
-  z.object({ kind: z.literal("RELAY_UPDATE"), payload: relayUpdateSchema, timeoutMs }),
-  z.object({ kind: z.literal("DISCONNECT"), sessionId: tokenSchema.optional(), payload: disconnectSchema, timeoutMs }),
-]);
-const commandBody = z.object({ peerId: peerIdSchema, command: orderSchema });
-const blockBody = z.object({
-  kind: blockSchema.shape.kind,
-  peerId: peerIdSchema,
-  reason: z.string().max(1024).default(""),
-});
-const drainBody = z.object({ leaveWithinMs: z.int().min(0).max(3_600_000).default(60_000) });
+/** What is to be written down about a deed before it is done. */
+type Deed = Pick<AuditEvent, "action" | "subject">;
+
+/** How a deed ended: something to answer with, or the problem it met. */
+type Done = { readonly answer: object; readonly detail?: string; readonly hasFailed?: boolean } | Problem;
 
 export function createAdminApi(deps: AdminApiDeps): Hono {
-  const { supernode, audit, blocks, clock, random, log } = deps;
   const app = new Hono();
-  const expected = digest(`Bearer ${deps.token}`);
+  guard(app, deps);
+  addLists(app, deps);
+  addDeeds(app, deps);
+  return app;
+}
 
+/** Who does not know the token is told nothing, and what fails is told in one form. */
+function guard(app: Hono, { token, log, metrics }: AdminApiDeps): void {
+  const expected = digest(`Bearer ${token}`);
+  const requests = metrics.counter("admin_requests_total", "Requests of administrators, by status", ["status"]);
+  app.use(async (context, next) => {
+    await next();
+    requests.add(1, { status: String(context.res.status) });
+  });
   app.use(async (context, next) => {
     const given = await digest(context.req.header("authorization") ?? "");
     if (equal(given, await expected)) return await next();
-    return context.json({ code: "unauthorized", detail: "Cannot answer: the token must be the administrator's" }, 401);
+    return new Problem("unauthorized", "Cannot answer: the token must be the administrator's").response();
   });
   app.onError((error) => {
     log.error("An administrator's request failed", { error: messageOf(error) });
     return new Problem("internal", `Cannot answer: ${messageOf(error)}`).response();
   });
   app.notFound(() => new Problem("not_found", "Cannot answer: there is nothing at this path").response());
+}
 
-  app.get(
-    "/v1/streams",
-    (context) => context.json({ total: supernode.streams.size, streams: streamsOf(deps, context) }),
-  );
-  app.get("/v1/peers", (context) => {
-    const peers = [...supernode.streams].slice(0, limitOf(context)).map(({ machine, telemetry }) => ({
-      ...machine.peer!,
-      telemetry: telemetry ?? null,
-    }));
-    return context.json({ total: supernode.streams.size, peers });
+function addLists(app: Hono, deps: AdminApiDeps): void {
+  const { supernode, blocks, audit, clock, region } = deps;
+  const startedMs = clock.now();
+
+  app.get("/v1/status", async (context) => {
+    const { streams, exits, draining } = supernode.status;
+    const status: StatusAnswer = {
+      supernodeId: supernode.supernodeId,
+      region,
+      version: deno.version,
+      upMs: Math.round(clock.now() - startedMs),
+      draining,
+      streams,
+      exits,
+      sessions: supernode.sessions.size,
+      links: supernode.links.size,
+      blocks: (await blocks.list()).size,
+    };
+    return context.json(status);
   });
-  app.get("/v1/sessions", (context) => {
-    const sessions = [...supernode.sessions].slice(0, limitOf(context));
-    return context.json({ total: supernode.sessions.size, sessions });
-  });
-  app.get("/v1/blocks", async (context) => context.json({ blocks: [...await blocks.list()] }));
+  const list = (name: string, page: (query: z.output<typeof listQuery>) => Page<object> | Promise<Page<object>>) =>
+    app.get(`/v1/${name}`, async (context) => {
+      const query = queryOf(context, listQuery);
+      if (query instanceof Problem) return query.response();
+      const { items, ...rest } = await page(query);
+      return context.json({ ...rest, [name]: items });
+    });
+  list("streams", (query) => streamPage(supernode, query, clock));
+  list("peers", async (query) => peerPage(supernode, query, await blocks.list()));
+  list("sessions", (query) => sessionPage(supernode, query));
+  list("blocks", async (query) => blockPage(await blocks.list(), query));
   app.get("/v1/audit", async (context) => {
-    const before = context.req.query("before");
-    const entries = await audit.list({ limit: limitOf(context), ...(before !== undefined && { before }) });
-    return context.json({ entries });
+    const query = queryOf(context, auditQuery);
+    if (query instanceof Problem) return query.response();
+    const { limit, before } = query;
+    const entries = await audit.list({ limit, ...(before !== undefined && { before }) });
+    return context.json({ entries, ...(entries.length === limit && { next: entries.at(-1)!.id }) });
   });
+}
 
-  /** Does what changes something, and writes down who asked for what and how it ended. */
-  async function act<S extends z.ZodType>(
-    context: Context,
-    { action, schema, subject }: {
-      readonly action: string;
-      readonly schema: S;
-      subject(body: z.output<S>): string | undefined;
-    },
-    does: (body: z.output<S>) => Promise<{ readonly outcome: "done" | "failed"; readonly answer: object }>,
-  ): Promise<Response> {
-    const bytes = await readBody(context.req.raw, MAX_BODY_BYTES);
-    const parsed = schema.safeParse(bytes && parseJson(bytes));
-    if (!parsed.success) {
-      await audit.append({ actor: ACTOR, action, outcome: "refused", detail: "malformed" });
-      return schemaProblem(parsed.error).response();
-    }
-    const about = subject(parsed.data);
-    const entry = { actor: ACTOR, action, ...(about !== undefined && { subject: about }) };
-    try {
-      const { outcome, answer } = await does(parsed.data);
-      await audit.append({ ...entry, outcome });
-      return context.json(answer);
-    } catch (error) {
-      await audit.append({ ...entry, outcome: "failed", detail: messageOf(error).slice(0, 1024) });
-      throw error;
-    }
-  }
+function addDeeds(app: Hono, deps: AdminApiDeps): void {
+  const { supernode, blocks, clock, random } = deps;
 
-  app.post(
-    "/v1/commands",
-    (context) =>
-      act(context, { action: "command", schema: commandBody, subject: ({ peerId }) => peerId }, async (body) => {
-        const order = { ...body.command, commandId: newId(random) } as CommandOrder;
-        const outcome = await supernode.push(body.peerId, order);
-        return { outcome: outcome.ok ? "done" : "failed", answer: { commandId: order.commandId, ...outcome } };
-      }),
-  );
-  app.post(
-    "/v1/blocks",
-    (context) =>
-      act(context, { action: "block", schema: blockBody, subject: ({ peerId }) => peerId }, async (body) => {
-        await blocks.block({ ...body, by: ACTOR, sinceMs: clock.wallNow() });
-        return { outcome: "done", answer: { ok: true } };
-      }),
-  );
-  app.delete("/v1/blocks/:kind/:peerId", (context) => {
-    const { kind, peerId } = context.req.param();
-    const path = blockBody.pick({ kind: true, peerId: true }).safeParse({ kind, peerId });
-    if (!path.success) return schemaProblem(path.error).response();
-    return act(context, { action: "unblock", schema: z.unknown(), subject: () => peerId }, async () => {
-      const wasThere = await blocks.unblock(path.data.kind, path.data.peerId);
-      return { outcome: wasThere ? "done" : "failed", answer: { ok: wasThere } };
+  app.post("/v1/commands", async (context) => {
+    const body = await bodyOf(context, deps, { action: "push", schema: commandBody });
+    if (body instanceof Problem) return body.response();
+    const { peerId, queue } = body;
+    return await act(deps, { action: "push", subject: peerId }, async () => {
+      if (!queue && !supernode.streams.get(peerId)) {
+        return new Problem("not_found", `Cannot push a command: ${peerId} is not connected here`);
+      }
+      const order = { ...body.command, commandId: newId(random) } as CommandOrder;
+      const outcome = await supernode.push(peerId, order);
+      return {
+        answer: { commandId: order.commandId, ...outcome },
+        detail: `${order.kind}${outcome.ok ? "" : `: ${outcome.reason}`}`,
+        hasFailed: !outcome.ok,
+      };
     });
   });
-  app.delete("/v1/sessions/:sessionId", (context) => {
+  app.post("/v1/blocks", async (context) => {
+    const body = await bodyOf(context, deps, { action: "block", schema: blockBody });
+    if (body instanceof Problem) return body.response();
+    const { kind, peerId, reason } = body;
+    return await act(deps, { action: kind === "peer" ? "revoke" : "block", subject: peerId }, async () => {
+      const wasConnected = kind === "peer"
+        ? supernode.streams.get(peerId) !== undefined
+        : supernode.links.linkOf({ kind, id: peerId }) !== undefined;
+      await blocks.block({ kind, peerId, reason, by: ACTOR, sinceMs: clock.wallNow() });
+      return { answer: { wasConnected }, ...(reason !== "" && { detail: reason }) };
+    });
+  });
+  app.delete("/v1/blocks/:kind/:peerId", async (context) => {
+    const path = blockBody.pick({ kind: true, peerId: true }).safeParse(context.req.param());
+    if (!path.success) return schemaProblem(path.error, DESCRIPTION).response();
+    const { kind, peerId } = path.data;
+    return await act(deps, { action: kind === "peer" ? "unrevoke" : "unblock", subject: peerId }, async () => {
+      if (await blocks.unblock(kind, peerId)) return { answer: { ok: true } };
+      return new Problem("not_found", `Cannot lift a block: the ${kind} ${peerId} is not blocked`);
+    });
+  });
+  app.delete("/v1/sessions/:sessionId", async (context) => {
     const { sessionId } = context.req.param();
-    return act(
-      context,
-      { action: "end_session", schema: z.unknown(), subject: () => sessionId.slice(0, 64) },
-      async () => {
-        const wasThere = await supernode.endSession(sessionId, "admin");
-        return { outcome: wasThere ? "done" : "failed", answer: { ok: wasThere } };
-      },
-    );
+    return await act(deps, { action: "end_session", subject: sessionId.slice(0, 64) }, async () => {
+      if (await supernode.endSession(sessionId, "admin")) return { answer: { ok: true } };
+      return new Problem("not_found", "Cannot end a session: there is none of that id here");
+    });
   });
-  app.post(
-    "/v1/drain",
-    (context) =>
-      act(context, { action: "drain", schema: drainBody, subject: () => undefined }, async ({ leaveWithinMs }) => {
-        await deps.drain(leaveWithinMs);
-        return { outcome: "done", answer: { ok: true, streams: supernode.streams.size } };
-      }),
-  );
-  return app;
+  app.post("/v1/drain", async (context) => {
+    const body = await bodyOf(context, deps, { action: "drain", schema: drainBody });
+    if (body instanceof Problem) return body.response();
+    return await act(deps, { action: "drain" }, async () => {
+      await deps.drain(body.leaveWithinMs);
+      return { answer: { streams: supernode.streams.size } };
+    });
+  });
+  app.delete("/v1/drain", (_context) =>
+    act(deps, { action: "undrain" }, async () => {
+      await deps.undrain();
+      return { answer: { ok: true } };
+    }));
 }
 
-function streamsOf({ supernode, clock }: AdminApiDeps, context: Context): object[] {
-  const nowMs = clock.now();
-  return [...supernode.streams].slice(0, limitOf(context)).map(({ machine, sinceMs, heardMs }) => {
-    const { peerId, role, region, version } = machine.peer!;
-    const ages = { connectedMs: Math.round(nowMs - sinceMs), silentMs: Math.round(nowMs - heardMs) };
-    return { peerId, role, region, version, ...ages };
-  });
+/** Does what changes something, and writes down who asked for what and how it ended. */
+async function act({ audit }: AdminApiDeps, deed: Deed, does: () => Promise<Done>): Promise<Response> {
+  const entry = { actor: ACTOR, ...deed };
+  try {
+    const done = await does();
+    if (done instanceof Problem) {
+      await audit.append({ ...entry, outcome: "failed", detail: done.code });
+      return done.response();
+    }
+    const { answer, detail, hasFailed } = done;
+    await audit.append({ ...entry, outcome: hasFailed ? "failed" : "done", ...(detail !== undefined && { detail }) });
+    return Response.json(answer);
+  } catch (error) {
+    await audit.append({ ...entry, outcome: "failed", detail: messageOf(error).slice(0, 1024) });
+    throw error;
+  }
 }
 
-function limitOf(context: Context): number {
-  const limit = Number(context.req.query("limit") ?? 100);
-  return Number.isInteger(limit) ? Math.min(MAX_LISTED, Math.max(1, limit)) : 100;
+/** The request's body as its schema says; what is not is written down as refused. */
+async function bodyOf<S extends z.ZodType>(
+  context: Context,
+  { audit }: AdminApiDeps,
+  { action, schema }: { readonly action: string; readonly schema: S },
+): Promise<z.output<S> | Problem> {
+  const bytes = await readBody(context.req.raw, MAX_BODY_BYTES);
+  const parsed = schema.safeParse(bytes && parseJson(bytes));
+  if (parsed.success) return parsed.data;
+  await audit.append({ actor: ACTOR, action, outcome: "refused", detail: "malformed" });
+  return schemaProblem(parsed.error, DESCRIPTION);
+}
+
+function queryOf<S extends z.ZodType>(context: Context, schema: S): z.output<S> | Problem {
+  const { limit, ...rest } = context.req.query();
+  const parsed = schema.safeParse({ ...rest, ...(limit !== undefined && { limit: Number(limit) }) });
+  return parsed.success ? parsed.data : schemaProblem(parsed.error, DESCRIPTION);
 }
 
 /** Undefined for what is no JSON. */

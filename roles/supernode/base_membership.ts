@@ -15,10 +15,9 @@ const RETRY_MS = 2_000;
 
 export interface BaseMembershipOptions {
   readonly directory: DirectoryClient;
-  readonly registration: Omit<SupernodeRegistration, "status">;
+  /** What base is told of this supernode beside its status. */
+  registration(): Omit<SupernodeRegistration, "status">;
   status(): SupernodeStatus;
-  /** Default `SUPERNODE_HEARTBEAT_MS`. */
-  readonly heartbeatMs?: number | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -42,9 +41,11 @@ export class BaseMembership {
 
   /** Until the signal aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, random, log, heartbeatMs = SUPERNODE_HEARTBEAT_MS } = this.#options;
+    const { clock, random, log } = this.#options;
     while (!signal.aborted) {
-      let waitMs = heartbeatMs * (0.8 + 0.2 * random.next());
+      // What changes during the report is not in it.
+      this.#hurry = new AbortController();
+      let waitMs = SUPERNODE_HEARTBEAT_MS * (0.8 + 0.2 * random.next());
       try {
         await this.report(signal);
         if (this.#problem !== undefined) {
@@ -59,7 +60,6 @@ export class BaseMembership {
         this.#problem = messageOf(error);
         waitMs = RETRY_MS * (0.5 + random.next());
       }
-      this.#hurry = new AbortController();
       await delay(clock, waitMs, AbortSignal.any([signal, this.#hurry.signal])).catch(() => {});
     }
   }
@@ -69,9 +69,16 @@ export class BaseMembership {
     this.#hurry.abort();
   }
 
+  /** What base knows of this supernode has changed beside its status. */
+  registerAnew(): void {
+    this.#isRegistered = false;
+    this.hurry();
+  }
+
   /** Says now how things stand. */
   async report(signal?: AbortSignal): Promise<void> {
-    const { directory, registration, log } = this.#options;
+    const { directory, log } = this.#options;
+    const registration = this.#options.registration();
     const status = this.#options.status();
     if (!this.#isRegistered || await this.#isUnknown(status, signal)) {
       await directory.register({ ...registration, status }, { signal });
@@ -81,7 +88,8 @@ export class BaseMembership {
   }
 
   async #isUnknown(status: SupernodeStatus, signal: AbortSignal | undefined): Promise<boolean> {
-    const { directory, registration: { supernodeId } } = this.#options;
+    const { directory, registration } = this.#options;
+    const { supernodeId } = registration();
     const { unknown } = await directory.heartbeat([{ supernodeId, ...status }], { signal });
     return unknown.includes(supernodeId);
   }

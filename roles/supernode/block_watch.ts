@@ -16,7 +16,7 @@ export interface BlockWatchOptions {
   readonly store: BlockStore;
   readonly clock: Clock;
   readonly log: Log;
-  /** For each block there is, whenever one has come or gone. */
+  /** For each block once: when it has come, or when it is first read. */
   turnAway(block: Block): Promise<void>;
 }
 
@@ -49,9 +49,13 @@ export class BlockWatch {
   }
 
   async #follow(signal: AbortSignal): Promise<void> {
+    let known: BlockList | undefined;
     for await (const blocks of this.#options.store.watch(signal)) {
       this.#blocks = blocks;
-      for (const block of blocks) await this.#options.turnAway(block);
+      for (const block of blocks) {
+        if (!known?.has(block.kind, block.peerId)) await this.#options.turnAway(block);
+      }
+      known = blocks;
     }
   }
 }

@@ -55,7 +55,8 @@ export class CommandOutbox {
   readonly #options: CommandOutboxOptions;
   readonly #held = new Map<string, Held>();
   readonly #loading = new Map<string, Promise<Held>>();
-  readonly #waiting = new Map<string, (outcome: CommandOutcome) => void>();
+  /** By peer and command: what somebody waits for. */
+  readonly #waiting = new Map<string, PromiseWithResolvers<CommandOutcome>>();
   readonly #metrics;
 
   constructor(options: CommandOutboxOptions) {
@@ -89,9 +90,14 @@ export class CommandOutbox {
     }
   }
 
-  /** Reads what there is for a peer that has come; `attach` follows at once. */
+  /** Reads what there is for a peer that has come; `attach` or, should it have gone meanwhile, `unload` follows at once. */
   async load(peerId: string): Promise<void> {
     await this.#hold(peerId);
+  }
+
+  unload(peerId: string): void {
+    const held = this.#held.get(peerId);
+    if (held) this.#letGo(peerId, held);
   }
 
   /** The queue of a peer that has come; what is to be done about it goes to `deliver` until `detach`. */
@@ -108,7 +114,7 @@ export class CommandOutbox {
     this.#letGo(peerId, held);
   }
 
-  /** Orders a command and gives what became of it. Never rejects. */
+  /** Orders a command and gives what became of it. Asking twice is asking once. Never rejects. */
   async push(peerId: string, order: CommandOrder): Promise<CommandOutcome> {
     let held;
     try {
@@ -117,14 +123,19 @@ export class CommandOutbox {
       this.#options.log.error("Cannot load a peer's commands", { peer_id: peerId, error: messageOf(error) });
       return { ok: false, reason: "dropped" };
     }
+    const key = waitKey(peerId, order);
+    const known = this.#waiting.get(key);
+    if (known) return await known.promise;
     const actions = held.queue.push(order, this.#options.clock.now());
     if (!actions) {
+      this.#letGo(peerId, held);
       this.#metrics.failure.add(1, { kind: order.kind, reason: "full" });
       return { ok: false, reason: "full" };
     }
-    const outcome = new Promise<CommandOutcome>((resolve) => this.#waiting.set(order.commandId, resolve));
+    const waiting = Promise.withResolvers<CommandOutcome>();
+    this.#waiting.set(key, waiting);
     this.#hand(peerId, held, actions);
-    return await outcome;
+    return await waiting.promise;
   }
 
   /** Gives everything up that waits for a peer which has been turned away. */
@@ -163,16 +174,17 @@ export class CommandOutbox {
     const { kind, commandId } = command;
     this.#options.onOutcome?.(peerId, action);
     this.#metrics.latency.observe(tookMs / 1000, { kind });
-    const told = this.#waiting.get(commandId);
-    this.#waiting.delete(commandId);
+    const key = waitKey(peerId, command);
+    const waiting = this.#waiting.get(key);
+    this.#waiting.delete(key);
     if (action.kind === "done") {
       this.#metrics.success.add(1, { kind });
-      return told?.({ ok: true, result: action.result });
+      return waiting?.resolve({ ok: true, result: action.result });
     }
     this.#metrics.failure.add(1, { kind, reason: action.reason });
     log.info("A command failed", { peer_id: peerId, command_id: commandId, kind, reason: action.reason });
     if (action.mayBeApplied) this.#undo(peerId, command);
-    told?.({ ok: false, reason: action.reason, ...(action.result && { result: action.result }) });
+    waiting?.resolve({ ok: false, reason: action.reason, ...(action.result && { result: action.result }) });
   }
 
   /** Lets deadlines pass for peers that are away; streams see to their own. */
@@ -226,6 +238,10 @@ export class CommandOutbox {
   #complain(peerId: string, error: unknown): void {
     this.#options.log.error("Cannot keep a peer's commands", { peer_id: peerId, error: messageOf(error) });
   }
+}
+
+function waitKey(peerId: string, { commandId }: { readonly commandId: string }): string {
+  return `${peerId} ${commandId}`;
 }
 
 /** An id that nobody else has. */

@@ -90,6 +90,11 @@ export class DataLinks implements Disposable {
     return this.#count;
   }
 
+  /** Streams that are being relayed. */
+  get streamCount(): number {
+    return this.#carrying.size;
+  }
+
   /** Bytes of streams, since the beginning: as many have come in as have gone out. */
   get relayedBytes(): number {
     let bytes = this.#carriedBytes;

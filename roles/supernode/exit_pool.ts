@@ -69,6 +69,13 @@ export class ExitPool {
     return found;
   }
 
+  /** Why sessions should leave an exit, if they should; one that is not here has failed them. */
+  troubleOf(peerId: string): "exit_failed" | "exit_drains" | undefined {
+    const health = this.candidate(peerId)?.health ?? 0;
+    if (health > 0) return undefined;
+    return this.#options.find(peerId)?.telemetry?.draining ? "exit_drains" : "exit_failed";
+  }
+
   /** The exit as it is now; undefined when it cannot be reached by data. */
   candidate(peerId: string): ExitCandidate | undefined {
     const { supernodeId, sessionCount, find, linkRttMs } = this.#options;

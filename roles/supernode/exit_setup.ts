@@ -18,7 +18,7 @@ const END_WITHIN_MS = 3_600_000;
 export interface ExitSetupOptions {
   readonly supernodeId: string;
   readonly outbox: CommandOutbox;
-  readonly peering: Peering;
+  readonly peering: Pick<Peering, "setUp" | "end">;
   readonly random: Random;
   readonly log: Log;
 }

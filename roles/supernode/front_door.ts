@@ -10,7 +10,7 @@ import { WebPort, type WebPortOptions, type WebsocketAnswer, type WebsocketCall 
 import { CONTROL_PATH, RELAY_PATH } from "../../protocol/control/endpoints.ts";
 import type { CertificateAndKey } from "../../net/renewable_listener.ts";
 import type { DataLinks } from "./data_links.ts";
-import type { RelayTokens } from "./relay_tokens.ts";
+import type { LinkHolder, RelayTokens } from "./relay_tokens.ts";
 import type { StreamManager } from "./stream_manager.ts";
 
 export interface FrontDoorOptions
@@ -18,6 +18,8 @@ export interface FrontDoorOptions
   readonly streams: StreamManager;
   readonly links: DataLinks;
   readonly tokens: RelayTokens;
+  /** Whether somebody has been turned away, perhaps since they were given a token. */
+  isBlocked(holder: LinkHolder): boolean;
 }
 
 export class FrontDoor {
@@ -49,7 +51,7 @@ export class FrontDoor {
   }
 
   #onWebsocket({ path, authorization, remoteAddress }: WebsocketCall): WebsocketAnswer {
-    const { streams, links, tokens } = this.#options;
+    const { streams, links, tokens, isBlocked } = this.#options;
     if (path === CONTROL_PATH) {
       if (streams.isFull) return { status: 503 };
       return { take: (stream, first, settled) => streams.take(stream, { first, remoteAddress, settled }) };
@@ -58,7 +60,7 @@ export class FrontDoor {
     if (links.isFull) return { status: 503 };
     const token = /^Bearer (.+)$/.exec(authorization ?? "")?.[1];
     const holder = token === undefined ? undefined : tokens.redeem(token);
-    if (!holder) return { status: 401 };
+    if (!holder || isBlocked(holder)) return { status: 401 };
     return {
       take(stream, first, settled) {
         settled();

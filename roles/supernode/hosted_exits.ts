@@ -2,7 +2,8 @@
  * RequestExitPeer and what follows: the exits that are connected here, serving clients of other supernodes.
  *
  * Each such session has a record here as well, so that its streams can be joined and its exit's failure be told; it
- * belongs to the supernode that asked, and nobody else may end it.
+ * belongs to the supernode that asked, and nobody else may end it. What one supernode may ask for is bounded: how many
+ * sessions, for how long, and how long an exit is waited for.
  */
 
 import type { Clock } from "../../protocol/clock.ts";
@@ -16,17 +17,21 @@ import type {
   ExitSetupResponse,
 } from "../../protocol/directory.ts";
 import type { Random } from "../../protocol/random.ts";
-import { openSession } from "../../protocol/session.ts";
+import { openSession, type SessionRecord } from "../../protocol/session.ts";
 import type { ExitPool } from "./exit_pool.ts";
 import type { ExitSetup } from "./exit_setup.ts";
 import type { Sessions } from "./sessions.ts";
 
 /** Told to one who asks. */
 const MAX_TOLD = 8;
+/** Twice what supernodes ask for. */
+const MAX_LIFETIME_MS = 24 * 3_600_000;
+/** Whoever asks over HTTP does not wait for longer. */
+const MAX_SETUP_MS = 8_000;
 
 export interface HostedExitsOptions {
   readonly sessions: Sessions;
-  readonly pool: ExitPool;
+  readonly pool: Pick<ExitPool, "candidate" | "candidates">;
   readonly setup: ExitSetup;
   readonly clock: Clock;
   readonly random: Random;
@@ -34,6 +39,8 @@ export interface HostedExitsOptions {
 
 export class HostedExits {
   readonly #options: HostedExitsOptions;
+  /** By session. */
+  readonly #underWay = new Map<string, Promise<ExitSetupResponse>>();
 
   constructor(options: HostedExitsOptions) {
     this.#options = options;
@@ -47,56 +54,75 @@ export class HostedExits {
 
   /** Asking twice is asking once, also while the first is under way. */
   async setUp(request: ExitSetupRequest, supernodeId: string): Promise<ExitSetupResponse> {
-    const { sessions, pool } = this.#options;
+    const { sessions, pool, clock } = this.#options;
     const { sessionId, exitPeerId } = request;
     const known = sessions.find(sessionId);
     if (known && known.clientSupernodeId !== supernodeId) return { status: "failed", code: "not_yours" };
+    if (known && !isOf(known, request)) return { status: "failed", code: "other_session" };
     if (known?.state === "active") return { status: "applied" };
+    const underWay = this.#underWay.get(sessionId);
+    if (underWay) return await underWay;
     const candidate = pool.candidate(exitPeerId);
     if (!candidate) return { status: "no_such_exit" };
-    if (!known && sessions.isFull) return { status: "busy" };
-    if (!known) this.#open(request, supernodeId);
-    try {
-      return await this.#command(request, candidate);
-    } catch (error) {
-      sessions.forget(sessionId);
-      throw error;
-    }
+    if (sessions.isFullFor(supernodeId)) return { status: "busy" };
+    if (request.expiresAtMs > clock.wallNow() + MAX_LIFETIME_MS) return { status: "failed", code: "too_long" };
+    const settingUp = this.#setUp(request, supernodeId, candidate).finally(() => this.#underWay.delete(sessionId));
+    this.#underWay.set(sessionId, settingUp);
+    return await settingUp;
   }
 
-  async #command(request: ExitSetupRequest, candidate: ExitCandidate): Promise<ExitSetupResponse> {
+  async #setUp(
+    request: ExitSetupRequest,
+    supernodeId: string,
+    candidate: ExitCandidate,
+  ): Promise<ExitSetupResponse> {
     const { sessions, setup } = this.#options;
-    const { sessionId, exitPeerId, commandId } = request;
-    if (sessions.find(sessionId)?.state === "requested") {
-      await sessions.advance(sessionId, { kind: "candidates", candidates: [candidate] });
-      await sessions.advance(sessionId, { kind: "chosen", exitPeerId, setupCommandId: commandId });
+    const { sessionId, exitPeerId, commandId: setupCommandId } = request;
+    this.#open(request, supernodeId, candidate);
+    let chosen: SessionRecord | undefined;
+    try {
+      chosen = await sessions.advance(sessionId, { kind: "chosen", exitPeerId, setupCommandId });
+      if (!sessions.find(sessionId)) return { status: "failed", code: "ended" };
+      const timeoutMs = Math.min(request.timeoutMs, MAX_SETUP_MS);
+      const { status, code, remark } = await setup.command({ ...request, timeoutMs });
+      if (status === "applied") await sessions.advance(sessionId, { kind: "ready" });
+      else await sessions.advance(sessionId, { kind: "end", reason: "exit_failed" });
+      return { status, ...(code !== undefined && { code }), ...(remark !== undefined && { remark }) };
+    } catch (error) {
+      sessions.forget(sessionId);
+      if (chosen) setup.end(chosen, "setup_failed");
+      throw error;
     }
-    const { status, code, remark } = await setup.command(request);
-    if (status === "applied") await sessions.advance(sessionId, { kind: "ready" });
-    else await sessions.advance(sessionId, { kind: "end", reason: "exit_failed" });
-    return { status, ...(code !== undefined && { code }), ...(remark !== undefined && { remark }) };
   }
 
   async end({ sessionId, reason }: ExitEndRequest, supernodeId: string): Promise<void> {
     const { sessions, setup } = this.#options;
     const record = sessions.find(sessionId);
     if (record?.clientSupernodeId !== supernodeId) return;
-    await sessions.advance(sessionId, { kind: "end", reason: "client_left" });
-    setup.end(record, reason);
+    try {
+      await sessions.advance(sessionId, { kind: "end", reason: "client_left" });
+    } finally {
+      setup.end(record, reason);
+    }
   }
 
-  #open(request: ExitSetupRequest, supernodeId: string): void {
+  #open(request: ExitSetupRequest, supernodeId: string, candidate: ExitCandidate): void {
     const { sessions, clock } = this.#options;
     const { sessionId, clientPeerId, clientWireguardKey, expiresAtMs } = request;
-    const wish = {};
     sessions.add(openSession({
       sessionId,
       clientPeerId,
       clientWireguardKey,
       clientSupernodeId: supernodeId,
-      wish,
-      candidates: [],
+      wish: {},
+      candidates: [candidate],
       expiresAtMs,
     }, clock.wallNow()));
   }
+}
+
+/** Whether the session is the one asked for, as far as that is known of it. */
+function isOf({ clientPeerId, clientWireguardKey, exit }: SessionRecord, request: ExitSetupRequest): boolean {
+  return clientPeerId === request.clientPeerId && clientWireguardKey === request.clientWireguardKey &&
+    (!exit || exit.exit.peerId === request.exitPeerId);
 }

@@ -14,12 +14,14 @@ export interface InfoRequestDeps {
   readonly sessions: Sessions;
   relayToken(peerId: string): string;
   endSession(sessionId: string): Promise<boolean>;
+  /** Whether the peer can still be answered. */
+  isHere(): boolean;
 }
 
 export async function answerRequest(
   peer: AuthenticatedPeer,
   request: InfoRequest,
-  { requests, sessions, relayToken, endSession }: InfoRequestDeps,
+  { requests, sessions, relayToken, endSession, isHere }: InfoRequestDeps,
 ): Promise<InfoResponse> {
   const head = { type: "info.response", requestId: request.requestId } as const;
   const failed = (reason: InfoFailure, retryAfterMs?: number): InfoResponse => ({
@@ -32,6 +34,8 @@ export async function answerRequest(
     case "exit": {
       if (peer.role !== "client") return failed("forbidden");
       const grant = await requests.grant(peer, request.wish);
+      // Nobody will ever hear of it.
+      if (grant.ok && !isHere()) await endSession(grant.offer.sessionId);
       return grant.ok ? { ...head, what: "exit", session: grant.offer } : failed(grant.reason, grant.retryAfterMs);
     }
     case "relay_token":

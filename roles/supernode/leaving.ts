@@ -5,7 +5,6 @@
 
 import type { DirectoryClient } from "../../net/directory_client.ts";
 import { type Clock, delay } from "../../protocol/clock.ts";
-import type { SupernodeAddress } from "../../protocol/control/commands.ts";
 import type { BaseMembership } from "./base_membership.ts";
 import type { Supernode } from "./supernode.ts";
 
@@ -22,18 +21,21 @@ export interface Leaving {
 /** Sends all peers to other supernodes, of this region if there are any, and tells base that nobody else should come. */
 export async function leave({ supernode, directory, membership, region, leaveWithinMs }: Leaving): Promise<void> {
   const { supernodeId } = supernode;
-  let others: SupernodeAddress[] = [];
-  try {
-    const known = await directory?.candidates({ exclude: [supernodeId] }) ?? [];
-    const near = known.filter((one) => one.region === region);
-    others = (near.length > 0 ? near : known).map(({ url, supernodeId }) => ({ url, supernodeId }));
-  } finally {
-    supernode.drain(others, leaveWithinMs);
-    await membership?.report().catch(() => {}); // base finds out by itself before long
-  }
+  // When base cannot be asked, the peers know where else to go or stay until the end.
+  const known = await directory?.candidates({ exclude: [supernodeId] }).catch(() => []) ?? [];
+  const near = known.filter((one) => one.region === region);
+  const others = (near.length > 0 ? near : known).map(({ url, supernodeId }) => ({ url, supernodeId }));
+  supernode.drain(others, leaveWithinMs);
+  await membership?.report().catch(() => {}); // base finds out by itself before long
 }
 
-/** Settles when the last peer has gone, or it has taken too long. */
+/** Takes peers again, and tells base so. */
+export async function comeBack({ supernode, membership }: Pick<Leaving, "supernode" | "membership">): Promise<void> {
+  supernode.streams.drain(false);
+  await membership?.report().catch(() => {}); // base finds out by itself before long
+}
+
+/** Settles when the last peer has gone and the last stream that was relayed has ended, or it has taken too long. */
 export async function emptied(
   supernode: Supernode,
   { clock, withinMs, hardSignal }: {
@@ -43,7 +45,8 @@ export async function emptied(
   },
 ): Promise<void> {
   const untilMs = clock.now() + withinMs;
-  while (supernode.streams.size > 0 && clock.now() < untilMs && !hardSignal.aborted) {
+  const isEmpty = () => supernode.streams.size === 0 && supernode.links.streamCount === 0;
+  while (!isEmpty() && clock.now() < untilMs && !hardSignal.aborted) {
     await delay(clock, LOOK_MS, hardSignal).catch(() => {});
   }
 }

@@ -6,13 +6,11 @@
 import { DirectoryClient } from "../../net/directory_client.ts";
 import { hostPrimitives } from "../../net/host_primitives.ts";
 import type { Fetch } from "../../net/signed_http.ts";
-import { encodeCertificate, networkIdOf } from "../../protocol/certificate.ts";
 import { type ClosedNetwork, SUPERNODE_ROLE } from "../../protocol/control/auth.ts";
-import { decodeBase64 } from "../../protocol/encoding.ts";
-import { CulvertError } from "../../protocol/errors.ts";
 import type { Identity } from "../../protocol/identity.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
-import { loadCertificates, loadOrCreateIdentity } from "../identity_store.ts";
+import { Membership } from "../closed_network.ts";
+import { loadOrCreateIdentity } from "../identity_store.ts";
 import { openRoleKv } from "../kv_store.ts";
 import { readPem } from "../pem_file.ts";
 import type { RoleContext } from "../role.ts";
@@ -24,9 +22,9 @@ import { ACTION, type SupernodeSettings } from "./settings.ts";
 export interface SupernodeParts extends OwnedStore {
   readonly identity: Identity;
   readonly primitives: Primitives;
+  /** The closed network, if it is one. */
   readonly network: ClosedNetwork | undefined;
-  /** This supernode's own, in a closed network. */
-  readonly certificate: string | undefined;
+  readonly membership: Membership | undefined;
   readonly tls: TlsPair | undefined;
   readonly caCerts: readonly string[] | undefined;
   /** Which trusts those; undefined where the host's does. */
@@ -43,12 +41,16 @@ export async function openSupernodeParts(
   const primitives = hostPrimitives();
   const state = await StateDirectory.open(stateDir);
   const { identity } = await loadOrCreateIdentity(state, { random, primitives, clock, signal });
-  const { network, certificate } = await openNetwork(config, state, primitives);
   const tls = await readFittingTls(config, ACTION);
   const caCerts = config.caFile === undefined
     ? undefined
     : [await readPem(config.caFile, { flag: "--ca-file", action: ACTION })];
   await using held = new AsyncDisposableStack();
+  const { networkPublicKey, region } = config;
+  const place = { peerId: identity.peerId, role: SUPERNODE_ROLE, region };
+  const membership = networkPublicKey &&
+    held.use(await Membership.join(networkPublicKey, { ...context, state, place, primitives }));
+  const network = membership?.network;
   const kv = held.use(await openRoleKv(config, { role: "supernode", stateDir }));
   const client = caCerts && held.use(Deno.createHttpClient({ caCerts }));
   const byClient = client && ((request: Request) => fetch(request, { client }));
@@ -60,7 +62,7 @@ export async function openSupernodeParts(
     identity,
     primitives,
     network,
-    certificate,
+    membership,
     tls,
     caCerts,
     fetch: byClient,
@@ -68,24 +70,6 @@ export async function openSupernodeParts(
     directory,
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
-}
-
-/** The closed network this supernode is of, and its certificate in it; nothing in an open one. */
-async function openNetwork(
-  { networkKey, region }: SupernodeSettings,
-  state: StateDirectory,
-  primitives: Primitives,
-): Promise<{ readonly network: ClosedNetwork | undefined; readonly certificate: string | undefined }> {
-  if (networkKey === undefined) return { network: undefined, certificate: undefined };
-  const networkPublicKey = decodeBase64(networkKey)!;
-  const networkId = networkIdOf(networkPublicKey, primitives);
-  const certificate = (await loadCertificates(state)).find((each) => each.networkId === networkId);
-  if (certificate) return { network: { networkPublicKey }, certificate: encodeCertificate(certificate) };
-  throw new CulvertError(
-    "no_certificate",
-    `Cannot ${ACTION}: ${state.path} must hold a certificate of the network ${networkId} for ${SUPERNODE_ROLE} in ` +
-      `${region}; see culvert enroll`,
-  );
 }
 
 type DirectoryTools =

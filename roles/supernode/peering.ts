@@ -7,7 +7,7 @@
  */
 
 import type { DirectoryClient } from "../../net/directory_client.ts";
-import type { SignedHttp } from "../../net/signed_http.ts";
+import { type Fetch, SignedHttp } from "../../net/signed_http.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { deadline } from "../../protocol/clock.ts";
 import {
@@ -21,8 +21,11 @@ import {
   exitSetupResponseSchema,
 } from "../../protocol/directory.ts";
 import { DialError, messageOf } from "../../protocol/errors.ts";
+import type { Identity } from "../../protocol/identity.ts";
 import type { Log } from "../../protocol/log.ts";
-import { doneSchema, PEERING_PATHS, relayTokenSchema } from "./peering_schema.ts";
+import type { Primitives } from "../../protocol/primitives.ts";
+import type { Random } from "../../protocol/random.ts";
+import { CERTIFICATE_HEADER, doneSchema, PEERING_PATHS, relayTokenSchema } from "./peering_schema.ts";
 
 /** Supernodes asked for one wish. */
 const ASKED = 6;
@@ -108,6 +111,9 @@ export class Peering {
       readonly answer: { safeParse(value: unknown): { success: true; data: T } | { success: false } };
     },
   ): Promise<T> {
+    if (this.#options.isBlocked(supernodeId)) {
+      throw new DialError("unauthorized", `Supernode ${supernodeId} is blocked`);
+    }
     const url = new URL(path, httpUrl(await this.#urlOf(supernodeId)));
     return await this.#options.http.call({ ...call, url, deed: `ask supernode ${supernodeId}` });
   }
@@ -132,4 +138,30 @@ export class Peering {
 
 function httpUrl(url: string): string {
   return url.replace(/^ws/, "http");
+}
+
+export interface PeeringHttpOptions {
+  readonly identity: Identity;
+  /** This supernode's own, in a closed network. */
+  readonly certificate?: (() => string) | undefined;
+  /** The host's by default. */
+  readonly fetch?: Fetch | undefined;
+  readonly primitives: Primitives;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** How the calls are signed, and shown to be a supernode's. */
+export function peeringHttp(options: PeeringHttpOptions): SignedHttp {
+  const { identity, certificate, primitives, clock, random } = options;
+  return new SignedHttp({
+    signer: identity,
+    clock,
+    random,
+    primitives,
+    fetch: (request) => {
+      if (certificate) request.headers.set(CERTIFICATE_HEADER, certificate());
+      return (options.fetch ?? fetch)(request);
+    },
+  });
 }

@@ -11,7 +11,7 @@ import { Hono } from "hono";
 import type { z } from "zod";
 import { Admission, type AdmissionDeps } from "../../edge/directory/admission.ts";
 import { Problem } from "../../edge/problem.ts";
-import { ANY_REGION, parseCertificate, verifyCertificate } from "../../protocol/certificate.ts";
+import { verifyCertificate } from "../../protocol/certificate.ts";
 import { type ClosedNetwork, SUPERNODE_ROLE } from "../../protocol/control/auth.ts";
 import {
   type ExitEndRequest,
@@ -82,20 +82,16 @@ export function createPeeringApi(deps: PeeringApiDeps): Hono<PeeringEnv> {
 function refusalOfCertificate(text: string | undefined, peerId: string, deps: PeeringApiDeps): Problem | undefined {
   const { network, primitives, clock } = deps;
   if (!network) return undefined;
-  const certificate = text === undefined ? undefined : parseCertificate(text);
-  if (text === undefined || !certificate) {
+  if (text === undefined) {
     return new Problem(
       "no_certificate",
       "Cannot answer: this network is closed, so a supernode's certificate is needed",
     );
   }
-  // It does not matter which region it is for.
-  const { region } = certificate;
   const verdict = verifyCertificate(text, {
     networkPublicKey: network.networkPublicKey,
     peerId,
     role: SUPERNODE_ROLE,
-    region: region === ANY_REGION ? "any" : region,
     nowMs: clock.wallNow(),
     primitives,
     ...(network.isRevoked && { isRevoked: network.isRevoked }),

@@ -1,11 +1,13 @@
 /**
  * RequestExit: a session for a client at the best exit there is.
  *
- *   wish → exits here ─┬─ enough? ─→ rank → first that says yes to SETUP_EXIT → session, offer
- *                      └─ none → base → other supernodes, all at once → rank
+ *   wish → exits here → rank → the first that says yes to SETUP_EXIT → session, offer
+ *            │ none, or none says yes
+ *            ↓
+ *          base → other supernodes, all at once → rank → the first that says yes …
  *
- * An exit that is connected here is always nearer than one behind another supernode, so others are asked only when none
- * here meets the wish. Candidates that were not needed stay with the session, for when its exit fails.
+ * An exit that is connected here is always nearer than one behind another supernode, so those are tried first.
+ * Candidates that were not needed stay with the session: when its exit fails and nobody else can be asked, they are tried.
  */
 
 import type { SessionOffer } from "../../protocol/control/commands.ts";
@@ -32,6 +34,8 @@ const MAX_SESSIONS_PER_CLIENT = 16;
 const MAX_TRIES = 3;
 const SETUP_WITHIN_MS = 4_000;
 const ASK_WITHIN_MS = 2_500;
+/** No other exit is tried after so long, so that the client hears of it before it gives up. */
+const GRANT_WITHIN_MS = 8_000;
 
 /** Whom a session is for. */
 export interface SessionClient
@@ -42,8 +46,8 @@ export interface SessionClient
 export interface RequestExitOptions {
   readonly supernodeId: string;
   readonly sessions: Sessions;
-  readonly pool: ExitPool;
-  readonly peering: Peering;
+  readonly pool: Pick<ExitPool, "candidates">;
+  readonly peering: Pick<Peering, "candidates">;
   readonly setup: ExitSetup;
   readonly clock: Clock;
   readonly random: Random;
@@ -54,6 +58,8 @@ export interface RequestExitOptions {
 export type ExitGrant =
   | { readonly ok: true; readonly offer: SessionOffer }
   | { readonly ok: false; readonly reason: InfoFailure; readonly retryAfterMs?: number };
+
+const NO_EXIT = { ok: false, reason: "no_exit", retryAfterMs: 2_000 } as const;
 
 export class RequestExit {
   readonly #options: RequestExitOptions;
@@ -72,52 +78,77 @@ export class RequestExit {
   }
 
   async #grant(client: SessionClient, wish: ExitWish, previous: SessionRecord | undefined): Promise<ExitGrant> {
-    const { sessions, random } = this.#options;
+    const { sessions, pool, setup, clock, random } = this.#options;
     if (sessions.isFull) return { ok: false, reason: "busy", retryAfterMs: 5_000 };
     if (sessions.ofClient(client.peerId).length >= MAX_SESSIONS_PER_CLIENT) {
       return { ok: false, reason: "busy", retryAfterMs: 30_000 };
     }
-    const candidates = await this.#candidates(client.peerId, wish);
-    const ranked = rank(candidates, wish, random).map(({ candidate }) => candidate);
-    if (ranked.length === 0) return { ok: false, reason: "no_exit", retryAfterMs: 2_000 };
-    const record = this.#open(client, wish, ranked, previous);
-    sessions.add(record);
+    const untilMs = clock.now() + GRANT_WITHIN_MS;
+    const elsewhere = () => this.#elsewhere(client.peerId, wish, previous);
+    const here = ranked(pool.candidates(client.peerId, wish), wish, random);
+    const candidates = here.length > 0 ? here : await elsewhere();
+    if (candidates.length === 0) return NO_EXIT;
+    const { sessionId } = this.#open(client, wish, candidates, previous);
     try {
-      return await this.#tryAll(record, ranked);
+      let ready = await this.#tryAll(sessionId, candidates, untilMs);
+      if (!ready && here.length > 0 && clock.now() < untilMs) {
+        const others = await elsewhere();
+        await sessions.advance(sessionId, { kind: "candidates", candidates: others });
+        ready = await this.#tryAll(sessionId, others, untilMs);
+      }
+      if (ready) return { ok: true, offer: offerOf(ready) };
+      await sessions.advance(sessionId, { kind: "end", reason: "no_exit" });
+      return NO_EXIT;
     } catch (error) {
-      sessions.forget(record.sessionId);
+      const left = sessions.find(sessionId);
+      sessions.forget(sessionId);
+      if (left) setup.end(left, "setup_failed");
       throw error;
     }
   }
 
-  async #tryAll(opened: SessionRecord, ranked: readonly ExitCandidate[]): Promise<ExitGrant> {
-    let record = opened;
-    for (const candidate of ranked.slice(0, MAX_TRIES)) {
-      const outcome = await this.#try(record, candidate);
-      if (outcome.isReady) return { ok: true, offer: offerOf(outcome.record) };
-      record = outcome.record;
+  /** The session once one of them serves it; undefined when none does, or none in time. */
+  async #tryAll(
+    sessionId: string,
+    candidates: readonly ExitCandidate[],
+    untilMs: number,
+  ): Promise<SessionRecord | undefined> {
+    const { sessions, clock } = this.#options;
+    for (const candidate of candidates.slice(0, MAX_TRIES)) {
+      if (!sessions.find(sessionId) || clock.now() >= untilMs) return undefined;
+      const ready = await this.#try(sessionId, candidate);
+      if (ready) return ready;
     }
-    await this.#options.sessions.advance(record.sessionId, { kind: "end", reason: "no_exit" });
-    return { ok: false, reason: "no_exit", retryAfterMs: 2_000 };
+    return undefined;
   }
 
-  async #candidates(clientPeerId: string, wish: ExitWish): Promise<ExitCandidate[]> {
-    const { pool, peering, random, log } = this.#options;
-    const here = pool.candidates(clientPeerId, wish);
-    if (here.length > 0) return here;
+  /** Exits of other supernodes; when none can be asked, those that were known when the session before was set up. */
+  async #elsewhere(
+    clientPeerId: string,
+    wish: ExitWish,
+    previous: SessionRecord | undefined,
+  ): Promise<ExitCandidate[]> {
+    const { supernodeId, peering, random, log } = this.#options;
+    let found: ExitCandidate[] = [];
     try {
-      return await peering.candidates({ requestId: newId(random), clientPeerId, wish }, ASK_WITHIN_MS);
+      found = await peering.candidates({ requestId: newId(random), clientPeerId, wish }, ASK_WITHIN_MS);
     } catch (error) {
       log.warn("Base does not say who has exits", { error: messageOf(error) });
-      return [];
     }
+    const known = previous?.candidates.filter((candidate) => candidate.supernodeId !== supernodeId) ?? [];
+    return ranked(found.length > 0 ? found : known, wish, random);
   }
 
-  #open(client: SessionClient, wish: ExitWish, candidates: ExitCandidate[], previous: SessionRecord | undefined) {
-    const { supernodeId, clock, random } = this.#options;
+  #open(
+    client: SessionClient,
+    wish: ExitWish,
+    candidates: readonly ExitCandidate[],
+    previous: SessionRecord | undefined,
+  ): SessionRecord {
+    const { supernodeId, sessions, clock, random } = this.#options;
     const { publicKey, wireguardSignature, certificate } = client;
     const wallMs = clock.wallNow();
-    return openSession({
+    const record = openSession({
       sessionId: newId(random),
       clientPeerId: client.peerId,
       clientWireguardKey: client.wireguardKey,
@@ -128,26 +159,31 @@ export class RequestExit {
       previousSessionId: previous?.sessionId,
       expiresAtMs: wallMs + SESSION_LIFETIME_MS,
     }, wallMs);
+    sessions.add(record);
+    return record;
   }
 
-  /** Tries one exit; the record is the session after it. */
-  async #try(record: SessionRecord, candidate: ExitCandidate) {
+  /** The session if that exit serves it. */
+  async #try(sessionId: string, candidate: ExitCandidate): Promise<SessionRecord | undefined> {
     const { sessions, setup, random, log } = this.#options;
-    const { sessionId } = record;
     const exitPeerId = candidate.exit.peerId;
     const chosen = await sessions.advance(sessionId, { kind: "chosen", exitPeerId, setupCommandId: newId(random) });
-    if (!chosen) return { isReady: false, record };
+    if (!chosen) return undefined;
     const status = await setup.begin(chosen, SETUP_WITHIN_MS);
     if (status === "applied") {
       const ready = await sessions.advance(sessionId, { kind: "ready" });
-      if (ready) return { isReady: true, record: ready };
-      // The client has let go of it meanwhile.
-      setup.end(chosen, "client_left");
-      return { isReady: false, record: chosen };
+      // Otherwise the client has let go of it meanwhile.
+      if (!ready) setup.end(chosen, "client_left");
+      return ready;
     }
     log.info("An exit was not set up", { session_id: sessionId, peer_id: exitPeerId, status });
-    return { isReady: false, record: await sessions.advance(sessionId, { kind: "refused" }) ?? chosen };
+    await sessions.advance(sessionId, { kind: "refused" });
+    return undefined;
   }
+}
+
+function ranked(candidates: readonly ExitCandidate[], wish: ExitWish, random: Random): ExitCandidate[] {
+  return rank(candidates, wish, random).map(({ candidate }) => candidate);
 }
 
 /** What the client is told of its session. */

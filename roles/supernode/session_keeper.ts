@@ -1,5 +1,6 @@
 /**
- * Ends sessions that nobody ends: those whose time has passed, and those whose client has been away for too long.
+ * Looks after sessions that nobody looks after: it ends those whose time has passed and those whose client has been away
+ * for too long, and has those moved whose exit is away, however that went unnoticed.
  */
 
 import { type Clock, delay } from "../../protocol/clock.ts";
@@ -18,6 +19,8 @@ export interface SessionKeeperOptions {
   readonly clientGraceMs: number;
   isConnected(peerId: string): boolean;
   end(sessionId: string, reason: SessionEnd): Promise<unknown>;
+  /** Has a look at whether an exit of ours is still there. */
+  checkExit(exitPeerId: string): void;
 }
 
 export class SessionKeeper {
@@ -31,15 +34,22 @@ export class SessionKeeper {
 
   /** Until the signal aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, log, sessions, end } = this.#options;
+    const { clock, sessions, checkExit } = this.#options;
     while (!signal.aborted) {
       await delay(clock, LOOK_MS, signal).catch(() => {});
-      try {
-        for (const { sessionId } of sessions.expired()) await end(sessionId, "expired");
-        for (const { sessionId } of this.#deserted()) await end(sessionId, "client_left");
-      } catch (error) {
-        log.error("Cannot end a session", { error: messageOf(error) });
-      }
+      if (signal.aborted) return;
+      await this.#endAll(sessions.expired(), "expired");
+      await this.#endAll(this.#deserted(), "client_left");
+      for (const exitPeerId of sessions.exitsHere()) checkExit(exitPeerId);
+    }
+  }
+
+  async #endAll(records: readonly SessionRecord[], reason: SessionEnd): Promise<void> {
+    const { log, end } = this.#options;
+    for (const { sessionId } of records) {
+      await end(sessionId, reason).catch((error) =>
+        log.error("Cannot end a session", { session_id: sessionId, error: messageOf(error) })
+      );
     }
   }
 

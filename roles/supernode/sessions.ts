@@ -2,8 +2,8 @@
  * The sessions that this supernode has a part in: those of its clients, whose records it owns, and those that clients
  * of other supernodes have at its exits.
  *
- * They are in memory, for streams to be joined by; every change is kept in the store before it counts, and after a
- * restart they are read back. What was being set up when the supernode stopped is ended: nobody waits for it any more.
+ * They are in memory, for streams to be joined by; nobody is told of a change before it is kept in the store, and after
+ * a restart they are read back. What was being set up when the supernode stopped is ended: nobody waits for it any more.
  *
  * Not here: what may follow what (`protocol/session.ts`).
  */
@@ -13,6 +13,10 @@ import type { Clock } from "../../protocol/clock.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import { advanceSession, isServed, type SessionEvent, type SessionRecord } from "../../protocol/session.ts";
+
+const DEFAULT_MAX_SESSIONS = 100_000;
+/** What one other supernode may take up, so that none shuts out all others. */
+const HOSTED_SHARE = 1 / 4;
 
 export interface SessionsOptions {
   readonly supernodeId: string;
@@ -29,6 +33,8 @@ export class Sessions {
   readonly #records = new Map<string, SessionRecord>();
   readonly #ofClient = new SetsByKey();
   readonly #ofExit = new SetsByKey();
+  /** Those that clients of other supernodes have here, by supernode. */
+  readonly #ofSupernode = new SetsByKey();
   readonly #active;
 
   constructor(options: SessionsOptions) {
@@ -41,7 +47,13 @@ export class Sessions {
   }
 
   get isFull(): boolean {
-    return this.#records.size >= (this.#options.maxSessions ?? 100_000);
+    return this.#records.size >= (this.#options.maxSessions ?? DEFAULT_MAX_SESSIONS);
+  }
+
+  /** Whether that supernode's clients have as many sessions here as one may have, or there are too many altogether. */
+  isFullFor(supernodeId: string): boolean {
+    const maxHosted = (this.#options.maxSessions ?? DEFAULT_MAX_SESSIONS) * HOSTED_SHARE;
+    return this.isFull || this.#ofSupernode.get(supernodeId).size >= maxHosted;
   }
 
   [Symbol.iterator](): IterableIterator<SessionRecord> {
@@ -75,6 +87,12 @@ export class Sessions {
 
   ofExit(peerId: string): SessionRecord[] {
     return this.#select(this.#ofExit.get(peerId));
+  }
+
+  /** Exits connected to this supernode that serve a session, or did when they were last here. */
+  exitsHere(): string[] {
+    const isHere = (sessionId: string) => this.#records.get(sessionId)?.exit?.supernodeId === this.#options.supernodeId;
+    return [...this.#ofExit].filter(([, sessionIds]) => sessionIds.values().some(isHere)).map(([peerId]) => peerId);
   }
 
   countOfExit(peerId: string): number {
@@ -119,6 +137,7 @@ export class Sessions {
     this.#records.set(record.sessionId, record);
     this.#ofClient.add(record.clientPeerId, record.sessionId);
     if (record.exit) this.#ofExit.add(record.exit.exit.peerId, record.sessionId);
+    if (!this.isOwn(record)) this.#ofSupernode.add(record.clientSupernodeId, record.sessionId);
     this.#active.set(this.#records.size);
   }
 
@@ -128,6 +147,7 @@ export class Sessions {
     this.#records.delete(sessionId);
     this.#ofClient.delete(old.clientPeerId, sessionId);
     if (old.exit) this.#ofExit.delete(old.exit.exit.peerId, sessionId);
+    this.#ofSupernode.delete(old.clientSupernodeId, sessionId);
     this.#active.set(this.#records.size);
   }
 
@@ -140,6 +160,10 @@ const NOTHING: ReadonlySet<string> = new Set();
 
 class SetsByKey {
   readonly #sets = new Map<string, Set<string>>();
+
+  [Symbol.iterator](): IterableIterator<[string, ReadonlySet<string>]> {
+    return this.#sets.entries();
+  }
 
   get(key: string): ReadonlySet<string> {
     return this.#sets.get(key) ?? NOTHING;

@@ -18,10 +18,13 @@ import {
   encodeControl,
   type InfoRequest,
   type InfoResponse,
+  MAX_AUTH_REQUEST_BYTES,
+  MAX_MESSAGE_BYTES,
   type Telemetry,
 } from "../../protocol/control/messages.ts";
 import {
   type AuthenticatedPeer,
+  type StreamEnd,
   StreamServer,
   type StreamServerAction,
   type StreamServerContext,
@@ -56,7 +59,7 @@ export interface StreamManagerOptions {
   relayToken(peerId: string): string;
   /** The peer is connected, or no longer; of a stream that is replaced the end is told before the new one's beginning. */
   onJoined(stream: ControlStream): void;
-  onLeft(stream: ControlStream): void;
+  onLeft(stream: ControlStream, reason?: StreamEnd): void;
   onHeartbeat(stream: ControlStream, telemetry: Telemetry | undefined): void;
   answer(stream: ControlStream, request: InfoRequest): Promise<InfoResponse>;
 }
@@ -144,7 +147,10 @@ export class StreamManager implements Disposable {
 
   /** Takes a WebSocket that has come. */
   take(transport: Stream, { first, ...arrival }: Arrival & { readonly first: Uint8Array }): void {
-    this.serve(new TextSocket(transport, { first, clock: this.#options.lingering }), arrival);
+    this.serve(
+      new TextSocket(transport, { first, clock: this.#options.lingering, maxMessageBytes: MAX_AUTH_REQUEST_BYTES }),
+      arrival,
+    );
   }
 
   /** The same for whatever carries texts. */
@@ -169,6 +175,7 @@ export class StreamManager implements Disposable {
     stream.socket.start({
       onText: (text) => this.#run(stream, stream.machine.receive(text, clock.now())),
       onBinary: () => this.#run(stream, stream.machine.receiveBinary()),
+      onTooLarge: () => this.#run(stream, stream.machine.receiveTooLarge()),
       onClose: () => {
         stream.machine.closed();
         this.#forget(stream);
@@ -250,7 +257,7 @@ export class StreamManager implements Disposable {
       case "send":
         return stream.socket.send(encodeControl(action.message));
       case "close":
-        this.#forget(stream);
+        this.#forget(stream, action.reason);
         return stream.socket.close(action.code, action.reason);
       case "proven":
         stream.settled();
@@ -280,7 +287,8 @@ export class StreamManager implements Disposable {
       const isNew = await nonces.remember(`${peerId} ${request.nonce}`, request.timestampMs + AUTH_SKEW_MS);
       if (!isNew) return this.#run(stream, machine.refuse("replayed"));
       await outbox.load(peerId);
-      if (machine.state !== "proven") return;
+      if (this.#options.isRevoked(peerId)) this.#run(stream, machine.refuse("revoked"));
+      if (machine.state !== "proven") return outbox.unload(peerId);
       // Before the older stream goes, or the queue would go with it.
       const queue = outbox.attach(peerId, deliver);
       this.#replace(peerId);
@@ -290,6 +298,7 @@ export class StreamManager implements Disposable {
       this.#streams.set(peerId, stream);
       this.#metrics.active.add(1, { role: peer.role });
       stream.heardMs = clock.now();
+      stream.socket.maxMessageBytes = MAX_MESSAGE_BYTES;
       this.#run(stream, machine.accept({ queue, relayToken: this.#options.relayToken(peerId) }, clock.now()));
       this.#options.onJoined(stream);
       log.debug("A peer has come", { peer_id: peerId, role: peer.role, region: peer.region });
@@ -306,14 +315,14 @@ export class StreamManager implements Disposable {
     for (const action of old.machine.end("replaced")) this.#carryOutOne(old, action);
   }
 
-  #forget(stream: ControlStream): void {
+  #forget(stream: ControlStream, reason?: StreamEnd): void {
     this.#strangers.delete(stream);
     const { peer } = stream.machine;
     if (!peer || this.#streams.get(peer.peerId) !== stream) return;
     this.#streams.delete(peer.peerId);
     this.#metrics.active.add(-1, { role: peer.role });
     if (stream.deliver) this.#options.outbox.detach(peer.peerId, stream.deliver);
-    this.#options.onLeft(stream);
+    this.#options.onLeft(stream, reason);
   }
 
   #heard(stream: ControlStream, telemetry: Telemetry | undefined): void {

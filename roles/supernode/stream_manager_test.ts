@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { createMetrics } from "../../edge/metrics.ts";
 import { createMemoryQueues } from "../../kv/commands.ts";
 import { createMemoryNonces } from "../../kv/nonces.ts";
@@ -12,7 +12,7 @@ import { Nonces } from "../../protocol/control/nonces.ts";
 import { generateSecrets, Identity } from "../../protocol/identity.ts";
 import { silentLog } from "../../protocol/log.ts";
 import { randomOf } from "../../protocol/random.ts";
-import { FakeClock } from "../../testing/fake_clock.ts";
+import { FakeClock, settle } from "../../testing/fake_clock.ts";
 import { CommandOutbox } from "./command_outbox.ts";
 import { StreamManager } from "./stream_manager.ts";
 
@@ -27,12 +27,19 @@ class Rig {
   readonly metrics = createMetrics();
   readonly nonces = createMemoryNonces(this.clock);
   readonly store = createMemoryQueues(this.clock);
+  /** Before a queue is read. */
+  beforeLoad = (): Promise<void> => Promise.resolve();
   readonly left: string[] = [];
+
+  readonly revoked = new Set<string>();
 
   manager(maxStreams = 10): { manager: StreamManager; outbox: CommandOutbox } {
     const { clock, identity, metrics, nonces } = this;
     const shared = { clock, random, log: silentLog, metrics };
-    const outbox = new CommandOutbox({ store: this.store, ...shared });
+    const outbox = new CommandOutbox({
+      store: { ...this.store, load: (peerId) => this.beforeLoad().then(() => this.store.load(peerId)) },
+      ...shared,
+    });
     const limits = new AuthLimits(random);
     const context = {
       identity,
@@ -49,7 +56,7 @@ class Rig {
       nonces,
       lingering: clock,
       maxStreams,
-      isRevoked: () => false,
+      isRevoked: (peerId) => this.revoked.has(peerId),
       relayToken: () => "token-of-sixteen-characters",
       onJoined() {},
       onLeft: (stream) => this.left.push(stream.machine.peer!.peerId),
@@ -95,6 +102,10 @@ class Peer {
 
   send(message: ControlMessage): void {
     this.#socket.send(encodeControl(message));
+  }
+
+  cut(): void {
+    this.#socket[Symbol.dispose]();
   }
 
   async next(): Promise<ControlMessage> {
@@ -187,5 +198,46 @@ Deno.test("a command waits for its peer, survives a restart, and is told of once
   peer.send({ type: "ping", sequence: 1 });
   assertEquals((await peer.next()).type, "pong");
   assertEquals(await rig.store.pending(), []);
+  await closeAll(manager);
+});
+
+Deno.test("of a peer that goes while it is being let in nothing stays behind", async () => {
+  const rig = new Rig();
+  const { manager, outbox } = rig.manager();
+  const loading = Promise.withResolvers<void>();
+  const isAsked = new Promise<void>((resolve) => {
+    rig.beforeLoad = () => (resolve(), loading.promise);
+  });
+  const peer = new Peer(manager, rig.clock);
+  peer.send(rig.authRequest(newIdentity()));
+  await isAsked;
+  peer.cut();
+  await peer.closed.promise;
+  await settle();
+  loading.resolve();
+  await settle();
+  assertEquals([manager.size, outbox.size], [0, 0]);
+  await closeAll(manager);
+});
+
+Deno.test("a peer that is revoked while it is being let in stays outside", async () => {
+  const rig = new Rig();
+  const { manager, outbox } = rig.manager();
+  const identity = newIdentity();
+  rig.beforeLoad = () => (rig.revoked.add(identity.peerId), Promise.resolve());
+  assertEquals(await new Peer(manager, rig.clock).auth(rig.authRequest(identity)), "revoked");
+  assertEquals([manager.size, outbox.size], [0, 0]);
+  await closeAll(manager);
+});
+
+Deno.test("a first message of any length beyond the bound is refused and counted, and nothing of it is kept", async () => {
+  const rig = new Rig();
+  const { manager } = rig.manager();
+  for (const chars of [9_000, 70_000, 200_000]) {
+    const peer = new Peer(manager, rig.clock);
+    const request: ControlMessage = Object.assign(rig.authRequest(newIdentity()), { pad: "x".repeat(chars) });
+    assertEquals(await peer.auth(request), "too_large");
+  }
+  assertStringIncludes(await rig.metrics.text(), 'stream_auth_failures_total{reason="too_large"} 3');
   await closeAll(manager);
 });

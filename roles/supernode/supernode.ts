@@ -17,13 +17,13 @@ import type { SessionStore } from "../../kv/sessions.ts";
 import { Deadlines, sharedWait } from "../../net/deadlines.ts";
 import type { DirectoryClient } from "../../net/directory_client.ts";
 import type { CertificateAndKey } from "../../net/renewable_listener.ts";
-import { type Fetch, SignedHttp } from "../../net/signed_http.ts";
+import type { Fetch } from "../../net/signed_http.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import { type AuthLimitOptions, AuthLimits } from "../../protocol/control/auth_limits.ts";
 import type { CommandOrder, SupernodeAddress } from "../../protocol/control/commands.ts";
 import { Nonces } from "../../protocol/control/nonces.ts";
-import type { StreamServerContext } from "../../protocol/control/stream_server.ts";
+import type { StreamEnd, StreamServerContext } from "../../protocol/control/stream_server.ts";
 import type { SupernodeStatus } from "../../protocol/directory.ts";
 import type { Identity } from "../../protocol/identity.ts";
 import type { Log } from "../../protocol/log.ts";
@@ -40,19 +40,22 @@ import { ExitSetup } from "./exit_setup.ts";
 import { FrontDoor } from "./front_door.ts";
 import { HostedExits } from "./hosted_exits.ts";
 import { answerRequest } from "./info_requests.ts";
-import { Peering } from "./peering.ts";
+import { Peering, peeringHttp } from "./peering.ts";
 import { createPeeringApi, type PeeringEnv } from "./peering_api.ts";
-import { CERTIFICATE_HEADER } from "./peering_schema.ts";
 import { type LinkHolder, RelayTokens } from "./relay_tokens.ts";
 import { RequestExit } from "./request_exit.ts";
+import { ReturningExits } from "./returning_exits.ts";
 import { Rotation } from "./rotation.ts";
 import { SessionKeeper } from "./session_keeper.ts";
 import { Sessions } from "./sessions.ts";
 import { type ControlStream, StreamManager } from "./stream_manager.ts";
 import { SupernodeLinks } from "./supernode_links.ts";
+import { turnAway } from "./turning_away.ts";
 
 /** A socket that has said goodbye waits for the other's so long. */
 const LINGER_MS = 2_000;
+/** A connected peer that does not hear by then that it is to leave will find out by itself. */
+const TELL_WITHIN_MS = 10_000;
 
 export interface SupernodeStores {
   readonly queues: QueueStore;
@@ -73,7 +76,7 @@ export interface SupernodeOptions {
   readonly directory?: DirectoryClient | undefined;
   readonly network?: ClosedNetwork | undefined;
   /** This supernode's own, in a closed network. */
-  readonly certificate?: string | undefined;
+  readonly certificate?: (() => string) | undefined;
   /** PEM certificates to trust beside the usual ones, of other supernodes. */
   readonly caCerts?: readonly string[] | undefined;
   /** For calls to other supernodes; the host's by default. */
@@ -116,6 +119,7 @@ export class Supernode implements AsyncDisposable {
   readonly #setup: ExitSetup;
   readonly #requests: RequestExit;
   readonly #rotation: Rotation;
+  readonly #returning: ReturningExits;
   readonly #stop = new AbortController();
   readonly #tasks: Promise<void>[] = [];
 
@@ -137,8 +141,12 @@ export class Supernode implements AsyncDisposable {
     const supernodeId = identity.peerId;
     const shared = { clock, random, log, metrics };
     this.tokens = new RelayTokens(clock, random);
-    const turnAway = (block: Block) => this.#turnAway(block);
-    this.#blocks = new BlockWatch(blocks, { store: stores.blocks, clock, log, turnAway });
+    this.#blocks = new BlockWatch(blocks, {
+      store: stores.blocks,
+      clock,
+      log,
+      turnAway: (block) => this.#turnAway(block),
+    });
     this.#lingering = new Deadlines<() => void>(clock, LINGER_MS, (expire) => expire());
     this.outbox = new CommandOutbox({
       store: stores.queues,
@@ -149,13 +157,14 @@ export class Supernode implements AsyncDisposable {
     this.streams = this.#makeStreams();
     this.links = this.#makeLinks();
     const isBlocked = (id: string) => this.#blocks.has("supernode", id);
-    this.#peering = new Peering({ supernodeId, directory, http: this.#makeHttp(), clock, log, isBlocked });
+    this.#peering = new Peering({ supernodeId, directory, http: peeringHttp(options), clock, log, isBlocked });
     this.#supernodeLinks = new SupernodeLinks({
       links: this.links,
       peering: this.#peering,
       random,
       clock,
       caCerts: options.caCerts,
+      exitBack: (exitPeerId) => this.#returning.wait(exitPeerId),
     });
     this.#pool = this.#makePool();
     this.#setup = new ExitSetup({ supernodeId, outbox: this.outbox, peering: this.#peering, random, log });
@@ -166,8 +175,10 @@ export class Supernode implements AsyncDisposable {
       ...shared,
       requests: this.#requests,
       outbox: this.outbox,
-      isWell: (peerId) => (this.#pool.candidate(peerId)?.health ?? 0) > 0,
+      keysOf: (peerId) => this.streams.get(peerId)?.machine.peer,
+      troubleOf: (peerId) => this.#pool.troubleOf(peerId),
     });
+    this.#returning = new ReturningExits(clock, (exitPeerId) => this.#rotation.suspect(exitPeerId));
     this.#api = this.#makeApi(new HostedExits({ ...parts, clock, random }));
     this.#door = this.#makeDoor();
     const keeper = new SessionKeeper({
@@ -177,6 +188,9 @@ export class Supernode implements AsyncDisposable {
       clientGraceMs: options.clientGraceMs,
       isConnected: (peerId) => this.streams.get(peerId) !== undefined,
       end: (sessionId, reason) => this.endSession(sessionId, reason),
+      checkExit: (exitPeerId) => {
+        if (!this.#returning.has(exitPeerId)) this.#rotation.suspect(exitPeerId);
+      },
     });
     this.#tasks.push(this.#blocks.run(this.#stop.signal), keeper.run(this.#stop.signal));
   }
@@ -221,9 +235,12 @@ export class Supernode implements AsyncDisposable {
   async endSession(sessionId: string, reason: SessionEnd): Promise<boolean> {
     const record = this.sessions.find(sessionId);
     if (!record) return false;
-    await this.sessions.advance(sessionId, { kind: "end", reason });
     const told = reason === "client_left" || reason === "expired" || reason === "revoked" ? reason : "admin";
-    this.#setup.end(record, told);
+    try {
+      await this.sessions.advance(sessionId, { kind: "end", reason });
+    } finally {
+      this.#setup.end(record, told); // whether or not it could be written down
+    }
     return true;
   }
 
@@ -235,9 +252,9 @@ export class Supernode implements AsyncDisposable {
     this.streams.drain();
     const payload = { reason: "drain" as const, supernodes: [...supernodes].slice(0, 8), leaveWithinMs };
     for (const stream of this.streams) {
-      const { peerId } = stream.machine.peer!;
-      const order = { kind: "RELAY_UPDATE" as const, commandId: newId(this.#options.random), payload };
-      void this.outbox.push(peerId, { ...order, timeoutMs: leaveWithinMs });
+      const commandId = newId(this.#options.random);
+      const order = { kind: "RELAY_UPDATE" as const, commandId, payload, timeoutMs: TELL_WITHIN_MS };
+      void this.outbox.push(stream.machine.peer!.peerId, order);
     }
   }
 
@@ -247,6 +264,7 @@ export class Supernode implements AsyncDisposable {
     this.#stop.abort();
     this.#door.close();
     this.#rotation[Symbol.dispose]();
+    this.#returning[Symbol.dispose]();
     this.#supernodeLinks[Symbol.dispose]();
     this.streams.close();
     this.links.close();
@@ -284,7 +302,7 @@ export class Supernode implements AsyncDisposable {
       isRevoked: (peerId) => this.#blocks.has("peer", peerId),
       relayToken: (id) => this.tokens.issue({ kind: "peer", id }),
       onJoined: (stream) => this.#onJoined(stream),
-      onLeft: (stream) => this.#onLeft(stream),
+      onLeft: (stream, reason) => this.#onLeft(stream, reason),
       onHeartbeat: (stream) => this.#onHeartbeat(stream),
       answer: (stream, request) =>
         answerRequest(stream.machine.peer!, request, {
@@ -292,6 +310,7 @@ export class Supernode implements AsyncDisposable {
           sessions: this.sessions,
           relayToken: (id) => this.tokens.issue({ kind: "peer", id }),
           endSession: (sessionId) => this.endSession(sessionId, "client_left"),
+          isHere: () => this.streams.get(stream.machine.peer!.peerId) === stream,
         }),
     });
   }
@@ -305,7 +324,10 @@ export class Supernode implements AsyncDisposable {
       maxLinks,
       at: identity.peerId,
       route: (sessionId, from) => this.#supernodeLinks.route(sessionId, from, this.sessions, identity.peerId),
-      onLinked: ({ kind, id }) => log.debug("A data link is open", { holder: kind, peer_id: id }),
+      onLinked: ({ kind, id }) => {
+        log.debug("A data link is open", { holder: kind, peer_id: id });
+        if (kind === "peer") this.#returning.came(id);
+      },
       onUnlinked: (holder) => this.#onUnlinked(holder),
     });
   }
@@ -323,20 +345,6 @@ export class Supernode implements AsyncDisposable {
         return link && (link.rttMs ?? null);
       },
       sessionCount: (peerId) => this.sessions.countOfExit(peerId),
-    });
-  }
-
-  #makeHttp(): SignedHttp {
-    const { identity, clock, random, primitives, certificate } = this.#options;
-    return new SignedHttp({
-      signer: identity,
-      clock,
-      random,
-      primitives,
-      fetch: (request) => {
-        if (certificate !== undefined) request.headers.set(CERTIFICATE_HEADER, certificate);
-        return (this.#options.fetch ?? fetch)(request);
-      },
     });
   }
 
@@ -370,6 +378,7 @@ export class Supernode implements AsyncDisposable {
       streams: this.streams,
       links: this.links,
       tokens: this.tokens,
+      isBlocked: ({ kind, id }) => this.#blocks.has(kind, id),
     });
   }
 
@@ -380,8 +389,10 @@ export class Supernode implements AsyncDisposable {
     if (this.#pool.size === 1) this.onExits();
   }
 
-  #onLeft(stream: ControlStream): void {
+  #onLeft(stream: ControlStream, reason: StreamEnd | undefined): void {
     const peer = stream.machine.peer!;
+    // Whose certificate has ended belongs to the network no longer.
+    if (reason === "expired") this.links.end({ kind: "peer", id: peer.peerId });
     if (peer.role !== "exit") return;
     this.#pool.remove(peer);
     if (this.#pool.size === 0) this.onExits();
@@ -404,13 +415,13 @@ export class Supernode implements AsyncDisposable {
       await this.sessions.advance(record.sessionId, { kind: "end", reason: "shutdown" });
       this.#setup.end(record, "setup_failed");
     }
+    for (const exitPeerId of this.sessions.exitsHere()) this.#returning.expect(exitPeerId);
+    for (const record of this.sessions) if (record.state === "rotating") this.#rotation.resume(record);
   }
 
-  async #turnAway({ kind, peerId }: Block): Promise<void> {
-    this.links.end({ kind, id: peerId });
-    if (kind !== "peer") return;
-    if (this.streams.end(peerId, "revoked")) this.#rotation.leave(peerId, "revoked");
-    for (const { sessionId } of this.sessions.ofClient(peerId)) await this.endSession(sessionId, "revoked");
-    await this.outbox.drop(peerId);
+  async #turnAway(block: Block): Promise<void> {
+    const { links, streams, outbox, sessions } = this;
+    const endSession = (sessionId: string, reason: SessionEnd) => this.endSession(sessionId, reason);
+    await turnAway(block, { links, streams, outbox, sessions, rotation: this.#rotation, endSession });
   }
 }

@@ -23,6 +23,8 @@ export interface SupernodeLinksOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly caCerts?: readonly string[] | undefined;
+  /** Settles when an exit that is on its way back is there, or is not awaited any more. */
+  exitBack(exitPeerId: string): Promise<void>;
 }
 
 export class SupernodeLinks implements Disposable {
@@ -45,7 +47,10 @@ export class SupernodeLinks implements Disposable {
     }
     const exit = record.exit!;
     if (exit.supernodeId !== supernodeId) return { kind: "toExit", link: await this.#linkTo(exit.supernodeId) };
-    const link = this.#options.links.linkOf({ kind: "peer", id: exit.exit.peerId });
+    const { links, exitBack } = this.#options;
+    const holder = { kind: "peer", id: exit.exit.peerId } as const;
+    if (!links.linkOf(holder)) await exitBack(holder.id);
+    const link = links.linkOf(holder);
     if (!link) throw new DialError("path_down", "The exit is not connected at present");
     return { kind: "fromClient", link };
   }

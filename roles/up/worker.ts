@@ -7,8 +7,8 @@ import { messageOf } from "../../protocol/errors.ts";
 import type { Log, LogFields } from "../../protocol/log.ts";
 import { randomOf } from "../../protocol/random.ts";
 import { registry } from "../registry.ts";
-import { type RunningRole, startRole } from "../role.ts";
-import type { FromWorker, ToWorker } from "./worker_role.ts";
+import { type Role, type RunningRole, startRole } from "../role.ts";
+import type { FromWorker, ToWorker, WorkerSettings } from "./worker_role.ts";
 
 const port = self as unknown as {
   onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
@@ -27,12 +27,12 @@ function remoteLog(fields: LogFields): Log {
   };
 }
 
-async function run(name: string, config: Record<string, unknown>): Promise<void> {
-  const role = await registry.find((entry) => entry.name === name)!.load();
+async function run(role: Role, { config, stateDir }: WorkerSettings): Promise<void> {
   await using started = startRole(role, role.config.parse(config), {
     log: remoteLog({}),
     clock: clockOf(globalThis),
     random: randomOf(crypto),
+    stateDir,
     onReady: ({ addresses }) => port.postMessage({ type: "ready", addresses }),
   });
   running = started;
@@ -40,17 +40,24 @@ async function run(name: string, config: Record<string, unknown>): Promise<void>
   else await started.done;
 }
 
+let loading: Promise<Role> | undefined;
 let running: RunningRole | undefined;
 let stopAsked = false;
 
 port.onmessage = ({ data }) => {
-  if (data.type === "stop") {
-    stopAsked = true;
-    running?.stop().catch(() => {}); // `run` reports it
-    return;
+  switch (data.type) {
+    case "load":
+      loading = registry.find(({ name }) => name === data.role)!.load();
+      loading.catch(() => {}); // told when it is started
+      break;
+    case "start":
+      loading!.then((role) => run(role, data)).then(
+        () => port.postMessage({ type: "ended" }),
+        (error) => port.postMessage({ type: "ended", error: messageOf(error) }),
+      );
+      break;
+    case "stop":
+      stopAsked = true;
+      running?.stop().catch(() => {}); // `run` reports it
   }
-  run(data.role, data.config).then(
-    () => port.postMessage({ type: "ended" }),
-    (error) => port.postMessage({ type: "ended", error: messageOf(error) }),
-  );
 };

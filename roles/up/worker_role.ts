@@ -1,7 +1,10 @@
 /**
- * A role in a Worker, seen from outside: start it, wait until it is ready, stop it.
+ * A role in a Worker, seen from outside: loaded, started, stopped or killed.
  *
- *   start ─▶ { role, config } … ◀─ { ready } … ◀─ { log }* … stop ─▶ { stop } … ◀─ { ended }
+ *   new ─▶ { load } … start ─▶ { start } … ◀─ { ready } … ◀─ { log }* … stop ─▶ { stop } … ◀─ { ended }
+ *
+ * Loading takes most of the time, so what is to start later can load already. Killing ends the thread wherever it is:
+ * nothing is told or drained, and the kernel closes its sockets, as after kill -9 of a process.
  */
 
 import { CulvertError } from "../../protocol/errors.ts";
@@ -9,7 +12,8 @@ import type { Log, LogFields } from "../../protocol/log.ts";
 
 /** What the Worker is told. */
 export type ToWorker =
-  | { readonly type: "start"; readonly role: string; readonly config: Record<string, unknown> }
+  | { readonly type: "load"; readonly role: string }
+  | { readonly type: "start"; readonly config: Record<string, unknown>; readonly stateDir: string }
   | { readonly type: "stop" };
 
 /** What it tells. */
@@ -23,6 +27,12 @@ export type FromWorker =
   }
   | { readonly type: "ended"; readonly error?: string };
 
+/** Settings as they would stand in a file, and where keys and state are kept. */
+export interface WorkerSettings {
+  readonly config: Record<string, unknown>;
+  readonly stateDir: string;
+}
+
 /** A Worker that does not end by itself within this time is ended, unless the caller decides when. */
 const STOP_MS = 5000;
 
@@ -32,10 +42,12 @@ export class WorkerRole implements AsyncDisposable {
   readonly #log: Log;
   readonly #ready = Promise.withResolvers<Readonly<Record<string, string>>>();
   readonly #ended = Promise.withResolvers<void>();
+  #hasStarted = false;
   #addresses: Readonly<Record<string, string>> = {};
   #failure: string | undefined;
 
-  private constructor(name: string, config: Record<string, unknown>, log: Log) {
+  /** Begins to load a role of the registry. `name` is what it is called here. */
+  constructor(role: string, name: string, log: Log) {
     this.#name = name;
     this.#log = log.with({ part: name });
     this.#worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name });
@@ -45,19 +57,15 @@ export class WorkerRole implements AsyncDisposable {
       this.#end(event.message);
     };
     this.#ready.promise.catch(() => {}); // `start` tells
-    this.#send({ type: "start", role: name, config });
+    this.#ended.promise.catch(() => {}); // and so does `ended`, to who asks
+    this.#send({ type: "load", role });
   }
 
-  /** Starts a role of the registry with settings as they would stand in a file; settles when it is ready. */
-  static async start(name: string, config: Record<string, unknown>, log: Log): Promise<WorkerRole> {
-    const role = new WorkerRole(name, config, log);
-    try {
-      role.#addresses = await role.#ready.promise;
-      return role;
-    } catch (error) {
-      await role.stop();
-      throw error;
-    }
+  /** Starts it; settles when it is ready. */
+  async start(settings: WorkerSettings): Promise<void> {
+    this.#hasStarted = true;
+    this.#send({ type: "start", ...settings });
+    this.#addresses = await this.#ready.promise;
   }
 
   get addresses(): Readonly<Record<string, string>> {
@@ -76,6 +84,7 @@ export class WorkerRole implements AsyncDisposable {
 
   /** Asks it to stop, waits while it drains, and ends it when `cut` is aborted. */
   async stop(cut?: AbortSignal): Promise<void> {
+    if (!this.#hasStarted) return this.kill();
     const end = () => this.#end(undefined);
     const timer = cut ? undefined : setTimeout(end, STOP_MS);
     if (cut?.aborted) end();
@@ -85,6 +94,12 @@ export class WorkerRole implements AsyncDisposable {
     cut?.removeEventListener("abort", end);
     clearTimeout(timer);
     this.#worker.terminate();
+  }
+
+  /** Ends it at once, without a chance to tell anyone. */
+  kill(): void {
+    this.#worker.terminate();
+    this.#end(undefined);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -102,11 +117,10 @@ export class WorkerRole implements AsyncDisposable {
   }
 
   #end(error: string | undefined): void {
-    this.#failure = error ?? `${this.#name} has ended`;
+    this.#failure ??= error ?? `${this.#name} has ended`;
     const failure = new CulvertError("worker_failed", this.#failure);
     this.#ready.reject(failure);
     if (error === undefined) return this.#ended.resolve();
-    this.#ended.promise.catch(() => {});
     this.#ended.reject(failure);
   }
 }

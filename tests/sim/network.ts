@@ -180,6 +180,7 @@ function pairOf(one: string, other: string): string {
 export class SimSocket implements TextChannel {
   readonly #network: SimNetwork;
   readonly program: Program;
+  maxMessageBytes = Infinity;
   peer!: SimSocket;
   #handlers: TextSocketHandlers | undefined;
   #state: "open" | "closing" | "closed" = "open";

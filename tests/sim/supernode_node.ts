@@ -144,14 +144,14 @@ export class SupernodeNode {
     const { random } = this.#world;
     return new BaseMembership({
       directory,
-      registration: {
+      registration: () => ({
         supernodeId: this.supernodeId,
         publicKey: encodeBase64(this.identity.publicKey),
         region: this.region,
         url: this.address.url,
         maxStreams: 1000,
         version: "0.0.0",
-      },
+      }),
       status: () => supernode.status,
       clock: program.clock,
       random,

@@ -1,0 +1,132 @@
+/**
+ * `culvert admin`: what an administrator sees and does at a supernode that runs. Its HTTP API is in
+ * `supernode/admin_api.ts`; on the supernode's own machine this finds it by the state directory, with nothing else to say.
+ */
+
+import { z } from "zod";
+import { delay } from "../protocol/clock.ts";
+import { COMMAND_KINDS } from "../protocol/control/commands.ts";
+import { peerIdSchema } from "../protocol/fields.ts";
+import { AdminConnection } from "./admin/connection.ts";
+import { DEEDS, doDeed } from "./admin/deeds.ts";
+import { type Listing, type ListName, LISTS, readList } from "./admin/lists.ts";
+import { ConfigError } from "./config.ts";
+import { quoteText } from "./escape.ts";
+import { durationMs, filePath, secret } from "./fields.ts";
+import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
+import { statusAnswer } from "./supernode/admin_schema.ts";
+import { spanText } from "./table.ts";
+
+const CLEAR_SCREEN = "\x1b[H\x1b[2J";
+
+const word = (placeholder: string) => z.string().min(1).optional().meta({ positional: true, placeholder });
+
+const config = z.object({
+  action: z.enum(["status", ...LISTS, ...DEEDS]).describe("What to see or do.")
+    .meta({ positional: true, placeholder: "action" }),
+  subject: word("subject").describe("The peer, supernode or session that it is about."),
+  kind: z.enum(COMMAND_KINDS).optional().describe("push: which command.")
+    .meta({ positional: true, placeholder: "kind" }),
+  payload: word("json").describe("push: what the command says."),
+  admin: z.url({ protocol: /^https?$/, error: "an http or https URL" }).optional()
+    .describe("The administrators' API of a supernode.").meta({
+      placeholder: "url",
+      defaultText: "the supernode of --state-dir",
+    }),
+  adminToken: secret().optional().describe("The token it wants. Best given as CULVERT_ADMIN_TOKEN."),
+  adminTokenFile: filePath().optional().describe("A file with the token, which nobody else may read."),
+  limit: z.number().int().min(1).max(1_000_000).default(100).describe("How many to list.")
+    .meta({ placeholder: "count" }),
+  watch: z.boolean().default(false).describe("Show it again and again, until stopped."),
+  every: durationMs("2s", { minMs: 100 }).describe("How often."),
+  reason: z.string().max(1024).default("").describe("revoke, block: why, for whoever looks later.")
+    .meta({ placeholder: "text" }),
+  session: z.string().optional().describe("push: the session that the command is about.").meta({ placeholder: "id" }),
+  queue: z.boolean().default(false).describe("push: keep the command for a peer that is not connected."),
+  timeout: durationMs("30s", { minMs: 100, maxMs: 3_600_000 }).describe("push: how long the peer may take to answer."),
+  within: durationMs("60s", { maxMs: 3_600_000 }).describe("drain: how long the peers have to leave."),
+});
+type AdminSettings = z.output<typeof config>;
+
+export const role: Role<typeof config> = defineRole({
+  name: "admin",
+  summary: "Sees and steers a running supernode: streams, sessions, peers, commands, blocks.",
+  config,
+  examples: [
+    "culvert admin status",
+    "culvert admin streams --watch",
+    "culvert admin revoke PEER --reason 'key was stolen'",
+    'culvert admin push PEER DISCONNECT \'{"reason":"admin"}\'',
+    "culvert admin end SESSION",
+    "CULVERT_ADMIN_TOKEN=T culvert admin peers --admin http://127.0.0.1:8451",
+  ],
+  longRunning: false,
+  async run(config, context) {
+    const { action } = config;
+    requireWords(config);
+    const connection = await AdminConnection.find(config, context);
+    if (action === "status") return await show(() => readStatus(connection), config, context);
+    if (isList(action)) return await show(() => readNow(action, config, { connection, context }), config, context);
+    const { json, line } = await doDeed(action, config, connection);
+    context.print(context.json ? JSON.stringify(json) : line);
+  },
+});
+
+function isList(action: string): action is ListName {
+  return (LISTS as readonly string[]).includes(action);
+}
+
+/** Words that a deed has no use for are a mistake, and what is not about a peer may be about much more. */
+function requireWords({ action, subject, kind, payload, watch }: AdminSettings): void {
+  const problems: string[] = [];
+  const takesSubject = !["status", "drain", "undrain"].includes(action);
+  if (!takesSubject && subject !== undefined) problems.push("<subject> must be left out");
+  if (action !== "push" && (kind ?? payload) !== undefined) problems.push("<kind> must be left out");
+  if (isList(action) && subject !== undefined && !peerIdSchema.safeParse(subject).success) {
+    problems.push(`<subject> must be a peer id, got ${quoteText(subject, 40)}`);
+  }
+  if (watch && (DEEDS as readonly string[]).includes(action)) problems.push("--watch must be left out");
+  if (problems.length > 0) throw new ConfigError(`run admin ${action}`, problems);
+}
+
+/** Once, or until stopped. */
+async function show(
+  read: () => Promise<Listing>,
+  { watch, every }: AdminSettings,
+  context: RoleContext,
+): Promise<void> {
+  const { json, print, clock, signal } = context;
+  const isScreen = watch && !json && Deno.stdout.isTerminal();
+  do {
+    const listing = await read();
+    if (json) print(JSON.stringify(listing.json));
+    else print((isScreen ? CLEAR_SCREEN : "") + listing.lines.join("\n"));
+    if (watch) await delay(clock, every, signal);
+  } while (watch);
+}
+
+function readNow(
+  action: ListName,
+  { subject, limit }: AdminSettings,
+  { connection, context }: { readonly connection: AdminConnection; readonly context: RoleContext },
+): Promise<Listing> {
+  return readList(action, { peer: subject, limit, wallMs: context.clock.wallNow() }, connection);
+}
+
+async function readStatus(connection: AdminConnection): Promise<Listing> {
+  const status = await connection.call({ path: "/v1/status", answer: statusAnswer });
+  const { supernodeId, region, version, upMs, draining, streams, exits, sessions, links, blocks } = status;
+  const lines = [
+    `supernode  ${supernodeId}`,
+    `region     ${region}`,
+    `version    ${version}, up for ${spanText(upMs)}`,
+    `state      ${draining ? "draining: nobody is let in" : "serving"}`,
+    `streams    ${streams}, ${exits} of them exits`,
+    `sessions   ${sessions}`,
+    `links      ${links}`,
+    `blocks     ${blocks}`,
+  ];
+  return { json: status, lines };
+}
+
+if (import.meta.main) Deno.exit(await runRole(role, Deno.args));

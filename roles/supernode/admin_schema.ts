@@ -1,0 +1,146 @@
+/**
+ * What goes over the administrators' API: the bodies it takes, and what it answers. `admin_api.ts` checks the first,
+ * `culvert admin` reads the second, so that neither has to believe the other. docs/admin.md lists the requests.
+ */
+
+import { z } from "zod";
+import {
+  commandResultSchema,
+  disconnectSchema,
+  relaySetupSchema,
+  relayUpdateSchema,
+  rotatePeerSchema,
+  setupExitSchema,
+} from "../../protocol/control/commands.ts";
+import { CONTROL_ROLES, telemetrySchema } from "../../protocol/control/messages.ts";
+import { countSchema, nameSchema, peerIdSchema, tokenSchema, versionSchema } from "../../protocol/fields.ts";
+import { sessionRecordSchema } from "../../protocol/session.ts";
+import { auditEntrySchema, blockSchema } from "../../protocol/stored_records.ts";
+
+/** The most that one answer lists. */
+export const MAX_LISTED = 1000;
+
+const longestMs = z.int().max(3_600_000);
+const timeoutMs = longestMs.min(100).default(30_000);
+
+export const orderSchema = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("SETUP_EXIT"), sessionId: tokenSchema, payload: setupExitSchema, timeoutMs }),
+  z.object({ kind: z.literal("ROTATE_PEER"), sessionId: tokenSchema, payload: rotatePeerSchema, timeoutMs }),
+  z.object({ kind: z.literal("RELAY_SETUP"), sessionId: tokenSchema, payload: relaySetupSchema, timeoutMs }),
+  z.object({
+    kind: z.literal("RELAY_UPDATE"),
+    sessionId: tokenSchema.optional(),
+    payload: relayUpdateSchema,
+    timeoutMs,
+  }),
+  z.object({ kind: z.literal("DISCONNECT"), sessionId: tokenSchema.optional(), payload: disconnectSchema, timeoutMs }),
+]);
+
+export const commandBody = z.object({
+  peerId: peerIdSchema,
+  command: orderSchema,
+  /** Keep it for a peer that is not connected; otherwise that is refused. */
+  queue: z.boolean().default(false),
+});
+
+export const blockBody = z.object({
+  kind: blockSchema.shape.kind,
+  peerId: peerIdSchema,
+  reason: z.string().max(1024).default(""),
+});
+
+export const drainBody = z.object({ leaveWithinMs: longestMs.min(0).default(60_000) });
+
+/** Each list is in the order of its ids, so that `after` finds its place again whatever has come and gone. */
+export const listQuery = z.object({
+  limit: z.int().min(1).max(MAX_LISTED).default(100),
+  after: z.string().max(64).optional(),
+  /** Only what concerns this peer. */
+  peer: peerIdSchema.optional(),
+});
+export type ListQuery = z.output<typeof listQuery>;
+
+export const auditQuery = z.object({
+  limit: listQuery.shape.limit,
+  before: auditEntrySchema.shape.id.optional(),
+});
+
+export const statusAnswer = z.object({
+  supernodeId: peerIdSchema,
+  region: nameSchema,
+  version: versionSchema,
+  upMs: countSchema,
+  draining: z.boolean(),
+  streams: countSchema,
+  exits: countSchema,
+  sessions: countSchema,
+  links: countSchema,
+  blocks: countSchema,
+});
+export type StatusAnswer = z.infer<typeof statusAnswer>;
+
+export const streamView = z.object({
+  peerId: peerIdSchema,
+  role: z.enum(CONTROL_ROLES),
+  region: nameSchema,
+  version: versionSchema.optional(),
+  connectedMs: countSchema,
+  /** Since something was heard of it. */
+  silentMs: countSchema,
+  rttMs: z.number().optional(),
+});
+export type StreamView = z.infer<typeof streamView>;
+
+export const peerView = z.object({
+  peerId: peerIdSchema,
+  /** Away: not connected here, but part of a session. */
+  state: z.enum(["connected", "away", "revoked"]),
+  role: z.enum(CONTROL_ROLES).optional(),
+  region: nameSchema.optional(),
+  version: versionSchema.optional(),
+  sessions: countSchema,
+  telemetry: telemetrySchema.optional(),
+  revoked: blockSchema.pick({ by: true, reason: true, sinceMs: true }).optional(),
+});
+export type PeerView = z.infer<typeof peerView>;
+
+export const sessionView = sessionRecordSchema.pick({
+  sessionId: true,
+  state: true,
+  clientPeerId: true,
+  clientSupernodeId: true,
+  wish: true,
+  previousSessionId: true,
+  nextSessionId: true,
+  createdAtMs: true,
+  expiresAtMs: true,
+}).extend({
+  exitPeerId: peerIdSchema.optional(),
+  exitSupernodeId: peerIdSchema.optional(),
+  exitRegion: nameSchema.optional(),
+});
+export type SessionView = z.infer<typeof sessionView>;
+
+const page = { total: countSchema, next: z.string().optional() };
+export const streamsAnswer = z.object({ ...page, streams: z.array(streamView) });
+export const peersAnswer = z.object({ ...page, peers: z.array(peerView) });
+export const sessionsAnswer = z.object({ ...page, sessions: z.array(sessionView) });
+export const blocksAnswer = z.object({ ...page, blocks: z.array(blockSchema) });
+export const auditAnswer = z.object({ entries: z.array(auditEntrySchema), next: auditEntrySchema.shape.id.optional() });
+
+export const outcomeAnswer = z.object({
+  commandId: tokenSchema,
+  ok: z.boolean(),
+  /** Why it failed. */
+  reason: z.string().max(64).optional(),
+  result: commandResultSchema.optional(),
+});
+export type OutcomeAnswer = z.infer<typeof outcomeAnswer>;
+
+export const blockedAnswer = z.object({
+  /** Whether it was connected until now. */
+  wasConnected: z.boolean(),
+});
+
+export const drainAnswer = z.object({ streams: countSchema });
+export const doneAnswer = z.object({ ok: z.literal(true) });

@@ -1,0 +1,83 @@
+import { assertEquals } from "@std/assert";
+import { createMemoryQueues } from "../../kv/commands.ts";
+import { peerId, token } from "../../kv/fixtures/records.ts";
+import type { QueueAction } from "../../protocol/control/command_queue.ts";
+import type { CommandOrder, CommandStatus } from "../../protocol/control/commands.ts";
+import { silentLog } from "../../protocol/log.ts";
+import { noMetrics } from "../../protocol/metrics.ts";
+import { randomOf } from "../../protocol/random.ts";
+import { FakeClock, settle } from "../../testing/fake_clock.ts";
+import { CommandOutbox } from "./command_outbox.ts";
+
+const PEER = peerId(1);
+
+class Rig {
+  readonly clock = new FakeClock();
+  readonly outbox = new CommandOutbox({
+    store: createMemoryQueues(this.clock),
+    clock: this.clock,
+    random: randomOf(crypto),
+    log: silentLog,
+    metrics: noMetrics,
+  });
+  readonly sent: string[] = [];
+
+  /** A peer that is connected, and answers when it is told to. */
+  async connect(peerId = PEER): Promise<(commandId: string, status?: CommandStatus) => void> {
+    await this.outbox.load(peerId);
+    const deliver = (actions: readonly QueueAction[]) => {
+      for (const action of actions) {
+        if (action.kind === "send") this.sent.push(action.message.commandId);
+        else if (action.kind !== "changed") this.outbox.settle(peerId, action);
+      }
+    };
+    const queue = this.outbox.attach(peerId, deliver)!;
+    deliver(queue.connected(undefined, this.clock.now()));
+    return (commandId, status = "applied") =>
+      deliver(queue.answered({ type: "command.result", commandId, status }, this.clock.now()));
+  }
+}
+
+function disconnect(commandId = token(7)): CommandOrder {
+  return { kind: "DISCONNECT", commandId, sessionId: token(1), payload: { reason: "admin" }, timeoutMs: 10_000 };
+}
+
+Deno.test("a command that is ordered twice is sent once, and both who ordered it are told", async () => {
+  const rig = new Rig();
+  const answer = await rig.connect();
+  const both = Promise.all([rig.outbox.push(PEER, disconnect()), rig.outbox.push(PEER, disconnect())]);
+  await settle();
+  answer(token(7));
+  assertEquals((await both).map(({ ok }) => ok), [true, true]);
+  assertEquals(rig.sent, [token(7)]);
+});
+
+Deno.test("one id given to commands for two peers is two commands", async () => {
+  const rig = new Rig();
+  const [answerOne, answerOther] = [await rig.connect(), await rig.connect(peerId(2))];
+  const one = rig.outbox.push(PEER, disconnect());
+  const other = rig.outbox.push(peerId(2), disconnect());
+  await settle();
+  answerOther(token(7), "failed");
+  answerOne(token(7));
+  assertEquals([(await one).ok, (await other).ok], [true, false]);
+});
+
+Deno.test("a queue is in memory while something waits in it", async () => {
+  const { outbox, clock } = new Rig();
+  const outcome = outbox.push(PEER, disconnect());
+  await settle();
+  assertEquals(outbox.size, 1);
+  await clock.advanceAsync(10_000);
+  outbox.wake(clock.now());
+  assertEquals(await outcome, { ok: false, reason: "expired" });
+  await settle();
+  assertEquals(outbox.size, 0);
+});
+
+Deno.test("a command that is too long for any queue leaves none behind", async () => {
+  const { outbox } = new Rig();
+  const payload = { reason: "admin" as const, remark: "x".repeat(60_000) };
+  assertEquals(await outbox.push(PEER, { ...disconnect(), payload } as CommandOrder), { ok: false, reason: "full" });
+  assertEquals(outbox.size, 0);
+});

@@ -1,0 +1,96 @@
+/**
+ * What a person may type while `culvert up` runs: `kill exit-1`, `start exit-1`, `route`, `parts`.
+ *
+ * Only on a terminal in whose foreground we are: to read there from the background would stop the whole program.
+ */
+
+import { orAborted } from "../../protocol/abort.ts";
+import { messageOf } from "../../protocol/errors.ts";
+import { didYouMean } from "../config/names.ts";
+import { quoteText } from "../escape.ts";
+import { type Failures, partOf } from "./failures.ts";
+import type { SmallNetwork } from "./network.ts";
+import { PART_NAMES } from "./parts.ts";
+import { partLines, routeLines } from "./show.ts";
+
+const HELP = [
+  "kill PART    ends a part at once, as a crash would, and tells how the next stream fares",
+  "start PART   starts it again",
+  "route        the way a stream takes now",
+  "parts        what runs where",
+];
+const ROUTE_WITHIN_MS = 10_000;
+/** Nobody types more in one line. */
+const MAX_LINE_BYTES = 4096;
+
+export interface CommandsOptions {
+  readonly network: SmallNetwork;
+  readonly failures: Failures;
+  readonly signal: AbortSignal;
+  print(line: string): void;
+}
+
+/** Does what is typed until the signal aborts or nothing more comes. Never rejects. */
+export async function obey(lines: AsyncIterable<string>, options: CommandsOptions): Promise<void> {
+  try {
+    for await (const line of lines) await obeyOne(line.trim(), options);
+  } catch (error) {
+    if (!options.signal.aborted) options.print(messageOf(error));
+  }
+}
+
+async function obeyOne(line: string, { network, failures, print }: CommandsOptions): Promise<void> {
+  const [verb = "", word = ""] = line.split(/\s+/);
+  const say = (lines: readonly string[]) => lines.forEach(print);
+  switch (verb) {
+    case "":
+      return;
+    case "route": {
+      const found = await network.findRoute(ROUTE_WITHIN_MS);
+      return say(found ? routeLines(network, found) : ["No stream comes through."]);
+    }
+    case "parts":
+      return say(partLines(network));
+    case "kill":
+    case "start": {
+      const part = partOf(word);
+      if (!part) return say([`${verb} what? ${PART_NAMES.join(", ")}`]);
+      // Nobody has to wait for streams to recover before the next command, which may be what heals them.
+      if (verb === "kill") return void failures.kill(part).catch((error) => print(messageOf(error)));
+      return say([await network.restart(part) ? `${part} runs again.` : `${part} runs already.`]);
+    }
+    case "help":
+      return say(HELP);
+    default:
+      return say([
+        `No such command: ${quoteText(verb, 40)}${didYouMean(verb, ["kill", "start", "route", "parts"])}`,
+        ...HELP,
+      ]);
+  }
+}
+
+/** The lines typed on the terminal; none where there is no terminal, or it is not ours at present. */
+export async function* typedLines(signal: AbortSignal): AsyncGenerator<string> {
+  if (!Deno.stdin.isTerminal() || !await isInForeground()) return;
+  const decoder = new TextDecoder();
+  const buffer = new Uint8Array(MAX_LINE_BYTES);
+  let text = "";
+  while (!signal.aborted) {
+    const count = await orAborted(Deno.stdin.read(buffer), signal);
+    if (count === null) return;
+    const lines = (text + decoder.decode(buffer.subarray(0, count), { stream: true })).split("\n");
+    text = lines.pop()!.slice(0, MAX_LINE_BYTES);
+    yield* lines;
+  }
+}
+
+/** Whether the terminal's foreground process group is ours (proc_pid_stat(5): pgrp and tpgid). */
+async function isInForeground(): Promise<boolean> {
+  try {
+    const stat = await Deno.readTextFile("/proc/self/stat");
+    const [, , pgrp, , , tpgid] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return pgrp === tpgid;
+  } catch {
+    return true; // no Linux: most are
+  }
+}
