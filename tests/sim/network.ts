@@ -60,6 +60,7 @@ export class SimNetwork {
   /** Sockets with something to send over a cut. */
   readonly #stalled = new Set<SimSocket>();
   messages = 0;
+  requests = 0;
   /** When a cut last began or ended. */
   cutChangedMs = 0;
 
@@ -137,6 +138,7 @@ export class SimNetwork {
 
   /** Asks over HTTP. */
   request(from: Program, request: Request): Promise<Response> {
+    this.requests++;
     const to = this.find(request.url);
     if (!to) return Promise.reject(new TypeError("No such host"));
     return this.#reach(from, to, request.signal, (program) => program.answer!(request, from.host.address));

@@ -129,12 +129,18 @@ function populate(world: World): Population {
   for (const exit of exits) exitsById.set(exit.peerId, exit);
   const clients = Array.from({ length: settings.peers - exitCount }, (_, at) => {
     const region = regionOf(at);
-    // Some want to leave anywhere, others in a region, which may be their own.
-    const wish = random.next() < 0.3 ? undefined : regions[randomInt(random, regions.length)]!;
+    const wish = wishOf(region, regions, world);
     const place = { name: `client-${at + 1}`, region, wish, supernodes: choose(supernodes, region, world) };
     return new ClientNode(world, overview, place);
   });
   return { base, regions, supernodes, exits, clients };
+}
+
+/** Half want to leave anywhere, a third where they are, the others somewhere else. */
+function wishOf(region: string, regions: readonly string[], { random }: World): string | undefined {
+  const chance = random.next();
+  if (chance < 0.5) return undefined;
+  return chance < 0.85 ? region : regions[randomInt(random, regions.length)];
 }
 
 /** Two of the region, and one of another should those be down. */
