@@ -126,6 +126,37 @@ testOnEach("a request is good once", async (base) => {
   }
 });
 
+Deno.test("a replay is none the better for a body that comes slowly", async () => {
+  for (const path of ["/v1/supernodes", "/v1/supernodes/heartbeat"]) {
+    const base = startBase();
+    const { clock } = base.deps;
+    await one.post(base, "/v1/supernodes", one.supernode());
+    const body = path.endsWith("heartbeat") ? beat : one.supernode();
+    const request = one.request(path, body, clock.wallNow());
+    const copy = request.clone();
+    const { method, headers, url } = copy;
+    assert((await base.fetch(request)).ok);
+    const bytes = await copy.bytes();
+    const began = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const slow = new ReadableStream({
+      async pull(controller) {
+        began.resolve();
+        await goOn.promise;
+        controller.enqueue(bytes);
+        controller.close();
+      },
+    }, { highWaterMark: 0 });
+    clock.advance(59_000);
+    const answering = base.fetch(new Request(url, { method, headers, body: slow }));
+    await began.promise;
+    clock.advance(2_000);
+    goOn.resolve();
+    const { status, body: problem } = await answerOf(await answering);
+    assertEquals([status, problem.code], [401, "stale"], path);
+  }
+});
+
 Deno.test("two processes on one store are one base", async () => {
   using kv = await openKv(":memory:");
   const first = startBase({ kv });

@@ -108,6 +108,7 @@ export class SessionServer implements Disposable {
    * it ends what the old one has open. Throws `busy` when there are as many as allowed, `unauthorized` when it has expired.
    */
   setUp(session: ServedSession): void {
+    this.#stop.signal.throwIfAborted();
     const { clock, limits } = this.#options;
     const { sessionId, clientKey, expiresAtMs } = session;
     if (expiresAtMs <= clock.wallNow()) {

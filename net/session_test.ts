@@ -289,6 +289,15 @@ Deno.test("a session ends when it expires, and not before when it was set up aga
   exit.close();
 });
 
+Deno.test("after close no session is set up", () => {
+  const clock = new FakeClock();
+  const exit = new SessionServer({ ...common, clock, local: exitKeys, onward: world(), at: "exit-1" });
+  exit.close();
+  const session = { sessionId: "a", clientKey: client.publicKey, expiresAtMs: clock.wallNow() + 1000 };
+  assertThrows(() => exit.setUp(session), DialError, "closing");
+  assertEquals([exit.sessionCount, clock.pendingTimers], [0, 0]);
+});
+
 Deno.test("a session set up again for another key ends what the old one has open", async () => {
   await using rig = new Rig();
   const old = rig.connect();

@@ -59,6 +59,8 @@ export interface Call<T> {
   readonly deed: string;
   /** Left out, the call is a GET without a signature. */
   readonly body?: unknown;
+  /** The peer id of whoever is to answer, where it is known: nobody else takes the request then. */
+  readonly recipient?: string | undefined;
   readonly answer: AnswerSchema<T>;
   /** Default 1 MiB. */
   readonly maxAnswerBytes?: number;
@@ -95,11 +97,15 @@ export class SignedHttp {
     }
   }
 
-  #requestOf({ url, body }: Call<unknown>, signal: AbortSignal): Request {
+  #requestOf({ url, body, recipient }: Call<unknown>, signal: AbortSignal): Request {
     if (body === undefined) return new Request(url, { redirect: "error", signal });
     const { clock, ...tools } = this.#options;
     const bytes = new TextEncoder().encode(JSON.stringify(body));
-    const headers = signRequest({ method: "POST", url: url.href }, bytes, { ...tools, wallNowMs: clock.wallNow() });
+    const headers = signRequest({ method: "POST", url: url.href }, bytes, {
+      ...tools,
+      recipient,
+      wallNowMs: clock.wallNow(),
+    });
     return new Request(url, {
       method: "POST",
       headers: { ...headers, "content-type": "application/json" },

@@ -9,7 +9,8 @@
  *
  * The key id is the identity's public key itself in base64, so that whoever verifies needs no list of keys; whose it is
  * says the peer id, its hash. `@authority` keeps a request for one base from being passed on to another, `tag` keeps it
- * from being read as anything else. `@target-uri` is not used: what terminates TLS in front of us changes its scheme.
+ * from being read as anything else. A host is what the request says it is, though: where an identity answers, the request
+ * also names that in `culvert-recipient`, which is signed then. `@target-uri` is not used: what terminates TLS in front of us changes its scheme.
  *
  * A verdict says that the request is fresh, whole and signed. That it has not been here before is for whoever remembers
  * nonces, and whether its signer may ask this for whoever serves it.
@@ -36,6 +37,8 @@ export const MAX_SIGNATURE_SKEW_MS = 60_000;
 
 const LABEL = "culvert";
 const COVERED = ["@method", "@authority", "@path", "@query", "content-digest"] as const;
+/** The peer id of whom a request is meant for. */
+export const RECIPIENT_HEADER = "culvert-recipient";
 const NONCE_BYTES = 16;
 const SHA256_BYTES = 32;
 const NONCE = /^[A-Za-z0-9_-]{16,64}$/;
@@ -56,6 +59,8 @@ export interface RequestSigner {
 }
 
 export interface SigningOptions {
+  /** The peer id of whom it is meant for, if an identity answers there. */
+  readonly recipient?: string | undefined;
   readonly wallNowMs: number;
   readonly random: Random;
   readonly primitives: Primitives;
@@ -65,11 +70,14 @@ export interface SigningOptions {
 export function signRequest(
   head: Omit<RequestHead, "headers">,
   body: Uint8Array,
-  { signer, wallNowMs, random, primitives }: SigningOptions & { readonly signer: RequestSigner },
-): Record<"content-digest" | "signature-input" | "signature", string> {
-  const digest = `sha-256=${formatByteSequence(primitives.sha256(body))}`;
+  { signer, recipient, wallNowMs, random, primitives }: SigningOptions & { readonly signer: RequestSigner },
+): Readonly<Record<string, string>> {
+  const fields = {
+    "content-digest": `sha-256=${formatByteSequence(primitives.sha256(body))}`,
+    ...(recipient !== undefined && { [RECIPIENT_HEADER]: recipient }),
+  };
   const input: InnerList = {
-    items: COVERED,
+    items: coveredFor(recipient),
     parameters: new Map<string, string | number>([
       ["created", Math.floor(wallNowMs / 1000)],
       ["nonce", encodeBase64Url(random.fill(new Uint8Array(NONCE_BYTES)))],
@@ -78,12 +86,12 @@ export function signRequest(
       ["tag", HTTP_SIGNATURE_TAG],
     ]),
   };
-  const base = signatureBase(input, { ...head, headers: { get: () => digest } }); // no other field is covered
+  const base = signatureBase(input, { ...head, headers: new Headers(fields) });
   if (!base) {
     throw new CulvertError("invalid_option", `Cannot sign a request: its URL must be absolute, got ${head.url}`);
   }
   return {
-    "content-digest": digest,
+    ...fields,
     "signature-input": `${LABEL}=${formatInnerList(input)}`,
     "signature": `${LABEL}=${formatByteSequence(signer.signHttp(base))}`,
   };
@@ -94,6 +102,7 @@ export type SignatureFault =
   | "unsigned" // no signature of ours is on it
   | "malformed" // the headers cannot be read
   | "not_covered" // it leaves out something that must be signed
+  | "misdirected" // it is meant for another
   | "stale" // the clocks are too far apart, or it is old
   | "bad_digest" // the body is not the one that was signed
   | "bad_signature";
@@ -112,6 +121,8 @@ export type SignatureVerdict =
   | { readonly ok: false; readonly fault: SignatureFault };
 
 export interface VerifyingOptions {
+  /** The peer id of whom it must be meant for, if an identity answers here. */
+  readonly recipient?: string | undefined;
   readonly wallNowMs: number;
   readonly primitives: Primitives;
 }
@@ -126,11 +137,13 @@ export function verifyRequest(head: RequestHead, body: Uint8Array, options: Veri
  * Whether all of a request but its body is as its signer sent it: the body's digest is signed, so nothing of the body
  * need be read for a stranger. `isSignedBody` is to be asked afterwards. The cheap questions come first.
  */
-export function verifyHead(head: RequestHead, { wallNowMs, primitives }: VerifyingOptions): SignatureVerdict {
+export function verifyHead(head: RequestHead, options: VerifyingOptions): SignatureVerdict {
+  const { recipient, wallNowMs, primitives } = options;
   const parsed = readSignature(head);
   if (typeof parsed === "string") return refused(parsed);
   const { input, created, nonce, publicKey, signature } = parsed;
-  if (!COVERED.every((name) => input.items.includes(name))) return refused("not_covered");
+  if (!coveredFor(recipient).every((name) => input.items.includes(name))) return refused("not_covered");
+  if (recipient !== undefined && head.headers.get(RECIPIENT_HEADER) !== recipient) return refused("misdirected");
   if (!(Math.abs(wallNowMs - created * 1000) <= MAX_SIGNATURE_SKEW_MS)) return refused("stale");
   const base = signatureBase(input, head);
   if (!base) return refused("malformed");
@@ -148,6 +161,11 @@ export function isSignedBody({ headers }: RequestHead, body: Uint8Array, primiti
   const claimed = header === null ? undefined : parseByteSequences(header)?.get("sha-256");
   if (claimed?.length !== SHA256_BYTES) return false;
   return primitives.sha256(body).every((byte, at) => byte === claimed[at]);
+}
+
+/** What must be signed. */
+function coveredFor(recipient: string | undefined): readonly string[] {
+  return recipient === undefined ? COVERED : [...COVERED, RECIPIENT_HEADER];
 }
 
 function refused(fault: SignatureFault): SignatureVerdict {

@@ -40,7 +40,7 @@ export const role: Role<typeof config> = defineRole({
     fault.promise.catch(() => {}); // heard below, unless the start fails first
     await using parts = await openPeerParts({ role: "exit", region: config.region }, config, context);
     using onward = await openWayOut(config, "start exit", context);
-    const { identity, primitives, network, kv } = parts;
+    const { identity, primitives, network, kv, guard } = parts;
     await using serving = serve({
       ...parts,
       onward: onward.path,
@@ -50,7 +50,7 @@ export const role: Role<typeof config> = defineRole({
       limits: { maxSessions: config.maxSessions },
     });
     const { server } = serving;
-    const store = createKvServedSessions(kv, clock, { space: "exit" });
+    const store = createKvServedSessions(kv, clock, { space: "exit", guard });
     await restoreSessions({ server, store });
     const isDraining = () => signal.aborted;
     await using peer = await openPeer({
@@ -58,7 +58,7 @@ export const role: Role<typeof config> = defineRole({
       region: config.region,
       settings: config,
       parts,
-      handlers: exitHandlers({ server, store, primitives, network, wallNow: () => clock.wallNow(), isDraining }),
+      handlers: exitHandlers({ server, store, primitives, network, clock, log, isDraining }),
       onStream: (stream) => server.serve(stream),
       telemetry: () => telemetry.take(),
       onOpen: () => context.ready({ addresses: {}, note: `peer ${identity.peerId}` }),

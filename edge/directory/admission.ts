@@ -26,6 +26,8 @@ import { readBody } from "../read_body.ts";
 
 /** A registration with the longest certificate is under 4 KiB, a batch of 500 heartbeats under 64. */
 export const MAX_REQUEST_BYTES = 64 * 1024;
+/** A nonce is remembered for so much longer than its request may pass: what a store may take for it. */
+const STORE_SLACK_MS = 10_000;
 /** Nonces are dropped ten seconds' worth at a time. */
 const NONCES_RETRY_MS = 10_000;
 
@@ -47,6 +49,8 @@ export interface AdmissionDeps {
   readonly nonces: NonceStore;
   readonly blocks: Pick<BlockStore, "find">;
   readonly limits: Pick<AuthLimits, "takeAddress" | "takePeer">;
+  /** The peer id that requests must be meant for; base has none, and goes by its hosts. */
+  readonly recipient?: string | undefined;
   /** The hosts this base goes by, as in URLs; any when left out. */
   readonly authorities?: readonly string[] | undefined;
 }
@@ -68,7 +72,9 @@ export interface Admitted<T> {
 const FAULT_DETAILS: Readonly<Record<SignatureFault, string>> = {
   unsigned: "Cannot take the request: it must carry a signature (RFC 9421) tagged culvert/http/v1, got none",
   malformed: "Cannot take the request: Signature-Input and Signature must be as RFC 9421 and openapi.json say",
-  not_covered: "Cannot take the request: @method, @authority, @path, @query and content-digest must be signed",
+  not_covered:
+    "Cannot take the request: @method, @authority, @path, @query, content-digest and any recipient must be signed",
+  misdirected: "Cannot take the request: culvert-recipient must be the peer id of whoever answers here",
   stale: "Cannot take the request: its signature must be made within 60 s of our time; set the clock",
   bad_digest: "Cannot take the request: Content-Digest must be the body's sha-256",
   bad_signature: "Cannot take the request: the signature must be over this method, host, path and query, by its keyid",
@@ -94,8 +100,8 @@ export class Admission {
 
   /** A signed request whose signer may make it, and what it says; or the problem with it. */
   async admit<S extends z.ZodType>(request: Request, kind: SignedKind<S>): Promise<Admitted<z.output<S>> | Problem> {
-    const { clock, primitives, limits } = this.#deps;
-    const verdict = verifyHead(request, { wallNowMs: clock.wallNow(), primitives });
+    const { clock, primitives, limits, recipient } = this.#deps;
+    const verdict = verifyHead(request, { recipient, wallNowMs: clock.wallNow(), primitives });
     if (!verdict.ok) return this.#refuse(verdict.fault);
     const { signature } = verdict;
     const waitMs = limits.takePeer(signature.peerId, clock.now());
@@ -122,9 +128,11 @@ export class Admission {
   async #refusalOfNonce(signature: RequestSignature, changes: boolean): Promise<Problem | undefined> {
     const { peerId, nonce, goodUntilMs } = signature;
     const { nonces, clock } = this.#deps;
+    // The body may have come so slowly that the nonce is forgotten by now.
+    if (clock.wallNow() >= goodUntilMs) return this.#refuse("stale");
     const key = `${peerId} ${nonce}`;
     const isNew = changes
-      ? await nonces.remember(key, goodUntilMs)
+      ? await nonces.remember(key, goodUntilMs + STORE_SLACK_MS)
       : this.#seenHere.remember(key, goodUntilMs, clock.wallNow());
     if (isNew) return undefined;
     return isNew === undefined

@@ -65,7 +65,7 @@ export type AppliedAction =
 
 /** What became of a command that was to be applied. */
 export type Outcome = Pick<CommandResult, "code" | "remark" | "endpoint"> & {
-  readonly status: "applied" | "failed" | "unsupported";
+  readonly status: "applied" | "failed" | "unsupported" | "expired";
 };
 
 export interface AppliedOptions {

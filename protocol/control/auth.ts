@@ -22,6 +22,8 @@ import type { AuthAccepted, AuthRefusal, AuthRequest, ControlRole, Resume } from
 
 /** How far the clocks of a peer and a supernode may be apart. */
 export const AUTH_SKEW_MS = 60_000;
+/** How long after its timestamp a nonce is remembered: longer than it may pass, by what a store may take for it. */
+export const NONCE_KEPT_MS = AUTH_SKEW_MS + 10_000;
 export const SUPERNODE_ROLE = "supernode";
 const NONCE_BYTES = 16;
 
@@ -109,7 +111,7 @@ export function refusalOfAuth(request: AuthRequest, check: AuthCheck): AuthRefus
   if (!verify({ domain: AUTH_DOMAIN, fields }, { signature, publicKey }, primitives)) return "bad_signature";
   const refusal = check.network && refusalOfCertificate(request, check.network, check);
   if (refusal) return refusal;
-  const isNew = check.nonces.remember(`${peerId} ${nonce}`, timestampMs + AUTH_SKEW_MS, wallMs);
+  const isNew = check.nonces.remember(`${peerId} ${nonce}`, timestampMs + NONCE_KEPT_MS, wallMs);
   if (isNew === undefined) return "busy";
   if (!isNew) return "replayed";
   if (check.allowPeer?.(peerId) === false) return "rate_limited";

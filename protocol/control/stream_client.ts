@@ -15,7 +15,8 @@
  * machines with one identity neither should throw the other out every second.
  *
  * A clock that is more than a minute wrong is told so by the supernode; the difference is applied to what this stream
- * signs, and reported. A signature is good at one supernode only, so a wrong time harms nobody but that supernode.
+ * signs and to the ends of what the supernode grants, and reported. A signature is good at one supernode only, so a wrong
+ * time harms nobody but that supernode.
  *
  * Pure: time comes in, actions go out, to be carried out in their order.
  *
@@ -39,9 +40,11 @@ import {
   type ErrorCode,
   type InfoResponse,
   parseControl,
+  type Pong,
   type Resume,
   type Telemetry,
 } from "./messages.ts";
+import { inOurTime } from "./our_time.ts";
 import { SupernodeChoice } from "./supernode_choice.ts";
 
 export interface StreamClientOptions {
@@ -107,6 +110,8 @@ export class StreamClient {
   #state: ClientState = "idle";
   /** Where to go and when, once told to. */
   #move: { readonly supernodes: readonly SupernodeAddress[]; readonly atMs: number } | undefined;
+  /** When it last moved: two supernodes that send it to and fro must not make it hurry. */
+  #movedAtMs = -Infinity;
   #request: AuthRequest | undefined;
   /** When the state is to be left unless something happens before. */
   #dueAtMs = Infinity;
@@ -181,10 +186,7 @@ export class StreamClient {
   /** What is said at the beginning of a stream has changed, such as the certificate: it is said again, at once. */
   renew(nowMs: number): StreamClientAction[] {
     if (this.#state === "idle" || this.#state === "stopped") return [];
-    const leaving: StreamClientAction[] = this.#hasTransport()
-      ? [{ kind: "disconnect" }, { kind: "down", reason: "renewed", retryInMs: 0 }]
-      : [];
-    return [...leaving, ...this.#connect(nowMs)];
+    return this.#leave("renewed", nowMs);
   }
 
   /** The transport is there. */
@@ -246,10 +248,20 @@ export class StreamClient {
     if (!this.#move || nowMs < this.#move.atMs) return [];
     this.#choice.replace(this.#move.supernodes);
     this.#move = undefined;
+    const waitMs = nowMs - this.#movedAtMs < GOOD_AFTER_MS ? this.#backoff.nextMs() : 0;
+    this.#movedAtMs = nowMs;
+    return this.#leave("moved", nowMs, waitMs);
+  }
+
+  /** Connects anew of its own accord. */
+  #leave(reason: "moved" | "renewed", nowMs: number, retryInMs = 0): StreamClientAction[] {
     const leaving: StreamClientAction[] = this.#hasTransport()
-      ? [{ kind: "disconnect" }, { kind: "down", reason: "moved", retryInMs: 0 }]
+      ? [{ kind: "disconnect" }, { kind: "down", reason, retryInMs }]
       : [];
-    return [...leaving, ...this.#connect(nowMs)];
+    if (retryInMs === 0) return [...leaving, ...this.#connect(nowMs)];
+    this.#state = "waiting";
+    this.#dueAtMs = nowMs + retryInMs;
+    return leaving;
   }
 
   #connect(nowMs: number): StreamClientAction[] {
@@ -321,11 +333,15 @@ export class StreamClient {
     this.#dueAtMs = nowMs + this.#timeoutMs;
     switch (message.type) {
       case "pong":
-        return this.#receivePong(message.sequence, nowMs);
+        return this.#receivePong(message, nowMs);
       case "command":
-        return [{ kind: "command", command: message, supernodeId: this.supernode.supernodeId }];
+        return [{
+          kind: "command",
+          command: inOurTime(message, this.#offset.ms),
+          supernodeId: this.supernode.supernodeId,
+        }];
       case "info.response":
-        return [{ kind: "response", response: message }];
+        return [{ kind: "response", response: inOurTime(message, this.#offset.ms) }];
       case "error": {
         const end = endOf(message.code);
         return end ? this.#give(end, nowMs, message.retryAfterMs) : [{ kind: "rejected", reason: message.code }];
@@ -335,10 +351,12 @@ export class StreamClient {
     }
   }
 
-  #receivePong(sequence: number, nowMs: number): StreamClientAction[] {
+  #receivePong({ sequence, serverTimeMs }: Pong, nowMs: number): StreamClientAction[] {
     if (this.#pingSentAtMs === undefined || sequence !== this.#pingSequence) return [];
     this.#rttMs = nowMs - this.#pingSentAtMs;
     this.#pingSentAtMs = undefined;
+    // Ours may have been set since.
+    this.#offset = { of: this.supernode.supernodeId, ms: serverTimeMs + this.#rttMs / 2 - this.#options.wallNow() };
     return [{ kind: "pong", rttMs: this.#rttMs }];
   }
 

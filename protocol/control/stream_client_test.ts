@@ -224,6 +224,60 @@ Deno.test("a wrong clock is made up for", () => {
   assertEquals(bench.client.state, "open");
 });
 
+Deno.test("with a wrong clock, what is granted for an hour lasts an hour, by that clock", async (t) => {
+  for (const wrongMs of [-7_200_000, 7_200_000]) {
+    await t.step(`${wrongMs} ms`, () => {
+      const bench = new Bench();
+      bench.wrongMs = wrongMs;
+      bench.client.start(0);
+      bench.connected();
+      bench.refuse("stale", { serverTimeMs: WALL_MS });
+      bench.wake();
+      bench.open();
+      const hour = 3_600_000;
+      const inAnHour = WALL_MS + bench.nowMs + hour;
+      const exit = {
+        peerId: peer.peerId,
+        publicKey: KEY,
+        wireguardKey: KEY,
+        wireguardSignature: `${"A".repeat(86)}==`,
+      };
+      const session = { sessionId: idOf(1), exit, region: "eu", expiresAtMs: inAnHour };
+      const response = { type: "info.response", requestId: idOf(2), what: "exit", session };
+      const [granted] = bench.client.receive(JSON.stringify(response), bench.nowMs);
+      assert(granted?.kind === "response" && granted.response.what === "exit");
+      assertEquals(granted.response.session, { ...session, expiresAtMs: inAnHour + wrongMs });
+      const [told] = bench.client.receive(JSON.stringify(setupExit(inAnHour)), bench.nowMs);
+      assert(told?.kind === "command" && told.command.kind === "SETUP_EXIT");
+      assertEquals(told.command.payload.expiresAtMs, inAnHour + wrongMs);
+      assertEquals(told.command.deadlineAtMs, inAnHour, "which is compared with the supernode's time");
+    });
+  }
+});
+
+Deno.test("a clock that is set while the stream is open is made up for with the next pong", () => {
+  const bench = new Bench().open();
+  bench.wake();
+  bench.wrongMs = 3_600_000;
+  bench.nowMs += 40;
+  bench.receive({ type: "pong", sequence: 1, serverTimeMs: WALL_MS + bench.nowMs - 20 });
+  assertEquals(bench.client.serverTimeMs, WALL_MS + bench.nowMs);
+});
+
+Deno.test("supernodes that send a peer to and fro do not make it hurry", () => {
+  const bench = new Bench({ supernodes: [HERE, THERE] }).open();
+  assertEquals(bench.moveTo([THERE, HERE]), ["disconnect", "down moved 0", "connect there"]);
+  bench.open();
+  assertEquals(bench.moveTo([HERE, THERE]), ["disconnect", "down moved 250"]);
+  assertEquals(bench.wake(), ["connect here"]);
+  bench.open();
+  assertEquals(bench.moveTo([THERE, HERE]), ["disconnect", "down moved 500"]);
+  bench.wake();
+  bench.open();
+  bench.nowMs += 60_000;
+  assertEquals(bench.moveTo([HERE, THERE]), ["disconnect", "down moved 0", "connect here"], "once in a while it may");
+});
+
 Deno.test("a clock that is set right before the peer was let in is believed again", () => {
   const bench = new Bench();
   bench.wrongMs = -3_600_000;
@@ -303,6 +357,21 @@ Deno.test("only the supernode that was meant can let it in", () => {
   closed.connected();
   assertEquals(closed.accept(), ["disconnect", "down answer_no_certificate 75000"]);
 });
+
+const KEY = `${"A".repeat(43)}=`;
+
+function setupExit(expiresAtMs: number): ControlMessage {
+  return {
+    type: "command",
+    kind: "SETUP_EXIT",
+    commandId: idOf(3),
+    sequence: 1,
+    issuedAtMs: 0,
+    deadlineAtMs: expiresAtMs,
+    sessionId: idOf(1),
+    payload: { clientPeerId: peer.peerId, clientWireguardKey: KEY, expiresAtMs },
+  };
+}
 
 const COMMAND: ControlMessage = {
   type: "command",

@@ -2,11 +2,12 @@
  * SETUP_EXIT and DISCONNECT at an exit: which clients are served, kept across restarts.
  *
  *   SETUP_EXIT ──→ is the client's key its own? ──→ store ──→ serve
- *   DISCONNECT ──→ serve no longer ──→ store
+ *   DISCONNECT ──→ serve no longer ──→ store, as soon as it works
  */
 
 import type { ServedSessionStore } from "../../kv/served_sessions.ts";
 import type { SessionServer } from "../../net/session_server.ts";
+import type { Clock } from "../../protocol/clock.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import type { SetupExit } from "../../protocol/control/commands.ts";
 import type { CertificateRefusal } from "../../protocol/certificate.ts";
@@ -14,15 +15,18 @@ import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import type { ServedSessionRecord } from "../../protocol/session.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { CulvertError, DialError } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
 import type { Bytes, Primitives } from "../../protocol/primitives.ts";
 import type { CommandHandlers } from "../peer/commands.ts";
+import { untilStored } from "../peer/stored.ts";
 
 export interface ExitSessionsOptions {
   readonly server: Pick<SessionServer, "setUp" | "remove">;
   readonly store: ServedSessionStore;
   readonly primitives: Primitives;
   readonly network: ClosedNetwork | undefined;
-  wallNow(): number;
+  readonly clock: Clock;
+  readonly log: Log;
   /** Whether no new sessions are to be taken. */
   isDraining(): boolean;
 }
@@ -40,7 +44,7 @@ export async function restoreSessions({ server, store }: Pick<ExitSessionsOption
 }
 
 export function exitHandlers(options: ExitSessionsOptions): CommandHandlers {
-  const { server, store } = options;
+  const { server, store, clock, log } = options;
   const end = async (sessionId: string) => {
     server.remove(sessionId);
     await store.remove(sessionId);
@@ -62,9 +66,11 @@ export function exitHandlers(options: ExitSessionsOptions): CommandHandlers {
       undo: ({ sessionId }) => end(sessionId),
     },
     DISCONNECT: {
-      async apply({ sessionId }) {
+      async apply({ sessionId }, signal) {
         const ended = sessionId === undefined ? (await store.load()).map((session) => session.sessionId) : [sessionId];
-        for (const each of ended) await end(each);
+        for (const each of ended) server.remove(each);
+        // One that stayed in the store would be served again after a restart.
+        for (const each of ended) await untilStored(() => store.remove(each), { clock, log, signal });
       },
     },
   };
@@ -78,7 +84,7 @@ function serve(
 }
 
 /** In a closed network the supernode's word is not enough. */
-function checkClient(setup: SetupExit, { primitives, network, wallNow }: ExitSessionsOptions): void {
+function checkClient(setup: SetupExit, { primitives, network, clock }: ExitSessionsOptions): void {
   const { clientPeerId: peerId, clientWireguardKey: wireguardKey, clientProof } = setup;
   if (!clientProof) {
     if (network) throw new CulvertError("no_proof", "The client's key must be proven in a closed network");
@@ -88,7 +94,7 @@ function checkClient(setup: SetupExit, { primitives, network, wallNow }: ExitSes
   let fault: CertificateRefusal | undefined;
   const refusal = refusalOfPeerKeys(keys, {
     role: "client",
-    wallMs: wallNow(),
+    wallMs: clock.wallNow(),
     primitives,
     network,
     onBadCertificate: (refusal) => fault = refusal,

@@ -49,7 +49,8 @@ class Exit implements Disposable {
       store: createKvServedSessions(kv, clock, { space: "exit" }),
       primitives,
       network: undefined,
-      wallNow: () => clock.wallNow(),
+      clock,
+      log: silentLog,
       isDraining: () => false,
       ...options,
     };
@@ -165,4 +166,27 @@ Deno.test("an exit that is full, leaving, or asked too late says so and keeps no
   assertEquals(await refusal(full, setupOf(clock)), "busy");
   assertEquals(await refusal(leaving, setupOf(clock)), "draining");
   assertEquals(await full.keptCount(), 1);
+});
+
+Deno.test("a session that ends while the store does not work is served no longer, nor after a restart", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const store = createKvServedSessions(kv, clock, { space: "exit" });
+  let isFull = false;
+  const failing = {
+    ...store,
+    remove: (sessionId: string) =>
+      isFull ? Promise.reject(new CulvertError("store_full", "no room")) : store.remove(sessionId),
+  };
+  using exit = new Exit(kv, clock, { store: failing });
+  const command = setupOf(clock);
+  await exit.setUp(command);
+  isFull = true;
+  const ended = exit.disconnect(command.sessionId);
+  await clock.advanceAsync(5_000);
+  assertEquals([exit.server.sessionCount, await exit.keptCount()], [0, 1]);
+  isFull = false;
+  await clock.advanceAsync(1_000);
+  await ended;
+  assertEquals(await exit.keptCount(), 0);
 });

@@ -4,10 +4,11 @@
  *
  *   receive ──→ AppliedCommands ──→ keep (stored) ──→ apply, within its deadline ──→ keep (stored) ──→ answer
  *
- * A store that fails ends the peer: one that cannot remember what it has done would do it twice.
+ * A store that fails holds up commands until it works again: a peer that cannot remember what it has done would do it
+ * twice. Whoever ordered them hears nothing meanwhile, and asks again. A store that will not work again ends the peer.
  */
 
-import type { AppliedStore } from "../../kv/applied_commands.ts";
+import type { AppliedChange, AppliedStore } from "../../kv/applied_commands.ts";
 import { type Clock, deadline } from "../../protocol/clock.ts";
 import {
   type AppliedAction,
@@ -20,6 +21,7 @@ import type { Resume } from "../../protocol/control/messages.ts";
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
+import { untilStored } from "./stored.ts";
 
 /** How commands of one kind are carried out. */
 export interface CommandHandler<C extends Command = Command> {
@@ -81,7 +83,9 @@ export class CommandDesk implements Disposable {
     const actions = this.#applied.receive(command, supernodeId, serverTimeMs);
     const leftMs = command.deadlineAtMs - serverTimeMs;
     const endAtMs = this.#options.clock.now() + leftMs;
-    this.#work = this.#work.then(() => this.#do(actions, endAtMs)).catch((error) => this.#options.onFault(error));
+    this.#work = this.#work.then(() => this.#do(actions, endAtMs)).catch((error) => {
+      if (!this.#stop.signal.aborted) this.#options.onFault(error);
+    });
   }
 
   close(): void {
@@ -105,12 +109,12 @@ export class CommandDesk implements Disposable {
   }
 
   async #doOne(action: AppliedAction, endAtMs = Infinity): Promise<void> {
-    const { store, answer } = this.#options;
+    const { answer } = this.#options;
     switch (action.kind) {
       case "keep":
-        return await store.save({ keep: [action.entry], floors: [this.#present(action.floor)] });
+        return await this.#save({ keep: [action.entry], floors: [this.#present(action.floor)] });
       case "forget":
-        return await store.save({ forget: [action.commandId], floors: [this.#present(action.floor)] });
+        return await this.#save({ forget: [action.commandId], floors: [this.#present(action.floor)] });
       case "apply": {
         const outcome = await this.#apply(action.command, endAtMs);
         // Stopped in the middle: it stays begun, is undone at the next start, and comes again.
@@ -126,6 +130,12 @@ export class CommandDesk implements Disposable {
     }
   }
 
+  /** Settles once it is stored. */
+  #save(change: AppliedChange): Promise<void> {
+    const { store, clock, log } = this.#options;
+    return untilStored(() => store.save(change), { clock, log, signal: this.#stop.signal });
+  }
+
   /** The floor as it is now: others of its supernode's commands may have been finished while this action waited. */
   #present(floor: Floor): Floor {
     return this.#applied.floorOf(floor.supernodeId) ?? floor;
@@ -137,7 +147,9 @@ export class CommandDesk implements Disposable {
     const { kind, commandId, sessionId } = command;
     const fields = { kind, command_id: commandId, session_id: sessionId };
     if (!handler) return { status: "unsupported" };
-    using limit = deadline(clock, Math.max(0, endAtMs - clock.now()), `apply ${kind}`, this.#stop.signal);
+    // The store may have kept it waiting.
+    if (clock.now() >= endAtMs) return { status: "expired" };
+    using limit = deadline(clock, endAtMs - clock.now(), `apply ${kind}`, this.#stop.signal);
     try {
       await handler.apply(command, limit.signal);
       log.info("A command was applied", fields);

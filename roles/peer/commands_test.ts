@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { type AppliedStore, createMemoryApplied } from "../../kv/applied_commands.ts";
+import { type AppliedChange, type AppliedStore, createMemoryApplied } from "../../kv/applied_commands.ts";
 import type { Command, CommandResult } from "../../protocol/control/commands.ts";
 import { encodeBase64Url } from "../../protocol/encoding.ts";
 import { CulvertError } from "../../protocol/errors.ts";
@@ -128,26 +128,71 @@ Deno.test("a handler is given until the deadline of its command", async () => {
   assertEquals(rig.answers[0]!.code, "timeout");
 });
 
-Deno.test("nothing is applied that could not be stored first", async () => {
-  const memory = createMemoryApplied();
-  const broken = new CulvertError("store_full", "no room");
-  const rig = new Rig({ load: () => memory.load(), save: () => Promise.reject(broken) });
+/** A store that fails with that code as long as it is told to. */
+class FailingStore implements AppliedStore {
+  readonly #memory = createMemoryApplied();
+  code: string | undefined;
+
+  load() {
+    return this.#memory.load();
+  }
+
+  async save(change: AppliedChange) {
+    if (this.code !== undefined) throw new CulvertError(this.code, "It does not work");
+    await this.#memory.save(change);
+  }
+}
+
+Deno.test("nothing is applied or answered that could not be stored, and everything is once the store works again", async () => {
+  const store = new FailingStore();
+  const rig = new Rig(store);
   let applied = 0;
   await rig.open({ apply: () => void applied++ });
-  await rig.receive(rig.command());
-  assertEquals([applied, rig.answers.length, rig.faults], [0, 0, [broken]]);
+  store.code = "store_full";
+  const command = rig.command(60_000);
+  await rig.receive(command);
+  await rig.receive(command);
+  await rig.clock.advanceAsync(10_000);
+  assertEquals([applied, rig.answers.length, rig.faults.length], [0, 0, 0]);
+  store.code = undefined;
+  await rig.clock.advanceAsync(1_000);
+  assertEquals([applied, rig.statuses], [1, ["applied"]]);
+
+  await rig.open({ apply: () => void (store.code = "store_locked") });
+  await rig.receive(rig.command(60_000));
+  await rig.clock.advanceAsync(10_000);
+  assertEquals(rig.statuses, ["applied"]);
+  store.code = undefined;
+  await rig.clock.advanceAsync(1_000);
+  assertEquals(rig.statuses, ["applied", "applied"]);
 });
 
-Deno.test("what one supernode had done is not done again after a restart, though another has had it evicted since", async () => {
-  const rig = new Rig();
-  const done: string[] = [];
-  const handler = { apply: (command: Command) => void done.push(command.commandId) };
-  await rig.open(handler);
-  const first = rig.command();
-  await rig.receive(first);
-  for (let number = 0; number < 256; number++) await rig.receive(rig.command(), "e".repeat(26));
-  await rig.open(handler);
-  await rig.receive(first);
-  assertEquals(rig.statuses.at(-1), "forgotten");
-  assertEquals(done.filter((commandId) => commandId === first.commandId).length, 1);
+Deno.test("a command whose time has passed while the store did not work is not begun", async () => {
+  const store = new FailingStore();
+  const rig = new Rig(store);
+  let applied = 0;
+  await rig.open({ apply: () => void applied++ });
+  store.code = "store_full";
+  await rig.receive(rig.command(5_000));
+  await rig.clock.advanceAsync(10_000);
+  store.code = undefined;
+  await rig.clock.advanceAsync(1_000);
+  assertEquals([applied, rig.statuses], [0, ["expired"]]);
+});
+
+Deno.test("a store that is gone ends the peer, and one that fails does not keep it from stopping", async () => {
+  const store = new FailingStore();
+  const rig = new Rig(store);
+  await rig.open({ apply() {} });
+  store.code = "store_closed";
+  await rig.receive(rig.command());
+  assertEquals(rig.faults.length, 1);
+
+  store.code = undefined;
+  await rig.open({ apply() {} });
+  store.code = "store_full";
+  await rig.receive(rig.command());
+  rig.desk.close();
+  await rig.desk.closed();
+  assertEquals([rig.faults.length, rig.clock.pendingTimers], [1, 0]);
 });

@@ -5,7 +5,9 @@
 
 import deno from "../../deno.json" with { type: "json" };
 import { createKvApplied } from "../../kv/applied_commands.ts";
+import type { WriteGuard } from "../../kv/commit.ts";
 import { openKv } from "../../kv/open.ts";
+import { StoreHealth } from "../../kv/store_health.ts";
 import { hostPrimitives } from "../../net/host_primitives.ts";
 import type { MuxStream } from "../../net/mux.ts";
 import { PeerConnection } from "../../net/peer_connection.ts";
@@ -36,6 +38,8 @@ export interface PeerParts extends SealParts {
   readonly network: ClosedNetwork | undefined;
   readonly membership: Membership | undefined;
   readonly kv: Deno.Kv;
+  /** For the stores in it. */
+  readonly guard: WriteGuard;
 }
 
 /** Gathers them; disposing closes what they hold. */
@@ -53,6 +57,7 @@ export async function openPeerParts(
   const membership = networkPublicKey &&
     held.use(await Membership.join(networkPublicKey, { ...context, state, place, primitives }));
   const kv = held.use(await openKv(state.pathOf(`${role}.kv`)));
+  const { guard } = held.use(watchStore(kv, role, context));
   const crypto = held.use(await openSealCrypto({ explain: (reason) => log.debug("No libcrypto", { reason }) }));
   const kept = held.move();
   return {
@@ -62,11 +67,31 @@ export async function openPeerParts(
     network: membership?.network,
     membership,
     kv,
+    guard,
     crypto,
     random,
     clock,
     slabs: new SlabPool(),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+/** Until it is disposed. */
+function watchStore(
+  kv: Deno.Kv,
+  space: string,
+  { clock, log, metrics, check }: RoleContext,
+): { readonly guard: WriteGuard } & AsyncDisposable {
+  const health = new StoreHealth(kv, { space, clock, log, metrics });
+  check("store", () => health.problem);
+  const stop = new AbortController();
+  const watching = health.run(stop.signal);
+  return {
+    guard: health.guard,
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await watching;
+    },
   };
 }
 
@@ -92,11 +117,11 @@ export interface Peer extends AsyncDisposable {
 export async function openPeer(options: PeerOptions, context: RoleContext): Promise<Peer> {
   const { role, region, settings, parts, onStream, telemetry, onFault } = options;
   const { clock, random, log, metrics } = context;
-  const { identity, primitives, network, membership, kv } = parts;
+  const { identity, primitives, network, membership, kv, guard } = parts;
   const caCerts = await readCaFile(role, settings);
   const space = role;
   const desk = await CommandDesk.open({
-    store: createKvApplied(kv, clock, { space }),
+    store: createKvApplied(kv, clock, { space, guard }),
     handlers: { ...options.handlers, RELAY_UPDATE: relayUpdates(() => connection, settings.supernode) },
     answer: (result) => connection.control.answer(result),
     onFault,

@@ -14,7 +14,7 @@ import type { Random } from "../../protocol/random.ts";
 const RETRY_MS = 2_000;
 
 export interface BaseMembershipOptions {
-  readonly directory: DirectoryClient;
+  readonly directory: Pick<DirectoryClient, "register" | "heartbeat">;
   /** What base is told of this supernode beside its status. */
   registration(): Omit<SupernodeRegistration, "status">;
   status(): SupernodeStatus;
@@ -77,14 +77,21 @@ export class BaseMembership {
 
   /** Says now how things stand. */
   async report(signal?: AbortSignal): Promise<void> {
-    const { directory, log } = this.#options;
-    const registration = this.#options.registration();
     const status = this.#options.status();
-    if (!this.#isRegistered || await this.#isUnknown(status, signal)) {
-      await directory.register({ ...registration, status }, { signal });
-      this.#isRegistered = true;
+    if (!this.#isRegistered || await this.#isUnknown(status, signal)) await this.#register(status, signal);
+    const { region, url } = this.#options.registration();
+    this.#options.log.debug("Base was told", { region, url, exits: status.exits });
+  }
+
+  async #register(status: SupernodeStatus, signal: AbortSignal | undefined): Promise<void> {
+    const { directory, registration } = this.#options;
+    this.#isRegistered = true; // what changes meanwhile is to be registered after this
+    try {
+      await directory.register({ ...registration(), status }, { signal });
+    } catch (error) {
+      this.#isRegistered = false;
+      throw error;
     }
-    log.debug("Base was told", { region: registration.region, url: registration.url, exits: status.exits });
   }
 
   async #isUnknown(status: SupernodeStatus, signal: AbortSignal | undefined): Promise<boolean> {

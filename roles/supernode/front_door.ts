@@ -15,8 +15,10 @@ import type { StreamManager } from "./stream_manager.ts";
 
 export interface FrontDoorOptions
   extends Pick<WebPortOptions, "tls" | "clock" | "log" | "metrics" | "fetch" | "limits"> {
-  readonly streams: StreamManager;
-  readonly links: DataLinks;
+  readonly streams: Pick<StreamManager, "isFull" | "take">;
+  readonly links: Pick<DataLinks, "isFull"> & {
+    take(...call: Parameters<DataLinks["take"]>): void;
+  };
   readonly tokens: RelayTokens;
   /** Whether somebody has been turned away, perhaps since they were given a token. */
   isBlocked(holder: LinkHolder): boolean;

@@ -115,7 +115,12 @@ export class Peering {
       throw new DialError("unauthorized", `Supernode ${supernodeId} is blocked`);
     }
     const url = new URL(path, httpUrl(await this.#urlOf(supernodeId)));
-    return await this.#options.http.call({ ...call, url, deed: `ask supernode ${supernodeId}` });
+    return await this.#options.http.call({
+      ...call,
+      url,
+      recipient: supernodeId,
+      deed: `ask supernode ${supernodeId}`,
+    });
   }
 
   async #urlOf(supernodeId: string): Promise<string> {

@@ -30,6 +30,8 @@ import type { Log } from "../../protocol/log.ts";
 import { CERTIFICATE_HEADER, nothingSchema, PEERING_PATHS } from "./peering_schema.ts";
 
 export interface PeeringApiDeps extends AdmissionDeps {
+  /** This supernode's peer id: what another was asked cannot be passed on to it. */
+  readonly recipient: string;
   readonly network?: ClosedNetwork | undefined;
   readonly log: Log;
   exits(request: ExitPeerRequest): ExitPeerResponse;

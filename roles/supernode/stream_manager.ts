@@ -12,7 +12,7 @@
 
 import type { NonceStore } from "../../kv/nonces.ts";
 import { type TextChannel, TextSocket } from "../../net/text_socket.ts";
-import { AUTH_SKEW_MS } from "../../protocol/control/auth.ts";
+import { NONCE_KEPT_MS } from "../../protocol/control/auth.ts";
 import {
   type AuthRequest,
   encodeControl,
@@ -284,7 +284,7 @@ export class StreamManager implements Disposable {
     const { peerId } = peer;
     const deliver = (actions: readonly StreamServerAction[]) => this.#run(stream, actions);
     try {
-      const isNew = await nonces.remember(`${peerId} ${request.nonce}`, request.timestampMs + AUTH_SKEW_MS);
+      const isNew = await nonces.remember(`${peerId} ${request.nonce}`, request.timestampMs + NONCE_KEPT_MS);
       if (!isNew) return this.#run(stream, machine.refuse("replayed"));
       await outbox.load(peerId);
       if (this.#options.isRevoked(peerId)) this.#run(stream, machine.refuse("revoked"));

@@ -349,8 +349,9 @@ export class Supernode implements AsyncDisposable {
   }
 
   #makeApi(hosted: HostedExits): Hono<PeeringEnv> {
-    const { clock, primitives, random, stores, network, log } = this.#options;
+    const { identity, clock, primitives, random, stores, network, log } = this.#options;
     return createPeeringApi({
+      recipient: identity.peerId,
       clock,
       primitives,
       nonces: stores.nonces,

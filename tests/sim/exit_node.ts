@@ -47,7 +47,7 @@ export class ExitNode extends PeerNode {
       store,
       primitives,
       network: undefined,
-      wallNow: () => clock.wallNow(),
+      clock,
       isDraining: () => false,
     });
     await this.launch(program, { role: "exit", handlers, telemetry: () => this.#telemetry() });
