@@ -48,6 +48,7 @@ export class ExitNode extends PeerNode {
       primitives,
       network: undefined,
       clock,
+      log,
       isDraining: () => false,
     });
     await this.launch(program, { role: "exit", handlers, telemetry: () => this.#telemetry() });
