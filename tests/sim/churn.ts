@@ -81,14 +81,13 @@ export class Churn {
   }
 
   /** Nothing fails and nobody comes or goes any more; what is down comes back. */
-  async calm(): Promise<void> {
+  calm(): void {
     this.#isCalm = true;
     const { base, supernodes, exits } = this.#population;
     for (const cut of [...this.#cuts]) this.#heal(cut);
     if (!base.isUp) base.start();
     for (const supernode of supernodes) if (!supernode.host.program) void supernode.start();
     for (const exit of exits) if (!exit.run) void exit.start();
-    await Promise.resolve();
   }
 
   /** Everybody but the supernodes goes, some without a word. */

@@ -46,6 +46,7 @@ export class CommandAudit {
   kept = 0;
   applications = 0;
   worstLateMs = 0;
+  longestQueue = 0;
 
   constructor(clock: Clock, trace: Trace) {
     this.#clock = clock;
@@ -113,6 +114,7 @@ export class CommandAudit {
   }
 
   #kept(supernode: string, peerId: string, { commands }: QueueSnapshot): void {
+    this.longestQueue = Math.max(this.longestQueue, commands.length);
     for (const { command } of commands) {
       const { commandId } = command;
       if (this.#open.has(commandId) || this.#ended.has(commandId)) continue;

@@ -223,7 +223,7 @@ export class Invariants {
 
   async #lookAtDirectory(): Promise<void> {
     const { base, supernodes } = this.#population;
-    const { network, clock } = this.#world;
+    const { network } = this.#world;
     if (!base.isUp) return;
     const listed = new Map((await base.store.supernodes.list()).map((record) => [record.supernodeId, record]));
     for (const supernode of supernodes) {
@@ -244,7 +244,6 @@ export class Invariants {
         about: [supernode.name, supernode.supernodeId, "base", "network"],
       });
     }
-    void clock;
   }
 
   readonly #wrongListings = new Map<SupernodeNode, number>();

@@ -48,12 +48,12 @@ export class Simulation {
     const { hours } = this.world.settings;
     const { outageMs, directoryMs } = this.invariants.bounds;
     this.churn.start();
-    for (let hour = 1; hour <= hours && !this.breach; hour++) {
-      await this.#live(HOUR_MS);
+    for (let leftMs = hours * HOUR_MS; leftMs > 0 && !this.breach; leftMs -= HOUR_MS) {
+      await this.#live(Math.min(leftMs, HOUR_MS));
       report(this.progress);
     }
     if (this.breach) return;
-    await this.churn.calm();
+    this.churn.calm();
     await this.#live(Math.max(outageMs, directoryMs) + 60_000);
     if (this.breach) return;
     this.churn.leave();

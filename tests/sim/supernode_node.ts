@@ -34,6 +34,8 @@ export class SupernodeNode {
     readonly nonces: NonceStore;
     readonly blocks: BlockStore;
   };
+  /** The newest of every peer. */
+  readonly #pipes = new Map<string, Pipe>();
   /** Of the run under way; undefined while it is down or reads its stores. */
   running: Supernode | undefined;
   /** When it last came up, or went down. */
@@ -85,6 +87,7 @@ export class SupernodeNode {
     if (!this.host.program) return;
     network.end(this.host.program, kind);
     this.running = undefined;
+    this.#pipes.clear();
     this.changedMs = clock.now();
     trace.add(this.name, `supernode is killed (${kind})`, { supernode_id: this.supernodeId });
   }
@@ -94,13 +97,14 @@ export class SupernodeNode {
     const holder = this.running?.tokens.redeem(token);
     if (!holder) return false;
     this.running!.links.hold(holder, new HeldPipe(pipe));
+    this.#pipes.set(holder.id, pipe);
     return true;
   }
 
   /** The pipe to a peer that is connected here, if bytes would come through. */
   wholePipeTo(peerId: string): Pipe | undefined {
-    const link = this.running?.links.linkOf({ kind: "peer", id: peerId });
-    return link instanceof HeldPipe && link.pipe.isWhole ? link.pipe : undefined;
+    const pipe = this.#pipes.get(peerId);
+    return pipe?.isWhole && pipe.far.clock.isRunning ? pipe : undefined;
   }
 
   #open(program: Program, directory: DirectoryClient): Promise<Supernode> {
