@@ -107,7 +107,7 @@ export class Simulation {
 }
 
 function populate(world: World): Population {
-  const { settings, random, network } = world;
+  const { settings, network } = world;
   const regions = Array.from({ length: settings.regions }, (_, at) => `region-${at + 1}`);
   const regionOf = (number: number) => regions[number % regions.length]!;
   const base = new BaseNode(world, regions[0]!);
