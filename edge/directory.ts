@@ -176,8 +176,8 @@ class Directory {
     const { store, blocks } = this.#deps;
     const [asker, blocked] = await Promise.all([store.supernodes.find(admitted.signature.peerId), blocks.list()]);
     if (!asker) return new Problem("not_registered", "Cannot tell of exits: the asker must be a registered supernode");
-    const { region, exclude, count = DEFAULT_CANDIDATES } = admitted.body;
-    const found = await store.supernodes.list({ region, exclude, open: true });
+    const { count = DEFAULT_CANDIDATES, which = "with_exits", ...query } = admitted.body;
+    const found = await store.supernodes.list({ ...query, which });
     const supernodes = this.#shown(found, blocked, (record) => ["supernode", record.supernodeId]);
     return { supernodes: supernodes.slice(0, count) };
   }

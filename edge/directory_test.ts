@@ -78,6 +78,8 @@ testOnEach("candidates are those with exits that take on work, the best first", 
   await beat(two, { draining: true });
   await beat(three, { exits: 0 });
   assertEquals(await exits(base, one), [one.id]);
+  assertEquals(await exits(base, one, { which: "open", exclude: [one.id] }), [three.id]);
+  assertEquals(await exits(base, one, { which: "all", only: [two.id] }), [two.id]);
 });
 
 testOnEach("relays of every kind are listed with their keys, to anyone", async (base) => {

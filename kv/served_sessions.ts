@@ -2,7 +2,7 @@
  * The sessions that an exit has been told to serve, so that it goes on serving them after a restart: the command that set
  * one up counts as applied and does not come again.
  *
- *   <space> "served" sessionId     { sessionId, clientKey, expiresAtMs }
+ *   <space> "served" sessionId     { sessionId, clientKey, expiresAtMs, supernodeId }
  *
  * Deno KV forgets them some time after they have expired; `load` does so at once. One process writes.
  */

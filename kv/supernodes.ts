@@ -21,6 +21,8 @@ import {
   type SupernodeHeartbeat,
   type SupernodeRecord,
   type SupernodeRegistration,
+  type SupernodeSelection,
+  type SupernodeStatus,
 } from "../protocol/directory.ts";
 import {
   type StoredStatus,
@@ -41,8 +43,10 @@ export const LISTING_EXPIRY_MS = 2 * 3_600_000;
 export interface SupernodeQuery {
   /** Left out: anywhere. */
   readonly region?: string | undefined;
-  /** Only those that take new sessions: with exits, and not draining. */
-  readonly open?: boolean;
+  /** Default all. */
+  readonly which?: SupernodeSelection;
+  /** None but these. */
+  readonly only?: readonly string[] | undefined;
   readonly exclude?: readonly string[] | undefined;
   /** At most this many. */
   readonly count?: number | undefined;
@@ -73,14 +77,20 @@ function spareStreams({ maxStreams, status }: SupernodeRecord): number {
 }
 
 function select(records: Iterable<SupernodeRecord>, query: SupernodeQuery, wallMs: number): SupernodeRecord[] {
-  const { region, open, exclude = [], count } = query;
+  const { region, which = "all", only, exclude = [], count } = query;
   const excluded = new Set(exclude);
+  const wanted = only && new Set(only);
   return [...records].filter((record) =>
     isLive(record, wallMs) &&
     (region === undefined || record.region === region) &&
-    (!open || record.status.exits > 0 && !record.status.draining) &&
+    isOf(which, record.status) &&
+    wanted?.has(record.supernodeId) !== false &&
     !excluded.has(record.supernodeId)
   ).sort(bySpareCapacity).slice(0, count);
+}
+
+function isOf(which: SupernodeSelection, { exits, draining }: SupernodeStatus): boolean {
+  return which === "all" || !draining && (which === "open" || exits > 0);
 }
 
 function newRecord(registration: SupernodeRegistration, wallMs: number): SupernodeRecord {

@@ -126,6 +126,11 @@ export class ControlStream implements Disposable {
     if (this.isOpen) this.#socket?.send(encodeControl(result));
   }
 
+  /** Tells the supernode at once how we are, rather than with the next ping. */
+  pingNow(): void {
+    this.#do(this.#machine.pingNow(this.#options.clock.now()));
+  }
+
   /** Other supernodes from now on, best first; see `StreamClient.moveTo`. */
   moveTo(supernodes: readonly SupernodeAddress[], withinMs = 0): void {
     this.#do(this.#machine.moveTo(supernodes, this.#options.clock.now(), withinMs));

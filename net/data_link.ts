@@ -36,6 +36,8 @@ export interface DataLinkOptions {
   onStream?(stream: MuxStream): void;
   /** Is added to. */
   readonly traffic: Traffic;
+  /** It was there, and is no more. */
+  onLost?(): void;
   readonly pool: BufferPool;
   readonly clock: Clock;
   readonly random: Random;
@@ -55,7 +57,7 @@ export class DataLink implements Disposable {
 
   /** Begins to connect. */
   constructor(options: DataLinkOptions) {
-    const { supernode, clock, onStream } = options;
+    const { supernode, clock, onStream, onLost } = options;
     this.supernode = supernode;
     this.#clock = clock;
     this.#keeper = new LinkKeeper({
@@ -63,6 +65,7 @@ export class DataLink implements Disposable {
       connect: (signal) => connect(options, signal),
       farEnd: supernode.url,
       ...(onStream && { onStream }),
+      ...(onLost && { onLost }),
     });
   }
 
@@ -73,6 +76,11 @@ export class DataLink implements Disposable {
   /** The round trip to the supernode, when it is known. */
   get rttMs(): number | undefined {
     return this.#connection?.rttMs;
+  }
+
+  /** Settles when it is up; rejects when an attempt to make it has failed. */
+  async up(signal: AbortSignal): Promise<void> {
+    if (!this.isUp) await orAborted(this.#keeper.attempt(), signal);
   }
 
   /** Opens a stream, nothing said on it yet. */

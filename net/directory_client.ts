@@ -61,6 +61,13 @@ interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What is asked for, and remembered, apart. */
+type Place = Pick<ExitRegionRequest, "which" | "region">;
+
+function keyOf({ which, region = "" }: Place): string {
+  return `${which} ${region}`;
+}
+
 interface Remembered {
   readonly supernodes: readonly SupernodeRecord[];
   readonly atMs: number;
@@ -123,37 +130,47 @@ export class DirectoryClient implements Disposable {
     return relays;
   }
 
-  /** Supernodes with exits there, the best first. What base has last said is told while it is down. */
+  /** Supernodes with exits there, or others, the best first. What base has last said is told while it is down. */
   async candidates(query: CandidateQuery = {}): Promise<SupernodeRecord[]> {
-    const { region, count = MAX_CANDIDATES, exclude = [], signal } = query;
-    const supernodes = this.#known(region) ?? await orAborted(this.#ask(region), signal);
+    const { region, which = "with_exits", count = MAX_CANDIDATES, exclude = [], signal } = query;
+    const place = { which, ...(region !== undefined && { region }) };
+    const supernodes = this.#known(place) ?? await orAborted(this.#ask(place), signal);
     return supernodes.filter(({ supernodeId }) => !exclude.includes(supernodeId)).slice(0, count);
   }
 
+  /** One supernode, wherever it is and whatever it does; undefined when base does not know it. */
+  async find(supernodeId: string, signal?: AbortSignal): Promise<SupernodeRecord | undefined> {
+    const body: ExitRegionRequest = { which: "all", only: [supernodeId] };
+    const answer = exitRegionResponseSchema;
+    const { supernodes } = await this.#call("v1/exit-regions", { deed: "find a supernode", body, answer, signal });
+    return supernodes.find((record) => record.supernodeId === supernodeId && this.#isGenuine(record));
+  }
+
   /** What is told without asking base. */
-  #known(region = ""): readonly SupernodeRecord[] | undefined {
+  #known(place: Place): readonly SupernodeRecord[] | undefined {
     const { clock, freshMs = 5000, keptMs = 3_600_000 } = this.#options;
-    const remembered = this.#regions.get(region);
+    const remembered = this.#regions.get(keyOf(place));
     const nowMs = clock.now();
     const goodForMs = nowMs < this.#downUntilMs ? keptMs : freshMs;
     return remembered && nowMs - remembered.atMs < goodForMs ? remembered.supernodes : undefined;
   }
 
   /** Asks base, once for all who ask at the same time. */
-  #ask(region = ""): Promise<readonly SupernodeRecord[]> {
-    const asking = this.#asking.get(region) ?? this.#askBase(region).finally(() => this.#asking.delete(region));
-    this.#asking.set(region, asking);
+  #ask(place: Place): Promise<readonly SupernodeRecord[]> {
+    const key = keyOf(place);
+    const asking = this.#asking.get(key) ?? this.#askBase(place, key).finally(() => this.#asking.delete(key));
+    this.#asking.set(key, asking);
     return asking;
   }
 
-  async #askBase(region: string): Promise<readonly SupernodeRecord[]> {
+  async #askBase(place: Place, key: string): Promise<readonly SupernodeRecord[]> {
     const { clock } = this.#options;
-    const body: ExitRegionRequest = { count: MAX_CANDIDATES, ...(region !== "" && { region }) };
+    const body: ExitRegionRequest = { count: MAX_CANDIDATES, ...place };
     try {
       const deed = "ask for exits";
       const answer = await this.#call("v1/exit-regions", { deed, body, answer: exitRegionResponseSchema });
       const supernodes = answer.supernodes.filter((record) => this.#isGenuine(record));
-      this.#remember(region, { supernodes, atMs: clock.now() });
+      this.#remember(key, { supernodes, atMs: clock.now() });
       this.#downUntilMs = -Infinity;
       this.#backoff.reset();
       return supernodes;
@@ -162,16 +179,16 @@ export class DirectoryClient implements Disposable {
       if (error.code === "http_refused" && !PASSING.includes(error.problem?.code)) throw error;
       this.#downUntilMs = clock.now() + this.#backoff.nextMs();
       const { keptMs = 3_600_000 } = this.#options;
-      const remembered = this.#regions.get(region);
+      const remembered = this.#regions.get(key);
       if (!remembered || clock.now() - remembered.atMs >= keptMs) throw error;
       this.#log.warn("Base does not answer this now: what it last said is used", { error: error.message });
       return remembered.supernodes;
     }
   }
 
-  #remember(region: string, remembered: Remembered): void {
-    this.#regions.delete(region);
-    this.#regions.set(region, remembered);
+  #remember(key: string, remembered: Remembered): void {
+    this.#regions.delete(key);
+    this.#regions.set(key, remembered);
     if (this.#regions.size > MAX_REGIONS) this.#regions.delete(this.#regions.keys().next().value!);
   }
 

@@ -4,7 +4,7 @@
  */
 
 import { Backoff } from "../protocol/backoff.ts";
-import { type Clock, deadline, type Timer } from "../protocol/clock.ts";
+import { type Clock, deadline, delay, type Timer } from "../protocol/clock.ts";
 import { DialError, messageOf } from "../protocol/errors.ts";
 import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
@@ -24,6 +24,8 @@ export interface LinkKeeperOptions {
   readonly metrics: Metrics;
   /** Is given the streams that the far end opens. Without it they are closed at once. */
   onStream?(stream: MuxStream): void;
+  /** A link that was up has ended. */
+  onLost?(): void;
   /** For all of `connect`. Default 10 s. */
   readonly connectTimeoutMs?: number;
   readonly mux?: Omit<MuxOptions, "role" | "version" | "extensions">;
@@ -31,7 +33,7 @@ export interface LinkKeeperOptions {
 
 /** A link that lived so long shows that the far end is well: the next failure starts from a short wait again. */
 const STEADY_MS = 10_000;
-/** A dial makes no new attempt so soon after the last. */
+/** However many dials ask for it, no attempt begins so soon after the last. */
 const RETRY_FLOOR_MS = 250;
 
 export class LinkKeeper {
@@ -53,13 +55,13 @@ export class LinkKeeper {
     this.done = this.#keep();
   }
 
-  /** The link that is being made; begins a new attempt if the last has failed and some time has passed. */
+  /** The link that is being made. If the last attempt has failed a new one begins, though not at once after that. */
   attempt(): Promise<MuxConnection> {
     // A lost link is cleared away by `#keep` first, which has waited for its end longer than we do.
     if (this.connection?.closed) return this.connection.ended.then(() => this.attempt());
-    const sinceMs = this.#options.clock.now() - this.#attemptEndedMs;
-    if (!this.#attempting && !this.connection && sinceMs >= RETRY_FLOOR_MS && this.#skipWait) {
-      this.#attempt = this.#begin();
+    if (!this.#attempting && !this.connection && this.#skipWait) {
+      const sinceMs = this.#options.clock.now() - this.#attemptEndedMs;
+      this.#attempt = this.#begin(RETRY_FLOOR_MS - sinceMs);
       this.#skipWait();
     }
     return this.#attempt;
@@ -84,6 +86,7 @@ export class LinkKeeper {
         await connection.ended;
         up.add(-1);
         this.connection = undefined;
+        this.#options.onLost?.();
         this.#attempt = failed(new DialError("path_down", "The link to the tunnel server was lost"));
         if (clock.now() - startedMs >= STEADY_MS) this.#backoff.reset();
         if (this.#stop.signal.aborted) return;
@@ -109,11 +112,13 @@ export class LinkKeeper {
     });
   }
 
-  #begin(): Promise<MuxConnection> {
+  #begin(afterMs = 0): Promise<MuxConnection> {
+    const { clock } = this.#options;
     this.#attempting = true;
-    const attempt = this.#connect().finally(() => {
+    const begun = afterMs > 0 ? delay(clock, afterMs, this.#stop.signal).then(() => this.#connect()) : this.#connect();
+    const attempt = begun.finally(() => {
       this.#attempting = false;
-      this.#attemptEndedMs = this.#options.clock.now();
+      this.#attemptEndedMs = clock.now();
     });
     return heard(attempt);
   }

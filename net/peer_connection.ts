@@ -12,6 +12,7 @@
 
 import type { AuthAccepted } from "../protocol/control/messages.ts";
 import type { SupernodeAddress } from "../protocol/control/commands.ts";
+import { delay } from "../protocol/clock.ts";
 import { DialError } from "../protocol/errors.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { type ControlOptions, ControlStream } from "./control.ts";
@@ -27,6 +28,7 @@ export interface PeerConnectionOptions extends ControlOptions {
 
 /** A token is good for a minute at the supernode; one that has lain about for longer than this is not tried. */
 const TOKEN_FRESH_MS = 45_000;
+const UP_AGAIN_MS = 100;
 
 export class PeerConnection implements Disposable {
   readonly control: ControlStream;
@@ -38,6 +40,7 @@ export class PeerConnection implements Disposable {
   readonly #links = new Set<DataLink>();
   #token: { readonly text: string; readonly supernodeId: string; readonly atMs: number } | undefined;
   #closed = false;
+  #losses = 0;
 
   /** Begins to connect. */
   constructor(options: PeerConnectionOptions) {
@@ -52,8 +55,28 @@ export class PeerConnection implements Disposable {
   }
 
   /** Whether relayed streams can be opened at present. */
-  get hasDataLink(): boolean {
+  get isUp(): boolean {
     return this.#link?.isUp ?? false;
+  }
+
+  /** How often the data link was lost or left. */
+  get losses(): number {
+    return this.#losses;
+  }
+
+  /** Settles when relayed streams can be opened. Tries sooner than it would by itself. */
+  async up(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    while (!this.isUp) {
+      signal.throwIfAborted();
+      if (this.#closed) throw new DialError("path_down", "The connection is closed");
+      try {
+        if (this.#link) await this.#link.up(signal);
+        else await this.control.opened(signal);
+      } catch {
+        await delay(clock, UP_AGAIN_MS, signal);
+      }
+    }
   }
 
   /** Opens a stream on the data link, nothing said on it yet. */
@@ -83,9 +106,10 @@ export class PeerConnection implements Disposable {
     this.#token = relayToken === undefined ? undefined : { text: relayToken, supernodeId, atMs: clock.now() };
     const present = this.#link?.supernode;
     if (this.#closed || (present?.supernodeId === supernodeId && present.url === supernode.url)) return;
+    if (present) this.#losses++;
     this.#link?.retire(retireWithinMs);
     const { caCerts, random, log, metrics, onStream } = this.#options;
-    const link = this.#link = new DataLink({
+    const link: DataLink = this.#link = new DataLink({
       supernode,
       token: (signal) => this.#tokenFor(supernodeId, signal),
       traffic: this.traffic,
@@ -96,6 +120,9 @@ export class PeerConnection implements Disposable {
       metrics,
       caCerts,
       ...(onStream && { onStream }),
+      onLost: () => {
+        if (this.#link === link) this.#losses++;
+      },
     });
     this.#links.add(link);
     link.closed.then(() => this.#links.delete(link));

@@ -18,6 +18,7 @@ import { type Path, type Stream, writeAll } from "../protocol/stream.ts";
 import { encodeTunnelReply } from "../protocol/tunnel.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
+import { answerProbe } from "./link_probe.ts";
 import type { MuxConnection } from "./mux.ts";
 import { readRelayHeader } from "./read_frame.ts";
 import { cut } from "./sealed_halves.ts";
@@ -45,6 +46,10 @@ export interface SessionServerOptions extends SealParts, TunnelLinkOptions {
   readonly at: string;
   readonly log: Log;
   readonly limits?: SessionLimits;
+  /** Why nothing comes out of `onward` at present, if so: told to the supernode's probes. */
+  problem?(): string | undefined;
+  /** A session has ended by itself, its time having passed. Must not throw. */
+  onExpired?(sessionId: string): void;
 }
 
 /** A session that an exit is to serve. */
@@ -136,6 +141,25 @@ export class SessionServer implements Disposable {
     this.#metrics.sessions.set(this.#sessions.size);
   }
 
+  /** Lets a session last until then; false when there is none of that id. */
+  renew(sessionId: string, expiresAtMs: number): boolean {
+    const session = this.#sessions.get(sessionId);
+    if (!session) return false;
+    session.expiresAtMs = expiresAtMs;
+    this.#watch(session);
+    return true;
+  }
+
+  /** When a session is to end; undefined when there is none of that id. */
+  expiryOf(sessionId: string): number | undefined {
+    return this.#sessions.get(sessionId)?.expiresAtMs;
+  }
+
+  /** The ids of the sessions served. */
+  get sessionIds(): IterableIterator<string> {
+    return this.#sessions.keys();
+  }
+
   /** Ends a session and what it has open; false when there is none of that id. */
   remove(sessionId: string): boolean {
     const session = this.#sessions.get(sessionId);
@@ -189,6 +213,7 @@ export class SessionServer implements Disposable {
     limit.signal.addEventListener("abort", onAbort, { once: true });
     try {
       const header = await readRelayHeader(stream);
+      if (header.kind === "probe") return await answerProbe(stream, this.#options.problem?.());
       await this.#open(stream, header, limit.signal);
     } catch (error) {
       await this.#refuse(stream, error);
@@ -255,7 +280,10 @@ export class SessionServer implements Disposable {
     const { clock } = this.#options;
     session.expiry?.cancel();
     const leftMs = session.expiresAtMs - clock.wallNow();
-    if (leftMs <= 0) return void this.remove(session.sessionId);
+    if (leftMs <= 0) {
+      this.remove(session.sessionId);
+      return this.#options.onExpired?.(session.sessionId);
+    }
     session.expiry = clock.after(Math.min(leftMs, MAX_TIMER_MS), () => this.#watch(session));
   }
 

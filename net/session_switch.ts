@@ -7,30 +7,41 @@
  *              ↓
  *            another session, not at that exit ──→ the same dial again
  *
- *   rotate (ROTATE_PEER), expiry    make before break: the next one carries a probe before it takes the place of the present
+ *   rotate (ROTATE_PEER), replace   make before break: the next one carries a probe before it takes the place of the present
  *                                   one, whose streams may go on for a while
+ *
+ * What fails because the way to the supernode was lost is no fault of the exit: a dial waits for the way to be back, and
+ * is made again on the same session. When a session has just been lost, a dial waits for the next one, for as long as it
+ * may and a few seconds at most; otherwise it fails at once, and says why there is none.
  *
  * Streams do not move between exits. However many dials there are, one session is asked for at a time, and not more often
  * than the supernode takes kindly.
  *
- * Not here: what asking and opening takes (`acquire`).
+ * Not here: what asking and opening takes (`acquire`), when a session is renewed (`session_renewal.ts`).
  */
 
 import { orAborted } from "../protocol/abort.ts";
-import { deadline, delay, type Timer } from "../protocol/clock.ts";
-import { CulvertError, DialError, dialFailureOf, messageOf } from "../protocol/errors.ts";
+import { deadline, delay } from "../protocol/clock.ts";
+import { CulvertError, DialError, type DialFailure, dialFailureOf, messageOf } from "../protocol/errors.ts";
 import type { Log } from "../protocol/log.ts";
-import type { Metrics } from "../protocol/metrics.ts";
 import type { Datagrams, DialOptions, Path, Stream, Target } from "../protocol/stream.ts";
-import { type OpenSession, type SessionWay, WatchedSession, type WatchOptions } from "./watched_session.ts";
+import { SessionRenewal } from "./session_renewal.ts";
+import {
+  type DataPath,
+  type OpenSession,
+  type SessionWay,
+  WatchedSession,
+  type WatchOptions,
+} from "./watched_session.ts";
 
 export interface SessionSwitchOptions extends WatchOptions {
   /** Gets a session, not at these exits, and opens its path. */
   acquire(exclude: readonly string[], signal: AbortSignal): Promise<OpenSession>;
+  /** Has the session last longer, and gives until when, by the wall clock. */
+  renew(sessionId: string, signal: AbortSignal): Promise<number>;
   /** The session is not used any more. Must not throw. */
   release(sessionId: string): void;
   readonly log: Log;
-  readonly metrics: Metrics;
 }
 
 export interface Rotation {
@@ -38,6 +49,10 @@ export interface Rotation {
   readonly drainMs: number;
   readonly signal: AbortSignal;
 }
+
+type SwitchReason = "failed" | "rotated" | "expiring" | "moved";
+/** What asking for a session may meet with while the network finds its way around something that has been lost. */
+const WORTH_WAITING: readonly DialFailure[] = ["host_unreachable", "path_down", "busy", "timeout"];
 
 /** How often a dial is made: an exit may fail, and the next one too. */
 const MAX_ATTEMPTS = 3;
@@ -48,11 +63,10 @@ const EXCLUDE_MS = 60_000;
 const MAX_EXCLUDED = 64;
 /** How long streams on a session that is left may go on, unless told otherwise. */
 const DRAIN_MS = 30_000;
-/** Before a session expires another is asked for, so long that a few attempts may fail. */
-const RENEW_BEFORE_MS = 60_000;
-const RENEW_AGAIN_MS = 5_000;
-const RENEW_PROBE_MS = 5_000;
-const MAX_TIMER_MS = 2 ** 31 - 1;
+/** How long a dial waits for the way to the supernode, or for the session that follows one that was lost. */
+const WAIT_MS = 10_000;
+const LOST_GRACE_MS = 5_000;
+const REPLACE_PROBE_MS = 5_000;
 
 export class SessionSwitch implements Path {
   readonly #options: SessionSwitchOptions;
@@ -65,7 +79,9 @@ export class SessionSwitch implements Path {
   /** Exits that have failed, and until when they are not wanted. */
   readonly #excluded = new Map<string, number>();
   readonly #sessions = new Set<WatchedSession>();
-  #renewal: Timer | undefined;
+  /** When there was last a session and then none. */
+  #lostAtMs = -Infinity;
+  readonly #renewal: SessionRenewal;
   readonly #metrics;
 
   constructor(options: SessionSwitchOptions) {
@@ -74,12 +90,23 @@ export class SessionSwitch implements Path {
     this.#metrics = {
       switches: metrics.counter("client_exit_switches_total", "Sessions left for another, by reason", ["reason"]),
       acquired: metrics.counter("client_sessions_total", "Sessions asked for, by outcome", ["outcome"]),
+      open: metrics.gauge("client_sessions_active", "Sessions in use, or with streams that have not ended"),
     };
+    this.#renewal = new SessionRenewal({
+      ...options,
+      renew: (sessionId, signal) => options.renew(sessionId, signal),
+      replace: (signal) => this.replace("expiring", signal),
+    });
   }
 
   /** The session that new streams go through. */
   get present(): OpenSession | undefined {
     return this.#present?.session;
+  }
+
+  /** What the present session's probes have found. */
+  get dataPath(): DataPath | undefined {
+    return this.#present?.dataPath;
   }
 
   /** Of every session that is not closed yet. */
@@ -118,18 +145,37 @@ export class SessionSwitch implements Path {
     this.#take(session, "rotated", drainMs);
   }
 
+  /** Gets another session and puts it in the place of the present one, whose streams may go on until they end or expire. */
+  async replace(reason: "expiring" | "moved", signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const old = this.#present;
+    if (!old) return void await this.#session(signal);
+    const next = await this.#ask();
+    try {
+      using limit = deadline(clock, REPLACE_PROBE_MS, "probe the exit", signal);
+      await next.probe(limit.signal);
+      this.#stop.signal.throwIfAborted();
+      if (this.#present && this.#present !== old) throw unknownSession();
+    } catch (error) {
+      this.#close(next, 0, { isReleased: true });
+      if (!this.#present || this.#present === old) throw error;
+      return; // something else has taken its place meanwhile
+    }
+    this.#take(next, reason, Math.max(0, Math.min(DRAIN_MS, old.expiresAtMs - clock.wallNow())));
+  }
+
   /** The session is over; what is open on it ends. */
   drop(sessionId: string): void {
     for (const session of this.#sessions) {
       if (session.session.sessionId !== sessionId) continue;
-      if (this.#present === session) this.#present = undefined;
+      if (this.#present === session) this.#lose();
       this.#close(session, 0, { isReleased: false });
     }
   }
 
   close(): void {
     this.#stop.abort(new DialError("path_down", "Cannot dial: the path is closed"));
-    this.#renewal?.cancel();
+    this.#renewal[Symbol.dispose]();
     this.#present = undefined;
     for (const session of this.#sessions) this.#close(session, 0, { isReleased: true });
   }
@@ -148,25 +194,41 @@ export class SessionSwitch implements Path {
     open: (path: SessionWay, signal: AbortSignal) => Promise<T>,
     signal: AbortSignal | undefined,
   ): Promise<T> {
-    for (let attempt = 1;; attempt++) {
+    const { supernode, clock } = this.#options;
+    let giveUpAtMs: number | undefined;
+    for (let attempt = 1;;) {
       const session = await this.#session(signal);
+      const { losses } = supernode;
       try {
         return await session.attempt(open, signal);
       } catch (error) {
         signal?.throwIfAborted();
-        if (!this.#isItsFault(session, error) || attempt === MAX_ATTEMPTS) throw error;
+        const failure = dialFailureOf(error);
+        if (failure === "timeout") session.suspect();
+        if ((failure !== "path_down" && failure !== "unauthorized") || this.#stop.signal.aborted) throw error;
+        if (!supernode.isUp || supernode.losses !== losses) {
+          giveUpAtMs ??= clock.now() + WAIT_MS;
+          await this.#reach(giveUpAtMs, signal, error);
+        } else {
+          session.fail();
+          if (attempt++ === MAX_ATTEMPTS) throw error;
+        }
       }
     }
   }
 
-  /** Whether the same may work through another session. */
-  #isItsFault(session: WatchedSession, error: unknown): boolean {
-    const failure = dialFailureOf(error);
-    if (failure === "timeout") session.suspect();
-    if (failure !== "path_down" && failure !== "unauthorized") return false;
-    if (!this.#options.isReachable() || this.#stop.signal.aborted) return false;
-    session.fail();
-    return true;
+  /** Waits until the supernode can be reached again; throws `error` when that takes too long. */
+  async #reach(giveUpAtMs: number, signal: AbortSignal | undefined, error: unknown): Promise<void> {
+    const { supernode, clock } = this.#options;
+    const leftMs = giveUpAtMs - clock.now();
+    if (leftMs <= 0) throw error;
+    using limit = deadline(clock, leftMs, "reach the supernode", this.#stop.signal);
+    try {
+      await orAborted(supernode.up(limit.signal), signal);
+    } catch {
+      signal?.throwIfAborted();
+      throw error;
+    }
   }
 
   async #session(signal: AbortSignal | undefined): Promise<WatchedSession> {
@@ -179,16 +241,29 @@ export class SessionSwitch implements Path {
 
   async #acquire(): Promise<WatchedSession> {
     const { clock } = this.#options;
-    const waitMs = this.#acquiredAtMs + ACQUIRE_GAP_MS - clock.now();
-    if (waitMs > 0) await delay(clock, waitMs, this.#stop.signal);
-    // A rotation may have come first.
-    if (this.#present) return this.#present;
-    this.#acquiredAtMs = clock.now();
-    const session = await this.#ask();
-    const present = this.#present as WatchedSession | undefined;
-    if (!present) return this.#take(session, "failed", 0);
-    this.#close(session, 0, { isReleased: true });
-    return present;
+    for (;;) {
+      const waitMs = this.#acquiredAtMs + ACQUIRE_GAP_MS - clock.now();
+      if (waitMs > 0) await delay(clock, waitMs, this.#stop.signal);
+      // A rotation may have come first.
+      if (this.#present) return this.#present;
+      this.#acquiredAtMs = clock.now();
+      try {
+        const session = await this.#ask();
+        const present = this.#present as WatchedSession | undefined;
+        if (!present) return this.#take(session, "failed", 0);
+        this.#close(session, 0, { isReleased: true });
+        return present;
+      } catch (error) {
+        const isLeft = clock.now() < this.#lostAtMs + LOST_GRACE_MS && !this.#stop.signal.aborted;
+        if (!isLeft || !WORTH_WAITING.includes(dialFailureOf(error))) throw error;
+      }
+    }
+  }
+
+  #lose(): void {
+    this.#lostAtMs = this.#options.clock.now();
+    this.#present = undefined;
+    this.#renewal.follow(undefined);
   }
 
   /** A new session; should there be none but at exits that have failed, one of those is better than nothing. */
@@ -215,6 +290,7 @@ export class SessionSwitch implements Path {
   #watch(session: OpenSession): WatchedSession {
     const watched = new WatchedSession(session, this.#options, (failed) => this.#failed(failed));
     this.#sessions.add(watched);
+    this.#metrics.open.set(this.#sessions.size);
     return watched;
   }
 
@@ -228,13 +304,13 @@ export class SessionSwitch implements Path {
     this.#close(session, DRAIN_MS, { isReleased: true });
     if (!wasPresent) return;
     this.#failedId = sessionId;
-    this.#present = undefined;
+    this.#lose();
     this.#metrics.switches.add(1, { reason: "failed" });
     this.#session(undefined).catch((error) => log.warn("There is no exit", { error: messageOf(error) }));
   }
 
   /** Makes it the one that new streams go through. */
-  #take(session: WatchedSession, reason: "failed" | "rotated" | "expiring", drainMs: number): WatchedSession {
+  #take(session: WatchedSession, reason: SwitchReason, drainMs: number): WatchedSession {
     const { log } = this.#options;
     const { sessionId, exitPeerId } = session.session;
     const old = this.#present;
@@ -244,46 +320,21 @@ export class SessionSwitch implements Path {
       this.#close(old, drainMs, { isReleased: true });
     }
     log.info("Streams leave through an exit", { session_id: sessionId, exit: exitPeerId });
-    this.#renewIn(session.session.expiresAtMs - RENEW_BEFORE_MS - this.#options.clock.wallNow());
+    this.#renewal.follow(session);
     return session;
   }
 
   #close(session: WatchedSession, drainMs: number, { isReleased }: { readonly isReleased: boolean }): void {
     session.retire(drainMs);
     session.closed().then(() => {
-      if (this.#sessions.delete(session) && isReleased) this.#options.release(session.session.sessionId);
+      if (!this.#sessions.delete(session)) return;
+      this.#metrics.open.set(this.#sessions.size);
+      if (isReleased) this.#options.release(session.session.sessionId);
     });
   }
 
   #isInPlaceOf(sessionId: string): boolean {
     return this.#present ? this.#present.session.sessionId === sessionId : this.#failedId === sessionId;
-  }
-
-  #renewIn(delayMs: number): void {
-    this.#renewal?.cancel();
-    const waitMs = Math.min(Math.max(delayMs, RENEW_AGAIN_MS), MAX_TIMER_MS);
-    this.#renewal = this.#options.clock.after(waitMs, () => void this.#renew());
-  }
-
-  async #renew(): Promise<void> {
-    const { clock, log } = this.#options;
-    const leaving = this.#present;
-    const leftMs = (leaving?.session.expiresAtMs ?? Infinity) - clock.wallNow();
-    if (leftMs > RENEW_BEFORE_MS) return this.#present && this.#renewIn(leftMs - RENEW_BEFORE_MS);
-    let next: WatchedSession | undefined;
-    try {
-      next = await this.#ask();
-      using limit = deadline(clock, RENEW_PROBE_MS, "probe the exit", this.#stop.signal);
-      await next.probe(limit.signal);
-      // A rotation, or a failure, may have come first.
-      if (this.#present && this.#present !== leaving) return this.#close(next, 0, { isReleased: true });
-      this.#take(next, "expiring", Math.max(0, leftMs));
-    } catch (error) {
-      if (next) this.#close(next, 0, { isReleased: true });
-      if (this.#stop.signal.aborted) return;
-      log.warn("A session that is about to expire could not be renewed", { error: messageOf(error) });
-      this.#renewIn(RENEW_AGAIN_MS);
-    }
   }
 }
 

@@ -7,7 +7,7 @@ import { FakeClock, settle } from "../testing/fake_clock.ts";
 import { SeededRandom } from "../testing/seeded_random.ts";
 import { memoryStreamPair } from "./memory.ts";
 import { SessionSwitch } from "./session_switch.ts";
-import type { OpenSession, SessionWay } from "./watched_session.ts";
+import type { OpenSession, SessionWay, SupernodeWay } from "./watched_session.ts";
 
 const TARGET: Target = { host: "target.example", port: 80 };
 const PROBED: Target = { host: "probe", port: 1 };
@@ -51,12 +51,39 @@ class FakeWay implements SessionWay {
   }
 }
 
+class FakeSupernodeWay implements SupernodeWay {
+  isUp = true;
+  losses = 0;
+  readonly #waiting = new Set<() => void>();
+
+  up(signal: AbortSignal): Promise<void> {
+    if (this.isUp) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#waiting.add(resolve);
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
+  }
+
+  lose(): void {
+    this.isUp = false;
+    this.losses++;
+  }
+
+  comeBack(): void {
+    this.isUp = true;
+    for (const wake of this.#waiting) wake();
+  }
+}
+
 class Rig {
   readonly clock = new FakeClock();
   readonly ways: FakeWay[] = [];
   readonly asked: (readonly string[])[] = [];
   readonly released: string[] = [];
-  isReachable = true;
+  readonly way = new FakeSupernodeWay();
+  renewals = 0;
+  /** Undefined: it is refused. */
+  renewedForMs: number | undefined;
   lifeMs = 3_600_000;
   failNext: DialError | undefined;
   /** What the supernode waits for before it answers. */
@@ -71,7 +98,12 @@ class Rig {
       return this.session();
     },
     release: (sessionId) => void this.released.push(sessionId),
-    isReachable: () => this.isReachable,
+    renew: () => {
+      this.renewals++;
+      if (this.renewedForMs === undefined) throw new DialError("denied", "no longer");
+      return Promise.resolve(this.clock.wallNow() + this.renewedForMs);
+    },
+    supernode: this.way,
     probe: async (path, signal) => {
       signal.throwIfAborted();
       (await path.dial(PROBED, { signal })).close();
@@ -150,11 +182,74 @@ Deno.test("an exit that is there and carries nothing is found out by probes, and
 Deno.test("while the supernode cannot be reached, no exit is blamed", async () => {
   const rig = new Rig();
   await rig.path.dial(TARGET);
-  rig.isReachable = false;
+  rig.way.lose();
   rig.ways[0]!.mood = "gone";
-  await assertRejects(() => rig.path.dial(TARGET), DialError, "gone");
+  const dial = assertRejects(() => rig.path.dial(TARGET), DialError, "gone");
   await rig.clock.advanceAsync(30_000);
+  await dial;
   assertEquals([rig.present, rig.asked.length], ["session-1", 1]);
+  await rig.end();
+});
+
+Deno.test("a dial that meets a lost way to the supernode waits for it, and goes on with the same session", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  rig.way.lose();
+  rig.ways[0]!.mood = "gone";
+  const dial = rig.path.dial(TARGET);
+  await rig.clock.advanceAsync(3_000);
+  rig.ways[0]!.mood = "well";
+  rig.way.comeBack();
+  await dial;
+  assertEquals([rig.present, rig.asked.length], ["session-1", 1]);
+  await rig.end();
+});
+
+Deno.test("a dial that waits for the way to the supernode gives up when it is told to", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  rig.way.lose();
+  rig.ways[0]!.mood = "gone";
+  const stop = new AbortController();
+  const dial = assertRejects(() => rig.path.dial(TARGET, { signal: stop.signal }), Error, "enough");
+  await settle();
+  stop.abort(new Error("enough"));
+  await dial;
+  await rig.end();
+});
+
+Deno.test("when a session was just lost a dial waits for the next, and otherwise is told that there is none", async () => {
+  const rig = new Rig();
+  rig.failNext = new DialError("host_unreachable", "no exit");
+  await assertRejects(() => rig.path.dial(TARGET), DialError, "no exit");
+  await rig.clock.advanceAsync(1_000);
+  await rig.path.dial(TARGET);
+  rig.path.drop("session-1");
+  rig.failNext = new DialError("host_unreachable", "no exit");
+  await rig.clock.runUntil(rig.path.dial(TARGET), 2_000);
+  assertEquals(rig.present, "session-2");
+  await rig.end();
+});
+
+Deno.test("a session is renewed well before it expires, again and again", async () => {
+  const rig = new Rig();
+  rig.lifeMs = rig.renewedForMs = 12 * 3_600_000;
+  await rig.path.dial(TARGET);
+  await rig.clock.advanceAsync(100 * 3_600_000);
+  assertEquals([rig.present, rig.asked.length], ["session-1", 1]);
+  assertEquals(rig.renewals > 9 && rig.renewals < 20, true, `${rig.renewals}`);
+  await rig.end();
+});
+
+Deno.test("a session that moves with its client to another supernode is replaced, and its streams end by themselves", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  rig.ways[0]!.streamCount = 1;
+  await rig.path.replace("moved", AbortSignal.any([]));
+  assertEquals([rig.present, rig.ways[0]!.isClosed], ["session-2", false]);
+  rig.ways[0]!.streamCount = 0;
+  await rig.clock.advanceAsync(300);
+  assertEquals([rig.ways[0]!.isClosed, rig.released], [true, ["session-1"]]);
   await rig.end();
 });
 
@@ -260,7 +355,7 @@ Deno.test("a rotation that comes after close is closed too", async () => {
   const rig = new Rig();
   await rig.path.dial(TARGET);
   rig.ways[0]!.mood = "gone";
-  rig.failNext = new DialError("path_down", "no supernode");
+  rig.failNext = new DialError("denied", "no supernode");
   await rig.clock.runUntil(assertRejects(() => rig.path.dial(TARGET), DialError, "no supernode"), 1000);
   rig.path.close();
   const rotation = rig.path.rotate("session-1", rig.session(), { drainMs: 0, signal: AbortSignal.any([]) });

@@ -7,6 +7,7 @@
 import { type Clock, deadline, type Timer } from "../protocol/clock.ts";
 import { DialError } from "../protocol/errors.ts";
 import { Health } from "../protocol/health.ts";
+import type { Metrics } from "../protocol/metrics.ts";
 import type { Random } from "../protocol/random.ts";
 import type { Datagrams, DialOptions, Path } from "../protocol/stream.ts";
 import { abortable } from "./abortable.ts";
@@ -39,16 +40,38 @@ export interface WatchOptions {
   readonly probeEveryMs?: number;
   /** A probe that takes longer has failed. Default 3 s. */
   readonly probeTimeoutMs?: number;
-  /** Whether streams can be opened at all: otherwise a failure says nothing about the exit. */
-  isReachable(): boolean;
+  readonly supernode: SupernodeWay;
+  readonly metrics: Metrics;
+}
+
+/** The way to the supernode, which all sessions share: what fails while it is down says nothing about an exit. */
+export interface SupernodeWay {
+  /** Whether streams can be opened on it. */
+  readonly isUp: boolean;
+  /** How often it has been lost until now. */
+  readonly losses: number;
+  /** Settles when it is up. */
+  up(signal: AbortSignal): Promise<void>;
+}
+
+/** What a client knows of the way through its exit. */
+export interface DataPath {
+  readonly ok: boolean;
+  /** Of probes, smoothed. */
+  readonly latencyMs?: number;
+  /** Probes in a row that did not come back. */
+  readonly failures: number;
 }
 
 const FAILURES_TO_DOWN = 2;
 const RETRY_MS = 500;
 const RETIRE_LOOK_MS = 250;
+const LATENCY_BUCKETS_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500];
 
 export class WatchedSession {
   readonly session: OpenSession;
+  /** By the wall clock; put off when it is renewed. */
+  expiresAtMs: number;
   readonly #options: WatchOptions;
   readonly #probe: Probe;
   readonly #health: Health;
@@ -58,11 +81,13 @@ export class WatchedSession {
   #timer: Timer | undefined;
   #probing = false;
   #state: "live" | "failed" | "retired" = "live";
+  readonly #metrics;
 
   /** `onFailed` is called once, should it fail while it is live. */
   constructor(session: OpenSession, options: WatchOptions, onFailed: (session: WatchedSession) => void) {
-    const { clock, random, probeEveryMs = 5_000, probe = httpProbe() } = options;
+    const { clock, random, metrics, probeEveryMs = 5_000, probe = httpProbe() } = options;
     this.session = session;
+    this.expiresAtMs = session.expiresAtMs;
     this.#options = options;
     this.#probe = probe;
     this.#onFailed = onFailed;
@@ -71,12 +96,17 @@ export class WatchedSession {
       probeEveryMs,
       retryBaseMs: RETRY_MS,
     });
+    this.#metrics = {
+      probes: metrics.counter("client_probes_total", "Probes through the exit, by outcome", ["outcome"]),
+      latency: metrics.histogram("client_probe_latency_ms", "How long probes took that came back", LATENCY_BUCKETS_MS),
+    };
     this.#schedule();
   }
 
-  /** Probes' round trip, smoothed, once one has come back. */
-  get latencyMs(): number | undefined {
-    return this.#health.latencyMs;
+  /** What its probes have found. */
+  get dataPath(): DataPath {
+    const { failures, latencyMs } = this.#health;
+    return { ok: failures === 0, failures, ...(latencyMs !== undefined && { latencyMs }) };
   }
 
   /** Settles when a byte has come back through it. */
@@ -145,16 +175,19 @@ export class WatchedSession {
 
   #schedule(): void {
     if (this.#state !== "live" || this.#probing) return;
-    const { clock } = this.#options;
+    this.#scheduleIn(Math.max(0, this.#health.nextProbeAtMs - this.#options.clock.now()));
+  }
+
+  #scheduleIn(delayMs: number): void {
     this.#timer?.cancel();
-    const delayMs = Math.max(0, this.#health.nextProbeAtMs - clock.now());
-    this.#timer = clock.after(delayMs, () => void this.#runProbe());
+    this.#timer = this.#options.clock.after(delayMs, () => void this.#runProbe());
   }
 
   async #runProbe(): Promise<void> {
-    const { clock, probeTimeoutMs = 3_000, isReachable } = this.#options;
+    const { clock, probeTimeoutMs = 3_000, supernode } = this.#options;
     this.#probing = true;
     const startMs = clock.now();
+    const { losses } = supernode;
     using limit = deadline(clock, probeTimeoutMs, "probe the exit", this.#stop.signal);
     let ok = true;
     try {
@@ -165,8 +198,13 @@ export class WatchedSession {
     this.#probing = false;
     if (this.#state !== "live") return;
     const nowMs = clock.now();
-    if (ok) this.#health.probeSucceeded(nowMs, nowMs - startMs);
-    else if (this.#health.probeFailed(nowMs) && isReachable()) return this.fail();
+    const isOnlyTheWay = !ok && (!supernode.isUp || supernode.losses !== losses);
+    this.#metrics.probes.add(1, { outcome: ok ? "ok" : isOnlyTheWay ? "no_link" : "failed" });
+    if (ok) {
+      this.#metrics.latency.observe(nowMs - startMs);
+      this.#health.probeSucceeded(nowMs, nowMs - startMs);
+    } else if (isOnlyTheWay) return this.#scheduleIn(RETRY_MS);
+    else if (this.#health.probeFailed(nowMs)) return this.fail();
     this.#schedule();
   }
 }

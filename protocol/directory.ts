@@ -9,13 +9,14 @@
  *   ExitPeerRequest         supernode → supernode   which exits of yours would do?          ExitPeerResponse
  *   ExitSetupRequest        supernode → supernode   have that exit serve this session    ExitSetupResponse
  *   ExitEndRequest          supernode → supernode   have it let go of the session
- *   ExitNotice              supernode → supernode   your sessions at that exit are in trouble
+ *   ExitNotice              supernode → supernode   your sessions at that exit are in trouble, or over
+ *   SessionCheck            supernode → supernode   which of these sessions do you not know?     SessionCheckResponse
  *   RelayRegistration       relay → base            once and again before it expires
  */
 
 import { z } from "zod";
 import { commandResultSchema, disconnectSchema, setupExitSchema } from "./control/commands.ts";
-import { exitWishSchema } from "./control/messages.ts";
+import { exitWishSchema, MAX_SESSIONS } from "./control/messages.ts";
 import {
   certificateSchema,
   countSchema,
@@ -85,16 +86,24 @@ export const heartbeatResponseSchema = z.object({
 });
 export type HeartbeatResponse = z.infer<typeof heartbeatResponseSchema>;
 
+/** Those that take sessions (with exits, and not draining), those that take peers (not draining), or all that live. */
+export const supernodeSelectionSchema = z.enum(["with_exits", "open", "all"]);
+export type SupernodeSelection = z.infer<typeof supernodeSelectionSchema>;
+
 export const exitRegionRequestSchema = z.object({
   /** Left out: anywhere. */
   region: nameSchema.optional(),
   count: z.int().min(1).max(MAX_CANDIDATES).optional(),
+  /** Left out: with exits. */
+  which: supernodeSelectionSchema.optional(),
+  /** None but these. */
+  only: z.array(peerIdSchema).max(MAX_CANDIDATES).optional(),
   /** Supernodes that are not wanted, the asker itself among them. */
   exclude: z.array(peerIdSchema).max(MAX_CANDIDATES).optional(),
 });
 export type ExitRegionRequest = z.infer<typeof exitRegionRequestSchema>;
 
-/** Live supernodes with exits, best first. */
+/** Live supernodes, best first. */
 export const exitRegionResponseSchema = z.object({ supernodes: z.array(supernodeRecordSchema).max(MAX_CANDIDATES) });
 export type ExitRegionResponse = z.infer<typeof exitRegionResponseSchema>;
 
@@ -149,10 +158,19 @@ export type ExitEndRequest = z.infer<typeof exitEndRequestSchema>;
 
 export const exitNoticeSchema = z.object({
   exitPeerId: peerIdSchema,
-  reason: z.enum(["exit_failed", "exit_left", "exit_drains", "revoked"]),
-  sessionIds: z.array(tokenSchema).min(1).max(1024),
+  /** `ended`: it is over, and nothing need be moved. `supernode_drains`: the exit goes to another supernode. */
+  reason: z.enum(["exit_failed", "exit_left", "exit_drains", "supernode_drains", "revoked", "ended"]),
+  sessionIds: z.array(tokenSchema).min(1).max(MAX_SESSIONS),
 });
 export type ExitNotice = z.infer<typeof exitNoticeSchema>;
+
+/** Sessions in which the other has a part, as the asker believes. */
+export const sessionCheckSchema = z.object({ sessionIds: z.array(tokenSchema).min(1).max(MAX_SESSIONS) });
+export type SessionCheck = z.infer<typeof sessionCheckSchema>;
+
+/** Those that it does not know, so that the asker may end them as well. */
+export const sessionCheckResponseSchema = z.object({ unknown: z.array(tokenSchema).max(MAX_SESSIONS) });
+export type SessionCheckResponse = z.infer<typeof sessionCheckResponseSchema>;
 
 export const RELAY_KINDS = ["upstream", "central", "downstream", "relay"] as const;
 export const relayKindSchema = z.enum(RELAY_KINDS);

@@ -3,7 +3,7 @@
  * it has reached the exit, each with its own hop added to the trail; then the stream carries what client and exit say to
  * each other, sealed.
  *
- *   header   version u8 = 1 | kind u8 (1 to the exit, 2 from a client) | length u16 BE | body[length]
+ *   header   version u8 = 1 | kind u8 (1 to the exit, 2 from a client, 3 a probe) | length u16 BE | body[length]
  *     body   session id length u8 | session id | options: the trail, as in `trail.ts`
  *   reply    as to a tunnel request (`tunnel.ts`)
  *
@@ -11,6 +11,9 @@
  * cannot take the stream further answers with a refusal and ends it; only the exit answers that it is open. So whoever
  * lies between passes bytes on as soon as it has passed the header. A client need not wait for the answer before it goes
  * on. The trail is for people: nothing vouches for it.
+ *
+ * A probe goes no further than the other end of the link, which answers at once: open, or `path_down` when nothing comes
+ * out beyond it. Its session id means nothing.
  */
 
 import { bad, done, type Parsed } from "./parse.ts";
@@ -25,8 +28,12 @@ export const MAX_RELAY_HEADER_BYTES = FRAME_HEAD_BYTES + MAX_BODY_BYTES;
 /** Kept as text by whoever made it; on the wire it is only compared. */
 const SESSION_ID = /^[\x21-\x7e]{1,64}$/;
 
+const KIND_CODES = { toExit: 1, fromClient: 2, probe: 3 } as const;
+type RelayKind = keyof typeof KIND_CODES;
+const KINDS: readonly (RelayKind | undefined)[] = [undefined, "toExit", "fromClient", "probe"];
+
 export interface RelayHeader {
-  readonly kind: "toExit" | "fromClient";
+  readonly kind: RelayKind;
   readonly sessionId: string;
   readonly trail: readonly Hop[];
 }
@@ -40,17 +47,18 @@ export function isSessionId(text: string): boolean {
 export function encodeRelayHeader(header: RelayHeader): Uint8Array | undefined {
   if (!isSessionId(header.sessionId)) return undefined;
   const body = concat([encodeText(header.sessionId), encodeTrail(header.trail)]);
-  return encodeFrame(header.kind === "toExit" ? 1 : 2, body);
+  return encodeFrame(KIND_CODES[header.kind], body);
 }
 
 export function parseRelayHeader(bytes: Uint8Array): Parsed<RelayHeader> {
   const framed = parseFrame(bytes, MAX_BODY_BYTES);
   if (framed.status !== "done") return framed;
   const { code, body } = framed.value;
-  if (code !== 1 && code !== 2) return bad("unknown kind");
+  const kind = KINDS[code];
+  if (!kind) return bad("unknown kind");
   const id = parseText(body, 0);
   if (!id || !isSessionId(id.text)) return bad("malformed session id");
   const trail = parseTrail(body, id.end);
   if (!trail) return bad("malformed option");
-  return done({ kind: code === 1 ? "toExit" : "fromClient", sessionId: id.text, trail }, framed.length);
+  return done({ kind, sessionId: id.text, trail }, framed.length);
 }

@@ -9,7 +9,7 @@ const text = fc.string({ unit: "grapheme", maxLength: 30 });
 const hop: fc.Arbitrary<Hop> = fc.tuple(text, text, fc.option(fc.nat({ max: 4_000_000_000 }), { nil: undefined }))
   .map(([name, at, rttUs]) => rttUs === undefined ? { name, at } : { name, at, rttMs: rttUs / 1000 });
 const header: fc.Arbitrary<RelayHeader> = fc.record({
-  kind: fc.constantFrom("toExit", "fromClient"),
+  kind: fc.constantFrom("toExit", "fromClient", "probe"),
   sessionId: fc.stringMatching(/^[\x21-\x7e]{1,64}$/),
   trail: fc.array(hop, { maxLength: 16 }),
 });
@@ -33,12 +33,13 @@ Deno.test("relay headers have these exact bytes", () => {
     encodeHex(encodeRelayHeader(fromClient)!),
     "0102000e" + "027331" + "010008" + "0178" + "0179" + "000005dc",
   );
+  assertEquals(encodeHex(encodeRelayHeader({ kind: "probe", sessionId: "-", trail: [] })!), "01030002" + "012d");
 });
 
 const malformed: readonly { name: string; hex: string; reason: string }[] = [
   { name: "another version", hex: "02", reason: "unknown version" },
   { name: "a body that is too long", hex: "0101ffff", reason: "too long" },
-  { name: "an unknown kind", hex: "01030003" + "027331", reason: "unknown kind" },
+  { name: "an unknown kind", hex: "01040003" + "027331", reason: "unknown kind" },
   { name: "no session id", hex: "01010000", reason: "malformed session id" },
   { name: "an empty session id", hex: "01010001" + "00", reason: "malformed session id" },
   { name: "a session id with a space", hex: "01010002" + "0120", reason: "malformed session id" },

@@ -72,6 +72,8 @@ export const servedSessionSchema = z.object({
   /** The client's X25519 key. */
   clientKey: keySchema,
   expiresAtMs: timeSchema,
+  /** The supernode that ordered it. */
+  supernodeId: peerIdSchema.optional(),
 });
 export type ServedSessionRecord = z.infer<typeof servedSessionSchema>;
 

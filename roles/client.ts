@@ -14,10 +14,12 @@ import { aborted } from "../protocol/abort.ts";
 import { messageOf } from "../protocol/errors.ts";
 import { formatTarget } from "../protocol/stream.ts";
 import { ClientSessions } from "./client/sessions.ts";
+import { clientTelemetry } from "./client/telemetry.ts";
 import { durationMs, listenAddress } from "./fields.ts";
 import { isLoopback, listenOn } from "./listening.ts";
 import { openPeer, openPeerParts } from "./peer/open_peer.ts";
 import { peerSettings, regionName } from "./peer/settings.ts";
+import { TrafficRates } from "./peer/traffic_rates.ts";
 import { ConfigError } from "./config.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 
@@ -57,6 +59,7 @@ export const role: Role<typeof config> = defineRole({
       ...parts,
       region: config.region,
       control: () => peer.connection.control,
+      way: () => peer.connection,
       openWay: (session) =>
         openSessionPath({
           ...parts,
@@ -67,16 +70,18 @@ export const role: Role<typeof config> = defineRole({
           at: parts.identity.peerId,
         }),
     });
-    await using exits = switchOf(config, sessions, { context, isReachable: () => peer.connection.hasDataLink });
+    await using exits = switchOf(config, sessions, context);
     await using peer = await openPeer({
       role: "client",
       region: config.home,
       settings: config,
       parts,
       handlers: sessions.handlers(() => exits.path),
+      telemetry: () => clientTelemetry(exits.path, rates),
       onOpen: () => void settle(sessions, exits.path, context),
       onFault: fault.reject,
     }, context);
+    const rates = new TrafficRates(peer.connection.traffic, clock);
     using proxy = listenOn(config.listen, (listen) => serveProxy({ listen, path: exits.path, clock, log, metrics }));
     const { hostname, port } = proxy.address;
     context.check("exit", () => exits.path.present ? undefined : "There is no session with an exit");
@@ -90,9 +95,8 @@ export const role: Role<typeof config> = defineRole({
 function switchOf(
   { region, minBandwidth, maxLatency, probeEvery, probeTimeout }: ClientConfig,
   sessions: ClientSessions,
-  { context, isReachable }: { readonly context: RoleContext; isReachable(): boolean },
+  { clock, random, log, metrics }: RoleContext,
 ): { readonly path: SessionSwitch } & AsyncDisposable {
-  const { clock, random, log, metrics } = context;
   const path = new SessionSwitch({
     acquire: (exclude, signal) =>
       sessions.request({
@@ -101,8 +105,17 @@ function switchOf(
         ...(maxLatency !== undefined && { maxLatencyMs: maxLatency }),
         ...(exclude.length > 0 && { exclude: [...exclude] }),
       }, signal),
+    renew: (sessionId, signal) => sessions.renew(sessionId, signal),
     release: (sessionId) => sessions.release(sessionId),
-    isReachable,
+    supernode: {
+      get isUp() {
+        return sessions.way.isUp;
+      },
+      get losses() {
+        return sessions.way.losses;
+      },
+      up: (signal) => sessions.way.up(signal),
+    },
     probeEveryMs: probeEvery,
     probeTimeoutMs: probeTimeout,
     clock,
@@ -123,7 +136,9 @@ function switchOf(
 async function settle(sessions: ClientSessions, exits: SessionSwitch, { log, signal }: RoleContext): Promise<void> {
   try {
     await sessions.reconcile(exits);
-    if (!signal.aborted) await exits.warm(signal);
+    if (signal.aborted) return;
+    if (sessions.hasMoved(exits)) await exits.replace("moved", signal);
+    else await exits.warm(signal);
   } catch (error) {
     if (!signal.aborted) log.warn("There is no exit yet", { error: messageOf(error) });
   }

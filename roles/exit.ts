@@ -11,9 +11,11 @@ import { createKvServedSessions } from "../kv/served_sessions.ts";
 import { SessionServer, type SessionServerOptions } from "../net/session_server.ts";
 import { aborted } from "../protocol/abort.ts";
 import { exitHandlers, restoreSessions } from "./exit/sessions.ts";
+import { SessionReports } from "./exit/session_reports.ts";
 import { ExitTelemetry } from "./exit/telemetry.ts";
 import { openPeer, openPeerParts } from "./peer/open_peer.ts";
 import { peerSettings, regionName } from "./peer/settings.ts";
+import { TrafficRates } from "./peer/traffic_rates.ts";
 import { defineRole, type Role, runRole } from "./role.ts";
 import { openWayOut, wayOut } from "./way_out.ts";
 
@@ -48,33 +50,45 @@ export const role: Role<typeof config> = defineRole({
       log,
       metrics,
       limits: { maxSessions: config.maxSessions },
+      problem: () => telemetry.problem,
+      onExpired: (sessionId) => reports.ended(sessionId, "expired"),
     });
     const { server } = serving;
     const store = createKvServedSessions(kv, clock, { space: "exit", guard });
-    await restoreSessions({ server, store });
+    const control = () => peer.connection.control;
+    const supernodeId = () => control().supernode.supernodeId;
+    const unserved = await restoreSessions({ server, store });
     const isDraining = () => signal.aborted;
     await using peer = await openPeer({
       role: "exit",
       region: config.region,
       settings: config,
       parts,
-      handlers: exitHandlers({ server, store, primitives, network, clock, log, isDraining }),
+      handlers: exitHandlers({ server, store, primitives, network, clock, log, supernodeId, isDraining }),
       onStream: (stream) => server.serve(stream),
       telemetry: () => telemetry.take(),
-      onOpen: () => context.ready({ addresses: {}, note: `peer ${identity.peerId}` }),
+      onOpen: () => {
+        context.ready({ addresses: {}, note: `peer ${identity.peerId}` });
+        reports.opened();
+      },
       onFault: fault.reject,
     }, context);
+    await using reports = new SessionReports({ server, store, control, clock, log });
+    for (const sessionId of unserved) reports.ended(sessionId, "shutdown");
     const telemetry = new ExitTelemetry({
-      traffic: peer.connection.traffic,
+      rates: new TrafficRates(peer.connection.traffic, clock),
       bandwidthMbps: config.bandwidth,
       maxSessions: config.maxSessions,
       sessionCount: () => server.sessionCount,
       isDraining,
+      onChange: () => control().pingNow(),
       clock,
+      metrics,
     });
     using stopProbes = stopper();
     const probing = telemetry.watch(onward.path, stopProbes.signal);
     await Promise.race([aborted(signal), fault.promise]);
+    control().pingNow(); // so that the supernode moves the sessions, while their streams end
     await server.shutdown(hardSignal);
     stopProbes[Symbol.dispose]();
     await probing;

@@ -86,6 +86,7 @@ function openSupernode(
     certificate: parts.membership?.certificate,
     maxStreams: config.maxStreams,
     maxLinks: config.maxLinks,
+    sessionLifetimeMs: config.sessionLifetime,
     clientGraceMs: config.clientGrace,
     authLimits: { address: { perSecond: config.authRate, burst: config.authRate * 10 } },
     maxStrangersPerAddress: config.authRate * 10,

@@ -72,8 +72,10 @@ export const requestExitRegion = {
   id: "requestExitRegion",
   method: "post",
   path: "/v1/exit-regions",
-  summary: "Find supernodes with exits in a region",
-  description: "Live supernodes that have exits and take on work, best first. Only registered supernodes may ask.",
+  summary: "Find supernodes with exits in a region, or others",
+  description:
+    "Live supernodes, best first: those that have exits and take on work, unless `which` says otherwise. Only " +
+    "registered supernodes may ask.",
   signed: true,
   body: exitRegionRequestSchema,
   answer: { status: 200, schema: exitRegionResponseSchema, description: "The candidates; there may be none." },

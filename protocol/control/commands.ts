@@ -3,7 +3,7 @@
  * that says where it stands in the order of that supernode's commands to that peer, and a deadline after which nobody
  * begins it any more. Design §5.
  *
- *   SETUP_EXIT    exit    serve this client's session
+ *   SETUP_EXIT    exit    serve this client's session; or one that it serves for longer
  *   ROTATE_PEER   client  the session goes on under a new id at another exit; the old one is let go of afterwards
  *   RELAY_SETUP   relay   carry WireGuard packets of this client to that exit
  *   RELAY_UPDATE  any     the way to the supernode changes: another address, or it is about to go away
@@ -59,6 +59,8 @@ export const setupExitSchema = z.object({
   clientProof: keyProofSchema.optional(),
   allowedIps: z.array(cidrSchema).max(MAX_ALLOWED_IPS).optional(),
   expiresAtMs: timeSchema,
+  /** It is served already: only the time of its end is new, and if that fails it goes on as it was. */
+  renews: z.boolean().optional(),
 });
 export type SetupExit = z.infer<typeof setupExitSchema>;
 
@@ -91,7 +93,16 @@ export const relayUpdateSchema = z.object({
 export type RelayUpdate = z.infer<typeof relayUpdateSchema>;
 
 export const disconnectSchema = z.object({
-  reason: z.enum(["client_left", "expired", "replaced", "setup_failed", "revoked", "admin", "shutdown"]),
+  reason: z.enum([
+    "client_left",
+    "exit_failed",
+    "expired",
+    "replaced",
+    "setup_failed",
+    "revoked",
+    "admin",
+    "shutdown",
+  ]),
   remark: remarkSchema.optional(),
 });
 export type Disconnect = z.infer<typeof disconnectSchema>;

@@ -9,7 +9,7 @@
  *                ←────────────────────  pong
  *                ←────────────────────  command
  *   command.result ───────────────────→
- *   info.request ─────────────────────→            exit | relay_token | sessions | end_session
+ *   info.request ─────────────────────→            exit | renew | relay_token | sessions | end_session
  *                ←────────────────────  info.response
  *   error        ←───────────────────→  error
  *
@@ -41,8 +41,8 @@ import { commandResultSchema, commandSchema, sessionOfferSchema } from "./comman
 export const MAX_MESSAGE_BYTES = 64 * 1024;
 /** An auth request with the longest certificate is under 4 KiB. */
 export const MAX_AUTH_REQUEST_BYTES = 8 * 1024;
-/** The most sessions a peer lists or is told of at once. */
-const MAX_SESSIONS = 1024;
+/** The most sessions a peer names or is told of at once. */
+export const MAX_SESSIONS = 1024;
 const MAX_EXCLUDED = 64;
 
 export const CONTROL_ROLES = ["client", "exit"] as const;
@@ -171,11 +171,23 @@ export type ExitWish = z.infer<typeof exitWishSchema>;
 
 const request = { type: z.literal("info.request"), requestId: tokenSchema };
 
+/** Why a peer has let go of a session: without a reason it does not want it any more. */
+export const sessionLeftSchema = z.enum(["expired", "policy", "shutdown"]);
+export type SessionLeft = z.infer<typeof sessionLeftSchema>;
+
 export const infoRequestSchema = z.discriminatedUnion("what", [
   z.object({ ...request, what: z.literal("exit"), wish: exitWishSchema }),
   z.object({ ...request, what: z.literal("relay_token") }),
-  z.object({ ...request, what: z.literal("sessions") }),
-  z.object({ ...request, what: z.literal("end_session"), sessionId: tokenSchema }),
+  /** The session is to last longer. */
+  z.object({ ...request, what: z.literal("renew"), sessionId: tokenSchema }),
+  /** Those that the supernode knows of; of the ones named, if any are. */
+  z.object({ ...request, what: z.literal("sessions"), sessionIds: z.array(tokenSchema).max(MAX_SESSIONS).optional() }),
+  z.object({
+    ...request,
+    what: z.literal("end_session"),
+    sessionId: tokenSchema,
+    reason: sessionLeftSchema.optional(),
+  }),
 ]);
 export type InfoRequest = z.infer<typeof infoRequestSchema>;
 
@@ -193,6 +205,7 @@ const response = { type: z.literal("info.response"), requestId: tokenSchema };
 
 export const infoResponseSchema = z.discriminatedUnion("what", [
   z.object({ ...response, what: z.literal("exit"), session: sessionOfferSchema }),
+  z.object({ ...response, what: z.literal("renew"), expiresAtMs: timeSchema }),
   z.object({ ...response, what: z.literal("relay_token"), relayToken: secretSchema }),
   z.object({ ...response, what: z.literal("sessions"), sessionIds: z.array(tokenSchema).max(MAX_SESSIONS) }),
   z.object({ ...response, what: z.literal("end_session") }),

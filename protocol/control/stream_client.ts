@@ -360,6 +360,11 @@ export class StreamClient {
     return [{ kind: "pong", rttMs: this.#rttMs }];
   }
 
+  /** Pings at once: something has changed that the supernode acts upon. */
+  pingNow(nowMs: number): StreamClientAction[] {
+    return this.#state === "open" ? this.#ping(nowMs) : [];
+  }
+
   #ping(nowMs: number): StreamClientAction[] {
     this.#pingSequence++;
     this.#pingSentAtMs = nowMs;

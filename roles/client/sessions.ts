@@ -6,7 +6,7 @@
 import type { ControlStream } from "../../net/control.ts";
 import type { ClientSession } from "../../net/session_path.ts";
 import type { SessionSwitch } from "../../net/session_switch.ts";
-import type { OpenSession, SessionWay } from "../../net/watched_session.ts";
+import type { OpenSession, SessionWay, SupernodeWay } from "../../net/watched_session.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import { orAborted } from "../../protocol/abort.ts";
@@ -26,6 +26,8 @@ export interface ClientSessionsOptions {
   /** Where exits have to be; anywhere unless given. */
   readonly region?: string | undefined;
   control(): ControlStream;
+  /** The way to the supernode. */
+  way(): SupernodeWay;
   /** The way through a session whose exit's key has been checked. */
   openWay(session: ClientSession): SessionWay;
 }
@@ -33,7 +35,10 @@ export interface ClientSessionsOptions {
 export class ClientSessions {
   readonly #options: ClientSessionsOptions;
   #reconciling: Promise<void> = Promise.resolve();
-  #hasReconciled = false;
+  /** Supernodes of which it is known what an earlier process has left there. */
+  readonly #settledWith = new Set<string>();
+  /** Session → the supernode that has granted it. */
+  readonly #grantedBy = new Map<string, string>();
 
   constructor(options: ClientSessionsOptions) {
     this.#options = options;
@@ -53,12 +58,24 @@ export class ClientSessions {
     }
   }
 
+  /** Has the supernode let a session last longer, and gives until when. */
+  async renew(sessionId: string, signal: AbortSignal): Promise<number> {
+    return (await this.#options.control().request({ what: "renew", sessionId }, signal)).expiresAtMs;
+  }
+
+  /** The way to the supernode, as sessions see it. */
+  get way(): SupernodeWay {
+    return this.#options.way();
+  }
+
   /** Opens what is offered. Throws `unauthorized` when the key is not shown to be the exit's. */
   open(offer: SessionOffer): OpenSession {
     const { sessionId, exit, expiresAtMs } = offer;
     this.#check(offer);
+    const { control, openWay } = this.#options;
+    this.#grantedBy.set(sessionId, control().supernode.supernodeId);
     const exitKey = decodeBase64(exit.wireguardKey) as Bytes;
-    const path = this.#options.openWay({ sessionId, exitKey, exitPeerId: exit.peerId });
+    const path = openWay({ sessionId, exitKey, exitPeerId: exit.peerId });
     return { sessionId, exitPeerId: exit.peerId, expiresAtMs, path };
   }
 
@@ -82,12 +99,19 @@ export class ClientSessions {
   /** Tells the supernode that a session is not used any more, if it can be told. */
   release(sessionId: string): void {
     const control = this.#options.control();
+    this.#grantedBy.delete(sessionId);
     if (control.isOpen) control.request({ what: "end_session", sessionId }).catch(() => {});
+  }
+
+  /** Whether the session in use is one of another supernode, which this client has left. */
+  hasMoved({ present }: SessionSwitch): boolean {
+    const { supernodeId } = this.#options.control().supernode;
+    return present !== undefined && this.#grantedBy.get(present.sessionId) !== supernodeId;
   }
 
   /**
    * The control stream is open: ends what an earlier process has left, the first time, and drops what the supernode no
-   * longer knows. No session is asked for meanwhile, or it might be taken for one that was left.
+   * longer knows of what it has granted. No session is asked for meanwhile, or it might be taken for one that was left.
    */
   async reconcile(exits: SessionSwitch): Promise<void> {
     const reconciling = this.#reconcile(exits);
@@ -99,9 +123,13 @@ export class ClientSessions {
     const control = this.#options.control();
     const { sessionIds } = await control.request({ what: "sessions" });
     const mine = exits.sessionIds;
-    for (const sessionId of mine) if (!sessionIds.includes(sessionId)) exits.drop(sessionId);
-    if (this.#hasReconciled) return;
-    this.#hasReconciled = true;
+    const { supernodeId } = control.supernode;
+    for (const sessionId of this.#grantedBy.keys()) if (!mine.has(sessionId)) this.#grantedBy.delete(sessionId);
+    for (const [sessionId, grantedBy] of this.#grantedBy) {
+      if (grantedBy === supernodeId && !sessionIds.includes(sessionId)) exits.drop(sessionId);
+    }
+    if (this.#settledWith.has(supernodeId)) return;
+    this.#settledWith.add(supernodeId);
     for (const sessionId of sessionIds) {
       if (!mine.has(sessionId)) await control.request({ what: "end_session", sessionId });
     }

@@ -56,6 +56,7 @@ class Exit {
     const server = {
       setUp: ({ sessionId }: { sessionId: string }) => void this.served.add(sessionId),
       remove: (sessionId: string) => this.served.delete(sessionId),
+      expiryOf: () => undefined,
     } as unknown as SessionServer;
     await restoreSessions({ server, store });
     this.#desk = await CommandDesk.open({
@@ -70,6 +71,7 @@ class Exit {
         network: undefined,
         clock: this.#clock,
         log: silentLog,
+        supernodeId: () => SUPERNODE,
         isDraining: () => false,
       }),
       answer: ({ commandId, status }) => void (this.isDead || this.answers.set(commandId, status)),

@@ -1,8 +1,9 @@
 /**
  * SETUP_EXIT and DISCONNECT at an exit: which clients are served, kept across restarts.
  *
- *   SETUP_EXIT ──→ is the client's key its own? ──→ store ──→ serve
- *   DISCONNECT ──→ serve no longer ──→ store, as soon as it works
+ *   SETUP_EXIT            ──→ is the client's key its own? ──→ serve ──→ store
+ *   SETUP_EXIT that renews ─→ the same, for a session that is served; should it fail, that goes on as it was
+ *   DISCONNECT            ──→ serve no longer ──→ store, as soon as it works
  */
 
 import type { ServedSessionStore } from "../../kv/served_sessions.ts";
@@ -21,26 +22,33 @@ import type { CommandHandlers } from "../peer/commands.ts";
 import { untilStored } from "../peer/stored.ts";
 
 export interface ExitSessionsOptions {
-  readonly server: Pick<SessionServer, "setUp" | "remove">;
+  readonly server: Pick<SessionServer, "setUp" | "renew" | "expiryOf" | "remove">;
   readonly store: ServedSessionStore;
   readonly primitives: Primitives;
   readonly network: ClosedNetwork | undefined;
   readonly clock: Clock;
   readonly log: Log;
+  /** The supernode it is connected to. */
+  supernodeId(): string;
   /** Whether no new sessions are to be taken. */
   isDraining(): boolean;
 }
 
-/** Serves again what an earlier process served, as far as there is still room. */
-export async function restoreSessions({ server, store }: Pick<ExitSessionsOptions, "server" | "store">): Promise<void> {
+/** Serves again what an earlier process served, as far as there is still room, and gives the ids of the others. */
+export async function restoreSessions(
+  { server, store }: Pick<ExitSessionsOptions, "server" | "store">,
+): Promise<string[]> {
+  const left: string[] = [];
   for (const session of await store.load()) {
     try {
       serve(server, session);
     } catch (error) {
       if (!(error instanceof DialError)) throw error;
       await store.remove(session.sessionId);
+      left.push(session.sessionId);
     }
   }
+  return left;
 }
 
 export function exitHandlers(options: ExitSessionsOptions): CommandHandlers {
@@ -54,16 +62,20 @@ export function exitHandlers(options: ExitSessionsOptions): CommandHandlers {
       async apply({ sessionId, payload }) {
         if (options.isDraining()) throw new CulvertError("draining", "The exit takes no new sessions");
         checkClient(payload, options);
-        const session = { sessionId, clientKey: payload.clientWireguardKey, expiresAtMs: payload.expiresAtMs };
+        const { clientWireguardKey: clientKey, expiresAtMs, renews } = payload;
+        const session = { sessionId, clientKey, expiresAtMs, supernodeId: options.supernodeId() };
+        const oldExpiryMs = server.expiryOf(sessionId);
+        if (renews && oldExpiryMs === undefined) throw new CulvertError("unknown_session", "There is no such session");
         serve(server, session);
         try {
           await store.save(session);
         } catch (error) {
-          server.remove(sessionId);
+          if (renews) server.renew(sessionId, oldExpiryMs!);
+          else server.remove(sessionId);
           throw error;
         }
       },
-      undo: ({ sessionId }) => end(sessionId),
+      undo: ({ sessionId, payload }) => payload.renews ? undefined : end(sessionId),
     },
     DISCONNECT: {
       async apply({ sessionId }, signal) {

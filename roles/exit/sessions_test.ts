@@ -51,6 +51,7 @@ class Exit implements Disposable {
       network: undefined,
       clock,
       log: silentLog,
+      supernodeId: () => client.peerId,
       isDraining: () => false,
       ...options,
     };

@@ -3,22 +3,28 @@
  * asked of the way out itself.
  */
 
-import type { Traffic } from "../../net/data_link.ts";
 import { httpProbe } from "../../net/probe.ts";
 import { type Clock, deadline, delay } from "../../protocol/clock.ts";
 import type { Telemetry } from "../../protocol/control/messages.ts";
+import { messageOf } from "../../protocol/errors.ts";
+import type { Metrics } from "../../protocol/metrics.ts";
 import type { Path } from "../../protocol/stream.ts";
+import type { TrafficRates } from "../peer/traffic_rates.ts";
 
 export interface ExitTelemetryOptions {
-  readonly traffic: Traffic;
+  readonly rates: TrafficRates;
   readonly bandwidthMbps: number;
   readonly maxSessions: number;
   sessionCount(): number;
   isDraining(): boolean;
+  /** The way out works no more, or again. */
+  onChange(): void;
   readonly clock: Clock;
+  readonly metrics: Metrics;
 }
 
 const PROBE_EVERY_MS = 10_000;
+const PROBE_AGAIN_MS = 2_000;
 const PROBE_WITHIN_MS = 5_000;
 
 type DataPath = NonNullable<Telemetry["dataPath"]>;
@@ -26,22 +32,27 @@ type DataPath = NonNullable<Telemetry["dataPath"]>;
 export class ExitTelemetry {
   readonly #options: ExitTelemetryOptions;
   #dataPath: DataPath | undefined;
-  /** When the last ping was, and the bytes until then. */
-  #last: { atMs: number } & Traffic;
+  #problem: string | undefined;
+  readonly #metrics;
 
   constructor(options: ExitTelemetryOptions) {
     this.#options = options;
-    this.#last = { atMs: options.clock.now(), ...options.traffic };
+    const { metrics } = options;
+    this.#metrics = {
+      probes: metrics.counter("exit_probes_total", "Probes of the way out, by outcome", ["outcome"]),
+      works: metrics.gauge("exit_way_out_up", "Whether the way out works"),
+    };
+  }
+
+  /** Why nothing comes out here, when it was last tried. */
+  get problem(): string | undefined {
+    return this.#problem;
   }
 
   /** For one ping: rates are those since the last one. */
   take(): Telemetry {
-    const { traffic, bandwidthMbps, maxSessions, clock } = this.#options;
-    const nowMs = clock.now();
-    const elapsedMs = Math.max(1, nowMs - this.#last.atMs);
-    const rxMbps = megabits(traffic.rxBytes - this.#last.rxBytes, elapsedMs);
-    const txMbps = megabits(traffic.txBytes - this.#last.txBytes, elapsedMs);
-    this.#last = { atMs: nowMs, ...traffic };
+    const { rates, bandwidthMbps, maxSessions } = this.#options;
+    const { rxMbps, txMbps } = rates.take();
     const busiest = Math.max(rxMbps, txMbps);
     const sessions = this.#options.sessionCount();
     return {
@@ -57,22 +68,26 @@ export class ExitTelemetry {
 
   /** Probes the way out until the signal is aborted. */
   async watch(onward: Path, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, onChange } = this.#options;
     const probe = httpProbe();
     while (!signal.aborted) {
       const startMs = clock.now();
+      const wasOk = this.#dataPath?.ok ?? true;
       using limit = deadline(clock, PROBE_WITHIN_MS, "probe the way out", signal);
       try {
         await probe(onward, limit.signal);
         this.#dataPath = { ok: true, latencyMs: clock.now() - startMs, failures: 0 };
-      } catch {
+        this.#problem = undefined;
+      } catch (error) {
+        if (signal.aborted) return;
         this.#dataPath = { ok: false, failures: (this.#dataPath?.failures ?? 0) + 1 };
+        this.#problem = messageOf(error);
       }
-      await delay(clock, PROBE_EVERY_MS, signal).catch(() => {});
+      const { ok } = this.#dataPath;
+      this.#metrics.probes.add(1, { outcome: ok ? "ok" : "failed" });
+      this.#metrics.works.set(ok ? 1 : 0);
+      if (ok !== wasOk) onChange();
+      await delay(clock, ok ? PROBE_EVERY_MS : PROBE_AGAIN_MS, signal).catch(() => {});
     }
   }
-}
-
-function megabits(bytes: number, elapsedMs: number): number {
-  return bytes * 8 / 1000 / elapsedMs;
 }

@@ -1,5 +1,7 @@
 import { assertEquals } from "@std/assert";
+import { noMetrics } from "../../protocol/metrics.ts";
 import { FakeClock } from "../../testing/fake_clock.ts";
+import { TrafficRates } from "../peer/traffic_rates.ts";
 import { ExitTelemetry } from "./telemetry.ts";
 
 Deno.test("rates are those since the last ping, and the load is that of what is scarcest", () => {
@@ -7,12 +9,14 @@ Deno.test("rates are those since the last ping, and the load is that of what is 
   const traffic = { rxBytes: 0, txBytes: 0 };
   let sessions = 0;
   const telemetry = new ExitTelemetry({
-    traffic,
+    rates: new TrafficRates(traffic, clock),
     bandwidthMbps: 100,
     maxSessions: 10,
     sessionCount: () => sessions,
     isDraining: () => false,
+    onChange() {},
     clock,
+    metrics: noMetrics,
   });
   clock.advance(1000);
   traffic.rxBytes += 5_000_000;
@@ -33,13 +37,16 @@ Deno.test("rates are those since the last ping, and the load is that of what is 
 
 Deno.test("a way out that fails is told with how often it has", async () => {
   const clock = new FakeClock();
+  let changes = 0;
   const telemetry = new ExitTelemetry({
-    traffic: { rxBytes: 0, txBytes: 0 },
+    rates: new TrafficRates({ rxBytes: 0, txBytes: 0 }, clock),
     bandwidthMbps: 1,
     maxSessions: 1,
     sessionCount: () => 0,
     isDraining: () => false,
+    onChange: () => changes++,
     clock,
+    metrics: noMetrics,
   });
   const stop = new AbortController();
   const onward = {
@@ -48,8 +55,9 @@ Deno.test("a way out that fails is told with how often it has", async () => {
     [Symbol.dispose]() {},
   };
   const watching = telemetry.watch(onward, stop.signal);
-  await clock.advanceAsync(10_000);
+  await clock.advanceAsync(3_000);
   assertEquals(telemetry.take().dataPath, { ok: false, failures: 2 });
+  assertEquals([telemetry.problem, changes], ["unplugged", 1]);
   stop.abort();
   await watching;
   assertEquals(clock.pendingTimers, 0);

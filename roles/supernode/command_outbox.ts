@@ -5,7 +5,8 @@
  *
  * A queue is in memory while its peer is connected or something waits in it; else in the store. What was kept is taken
  * up again after a restart. A store that fails holds commands back and is tried again with the next repetition. A
- * SETUP_EXIT that failed and may have been applied all the same is followed by a DISCONNECT, which undoes it.
+ * SETUP_EXIT or RELAY_SETUP that failed and may have been applied all the same is followed by a DISCONNECT, which undoes
+ * it.
  *
  * Not here: the order of sending (`protocol/control/command_queue.ts`), the streams (`stream_manager.ts`).
  */
@@ -25,6 +26,8 @@ const LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 export interface CommandOutboxOptions {
   readonly store: QueueStore;
+  /** A peer has lost its memory: whatever it had been told to hold it holds no more. */
+  onForgot?(peerId: string): void;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -169,7 +172,10 @@ export class CommandOutbox {
   /** Tells whoever ordered it what became of a command. */
   settle(peerId: string, action: OutboxAction): void {
     const { log } = this.#options;
-    if (action.kind === "peer_forgot") return log.warn("A peer has lost its memory of commands", { peer_id: peerId });
+    if (action.kind === "peer_forgot") {
+      log.warn("A peer has lost its memory of commands", { peer_id: peerId });
+      return this.#options.onForgot?.(peerId);
+    }
     const { command, tookMs } = action;
     const { kind, commandId } = command;
     this.#options.onOutcome?.(peerId, action);
@@ -182,7 +188,14 @@ export class CommandOutbox {
       return waiting?.resolve({ ok: true, result: action.result });
     }
     this.#metrics.failure.add(1, { kind, reason: action.reason });
-    log.info("A command failed", { peer_id: peerId, command_id: commandId, kind, reason: action.reason });
+    const { sessionId } = command;
+    log.info("A command failed", {
+      peer_id: peerId,
+      command_id: commandId,
+      ...(sessionId !== undefined && { session_id: sessionId }),
+      kind,
+      reason: action.reason,
+    });
     if (action.mayBeApplied) this.#undo(peerId, command);
     waiting?.resolve({ ok: false, reason: action.reason, ...(action.result && { result: action.result }) });
   }
@@ -203,8 +216,11 @@ export class CommandOutbox {
     }
   }
 
-  #undo(peerId: string, { kind, sessionId }: Command): void {
-    if (kind !== "SETUP_EXIT" || sessionId === undefined) return;
+  #undo(peerId: string, command: Command): void {
+    const { sessionId } = command;
+    // A renewal that failed leaves the session as it was.
+    const sets = command.kind === "SETUP_EXIT" ? !command.payload.renews : command.kind === "RELAY_SETUP";
+    if (!sets || sessionId === undefined) return;
     void this.push(peerId, {
       kind: "DISCONNECT",
       commandId: newId(this.#options.random),

@@ -11,6 +11,7 @@
 
 import { BufferPool } from "../../net/buffer_pool.ts";
 import { closeQuietly } from "../../net/close.ts";
+import { answerProbe } from "../../net/link_probe.ts";
 import { Deadlines, sharedWait } from "../../net/deadlines.ts";
 import { MuxConnection, type MuxStream } from "../../net/mux.ts";
 import { readRelayHeader } from "../../net/read_frame.ts";
@@ -61,6 +62,8 @@ export class DataLinks implements Disposable {
   readonly #links = new Map<string, HeldLink[]>();
   readonly #linkPool = new BufferPool({ bufferBytes: 256 * 1024 });
   readonly #streamPool = new BufferPool();
+  /** Who waits for the link of a holder that is about to make one. */
+  readonly #waiting = new Map<string, Set<() => void>>();
   readonly #joining: Deadlines<MuxStream>;
   readonly #halfClosed: Deadlines<() => void>;
   readonly #halfClosedWatch: NonNullable<SpliceOptions["halfClosed"]>;
@@ -88,11 +91,6 @@ export class DataLinks implements Disposable {
 
   get size(): number {
     return this.#count;
-  }
-
-  /** Streams that are being relayed. */
-  get streamCount(): number {
-    return this.#carrying.size;
   }
 
   /** Bytes of streams, since the beginning: as many have come in as have gone out. */
@@ -138,6 +136,32 @@ export class DataLinks implements Disposable {
     return this.#links.get(keyOf(holder))?.findLast((link) => !link.closed);
   }
 
+  /** The link of a holder, or the one that it makes within that time; undefined when it does not, or has left. */
+  linkSoon(holder: LinkHolder, withinMs: number): Promise<HeldLink | undefined> {
+    const link = this.linkOf(holder);
+    if (link) return Promise.resolve(link);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const key = keyOf(holder);
+    const waiting = this.#waiting.get(key) ?? new Set();
+    this.#waiting.set(key, waiting.add(resolve));
+    const timer = this.#options.clock.after(withinMs, resolve);
+    return promise.then(() => {
+      timer.cancel();
+      if (waiting.delete(resolve) && waiting.size === 0) this.#waiting.delete(key);
+      return this.linkOf(holder);
+    });
+  }
+
+  /** The holder has come, or will not come: nobody waits for it any more. */
+  waitNoMore(holder: LinkHolder): void {
+    for (const resolve of this.#waiting.get(keyOf(holder)) ?? []) resolve();
+  }
+
+  /** Streams that are being relayed. */
+  get streamCount(): number {
+    return this.#carrying.size;
+  }
+
   /** Ends all links of a holder that has been turned away. */
   end(holder: LinkHolder): void {
     for (const link of [...this.#links.get(keyOf(holder)) ?? []]) link.close();
@@ -146,6 +170,7 @@ export class DataLinks implements Disposable {
   close(): void {
     this.#stop.abort(new CulvertError("closed", "The supernode is closing"));
     for (const links of [...this.#links.values()]) for (const link of [...links]) link.close();
+    for (const waiting of this.#waiting.values()) for (const resolve of waiting) resolve();
     this.#joining[Symbol.dispose]();
     this.#halfClosed[Symbol.dispose]();
   }
@@ -166,6 +191,7 @@ export class DataLinks implements Disposable {
     this.#count++;
     this.#metrics.links.add(1, { kind: holder.kind });
     if (links.length > MAX_LINKS_PER_HOLDER) links[0]!.close();
+    this.waitNoMore(holder);
     if (links.length === 1) this.#options.onLinked(holder);
   }
 
@@ -191,6 +217,10 @@ export class DataLinks implements Disposable {
     let far: MuxStream | undefined;
     try {
       const header = await readRelayHeader(stream);
+      if (header.kind === "probe") {
+        this.#joining.delete(stream);
+        return await answerProbe(stream);
+      }
       far = await this.#openFar(header, from);
       this.#joining.delete(stream);
       this.#metrics.joined.add(1, { outcome: "ok" });

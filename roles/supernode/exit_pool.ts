@@ -26,6 +26,8 @@ export interface ExitPoolOptions {
   find(peerId: string): Exit | undefined;
   /** The round trip on its data link; undefined when it has none, null when it is not known yet. */
   linkRttMs(peerId: string): number | null | undefined;
+  /** From probes over its data link: the share that came back, and how long they take. */
+  linkHealth(peerId: string): { readonly health: number; readonly latencyMs: number | undefined };
   sessionCount(peerId: string): number;
 }
 
@@ -40,6 +42,11 @@ export class ExitPool {
 
   get size(): number {
     return this.#all.items.length;
+  }
+
+  /** The peer ids of all of them. */
+  [Symbol.iterator](): IterableIterator<string> {
+    return this.#all.items.values();
   }
 
   add({ peerId, region }: AuthenticatedPeer): void {
@@ -78,19 +85,21 @@ export class ExitPool {
 
   /** The exit as it is now; undefined when it cannot be reached by data. */
   candidate(peerId: string): ExitCandidate | undefined {
-    const { supernodeId, sessionCount, find, linkRttMs } = this.#options;
+    const { supernodeId, sessionCount, find, linkRttMs, linkHealth } = this.#options;
     const exit = find(peerId);
     const rttMs = linkRttMs(peerId);
     if (!exit || rttMs === undefined) return undefined;
     const { peer, telemetry } = exit;
+    const probed = linkHealth(peerId);
+    const wayMs = probed.latencyMs ?? rttMs;
     const { publicKey, wireguardKey, wireguardSignature, certificate } = peer;
     return {
       exit: { peerId, publicKey, wireguardKey, wireguardSignature, ...(certificate !== undefined && { certificate }) },
       supernodeId,
       region: peer.region,
-      ...(rttMs !== null && { latencyMs: rttMs + (telemetry?.dataPath?.latencyMs ?? 0) }),
+      ...(wayMs !== null && { latencyMs: wayMs + (telemetry?.dataPath?.latencyMs ?? 0) }),
       ...(telemetry?.spareMbps !== undefined && { bandwidthMbps: telemetry.spareMbps }),
-      health: healthOf(telemetry),
+      health: healthOf(telemetry) * probed.health,
       load: telemetry?.load ?? Math.min(1, sessionCount(peerId) / FULL_SESSIONS),
     };
   }

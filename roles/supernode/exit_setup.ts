@@ -34,22 +34,34 @@ export class ExitSetup {
 
   /** Has the session's exit serve its client, and says whether it will. */
   async begin(record: SessionRecord, timeoutMs: number): Promise<SetupStatus> {
+    const { supernodeId } = this.#options;
+    const status = await this.#ask(record, { timeoutMs });
+    // Whether another supernode's exit has applied it or not is not known here; of one that is here the outbox knows.
+    if (status === "unanswered" && record.exit!.supernodeId !== supernodeId) this.end(record, "setup_failed");
+    return status;
+  }
+
+  /** Has an exit that serves the session do so for longer; should it not, the session goes on as it was. */
+  renew(record: SessionRecord, timeoutMs: number): Promise<SetupStatus> {
+    return this.#ask(record, { timeoutMs, renews: true });
+  }
+
+  async #ask(record: SessionRecord, how: Pick<ExitSetupRequest, "timeoutMs" | "renews">): Promise<SetupStatus> {
     const { supernodeId, peering, log } = this.#options;
     const exit = record.exit!;
     const { sessionId, clientPeerId, clientWireguardKey, clientProof, expiresAtMs } = record;
     const payload: SetupExit = { clientPeerId, clientWireguardKey, ...(clientProof && { clientProof }), expiresAtMs };
-    const commandId = record.setupCommandId!;
     const exitPeerId = exit.exit.peerId;
-    if (exit.supernodeId === supernodeId) {
-      return (await this.command({ ...payload, sessionId, commandId, exitPeerId, timeoutMs })).status;
-    }
+    const request = { ...payload, ...how, sessionId, commandId: record.setupCommandId!, exitPeerId };
+    if (exit.supernodeId === supernodeId) return (await this.command(request)).status;
     try {
-      const request = { ...payload, sessionId, commandId, exitPeerId, timeoutMs };
       return (await peering.setUp(exit.supernodeId, request)).status;
     } catch (error) {
-      log.info("A supernode did not set up its exit", { supernode_id: exit.supernodeId, error: messageOf(error) });
-      // Whether it has been applied or not is not known here.
-      this.end(record, "setup_failed");
+      log.info("A supernode did not set up its exit", {
+        supernode_id: exit.supernodeId,
+        session_id: sessionId,
+        error: messageOf(error),
+      });
       return "unanswered";
     }
   }

@@ -17,10 +17,23 @@ import type {
   ExitSetupResponse,
 } from "../../protocol/directory.ts";
 import type { Random } from "../../protocol/random.ts";
-import { openSession, type SessionRecord } from "../../protocol/session.ts";
+import { openSession, type SessionEnd, type SessionRecord } from "../../protocol/session.ts";
 import type { ExitPool } from "./exit_pool.ts";
 import type { ExitSetup } from "./exit_setup.ts";
+import type { SessionEnding } from "./session_ending.ts";
 import type { Sessions } from "./sessions.ts";
+
+/** What a session's end is called here, when its client's supernode gives the reason. */
+const REASONS: Readonly<Record<ExitEndRequest["reason"], SessionEnd>> = {
+  client_left: "client_left",
+  exit_failed: "exit_failed",
+  expired: "expired",
+  replaced: "rotated",
+  setup_failed: "no_exit",
+  revoked: "revoked",
+  admin: "admin",
+  shutdown: "shutdown",
+};
 
 /** Told to one who asks. */
 const MAX_TOLD = 8;
@@ -33,6 +46,9 @@ export interface HostedExitsOptions {
   readonly sessions: Sessions;
   readonly pool: Pick<ExitPool, "candidate" | "candidates">;
   readonly setup: ExitSetup;
+  readonly ending: SessionEnding;
+  /** Whether exits are about to go elsewhere. */
+  isDraining(): boolean;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -47,7 +63,8 @@ export class HostedExits {
   }
 
   candidates({ clientPeerId, wish, count = MAX_TOLD }: ExitPeerRequest): ExitPeerResponse {
-    const { pool, random } = this.#options;
+    const { pool, random, isDraining } = this.#options;
+    if (isDraining()) return { candidates: [] };
     const ranked = rank(pool.candidates(clientPeerId, wish), wish, random);
     return { candidates: ranked.slice(0, Math.min(count, MAX_TOLD)).map(({ candidate }) => candidate) };
   }
@@ -59,16 +76,26 @@ export class HostedExits {
     const known = sessions.find(sessionId);
     if (known && known.clientSupernodeId !== supernodeId) return { status: "failed", code: "not_yours" };
     if (known && !isOf(known, request)) return { status: "failed", code: "other_session" };
+    if (request.expiresAtMs > clock.wallNow() + MAX_LIFETIME_MS) return { status: "failed", code: "too_long" };
+    if (request.renews) return await this.#renew(request, known);
     if (known?.state === "active") return { status: "applied" };
     const underWay = this.#underWay.get(sessionId);
     if (underWay) return await underWay;
     const candidate = pool.candidate(exitPeerId);
     if (!candidate) return { status: "no_such_exit" };
     if (sessions.isFullFor(supernodeId)) return { status: "busy" };
-    if (request.expiresAtMs > clock.wallNow() + MAX_LIFETIME_MS) return { status: "failed", code: "too_long" };
     const settingUp = this.#setUp(request, supernodeId, candidate).finally(() => this.#underWay.delete(sessionId));
     this.#underWay.set(sessionId, settingUp);
     return await settingUp;
+  }
+
+  async #renew(request: ExitSetupRequest, known: SessionRecord | undefined): Promise<ExitSetupResponse> {
+    const { sessions, setup } = this.#options;
+    if (known?.state !== "active") return { status: "failed", code: "unknown_session" };
+    const { status, code } = await setup.command(withinReason(request));
+    const { sessionId, expiresAtMs } = request;
+    if (status === "applied") await sessions.advance(sessionId, { kind: "renew", expiresAtMs });
+    return { status, ...(code !== undefined && { code }) };
   }
 
   async #setUp(
@@ -83,8 +110,7 @@ export class HostedExits {
     try {
       chosen = await sessions.advance(sessionId, { kind: "chosen", exitPeerId, setupCommandId });
       if (!sessions.find(sessionId)) return { status: "failed", code: "ended" };
-      const timeoutMs = Math.min(request.timeoutMs, MAX_SETUP_MS);
-      const { status, code, remark } = await setup.command({ ...request, timeoutMs });
+      const { status, code, remark } = await setup.command(withinReason(request));
       if (status === "applied") await sessions.advance(sessionId, { kind: "ready" });
       else await sessions.advance(sessionId, { kind: "end", reason: "exit_failed" });
       return { status, ...(code !== undefined && { code }), ...(remark !== undefined && { remark }) };
@@ -96,14 +122,9 @@ export class HostedExits {
   }
 
   async end({ sessionId, reason }: ExitEndRequest, supernodeId: string): Promise<void> {
-    const { sessions, setup } = this.#options;
-    const record = sessions.find(sessionId);
-    if (record?.clientSupernodeId !== supernodeId) return;
-    try {
-      await sessions.advance(sessionId, { kind: "end", reason: "client_left" });
-    } finally {
-      setup.end(record, reason);
-    }
+    const { sessions, ending } = this.#options;
+    if (sessions.find(sessionId)?.clientSupernodeId !== supernodeId) return;
+    await ending.end(sessionId, REASONS[reason], "client");
   }
 
   #open(request: ExitSetupRequest, supernodeId: string, candidate: ExitCandidate): void {
@@ -119,6 +140,10 @@ export class HostedExits {
       expiresAtMs,
     }, clock.wallNow()));
   }
+}
+
+function withinReason(request: ExitSetupRequest): ExitSetupRequest {
+  return { ...request, timeoutMs: Math.min(request.timeoutMs, MAX_SETUP_MS) };
 }
 
 /** Whether the session is the one asked for, as far as that is known of it. */

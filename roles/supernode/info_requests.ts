@@ -1,19 +1,31 @@
 /**
- * What a connected peer may ask of its supernode: an exit, a token for its data link, its sessions, the end of one.
+ * What a connected peer may ask of its supernode: an exit, a longer life for a session, a token for its data link, its
+ * sessions, the end of one.
  */
 
-import type { InfoFailure, InfoRequest, InfoResponse } from "../../protocol/control/messages.ts";
+import {
+  type InfoFailure,
+  type InfoRequest,
+  type InfoResponse,
+  MAX_SESSIONS,
+  type SessionLeft,
+} from "../../protocol/control/messages.ts";
 import type { AuthenticatedPeer } from "../../protocol/control/stream_server.ts";
+import type { SessionRecord } from "../../protocol/session.ts";
 import type { RequestExit } from "./request_exit.ts";
+import type { SessionSide } from "./session_ending.ts";
+import type { SessionRenewals } from "./session_renewals.ts";
 import type { Sessions } from "./sessions.ts";
-
-const MAX_LISTED = 1024;
 
 export interface InfoRequestDeps {
   readonly requests: RequestExit;
   readonly sessions: Sessions;
   relayToken(peerId: string): string;
-  endSession(sessionId: string): Promise<boolean>;
+  readonly renewals: SessionRenewals;
+  /** The client does not want it any more. */
+  leave(sessionId: string): Promise<unknown>;
+  /** The exit has ended it. */
+  ended(sessionId: string, reason: SessionLeft): Promise<unknown>;
   /** Whether the peer can still be answered. */
   isHere(): boolean;
 }
@@ -21,36 +33,55 @@ export interface InfoRequestDeps {
 export async function answerRequest(
   peer: AuthenticatedPeer,
   request: InfoRequest,
-  { requests, sessions, relayToken, endSession, isHere }: InfoRequestDeps,
+  { requests, sessions, renewals, relayToken, leave, ended, isHere }: InfoRequestDeps,
 ): Promise<InfoResponse> {
   const head = { type: "info.response", requestId: request.requestId } as const;
-  const failed = (reason: InfoFailure, retryAfterMs?: number): InfoResponse => ({
+  const failed = (reason: InfoFailure, more: { retryAfterMs?: number; remark?: string } = {}): InfoResponse => ({
     ...head,
     what: "failed",
     reason,
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...more,
   });
   switch (request.what) {
     case "exit": {
       if (peer.role !== "client") return failed("forbidden");
       const grant = await requests.grant(peer, request.wish);
+      if (!grant.ok) {
+        const { reason, ok: _, ...more } = grant;
+        return failed(reason, more);
+      }
       // Nobody will ever hear of it.
-      if (grant.ok && !isHere()) await endSession(grant.offer.sessionId);
-      return grant.ok ? { ...head, what: "exit", session: grant.offer } : failed(grant.reason, grant.retryAfterMs);
+      if (!isHere()) await leave(grant.offer.sessionId);
+      return { ...head, what: "exit", session: grant.offer };
+    }
+    case "renew": {
+      const renewal = await renewals.renew(peer, request.sessionId);
+      return renewal.ok ? { ...head, what: "renew", expiresAtMs: renewal.expiresAtMs } : failed(renewal.reason);
     }
     case "relay_token":
       return { ...head, what: "relay_token", relayToken: relayToken(peer.peerId) };
     case "sessions": {
+      if (request.sessionIds) {
+        const known = request.sessionIds.filter((sessionId) => sideOf(sessions.find(sessionId), peer));
+        return { ...head, what: "sessions", sessionIds: known };
+      }
       const own = peer.role === "client" ? sessions.ofClient(peer.peerId) : sessions.ofExit(peer.peerId);
-      return { ...head, what: "sessions", sessionIds: own.slice(0, MAX_LISTED).map(({ sessionId }) => sessionId) };
+      return { ...head, what: "sessions", sessionIds: own.slice(0, MAX_SESSIONS).map(({ sessionId }) => sessionId) };
     }
     case "end_session": {
       const record = sessions.find(request.sessionId);
       if (!record) return failed("unknown_session");
-      const isTheirs = record.clientPeerId === peer.peerId || record.exit?.exit.peerId === peer.peerId;
-      if (!isTheirs) return failed("forbidden");
-      await endSession(request.sessionId);
+      const side = sideOf(record, peer);
+      if (!side) return failed("forbidden");
+      if (side === "client") await leave(request.sessionId);
+      else await ended(request.sessionId, request.reason ?? "shutdown");
       return { ...head, what: "end_session" };
     }
   }
+}
+
+/** Which end of the session the peer is, if any. */
+function sideOf(record: SessionRecord | undefined, { peerId }: AuthenticatedPeer): SessionSide | undefined {
+  if (record?.clientPeerId === peerId) return "client";
+  return record?.exit?.exit.peerId === peerId ? "exit" : undefined;
 }

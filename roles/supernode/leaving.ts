@@ -22,7 +22,7 @@ export interface Leaving {
 export async function leave({ supernode, directory, membership, region, leaveWithinMs }: Leaving): Promise<void> {
   const { supernodeId } = supernode;
   // When base cannot be asked, the peers know where else to go or stay until the end.
-  const known = await directory?.candidates({ exclude: [supernodeId] }).catch(() => []) ?? [];
+  const known = await directory?.candidates({ which: "open", exclude: [supernodeId] }).catch(() => []) ?? [];
   const near = known.filter((one) => one.region === region);
   const others = (near.length > 0 ? near : known).map(({ url, supernodeId }) => ({ url, supernodeId }));
   supernode.drain(others, leaveWithinMs);

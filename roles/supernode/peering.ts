@@ -7,7 +7,7 @@
  */
 
 import type { DirectoryClient } from "../../net/directory_client.ts";
-import { type Fetch, SignedHttp } from "../../net/signed_http.ts";
+import { type Fetch, HttpCallError, SignedHttp } from "../../net/signed_http.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { deadline } from "../../protocol/clock.ts";
 import {
@@ -19,6 +19,9 @@ import {
   type ExitSetupRequest,
   type ExitSetupResponse,
   exitSetupResponseSchema,
+  type SessionCheck,
+  type SessionCheckResponse,
+  sessionCheckResponseSchema,
 } from "../../protocol/directory.ts";
 import { DialError, messageOf } from "../../protocol/errors.ts";
 import type { Identity } from "../../protocol/identity.ts";
@@ -33,16 +36,22 @@ const MAX_KNOWN = 4096;
 
 export interface PeeringOptions {
   readonly supernodeId: string;
-  readonly directory: DirectoryClient | undefined;
-  readonly http: SignedHttp;
+  readonly directory: Pick<DirectoryClient, "candidates" | "find"> | undefined;
+  readonly http: Pick<SignedHttp, "call">;
   readonly clock: Clock;
   readonly log: Log;
   isBlocked(supernodeId: string): boolean;
+  /** Whether no way to it is known at present. */
+  isDown(supernodeId: string): boolean;
+  /** How long an answer over the link to it takes, when that is known. */
+  linkLatencyMs(supernodeId: string): number | undefined;
 }
 
 export class Peering {
   readonly #options: PeeringOptions;
   readonly #urls = new Map<string, string>();
+  /** Of these, the ones that could not be reached there. */
+  readonly #doubted = new Set<string>();
 
   constructor(options: PeeringOptions) {
     this.#options = options;
@@ -50,12 +59,13 @@ export class Peering {
 
   /** Exits of other supernodes that would do, with the way to them counted in. What does not answer in time is left out. */
   async candidates(request: ExitPeerRequest, withinMs: number): Promise<ExitCandidate[]> {
-    const { directory, supernodeId, isBlocked, clock, log } = this.#options;
+    const { directory, supernodeId, isBlocked, isDown, clock, log } = this.#options;
     if (!directory) return [];
     using limit = deadline(clock, withinMs, "ask other supernodes for exits");
     const { region } = request.wish;
     const query = { ...(region !== undefined && { region }), exclude: [supernodeId], signal: limit.signal };
-    const supernodes = (await directory.candidates(query)).filter((one) => !isBlocked(one.supernodeId)).slice(0, ASKED);
+    const supernodes = (await directory.candidates(query))
+      .filter((one) => !isBlocked(one.supernodeId) && !isDown(one.supernodeId)).slice(0, ASKED);
     const lists = await Promise.all(supernodes.map(async (supernode) => {
       this.#remember(supernode.supernodeId, supernode.url);
       const startMs = clock.now();
@@ -65,7 +75,7 @@ export class Peering {
           answer: exitPeerResponseSchema,
           signal: limit.signal,
         });
-        const wayMs = clock.now() - startMs;
+        const wayMs = this.#options.linkLatencyMs(supernode.supernodeId) ?? clock.now() - startMs;
         return candidates.filter((candidate) => candidate.supernodeId === supernode.supernodeId)
           .map((candidate) => ({ ...candidate, latencyMs: (candidate.latencyMs ?? 0) + wayMs }));
       } catch (error) {
@@ -85,6 +95,11 @@ export class Peering {
 
   async end(supernodeId: string, request: ExitEndRequest): Promise<void> {
     await this.#call(supernodeId, PEERING_PATHS.ends, { body: request, answer: doneSchema });
+  }
+
+  /** Which of these sessions that supernode does not know. */
+  check(supernodeId: string, body: SessionCheck, signal: AbortSignal): Promise<SessionCheckResponse> {
+    return this.#call(supernodeId, PEERING_PATHS.checks, { body, answer: sessionCheckResponseSchema, signal });
   }
 
   async notify(supernodeId: string, notice: ExitNotice): Promise<void> {
@@ -115,29 +130,47 @@ export class Peering {
       throw new DialError("unauthorized", `Supernode ${supernodeId} is blocked`);
     }
     const url = new URL(path, httpUrl(await this.#urlOf(supernodeId)));
-    return await this.#options.http.call({
-      ...call,
-      url,
-      recipient: supernodeId,
-      deed: `ask supernode ${supernodeId}`,
-    });
+    try {
+      return await this.#options.http.call({
+        ...call,
+        url,
+        recipient: supernodeId,
+        deed: `ask supernode ${supernodeId}`,
+      });
+    } catch (error) {
+      // It may be somewhere else by now.
+      if (error instanceof HttpCallError && error.code !== "http_refused") this.#doubted.add(supernodeId);
+      throw error;
+    }
   }
 
   async #urlOf(supernodeId: string): Promise<string> {
     const known = this.#urls.get(supernodeId);
-    if (known !== undefined) return known;
-    for (const record of await this.#options.directory?.candidates() ?? []) {
-      this.#remember(record.supernodeId, record.url);
-    }
-    const found = this.#urls.get(supernodeId);
+    if (known !== undefined && !this.#doubted.has(supernodeId)) return known;
+    const found = await this.#find(supernodeId, known);
     if (found === undefined) throw new DialError("path_down", `Nobody knows where supernode ${supernodeId} is`);
+    this.#remember(supernodeId, found);
     return found;
   }
 
+  /** Where base says it is; when base says nothing, where it was. */
+  async #find(supernodeId: string, known: string | undefined): Promise<string | undefined> {
+    try {
+      return (await this.#options.directory?.find(supernodeId))?.url ?? known;
+    } catch (error) {
+      if (known === undefined) throw error;
+      return known;
+    }
+  }
+
   #remember(supernodeId: string, url: string): void {
+    this.#doubted.delete(supernodeId);
     this.#urls.delete(supernodeId);
     this.#urls.set(supernodeId, url);
-    if (this.#urls.size > MAX_KNOWN) this.#urls.delete(this.#urls.keys().next().value!);
+    if (this.#urls.size <= MAX_KNOWN) return;
+    const [oldest] = this.#urls.keys();
+    this.#urls.delete(oldest!);
+    this.#doubted.delete(oldest!);
   }
 }
 

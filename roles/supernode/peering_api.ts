@@ -24,6 +24,9 @@ import {
   type ExitSetupRequest,
   exitSetupRequestSchema,
   type ExitSetupResponse,
+  type SessionCheck,
+  type SessionCheckResponse,
+  sessionCheckSchema,
 } from "../../protocol/directory.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
@@ -38,6 +41,7 @@ export interface PeeringApiDeps extends AdmissionDeps {
   setUp(request: ExitSetupRequest, supernodeId: string): Promise<ExitSetupResponse>;
   end(request: ExitEndRequest, supernodeId: string): Promise<void>;
   notice(notice: ExitNotice, supernodeId: string): Promise<void>;
+  check(check: SessionCheck, supernodeId: string): SessionCheckResponse;
   relayToken(supernodeId: string): string;
 }
 
@@ -70,6 +74,7 @@ export function createPeeringApi(deps: PeeringApiDeps): Hono<PeeringEnv> {
   serve(PEERING_PATHS.setups, exitSetupRequestSchema, (body, supernodeId) => deps.setUp(body, supernodeId));
   serve(PEERING_PATHS.ends, exitEndRequestSchema, (body, supernodeId) => deps.end(body, supernodeId));
   serve(PEERING_PATHS.notices, exitNoticeSchema, (body, supernodeId) => deps.notice(body, supernodeId));
+  serve(PEERING_PATHS.checks, sessionCheckSchema, (body, supernodeId) => deps.check(body, supernodeId));
   serve(PEERING_PATHS.tokens, nothingSchema, (_, supernodeId) => ({ relayToken: deps.relayToken(supernodeId) }));
   app.get("/healthz", (context) => context.json({ status: "ok" }));
   app.notFound(() => new Problem("not_found", "Cannot answer: there is nothing at this path").response());

@@ -10,6 +10,7 @@ export const PEERING_PATHS = {
   setups: "/v1/exit-setups",
   ends: "/v1/exit-ends",
   notices: "/v1/exit-notices",
+  checks: "/v1/session-checks",
   tokens: "/v1/relay-tokens",
 } as const;
 

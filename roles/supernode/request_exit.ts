@@ -27,7 +27,6 @@ import type { ExitSetup } from "./exit_setup.ts";
 import type { Peering } from "./peering.ts";
 import type { Sessions } from "./sessions.ts";
 
-const SESSION_LIFETIME_MS = 12 * 3_600_000;
 /** Of one client at once: one in use, one it moves to, and what it has not let go of. */
 const MAX_SESSIONS_PER_CLIENT = 16;
 /** Exits tried for one wish, and how long each may take. */
@@ -49,6 +48,9 @@ export interface RequestExitOptions {
   readonly pool: Pick<ExitPool, "candidates">;
   readonly peering: Pick<Peering, "candidates">;
   readonly setup: ExitSetup;
+  readonly sessionLifetimeMs: number;
+  /** The round trip on a client's data link, when it is known: part of the way to every exit. */
+  clientRttMs(peerId: string): number | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -57,7 +59,7 @@ export interface RequestExitOptions {
 
 export type ExitGrant =
   | { readonly ok: true; readonly offer: SessionOffer }
-  | { readonly ok: false; readonly reason: InfoFailure; readonly retryAfterMs?: number };
+  | { readonly ok: false; readonly reason: InfoFailure; readonly retryAfterMs?: number; readonly remark?: string };
 
 const NO_EXIT = { ok: false, reason: "no_exit", retryAfterMs: 2_000 } as const;
 
@@ -78,16 +80,16 @@ export class RequestExit {
   }
 
   async #grant(client: SessionClient, wish: ExitWish, previous: SessionRecord | undefined): Promise<ExitGrant> {
-    const { sessions, pool, setup, clock, random } = this.#options;
+    const { sessions, pool, setup, clock } = this.#options;
     if (sessions.isFull) return { ok: false, reason: "busy", retryAfterMs: 5_000 };
     if (sessions.ofClient(client.peerId).length >= MAX_SESSIONS_PER_CLIENT) {
       return { ok: false, reason: "busy", retryAfterMs: 30_000 };
     }
     const untilMs = clock.now() + GRANT_WITHIN_MS;
     const elsewhere = () => this.#elsewhere(client.peerId, wish, previous);
-    const here = ranked(pool.candidates(client.peerId, wish), wish, random);
+    const here = this.#rank(client.peerId, wish, pool.candidates(client.peerId, wish));
     const candidates = here.length > 0 ? here : await elsewhere();
-    if (candidates.length === 0) return NO_EXIT;
+    if (candidates.length === 0) return { ...NO_EXIT, remark: describe(wish) };
     const { sessionId } = this.#open(client, wish, candidates, previous);
     try {
       let ready = await this.#tryAll(sessionId, candidates, untilMs);
@@ -98,7 +100,7 @@ export class RequestExit {
       }
       if (ready) return { ok: true, offer: offerOf(ready) };
       await sessions.advance(sessionId, { kind: "end", reason: "no_exit" });
-      return NO_EXIT;
+      return { ...NO_EXIT, remark: "No exit that was asked has agreed" };
     } catch (error) {
       const left = sessions.find(sessionId);
       sessions.forget(sessionId);
@@ -136,7 +138,16 @@ export class RequestExit {
       log.warn("Base does not say who has exits", { error: messageOf(error) });
     }
     const known = previous?.candidates.filter((candidate) => candidate.supernodeId !== supernodeId) ?? [];
-    return ranked(found.length > 0 ? found : known, wish, random);
+    return this.#rank(clientPeerId, wish, found.length > 0 ? found : known);
+  }
+
+  #rank(clientPeerId: string, wish: ExitWish, candidates: readonly ExitCandidate[]): ExitCandidate[] {
+    const { clientRttMs, random } = this.#options;
+    const wayMs = clientRttMs(clientPeerId) ?? 0;
+    const whole = candidates.map((candidate) => (
+      candidate.latencyMs === undefined ? candidate : { ...candidate, latencyMs: candidate.latencyMs + wayMs }
+    ));
+    return rank(whole, wish, random).map(({ candidate }) => candidate);
   }
 
   #open(
@@ -145,7 +156,7 @@ export class RequestExit {
     candidates: readonly ExitCandidate[],
     previous: SessionRecord | undefined,
   ): SessionRecord {
-    const { supernodeId, sessions, clock, random } = this.#options;
+    const { supernodeId, sessions, clock, random, sessionLifetimeMs } = this.#options;
     const { publicKey, wireguardSignature, certificate } = client;
     const wallMs = clock.wallNow();
     const record = openSession({
@@ -157,7 +168,7 @@ export class RequestExit {
       wish,
       candidates,
       previousSessionId: previous?.sessionId,
-      expiresAtMs: wallMs + SESSION_LIFETIME_MS,
+      expiresAtMs: wallMs + sessionLifetimeMs,
     }, wallMs);
     sessions.add(record);
     return record;
@@ -182,8 +193,14 @@ export class RequestExit {
   }
 }
 
-function ranked(candidates: readonly ExitCandidate[], wish: ExitWish, random: Random): ExitCandidate[] {
-  return rank(candidates, wish, random).map(({ candidate }) => candidate);
+/** Why nothing was found, for the person who wished it. */
+function describe({ region, minBandwidthMbps, maxLatencyMs }: ExitWish): string {
+  const parts = [
+    ...(region === undefined ? [] : [`in ${region}`]),
+    ...(minBandwidthMbps === undefined ? [] : [`with ${minBandwidthMbps} Mbit/s to spare`]),
+    ...(maxLatencyMs === undefined ? [] : [`within ${maxLatencyMs} ms`]),
+  ];
+  return parts.length === 0 ? "There is no exit at present" : `There is no exit ${parts.join(", ")} at present`;
 }
 
 /** What the client is told of its session. */

@@ -6,44 +6,46 @@
  *                                                                        ↓                      ↓
  *                                            drained, then the old session ended      the new one ended, the old stays
  *
- * An exit is lost when its control stream or its data link is gone or its own probes say that nothing comes out there.
- * Where the session belongs to another supernode's client, that supernode is told and does the same. When there is no
- * other exit the session stays for when this one comes back, and is tried again, until it is given up; one whose exit
- * still works, and only wants to stop, is not given up before the exit has gone.
+ * An exit is lost when its control stream or its data link is gone, when probes over that link are not answered, when its
+ * own probes say that nothing comes out there, or when its supernode cannot be reached. Where the session belongs to
+ * another supernode's client, that supernode is told and does the same. When there is no other exit the session stays for
+ * when this one comes back, and is tried again, until it is given up; one whose exit still works, and only wants to stop,
+ * is not given up before the exit has gone. A client that cannot go to the exit it is sent to is sent to another.
  *
  * What a restart has interrupted is told once more: the command's id is the new session's, so it is applied once.
  */
 
 import type { Clock } from "../../protocol/clock.ts";
 import { delay } from "../../protocol/clock.ts";
-import type { Disconnect, RotatePeer, SessionOffer } from "../../protocol/control/commands.ts";
+import type { RotatePeer, SessionOffer } from "../../protocol/control/commands.ts";
+import { MAX_SESSIONS } from "../../protocol/control/messages.ts";
 import type { ExitNotice } from "../../protocol/directory.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { PeerKeys } from "../../protocol/fields.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
-import type { SessionEnd, SessionRecord } from "../../protocol/session.ts";
+import type { SessionRecord } from "../../protocol/session.ts";
 import { Deadlines } from "../../net/deadlines.ts";
-import type { CommandOutbox, CommandOutcome } from "./command_outbox.ts";
-import type { ExitSetup } from "./exit_setup.ts";
+import type { CommandOutbox } from "./command_outbox.ts";
 import type { Peering } from "./peering.ts";
 import { offerOf, type RequestExit } from "./request_exit.ts";
+import type { SessionEnding } from "./session_ending.ts";
 import type { Sessions } from "./sessions.ts";
 
 /** A reconnecting exit is back sooner. */
 const GRACE_MS = 500;
 const RETRY_MS = 2_000;
 const MAX_TRIES = 5;
+/** Where the exit still serves, until it has found another supernode, or an exit has come that can take its place. */
+const MAX_TRIES_UNHURRIED = 30;
 const TELL_WITHIN_MS = 60_000;
 /** How long streams on a session whose exit still works may go on. */
 const DRAIN_MS = 30_000;
-const MAX_NOTICE = 1024;
-const NOT_USED = { kind: "client_left", told: "client_left" } as const;
 
 export interface RotationOptions {
   readonly sessions: Sessions;
   readonly requests: Pick<RequestExit, "grant">;
-  readonly setup: ExitSetup;
+  readonly ending: SessionEnding;
   readonly outbox: CommandOutbox;
   readonly peering: Pick<Peering, "notify">;
   readonly clock: Clock;
@@ -55,7 +57,13 @@ export interface RotationOptions {
   troubleOf(exitPeerId: string): "exit_failed" | "exit_drains" | undefined;
 }
 
-export type RotationReason = ExitNotice["reason"];
+export type RotationReason = Exclude<ExitNotice["reason"], "ended">;
+
+interface Move {
+  readonly reason: RotationReason;
+  /** Whether there is no need any more. */
+  isBack(): boolean | Promise<boolean>;
+}
 
 export class Rotation implements Disposable {
   readonly #options: RotationOptions;
@@ -80,16 +88,22 @@ export class Rotation implements Disposable {
 
   /** Moves all sessions away from an exit that is connected here. */
   leave(exitPeerId: string, reason: RotationReason): void {
+    const { sessions } = this.#options;
+    for (const record of sessions.ofExit(exitPeerId)) if (sessions.isOwn(record)) this.move(record, reason);
+    this.tellOwners(exitPeerId, reason);
+  }
+
+  /** Tells other supernodes of trouble with an exit here at which their clients have sessions. */
+  tellOwners(exitPeerId: string, reason: RotationReason): void {
     const { sessions, peering, log } = this.#options;
     const away: SessionRecord[] = [];
     for (const record of sessions.ofExit(exitPeerId)) {
-      if (sessions.isOwn(record)) this.move(record, reason);
-      else away.push(record);
+      if (!sessions.isOwn(record)) away.push(record);
     }
     for (const [supernodeId, records] of Map.groupBy(away, (record) => record.clientSupernodeId)) {
       const sessionIds = records.map(({ sessionId }) => sessionId);
-      for (let at = 0; at < sessionIds.length; at += MAX_NOTICE) {
-        const notice = { exitPeerId, reason, sessionIds: sessionIds.slice(at, at + MAX_NOTICE) };
+      for (let from = 0; from < sessionIds.length; from += MAX_SESSIONS) {
+        const notice = { exitPeerId, reason, sessionIds: sessionIds.slice(from, from + MAX_SESSIONS) };
         peering.notify(supernodeId, notice).catch((error) =>
           log.warn("A supernode was not told of an exit's end", { supernode_id: supernodeId, error: messageOf(error) })
         );
@@ -97,25 +111,39 @@ export class Rotation implements Disposable {
     }
   }
 
-  /** Another supernode says that its exit is in trouble. */
-  heard(notice: ExitNotice, supernodeId: string): void {
-    const { sessions } = this.#options;
-    for (const sessionId of notice.sessionIds) {
+  /** Moves the sessions of clients here away from all exits of a supernode that cannot be reached. */
+  leaveSupernode(supernodeId: string, isBack: () => Promise<boolean>): void {
+    for (const record of this.#options.sessions.via(supernodeId)) {
+      this.#begin(record, { reason: "exit_failed", isBack });
+    }
+  }
+
+  /** Another supernode says that its exit is in trouble, or that it serves a session no longer. */
+  async heard({ reason, sessionIds, exitPeerId }: ExitNotice, supernodeId: string): Promise<void> {
+    const { sessions, ending } = this.#options;
+    for (const sessionId of sessionIds) {
       const record = sessions.find(sessionId);
-      const fits = record?.exit?.exit.peerId === notice.exitPeerId && record.exit.supernodeId === supernodeId;
-      if (record && fits && sessions.isOwn(record)) this.move(record, notice.reason);
+      const fits = record?.exit?.exit.peerId === exitPeerId && record.exit.supernodeId === supernodeId;
+      if (!record || !fits || !sessions.isOwn(record)) continue;
+      if (reason === "ended") await ending.end(sessionId, "exit_left", "exit");
+      else this.move(record, reason);
     }
   }
 
   /** Moves one session of a client of ours; once, however often it is asked. */
-  move(record: SessionRecord, reason: RotatePeer["reason"] | "revoked"): void {
-    if (record.state !== "active") return;
-    this.#track(record, () => this.#move(record, reason === "revoked" ? "exit_failed" : reason));
+  move(record: SessionRecord, reason: RotationReason): void {
+    const exitPeerId = record.exit!.exit.peerId;
+    const isBack = () => reason === "exit_failed" && this.#options.troubleOf(exitPeerId) !== "exit_failed";
+    this.#begin(record, { reason, isBack });
   }
 
   /** Goes on with a rotation that a restart has interrupted. */
   resume(record: SessionRecord): void {
     this.#track(record, () => this.#resume(record));
+  }
+
+  #begin(record: SessionRecord, move: Move): void {
+    if (record.state === "active") this.#track(record, () => this.#move(record, move));
   }
 
   /** Stops; what is under way is left where it is. */
@@ -129,7 +157,7 @@ export class Rotation implements Disposable {
   }
 
   #track({ sessionId }: SessionRecord, work: () => Promise<void>): void {
-    if (this.#moving.has(sessionId)) return;
+    if (this.#moving.has(sessionId) || this.#stop.signal.aborted) return;
     const moving = work().catch((error) => {
       if (this.#stop.signal.aborted) return;
       this.#options.log.error("A session was not moved", { session_id: sessionId, error: messageOf(error) });
@@ -137,73 +165,79 @@ export class Rotation implements Disposable {
     this.#moving.set(sessionId, moving);
   }
 
-  async #move(record: SessionRecord, reason: RotatePeer["reason"]): Promise<void> {
-    const { requests, clock, sessions, troubleOf, keysOf } = this.#options;
+  async #move(record: SessionRecord, { reason, isBack }: Move): Promise<void> {
+    const { requests, clock, sessions, ending, keysOf } = this.#options;
     const { sessionId, clientPeerId, clientWireguardKey, clientProof } = record;
-    const exitPeerId = record.exit!.exit.peerId;
     const client = keysOf(clientPeerId) ??
       { peerId: clientPeerId, wireguardKey: clientWireguardKey, ...clientProof! };
-    const exclude = [...new Set([...record.wish.exclude ?? [], exitPeerId])].slice(-64);
-    for (let tries = 0; tries < MAX_TRIES; tries++) {
+    // An exit whose supernode goes away will be found at another.
+    const excluded = new Set(record.wish.exclude);
+    if (reason !== "supernode_drains") excluded.add(record.exit!.exit.peerId);
+    const maxTries = isUrgent(reason) ? MAX_TRIES : MAX_TRIES_UNHURRIED;
+    for (let tries = 0; tries < maxTries; tries++) {
       if (tries > 0) await delay(clock, RETRY_MS, this.#stop.signal);
       if (sessions.find(sessionId)?.state !== "active") return;
-      if (tries > 0 && reason === "exit_failed" && !troubleOf(exitPeerId)) return;
-      const grant = await requests.grant(client, { ...record.wish, exclude }, record);
+      if (tries > 0 && await isBack()) return;
+      const grant = await requests.grant(client, { ...record.wish, exclude: [...excluded].slice(-64) }, record);
       if (!grant.ok) continue;
-      const isMoving = await sessions.advance(sessionId, { kind: "rotate", nextSessionId: grant.offer.sessionId });
-      return isMoving
-        ? await this.#tell(record, grant.offer, reason)
-        : await this.#end(grant.offer.sessionId, NOT_USED);
+      const next = grant.offer;
+      if (!await sessions.advance(sessionId, { kind: "rotate", nextSessionId: next.sessionId })) {
+        return void await ending.end(next.sessionId, "no_exit", "client"); // the client has let go of it meanwhile
+      }
+      if (await this.#tell(record, next, reason)) return;
+      excluded.add(next.exit.peerId);
     }
     this.#count.add(1, { outcome: "no_exit" });
-    if (reason !== "exit_drains") await this.#giveUp(record);
+    if (isUrgent(reason) && !await isBack()) await ending.end(sessionId, "exit_failed");
   }
 
-  async #resume(record: SessionRecord): Promise<void> {
+  async #resume({ sessionId, nextSessionId }: SessionRecord): Promise<void> {
     const { sessions } = this.#options;
-    const next = sessions.served(record.nextSessionId!);
-    if (next) return await this.#tell(record, offerOf(next), "asked");
-    await sessions.advance(record.sessionId, { kind: "stay" });
+    const record = sessions.find(sessionId);
+    const next = sessions.served(nextSessionId!);
+    if (record && next) await this.#tell(record, offerOf(next), "exit_left");
+    else await sessions.advance(sessionId, { kind: "stay" });
   }
 
-  /** Has the client go to the next session; then this one is over once it is drained. */
-  async #tell(record: SessionRecord, next: SessionOffer, reason: RotatePeer["reason"]): Promise<void> {
-    const { sessions, outbox, clock } = this.#options;
-    const { sessionId } = record;
-    const drainMs = reason === "exit_failed" ? 0 : DRAIN_MS;
-    const told = await outbox.push(record.clientPeerId, {
+  /** Has the client go to the next session, after which this one is over. False if it stays where it is. */
+  async #tell(record: SessionRecord, next: SessionOffer, reason: RotationReason): Promise<boolean> {
+    const { sessions, outbox, ending, clock } = this.#options;
+    const { sessionId, clientPeerId } = record;
+    const drainMs = isUrgent(reason) ? 0 : DRAIN_MS;
+    const told = await outbox.push(clientPeerId, {
       kind: "ROTATE_PEER",
       commandId: next.sessionId,
       sessionId,
-      payload: { reason, next, drainMs },
+      payload: { reason: TOLD[reason], next, drainMs },
       timeoutMs: TELL_WITHIN_MS,
     });
     this.#count.add(1, { outcome: told.ok ? "ok" : "untold" });
-    if (hasSaidNo(told)) {
-      await this.#end(next.sessionId, NOT_USED);
-      await sessions.advance(sessionId, { kind: "stay" });
-      if (reason !== "exit_drains") await this.#giveUp(record);
-      return;
+    if (told.ok) {
+      // Most clients end it themselves, sooner.
+      if (drainMs > 0) await delay(clock, drainMs, this.#stop.signal);
+      await ending.end(sessionId, "rotated", "client");
+      return true;
     }
-    // Most clients end it themselves, sooner.
-    if (drainMs > 0) await delay(clock, drainMs, this.#stop.signal);
-    await this.#end(sessionId, { kind: "rotated", told: "replaced" });
-  }
-
-  /** Ends a session for which there was no other exit, unless its own is back, or still works. */
-  async #giveUp({ sessionId, exit }: SessionRecord): Promise<void> {
-    if (this.#options.troubleOf(exit!.exit.peerId) !== "exit_failed") return;
-    await this.#end(sessionId, { kind: "exit_failed", told: "replaced" });
-  }
-
-  async #end(sessionId: string, { kind, told }: { kind: SessionEnd; told: Disconnect["reason"] }): Promise<void> {
-    const { sessions, setup } = this.#options;
-    const ended = await sessions.advance(sessionId, { kind: "end", reason: kind });
-    if (ended) setup.end(ended, told);
+    const hasAnswered = told.reason === "refused";
+    await ending.end(next.sessionId, "no_exit", hasAnswered ? "client" : undefined);
+    if (!hasAnswered || told.result?.code === "unknown_session") {
+      await ending.end(sessionId, "client_left", hasAnswered ? "client" : undefined);
+      return true;
+    }
+    await sessions.advance(sessionId, { kind: "stay" });
+    return false;
   }
 }
 
-/** Whether the client has stayed where it was, and not only failed to answer. */
-function hasSaidNo(told: CommandOutcome): boolean {
-  return !told.ok && told.result !== undefined && told.result.status !== "forgotten";
+/** Whether nothing can be expected of the old exit any more. */
+function isUrgent(reason: RotationReason): boolean {
+  return reason === "exit_failed" || reason === "revoked";
 }
+
+const TOLD: Readonly<Record<RotationReason, RotatePeer["reason"]>> = {
+  exit_failed: "exit_failed",
+  exit_left: "exit_left",
+  exit_drains: "exit_drains",
+  supernode_drains: "exit_drains",
+  revoked: "exit_failed",
+};

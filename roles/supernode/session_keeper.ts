@@ -7,6 +7,7 @@ import { type Clock, delay } from "../../protocol/clock.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { SessionEnd, SessionRecord } from "../../protocol/session.ts";
+import type { SessionSide } from "./session_ending.ts";
 import type { Sessions } from "./sessions.ts";
 
 const LOOK_MS = 5_000;
@@ -18,7 +19,7 @@ export interface SessionKeeperOptions {
   /** How long sessions stay after their client has gone. */
   readonly clientGraceMs: number;
   isConnected(peerId: string): boolean;
-  end(sessionId: string, reason: SessionEnd): Promise<unknown>;
+  end(sessionId: string, reason: SessionEnd, by?: SessionSide): Promise<unknown>;
   /** Has a look at whether an exit of ours is still there. */
   checkExit(exitPeerId: string): void;
 }
@@ -39,15 +40,15 @@ export class SessionKeeper {
       await delay(clock, LOOK_MS, signal).catch(() => {});
       if (signal.aborted) return;
       await this.#endAll(sessions.expired(), "expired");
-      await this.#endAll(this.#deserted(), "client_left");
+      await this.#endAll(this.#deserted(), "client_left", "client");
       for (const exitPeerId of sessions.exitsHere()) checkExit(exitPeerId);
     }
   }
 
-  async #endAll(records: readonly SessionRecord[], reason: SessionEnd): Promise<void> {
+  async #endAll(records: readonly SessionRecord[], reason: SessionEnd, by?: SessionSide): Promise<void> {
     const { log, end } = this.#options;
     for (const { sessionId } of records) {
-      await end(sessionId, reason).catch((error) =>
+      await end(sessionId, reason, by).catch((error) =>
         log.error("Cannot end a session", { session_id: sessionId, error: messageOf(error) })
       );
     }

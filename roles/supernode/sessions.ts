@@ -34,7 +34,8 @@ export class Sessions {
   readonly #ofClient = new SetsByKey();
   readonly #ofExit = new SetsByKey();
   /** Those that clients of other supernodes have here, by supernode. */
-  readonly #ofSupernode = new SetsByKey();
+  readonly #hostedFor = new SetsByKey();
+  readonly #via = new SetsByKey();
   readonly #active;
 
   constructor(options: SessionsOptions) {
@@ -53,7 +54,7 @@ export class Sessions {
   /** Whether that supernode's clients have as many sessions here as one may have, or there are too many altogether. */
   isFullFor(supernodeId: string): boolean {
     const maxHosted = (this.#options.maxSessions ?? DEFAULT_MAX_SESSIONS) * HOSTED_SHARE;
-    return this.isFull || this.#ofSupernode.get(supernodeId).size >= maxHosted;
+    return this.isFull || this.#hostedFor.get(supernodeId).size >= maxHosted;
   }
 
   [Symbol.iterator](): IterableIterator<SessionRecord> {
@@ -93,6 +94,20 @@ export class Sessions {
   exitsHere(): string[] {
     const isHere = (sessionId: string) => this.#records.get(sessionId)?.exit?.supernodeId === this.#options.supernodeId;
     return [...this.#ofExit].filter(([, sessionIds]) => sessionIds.values().some(isHere)).map(([peerId]) => peerId);
+  }
+
+  /** Those of clients here whose exit is behind that supernode. */
+  via(supernodeId: string): SessionRecord[] {
+    return this.#select(this.#via.get(supernodeId));
+  }
+
+  /** Those that clients of that supernode have at exits here. */
+  hostedFor(supernodeId: string): SessionRecord[] {
+    return this.#select(this.#hostedFor.get(supernodeId));
+  }
+
+  countVia(supernodeId: string): number {
+    return this.#via.get(supernodeId).size;
   }
 
   countOfExit(peerId: string): number {
@@ -137,7 +152,9 @@ export class Sessions {
     this.#records.set(record.sessionId, record);
     this.#ofClient.add(record.clientPeerId, record.sessionId);
     if (record.exit) this.#ofExit.add(record.exit.exit.peerId, record.sessionId);
-    if (!this.isOwn(record)) this.#ofSupernode.add(record.clientSupernodeId, record.sessionId);
+    if (!this.isOwn(record)) this.#hostedFor.add(record.clientSupernodeId, record.sessionId);
+    const via = this.#viaOf(record);
+    if (via !== undefined) this.#via.add(via, record.sessionId);
     this.#active.set(this.#records.size);
   }
 
@@ -147,8 +164,15 @@ export class Sessions {
     this.#records.delete(sessionId);
     this.#ofClient.delete(old.clientPeerId, sessionId);
     if (old.exit) this.#ofExit.delete(old.exit.exit.peerId, sessionId);
-    this.#ofSupernode.delete(old.clientSupernodeId, sessionId);
+    this.#hostedFor.delete(old.clientSupernodeId, sessionId);
+    const via = this.#viaOf(old);
+    if (via !== undefined) this.#via.delete(via, sessionId);
     this.#active.set(this.#records.size);
+  }
+
+  #viaOf(record: SessionRecord): string | undefined {
+    const via = record.exit?.supernodeId;
+    return this.isOwn(record) && via !== this.#options.supernodeId ? via : undefined;
   }
 
   #select(ids: ReadonlySet<string>): SessionRecord[] {

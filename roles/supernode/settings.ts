@@ -31,6 +31,8 @@ export const supernodeSettings = z.object({
   authRate: z.number().min(1).max(1_000_000).default(20)
     .describe("Control streams that one address may open in a second; ten times as many at once.")
     .meta({ placeholder: "count" }),
+  sessionLifetime: durationMs("12h", { minMs: 1_000 })
+    .describe("How long a session lasts; its client renews it for as long as it is there."),
   clientGrace: durationMs("60s").describe("How long sessions stay when their client has gone."),
   adminApi: z.boolean().default(true).describe("Serve culvert admin, on this machine alone; --no-admin-api does not."),
   adminListen: listenAddress("127.0.0.1:0").describe("Where; culvert admin finds any port by --state-dir."),

@@ -34,28 +34,34 @@ import type { SessionEnd } from "../../protocol/session.ts";
 import type { Block } from "../../protocol/stored_records.ts";
 import { BlockWatch } from "./block_watch.ts";
 import { type CommandEnd, CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
-import { DataLinks } from "./data_links.ts";
-import { ExitPool, healthOf } from "./exit_pool.ts";
+import { DataLinks, type Route } from "./data_links.ts";
 import { ExitSetup } from "./exit_setup.ts";
+import { ExitWatch } from "./exit_watch.ts";
 import { FrontDoor } from "./front_door.ts";
+import type { LinkProbesOptions } from "./link_probes.ts";
 import { HostedExits } from "./hosted_exits.ts";
 import { answerRequest } from "./info_requests.ts";
+import { LostSessions } from "./lost_sessions.ts";
 import { Peering, peeringHttp } from "./peering.ts";
 import { createPeeringApi, type PeeringEnv } from "./peering_api.ts";
 import { type LinkHolder, RelayTokens } from "./relay_tokens.ts";
 import { RequestExit } from "./request_exit.ts";
 import { ReturningExits } from "./returning_exits.ts";
 import { Rotation } from "./rotation.ts";
+import { SessionChecks } from "./session_checks.ts";
+import { SessionEnding } from "./session_ending.ts";
 import { SessionKeeper } from "./session_keeper.ts";
+import { SessionRenewals } from "./session_renewals.ts";
 import { Sessions } from "./sessions.ts";
 import { type ControlStream, StreamManager } from "./stream_manager.ts";
-import { SupernodeLinks } from "./supernode_links.ts";
+import { SupernodeLinks, type SupernodeLinksOptions } from "./supernode_links.ts";
 import { turnAway } from "./turning_away.ts";
 
 /** A socket that has said goodbye waits for the other's so long. */
 const LINGER_MS = 2_000;
 /** A connected peer that does not hear by then that it is to leave will find out by itself. */
 const TELL_WITHIN_MS = 10_000;
+const SESSION_LIFETIME_MS = 12 * 3_600_000;
 
 export interface SupernodeStores {
   readonly queues: QueueStore;
@@ -66,6 +72,13 @@ export interface SupernodeStores {
 
 export interface SupernodePace extends Pick<StreamServerContext, "pingEveryMs" | "timeoutMs"> {
   readonly sweepEveryMs?: number;
+  readonly probeEveryMs?: number;
+}
+
+/** What data links are made of, where it is not sockets. */
+export interface LinkParts {
+  readonly dial: NonNullable<SupernodeLinksOptions["dial"]>;
+  readonly probe: NonNullable<LinkProbesOptions["probe"]>;
 }
 
 export interface SupernodeOptions {
@@ -84,10 +97,13 @@ export interface SupernodeOptions {
   readonly maxStreams: number;
   /** How often peers are to ping, when one is given up, and how often that is looked at. */
   readonly pace?: SupernodePace | undefined;
+  readonly linkParts?: LinkParts;
   /** Data links of peers and supernodes together. */
   readonly maxLinks: number;
   /** How long sessions stay after their client has gone. */
   readonly clientGraceMs: number;
+  /** Unless they are renewed. Default 12 h. */
+  readonly sessionLifetimeMs?: number;
   readonly authLimits?: AuthLimitOptions;
   /** Is told what became of every command. */
   readonly onCommandEnd?: (peerId: string, outcome: CommandEnd) => void;
@@ -114,12 +130,14 @@ export class Supernode implements AsyncDisposable {
   readonly sessions: Sessions;
   readonly links: DataLinks;
   readonly #supernodeLinks: SupernodeLinks;
-  readonly #pool: ExitPool;
+  readonly #exits: ExitWatch;
   readonly #peering: Peering;
-  readonly #setup: ExitSetup;
+  readonly #ending: SessionEnding;
+  readonly #renewals: SessionRenewals;
   readonly #requests: RequestExit;
   readonly #rotation: Rotation;
   readonly #returning: ReturningExits;
+  readonly #lost: LostSessions;
   readonly #stop = new AbortController();
   readonly #tasks: Promise<void>[] = [];
 
@@ -148,51 +166,65 @@ export class Supernode implements AsyncDisposable {
       turnAway: (block) => this.#turnAway(block),
     });
     this.#lingering = new Deadlines<() => void>(clock, LINGER_MS, (expire) => expire());
+    const onForgot = (peerId: string) => void this.#lost.forgottenBy(peerId);
     this.outbox = new CommandOutbox({
       store: stores.queues,
       ...shared,
+      onForgot,
       ...options.onCommandEnd && { onOutcome: options.onCommandEnd },
     });
     this.sessions = new Sessions({ supernodeId, store: stores.sessions, clock, log, metrics });
     this.streams = this.#makeStreams();
     this.links = this.#makeLinks();
-    const isBlocked = (id: string) => this.#blocks.has("supernode", id);
-    this.#peering = new Peering({ supernodeId, directory, http: peeringHttp(options), clock, log, isBlocked });
-    this.#supernodeLinks = new SupernodeLinks({
-      links: this.links,
-      peering: this.#peering,
-      random,
-      clock,
-      caCerts: options.caCerts,
-      exitBack: (exitPeerId) => this.#returning.wait(exitPeerId),
-    });
-    this.#pool = this.#makePool();
-    this.#setup = new ExitSetup({ supernodeId, outbox: this.outbox, peering: this.#peering, random, log });
-    const parts = { sessions: this.sessions, pool: this.#pool, peering: this.#peering, setup: this.#setup };
-    this.#requests = new RequestExit({ supernodeId, ...parts, ...shared });
-    this.#rotation = new Rotation({
-      ...parts,
+    const isConnected = (peerId: string) => this.streams.get(peerId) !== undefined;
+    this.#supernodeLinks = this.#makeSupernodeLinks(isConnected);
+    this.#exits = new ExitWatch({
       ...shared,
-      requests: this.#requests,
-      outbox: this.outbox,
-      keysOf: (peerId) => this.streams.get(peerId)?.machine.peer,
-      troubleOf: (peerId) => this.#pool.troubleOf(peerId),
+      supernodeId,
+      sessions: this.sessions,
+      streams: this.streams,
+      links: this.links,
+      supernodeLinks: this.#supernodeLinks,
+      rotation: () => this.#rotation,
+      probe: options.linkParts?.probe,
+      everyMs: options.pace?.probeEveryMs,
+      onExits: () => this.onExits(),
     });
+    this.#peering = new Peering({
+      ...{ supernodeId, directory, clock, log, http: peeringHttp(options) },
+      isBlocked: (id) => this.#blocks.has("supernode", id),
+      isDown: (id) => this.#supernodeLinks.isDown(id),
+      linkLatencyMs: (id) => this.#exits.probes.latencyMs({ kind: "supernode", id }),
+    });
+    const { outbox, sessions } = this;
+    const peering = this.#peering;
+    const setup = new ExitSetup({ supernodeId, outbox, peering, random, log });
+    this.#ending = new SessionEnding({ supernodeId, sessions, setup, outbox, peering, random, log, isConnected });
+    const { sessionLifetimeMs = SESSION_LIFETIME_MS, clientGraceMs } = options;
+    const parts = { ...shared, supernodeId, sessions, peering, setup, outbox, sessionLifetimeMs };
+    const pool = this.#exits.pool;
+    const ending = this.#ending;
+    const clientRttMs = (id: string) => this.links.linkOf({ kind: "peer", id })?.rttMs;
+    this.#requests = new RequestExit({ ...parts, pool, clientRttMs });
+    this.#renewals = new SessionRenewals(parts);
+    const keysOf = (peerId: string) => this.streams.get(peerId)?.machine.peer;
+    const troubleOf = (peerId: string) => pool.troubleOf(peerId);
+    this.#rotation = new Rotation({ ...parts, requests: this.#requests, ending, keysOf, troubleOf });
     this.#returning = new ReturningExits(clock, (exitPeerId) => this.#rotation.suspect(exitPeerId));
-    this.#api = this.#makeApi(new HostedExits({ ...parts, clock, random }));
+    this.#lost = new LostSessions({ sessions, ending, rotation: this.#rotation, log });
+    const hosted = new HostedExits({ ...parts, pool, ending, isDraining: () => this.streams.isDraining });
+    const checks = new SessionChecks({ ...parts, onLost: (record) => this.#lost.unknownElsewhere(record) });
+    this.#api = this.#makeApi(hosted, checks);
     this.#door = this.#makeDoor();
     const keeper = new SessionKeeper({
-      sessions: this.sessions,
-      clock,
-      log,
-      clientGraceMs: options.clientGraceMs,
-      isConnected: (peerId) => this.streams.get(peerId) !== undefined,
-      end: (sessionId, reason) => this.endSession(sessionId, reason),
+      ...{ sessions, clock, log, clientGraceMs, isConnected },
+      end: (sessionId, reason, by) => ending.end(sessionId, reason, by),
       checkExit: (exitPeerId) => {
         if (!this.#returning.has(exitPeerId)) this.#rotation.suspect(exitPeerId);
       },
     });
-    this.#tasks.push(this.#blocks.run(this.#stop.signal), keeper.run(this.#stop.signal));
+    const { signal } = this.#stop;
+    this.#tasks.push(this.#blocks.run(signal), keeper.run(signal), checks.run(signal));
   }
 
   get supernodeId(): string {
@@ -214,6 +246,11 @@ export class Supernode implements AsyncDisposable {
     return await this.#api.fetch(request, { remoteAddress });
   }
 
+  /** Where a stream of the session goes on that comes from there; rejects with a DialError when it cannot. */
+  route(sessionId: string, from: LinkHolder): Promise<Route> {
+    return this.#supernodeLinks.route(sessionId, from);
+  }
+
   /** How things stand, for base. */
   get status(): SupernodeStatus {
     const { maxStreams } = this.#options;
@@ -221,7 +258,7 @@ export class Supernode implements AsyncDisposable {
     return {
       load: Math.min(1, streams / maxStreams),
       streams,
-      exits: this.#pool.size,
+      exits: this.#exits.pool.size,
       draining: this.streams.isDraining,
     };
   }
@@ -232,16 +269,8 @@ export class Supernode implements AsyncDisposable {
   }
 
   /** Ends a session, and has its exit and its client let go of it. False if there is none. */
-  async endSession(sessionId: string, reason: SessionEnd): Promise<boolean> {
-    const record = this.sessions.find(sessionId);
-    if (!record) return false;
-    const told = reason === "client_left" || reason === "expired" || reason === "revoked" ? reason : "admin";
-    try {
-      await this.sessions.advance(sessionId, { kind: "end", reason });
-    } finally {
-      this.#setup.end(record, told); // whether or not it could be written down
-    }
-    return true;
+  endSession(sessionId: string, reason: SessionEnd): Promise<boolean> {
+    return this.#ending.end(sessionId, reason);
   }
 
   /**
@@ -256,6 +285,7 @@ export class Supernode implements AsyncDisposable {
       const order = { kind: "RELAY_UPDATE" as const, commandId, payload, timeoutMs: TELL_WITHIN_MS };
       void this.outbox.push(stream.machine.peer!.peerId, order);
     }
+    for (const exitPeerId of this.#exits.pool) this.#rotation.tellOwners(exitPeerId, "supernode_drains");
   }
 
   /** Lets go of everything, and settles when nothing runs any more. */
@@ -265,12 +295,18 @@ export class Supernode implements AsyncDisposable {
     this.#door.close();
     this.#rotation[Symbol.dispose]();
     this.#returning[Symbol.dispose]();
+    this.#exits[Symbol.dispose]();
     this.#supernodeLinks[Symbol.dispose]();
     this.streams.close();
     this.links.close();
     await this.#door.closed();
     await this.streams.closed();
-    await Promise.all([...this.#tasks, this.links.closed(), this.#rotation.closed()]);
+    await Promise.all([
+      ...this.#tasks,
+      this.links.closed(),
+      this.#supernodeLinks.closed(),
+      this.#rotation.closed(),
+    ]);
     this.#lingering[Symbol.dispose]();
   }
 
@@ -301,15 +337,17 @@ export class Supernode implements AsyncDisposable {
       sweepEveryMs,
       isRevoked: (peerId) => this.#blocks.has("peer", peerId),
       relayToken: (id) => this.tokens.issue({ kind: "peer", id }),
-      onJoined: (stream) => this.#onJoined(stream),
+      onJoined: (stream) => this.#exits.joined(stream),
       onLeft: (stream, reason) => this.#onLeft(stream, reason),
-      onHeartbeat: (stream) => this.#onHeartbeat(stream),
+      onHeartbeat: (stream) => this.#exits.heard(stream),
       answer: (stream, request) =>
         answerRequest(stream.machine.peer!, request, {
           requests: this.#requests,
+          renewals: this.#renewals,
           sessions: this.sessions,
           relayToken: (id) => this.tokens.issue({ kind: "peer", id }),
-          endSession: (sessionId) => this.endSession(sessionId, "client_left"),
+          leave: (sessionId) => this.#ending.end(sessionId, "client_left", "client"),
+          ended: (sessionId, reason) => this.#lost.endedByExit(sessionId, reason),
           isHere: () => this.streams.get(stream.machine.peer!.peerId) === stream,
         }),
     });
@@ -323,32 +361,32 @@ export class Supernode implements AsyncDisposable {
       metrics,
       maxLinks,
       at: identity.peerId,
-      route: (sessionId, from) => this.#supernodeLinks.route(sessionId, from, this.sessions, identity.peerId),
+      route: (sessionId, from) => this.route(sessionId, from),
       onLinked: ({ kind, id }) => {
         log.debug("A data link is open", { holder: kind, peer_id: id });
         if (kind === "peer") this.#returning.came(id);
       },
-      onUnlinked: (holder) => this.#onUnlinked(holder),
+      onUnlinked: (holder) => this.#exits.unlinked(holder),
     });
   }
 
-  #makePool(): ExitPool {
-    return new ExitPool({
-      supernodeId: this.#options.identity.peerId,
-      random: this.#options.random,
-      find: (peerId) => {
-        const stream = this.streams.get(peerId);
-        return stream && { peer: stream.machine.peer!, telemetry: stream.telemetry };
+  #makeSupernodeLinks(isConnected: (peerId: string) => boolean): SupernodeLinks {
+    const { identity, clock, random, log, caCerts, linkParts } = this.#options;
+    const { sessions, links } = this;
+    return new SupernodeLinks({
+      ...{ supernodeId: identity.peerId, sessions, links, clock, random, log, caCerts, isConnected },
+      dial: linkParts?.dial,
+      exitBack: (exitPeerId) => this.#returning.wait(exitPeerId),
+      peering: () => this.#peering,
+      onReached: (id) => this.#exits.probes.watch({ kind: "supernode", id }),
+      onUnreachable: (id) => {
+        this.#exits.probes.forget({ kind: "supernode", id });
+        this.#rotation.leaveSupernode(id, () => this.#supernodeLinks.canReach(id));
       },
-      linkRttMs: (id) => {
-        const link = this.links.linkOf({ kind: "peer", id });
-        return link && (link.rttMs ?? null);
-      },
-      sessionCount: (peerId) => this.sessions.countOfExit(peerId),
     });
   }
 
-  #makeApi(hosted: HostedExits): Hono<PeeringEnv> {
+  #makeApi(hosted: HostedExits, checks: SessionChecks): Hono<PeeringEnv> {
     const { identity, clock, primitives, random, stores, network, log } = this.#options;
     return createPeeringApi({
       recipient: identity.peerId,
@@ -362,7 +400,8 @@ export class Supernode implements AsyncDisposable {
       exits: (request) => hosted.candidates(request),
       setUp: (request, supernodeId) => hosted.setUp(request, supernodeId),
       end: (request, supernodeId) => hosted.end(request, supernodeId),
-      notice: (notice, supernodeId) => Promise.resolve(this.#rotation.heard(notice, supernodeId)),
+      notice: (notice, supernodeId) => this.#rotation.heard(notice, supernodeId),
+      check: (check, supernodeId) => checks.answer(check, supernodeId),
       relayToken: (id) => this.tokens.issue({ kind: "supernode", id }),
     });
   }
@@ -383,38 +422,16 @@ export class Supernode implements AsyncDisposable {
     });
   }
 
-  #onJoined(stream: ControlStream): void {
-    const peer = stream.machine.peer!;
-    if (peer.role !== "exit") return;
-    this.#pool.add(peer);
-    if (this.#pool.size === 1) this.onExits();
-  }
-
   #onLeft(stream: ControlStream, reason: StreamEnd | undefined): void {
-    const peer = stream.machine.peer!;
     // Whose certificate has ended belongs to the network no longer.
-    if (reason === "expired") this.links.end({ kind: "peer", id: peer.peerId });
-    if (peer.role !== "exit") return;
-    this.#pool.remove(peer);
-    if (this.#pool.size === 0) this.onExits();
-    this.#rotation.suspect(peer.peerId);
-  }
-
-  #onHeartbeat(stream: ControlStream): void {
-    const peer = stream.machine.peer!;
-    if (peer.role !== "exit" || healthOf(stream.telemetry) > 0) return;
-    this.#rotation.leave(peer.peerId, stream.telemetry?.draining ? "exit_drains" : "exit_failed");
-  }
-
-  #onUnlinked({ kind, id }: LinkHolder): void {
-    if (kind === "peer" && this.sessions.countOfExit(id) > 0) this.#rotation.suspect(id);
+    if (reason === "expired") this.links.end({ kind: "peer", id: stream.machine.peer!.peerId });
+    this.#exits.left(stream);
   }
 
   async #restore(): Promise<void> {
     await this.outbox.restore();
     for (const record of await this.sessions.restore()) {
-      await this.sessions.advance(record.sessionId, { kind: "end", reason: "shutdown" });
-      this.#setup.end(record, "setup_failed");
+      await this.#ending.end(record.sessionId, "no_exit", "client");
     }
     for (const exitPeerId of this.sessions.exitsHere()) this.#returning.expect(exitPeerId);
     for (const record of this.sessions) if (record.state === "rotating") this.#rotation.resume(record);

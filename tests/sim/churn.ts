@@ -8,7 +8,7 @@ import { type Random, randomInt } from "../../protocol/random.ts";
 import type { BaseNode } from "./base_node.ts";
 import type { ClientNode } from "./client_node.ts";
 import type { ExitNode } from "./exit_node.ts";
-import type { EndKind, Pipe } from "./network.ts";
+import { type EndKind, type Pipe, PIPE_TIMEOUT_MS } from "./network.ts";
 import type { PeerNode } from "./peer_node.ts";
 import type { SupernodeNode } from "./supernode_node.ts";
 import type { World } from "./world.ts";
@@ -200,7 +200,7 @@ export class Churn {
     this.counts.connectionsBroken++;
     const { sockets, pipes } = peer.run!.program;
     const isHeard = this.#random.next() < 0.7;
-    if (this.#random.next() < 0.5) { for (const pipe of pipes) pipe.fail(isHeard ? 0 : 30_000); }
+    if (this.#random.next() < 0.5) { for (const pipe of pipes) pipe.fail(isHeard ? 0 : PIPE_TIMEOUT_MS); }
     else for (const socket of sockets) isHeard ? socket.break() : socket.deafen();
     peer.brokenMs = this.#clock.now();
     this.#world.trace.add(peer.name, "loses a connection", { peer_id: peer.peerId, heard: isHeard });

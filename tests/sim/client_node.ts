@@ -3,12 +3,13 @@
  */
 
 import { SessionSwitch } from "../../net/session_switch.ts";
-import type { SessionWay } from "../../net/watched_session.ts";
+import type { SessionWay, SupernodeWay } from "../../net/watched_session.ts";
+import { aborted } from "../../protocol/abort.ts";
 import { DialError, messageOf } from "../../protocol/errors.ts";
 import { noMetrics } from "../../protocol/metrics.ts";
 import { ClientSessions } from "../../roles/client/sessions.ts";
-import { isWayOpen, type Overview } from "./data_plane.ts";
-import { PeerNode, type PeerPlace } from "./peer_node.ts";
+import { isWayOpen, type Overview, probeWay } from "./data_plane.ts";
+import { PeerNode, type PeerPlace, type PeerRun } from "./peer_node.ts";
 import type { World } from "./world.ts";
 
 /** What is said before the control stream closes takes a moment. */
@@ -56,6 +57,7 @@ export class ClientNode extends PeerNode {
       network: undefined,
       clock,
       control: () => this.run!.control!,
+      way: () => this.run!,
       openWay: ({ sessionId }) => new SimWay(sessionId),
     });
     const exits = this.#exits = new SessionSwitch({
@@ -65,7 +67,8 @@ export class ClientNode extends PeerNode {
           ...exclude.length > 0 && { exclude: [...exclude] },
         }, signal),
       release: (sessionId) => sessions.release(sessionId),
-      isReachable: () => this.run?.hasLink ?? false,
+      renew: (sessionId, signal) => sessions.renew(sessionId, signal),
+      supernode: new ClientWay(() => this.run),
       probeEveryMs: settings.probeEveryMs,
       probe: (path, signal) => this.#probe(path, signal),
       clock,
@@ -73,9 +76,11 @@ export class ClientNode extends PeerNode {
       log,
       metrics: noMetrics,
     });
+    // As in `roles/client.ts`.
     const settle = async () => {
       await sessions.reconcile(exits);
-      await exits.warm();
+      if (sessions.hasMoved(exits)) await exits.replace("moved", NEVER);
+      else await exits.warm();
     };
     await this.launch(program, {
       role: "client",
@@ -117,12 +122,32 @@ export class ClientNode extends PeerNode {
     this.withoutSinceMs = undefined;
   }
 
-  /** Comes back at once if the way is open, else when it is given up. */
   #probe(path: unknown, signal: AbortSignal): Promise<void> {
-    if (path instanceof SimWay && isWayOpen(this.#overview, this, path.sessionId)) return Promise.resolve();
-    return new Promise((_, reject) => {
-      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    });
+    if (!(path instanceof SimWay)) return Promise.reject(new TypeError("No simulated way"));
+    return probeWay(this.#overview, this, { sessionId: path.sessionId, signal });
+  }
+}
+
+const NEVER = new AbortController().signal;
+
+/** The way to the supernode, of whichever run there is. */
+class ClientWay implements SupernodeWay {
+  readonly #run: () => PeerRun | undefined;
+
+  constructor(run: () => PeerRun | undefined) {
+    this.#run = run;
+  }
+
+  get isUp(): boolean {
+    return this.#run()?.isUp ?? false;
+  }
+
+  get losses(): number {
+    return this.#run()?.losses ?? 0;
+  }
+
+  up(signal: AbortSignal): Promise<void> {
+    return this.#run()?.up(signal) ?? aborted(signal);
   }
 }
 

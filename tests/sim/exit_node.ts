@@ -6,6 +6,7 @@ import { createMemoryServedSessions, type ServedSessionStore } from "../../kv/se
 import type { ServedSession } from "../../net/session_server.ts";
 import type { Telemetry } from "../../protocol/control/messages.ts";
 import { DialError } from "../../protocol/errors.ts";
+import { SessionReports } from "../../roles/exit/session_reports.ts";
 import { exitHandlers, restoreSessions } from "../../roles/exit/sessions.ts";
 import type { EndKind } from "./network.ts";
 import { PeerNode, type PeerPlace } from "./peer_node.ts";
@@ -16,7 +17,7 @@ const BANDWIDTH_MBPS = 100;
 
 export class ExitNode extends PeerNode {
   readonly #store: ServedSessionStore;
-  /** Sessions that the program serves at present, and when it was told. */
+  /** Sessions that the program serves at present, and until when. */
   readonly served = new Map<string, number>();
   /** When it last went away. */
   endedMs = 0;
@@ -31,17 +32,33 @@ export class ExitNode extends PeerNode {
     const { clock } = program;
     const { primitives } = this.world;
     this.served.clear();
+    const watch = (sessionId: string) => {
+      clock.after(this.served.get(sessionId)! - clock.wallNow(), () => {
+        if ((this.served.get(sessionId) ?? Infinity) > clock.wallNow()) return;
+        this.served.delete(sessionId);
+        reports.ended(sessionId, "expired");
+      });
+    };
     const server = {
       setUp: ({ sessionId, expiresAtMs }: ServedSession) => {
         if (expiresAtMs <= clock.wallNow()) throw new DialError("unauthorized", "It has expired");
         if (this.served.size >= MAX_SESSIONS) throw new DialError("busy", "There are too many");
-        this.served.set(sessionId, this.world.clock.now());
-        clock.after(expiresAtMs - clock.wallNow(), () => this.served.delete(sessionId));
+        this.served.set(sessionId, expiresAtMs);
+        watch(sessionId);
       },
+      renew: (sessionId: string, expiresAtMs: number) => {
+        if (!this.served.has(sessionId)) return false;
+        this.served.set(sessionId, expiresAtMs);
+        watch(sessionId);
+        return true;
+      },
+      expiryOf: (sessionId: string) => this.served.get(sessionId),
       remove: (sessionId: string) => this.served.delete(sessionId),
     };
     const store = this.world.disk(this.#store, program);
-    await restoreSessions({ server, store });
+    const control = () => this.run!.control!;
+    const reports = new SessionReports({ server, store, control, clock, log });
+    const unserved = await restoreSessions({ server, store });
     const handlers = exitHandlers({
       server,
       store,
@@ -49,9 +66,16 @@ export class ExitNode extends PeerNode {
       network: undefined,
       clock,
       log,
+      supernodeId: () => control().supernode.supernodeId,
       isDraining: () => false,
     });
-    await this.launch(program, { role: "exit", handlers, telemetry: () => this.#telemetry() });
+    await this.launch(program, {
+      role: "exit",
+      handlers,
+      telemetry: () => this.#telemetry(),
+      onOpen: () => reports.opened(),
+    });
+    for (const sessionId of unserved) reports.ended(sessionId, "shutdown");
     log.info("exit is up", { peer_id: this.peerId });
   }
 

@@ -47,7 +47,7 @@ const JITTER_MS = 20;
 /** TextSocket's. */
 const LINGER_MS = 2_000;
 /** After so long without a sign of life a mux connection ends itself. */
-export const PIPE_TIMEOUT_MS = 30_000;
+export const PIPE_TIMEOUT_MS = 5_000;
 
 type Parcel = { readonly kind: "text"; readonly text: string } | { readonly kind: "close" } | {
   readonly kind: "reset";

@@ -6,6 +6,7 @@
 import { type AppliedStore, createMemoryApplied } from "../../kv/applied_commands.ts";
 import { ControlStream } from "../../net/control.ts";
 import { Backoff } from "../../protocol/backoff.ts";
+import { delay } from "../../protocol/clock.ts";
 import type { SupernodeAddress } from "../../protocol/control/commands.ts";
 import type { AuthAccepted, ControlRole, Telemetry } from "../../protocol/control/messages.ts";
 import { generateSecrets, Identity } from "../../protocol/identity.ts";
@@ -32,6 +33,8 @@ export interface PeerRunOptions {
 
 /** As in `net/link_keeper.ts`: a link that lived so long lets the next failure start from a short wait again. */
 const STEADY_MS = 10_000;
+/** As in `net/peer_connection.ts`. */
+const UP_LOOK_MS = 100;
 
 export class PeerNode {
   readonly name: string;
@@ -154,8 +157,16 @@ export class PeerRun {
   }
 
   /** Whether it believes that its data link is up. */
-  get hasLink(): boolean {
+  get isUp(): boolean {
     return this.#pipe !== undefined;
+  }
+
+  /** How often the data link was lost or left. */
+  losses = 0;
+
+  /** Settles when the data link is up. */
+  async up(signal: AbortSignal): Promise<void> {
+    while (!this.isUp) await delay(this.program.clock, UP_LOOK_MS, signal);
   }
 
   /** Whether what it sends on its data link comes out there. */
@@ -167,6 +178,7 @@ export class PeerRun {
   follow({ supernodeId }: SupernodeAddress, { relayToken }: AuthAccepted): void {
     const target = this.#supernodes.find((supernode) => supernode.supernodeId === supernodeId);
     if (!target || this.#target === target) return;
+    if (this.#target) this.losses++;
     this.#target = target;
     this.#pipe?.fail(0);
     this.#pipe = undefined;
@@ -197,6 +209,7 @@ export class PeerRun {
     pipe.whenEnded(this.program, () => {
       if (clock.now() - upMs >= STEADY_MS) this.#backoff.reset();
       if (this.#pipe !== pipe) return;
+      this.losses++;
       this.#pipe = undefined;
       this.#retry(target);
     });

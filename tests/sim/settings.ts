@@ -19,6 +19,8 @@ export interface SimSettings {
   readonly sweepEveryMs: number;
   /** How often clients try the way through their exit. */
   readonly probeEveryMs: number;
+  /** How often supernodes try the data links that sessions need. */
+  readonly linkProbeEveryMs: number;
   /** How often the invariants are looked at. */
   readonly checkEveryMs: number;
   readonly faults: FaultRates;
@@ -62,7 +64,13 @@ const faults: FaultRates = {
 };
 
 /** The product's own pace. */
-const realPace = { pingEveryMs: 10 * SECOND, timeoutMs: 30 * SECOND, sweepEveryMs: SECOND, probeEveryMs: 5 * SECOND };
+const realPace = {
+  pingEveryMs: 10 * SECOND,
+  timeoutMs: 30 * SECOND,
+  sweepEveryMs: SECOND,
+  probeEveryMs: 5 * SECOND,
+  linkProbeEveryMs: 2 * SECOND,
+};
 
 /** A day of a network of 100,000. Hearts beat more slowly, or it would be 860 million pings. */
 export const fullSettings: Omit<SimSettings, "seed"> = {
@@ -71,11 +79,12 @@ export const fullSettings: Omit<SimSettings, "seed"> = {
   regions: 3,
   hours: 24,
   exitShare: 0.05,
-  pingEveryMs: 2 * MINUTE,
-  timeoutMs: 6 * MINUTE,
+  pingEveryMs: 3 * MINUTE,
+  timeoutMs: 9 * MINUTE,
   sweepEveryMs: 10 * SECOND,
-  probeEveryMs: MINUTE,
-  checkEveryMs: 30 * SECOND,
+  probeEveryMs: 2 * MINUTE,
+  linkProbeEveryMs: MINUTE,
+  checkEveryMs: MINUTE,
   faults,
 };
 

@@ -11,6 +11,7 @@ import type { Breach } from "./command_audit.ts";
 import type { Overview } from "./data_plane.ts";
 import { ExitNode } from "./exit_node.ts";
 import { Invariants } from "./invariants.ts";
+import type { Host } from "./network.ts";
 import type { SimSettings } from "./settings.ts";
 import { SupernodeNode } from "./supernode_node.ts";
 import { World } from "./world.ts";
@@ -111,22 +112,29 @@ function populate(world: World): Population {
   const regions = Array.from({ length: settings.regions }, (_, at) => `region-${at + 1}`);
   const regionOf = (number: number) => regions[number % regions.length]!;
   const base = new BaseNode(world, regions[0]!);
+  const byName = new Map<string, SupernodeNode>();
   const supernodes = Array.from(
     { length: settings.supernodes },
-    (_, at) => new SupernodeNode(world, `sn-${at + 1}`, regionOf(at)),
+    (_, at) => new SupernodeNode(world, { name: `sn-${at + 1}`, region: regionOf(at) }, byName),
   );
   const exitsById = new Map<string, ExitNode>();
+  const exitsByHost = new Map<Host, ExitNode>();
   const overview: Overview = {
     network,
     supernodes: new Map(supernodes.map((supernode) => [supernode.supernodeId, supernode])),
     exits: exitsById,
+    supernodesByHost: new Map(supernodes.map((supernode) => [supernode.host, supernode])),
+    exitsByHost,
   };
   const exitCount = Math.round(settings.peers * settings.exitShare);
   const exits = Array.from({ length: exitCount }, (_, at) => {
     const region = regionOf(at);
     return new ExitNode(world, { name: `exit-${at + 1}`, region, supernodes: choose(supernodes, region, world) });
   });
-  for (const exit of exits) exitsById.set(exit.peerId, exit);
+  for (const exit of exits) {
+    exitsById.set(exit.peerId, exit);
+    exitsByHost.set(exit.host, exit);
+  }
   const clients = Array.from({ length: settings.peers - exitCount }, (_, at) => {
     const region = regionOf(at);
     const wish = wishOf(region, regions, world);

@@ -6,6 +6,8 @@ import { type BlockStore, createMemoryBlocks } from "../../kv/blocks.ts";
 import { createMemoryQueues, type QueueStore } from "../../kv/commands.ts";
 import { createMemoryNonces, type NonceStore } from "../../kv/nonces.ts";
 import { createMemorySessions, type SessionStore } from "../../kv/sessions.ts";
+import { aborted } from "../../protocol/abort.ts";
+import { delay } from "../../protocol/clock.ts";
 import { DirectoryClient } from "../../net/directory_client.ts";
 import type { SupernodeAddress } from "../../protocol/control/commands.ts";
 import { encodeBase64 } from "../../protocol/encoding.ts";
@@ -13,13 +15,19 @@ import { generateSecrets, Identity } from "../../protocol/identity.ts";
 import { noMetrics } from "../../protocol/metrics.ts";
 import { BaseMembership } from "../../roles/supernode/base_membership.ts";
 import type { HeldLink } from "../../roles/supernode/data_links.ts";
+import type { LinkTarget } from "../../roles/supernode/supernode_links.ts";
 import { Supernode } from "../../roles/supernode/supernode.ts";
 import { BASE_URL } from "./base_node.ts";
-import type { EndKind, Host, Pipe, Program } from "./network.ts";
+import { type EndKind, type Host, Pipe, type Program } from "./network.ts";
 import type { World } from "./world.ts";
 
 /** As in `roles/supernode.ts`. */
 const CLIENT_GRACE_MS = 60_000;
+
+export interface Place {
+  readonly name: string;
+  readonly region: string;
+}
 
 export class SupernodeNode {
   readonly name: string;
@@ -41,7 +49,11 @@ export class SupernodeNode {
   /** When it last came up, or went down. */
   changedMs = 0;
 
-  constructor(world: World, name: string, region: string) {
+  /** All supernodes, by name. */
+  readonly #supernodes: Map<string, SupernodeNode>;
+
+  constructor(world: World, { name, region }: Place, supernodes: Map<string, SupernodeNode>) {
+    this.#supernodes = supernodes.set(name, this);
     this.#world = world;
     this.name = name;
     this.region = region;
@@ -96,7 +108,7 @@ export class SupernodeNode {
   hold(token: string, pipe: Pipe): boolean {
     const holder = this.running?.tokens.redeem(token);
     if (!holder) return false;
-    this.running!.links.hold(holder, new HeldPipe(pipe));
+    this.running!.links.hold(holder, new HeldPipe(pipe, pipe.far));
     this.#pipes.set(holder.id, pipe);
     return true;
   }
@@ -109,7 +121,7 @@ export class SupernodeNode {
 
   #open(program: Program, directory: DirectoryClient): Promise<Supernode> {
     const { random, primitives, commands, settings, network } = this.#world;
-    const { pingEveryMs, timeoutMs, sweepEveryMs, peers } = settings;
+    const { pingEveryMs, timeoutMs, sweepEveryMs, linkProbeEveryMs: probeEveryMs, peers } = settings;
     const disk = <T extends object>(store: T) => this.#world.disk(store, program);
     const { queues, sessions, nonces, blocks } = this.#stores;
     return Supernode.open({
@@ -119,7 +131,11 @@ export class SupernodeNode {
       directory,
       fetch: (request) => network.request(program, request),
       maxStreams: Math.max(64, Math.ceil(4 * peers / settings.supernodes)),
-      pace: { pingEveryMs, timeoutMs, sweepEveryMs },
+      pace: { pingEveryMs, timeoutMs, sweepEveryMs, probeEveryMs },
+      linkParts: {
+        dial: (target, signal) => this.#dial(program, target, signal),
+        probe: probePipe,
+      },
       maxLinks: peers,
       clientGraceMs: CLIENT_GRACE_MS,
       onCommandEnd: (peerId, end) => commands.ended(this.supernodeId, peerId, end),
@@ -129,6 +145,22 @@ export class SupernodeNode {
       log: this.#world.logOf(this.name),
       metrics: noMetrics,
     });
+  }
+
+  /** A data link to another supernode. */
+  async #dial(program: Program, { url, token }: LinkTarget, signal: AbortSignal): Promise<HeldPipe> {
+    const { network } = this.#world;
+    const far = this.#supernodes.get(network.find(url)?.name ?? "");
+    if (!far) throw new TypeError("No such host");
+    await delay(program.clock, 2 * network.latencyMs(this.region, far.region), signal);
+    if (network.isCut(this.region, far.region)) await aborted(signal);
+    signal.throwIfAborted();
+    if (!far.isUp) throw new TypeError("Connection refused");
+    const pipe = new Pipe(network, program, far.host.program!);
+    const link = new HeldPipe(pipe, program);
+    if (far.hold(token, pipe)) return link;
+    pipe.fail(0);
+    throw new TypeError("The token is not good");
   }
 
   #directory(program: Program): DirectoryClient {
@@ -164,18 +196,18 @@ export class SupernodeNode {
   }
 }
 
-/** A peer's data link, as its supernode holds it. */
-class HeldPipe implements HeldLink {
+/** A data link, as a supernode at either end holds it. */
+export class HeldPipe implements HeldLink {
   readonly pipe: Pipe;
   readonly rttMs = 20;
   readonly ended: Promise<void>;
   closed = false;
 
-  constructor(pipe: Pipe) {
+  constructor(pipe: Pipe, end: Program) {
     this.pipe = pipe;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
-    pipe.whenEnded(pipe.far, () => {
+    pipe.whenEnded(end, () => {
       this.closed = true;
       resolve();
     });
@@ -188,4 +220,10 @@ class HeldPipe implements HeldLink {
   close(): void {
     this.pipe.fail(0);
   }
+}
+
+/** As `probeLink`: answered when bytes come through, else waited for in vain. */
+async function probePipe(link: HeldLink, signal: AbortSignal): Promise<void> {
+  if (!(link instanceof HeldPipe && link.pipe.isWhole)) await aborted(signal);
+  signal.throwIfAborted();
 }
