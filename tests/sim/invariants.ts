@@ -33,7 +33,7 @@ export function boundsOf({ timeoutMs, probeEveryMs, sweepEveryMs, checkEveryMs }
   const askedMs = 2 * 15_000; // for the sessions, then for an exit
   return {
     outageMs: noticedMs + backMs + askedMs + checkEveryMs,
-    leftMs: Infinity,
+    leftMs: 2 * (noticedMs + backMs) + 60_000,
     directoryMs: SUPERNODE_EXPIRY_MS + SUPERNODE_HEARTBEAT_MS + 10_000 + checkEveryMs,
     commandMs: 2 * sweepEveryMs + 1_000 + checkEveryMs,
   };
@@ -181,7 +181,7 @@ export class Invariants {
         if (!isWanted) this.#wrong(`session ${record.sessionId} at ${supernode.name} (${record.state})`, record);
       }
     }
-    for (const exit of this.#world.settings.hours < 0 ? this.#population.exits : []) {
+    for (const exit of this.#population.exits) {
       const home = exit.supernode;
       if (!home?.running?.streams.get(exit.peerId)) continue;
       for (const sessionId of exit.served.keys()) {

@@ -91,7 +91,8 @@ export class Simulation {
       const left = {
         streams: running.streams.size,
         sessions: running.sessions.size,
-        links: running.links.size,
+        // Those to and from other supernodes stay.
+        links: Math.max(0, running.links.size - 2 * (this.population.supernodes.length - 1)),
         queues: running.outbox.size,
         commands: running.outbox.awaited,
         timers: Math.max(0, host.program!.clock.pending - IDLE_TIMERS),
