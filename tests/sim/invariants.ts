@@ -175,10 +175,12 @@ export class Invariants {
     for (const supernode of this.#population.supernodes) {
       for (const record of supernode.running?.sessions ?? []) {
         this.counts.sessions++;
-        const isWanted = record.clientSupernodeId === supernode.supernodeId
+        const isOwn = record.clientSupernodeId === supernode.supernodeId;
+        const isWanted = isOwn
           ? this.#isWantedByClient(record, supernode, clients.get(record.clientPeerId))
           : this.#isWantedByOwner(record, supernode);
-        if (!isWanted) this.#wrong(`session ${record.sessionId} at ${supernode.name} (${record.state})`, record);
+        const owner = isOwn ? record.clientPeerId : record.clientSupernodeId;
+        if (!isWanted) this.#wrong(`session ${record.sessionId} at ${supernode.name}, ${record.state}`, record, owner);
       }
     }
     for (const exit of this.#population.exits) {
@@ -186,7 +188,7 @@ export class Invariants {
       if (!home?.running?.streams.get(exit.peerId)) continue;
       for (const sessionId of exit.served.keys()) {
         if (!home.running.sessions.find(sessionId)) {
-          this.#wrong(`session ${sessionId} served by ${exit.name}`, { sessionId });
+          this.#wrong(`session ${sessionId} served by ${exit.name}`, { sessionId }, home.supernodeId);
         }
       }
     }
@@ -203,11 +205,15 @@ export class Invariants {
 
   #isWantedByOwner({ sessionId, clientSupernodeId }: SessionRecord, at: SupernodeNode): boolean {
     const owner = this.#supernodes.get(clientSupernodeId)!;
-    if (!owner.isUp || this.#world.network.isCut(owner.region, at.region)) return true;
+    const { base } = this.#population;
+    const { network } = this.#world;
+    if (!owner.isUp || network.isCut(owner.region, at.region)) return true;
+    // Where the owner is, base has to say.
+    if (!base.isUp || [at, owner].some(({ region }) => network.isCut(region, base.host.region))) return true;
     return owner.running!.sessions.find(sessionId) !== undefined;
   }
 
-  #wrong(what: string, { sessionId }: { readonly sessionId: string }): void {
+  #wrong(what: string, { sessionId }: { readonly sessionId: string }, owner: string): void {
     const nowMs = this.#world.clock.now();
     const sinceMs = this.#wrongSince.get(what) ?? nowMs;
     this.#wrongSince.set(what, sinceMs);
@@ -216,8 +222,8 @@ export class Invariants {
     if (nowMs - sinceMs <= this.bounds.leftMs) return;
     this.#breaches.push({
       invariant: "no session is left behind",
-      message: `${what} is there after ${(nowMs - sinceMs) / 1000} s, and its owner does not know it`,
-      about: [sessionId],
+      message: `${what} is there after ${(nowMs - sinceMs) / 1000} s, and its owner, ${owner}, does not know it`,
+      about: [sessionId, owner],
     });
   }
 

@@ -14,7 +14,7 @@ const USAGE = `Usage: deno task sim [options]
 Simulates clients, exits, supernodes and base in one process, on simulated time and a simulated network, while they come
 and go and things fail. Exits 1, with the seed and what happened, when something that must always hold does not.
 
-  --quick            a few hours of 1,000 peers at the product's own pace, in about a minute
+  --quick            a few hours of ${quickSettings.peers} peers at the product's own pace, in about a minute
   --seed N           what happens; chance decides when left out, and the seed is printed
   --peers N          clients and exits together
   --supernodes N

@@ -90,10 +90,10 @@ export const fullSettings: Omit<SimSettings, "seed"> = {
 
 /** A few hours of a small one, in which more goes wrong, at the product's own pace. */
 export const quickSettings: Omit<SimSettings, "seed"> = {
-  peers: 1_000,
+  peers: 600,
   supernodes: 9,
   regions: 3,
-  hours: 4,
+  hours: 3,
   exitShare: 0.1,
   ...realPace,
   checkEveryMs: 5 * SECOND,
