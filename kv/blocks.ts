@@ -16,6 +16,9 @@ import { Doorbell } from "./doorbell.ts";
 import { type KvSpace, readAll, readOne } from "./records.ts";
 import { watchKey } from "./watch.ts";
 
+/** Blocks hold for every supernode and base on a store, and any of them may be told of one. */
+export const BLOCKS_SPACE = "network";
+
 export interface BlockStore {
   /** Turns somebody away; replaces an earlier block of theirs. */
   block(block: Block): Promise<void>;

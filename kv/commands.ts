@@ -6,8 +6,7 @@
  *
  * Snapshots of many peers that are saved at once share commits (`group_commit.ts`). One is kept for `KEEP_MS` after it
  * was last saved, also when it is empty, for the number of the next command in it; without it the peer itself says
- * where it stands. Of two processes that save one peer's queue the later wins: only the one that has the peer's stream
- * may.
+ * where it stands. One process writes: of a supernode, the one that holds the lease (`leases.ts`).
  *
  * Not here: the peer's memory of what it applied (`applied_commands.ts`).
  */

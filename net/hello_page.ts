@@ -13,8 +13,11 @@ export interface Travel {
 const TITLE = "Hello from the far end of the culvert.";
 /** A trail is as long as whoever sends it says. */
 const MAX_HOPS = 32;
+/** With the gaps between them they make 80 columns at most. */
 const MAX_NAME_WIDTH = 16;
 const MAX_AT_WIDTH = 36;
+const MAX_REGION_WIDTH = 18;
+const MAX_SEAL_WIDTH = 56;
 /** Beyond a minute it is not a round trip. */
 const MAX_RTT_MS = 60_000;
 
@@ -22,42 +25,57 @@ const MAX_RTT_MS = 60_000;
 export function textPage(travel: Travel): string {
   const rows = rowsOf(travel);
   const nameWidth = Math.max(...rows.map((row) => row.name.length));
-  const atWidth = Math.max(...rows.filter((row) => row.rtt !== "").map((row) => row.at.length), 0);
-  const lines = rows.map(({ number, name, at, rtt }) =>
-    `${number.padStart(4)}  ${name.padEnd(nameWidth)}  ${at.padEnd(atWidth)}  ${rtt}`.trimEnd()
-  );
+  const atWidth = Math.max(...rows.filter((row) => row.region !== "").map((row) => row.at.length), 0);
+  const lines = rows.flatMap(({ number, name, at, region, leg }) => [
+    `${number.padStart(4)}  ${name.padEnd(nameWidth)}  ${at.padEnd(atWidth)}  ${region}`.trimEnd(),
+    ...(leg === "" ? [] : [`      |  ${leg}`]),
+  ]);
   return [TITLE, "", ...lines, "", ...summaryOf(travel), ""].join("\n");
 }
 
 /** For a browser. */
 export function htmlPage(travel: Travel): string {
-  const rows = rowsOf(travel).map(({ name, at, rtt }) =>
-    `      <tr><th scope="row">${escape(name)}</th><td><code>${escape(at)}</code></td><td>${escape(rtt)}</td></tr>`
-  );
   return `<!doctype html>
 <html lang="en">
   <head>
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <title>hello.culvert</title>
-    <style>
-      :root { color-scheme: light dark }
-      body { font: 1rem/1.6 system-ui, sans-serif; max-width: 44rem; margin: 4rem auto; padding: 0 1rem }
-      table { border-collapse: collapse; width: 100%; counter-reset: hop }
-      th, td { text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #8884; overflow-wrap: anywhere }
-      tr { counter-increment: hop }
-      th::before { content: counter(hop) ". "; opacity: .6 }
-    </style>
+    <style>${STYLE}</style>
   </head>
   <body>
     <h1>${TITLE}</h1>
-    <table>
-${rows.join("\n")}
-    </table>
+    <ol>
+${rowsOf(travel).map(htmlRow).join("\n")}
+    </ol>
 ${summaryOf(travel).map((line) => `    <p>${escape(line)}</p>`).join("\n")}
   </body>
 </html>
 `;
+}
+
+/** A line down the left with a dot for each hop; what is between two hops stands beside the line. */
+const STYLE = `
+      :root { color-scheme: light dark; --quiet: light-dark(#566, #9aa); --line: light-dark(#9ab, #567) }
+      body { font: 1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 3rem auto; padding: 0 1rem }
+      h1 { font-size: 1.5rem; line-height: 1.25; margin-bottom: 2rem }
+      ol { list-style: none; margin: 0 0 2rem; padding: 0 }
+      li { position: relative; padding: 0 0 1.25rem 2rem; overflow-wrap: anywhere }
+      li::before { content: ""; position: absolute; left: .2rem; top: .35em; width: .8em; height: .8em; border-radius: 50%;
+        background: light-dark(#178, #5bc) }
+      li:not(:last-child)::after { content: ""; position: absolute; left: .55rem; top: 1.4em; bottom: -.2em;
+        border-left: 2px solid var(--line) }
+      li:last-child { padding-bottom: 0 }
+      .region { border: 1px solid var(--line); border-radius: 1em; padding: 0 .6em; font-size: .85rem; margin-left: .4em }
+      code, .leg { display: block; color: var(--quiet) }
+      .leg { margin-top: .5rem; font-size: .9rem }
+      p { color: var(--quiet); margin: .25rem 0 }
+    `;
+
+function htmlRow({ name, at, region, leg }: Row): string {
+  const place = region === "" ? "" : ` <span class="region">${escape(region)}</span>`;
+  const onwards = leg === "" ? "" : ` <span class="leg">${escape(leg)}</span>`;
+  return `      <li><strong>${escape(name)}</strong>${place} <code>${escape(at)}</code>${onwards}</li>`;
 }
 
 /** For programs. */
@@ -76,15 +94,18 @@ interface Row {
   readonly number: string;
   readonly name: string;
   readonly at: string;
-  readonly rtt: string;
+  readonly region: string;
+  /** What is between this hop and the next, as far as it is known. */
+  readonly leg: string;
 }
 
 function rowsOf({ hops }: Travel): readonly Row[] {
-  return hops.slice(-MAX_HOPS).map((hop, index) => ({
+  return hops.slice(-MAX_HOPS).map(({ name, at, region = "", rttMs, seal = "" }, index) => ({
     number: String(index + 1),
-    name: plain(hop.name, MAX_NAME_WIDTH),
-    at: plain(hop.at, MAX_AT_WIDTH),
-    rtt: !isMeasured(hop.rttMs) ? "" : `${milliseconds(hop.rttMs)} to next`,
+    name: plain(name, MAX_NAME_WIDTH),
+    at: plain(at, MAX_AT_WIDTH),
+    region: plain(region, MAX_REGION_WIDTH),
+    leg: [isMeasured(rttMs) ? milliseconds(rttMs) : "", plain(seal, MAX_SEAL_WIDTH)].filter(Boolean).join(", "),
   }));
 }
 

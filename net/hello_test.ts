@@ -75,7 +75,8 @@ Deno.test("the page tells the way, aligned for a terminal", async () => {
     `Hello from the far end of the culvert.
 
    1  ingress        127.0.0.1:1080 (socks5)
-   2  tunnel client  ws://127.0.0.1:40123  0.4 ms to next
+   2  tunnel client  ws://127.0.0.1:40123
+      |  0.4 ms
    3  tunnel server  127.0.0.1:40123
    4  egress         this is where traffic leaves
 
@@ -85,18 +86,52 @@ It arrived at 2026-01-01T00:00:00.000Z.
   );
 });
 
+Deno.test("regions stand behind the hops, and between two hops what is known of the way", async () => {
+  const trail = [
+    { name: "client", at: "c-1", region: "north", rttMs: 12.3, seal: "sealed to the exit" },
+    { name: "supernode", at: "s-1", seal: "not read here" },
+    { name: "exit", at: "e-1", region: "south" },
+  ];
+  const lines = bodyOf(await exchange(get(), trail)).split("\n").slice(2, 8);
+  assertEquals(lines, [
+    "   1  client     c-1  north",
+    "      |  12 ms, sealed to the exit",
+    "   2  supernode  s-1",
+    "      |  not read here",
+    "   3  exit       e-1  south",
+    "   4  egress     this is where traffic leaves",
+  ]);
+});
+
+Deno.test("a program gets JSON, in ASCII and without what is no round trip", async () => {
+  const trail = [{ name: "client\u009b2J", at: "c", region: "north", rttMs: NaN }, { name: "exit", at: "e", rttMs: 2 }];
+  const response = await exchange(get("Accept: application/json\r\n"), trail);
+  assert(response.includes("\r\nContent-Type: application/json\r\n"));
+  assert(/^[\x20-\x7e]+\n$/.test(bodyOf(response)));
+  assertEquals(JSON.parse(bodyOf(response)).hops.slice(0, 2), [
+    { name: "client\u009b2J", at: "c", region: "north" },
+    { name: "exit", at: "e", rttMs: 2 },
+  ]);
+});
+
 Deno.test("a browser gets HTML that loads nothing, with every text escaped", async () => {
-  const evil: Hop = { name: "<script>x", at: `"'&<img src=x>` };
+  const evil: Hop = { name: "<script>x", at: `"'&<img src=x>`, region: "<b>", seal: "<i>" };
   const response = await exchange(get("Accept: text/html,*/*;q=0.8\r\n"), [evil]);
   assert(response.includes("\r\nContent-Type: text/html; charset=utf-8\r\n"));
   assert(response.includes("\r\nContent-Security-Policy: default-src 'none';"));
-  assert(!response.includes("<script") && !response.includes("<img"));
+  assert(!/<(?:script|img|b|i)\b/.test(response));
   assert(response.includes("&#60;script&#62;x") && response.includes("&#34;&#39;&#38;"));
 });
 
 Deno.test("whatever a trail holds, the page is short lines that a terminal only prints", async () => {
   const hop = fc.record(
-    { name: fc.string({ unit: "binary" }), at: fc.string({ unit: "binary", maxLength: 200 }), rttMs: fc.double() },
+    {
+      name: fc.string({ unit: "binary" }),
+      at: fc.string({ unit: "binary", maxLength: 200 }),
+      rttMs: fc.double(),
+      region: fc.string({ unit: "binary", maxLength: 40 }),
+      seal: fc.string({ unit: "binary", maxLength: 100 }),
+    },
     { requiredKeys: ["name", "at"] },
   ) as fc.Arbitrary<Hop>;
   await fc.assert(

@@ -79,6 +79,11 @@ export class PeerConnection implements Disposable {
     }
   }
 
+  /** The round trip to the supernode by the data link, when it is known. */
+  get linkRttMs(): number | undefined {
+    return this.#link?.rttMs;
+  }
+
   /** Opens a stream on the data link, nothing said on it yet. */
   async open(signal: AbortSignal): Promise<MuxStream> {
     if (!this.#link) throw new DialError("path_down", "There is no link to a supernode yet");

@@ -12,9 +12,9 @@
 import { DialError } from "../protocol/errors.ts";
 import type { NoiseKeyPair } from "../protocol/noise_ik.ts";
 import type { Bytes } from "../protocol/primitives.ts";
+import type { Hop, Stream } from "../protocol/stream.ts";
 import { encodeRelayHeader } from "../protocol/relay.ts";
 import { sessionPrologue } from "../protocol/sealed_handshake.ts";
-import type { Stream } from "../protocol/stream.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import type { LinkKeeperOptions } from "./link_keeper.ts";
 import { readReply } from "./read_frame.ts";
@@ -39,6 +39,8 @@ export interface SessionPathOptions extends SealParts, Omit<LinkKeeperOptions, "
   open(signal: AbortSignal): Promise<Stream>;
   /** What we are called in trails, such as our peer id. */
   readonly at: string;
+  /** More to say there of this end: where it is, how far the supernode. */
+  about?(): Pick<Hop, "region" | "rttMs">;
   /** Streams kept up. Default 1. */
   readonly links?: number;
 }
@@ -54,7 +56,7 @@ export function openSessionPath(options: SessionPathOptions): TunnelPath {
     ...options,
     links: options.links ?? 1,
     farEnd: session.exitPeerId,
-    hop: { name: "client", at: options.at },
+    hop: () => ({ name: "client", at: options.at, seal: "sealed to the exit, by Noise IK", ...options.about?.() }),
     connect: async (signal) => {
       const stream = await options.open(signal);
       const sealed = await sealStream(stream, {

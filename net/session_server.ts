@@ -44,6 +44,8 @@ export interface SessionServerOptions extends SealParts, TunnelLinkOptions {
   readonly onward: Path;
   /** What we are called in trails, such as our peer id. */
   readonly at: string;
+  /** The region we are in, for trails. */
+  readonly region?: string;
   readonly log: Log;
   readonly limits?: SessionLimits;
   /** Why nothing comes out of `onward` at present, if so: told to the supernode's probes. */
@@ -243,7 +245,7 @@ export class SessionServer implements Disposable {
     session: Session,
     { header, signal }: { readonly header: RelayHeader; readonly signal: AbortSignal },
   ): Promise<void> {
-    const { local, onward, at } = this.#options;
+    const { local, onward, at, region } = this.#options;
     const sealed = await sealStream(stream, {
       ...this.#options,
       role: "responder",
@@ -255,7 +257,7 @@ export class SessionServer implements Disposable {
     });
     // It may have ended while they shook hands.
     if (this.#sessions.get(session.sessionId) !== session) return sealed.abort();
-    const hops = [...header.trail, { name: "exit", at }];
+    const hops = [...header.trail, { name: "exit", at, ...(region !== undefined && { region }) }];
     const connection = this.#links.serve(new StreamLink(sealed, this.#pool), { onward, hops });
     if (!connection) return;
     session.links.add(connection);

@@ -87,7 +87,12 @@ export function openTunnel(url: string, options: TunnelClientOptions): TunnelPat
     ...options,
     links: options.links ?? address.links ?? 2,
     farEnd: at,
-    hop: { name: "tunnel client", at },
+    hop: (rttMs) => ({
+      name: "tunnel client",
+      at,
+      ...(rttMs !== undefined && { rttMs }),
+      ...(address.tls && { seal: "TLS" }),
+    }),
     connect: async (signal) => {
       const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
       const { random, caCerts } = options;

@@ -21,15 +21,15 @@ import { StreamDatagrams } from "./stream_datagrams.ts";
 export interface TunnelPathOptions extends LinkKeeperOptions {
   /** Links kept up. */
   readonly links: number;
-  /** What this end is called in trails. */
-  readonly hop: Hop;
+  /** What this end is called in trails; given the round trip to the far end, when it is known. */
+  hop(rttMs: number | undefined): Hop;
 }
 
 /** More links than this help nobody. */
 export const MAX_LINKS = 64;
 
 export class TunnelPath implements Path {
-  readonly #hop: Hop;
+  readonly #hop: TunnelPathOptions["hop"];
   readonly #links: readonly LinkKeeper[];
   #closed = false;
 
@@ -83,7 +83,7 @@ export class TunnelPath implements Path {
     options.signal?.throwIfAborted();
     const connection = await this.#connection(options.signal);
     options.signal?.throwIfAborted();
-    const trail = options.trail && [...options.trail, this.#hopOver(connection)];
+    const trail = options.trail && [...options.trail, this.#hop(connection.rttMs)];
     const bytes = encodeTunnelRequest({ ...request, trail: trail ?? [] });
     if (!bytes) throw new DialError("unresolved", "Cannot dial: the host name must be 1 to 255 bytes");
     const stream = openStream(connection);
@@ -102,10 +102,6 @@ export class TunnelPath implements Path {
     } finally {
       options.signal?.removeEventListener("abort", onAbort);
     }
-  }
-
-  #hopOver({ rttMs }: MuxConnection): Hop {
-    return rttMs === undefined ? this.#hop : { ...this.#hop, rttMs };
   }
 
   async #connection(signal?: AbortSignal): Promise<MuxConnection> {

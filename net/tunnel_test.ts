@@ -644,7 +644,7 @@ Deno.test("a tunnel is opened and served over any link, and counts its streams",
     random: randomOf(crypto),
     links: 1,
     farEnd: "the exit",
-    hop: { name: "client", at: "c" },
+    hop: () => ({ name: "client", at: "c" }),
     connect: () =>
       made++ === 0 ? Promise.resolve(new StreamLink(near, new BufferPool())) : Promise.reject(new Error("no")),
   });

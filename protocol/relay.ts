@@ -22,7 +22,7 @@ import { encodeTrail, parseTrail } from "./trail.ts";
 import { concat, encodeFrame, encodeText, FRAME_HEAD_BYTES, parseFrame, parseText } from "./tunnel_frame.ts";
 
 /** Room for the longest trail. */
-const MAX_BODY_BYTES = 8960;
+const MAX_BODY_BYTES = 10_752;
 /** The longest header. */
 export const MAX_RELAY_HEADER_BYTES = FRAME_HEAD_BYTES + MAX_BODY_BYTES;
 /** Kept as text by whoever made it; on the wire it is only compared. */

@@ -6,8 +6,13 @@ import { encodeRelayHeader, MAX_RELAY_HEADER_BYTES, parseRelayHeader, type Relay
 import type { Hop } from "./stream.ts";
 
 const text = fc.string({ unit: "grapheme", maxLength: 30 });
-const hop: fc.Arbitrary<Hop> = fc.tuple(text, text, fc.option(fc.nat({ max: 4_000_000_000 }), { nil: undefined }))
-  .map(([name, at, rttUs]) => rttUs === undefined ? { name, at } : { name, at, rttMs: rttUs / 1000 });
+const hop: fc.Arbitrary<Hop> = fc.record({
+  name: text,
+  at: text,
+  rttMs: fc.nat({ max: 4_000_000_000 }).map((rttUs) => rttUs / 1000),
+  region: fc.string({ minLength: 1, maxLength: 10 }),
+  seal: fc.string({ minLength: 1, maxLength: 20 }),
+}, { requiredKeys: ["name", "at"] });
 const header: fc.Arbitrary<RelayHeader> = fc.record({
   kind: fc.constantFrom("toExit", "fromClient", "probe"),
   sessionId: fc.stringMatching(/^[\x21-\x7e]{1,64}$/),
@@ -58,7 +63,7 @@ Deno.test("a session id that is none is not written, and the longest header fits
   for (const sessionId of ["", "two words", "é", "x".repeat(65)]) {
     assertEquals(encodeRelayHeader({ kind: "toExit", sessionId, trail: [] }), undefined);
   }
-  const hop = { name: "x".repeat(300), at: "y".repeat(300) };
+  const hop = { name: "x".repeat(300), at: "y".repeat(300), region: "r".repeat(99), seal: "s".repeat(99) };
   const bytes = encodeRelayHeader({ kind: "toExit", sessionId: "x".repeat(64), trail: Array(20).fill(hop) })!;
   assert(bytes.length <= MAX_RELAY_HEADER_BYTES);
   assertEquals(parseRelayHeader(bytes).status, "done");

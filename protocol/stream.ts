@@ -52,8 +52,12 @@ export interface Hop {
   readonly name: string;
   /** Where, such as an address; shown to people. */
   readonly at: string;
+  /** The region it is in, where regions matter. */
+  readonly region?: string;
   /** The round trip to the next hop, when it has been measured. */
   readonly rttMs?: number;
+  /** How what leaves here for the next hop is sealed, in a few words. */
+  readonly seal?: string;
 }
 
 export interface DialOptions {

@@ -20,7 +20,7 @@ import { concat, encodeAtMost, encodeFrame, parseFrame, parseText } from "./tunn
 
 const MAX_MESSAGE_BYTES = 512;
 /** Above the longest host and the longest hops, with some room for options to come. */
-export const MAX_TUNNEL_BODY_BYTES = 9216;
+export const MAX_TUNNEL_BODY_BYTES = 11_008;
 /** The largest datagram a tunnel carries: the most that UDP over IPv4 can. */
 export const MAX_DATAGRAM_BYTES = 65507;
 const MAX_HOST_BYTES = 255;

@@ -36,9 +36,9 @@ export function frameBytes(head: Uint8Array): number {
   return FRAME_HEAD_BYTES + ((head[2]! << 8) | head[3]!);
 }
 
-/** A text of at most 255 bytes, cut between characters, with its length. */
-export function encodeText(text: string): Uint8Array {
-  const bytes = encodeAtMost(text, 255);
+/** A text of at most that many bytes, cut between characters, with its length. */
+export function encodeText(text: string, maxBytes = 255): Uint8Array {
+  const bytes = encodeAtMost(text, maxBytes);
   return concat([Uint8Array.of(bytes.length), bytes]);
 }
 

@@ -33,8 +33,13 @@ const failures: readonly DialFailure[] = [
 
 const text = fc.string({ unit: "grapheme", maxLength: 30 });
 const port = fc.nat({ max: 65535 });
-const hop: fc.Arbitrary<Hop> = fc.tuple(text, text, fc.option(fc.nat({ max: 4_000_000_000 }), { nil: undefined }))
-  .map(([name, at, rttUs]) => rttUs === undefined ? { name, at } : { name, at, rttMs: rttUs / 1000 });
+const hop: fc.Arbitrary<Hop> = fc.record({
+  name: text,
+  at: text,
+  rttMs: fc.nat({ max: 4_000_000_000 }).map((rttUs) => rttUs / 1000),
+  region: fc.string({ minLength: 1, maxLength: 10 }),
+  seal: fc.string({ minLength: 1, maxLength: 20 }),
+}, { requiredKeys: ["name", "at"] });
 const trail = fc.array(hop, { maxLength: 16 });
 const host = fc.string({ unit: "grapheme", minLength: 1, maxLength: 40 });
 const request: fc.Arbitrary<TunnelRequest> = fc.oneof(
@@ -160,7 +165,7 @@ Deno.test("every prefix of a request, a reply and a datagram asks for more", () 
 });
 
 Deno.test("the longest trail still fits a request, and what is longer is cut between characters", () => {
-  const hop = { name: "é".repeat(200), at: "x".repeat(300) };
+  const hop = { name: "é".repeat(200), at: "x".repeat(300), region: "r".repeat(99), seal: "é".repeat(99) };
   const target = { host: "h".repeat(255), port: 1 };
   const bytes = encodeTunnelRequest({ kind: "stream", target, trail: Array.from({ length: 20 }, () => hop) });
   assertExists(bytes);
@@ -168,7 +173,8 @@ Deno.test("the longest trail still fits a request, and what is longer is cut bet
   const parsed = parseTunnelRequest(bytes);
   assert(parsed.status === "done");
   assertEquals(parsed.value.trail.length, 16);
-  assertEquals(parsed.value.trail[0], { name: "é".repeat(127), at: "x".repeat(255) });
+  const [first] = parsed.value.trail;
+  assertEquals(first, { name: "é".repeat(127), at: "x".repeat(255), region: "r".repeat(32), seal: "é".repeat(32) });
   const reply = parseTunnelReply(encodeTunnelReply({ failure: "failed", message: "é".repeat(257) + "!" }));
   assert(reply.status === "done");
   assertEquals(reply.value.message, "é".repeat(256));

@@ -12,8 +12,8 @@ import { openSessionPath } from "../net/session_path.ts";
 import { SessionSwitch } from "../net/session_switch.ts";
 import { aborted } from "../protocol/abort.ts";
 import { messageOf } from "../protocol/errors.ts";
-import { formatTarget } from "../protocol/stream.ts";
-import { ClientSessions } from "./client/sessions.ts";
+import { formatTarget, type Hop } from "../protocol/stream.ts";
+import { ClientSessions, UNKNOWN_REGION } from "./client/sessions.ts";
 import { clientTelemetry } from "./client/telemetry.ts";
 import { durationMs, listenAddress } from "./fields.ts";
 import { isLoopback, listenOn } from "./listening.ts";
@@ -26,7 +26,7 @@ import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 const config = z.object({
   listen: listenAddress("127.0.0.1:1080").describe("Where programs find the proxy."),
   ...peerSettings,
-  home: regionName().default("any").describe("The region that this client is in."),
+  home: regionName().default(UNKNOWN_REGION).describe("The region that this client is in."),
   region: regionName().optional().describe("The region that traffic should leave in; anywhere unless given."),
   minBandwidth: z.number().positive().max(1_000_000).optional()
     .describe("What the exit must still be able to carry, in Mbit/s.").meta({ placeholder: "mbps" }),
@@ -68,6 +68,7 @@ export const role: Role<typeof config> = defineRole({
           session,
           open: (signal) => peer.connection.open(signal),
           at: parts.identity.peerId,
+          about: () => aboutClient(config.home, peer.connection.linkRttMs),
         }),
     });
     await using exits = switchOf(config, sessions, context);
@@ -91,6 +92,11 @@ export const role: Role<typeof config> = defineRole({
     await exits[Symbol.asyncDispose](); // while the supernode can still be told
   },
 });
+
+/** What the page `hello.culvert` tells of this client. */
+function aboutClient(home: string, rttMs: number | undefined): Pick<Hop, "region" | "rttMs"> {
+  return { ...(home !== UNKNOWN_REGION && { region: home }), ...(rttMs !== undefined && { rttMs }) };
+}
 
 function switchOf(
   { region, minBandwidth, maxLatency, probeEvery, probeTimeout }: ClientConfig,

@@ -47,6 +47,7 @@ export const role: Role<typeof config> = defineRole({
       ...parts,
       onward: onward.path,
       at: identity.peerId,
+      region: config.region,
       log,
       metrics,
       limits: { maxSessions: config.maxSessions },

@@ -13,6 +13,12 @@ const rows: readonly { name: string; args: readonly string[]; says: string }[] =
     args: ["up", ...ANYWHERE],
     says: "--listen must be an address of this",
   },
+  {
+    name: "a part that up does not have",
+    args: ["up", "--kill", "exit-9"],
+    says: "--kill must be a part such as exit-1",
+  },
+  { name: "a kill at no time", args: ["up", "--kill", "exit-1@soon"], says: "exit-1@10s for ten seconds" },
   { name: "half a certificate", args: ["tunnel", "--cert-file", "x"], says: "must be given together" },
   {
     name: "a certificate that is not there",

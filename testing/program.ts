@@ -118,6 +118,11 @@ export class Program implements AsyncDisposable {
     return code;
   }
 
+  /** Waits until it ends by itself, and gives its exit code. */
+  async ended(): Promise<number> {
+    return (await this.#child.status).code;
+  }
+
   /** SIGKILL: it ends at once, without a chance to tell anyone. */
   crash(): void {
     this.#kill("SIGKILL");

@@ -17,6 +17,8 @@ export class SilentRelay implements AsyncDisposable {
   readonly #held = new Set<Disposable>();
   readonly #tasks = new Set<Promise<void>>();
   #isSilent = false;
+  /** Only connections that begin with this fall silent. */
+  #opening = "";
 
   private constructor(listener: Deno.TcpListener, to: Target) {
     const { hostname, port } = listener.addr as Deno.NetAddr;
@@ -31,9 +33,13 @@ export class SilentRelay implements AsyncDisposable {
     return new SilentRelay(Deno.listen({ hostname: "127.0.0.1", port: 0 }), to);
   }
 
-  /** What comes from now on is swallowed; ends of connections too. */
-  fallSilent(): void {
+  /**
+   * What comes from now on is swallowed; ends of connections too. With an `opening`, such as "GET /relay", only where that
+   * is what the client has said first.
+   */
+  fallSilent(opening = ""): void {
     this.#isSilent = true;
+    this.#opening = opening;
   }
 
   /** New connections are carried again. Those that have been silent stay so. */
@@ -53,23 +59,24 @@ export class SilentRelay implements AsyncDisposable {
 
   async #relay(near: Deno.TcpConn): Promise<void> {
     this.#held.add(near);
-    if (this.#isSilent) return await this.#swallow(near);
+    if (this.#isSilent && this.#opening === "") return await this.#swallow(near);
     const far = await Deno.connect({ hostname: this.#to.host, port: this.#to.port }).catch(() => undefined);
     if (!far) return this.#drop(near);
     this.#held.add(far);
-    const line = { isCut: false };
+    const line = { isCut: false, opening: "" };
     await Promise.all([this.#carry(near, far, line), this.#carry(far, near, line)]);
     this.#drop(near);
     this.#drop(far);
   }
 
   /** Until the sender ends, or either side fails; for good once the line has been silent. */
-  async #carry(from: Deno.TcpConn, to: Deno.TcpConn, line: { isCut: boolean }): Promise<void> {
+  async #carry(from: Deno.TcpConn, to: Deno.TcpConn, line: { isCut: boolean; opening: string }): Promise<void> {
     const buffer = new Uint8Array(64 * 1024);
     try {
       for (;;) {
         const count = await from.read(buffer);
-        line.isCut ||= this.#isSilent;
+        line.opening ||= new TextDecoder().decode(buffer.subarray(0, Math.min(count ?? 0, 256)));
+        line.isCut ||= this.#isSilent && line.opening.startsWith(this.#opening);
         if (line.isCut) return await this.#swallow(from);
         if (count === null) return await to.closeWrite();
         await writeAll(to, buffer.subarray(0, count));

@@ -7,18 +7,29 @@ import { fromFileUrl } from "@std/path";
 import { parseTarget, readFull, writeAll } from "../protocol/stream.ts";
 import { Program } from "../testing/program.ts";
 import { testWith } from "../testing/requirements.ts";
+import { TempDirectory } from "../testing/temp_directory.ts";
 
 const MAIN = fromFileUrl(new URL("../roles/main.ts", import.meta.url));
 const UP: [string, ...string[]] = [Deno.execPath(), "run", "-A", MAIN, "up", "--listen", "127.0.0.1:0", "--json"];
 
 interface Ready {
-  readonly addresses: { readonly listen: string; readonly tunnel: string };
+  readonly addresses: Readonly<Record<string, string>> & { readonly listen: string };
 }
 
-async function startUp(...flags: string[]): Promise<{ program: Program; addresses: Ready["addresses"] }> {
-  const program = new Program([...UP, ...flags], { quiet: true });
+interface Up {
+  readonly program: Program;
+  readonly addresses: Ready["addresses"];
+}
+
+async function startUp(flags: readonly string[] = [], env: Record<string, string> = {}): Promise<Up> {
+  const program = new Program([...UP, ...flags], { quiet: true, env });
   const { addresses } = await program.readJson() as unknown as Ready;
   return { program, addresses };
+}
+
+/** Which exit the page names. */
+function exitOf(page: string): string {
+  return /exit {2,}([a-z2-7]{26})/.exec(page)![1]!;
 }
 
 async function curl(...args: string[]): Promise<string> {
@@ -34,15 +45,62 @@ testWith({ tools: ["curl"] }, "up answers hello.culvert through every dialect, a
   await using _program = program;
   for (const scheme of ["socks5h", "socks4a", "http"]) {
     const page = await curl("-x", `${scheme}://${addresses.listen}`, "http://hello.culvert/");
-    for (const part of ["ingress", "tunnel client", "tunnel server", "egress", addresses.tunnel, " ms "]) {
-      assertStringIncludes(page, part, scheme);
-    }
+    const hops = [...page.matchAll(/^ +\d {2}(\w+) +\S+(?: +(north|south))?/gm)].map((
+      [, name, region],
+    ) => [name, region]);
+    assertEquals(hops, [
+      ["ingress", undefined],
+      ["client", "north"],
+      ["supernode", "north"],
+      ["supernode", "south"],
+      ["exit", "south"],
+      ["egress", undefined],
+    ], scheme);
+    assertStringIncludes(page, "sealed to the exit, by Noise IK");
   }
 });
 
-Deno.test("up ends on SIGTERM with 0, and its ports are free again", async () => {
-  const { program, addresses } = await startUp();
+testWith(
+  { tools: ["curl"] },
+  "up --kill ends the exit in use: the next request works, by way of the other",
+  async () => {
+    const { program, addresses } = await startUp(["--kill", "exit-1", "--kill", "exit-2@1h"]);
+    await using _program = program;
+    const way = ["client", "supernode-north", "supernode-south"];
+    const killed = await program.readJson();
+    assertEquals(killed, { event: "killed", part: "exit-1", before: [...way, "exit-1"] });
+    const { tookMs, failedTries: _, ...recovered } = await program.readJson();
+    assertEquals(recovered, { event: "recovered", part: "exit-1", after: [...way, "exit-2"] });
+    assert((tookMs as number) > 0);
+    const pages = [];
+    for (let at = 0; at < 2; at++) {
+      pages.push(
+        await curl("-x", `socks5h://${addresses.listen}`, "http://hello.culvert/"),
+      );
+    }
+    assertEquals(exitOf(pages[0]!), exitOf(pages[1]!));
+  },
+);
+
+testWith({ tools: ["curl"] }, "up goes on without its base, and without the supernode of its exits", async () => {
+  const { program, addresses } = await startUp(["--kill", "base", "--kill", "supernode-south"]);
+  await using _program = program;
+  const events = [];
+  while (events.length < 4) events.push(await program.readJson());
+  const south = events.find(({ event, part }) => event === "recovered" && part === "supernode-south")!;
+  assertEquals((south.after as string[]).slice(0, 2), ["client", "supernode-north"]);
+  const page = await curl("-x", `http://${addresses.listen}`, "http://hello.culvert/");
+  assertEquals(page.match(/supernode/g)!.length, 1);
+});
+
+Deno.test("up ends on SIGTERM with 0, its ports are free again, and its directory is gone", async () => {
+  using directory = new TempDirectory();
+  const temporary = directory.path("tmp");
+  Deno.mkdirSync(temporary);
+  const { program, addresses } = await startUp([], { TMPDIR: temporary });
+  assertEquals([...Deno.readDirSync(temporary)].length, 1);
   assertEquals(await program.stop(), 0);
+  assertEquals([...Deno.readDirSync(temporary)], []);
   for (const address of Object.values(addresses)) {
     const { host, port } = parseTarget(address)!;
     Deno.listen({ hostname: host, port }).close();
@@ -50,7 +108,7 @@ Deno.test("up ends on SIGTERM with 0, and its ports are free again", async () =>
 });
 
 Deno.test("up cuts a stream that is still open after --drain-timeout, and ends with 0", async () => {
-  const { program, addresses } = await startUp("--drain-timeout", "100ms");
+  const { program, addresses } = await startUp(["--drain-timeout", "100ms"]);
   const { host, port } = parseTarget(addresses.listen)!;
   using conn = await Deno.connect({ hostname: host, port });
   await writeAll(conn, new TextEncoder().encode("CONNECT hello.culvert:80 HTTP/1.1\r\n\r\n"));

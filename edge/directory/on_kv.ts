@@ -4,7 +4,7 @@
  */
 
 import type { Hono } from "hono";
-import { createKvBlocks } from "../../kv/blocks.ts";
+import { BLOCKS_SPACE, createKvBlocks } from "../../kv/blocks.ts";
 import { createKvDirectory } from "../../kv/directory.ts";
 import { createKvNonces } from "../../kv/nonces.ts";
 import type { Random } from "../../protocol/random.ts";
@@ -22,7 +22,7 @@ export function createDirectoryOnKv(kv: Deno.Kv, options: DirectoryOnKvOptions):
     ...deps,
     store: createKvDirectory(kv, deps.clock, space),
     nonces: createKvNonces(kv, deps.clock, space),
-    blocks: createKvBlocks(kv, deps.clock, space),
+    blocks: createKvBlocks(kv, deps.clock, { space: BLOCKS_SPACE }),
     limits: requestLimits(random),
   });
 }

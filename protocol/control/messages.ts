@@ -176,7 +176,13 @@ export const sessionLeftSchema = z.enum(["expired", "policy", "shutdown"]);
 export type SessionLeft = z.infer<typeof sessionLeftSchema>;
 
 export const infoRequestSchema = z.discriminatedUnion("what", [
-  z.object({ ...request, what: z.literal("exit"), wish: exitWishSchema }),
+  z.object({
+    ...request,
+    what: z.literal("exit"),
+    wish: exitWishSchema,
+    /** Every session that the client has: others were granted to it without its hearing so, and are to end. */
+    held: z.array(tokenSchema).max(MAX_SESSIONS).optional(),
+  }),
   z.object({ ...request, what: z.literal("relay_token") }),
   /** The session is to last longer. */
   z.object({ ...request, what: z.literal("renew"), sessionId: tokenSchema }),

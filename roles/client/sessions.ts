@@ -11,13 +11,16 @@ import type { Clock } from "../../protocol/clock.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import { orAborted } from "../../protocol/abort.ts";
 import type { SessionOffer } from "../../protocol/control/commands.ts";
-import type { ExitWish } from "../../protocol/control/messages.ts";
+import { type ExitWish, MAX_SESSIONS } from "../../protocol/control/messages.ts";
 import type { CertificateRefusal } from "../../protocol/certificate.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { DialError } from "../../protocol/errors.ts";
 import type { Bytes, Primitives } from "../../protocol/primitives.ts";
 import type { CommandHandlers } from "../peer/commands.ts";
+
+/** What a client says whose region nobody has told it. */
+export const UNKNOWN_REGION = "any";
 
 export interface ClientSessionsOptions {
   readonly primitives: Primitives;
@@ -49,7 +52,8 @@ export class ClientSessions {
     const control = this.#options.control();
     await control.opened(signal);
     await orAborted(this.#reconciling, signal);
-    const { session } = await control.request({ what: "exit", wish }, signal);
+    const held = [...this.#grantedBy.keys()].slice(-MAX_SESSIONS);
+    const { session } = await control.request({ what: "exit", wish, held }, signal);
     try {
       return this.open(session);
     } catch (error) {

@@ -44,8 +44,9 @@ export interface DataLinksOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** What this supernode is called in trails. */
+  /** What this supernode is called in trails, and where it is. */
   readonly at: string;
+  readonly region: string;
   readonly maxLinks: number;
   /** Streams of one peer at once. Default 1,024; a supernode's link has as many as mux allows. */
   readonly maxStreamsPerPeer?: number;
@@ -250,7 +251,14 @@ export class DataLinks implements Disposable {
     if (kind !== "toExit") throw new DialError("unsupported", "Only streams to an exit can be asked for");
     const route = await this.#options.route(sessionId, from);
     const { rttMs } = route.link;
-    const hop: Hop = { name: "supernode", at: this.#options.at, ...(rttMs !== undefined && { rttMs }) };
+    const { at, region } = this.#options;
+    const hop: Hop = {
+      name: "supernode",
+      at,
+      region,
+      seal: "sealed to the exit, not read here",
+      ...(rttMs !== undefined && { rttMs }),
+    };
     const header = encodeRelayHeader({ kind: route.kind, sessionId, trail: [...trail, hop] });
     if (!header) throw new DialError("unauthorized", "The session's id is none that can be sent");
     const far = openOn(route.link);

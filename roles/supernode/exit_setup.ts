@@ -21,6 +21,8 @@ export interface ExitSetupOptions {
   readonly peering: Pick<Peering, "setUp" | "end">;
   readonly random: Random;
   readonly log: Log;
+  /** An exit behind that supernode is being set up. */
+  onElsewhere(supernodeId: string): void;
 }
 
 export type SetupStatus = CommandResult["status"] | "unanswered" | "no_such_exit";
@@ -54,6 +56,7 @@ export class ExitSetup {
     const exitPeerId = exit.exit.peerId;
     const request = { ...payload, ...how, sessionId, commandId: record.setupCommandId!, exitPeerId };
     if (exit.supernodeId === supernodeId) return (await this.command(request)).status;
+    this.#options.onElsewhere(exit.supernodeId);
     try {
       return (await peering.setUp(exit.supernodeId, request)).status;
     } catch (error) {

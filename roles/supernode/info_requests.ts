@@ -45,6 +45,7 @@ export async function answerRequest(
   switch (request.what) {
     case "exit": {
       if (peer.role !== "client") return failed("forbidden");
+      for (const sessionId of unheard(peer.peerId, request.held, sessions)) await leave(sessionId);
       const grant = await requests.grant(peer, request.wish);
       if (!grant.ok) {
         const { reason, ok: _, ...more } = grant;
@@ -78,6 +79,16 @@ export async function answerRequest(
       return { ...head, what: "end_session" };
     }
   }
+}
+
+/** Sessions whose offers have not reached their client; those that it is yet to be told of are not among them. */
+function unheard(clientPeerId: string, held: readonly string[] | undefined, sessions: Sessions): string[] {
+  if (!held) return [];
+  const lost = sessions.ofClient(clientPeerId).filter((record) =>
+    record.state === "active" && sessions.isOwn(record) && !held.includes(record.sessionId) &&
+    !sessions.find(record.previousSessionId ?? "")
+  );
+  return lost.map(({ sessionId }) => sessionId);
 }
 
 /** Which end of the session the peer is, if any. */

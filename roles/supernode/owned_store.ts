@@ -4,7 +4,7 @@
  */
 
 import { type AuditStore, createKvAudit } from "../../kv/audit.ts";
-import { createKvBlocks } from "../../kv/blocks.ts";
+import { BLOCKS_SPACE, createKvBlocks } from "../../kv/blocks.ts";
 import { createKvQueues } from "../../kv/commands.ts";
 import { createKvLeases } from "../../kv/leases.ts";
 import { createKvNonces } from "../../kv/nonces.ts";
@@ -13,9 +13,6 @@ import { StoreHealth } from "../../kv/store_health.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { RoleContext } from "../role.ts";
 import type { SupernodeStores } from "./supernode.ts";
-
-/** Blocks hold for all the supernodes on a store, and any of them may be told of one. */
-const SHARED_SPACE = "network";
 
 export interface OwnedStore {
   readonly stores: SupernodeStores;
@@ -44,7 +41,7 @@ export async function openOwnedStore(
       queues: createKvQueues(kv, clock, { space, guard }),
       sessions: createKvSessions(kv, clock, { space, guard }),
       nonces: createKvNonces(kv, clock, { space, guard }),
-      blocks: createKvBlocks(kv, clock, { space: SHARED_SPACE, guard: { ...guard, fence: undefined } }),
+      blocks: createKvBlocks(kv, clock, { space: BLOCKS_SPACE, guard: { ...guard, fence: undefined } }),
     },
     audit: createKvAudit(kv, clock, { space, guard }),
     lost,

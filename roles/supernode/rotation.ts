@@ -15,6 +15,7 @@
  * What a restart has interrupted is told once more: the command's id is the new session's, so it is applied once.
  */
 
+import { orAborted } from "../../protocol/abort.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { delay } from "../../protocol/clock.ts";
 import type { RotatePeer, SessionOffer } from "../../protocol/control/commands.ts";
@@ -137,9 +138,16 @@ export class Rotation implements Disposable {
     this.#begin(record, { reason, isBack });
   }
 
-  /** Goes on with a rotation that a restart has interrupted. */
-  resume(record: SessionRecord): void {
-    this.#track(record, () => this.#resume(record));
+  /** Goes on with the rotations that a restart has interrupted, and ends sessions that were for rotations not yet begun. */
+  async restore(): Promise<void> {
+    const { sessions, ending } = this.#options;
+    for (const record of [...sessions]) {
+      const previous = sessions.find(record.previousSessionId ?? "");
+      if (record.state === "rotating") this.#track(record, () => this.#resume(record));
+      else if (previous && previous.nextSessionId !== record.sessionId) {
+        await ending.end(record.sessionId, "no_exit", "client");
+      }
+    }
   }
 
   #begin(record: SessionRecord, move: Move): void {
@@ -178,7 +186,8 @@ export class Rotation implements Disposable {
       if (tries > 0) await delay(clock, RETRY_MS, this.#stop.signal);
       if (sessions.find(sessionId)?.state !== "active") return;
       if (tries > 0 && await isBack()) return;
-      const grant = await requests.grant(client, { ...record.wish, exclude: [...excluded].slice(-64) }, record);
+      const wish = { ...record.wish, exclude: [...excluded].slice(-64) };
+      const grant = await orAborted(requests.grant(client, wish, record), this.#stop.signal);
       if (!grant.ok) continue;
       const next = grant.offer;
       if (!await sessions.advance(sessionId, { kind: "rotate", nextSessionId: next.sessionId })) {
@@ -204,13 +213,14 @@ export class Rotation implements Disposable {
     const { sessions, outbox, ending, clock } = this.#options;
     const { sessionId, clientPeerId } = record;
     const drainMs = isUrgent(reason) ? 0 : DRAIN_MS;
-    const told = await outbox.push(clientPeerId, {
-      kind: "ROTATE_PEER",
+    const order = {
+      kind: "ROTATE_PEER" as const,
       commandId: next.sessionId,
       sessionId,
       payload: { reason: TOLD[reason], next, drainMs },
       timeoutMs: TELL_WITHIN_MS,
-    });
+    };
+    const told = await orAborted(outbox.push(clientPeerId, order), this.#stop.signal);
     this.#count.add(1, { outcome: told.ok ? "ok" : "untold" });
     if (told.ok) {
       // Most clients end it themselves, sooner.

@@ -86,19 +86,39 @@ Deno.test("a rotation that a restart has interrupted goes on, and the client is 
   const { exit, other, session } = await withSession(rig);
   await rig.requests.grant(CLIENT, { exclude: [exit] }, session);
   const next = [...rig.sessions].find((record) => record.exit?.exit.peerId === other)!;
-  const rotating = await rig.sessions.advance(session.sessionId, { kind: "rotate", nextSessionId: next.sessionId });
-  rig.rotation.resume(rotating!);
+  await rig.sessions.advance(session.sessionId, { kind: "rotate", nextSessionId: next.sessionId });
+  await rig.rotation.restore();
   await settle();
   assertEquals(rig.sent.at(-1)!.command.commandId, next.sessionId);
   await rig.clock.advanceAsync(30_000);
   assertEquals(summary(rig), [`active ${other}`]);
 });
 
+Deno.test("a session that was set up for a rotation which a restart kept from beginning is ended", async () => {
+  using rig = new SessionRig();
+  const { exit, other, session } = await withSession(rig);
+  await rig.requests.grant(CLIENT, { exclude: [exit] }, session);
+  assertEquals(summary(rig).length, 2);
+  await rig.rotation.restore();
+  await settle();
+  assertEquals([summary(rig), rig.kindsTo(other)], [[`active ${exit}`], ["SETUP_EXIT", "DISCONNECT"]]);
+});
+
+Deno.test("a rotation whose client does not answer does not keep the supernode from stopping", async () => {
+  using rig = new SessionRig();
+  const { exit } = await withSession(rig, () => undefined);
+  rig.rotation.leave(exit, "exit_failed");
+  await settle();
+  assertEquals(rig.kindsTo(CLIENT.peerId), ["ROTATE_PEER"]);
+  rig.rotation[Symbol.dispose]();
+  await rig.rotation.closed();
+});
+
 Deno.test("a rotation to a session that did not survive the restart is forgotten", async () => {
   using rig = new SessionRig();
   const { exit, session } = await withSession(rig);
-  const rotating = await rig.sessions.advance(session.sessionId, { kind: "rotate", nextSessionId: token(9) });
-  rig.rotation.resume(rotating!);
+  await rig.sessions.advance(session.sessionId, { kind: "rotate", nextSessionId: token(9) });
+  await rig.rotation.restore();
   await settle();
   assertEquals(summary(rig), [`active ${exit}`]);
 });

@@ -198,7 +198,8 @@ export class Supernode implements AsyncDisposable {
     });
     const { outbox, sessions } = this;
     const peering = this.#peering;
-    const setup = new ExitSetup({ supernodeId, outbox, peering, random, log });
+    const onElsewhere = (id: string) => this.#supernodeLinks.prepare(id);
+    const setup = new ExitSetup({ supernodeId, outbox, peering, random, log, onElsewhere });
     this.#ending = new SessionEnding({ supernodeId, sessions, setup, outbox, peering, random, log, isConnected });
     const { sessionLifetimeMs = SESSION_LIFETIME_MS, clientGraceMs } = options;
     const parts = { ...shared, supernodeId, sessions, peering, setup, outbox, sessionLifetimeMs };
@@ -354,13 +355,14 @@ export class Supernode implements AsyncDisposable {
   }
 
   #makeLinks(): DataLinks {
-    const { identity, clock, log, metrics, maxLinks } = this.#options;
+    const { identity, region, clock, log, metrics, maxLinks } = this.#options;
     return new DataLinks({
       clock,
       log,
       metrics,
       maxLinks,
       at: identity.peerId,
+      region,
       route: (sessionId, from) => this.route(sessionId, from),
       onLinked: ({ kind, id }) => {
         log.debug("A data link is open", { holder: kind, peer_id: id });
@@ -434,7 +436,7 @@ export class Supernode implements AsyncDisposable {
       await this.#ending.end(record.sessionId, "no_exit", "client");
     }
     for (const exitPeerId of this.sessions.exitsHere()) this.#returning.expect(exitPeerId);
-    for (const record of this.sessions) if (record.state === "rotating") this.#rotation.resume(record);
+    await this.#rotation.restore();
   }
 
   async #turnAway(block: Block): Promise<void> {

@@ -111,6 +111,11 @@ export class SupernodeLinks implements Disposable {
     return await this.#linkTo(supernodeId).then(() => true, () => false);
   }
 
+  /** Streams will soon go there: a link that is up by then is a wait less, and knows how far it is. */
+  prepare(supernodeId: string): void {
+    this.#linkTo(supernodeId).catch(() => {}); // who needs it will be told
+  }
+
   [Symbol.dispose](): void {
     this.#stop.abort(new DialError("path_down", "The supernode is closing"));
   }

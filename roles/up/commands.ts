@@ -9,7 +9,7 @@ import { messageOf } from "../../protocol/errors.ts";
 import { didYouMean } from "../config/names.ts";
 import { quoteText } from "../escape.ts";
 import { type Failures, partOf } from "./failures.ts";
-import type { SmallNetwork } from "./network.ts";
+import type { WatchedNetwork } from "./network.ts";
 import { PART_NAMES } from "./parts.ts";
 import { partLines, routeLines } from "./show.ts";
 
@@ -24,8 +24,8 @@ const ROUTE_WITHIN_MS = 10_000;
 const MAX_LINE_BYTES = 4096;
 
 export interface CommandsOptions {
-  readonly network: SmallNetwork;
-  readonly failures: Failures;
+  readonly network: WatchedNetwork;
+  readonly failures: Pick<Failures, "kill">;
   readonly signal: AbortSignal;
   print(line: string): void;
 }

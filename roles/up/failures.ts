@@ -7,7 +7,7 @@ import { delay } from "../../protocol/clock.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import { durationMs } from "../fields.ts";
 import type { RoleContext } from "../role.ts";
-import type { SmallNetwork } from "./network.ts";
+import type { WatchedNetwork } from "./network.ts";
 import { PART_NAMES, type PartName } from "./parts.ts";
 
 /** A part, and how long after the network is ready it is killed. */
@@ -43,7 +43,7 @@ const BEFORE_WITHIN_MS = 2_000;
 export type Report = { readonly event: string; readonly [name: string]: unknown };
 
 export interface FailuresOptions {
-  readonly network: SmallNetwork;
+  readonly network: WatchedNetwork;
   readonly context: Pick<RoleContext, "clock" | "signal" | "log">;
   /** Tells people, or programs. */
   tell(report: Report, lines: readonly string[]): void;

@@ -27,6 +27,12 @@ export interface NetworkOptions {
   readonly context: RoleContext;
 }
 
+/** As much of it as people ask about and do to it. */
+export type WatchedNetwork = Pick<
+  SmallNetwork,
+  "addressOf" | "findRoute" | "isRunning" | "kill" | "partsOf" | "peerIdOf" | "restart"
+>;
+
 /** How long the first page may take to come. */
 const FIRST_PAGE_MS = 20_000;
 
@@ -68,6 +74,11 @@ export class SmallNetwork implements AsyncDisposable {
   /** Where a part can be reached; undefined for one that needs not be reached. */
   addressOf(name: PartName): string | undefined {
     return this.#addresses[name]?.listen;
+  }
+
+  /** By which it is known on the page; base is no peer. */
+  peerIdOf(name: PartName): string | undefined {
+    return [...this.#names].find(([, named]) => named === name)?.[0];
   }
 
   stateDirOf(name: PartName): string {

@@ -17,17 +17,15 @@ export interface PartInfo {
   /** Of the registry. */
   readonly role: string;
   readonly region?: string;
-  /** What it is for, in a few words. */
-  readonly does: string;
 }
 
 export const PARTS: Readonly<Record<PartName, PartInfo>> = {
-  "base": { role: "base", does: "the directory: who is where" },
-  "supernode-north": { role: "supernode", region: "north", does: "relays what it cannot read" },
-  "supernode-south": { role: "supernode", region: "south", does: "relays what it cannot read" },
-  "exit-1": { role: "exit", region: "south", does: "where traffic leaves" },
-  "exit-2": { role: "exit", region: "south", does: "where it leaves when exit-1 fails" },
-  "client": { role: "client", region: "north", does: "the proxy for programs here" },
+  "base": { role: "base" },
+  "supernode-north": { role: "supernode", region: "north" },
+  "supernode-south": { role: "supernode", region: "south" },
+  "exit-1": { role: "exit", region: "south" },
+  "exit-2": { role: "exit", region: "south" },
+  "client": { role: "client", region: "north" },
 };
 
 /** Where the parts are that others are told of, as far as they have started. */

@@ -4,26 +4,26 @@
 
 import { shellWord } from "../private_file.ts";
 import { tableLines } from "../table.ts";
-import type { SmallNetwork } from "./network.ts";
+import type { SmallNetwork, WatchedNetwork } from "./network.ts";
 import { PART_NAMES, type PartName, PARTS } from "./parts.ts";
 import type { FoundRoute } from "./route.ts";
 
 /** What runs where. */
-export function partLines(network: SmallNetwork): string[] {
+export function partLines(network: WatchedNetwork): string[] {
   return tableLines<PartName>([
     { title: "part", cell: (name) => name },
     { title: "region", cell: (name) => PARTS[name].region ?? "" },
     { title: "where", cell: (name) => whereOf(network, name) },
-    { title: "what for", cell: (name) => PARTS[name].does, canBeCut: true },
+    { title: "peer id", cell: (name) => network.peerIdOf(name) ?? "" },
   ], PART_NAMES);
 }
 
-function whereOf(network: SmallNetwork, name: PartName): string {
+function whereOf(network: WatchedNetwork, name: PartName): string {
   return network.isRunning(name) ? network.addressOf(name) ?? "(no port)" : "(killed)";
 }
 
 /** The way a stream takes now. */
-export function routeLines(network: SmallNetwork, { travel, tookMs }: FoundRoute): string[] {
+export function routeLines(network: WatchedNetwork, { travel, tookMs }: FoundRoute): string[] {
   return [`${network.partsOf(travel).join(" > ")}, and back with the page in ${tookMs.toFixed(1)} ms`];
 }
 
