@@ -10,38 +10,26 @@
 
 import type { Hono } from "hono";
 import { requestLimits } from "../../edge/directory/admission.ts";
-import type { BlockList, BlockStore } from "../../kv/blocks.ts";
-import type { QueueStore } from "../../kv/commands.ts";
-import type { NonceStore } from "../../kv/nonces.ts";
-import type { SessionStore } from "../../kv/sessions.ts";
+import type { BlockList } from "../../kv/blocks.ts";
 import { Deadlines, sharedWait } from "../../net/deadlines.ts";
-import type { DirectoryClient } from "../../net/directory_client.ts";
 import type { CertificateAndKey } from "../../net/renewable_listener.ts";
-import type { Fetch } from "../../net/signed_http.ts";
-import type { Clock } from "../../protocol/clock.ts";
-import type { ClosedNetwork } from "../../protocol/control/auth.ts";
-import { type AuthLimitOptions, AuthLimits } from "../../protocol/control/auth_limits.ts";
+import { AuthLimits } from "../../protocol/control/auth_limits.ts";
 import type { CommandOrder, SupernodeAddress } from "../../protocol/control/commands.ts";
 import { Nonces } from "../../protocol/control/nonces.ts";
-import type { StreamEnd, StreamServerContext } from "../../protocol/control/stream_server.ts";
+import type { StreamEnd } from "../../protocol/control/stream_server.ts";
 import type { SupernodeStatus } from "../../protocol/directory.ts";
-import type { Identity } from "../../protocol/identity.ts";
-import type { Log } from "../../protocol/log.ts";
-import type { Metrics } from "../../protocol/metrics.ts";
-import type { Primitives } from "../../protocol/primitives.ts";
-import type { Random } from "../../protocol/random.ts";
 import type { SessionEnd } from "../../protocol/session.ts";
 import type { Block } from "../../protocol/stored_records.ts";
 import { BlockWatch } from "./block_watch.ts";
-import { type CommandEnd, CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
+import { CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
 import { DataLinks, type Route } from "./data_links.ts";
 import { ExitSetup } from "./exit_setup.ts";
 import { ExitWatch } from "./exit_watch.ts";
 import { FrontDoor } from "./front_door.ts";
-import type { LinkProbesOptions } from "./link_probes.ts";
 import { HostedExits } from "./hosted_exits.ts";
 import { answerRequest } from "./info_requests.ts";
 import { LostSessions } from "./lost_sessions.ts";
+import type { SupernodeOptions } from "./options.ts";
 import { Peering, peeringHttp } from "./peering.ts";
 import { createPeeringApi, type PeeringEnv } from "./peering_api.ts";
 import { type LinkHolder, RelayTokens } from "./relay_tokens.ts";
@@ -54,7 +42,7 @@ import { SessionKeeper } from "./session_keeper.ts";
 import { SessionRenewals } from "./session_renewals.ts";
 import { Sessions } from "./sessions.ts";
 import { type ControlStream, StreamManager } from "./stream_manager.ts";
-import { SupernodeLinks, type SupernodeLinksOptions } from "./supernode_links.ts";
+import { SupernodeLinks } from "./supernode_links.ts";
 import { turnAway } from "./turning_away.ts";
 
 /** A socket that has said goodbye waits for the other's so long. */
@@ -63,58 +51,7 @@ const LINGER_MS = 2_000;
 const TELL_WITHIN_MS = 10_000;
 const SESSION_LIFETIME_MS = 12 * 3_600_000;
 
-export interface SupernodeStores {
-  readonly queues: QueueStore;
-  readonly sessions: SessionStore;
-  readonly nonces: NonceStore;
-  readonly blocks: BlockStore;
-}
-
-export interface SupernodePace extends Pick<StreamServerContext, "pingEveryMs" | "timeoutMs"> {
-  readonly sweepEveryMs?: number;
-  readonly probeEveryMs?: number;
-}
-
-/** What data links are made of, where it is not sockets. */
-export interface LinkParts {
-  readonly dial: NonNullable<SupernodeLinksOptions["dial"]>;
-  readonly probe: NonNullable<LinkProbesOptions["probe"]>;
-}
-
-export interface SupernodeOptions {
-  readonly identity: Identity;
-  readonly region: string;
-  readonly tls?: CertificateAndKey | undefined;
-  readonly stores: SupernodeStores;
-  readonly directory?: DirectoryClient | undefined;
-  readonly network?: ClosedNetwork | undefined;
-  /** This supernode's own, in a closed network. */
-  readonly certificate?: (() => string) | undefined;
-  /** PEM certificates to trust beside the usual ones, of other supernodes. */
-  readonly caCerts?: readonly string[] | undefined;
-  /** For calls to other supernodes; the host's by default. */
-  readonly fetch?: Fetch | undefined;
-  readonly maxStreams: number;
-  /** How often peers are to ping, when one is given up, and how often that is looked at. */
-  readonly pace?: SupernodePace | undefined;
-  readonly linkParts?: LinkParts;
-  /** Data links of peers and supernodes together. */
-  readonly maxLinks: number;
-  /** How long sessions stay after their client has gone. */
-  readonly clientGraceMs: number;
-  /** Unless they are renewed. Default 12 h. */
-  readonly sessionLifetimeMs?: number;
-  readonly authLimits?: AuthLimitOptions;
-  /** Is told what became of every command. */
-  readonly onCommandEnd?: (peerId: string, outcome: CommandEnd) => void;
-  /** Connections of one address that have not shown whose they are. Default 200. */
-  readonly maxStrangersPerAddress?: number;
-  readonly primitives: Primitives;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly metrics: Metrics;
-}
+export type { SupernodeStores } from "./options.ts";
 
 export class Supernode implements AsyncDisposable {
   /** Called when there are exits for the first time, or none any more. */
