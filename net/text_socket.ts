@@ -40,6 +40,18 @@ export interface TextSocketHandlers {
   onClose(error?: unknown): void;
 }
 
+/** What a control stream needs of its carrier; `TextSocket` is one. */
+export interface TextChannel extends Disposable {
+  /** May be changed at any time. */
+  maxMessageBytes: number;
+  /** Begins to read. */
+  start(handlers: TextSocketHandlers): void;
+  /** Sends a message, or does nothing once the channel closes. */
+  send(text: string): void;
+  /** Says goodbye, with a status code (RFC 6455 §7.4), and closes. Disposing closes at once. */
+  close(code?: number, reason?: string): void;
+}
+
 export interface TextSocketOptions {
   /** Bytes already read from the stream. */
   readonly first?: Uint8Array;
@@ -54,7 +66,7 @@ export interface TextSocketOptions {
   readonly clock: Pick<Clock, "after">;
 }
 
-export class TextSocket implements Disposable {
+export class TextSocket implements TextChannel {
   /** May be changed at any time. */
   maxMessageBytes: number;
   readonly #stream: Stream;

@@ -6,6 +6,7 @@
 import { PeerConnection } from "../../net/peer_connection.ts";
 import { hostPrimitives } from "../../net/host_primitives.ts";
 import { openSealCrypto } from "../../net/seal_crypto.ts";
+import { openSessionPath } from "../../net/session_path.ts";
 import type { SealParts } from "../../net/sealed_stream.ts";
 import { SlabPool } from "../../net/slab_pool.ts";
 import { clockOf } from "../../protocol/clock.ts";
@@ -80,7 +81,13 @@ class Client implements AsyncDisposable {
     });
     const local = { privateKey: identity.secrets().wireguardKey, publicKey: identity.wireguardPublicKey };
     const parts = { ...tools, identity, local, network: undefined, crypto, slabs: new SlabPool() };
-    this.#sessions = new ClientSessions({ parts, context: tools, home: "bench", connection: () => connection });
+    this.#sessions = new ClientSessions({
+      ...parts,
+      control: () => connection.control,
+      way: () => connection,
+      openWay: (session) =>
+        openSessionPath({ ...parts, session, open: (signal) => connection.open(signal), at: identity.peerId }),
+    });
   }
 
   /** Settles when it has all that a client has before it wants an exit. */

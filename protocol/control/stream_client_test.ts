@@ -415,6 +415,15 @@ Deno.test("a supernode cannot have its peers ping too often or never", () => {
   }
 });
 
+Deno.test("a peer that is more patient lets its supernode ask for more", () => {
+  const bench = new Bench({ patience: { pingEveryMs: 180_000, timeoutMs: 540_000 } });
+  bench.client.start(0);
+  bench.connected();
+  const times = { serverTimeMs: WALL_MS, pingEveryMs: 180_000, timeoutMs: 540_000 };
+  bench.receive(makeAuthAnswer(bench.request!, supernode, { region: "eu", ...times }));
+  assertEquals(bench.client.nextWakeAtMs, 90_000);
+});
+
 Deno.test("told to move it goes, at some time within what it was given, and at once if its supernode ends", () => {
   const bench = new Bench().open();
   assertEquals(bench.moveTo([THERE, HERE], 4000), []);

@@ -32,6 +32,8 @@ export interface CommandOutboxOptions {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** What became of a command, also of one that an earlier process ordered. */
+  onOutcome?(peerId: string, outcome: CommandEnd): void;
 }
 
 export type CommandOutcome =
@@ -41,6 +43,8 @@ export type CommandOutcome =
 type Deliver = (actions: readonly QueueAction[]) => void;
 /** What of a queue's actions is for the outbox itself. */
 export type OutboxAction = Exclude<QueueAction, { kind: "send" | "changed" }>;
+
+export type CommandEnd = Exclude<OutboxAction, { kind: "peer_forgot" }>;
 
 interface Held {
   readonly queue: CommandQueue;
@@ -76,6 +80,11 @@ export class CommandOutbox {
   /** Queues in memory. */
   get size(): number {
     return this.#held.size;
+  }
+
+  /** Commands whose outcome somebody waits for. */
+  get awaited(): number {
+    return this.#waiting.size;
   }
 
   /** Takes up what was under way when this supernode last stopped. */
@@ -179,6 +188,7 @@ export class CommandOutbox {
     }
     const { command, tookMs } = action;
     const { kind, commandId } = command;
+    this.#options.onOutcome?.(peerId, action);
     this.#metrics.latency.observe(tookMs / 1000, { kind });
     const key = waitKey(peerId, command);
     const waiting = this.#waiting.get(key);

@@ -19,7 +19,9 @@ class Rig {
     random: randomOf(crypto),
     log: silentLog,
     metrics: noMetrics,
+    onOutcome: (peerId, { kind, command }) => this.outcomes.push(`${peerId} ${kind} ${command.commandId}`),
   });
+  readonly outcomes: string[] = [];
   readonly sent: string[] = [];
 
   /** A peer that is connected, and answers when it is told to. */
@@ -83,6 +85,18 @@ Deno.test("one id given to commands for two peers is two commands", async () => 
   answerOther(token(7), "failed");
   answerOne(token(7));
   assertEquals([(await one).ok, (await other).ok], [true, false]);
+});
+
+Deno.test("whoever watches is told what became of each command, and of one that nobody waits for", async () => {
+  const rig = new Rig();
+  const answer = await rig.connect();
+  void rig.outbox.push(PEER, disconnect());
+  void rig.outbox.push(peerId(2), disconnect(token(8)));
+  await settle();
+  answer(token(7));
+  await rig.clock.advanceAsync(10_000);
+  rig.outbox.wake(rig.clock.now());
+  assertEquals(rig.outcomes, [`${PEER} done ${token(7)}`, `${peerId(2)} failed ${token(8)}`]);
 });
 
 Deno.test("a queue is in memory while something waits in it", async () => {

@@ -33,10 +33,13 @@ const HALF_CLOSED_MS = 300_000;
 /** A peer that reconnects may have one that is not known to be dead yet. */
 const MAX_LINKS_PER_HOLDER = 4;
 
+/** What of a link its holder's streams and health need. */
+export type HeldLink = Pick<MuxConnection, "open" | "rttMs" | "closed" | "ended" | "close">;
+
 /** Where a stream goes on. */
 export interface Route {
   readonly kind: RelayHeader["kind"];
-  readonly link: MuxConnection;
+  readonly link: HeldLink;
 }
 
 export interface DataLinksOptions {
@@ -59,7 +62,7 @@ export interface DataLinksOptions {
 export class DataLinks implements Disposable {
   readonly #options: DataLinksOptions;
   /** By holder, the newest last. */
-  readonly #links = new Map<string, MuxConnection[]>();
+  readonly #links = new Map<string, HeldLink[]>();
   /** Bytes over all links, since the beginning. */
   readonly traffic: Traffic = { rxBytes: 0, txBytes: 0 };
   readonly #linkPool = new BufferPool({ bufferBytes: 256 * 1024 });
@@ -112,10 +115,15 @@ export class DataLinks implements Disposable {
       ...limit,
     });
     connection.onStream = (stream) => this.#spawn(this.#join(stream, holder));
-    this.#add(holder, connection);
+    this.hold(holder, connection);
     connection.start();
-    this.#spawn(connection.ended.then(() => this.#remove(holder, connection)));
     return connection;
+  }
+
+  /** Counts a link as its holder's until it ends. */
+  hold(holder: LinkHolder, link: HeldLink): void {
+    this.#add(holder, link);
+    this.#spawn(link.ended.then(() => this.#remove(holder, link)));
   }
 
   /** The pool that links made elsewhere for `carry` share. */
@@ -124,12 +132,12 @@ export class DataLinks implements Disposable {
   }
 
   /** The newest link of a holder that is up. */
-  linkOf(holder: LinkHolder): MuxConnection | undefined {
+  linkOf(holder: LinkHolder): HeldLink | undefined {
     return this.#links.get(keyOf(holder))?.findLast((link) => !link.closed);
   }
 
   /** The link of a holder, or the one that it makes within that time; undefined when it does not, or has left. */
-  linkSoon(holder: LinkHolder, withinMs: number): Promise<MuxConnection | undefined> {
+  linkSoon(holder: LinkHolder, withinMs: number): Promise<HeldLink | undefined> {
     const link = this.linkOf(holder);
     if (link) return Promise.resolve(link);
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -176,7 +184,7 @@ export class DataLinks implements Disposable {
     this.close();
   }
 
-  #add(holder: LinkHolder, connection: MuxConnection): void {
+  #add(holder: LinkHolder, connection: HeldLink): void {
     const links = this.#links.get(keyOf(holder)) ?? [];
     this.#links.set(keyOf(holder), links);
     links.push(connection);
@@ -187,7 +195,7 @@ export class DataLinks implements Disposable {
     if (links.length === 1) this.#options.onLinked(holder);
   }
 
-  #remove(holder: LinkHolder, connection: MuxConnection): void {
+  #remove(holder: LinkHolder, connection: HeldLink): void {
     const links = this.#links.get(keyOf(holder));
     const at = links?.indexOf(connection) ?? -1;
     if (!links || at < 0) return;
@@ -273,7 +281,7 @@ function keyOf({ kind, id }: LinkHolder): string {
   return `${kind} ${id}`;
 }
 
-function openOn(link: MuxConnection): MuxStream {
+function openOn(link: HeldLink): MuxStream {
   try {
     return link.open();
   } catch (error) {

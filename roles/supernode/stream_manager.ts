@@ -11,7 +11,7 @@
  */
 
 import type { NonceStore } from "../../kv/nonces.ts";
-import { TextSocket } from "../../net/text_socket.ts";
+import { type TextChannel, TextSocket } from "../../net/text_socket.ts";
 import { NONCE_KEPT_MS } from "../../protocol/control/auth.ts";
 import {
   type AuthRequest,
@@ -54,6 +54,8 @@ export interface StreamManagerOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly maxStreams: number;
+  /** How often all streams are looked at. Default 1 s. */
+  readonly sweepEveryMs?: number | undefined;
   isRevoked(peerId: string): boolean;
   relayToken(peerId: string): string;
   /** The peer is connected, or no longer; of a stream that is replaced the end is told before the new one's beginning. */
@@ -66,7 +68,7 @@ export interface StreamManagerOptions {
 /** One control stream. */
 export interface ControlStream {
   readonly machine: StreamServer;
-  readonly socket: TextSocket;
+  readonly socket: TextChannel;
   readonly sinceMs: number;
   heardMs: number;
   telemetry: Telemetry | undefined;
@@ -79,8 +81,6 @@ export interface ControlStream {
 
 /** How a socket has come on which a peer is to say who it is. */
 export interface Arrival {
-  /** Bytes that have been read from it. */
-  readonly first: Uint8Array;
   readonly remoteAddress: string;
   /** To be called once it is known whose it is, or it is gone. */
   readonly settled: () => void;
@@ -116,7 +116,7 @@ export class StreamManager implements Disposable {
         ...HEARTBEAT_BUCKETS_MS,
       ]),
     };
-    this.#sweeper = clock.after(SWEEP_MS, () => this.#sweep());
+    this.#sweeper = clock.after(options.sweepEveryMs ?? SWEEP_MS, () => this.#sweep());
   }
 
   /** Streams that are open. */
@@ -152,14 +152,22 @@ export class StreamManager implements Disposable {
     return this.#isDraining;
   }
 
-  /** Takes a socket that has come. */
-  take(transport: Stream, { first, remoteAddress, settled }: Arrival): void {
-    const { clock, lingering } = this.#options;
+  /** Takes a WebSocket that has come. */
+  take(transport: Stream, { first, ...arrival }: Arrival & { readonly first: Uint8Array }): void {
+    this.serve(
+      new TextSocket(transport, { first, clock: this.#options.lingering, maxMessageBytes: MAX_AUTH_REQUEST_BYTES }),
+      arrival,
+    );
+  }
+
+  /** The same for whatever carries texts. */
+  serve(socket: TextChannel, { remoteAddress, settled }: Arrival): void {
+    const { clock } = this.#options;
     const nowMs = clock.now();
     const address: IpAddress = parseIp(remoteAddress) ?? UNKNOWN_ADDRESS;
     const stream: ControlStream = {
       machine: new StreamServer(this.#context, address, nowMs),
-      socket: new TextSocket(transport, { first, clock: lingering, maxMessageBytes: MAX_AUTH_REQUEST_BYTES }),
+      socket,
       sinceMs: nowMs,
       heardMs: nowMs,
       telemetry: undefined,
@@ -359,7 +367,7 @@ export class StreamManager implements Disposable {
   }
 
   #sweep(): void {
-    const { clock, outbox } = this.#options;
+    const { clock, outbox, sweepEveryMs = SWEEP_MS } = this.#options;
     const nowMs = clock.now();
     for (const streams of [this.#strangers, this.#streams.values()]) {
       for (const stream of streams) {
@@ -367,7 +375,7 @@ export class StreamManager implements Disposable {
       }
     }
     outbox.wake(nowMs);
-    this.#sweeper = clock.after(SWEEP_MS, () => this.#sweep());
+    this.#sweeper = clock.after(sweepEveryMs, () => this.#sweep());
   }
 }
 

@@ -21,16 +21,17 @@ import type { SessionEnd } from "../../protocol/session.ts";
 import type { Block } from "../../protocol/stored_records.ts";
 import { BlockWatch } from "./block_watch.ts";
 import { CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
-import { DataLinks } from "./data_links.ts";
+import { DataLinks, type Route } from "./data_links.ts";
 import { ExitSetup } from "./exit_setup.ts";
 import { ExitWatch } from "./exit_watch.ts";
 import { FrontDoor, nothingHere } from "./front_door.ts";
 import { HostedExits } from "./hosted_exits.ts";
 import { answerRequest } from "./info_requests.ts";
 import { LostSessions } from "./lost_sessions.ts";
+import type { SupernodeOptions } from "./options.ts";
 import { Peering, peeringHttp } from "./peering.ts";
 import { createPeeringApi, type PeeringEnv, peeringLimits } from "./peering_api.ts";
-import { RelayTokens } from "./relay_tokens.ts";
+import { type LinkHolder, RelayTokens } from "./relay_tokens.ts";
 import { RequestExit } from "./request_exit.ts";
 import { ReturningExits } from "./returning_exits.ts";
 import { Rotation } from "./rotation.ts";
@@ -41,7 +42,6 @@ import { SessionRenewals } from "./session_renewals.ts";
 import { Sessions } from "./sessions.ts";
 import { type ControlStream, StreamManager } from "./stream_manager.ts";
 import { SupernodeLinks } from "./supernode_links.ts";
-import type { SupernodeOptions } from "./supernode_options.ts";
 import { turnAway } from "./turning_away.ts";
 
 /** A socket that has said goodbye waits for the other's so long. */
@@ -57,7 +57,7 @@ export class Supernode implements AsyncDisposable {
   readonly #blocks: BlockWatch;
   readonly #api: Hono<PeeringEnv>;
   readonly #door: FrontDoor;
-  readonly #tokens: RelayTokens;
+  readonly tokens: RelayTokens;
   readonly #lingering: Deadlines<() => void>;
   readonly outbox: CommandOutbox;
   readonly streams: StreamManager;
@@ -92,7 +92,7 @@ export class Supernode implements AsyncDisposable {
     const { identity, stores, clock, random, log, metrics, directory } = options;
     const supernodeId = identity.peerId;
     const shared = { clock, random, log, metrics };
-    this.#tokens = new RelayTokens(clock, random);
+    this.tokens = new RelayTokens(clock, random);
     this.#blocks = new BlockWatch(blocks, {
       store: stores.blocks,
       clock,
@@ -101,7 +101,12 @@ export class Supernode implements AsyncDisposable {
     });
     this.#lingering = new Deadlines<() => void>(clock, LINGER_MS, (expire) => expire());
     const onForgot = (peerId: string) => void this.#lost.forgottenBy(peerId);
-    this.outbox = new CommandOutbox({ store: stores.queues, ...shared, onForgot });
+    this.outbox = new CommandOutbox({
+      store: stores.queues,
+      ...shared,
+      onForgot,
+      ...options.onCommandEnd && { onOutcome: options.onCommandEnd },
+    });
     this.sessions = new Sessions({ supernodeId, store: stores.sessions, clock, log, metrics });
     this.streams = this.#makeStreams();
     this.links = this.#makeLinks();
@@ -115,6 +120,8 @@ export class Supernode implements AsyncDisposable {
       links: this.links,
       supernodeLinks: this.#supernodeLinks,
       rotation: () => this.#rotation,
+      probe: options.linkParts?.probe,
+      everyMs: options.pace?.probeEveryMs,
       onExits: () => this.onExits(),
     });
     this.#peering = new Peering({
@@ -172,6 +179,11 @@ export class Supernode implements AsyncDisposable {
   /** Connections that come from now on get this certificate. Only where there was one. */
   renewTls(tls: CertificateAndKey): void {
     this.#door.renewTls(tls);
+  }
+
+  /** Where a stream of the session goes on that comes from there; rejects with a DialError when it cannot. */
+  route(sessionId: string, from: LinkHolder): Promise<Route> {
+    return this.#supernodeLinks.route(sessionId, from);
   }
 
   /** How things stand, for base. */
@@ -237,8 +249,11 @@ export class Supernode implements AsyncDisposable {
   #makeStreams(): StreamManager {
     const options = this.#options;
     const { identity, region, certificate, network, primitives, stores, clock, random, log, metrics } = options;
+    const { pingEveryMs, timeoutMs, sweepEveryMs } = options.pace ?? {};
     return new StreamManager({
       context: {
+        ...pingEveryMs !== undefined && { pingEveryMs },
+        ...timeoutMs !== undefined && { timeoutMs },
         identity,
         region,
         certificate,
@@ -255,8 +270,9 @@ export class Supernode implements AsyncDisposable {
       log,
       metrics,
       maxStreams: options.maxStreams,
+      sweepEveryMs,
       isRevoked: (peerId) => this.#blocks.has("peer", peerId),
-      relayToken: (id) => this.#tokens.issue({ kind: "peer", id }),
+      relayToken: (id) => this.tokens.issue({ kind: "peer", id }),
       onJoined: (stream) => this.#exits.joined(stream),
       onLeft: (stream, reason) => this.#onLeft(stream, reason),
       onHeartbeat: (stream) => this.#exits.heard(stream),
@@ -265,7 +281,7 @@ export class Supernode implements AsyncDisposable {
           requests: this.#requests,
           renewals: this.#renewals,
           sessions: this.sessions,
-          relayToken: (id) => this.#tokens.issue({ kind: "peer", id }),
+          relayToken: (id) => this.tokens.issue({ kind: "peer", id }),
           leave: (sessionId) => this.#ending.end(sessionId, "client_left", "client"),
           ended: (sessionId, reason) => this.#lost.endedByExit(sessionId, reason),
           isHere: () => this.streams.get(stream.machine.peer!.peerId) === stream,
@@ -282,7 +298,7 @@ export class Supernode implements AsyncDisposable {
       maxLinks,
       at: identity.peerId,
       region,
-      route: (sessionId, from) => this.#supernodeLinks.route(sessionId, from),
+      route: (sessionId, from) => this.route(sessionId, from),
       onLinked: ({ kind, id }) => {
         log.debug("A data link is open", { holder: kind, peer_id: id });
         if (kind === "peer") this.#returning.came(id);
@@ -292,10 +308,11 @@ export class Supernode implements AsyncDisposable {
   }
 
   #makeSupernodeLinks(isConnected: (peerId: string) => boolean): SupernodeLinks {
-    const { identity, clock, random, log, caCerts } = this.#options;
+    const { identity, clock, random, log, caCerts, linkParts } = this.#options;
     const { sessions, links } = this;
     return new SupernodeLinks({
       ...{ supernodeId: identity.peerId, sessions, links, clock, random, log, caCerts, isConnected },
+      dial: linkParts?.dial,
       exitBack: (exitPeerId) => this.#returning.wait(exitPeerId),
       peering: () => this.#peering,
       onReached: (id) => this.#exits.probes.watch({ kind: "supernode", id }),
@@ -323,7 +340,7 @@ export class Supernode implements AsyncDisposable {
       end: (request, supernodeId) => hosted.end(request, supernodeId),
       notice: (notice, supernodeId) => this.#rotation.heard(notice, supernodeId),
       check: (check, supernodeId) => checks.answer(check, supernodeId),
-      relayToken: (id) => this.#tokens.issue({ kind: "supernode", id }),
+      relayToken: (id) => this.tokens.issue({ kind: "supernode", id }),
     });
   }
 
@@ -338,7 +355,7 @@ export class Supernode implements AsyncDisposable {
       fetch: isPeeringElsewhere ? nothingHere : (request, remoteAddress) => this.answer(request, remoteAddress),
       streams: this.streams,
       links: this.links,
-      tokens: this.#tokens,
+      tokens: this.tokens,
       isBlocked: ({ kind, id }) => this.#blocks.has(kind, id),
     });
   }

@@ -1,5 +1,5 @@
 /**
- * What a supernode is put together from.
+ * What a supernode is made with: who it is, where its state and its neighbours are, its limits and its pace.
  */
 
 import type { BlockStore } from "../../kv/blocks.ts";
@@ -12,17 +12,33 @@ import type { Fetch } from "../../net/signed_http.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import type { AuthLimitOptions } from "../../protocol/control/auth_limits.ts";
+import type { StreamServerContext } from "../../protocol/control/stream_server.ts";
 import type { Identity } from "../../protocol/identity.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import type { Random } from "../../protocol/random.ts";
+import type { CommandEnd } from "./command_outbox.ts";
+import type { LinkProbesOptions } from "./link_probes.ts";
+import type { SupernodeLinksOptions } from "./supernode_links.ts";
 
 export interface SupernodeStores {
   readonly queues: QueueStore;
   readonly sessions: SessionStore;
   readonly nonces: NonceStore;
   readonly blocks: BlockStore;
+}
+
+/** How often peers are to ping, when one is given up, how often that is looked at, and how often links are probed. */
+export interface SupernodePace extends Pick<StreamServerContext, "pingEveryMs" | "timeoutMs"> {
+  readonly sweepEveryMs?: number;
+  readonly probeEveryMs?: number;
+}
+
+/** What data links are made of, where it is not sockets. */
+export interface LinkParts {
+  readonly dial: NonNullable<SupernodeLinksOptions["dial"]>;
+  readonly probe: NonNullable<LinkProbesOptions["probe"]>;
 }
 
 export interface SupernodeOptions {
@@ -39,6 +55,9 @@ export interface SupernodeOptions {
   /** For calls to other supernodes; the host's by default. */
   readonly fetch?: Fetch | undefined;
   readonly maxStreams: number;
+  /** Other than the usual one. */
+  readonly pace?: SupernodePace | undefined;
+  readonly linkParts?: LinkParts;
   /** Data links of peers and supernodes together. */
   readonly maxLinks: number;
   /** How long sessions stay after their client has gone. */
@@ -48,6 +67,8 @@ export interface SupernodeOptions {
   /** Other supernodes do not make their requests where peers connect: whoever owns this calls `answer`. */
   readonly isPeeringElsewhere?: boolean;
   readonly authLimits?: AuthLimitOptions;
+  /** Is told what became of every command. */
+  readonly onCommandEnd?: (peerId: string, outcome: CommandEnd) => void;
   /** Connections of one address that have not shown whose they are. Default 200. */
   readonly maxStrangersPerAddress?: number;
   readonly primitives: Primitives;
