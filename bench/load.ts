@@ -9,17 +9,25 @@
  *   relay --to H:P --delay-ms N                   a relay that delays each way; ends with its standard input
  *   initiators --target H:P --key K --private-keys FILE --warm-ms N --measure-ms N        WireGuard handshakes
  *   flood --target H:P --key K --private-keys FILE --per-s N    initiations; ends with its standard input
+ *   peers --supernode URL --count N    control streams; does what its standard input says and ends with it, see `peers`
+ *   sessions --supernode URL --target H:P --count N    sets up sessions with an exit, one after the other
+ *   rotation --supernode URL    holds a session and waits until it is told to use another
  */
 
 import { parseArgs } from "@std/cli/parse-args";
 import { formatTarget, parseTarget, type Target } from "../protocol/stream.ts";
 import { openLibcrypto } from "../native/crypto.ts";
 import { portableWireGuardCrypto, type WireGuardCrypto } from "../protocol/wireguard/crypto.ts";
+import { parseSupernode } from "../roles/peer/settings.ts";
+import type { SupernodeAddress } from "../protocol/control/commands.ts";
 import { DelayRelay } from "../testing/delay_relay.ts";
+import { linesOf } from "../testing/program.ts";
 import { runBulk } from "./load/bulk.ts";
 import { runConnections } from "./load/connections.ts";
 import { holdIdle, holdStalled } from "./load/hold.ts";
 import { type InitiatorsOptions, runFlood, runInitiators } from "./load/initiators.ts";
+import { Peers } from "./load/peers.ts";
+import { awaitRotation, runSessions } from "./load/sessions.ts";
 import { startSource } from "./load/source.ts";
 
 const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
@@ -68,19 +76,46 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
     stdinEnd().then(() => stopping.abort());
     print({ perS: await runFlood(options, flags.count("per-s"), stopping.signal) });
   },
+  /** Lines of its standard input: `open`, `churn N`, `status`. Each is answered with the status afterwards. */
+  async peers(flags) {
+    await using peers = new Peers(flags.supernode(), flags.count("count"));
+    print({ ready: true });
+    for await (const line of Deno.stdin.readable.pipeThrough(new TextDecoderStream()).pipeThrough(linesOf())) {
+      const [what, count] = line.split(" ");
+      if (what === "open") await peers.open();
+      if (what === "churn") await peers.churn(Number(count));
+      print(peers.status());
+    }
+  },
+  async sessions(flags) {
+    print(
+      await runSessions({ supernode: flags.supernode(), target: flags.target("target"), count: flags.count("count") }),
+    );
+  },
+  async rotation(flags) {
+    await awaitRotation(flags.supernode(), print);
+  },
 };
 
 class Flags {
   readonly #values: Record<string, unknown>;
 
   constructor(args: readonly string[]) {
-    this.#values = parseArgs(args, { string: ["proxy", "target", "to", "key", "private-keys"] });
+    this.#values = parseArgs(args, { string: ["proxy", "target", "to", "key", "private-keys", "supernode"] });
   }
 
   target(name: string): Target {
     const target = parseTarget(String(this.#values[name]));
     if (!target) throw new Error(`Cannot load: --${name} must be host:port, got ${this.#values[name]}`);
     return target;
+  }
+
+  supernode(): SupernodeAddress {
+    const supernode = parseSupernode(String(this.#values.supernode));
+    if (!supernode) {
+      throw new Error(`Cannot load: --supernode must be a URL with a peer id, got ${this.#values.supernode}`);
+    }
+    return supernode;
   }
 
   ends(): { proxy: Target; target: Target } {

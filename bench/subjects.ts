@@ -3,8 +3,16 @@
  */
 
 import type { Subject } from "./subject.ts";
+import { controlSubject } from "./subjects/control.ts";
 import { proxySubject } from "./subjects/proxy.ts";
+import { relayStreamSubject } from "./subjects/relay_stream.ts";
 import { tunnelSubject } from "./subjects/tunnel.ts";
 import { wireguardSubject } from "./subjects/wireguard.ts";
 
-export const subjects: readonly Subject[] = [proxySubject, tunnelSubject, wireguardSubject];
+export const subjects: readonly Subject[] = [
+  proxySubject,
+  tunnelSubject,
+  wireguardSubject,
+  controlSubject,
+  relayStreamSubject,
+];

@@ -238,6 +238,12 @@ const refusals: readonly (readonly [string, number, string, () => Request])[] = 
     "bad_binding",
     () => one.request("/v1/relays", one.relay("relay", { sealingKey: two.relay().sealingKey }), WALL_MS),
   ],
+  [
+    "a body of another type",
+    415,
+    "wrong_type",
+    () => changed(one.request("/v1/supernodes", one.supernode(), WALL_MS), { "content-type": "text/plain" }),
+  ],
   ["a body that does not fit", 400, "bad_request", () => one.request("/v1/supernodes", { region: "EU" }, WALL_MS)],
   ["a body that is too large", 413, "too_large", () => one.request("/v1/relays", "x".repeat(65_536), WALL_MS)],
   ["a query that does not fit", 400, "bad_request", () => new Request(`${BASE_URL}/v1/relays?kind=exit`)],

@@ -26,6 +26,7 @@ export const problems = {
   not_found: { status: 404, title: "There is nothing here" },
   wrong_method: { status: 405, title: "This address takes other methods" },
   too_large: { status: 413, title: "The body is too large" },
+  wrong_type: { status: 415, title: "The body is of another type" },
   misdirected: { status: 421, title: "The request is meant for another" },
   rate_limited: { status: 429, title: "Too many requests" },
   internal: { status: 500, title: "The answer could not be made" },

@@ -19,6 +19,27 @@ export interface ServedSessionStore {
   load(): Promise<ServedSessionRecord[]>;
 }
 
+/** Sessions that last as long as the process. */
+export function createMemoryServedSessions(clock: Clock): ServedSessionStore {
+  const sessions = new Map<string, ServedSessionRecord>();
+  return {
+    save(session) {
+      sessions.set(session.sessionId, session);
+      return Promise.resolve();
+    },
+    remove(sessionId) {
+      sessions.delete(sessionId);
+      return Promise.resolve();
+    },
+    load() {
+      for (const { sessionId, expiresAtMs } of [...sessions.values()]) {
+        if (expiresAtMs <= clock.wallNow()) sessions.delete(sessionId);
+      }
+      return Promise.resolve([...sessions.values()]);
+    },
+  };
+}
+
 /** Sessions in Deno KV. */
 export function createKvServedSessions(kv: Deno.Kv, clock: Clock, { space, guard }: KvSpace): ServedSessionStore {
   const prefix = [space, "served"];

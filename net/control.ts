@@ -24,7 +24,7 @@ import { encodeBase64Url } from "../protocol/encoding.ts";
 import { DialError, type DialFailure, messageOf } from "../protocol/errors.ts";
 import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
-import { TextSocket } from "./text_socket.ts";
+import { type TextChannel, TextSocket } from "./text_socket.ts";
 import { dialWebsocket } from "./websocket_dial.ts";
 
 export interface ControlOptions extends Omit<StreamClientOptions, "wallNow"> {
@@ -33,6 +33,8 @@ export interface ControlOptions extends Omit<StreamClientOptions, "wallNow"> {
   readonly metrics: Metrics;
   /** PEM certificates to trust beside the usual ones. */
   readonly caCerts?: readonly string[] | undefined;
+  /** Opens the carrier, not yet started. Default: a WebSocket at the supernode's URL. */
+  dial?(supernode: SupernodeAddress, signal: AbortSignal): Promise<TextChannel>;
   /** It is open, for the first time or again. */
   onOpen?(supernode: SupernodeAddress, answer: AuthAccepted): void;
   onDown?(reason: ClientEnd): void;
@@ -54,7 +56,7 @@ interface Waiting {
 const ANSWER_WITHIN_MS = 15_000;
 const MAX_WAITING = 64;
 const REQUEST_ID_BYTES = 16;
-const RTT_BUCKETS_MS = [1, 5, 20, 50, 100, 200, 500, 1000, 5000];
+const RTT_BUCKETS_S = [0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5];
 
 export class ControlStream implements Disposable {
   readonly #options: ControlOptions;
@@ -62,7 +64,7 @@ export class ControlStream implements Disposable {
   readonly #waiting = new Map<string, Waiting>();
   readonly #whenOpen = new Set<() => void>();
   #connecting: AbortController | undefined;
-  #socket: TextSocket | undefined;
+  #socket: TextChannel | undefined;
   #timer: Timer | undefined;
   /** Sockets and attempts that have not ended yet. */
   readonly #tasks = new Set<Promise<void>>();
@@ -77,7 +79,7 @@ export class ControlStream implements Disposable {
       up: metrics.gauge("control_stream_up", "Whether the control stream is open"),
       downs: metrics.counter("control_stream_downs_total", "Ends of the control stream, by reason", ["reason"]),
       rejected: metrics.counter("control_messages_rejected_total", "Messages not understood, by reason", ["reason"]),
-      rttMs: metrics.histogram("control_stream_rtt_ms", "From ping to pong", RTT_BUCKETS_MS),
+      rtt: metrics.histogram("control_stream_rtt_seconds", "From ping to pong", RTT_BUCKETS_S),
     };
     this.#do(this.#machine.start(clock.now()));
   }
@@ -194,7 +196,7 @@ export class ControlStream implements Disposable {
         this.#waiting.get(action.response.requestId)?.resolve(action.response);
         return;
       case "pong":
-        return this.#metrics.rttMs.observe(action.rttMs);
+        return this.#metrics.rtt.observe(action.rttMs / 1000);
       case "rejected":
         return this.#metrics.rejected.add(1, { reason: action.reason });
     }
@@ -206,14 +208,13 @@ export class ControlStream implements Disposable {
   }
 
   async #connect(supernode: SupernodeAddress): Promise<void> {
-    const { clock, random, caCerts, log } = this.#options;
+    const { clock, log } = this.#options;
+    const dial = this.#options.dial ?? ((at, signal) => dialTextSocket(at, { ...this.#options, signal }));
     const connecting = this.#connecting = new AbortController();
     const { promise: ended, resolve } = Promise.withResolvers<void>();
-    let socket: TextSocket | undefined;
+    let socket: TextChannel | undefined;
     try {
-      const address = supernodeEndpoint(supernode.url, CONTROL_PATH);
-      const { stream, first } = await dialWebsocket(address, { random, caCerts, signal: connecting.signal });
-      socket = new TextSocket(stream, { clock, random, first });
+      socket = await dial(supernode, connecting.signal);
     } catch (error) {
       log.debug("Cannot reach the supernode", { supernode_id: supernode.supernodeId, error: messageOf(error) });
     }
@@ -281,6 +282,16 @@ export class ControlStream implements Disposable {
       signal.removeEventListener("abort", onAbort);
     }
   }
+}
+
+async function dialTextSocket(
+  supernode: SupernodeAddress,
+  options: Pick<ControlOptions, "clock" | "random" | "caCerts"> & { readonly signal: AbortSignal },
+): Promise<TextSocket> {
+  const { clock, random, caCerts, signal } = options;
+  const address = supernodeEndpoint(supernode.url, CONTROL_PATH);
+  const { stream, first } = await dialWebsocket(address, { random, caCerts, signal });
+  return new TextSocket(stream, { clock, random, first });
 }
 
 function closedError(): DialError {

@@ -16,17 +16,12 @@ import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import type { Random } from "../protocol/random.ts";
 import type { BufferPool } from "./buffer_pool.ts";
-import type { Link, LinkHandlers } from "./link.ts";
+import { CountedLink, type Traffic } from "./counted_link.ts";
+import type { Link } from "./link.ts";
 import { LinkKeeper, type LinkKeeperOptions } from "./link_keeper.ts";
 import type { MuxConnection, MuxStream } from "./mux.ts";
 import { WebsocketLink } from "./websocket.ts";
 import { dialWebsocket } from "./websocket_dial.ts";
-
-/** Bytes over data links, since the beginning. */
-export interface Traffic {
-  rxBytes: number;
-  txBytes: number;
-}
 
 export interface DataLinkOptions {
   readonly supernode: SupernodeAddress;
@@ -132,52 +127,4 @@ async function connect(options: DataLinkOptions, signal: AbortSignal): Promise<L
   const headers = { Authorization: `Bearer ${await options.token(signal)}` };
   const { stream, first } = await dialWebsocket(address, { headers, random, caCerts, signal });
   return new CountedLink(new WebsocketLink(stream, pool, { first, random }), traffic);
-}
-
-/** A link whose bytes are counted as they pass. */
-class CountedLink implements Link {
-  readonly #link: Link;
-  readonly #traffic: Traffic;
-
-  constructor(link: Link, traffic: Traffic) {
-    this.#link = link;
-    this.#traffic = traffic;
-  }
-
-  start(handlers: LinkHandlers): void {
-    const traffic = this.#traffic;
-    this.#link.start({
-      onBytes(bytes) {
-        traffic.rxBytes += bytes.length;
-        handlers.onBytes(bytes);
-      },
-      fill(into) {
-        const count = handlers.fill(into);
-        traffic.txBytes += count;
-        return count;
-      },
-      wantsBytes: () => handlers.wantsBytes(),
-      onClose: (error) => handlers.onClose(error),
-    });
-  }
-
-  wake(): void {
-    this.#link.wake();
-  }
-
-  get idle(): boolean {
-    return this.#link.idle;
-  }
-
-  resume(): void {
-    this.#link.resume();
-  }
-
-  close(): void {
-    this.#link.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
 }

@@ -37,6 +37,12 @@ export class Deadlines<T> implements Disposable {
     return this.#dueMs.has(item);
   }
 
+  /** When the first of them is due; Infinity when nothing waits. */
+  get soonestMs(): number {
+    for (const dueMs of this.#dueMs.values()) return dueMs;
+    return Infinity;
+  }
+
   /** The items that wait. */
   [Symbol.iterator](): Iterator<T> {
     return this.#dueMs.keys();

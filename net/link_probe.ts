@@ -5,7 +5,7 @@
  *   stream ─ header `probe` ─→ other end ─ reply ─→ it works; or `path_down`: nothing comes out beyond it
  */
 
-import { DialError } from "../protocol/errors.ts";
+import { CulvertError, DialError } from "../protocol/errors.ts";
 import { encodeRelayHeader } from "../protocol/relay.ts";
 import { type Stream, writeAll } from "../protocol/stream.ts";
 import { encodeTunnelReply } from "../protocol/tunnel.ts";
@@ -26,12 +26,17 @@ export async function probeLink(link: Pick<MuxConnection, "open">, signal: Abort
     await readReply(stream, "the other end of the link");
   } catch (error) {
     signal.throwIfAborted();
-    // Any other refusal is an answer: it has been read.
-    if (!(error instanceof DialError) || error.code === "path_down") throw error;
+    if (!isAnswer(error)) throw error;
   } finally {
     signal.removeEventListener("abort", onAbort);
     closeQuietly(stream);
   }
+}
+
+/** Any other refusal is an answer, and so is an end of the stream: it has been there, and come back. */
+function isAnswer(error: unknown): boolean {
+  return error instanceof CulvertError &&
+    (error instanceof DialError ? error.code !== "path_down" : error.code === "protocol");
 }
 
 /** Answers a probe whose header has been read; `problem` says why nothing comes out here, if so. Never rejects. */

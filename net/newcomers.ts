@@ -1,7 +1,8 @@
 /**
  * Connections whose owner has not shown yet who it is, so that strangers cannot keep others out: each has a deadline for
  * its request, there are so many at most, and so many from one address (an IPv6 /64 counts as one). Whoever is beyond
- * that takes the place of the oldest, since honest newcomers are through within moments.
+ * that takes the place of the oldest, since honest newcomers are through within moments. When thousands come back at once
+ * they are not: so the next is kept waiting for a place, unless the oldest has had enough time in its own.
  *
  *   arrived ── deadline ──→ requested ──→ known, or gone
  *   └────────── counts for its address ──────────┘
@@ -12,6 +13,9 @@ import { placeOf } from "../protocol/control/auth_limits.ts";
 import { parseIp } from "../protocol/ip.ts";
 import { closeQuietly } from "./close.ts";
 import { Deadlines } from "./deadlines.ts";
+
+/** So long one may be here when others wait for its place; at ease it has the whole deadline. */
+const CROWDED_MS = 2_000;
 
 interface Closable {
   close(): void;
@@ -36,6 +40,8 @@ export class Newcomers implements Disposable {
   /** Those whose request has not ended, the oldest first. */
   readonly #requesting: Deadlines<Closable>;
   #requestingCount = 0;
+  /** Settles the wait for a place. */
+  #onPlace: () => void = () => {};
   /** Those that are not known, by address, the oldest first. */
   readonly #ofAddress = new Map<string, Set<Closable>>();
   readonly #places = new Map<Closable, string>();
@@ -44,8 +50,22 @@ export class Newcomers implements Disposable {
     this.#options = options;
     this.#requesting = new Deadlines<Closable>(options.clock, options.timeoutMs, (one) => {
       this.#requestingCount--;
+      this.#onPlace();
       this.#drop(one, "timeout");
     });
+  }
+
+  /** Settles when there is a place for one more, or the oldest has dawdled in its own. */
+  async place(): Promise<void> {
+    const { clock, max, timeoutMs } = this.#options;
+    while (this.#requestingCount >= max) {
+      const leftMs = this.#requesting.soonestMs - timeoutMs + CROWDED_MS - clock.now();
+      if (leftMs <= 0) return;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#onPlace = resolve;
+      using _timer = clock.after(leftMs, resolve);
+      await promise;
+    }
   }
 
   /** Takes one in, at the cost of an older one when there are too many. */
@@ -64,7 +84,9 @@ export class Newcomers implements Disposable {
 
   /** Its request has ended: there is no deadline any more. */
   requested(one: Closable): void {
-    if (this.#requesting.delete(one)) this.#requestingCount--;
+    if (!this.#requesting.delete(one)) return;
+    this.#requestingCount--;
+    this.#onPlace();
   }
 
   /** It has shown who it is, or is gone. */
@@ -85,6 +107,8 @@ export class Newcomers implements Disposable {
       closeQuietly(one);
     }
     this.#requesting[Symbol.dispose]();
+    this.#requestingCount = 0;
+    this.#onPlace();
   }
 
   #drop(one: Closable, reason: NewcomerDrop): void {

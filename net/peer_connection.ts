@@ -16,7 +16,8 @@ import { delay } from "../protocol/clock.ts";
 import { DialError } from "../protocol/errors.ts";
 import { BufferPool } from "./buffer_pool.ts";
 import { type ControlOptions, ControlStream } from "./control.ts";
-import { DataLink, type Traffic } from "./data_link.ts";
+import type { Traffic } from "./counted_link.ts";
+import { DataLink } from "./data_link.ts";
 import type { MuxStream } from "./mux.ts";
 
 export interface PeerConnectionOptions extends ControlOptions {

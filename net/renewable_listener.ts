@@ -3,8 +3,8 @@
  * the new one.
  *
  * Deno gives a TLS listener its certificate for life, so the port is listened on a second time and the older listener is
- * closed. Between the two there is no moment in which nobody listens; only a connection that is just being set up on the
- * older one may be reset, and has to be tried again.
+ * closed. There is no moment in which nobody listens; only a connection that the kernel gives to the older one in its
+ * last millisecond is reset, and has to be tried again.
  */
 
 import { closeQuietly } from "./close.ts";
@@ -20,6 +20,12 @@ export interface CertificateAndKey {
   readonly key: string;
 }
 
+/**
+ * Connections that wait to be accepted, as far as the kernel allows (`net.core.somaxconn`, usually 4,096). Beyond it the
+ * kernel drops what peers say, and who has not been heard asks again only after a second, three, seven.
+ */
+const BACKLOG = 4096;
+
 type AnyListener = Deno.Listener<Deno.TcpConn | Deno.TlsConn, Deno.NetAddr>;
 
 export class RenewableListener implements Disposable {
@@ -32,7 +38,7 @@ export class RenewableListener implements Disposable {
     this.#hostname = at.hostname;
     // A port with `reusePort` can be shared by every process of this user: here one must be told that it is taken.
     if (tls && at.port !== 0) Deno.listen({ ...at }).close();
-    this.#listener = tls ? listenTls(at, tls) : Deno.listen({ ...at });
+    this.#listener = tls ? listenTls(at, tls) : Deno.listen({ ...at, tcpBacklog: BACKLOG });
   }
 
   get address(): Deno.NetAddr {
@@ -70,5 +76,5 @@ export class RenewableListener implements Disposable {
 }
 
 function listenTls(at: ListenAt, tls: CertificateAndKey): AnyListener {
-  return Deno.listenTls({ ...at, ...tls, alpnProtocols: ["http/1.1"], reusePort: true });
+  return Deno.listenTls({ ...at, ...tls, alpnProtocols: ["http/1.1"], reusePort: true, tcpBacklog: BACKLOG });
 }

@@ -255,7 +255,7 @@ export class SessionSwitch implements Path {
         return present;
       } catch (error) {
         const isLeft = clock.now() < this.#lostAtMs + LOST_GRACE_MS && !this.#stop.signal.aborted;
-        if (!isLeft || !WORTH_WAITING.includes(dialFailureOf(error))) throw error;
+        if (!isLeft || !WORTH_WAITING.includes(dialFailureOf(error))) throw asDialled(error);
       }
     }
   }
@@ -336,6 +336,12 @@ export class SessionSwitch implements Path {
   #isInPlaceOf(sessionId: string): boolean {
     return this.#present ? this.#present.session.sessionId === sessionId : this.#failedId === sessionId;
   }
+}
+
+/** To a dial, that no exit was found is no word about its target. */
+function asDialled(error: unknown): unknown {
+  if (dialFailureOf(error) !== "host_unreachable") return error;
+  return new DialError("path_down", messageOf(error), { cause: error, isForAll: true });
 }
 
 function unknownSession(): CulvertError {

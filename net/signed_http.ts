@@ -119,14 +119,20 @@ export class SignedHttp {
 /** Undefined if it is too long, and then the rest is not read. */
 async function readAnswer(response: Response, maxBytes: number): Promise<Uint8Array | undefined> {
   if (!response.body) return new Uint8Array();
-  const parts: Uint8Array<ArrayBuffer>[] = [];
+  const parts: Uint8Array[] = [];
   let length = 0;
   for await (const part of response.body) {
     length += part.length;
     if (length > maxBytes) return undefined;
     parts.push(part);
   }
-  return new Uint8Array(await new Blob(parts).arrayBuffer());
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }
 
 function answerOf<T>(call: Call<T>, status: number, bytes: Uint8Array | undefined): T {

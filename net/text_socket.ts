@@ -24,6 +24,9 @@ import {
 } from "../protocol/websocket.ts";
 import { closeQuietly } from "./close.ts";
 
+const encoder = new TextEncoder();
+/** It keeps nothing from one text to the next. */
+const decoder = new TextDecoder("utf-8", { fatal: true });
 const QUIET_READ_BYTES = 512;
 const BUSY_READ_BYTES = 8 * 1024;
 
@@ -35,6 +38,18 @@ export interface TextSocketHandlers {
   onTooLarge?(): void;
   /** The socket has ended, by failure or by either side. Called once, last of all. */
   onClose(error?: unknown): void;
+}
+
+/** What a control stream needs of its carrier; `TextSocket` is one. */
+export interface TextChannel extends Disposable {
+  /** May be changed at any time. */
+  maxMessageBytes: number;
+  /** Begins to read. */
+  start(handlers: TextSocketHandlers): void;
+  /** Sends a message, or does nothing once the channel closes. */
+  send(text: string): void;
+  /** Says goodbye, with a status code (RFC 6455 §7.4), and closes. Disposing closes at once. */
+  close(code?: number, reason?: string): void;
 }
 
 export interface TextSocketOptions {
@@ -51,7 +66,7 @@ export interface TextSocketOptions {
   readonly clock: Pick<Clock, "after">;
 }
 
-export class TextSocket implements Disposable {
+export class TextSocket implements TextChannel {
   /** May be changed at any time. */
   maxMessageBytes: number;
   readonly #stream: Stream;
@@ -91,13 +106,13 @@ export class TextSocket implements Disposable {
 
   /** Sends a message, or does nothing once the socket closes. */
   send(text: string): void {
-    if (this.#state === "open") this.#enqueue(WebSocketOpcode.TEXT, new TextEncoder().encode(text));
+    if (this.#state === "open") this.#enqueue(WebSocketOpcode.TEXT, encoder.encode(text));
   }
 
   /** Says goodbye, with a status code (RFC 6455 §7.4), and closes. */
   close(code = 1000, reason = ""): void {
     if (this.#state !== "open") return;
-    const payload = new Uint8Array([code >>> 8, code & 0xff, ...new TextEncoder().encode(reason).subarray(0, 120)]);
+    const payload = new Uint8Array([code >>> 8, code & 0xff, ...encoder.encode(reason).subarray(0, 120)]);
     this.#enqueue(WebSocketOpcode.CLOSE, payload);
     this.#state = "closing";
     this.#linger = this.#options.clock.after(this.#options.lingerMs ?? 2000, () => this.#end());
@@ -172,7 +187,7 @@ export class TextSocket implements Disposable {
   #breakOff(code: number, error: CulvertError): void {
     this.#error ??= error;
     this.#held = undefined;
-    this.close(code);
+    this.close(code, error.message);
   }
 
   #enqueue(opcode: number, payload: Uint8Array): void {
@@ -210,7 +225,7 @@ export class TextSocket implements Disposable {
 
 function decode(bytes: Uint8Array): string | undefined {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return decoder.decode(bytes);
   } catch {
     return undefined;
   }

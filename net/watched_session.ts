@@ -66,7 +66,7 @@ export interface DataPath {
 const FAILURES_TO_DOWN = 2;
 const RETRY_MS = 500;
 const RETIRE_LOOK_MS = 250;
-const LATENCY_BUCKETS_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500];
+const LATENCY_BUCKETS_S = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
 export class WatchedSession {
   readonly session: OpenSession;
@@ -98,7 +98,11 @@ export class WatchedSession {
     });
     this.#metrics = {
       probes: metrics.counter("client_probes_total", "Probes through the exit, by outcome", ["outcome"]),
-      latency: metrics.histogram("client_probe_latency_ms", "How long probes took that came back", LATENCY_BUCKETS_MS),
+      latency: metrics.histogram(
+        "client_probe_latency_seconds",
+        "How long probes took that came back",
+        LATENCY_BUCKETS_S,
+      ),
     };
     this.#schedule();
   }
@@ -201,7 +205,7 @@ export class WatchedSession {
     const isOnlyTheWay = !ok && (!supernode.isUp || supernode.losses !== losses);
     this.#metrics.probes.add(1, { outcome: ok ? "ok" : isOnlyTheWay ? "no_link" : "failed" });
     if (ok) {
-      this.#metrics.latency.observe(nowMs - startMs);
+      this.#metrics.latency.observe((nowMs - startMs) / 1000);
       this.#health.probeSucceeded(nowMs, nowMs - startMs);
     } else if (isOnlyTheWay) return this.#scheduleIn(RETRY_MS);
     else if (this.#health.probeFailed(nowMs)) return this.fail();

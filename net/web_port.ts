@@ -21,7 +21,7 @@ import { type CertificateAndKey, RenewableListener } from "./renewable_listener.
 import { acceptWebsocket, readWebsocketRequest } from "./websocket.ts";
 
 export interface WebPortLimits {
-  /** Connections that have not finished their request. Default 1,024; beyond that the oldest is dropped. */
+  /** Connections that have not finished their request. Default 4,096; beyond that they wait, or the oldest is dropped. */
   readonly maxHandshakes?: number;
   /** Connections of one address whose owner is not known yet. Default 200; beyond that the oldest is dropped. */
   readonly maxStrangersPerAddress?: number;
@@ -85,7 +85,7 @@ export class WebPort implements Disposable {
     this.#newcomers = new Newcomers({
       clock,
       timeoutMs: limits?.handshakeTimeoutMs ?? 10_000,
-      max: limits?.maxHandshakes ?? 1024,
+      max: limits?.maxHandshakes ?? 4096,
       maxPerAddress: limits?.maxStrangersPerAddress ?? 200,
       onDrop: (reason) => this.#refused.add(1, { reason }),
     });
@@ -128,6 +128,7 @@ export class WebPort implements Disposable {
     const { clock, log } = this.#options;
     while (!this.#closed) {
       try {
+        await this.#newcomers.place();
         this.#spawn(this.#greet(await this.#listener.accept()));
       } catch (error) {
         if (this.#closed || error instanceof Deno.errors.BadResource) return;

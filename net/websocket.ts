@@ -116,7 +116,7 @@ export async function openWebsocket(
   ];
   const answer = await ask(stream, encodeRequestHead({ method: "GET", target: handshake.path, fields }), handshake);
   if (!answer) throw new DialError("failed", `Cannot open a WebSocket on ${handshake.host}: it does not speak HTTP`);
-  checkAnswer(answer.head, handshake, await acceptOf(key));
+  checkAnswer(answer.head, handshake, websocketAccept(key));
   return answer.rest;
 }
 
@@ -170,12 +170,8 @@ export async function readWebsocketRequest(stream: Stream): Promise<WebsocketReq
 /** Tells the client that WebSocket it is. */
 export async function acceptWebsocket(stream: Stream, key: string): Promise<void> {
   const answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-    `Sec-WebSocket-Accept: ${await acceptOf(key)}\r\n\r\n`;
+    `Sec-WebSocket-Accept: ${websocketAccept(key)}\r\n\r\n`;
   await writeAll(stream, new TextEncoder().encode(answer));
-}
-
-function acceptOf(key: string): Promise<string> {
-  return websocketAccept(key, (bytes) => crypto.subtle.digest("SHA-1", bytes));
 }
 
 async function readHead<T>(

@@ -57,6 +57,8 @@ export const supernodeRegistrationSchema = z.object({
   region: nameSchema,
   /** Its public address, such as `https://sn1.example:443`; `/control` and `/relay` are below it. */
   url: urlSchema,
+  /** Where other supernodes make their requests, if not there. */
+  peeringUrl: urlSchema.optional(),
   maxStreams: countSchema,
   version: versionSchema,
   certificate: certificateSchema.optional(),

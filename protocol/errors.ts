@@ -34,9 +34,12 @@ export type DialFailure =
 export class DialError extends CulvertError {
   override readonly name = "DialError";
   declare readonly code: DialFailure;
+  /** Whether the message may be shown to whoever asked: it names nothing of the way, and nobody's host. */
+  readonly isForAll: boolean;
 
-  constructor(code: DialFailure, message: string, options?: ErrorOptions) {
+  constructor(code: DialFailure, message: string, options?: ErrorOptions & { readonly isForAll?: boolean }) {
     super(code, message, options);
+    this.isForAll = options?.isForAll ?? false;
   }
 }
 

@@ -73,6 +73,7 @@ export class Identity {
   readonly wireguardPublicKey: Bytes;
   readonly #secrets: IdentitySecrets;
   readonly #primitives: Primitives;
+  #binding: WireGuardBinding | undefined;
 
   constructor(secrets: IdentitySecrets, primitives: Primitives) {
     for (const key of [secrets.identityKey, secrets.wireguardKey]) {
@@ -102,8 +103,9 @@ export class Identity {
     return this.#primitives.ed25519Sign(signatureBase, this.#secrets.identityKey);
   }
 
+  /** Made once: the same words have the same signature (RFC 8032). */
   wireguardBinding(): WireGuardBinding {
-    return {
+    return this.#binding ??= {
       peerId: this.peerId,
       publicKey: this.publicKey,
       wireguardKey: this.wireguardPublicKey,

@@ -41,8 +41,8 @@ function frame(opcode: number, payload: Uint8Array, key?: Uint8Array): Uint8Arra
 const ascii = (text: string) => new TextEncoder().encode(text);
 const hello = [...ascii("Hello")];
 
-Deno.test("the accept value is that of RFC 6455 §1.3", async () => {
-  const accept = await websocketAccept("dGhlIHNhbXBsZSBub25jZQ==", (bytes) => crypto.subtle.digest("SHA-1", bytes));
+Deno.test("the accept value is that of RFC 6455 §1.3", () => {
+  const accept = websocketAccept("dGhlIHNhbXBsZSBub25jZQ==");
   assertEquals(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 });
 

@@ -11,10 +11,12 @@ import { remoteAddressOf } from "../edge/remote_address.ts";
 import { hostPrimitives } from "../net/host_primitives.ts";
 import { formatTarget } from "../protocol/stream.ts";
 import { networkFlags } from "./closed_network.ts";
+import { ConfigError } from "./config.ts";
 import { listenAddress } from "./fields.ts";
 import { serveHttp } from "./http_server.ts";
 import { kvFlag, openRoleKv } from "./kv_store.ts";
 import { isLoopback } from "./listening.ts";
+import { clientCaFlags, readClientCa } from "./mutual_tls.ts";
 import { defineRole, type Role, runRole } from "./role.ts";
 import { followTls, readFittingTls, tlsFlags } from "./tls_files.ts";
 
@@ -23,6 +25,7 @@ const ACTION = "start base";
 const config = z.object({
   listen: listenAddress("127.0.0.1:8480").describe("Where supernodes and relays find it."),
   ...tlsFlags,
+  ...clientCaFlags,
   ...kvFlag("base"),
   ...networkFlags,
   authority: z.array(z.string().regex(/^[^\s/@]+$/, "a host or host:port").meta({ placeholder: "host:port" })).default(
@@ -46,6 +49,9 @@ export const role: Role<typeof config> = defineRole({
   async run(config, context) {
     const { signal, hardSignal, log, metrics, clock, random, stateDir } = context;
     const tls = await readFittingTls(config, ACTION);
+    if (config.clientCaFile !== undefined && !tls) {
+      throw new ConfigError(ACTION, ["--client-ca-file needs --cert-file and --key-file"]);
+    }
     if (!tls && !isLoopback(config.listen)) {
       log.warn("Base is not encrypted: put TLS in front of it, or give --cert-file and --key-file", {
         listen: formatTarget(config.listen),
@@ -73,6 +79,7 @@ export const role: Role<typeof config> = defineRole({
         app.fetch(request, { remoteAddress: remoteAddressOf(request.headers, remoteAddress, config) }),
       maxConnections: config.maxConnections,
       ...(tls && { tls }),
+      clientCa: await readClientCa(config, ACTION),
     });
     using _following = tls &&
       followTls(config, { clock, log, current: tls, onChange: (pair) => server.renewTls(pair) });

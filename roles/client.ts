@@ -8,10 +8,11 @@
 
 import { z } from "zod";
 import { serveProxy } from "../net/proxy.ts";
+import { openSessionPath } from "../net/session_path.ts";
 import { SessionSwitch } from "../net/session_switch.ts";
 import { aborted } from "../protocol/abort.ts";
 import { messageOf } from "../protocol/errors.ts";
-import { formatTarget } from "../protocol/stream.ts";
+import { formatTarget, type Hop } from "../protocol/stream.ts";
 import { ClientSessions, UNKNOWN_REGION } from "./client/sessions.ts";
 import { clientTelemetry } from "./client/telemetry.ts";
 import { durationMs, listenAddress } from "./fields.ts";
@@ -55,11 +56,20 @@ export const role: Role<typeof config> = defineRole({
     fault.promise.catch(() => {}); // heard below, unless the start fails first
     await using parts = await openPeerParts({ role: "client", region: config.home }, config, context);
     const sessions = new ClientSessions({
-      parts,
-      context,
-      home: config.home,
+      ...parts,
       region: config.region,
-      connection: () => peer.connection,
+      control: () => peer.connection.control,
+      way: () => peer.connection,
+      openWay: (session) =>
+        openSessionPath({
+          ...parts,
+          log,
+          metrics,
+          session,
+          open: (signal) => peer.connection.open(signal),
+          at: parts.identity.peerId,
+          about: () => aboutClient(config.home, peer.connection.linkRttMs),
+        }),
     });
     await using exits = switchOf(config, sessions, context);
     await using peer = await openPeer({
@@ -82,6 +92,11 @@ export const role: Role<typeof config> = defineRole({
     await exits[Symbol.asyncDispose](); // while the supernode can still be told
   },
 });
+
+/** What the page `hello.culvert` tells of this client. */
+function aboutClient(home: string, rttMs: number | undefined): Pick<Hop, "region" | "rttMs"> {
+  return { ...(home !== UNKNOWN_REGION && { region: home }), ...(rttMs !== undefined && { rttMs }) };
+}
 
 function switchOf(
   { region, minBandwidth, maxLatency, probeEvery, probeTimeout }: ClientConfig,

@@ -71,6 +71,7 @@ export const role: Role<typeof config> = defineRole({
       onOpen: () => {
         context.ready({ addresses: {}, note: `peer ${identity.peerId}` });
         reports.opened();
+        control().pingNow(); // so that the supernode knows what may be expected of this exit before it gives it to anybody
       },
       onFault: fault.reject,
     }, context);

@@ -19,6 +19,8 @@ export interface HttpServerOptions {
   readonly fetch: (request: Request, from: RequestOrigin) => Response | Promise<Response>;
   /** Certificate chain and key in PEM; plain HTTP without. They must fit together. */
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** In PEM: only whoever shows a TLS certificate that one of these has signed may connect. Needs `tls`. */
+  readonly clientCa?: string | undefined;
   /** From connecting, or from the last response, to the end of a request's head. Default 10 s. */
   readonly headTimeoutMs?: number;
   /** The whole of a request. Default 60 s. */
@@ -51,7 +53,7 @@ export async function serveHttp(options: HttpServerOptions): Promise<HttpServer>
   const close = () => closed ??= new Promise((resolve) => server.close(() => resolve()));
   return {
     address: formatTarget({ host: address, port }),
-    renewTls: (pair) => (server as TlsServer).setSecureContext(pair),
+    renewTls: (pair) => (server as TlsServer).setSecureContext({ ...pair, ...mutual(options) }),
     async shutdown(hardSignal) {
       const ended = close();
       server.closeIdleConnections();
@@ -69,7 +71,13 @@ export async function serveHttp(options: HttpServerOptions): Promise<HttpServer>
   };
 }
 
-function createServer({ fetch, tls, headTimeoutMs = 10_000, requestTimeoutMs = 60_000 }: HttpServerOptions): Server {
+/** Asks for a certificate, and ends the connection of whoever has none that will do. */
+function mutual({ clientCa }: HttpServerOptions) {
+  return clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true };
+}
+
+function createServer(options: HttpServerOptions): Server {
+  const { fetch, tls, headTimeoutMs = 10_000, requestTimeoutMs = 60_000 } = options;
   const limits = {
     headersTimeout: headTimeoutMs,
     requestTimeout: requestTimeoutMs,
@@ -79,7 +87,9 @@ function createServer({ fetch, tls, headTimeoutMs = 10_000, requestTimeoutMs = 6
   return createAdaptorServer({
     fetch: (request, env) => fetch(request, { remoteAddress: (env as HttpBindings).incoming.socket.remoteAddress }),
     overrideGlobalObjects: false,
-    ...(tls ? { createServer: createTlsServer, serverOptions: { ...limits, ...tls } } : { serverOptions: limits }),
+    ...(tls
+      ? { createServer: createTlsServer, serverOptions: { ...limits, ...tls, ...mutual(options) } }
+      : { serverOptions: limits }),
   }) as Server;
 }
 

@@ -8,8 +8,8 @@
 import type { Clock, Timer } from "../protocol/clock.ts";
 import { messageOf } from "../protocol/errors.ts";
 
-/** How soon a renewed file is seen. */
-export const LOOK_EVERY_MS = 10_000;
+/** A renewed file is taken up within ten seconds. */
+export const LOOK_EVERY_MS = 9_000;
 
 export interface Repeating {
   readonly clock: Clock;

@@ -10,13 +10,19 @@ import { aborted } from "../protocol/abort.ts";
 import { encodeBase64 } from "../protocol/encoding.ts";
 import { messageOf } from "../protocol/errors.ts";
 import { formatTarget } from "../protocol/stream.ts";
+import { type HttpServer, serveHttp } from "./http_server.ts";
 import { isLoopback, listenOn } from "./listening.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 import { openAdminPort } from "./supernode/admin_port.ts";
 import { BaseMembership } from "./supernode/base_membership.ts";
 import { comeBack, emptied, leave } from "./supernode/leaving.ts";
 import { openSupernodeParts, type SupernodeParts } from "./supernode/parts.ts";
-import { requireSafeAdmin, type SupernodeSettings, supernodeSettings } from "./supernode/settings.ts";
+import {
+  requireSafeAdmin,
+  requireWholePeering,
+  type SupernodeSettings,
+  supernodeSettings,
+} from "./supernode/settings.ts";
 import { Supernode } from "./supernode/supernode.ts";
 import { followTls } from "./tls_files.ts";
 import { Vitals } from "./supernode/vitals.ts";
@@ -36,19 +42,34 @@ export const role: Role<typeof supernodeSettings> = defineRole({
   async run(config, context) {
     const { signal, hardSignal, clock, random, log, metrics } = context;
     requireSafeAdmin(config);
+    requireWholePeering(config);
     await using parts = await openSupernodeParts(config, context);
     const { stores: { blocks }, audit, directory, lost } = parts;
     await using supernode = await openSupernode(config, parts, context);
     const { listen, url } = listenFor(supernode, { config, parts, log });
-    using _following = parts.tls &&
-      followTls(config, { clock, log, current: parts.tls, onChange: (pair) => supernode.renewTls(pair) });
+    await using peering = await listenForPeering(supernode, { config, parts });
+    using _following = parts.tls && followTls(config, {
+      clock,
+      log,
+      current: parts.tls,
+      onChange(pair) {
+        supernode.renewTls(pair);
+        peering?.renewTls(pair);
+      },
+    });
     using _vitals = new Vitals({
       clock,
       metrics,
-      relayedBytes: () => supernode.links.relayedBytes,
+      traffic: supernode.links.traffic,
       wireguardPeers: () => wireguardPeersOf(supernode),
     });
-    await using joined = joinBase(supernode, { config, parts, url, context });
+    await using joined = joinBase(supernode, {
+      config,
+      parts,
+      url,
+      peeringUrl: peeringUrlOf(config, peering),
+      context,
+    });
     const { membership } = joined;
     const { region } = config;
     const drain = (leaveWithinMs: number) => leave({ supernode, directory, membership, region, leaveWithinMs });
@@ -66,7 +87,12 @@ export const role: Role<typeof supernodeSettings> = defineRole({
     }, context);
     const withId = new URL(url);
     withId.username = supernode.supernodeId;
-    const addresses = { listen, supernode: withId.href, ...(admin && { admin: admin.address }) };
+    const addresses = {
+      listen,
+      supernode: withId.href,
+      ...(peering && { peering: peering.address }),
+      ...(admin && { admin: admin.address }),
+    };
     context.ready({ addresses, note: `peers connect with --supernode ${withId.href}` });
     const overtaken = await Promise.race([aborted(signal), lost]);
     if (overtaken) throw overtaken;
@@ -90,6 +116,7 @@ function openSupernode(
     clientGraceMs: config.clientGrace,
     authLimits: { address: { perSecond: config.authRate, burst: config.authRate * 10 } },
     maxStrangersPerAddress: config.authRate * 10,
+    isPeeringElsewhere: config.peeringListen !== undefined,
     clock,
     random,
     log,
@@ -115,13 +142,34 @@ function listenFor(
   return { listen, url: config.advertise ?? `${tls ? "https" : "http"}://${listen}` };
 }
 
+/** The port at which other supernodes have to show TLS certificates, if there is to be one. */
+async function listenForPeering(
+  supernode: Supernode,
+  { config: { peeringListen }, parts: { tls, clientCa } }: Surroundings,
+): Promise<HttpServer | undefined> {
+  if (!peeringListen) return undefined;
+  return await serveHttp({
+    listen: peeringListen,
+    what: "other supernodes",
+    flag: "--peering-listen",
+    fetch: (request, { remoteAddress }) => supernode.answer(request, remoteAddress),
+    clientCa,
+    ...(tls && { tls }),
+  });
+}
+
+function peeringUrlOf({ peeringAdvertise }: SupernodeSettings, peering: HttpServer | undefined): string | undefined {
+  return peering && (peeringAdvertise ?? `https://${peering.address}`);
+}
+
 interface Joining extends Surroundings {
   readonly url: string;
+  readonly peeringUrl: string | undefined;
   readonly context: RoleContext;
 }
 
 /** Registers with base, if there is one, until it is disposed. */
-function joinBase(supernode: Supernode, { config, parts, url, context }: Joining) {
+function joinBase(supernode: Supernode, { config, parts, url, peeringUrl, context }: Joining) {
   const { directory, identity, membership: place } = parts;
   if (!directory) return { membership: undefined, async [Symbol.asyncDispose]() {} };
   const { clock, random, log } = context;
@@ -132,6 +180,7 @@ function joinBase(supernode: Supernode, { config, parts, url, context }: Joining
       publicKey: encodeBase64(identity.publicKey),
       region: config.region,
       url,
+      ...(peeringUrl !== undefined && { peeringUrl }),
       maxStreams: config.maxStreams,
       version: deno.version,
       ...(place && { certificate: place.certificate() }),

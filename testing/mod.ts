@@ -21,5 +21,6 @@ export * from "./network.ts";
 export * from "./path_contract.ts";
 export * from "./requirements.ts";
 export * from "./seeded_random.ts";
+export * from "./silent_relay.ts";
 export * from "./stream_contract.ts";
 export * from "./wire.ts";

@@ -55,6 +55,17 @@ export class Program implements AsyncDisposable {
     return line.value;
   }
 
+  /** Says a line to it on its standard input, and gives the line it prints next, as JSON. */
+  async ask(line: string, timeoutMs = READY_MS): Promise<Record<string, unknown>> {
+    const input = this.#child.stdin.getWriter();
+    try {
+      await input.write(new TextEncoder().encode(`${line}\n`));
+    } finally {
+      input.releaseLock();
+    }
+    return await this.readJson(timeoutMs);
+  }
+
   /** Waits until a program that says nothing accepts connections. */
   async waitForPort(target: Target): Promise<void> {
     const untilMs = this.#clock.now() + READY_MS;
@@ -168,7 +179,8 @@ export function freePort(): number {
   throw new Error("Cannot find a free port: every one from 20000 to 29999 is taken");
 }
 
-function linesOf(): TransformStream<string, string> {
+/** Text in whatever pieces to whole lines; what follows the last line's end is dropped. */
+export function linesOf(): TransformStream<string, string> {
   let rest = "";
   return new TransformStream({
     transform(text, controller) {

@@ -2,7 +2,7 @@
  * Who may ask base for something. The questions are asked in the order of their cost, so that a stranger pays more for
  * being refused than base does for refusing:
  *
- *   address within its rate → signature fresh, whole and good → signer within its rate → body short and the one signed
+ *   address within its rate → signature fresh, whole and good → signer within its rate → body JSON, short and the one signed
  *     → never seen before → not blocked → body as its schema says
  *
  * A nonce is remembered only once the signature is known to be good, so that nobody can fill the memory. Where a replay
@@ -106,6 +106,9 @@ export class Admission {
     const { signature } = verdict;
     const waitMs = limits.takePeer(signature.peerId, clock.now());
     if (waitMs > 0) return tooMany("identity", waitMs);
+    if (!/^application\/json\s*(;|$)/i.test(request.headers.get("content-type") ?? "")) {
+      return new Problem("wrong_type", "Cannot take the request: its Content-Type must be application/json");
+    }
     const bytes = await readBody(request, MAX_REQUEST_BYTES);
     if (!bytes) {
       return new Problem("too_large", `Cannot take the request: its body must be at most ${MAX_REQUEST_BYTES} bytes`);

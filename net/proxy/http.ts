@@ -10,7 +10,7 @@
  */
 
 import { dialReplyOf, proxyStatus } from "../../protocol/dial_reply.ts";
-import { dialFailureOf } from "../../protocol/errors.ts";
+import { DialError, dialFailureOf } from "../../protocol/errors.ts";
 import { requestFraming } from "../../protocol/http_body.ts";
 import { encodeResponseHead, type Field, parseRequestHead, type RequestHead } from "../../protocol/http_head.ts";
 import { parseAbsoluteForm, parseProxyAuthorization } from "../../protocol/http_proxy.ts";
@@ -158,7 +158,9 @@ function dialFailurePage(error: unknown): Page {
   return {
     status,
     reason,
-    text: `Cannot reach the host: ${failure.replaceAll("_", " ")}.`,
+    text: error instanceof DialError && error.isForAll
+      ? `Cannot reach the host: ${error.message}.`
+      : `Cannot reach the host: ${failure.replaceAll("_", " ")}.`,
     fields: [{ name: "Proxy-Status", value: proxyStatus(proxyError) }],
   };
 }

@@ -12,6 +12,9 @@ import type { AuthAccepted, Ping, Pong, Telemetry } from "./messages.ts";
 const PING_EVERY_MS = { least: 1_000, most: 60_000 };
 const TIMEOUT_MS = { least: 3_000, most: 300_000 };
 
+/** What a supernode asks for. */
+type Pace = Pick<AuthAccepted, "pingEveryMs" | "timeoutMs">;
+
 export class Heartbeat {
   /** After so long without a word the stream is dead. */
   readonly timeoutMs: number;
@@ -22,10 +25,10 @@ export class Heartbeat {
   #sentAtMs: number | undefined;
   #rttMs: number | undefined;
 
-  constructor(asked: Pick<AuthAccepted, "pingEveryMs" | "timeoutMs">, random: Random, nowMs: number) {
+  constructor(asked: Pace, random: Random, nowMs: number, most: Partial<Pace> = {}) {
     this.#random = random;
-    this.timeoutMs = within(TIMEOUT_MS, asked.timeoutMs);
-    this.#everyMs = Math.min(within(PING_EVERY_MS, asked.pingEveryMs), this.timeoutMs / 3);
+    this.timeoutMs = within(TIMEOUT_MS, asked.timeoutMs, most.timeoutMs);
+    this.#everyMs = Math.min(within(PING_EVERY_MS, asked.pingEveryMs, most.pingEveryMs), this.timeoutMs / 3);
     // Those that came back together do not ping together.
     this.#nextAtMs = nowMs + random.next() * this.#everyMs;
   }
@@ -57,6 +60,6 @@ export class Heartbeat {
   }
 }
 
-function within({ least, most }: { readonly least: number; readonly most: number }, value: number): number {
-  return Math.min(most, Math.max(least, value));
+function within(range: { readonly least: number; readonly most: number }, value: number, most = range.most): number {
+  return Math.min(most, Math.max(range.least, value));
 }

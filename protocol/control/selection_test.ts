@@ -35,7 +35,12 @@ Deno.test("what does not meet the wish is left out, what is unknown is not", () 
     { name: "too narrow", candidate: GOOD, wish: { minBandwidthMbps: 101 }, meets: false },
     { name: "failed before", candidate: GOOD, wish: { exclude: [GOOD.exit.peerId] }, meets: false },
     { name: "dead", candidate: { ...GOOD, health: 0 }, wish: {}, meets: false },
-    { name: "full", candidate: { ...GOOD, load: 1 }, wish: {}, meets: false },
+    {
+      name: "full, since there may be no other",
+      candidate: { ...GOOD, load: 1, bandwidthMbps: 0 },
+      wish: {},
+      meets: true,
+    },
     {
       name: "unknown",
       candidate: { exit: GOOD.exit, supernodeId: GOOD.supernodeId, region: "eu", health: 1, load: 0 },
@@ -57,6 +62,7 @@ Deno.test("whatever is better in one thing and the same in the others ranks befo
     { name: "nearer", better: { latencyMs: 10 }, worse: { latencyMs: 60 } },
     { name: "wider", better: { bandwidthMbps: 80 }, worse: { bandwidthMbps: 40 } },
     { name: "healthier", better: { health: 1 }, worse: { health: 0.9 } },
+    { name: "loaded instead of full", better: { load: 0.9 }, worse: { load: 1 } },
     { name: "less loaded", better: { load: 0.1 }, worse: { load: 0.5 } },
   ];
   for (const { name, better, worse } of rows) {

@@ -68,6 +68,8 @@ export interface StreamClientOptions {
   telemetry?(): Telemetry | undefined;
   /** From connecting to being let in. Default 10 s. */
   readonly openWithinMs?: number;
+  /** What a supernode may ask for at most: pings so far apart, silence so long. Default 60 s and 300 s. */
+  readonly patience?: { readonly pingEveryMs?: number; readonly timeoutMs?: number };
   /** Default 500 ms and 30 s. */
   readonly backoff?: { readonly baseMs?: number; readonly maxMs?: number };
 }
@@ -285,7 +287,7 @@ export class StreamClient {
     this.#staleCount = 0;
     this.#time.set(answer.serverTimeMs);
     this.#openedAtMs = nowMs;
-    const heartbeat = this.#heartbeat = new Heartbeat(answer, random, nowMs);
+    const heartbeat = this.#heartbeat = new Heartbeat(answer, random, nowMs, this.#options.patience);
     this.#dueAtMs = nowMs + heartbeat.timeoutMs;
     const proven = network && parseCertificate(answer.certificate!);
     // Those that came to one supernode do not ask it for its new certificate all at once.
@@ -336,7 +338,7 @@ export class StreamClient {
     return [{ kind: "pong", rttMs }];
   }
 
-  /** Pings at once: something has changed that the supernode acts upon. */
+  /** Pings before it is time: something has changed that the supernode acts upon. */
   pingNow(nowMs: number): StreamClientAction[] {
     return this.#state === "open" ? this.#ping(nowMs) : [];
   }

@@ -415,6 +415,15 @@ Deno.test("a supernode cannot have its peers ping too often or never", () => {
   }
 });
 
+Deno.test("a peer that is more patient lets its supernode ask for more", () => {
+  const bench = new Bench({ patience: { pingEveryMs: 180_000, timeoutMs: 540_000 } });
+  bench.client.start(0);
+  bench.connected();
+  const times = { serverTimeMs: WALL_MS, pingEveryMs: 180_000, timeoutMs: 540_000 };
+  bench.receive(makeAuthAnswer(bench.request!, supernode, { region: "eu", ...times }));
+  assertEquals(bench.client.nextWakeAtMs, 90_000);
+});
+
 Deno.test("told to move it goes, at some time within what it was given, and at once if its supernode ends", () => {
   const bench = new Bench().open();
   assertEquals(bench.moveTo([THERE, HERE], 4000), []);
@@ -436,6 +445,15 @@ Deno.test("told to move to where it is, or nowhere, it stays; while waiting it g
   assertEquals(bench.client.state, "open");
   bench.closed();
   assertEquals(bench.moveTo([THERE], 60_000), ["connect there"]);
+});
+
+Deno.test("told to ping at once it does, once it is open, and the next ping comes when it would have come", () => {
+  const bench = new Bench();
+  assertEquals(bench.client.pingNow(0), []);
+  bench.open();
+  const dueAtMs = bench.client.nextWakeAtMs;
+  assertEquals(bench.client.pingNow(bench.nowMs).map(({ kind }) => kind), ["send"]);
+  assertEquals(bench.client.nextWakeAtMs, dueAtMs);
 });
 
 Deno.test("stopped, it stays stopped", () => {

@@ -3,35 +3,36 @@
  * commands ROTATE_PEER and DISCONNECT mean here.
  */
 
-import { openSessionPath } from "../../net/session_path.ts";
+import type { ControlStream } from "../../net/control.ts";
+import type { ClientSession } from "../../net/session_path.ts";
 import type { SessionSwitch } from "../../net/session_switch.ts";
-import type { OpenSession } from "../../net/watched_session.ts";
-import type { PeerConnection } from "../../net/peer_connection.ts";
+import type { OpenSession, SessionWay, SupernodeWay } from "../../net/watched_session.ts";
+import type { Clock } from "../../protocol/clock.ts";
+import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import { orAborted } from "../../protocol/abort.ts";
 import type { SessionOffer } from "../../protocol/control/commands.ts";
-import type { SupernodeWay } from "../../net/watched_session.ts";
 import { type ExitWish, MAX_SESSIONS } from "../../protocol/control/messages.ts";
 import type { CertificateRefusal } from "../../protocol/certificate.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { DialError } from "../../protocol/errors.ts";
-import type { Hop } from "../../protocol/stream.ts";
-import type { Bytes } from "../../protocol/primitives.ts";
+import type { Bytes, Primitives } from "../../protocol/primitives.ts";
 import type { CommandHandlers } from "../peer/commands.ts";
-import type { PeerParts } from "../peer/open_peer.ts";
-import type { RoleContext } from "../role.ts";
 
 /** What a client says whose region nobody has told it. */
 export const UNKNOWN_REGION = "any";
 
 export interface ClientSessionsOptions {
-  readonly parts: PeerParts;
-  readonly context: Pick<RoleContext, "log" | "metrics" | "clock">;
-  /** The region this client is in. */
-  readonly home: string;
+  readonly primitives: Primitives;
+  readonly network: ClosedNetwork | undefined;
+  readonly clock: Clock;
   /** Where exits have to be; anywhere unless given. */
   readonly region?: string | undefined;
-  connection(): PeerConnection;
+  control(): ControlStream;
+  /** The way to the supernode. */
+  way(): SupernodeWay;
+  /** The way through a session whose exit's key has been checked. */
+  openWay(session: ClientSession): SessionWay;
 }
 
 export class ClientSessions {
@@ -48,7 +49,7 @@ export class ClientSessions {
 
   /** `RequestExitEndpoint`: an exit that meets the wish, and the way there. */
   async request(wish: ExitWish, signal: AbortSignal): Promise<OpenSession> {
-    const { control } = this.#options.connection();
+    const control = this.#options.control();
     await control.opened(signal);
     await orAborted(this.#reconciling, signal);
     const held = [...this.#grantedBy.keys()].slice(-MAX_SESSIONS);
@@ -63,43 +64,28 @@ export class ClientSessions {
 
   /** Has the supernode let a session last longer, and gives until when. */
   async renew(sessionId: string, signal: AbortSignal): Promise<number> {
-    return (await this.#options.connection().control.request({ what: "renew", sessionId }, signal)).expiresAtMs;
+    return (await this.#options.control().request({ what: "renew", sessionId }, signal)).expiresAtMs;
   }
 
   /** The way to the supernode, as sessions see it. */
   get way(): SupernodeWay {
-    return this.#options.connection();
+    return this.#options.way();
   }
 
   /** Opens what is offered. Throws `unauthorized` when the key is not shown to be the exit's. */
   open(offer: SessionOffer): OpenSession {
-    const { parts, context, connection } = this.#options;
-    const { identity } = parts;
     const { sessionId, exit, expiresAtMs } = offer;
     this.#check(offer);
-    this.#grantedBy.set(sessionId, connection().control.supernode.supernodeId);
-    const path = openSessionPath({
-      ...parts,
-      log: context.log,
-      metrics: context.metrics,
-      session: { sessionId, exitKey: decodeBase64(exit.wireguardKey) as Bytes, exitPeerId: exit.peerId },
-      open: (signal) => connection().open(signal),
-      at: identity.peerId,
-      about: () => this.#about(),
-    });
+    const { control, openWay } = this.#options;
+    this.#grantedBy.set(sessionId, control().supernode.supernodeId);
+    const exitKey = decodeBase64(exit.wireguardKey) as Bytes;
+    const path = openWay({ sessionId, exitKey, exitPeerId: exit.peerId });
     return { sessionId, exitPeerId: exit.peerId, expiresAtMs, path };
-  }
-
-  /** What the page `hello.culvert` tells of this client. */
-  #about(): Pick<Hop, "region" | "rttMs"> {
-    const { home, connection } = this.#options;
-    const { linkRttMs } = connection();
-    return { ...(home !== UNKNOWN_REGION && { region: home }), ...(linkRttMs !== undefined && { rttMs: linkRttMs }) };
   }
 
   /** Throws `unauthorized` unless the exit has shown that it is one, there, and that the key is its own. */
   #check({ exit, region }: SessionOffer): void {
-    const { parts: { primitives, network, clock }, region: wanted } = this.#options;
+    const { primitives, network, clock, region: wanted } = this.#options;
     const cannot = (why: string) => new DialError("unauthorized", `Cannot use the exit that was offered: ${why}`);
     if (wanted !== undefined && region !== wanted) throw cannot(`it must be in ${wanted}, got one in ${region}`);
     let fault: CertificateRefusal | undefined;
@@ -116,14 +102,14 @@ export class ClientSessions {
 
   /** Tells the supernode that a session is not used any more, if it can be told. */
   release(sessionId: string): void {
-    const { control } = this.#options.connection();
+    const control = this.#options.control();
     this.#grantedBy.delete(sessionId);
     if (control.isOpen) control.request({ what: "end_session", sessionId }).catch(() => {});
   }
 
   /** Whether the session in use is one of another supernode, which this client has left. */
   hasMoved({ present }: SessionSwitch): boolean {
-    const { supernodeId } = this.#options.connection().control.supernode;
+    const { supernodeId } = this.#options.control().supernode;
     return present !== undefined && this.#grantedBy.get(present.sessionId) !== supernodeId;
   }
 
@@ -138,7 +124,7 @@ export class ClientSessions {
   }
 
   async #reconcile(exits: SessionSwitch): Promise<void> {
-    const { control } = this.#options.connection();
+    const control = this.#options.control();
     const { sessionIds } = await control.request({ what: "sessions" });
     const mine = exits.sessionIds;
     const { supernodeId } = control.supernode;

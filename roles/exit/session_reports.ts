@@ -23,7 +23,7 @@ const TELL_GAP_MS = 250;
 const MAX_WAITING = 4096;
 
 export interface SessionReportsOptions {
-  readonly server: SessionServer;
+  readonly server: Pick<SessionServer, "remove" | "expiryOf">;
   readonly store: ServedSessionStore;
   control(): Pick<ControlStream, "isOpen" | "request" | "supernode">;
   readonly clock: Clock;

@@ -22,7 +22,7 @@ import type { CommandHandlers } from "../peer/commands.ts";
 import { untilStored } from "../peer/stored.ts";
 
 export interface ExitSessionsOptions {
-  readonly server: SessionServer;
+  readonly server: Pick<SessionServer, "setUp" | "renew" | "expiryOf" | "remove">;
   readonly store: ServedSessionStore;
   readonly primitives: Primitives;
   readonly network: ClosedNetwork | undefined;
@@ -88,7 +88,10 @@ export function exitHandlers(options: ExitSessionsOptions): CommandHandlers {
   };
 }
 
-function serve(server: SessionServer, { sessionId, clientKey, expiresAtMs }: ServedSessionRecord): void {
+function serve(
+  server: ExitSessionsOptions["server"],
+  { sessionId, clientKey, expiresAtMs }: ServedSessionRecord,
+): void {
   server.setUp({ sessionId, clientKey: decodeBase64(clientKey) as Bytes, expiresAtMs });
 }
 

@@ -122,6 +122,36 @@ Deno.test("sessions that were set up are served again by the next process, those
   assertEquals([next.server.sessionCount, await next.keptCount()], [0, 0]);
 });
 
+Deno.test("a renewal moves the end of a session that is served, and of no other", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  using exit = new Exit(kv, clock);
+  const command = setupOf(clock);
+  const laterMs = clock.wallNow() + 600_000;
+  const renewal = { ...command, payload: { ...command.payload, expiresAtMs: laterMs, renews: true } };
+  assertEquals(await refusal(exit, renewal), "unknown_session");
+  await exit.setUp(command);
+  await exit.setUp(renewal);
+  assertEquals([exit.server.expiryOf(command.sessionId), await exit.keptCount()], [laterMs, 1]);
+  // One that a kill has interrupted leaves the session as it is.
+  await exitHandlers(exit.options).SETUP_EXIT!.undo!(renewal);
+  assertEquals([exit.server.sessionCount, await exit.keptCount()], [1, 1]);
+});
+
+Deno.test("a renewal that cannot be kept leaves the session as it was", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  using exit = new Exit(kv, clock);
+  const command = setupOf(clock);
+  await exit.setUp(command);
+  const { store } = exit.options;
+  const full = { ...store, save: () => Promise.reject(new CulvertError("full", "The disk is full")) };
+  const handler = exitHandlers({ ...exit.options, store: full }).SETUP_EXIT!;
+  const payload = { ...command.payload, expiresAtMs: clock.wallNow() + 600_000, renews: true };
+  await assertRejects(async () => await handler.apply({ ...command, payload }, forever), CulvertError, "full");
+  assertEquals(exit.server.expiryOf(command.sessionId), command.payload.expiresAtMs);
+});
+
 Deno.test("a session that was half set up leaves nothing when it is undone", async () => {
   using kv = await Deno.openKv(":memory:");
   const clock = new FakeClock();

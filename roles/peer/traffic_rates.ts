@@ -2,7 +2,7 @@
  * How fast a peer's data links carry at present: what has passed between two looks, by the time between them.
  */
 
-import type { Traffic } from "../../net/data_link.ts";
+import type { Traffic } from "../../net/counted_link.ts";
 import type { Clock } from "../../protocol/clock.ts";
 
 export interface Rates {

@@ -22,7 +22,7 @@ import type { Metrics } from "../../protocol/metrics.ts";
 import type { Random } from "../../protocol/random.ts";
 
 const UNDO_WITHIN_MS = 3_600_000;
-const LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 30];
 
 export interface CommandOutboxOptions {
   readonly store: QueueStore;
@@ -32,6 +32,8 @@ export interface CommandOutboxOptions {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** What became of a command, also of one that an earlier process ordered. */
+  onOutcome?(peerId: string, outcome: CommandEnd): void;
 }
 
 export type CommandOutcome =
@@ -41,6 +43,8 @@ export type CommandOutcome =
 type Deliver = (actions: readonly QueueAction[]) => void;
 /** What of a queue's actions is for the outbox itself. */
 export type OutboxAction = Exclude<QueueAction, { kind: "send" | "changed" }>;
+
+export type CommandEnd = Exclude<OutboxAction, { kind: "peer_forgot" }>;
 
 interface Held {
   readonly queue: CommandQueue;
@@ -56,6 +60,9 @@ export class CommandOutbox {
   readonly #loading = new Map<string, Promise<Held>>();
   /** By peer and command: what somebody waits for. */
   readonly #waiting = new Map<string, PromiseWithResolvers<CommandOutcome>>();
+  /** Under way to the store. */
+  #saves = 0;
+  #onSaved: () => void = () => {};
   readonly #metrics;
 
   constructor(options: CommandOutboxOptions) {
@@ -73,6 +80,11 @@ export class CommandOutbox {
   /** Queues in memory. */
   get size(): number {
     return this.#held.size;
+  }
+
+  /** Commands whose outcome somebody waits for. */
+  get awaited(): number {
+    return this.#waiting.size;
   }
 
   /** Takes up what was under way when this supernode last stopped. */
@@ -146,6 +158,7 @@ export class CommandOutbox {
   async save(peerId: string): Promise<boolean> {
     const held = this.#held.get(peerId);
     if (!held) return true;
+    this.#saves++;
     try {
       await this.#options.store.save(peerId, held.queue.snapshot());
       held.isUnsaved = false;
@@ -153,7 +166,13 @@ export class CommandOutbox {
       held.isUnsaved = true;
       this.#complain(peerId, error);
     }
+    if (--this.#saves === 0) this.#onSaved();
     return !held.isUnsaved;
+  }
+
+  /** Settles when nothing is being kept any more: the store can be closed once nobody is connected. */
+  async closed(): Promise<void> {
+    while (this.#saves > 0) await new Promise<void>((resolve) => this.#onSaved = resolve);
   }
 
   isUnsaved(peerId: string): boolean {
@@ -169,6 +188,7 @@ export class CommandOutbox {
     }
     const { command, tookMs } = action;
     const { kind, commandId } = command;
+    this.#options.onOutcome?.(peerId, action);
     this.#metrics.latency.observe(tookMs / 1000, { kind });
     const key = waitKey(peerId, command);
     const waiting = this.#waiting.get(key);

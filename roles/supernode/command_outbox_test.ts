@@ -19,7 +19,9 @@ class Rig {
     random: randomOf(crypto),
     log: silentLog,
     metrics: noMetrics,
+    onOutcome: (peerId, { kind, command }) => this.outcomes.push(`${peerId} ${kind} ${command.commandId}`),
   });
+  readonly outcomes: string[] = [];
   readonly sent: string[] = [];
 
   /** A peer that is connected, and answers when it is told to. */
@@ -52,6 +54,28 @@ Deno.test("a command that is ordered twice is sent once, and both who ordered it
   assertEquals(rig.sent, [token(7)]);
 });
 
+const SETUP = { clientPeerId: peerId(8), clientWireguardKey: "", expiresAtMs: 1 };
+const RELAY = { ...SETUP, exitPeerId: peerId(9), exitWireguardKey: "", relayAddress: "10.200.0.1/32" };
+const what = { commandId: token(7), sessionId: token(1), timeoutMs: 1_000 };
+const uncertain: readonly { name: string; order: CommandOrder; isUndone: boolean }[] = [
+  { name: "SETUP_EXIT", order: { ...what, kind: "SETUP_EXIT", payload: SETUP }, isUndone: true },
+  { name: "a renewal", order: { ...what, kind: "SETUP_EXIT", payload: { ...SETUP, renews: true } }, isUndone: false },
+  { name: "RELAY_SETUP", order: { ...what, kind: "RELAY_SETUP", payload: RELAY }, isUndone: true },
+];
+
+for (const { name, order, isUndone } of uncertain) {
+  Deno.test(`${name} of which nobody knows whether it was applied is ${isUndone ? "undone with a DISCONNECT" : "left alone"}`, async () => {
+    const rig = new Rig();
+    const answer = await rig.connect();
+    const outcome = rig.outbox.push(PEER, order);
+    await settle();
+    answer(token(7), "forgotten");
+    assertEquals((await outcome).ok, false);
+    await settle();
+    assertEquals(rig.sent.length, isUndone ? 2 : 1);
+  });
+}
+
 Deno.test("one id given to commands for two peers is two commands", async () => {
   const rig = new Rig();
   const [answerOne, answerOther] = [await rig.connect(), await rig.connect(peerId(2))];
@@ -61,6 +85,18 @@ Deno.test("one id given to commands for two peers is two commands", async () => 
   answerOther(token(7), "failed");
   answerOne(token(7));
   assertEquals([(await one).ok, (await other).ok], [true, false]);
+});
+
+Deno.test("whoever watches is told what became of each command, and of one that nobody waits for", async () => {
+  const rig = new Rig();
+  const answer = await rig.connect();
+  void rig.outbox.push(PEER, disconnect());
+  void rig.outbox.push(peerId(2), disconnect(token(8)));
+  await settle();
+  answer(token(7));
+  await rig.clock.advanceAsync(10_000);
+  rig.outbox.wake(rig.clock.now());
+  assertEquals(rig.outcomes, [`${PEER} done ${token(7)}`, `${peerId(2)} failed ${token(8)}`]);
 });
 
 Deno.test("a queue is in memory while something waits in it", async () => {
@@ -73,6 +109,21 @@ Deno.test("a queue is in memory while something waits in it", async () => {
   assertEquals(await outcome, { ok: false, reason: "expired" });
   await settle();
   assertEquals(outbox.size, 0);
+});
+
+Deno.test("it is closed when the last queue is kept", async () => {
+  const clock = new FakeClock();
+  const kept = Promise.withResolvers<void>();
+  const store = { ...createMemoryQueues(clock), save: () => kept.promise };
+  const outbox = new CommandOutbox({ store, clock, random: randomOf(crypto), log: silentLog, metrics: noMetrics });
+  void outbox.push(PEER, disconnect());
+  await settle();
+  let isClosed = false;
+  const closed = outbox.closed().then(() => isClosed = true);
+  await settle();
+  assertEquals(isClosed, false);
+  kept.resolve();
+  await closed;
 });
 
 Deno.test("a command that is too long for any queue leaves none behind", async () => {

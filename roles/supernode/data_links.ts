@@ -12,10 +12,12 @@
 import { BufferPool } from "../../net/buffer_pool.ts";
 import { closeQuietly } from "../../net/close.ts";
 import { answerProbe } from "../../net/link_probe.ts";
+import { CountedLink, type Traffic } from "../../net/counted_link.ts";
 import { Deadlines, sharedWait } from "../../net/deadlines.ts";
+import type { Link } from "../../net/link.ts";
 import { MuxConnection, type MuxStream } from "../../net/mux.ts";
 import { readRelayHeader } from "../../net/read_frame.ts";
-import { splice, type SpliceCounts, type SpliceOptions } from "../../net/splice.ts";
+import { splice, type SpliceOptions } from "../../net/splice.ts";
 import { WebsocketLink } from "../../net/websocket.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { CulvertError, DialError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
@@ -31,10 +33,13 @@ const HALF_CLOSED_MS = 300_000;
 /** A peer that reconnects may have one that is not known to be dead yet. */
 const MAX_LINKS_PER_HOLDER = 4;
 
+/** What of a link its holder's streams and health need. */
+export type HeldLink = Pick<MuxConnection, "open" | "rttMs" | "closed" | "ended" | "close">;
+
 /** Where a stream goes on. */
 export interface Route {
   readonly kind: RelayHeader["kind"];
-  readonly link: MuxConnection;
+  readonly link: HeldLink;
 }
 
 export interface DataLinksOptions {
@@ -57,7 +62,9 @@ export interface DataLinksOptions {
 export class DataLinks implements Disposable {
   readonly #options: DataLinksOptions;
   /** By holder, the newest last. */
-  readonly #links = new Map<string, MuxConnection[]>();
+  readonly #links = new Map<string, HeldLink[]>();
+  /** Bytes over all links, since the beginning. */
+  readonly traffic: Traffic = { rxBytes: 0, txBytes: 0 };
   readonly #linkPool = new BufferPool({ bufferBytes: 256 * 1024 });
   readonly #streamPool = new BufferPool();
   /** Who waits for the link of a holder that is about to make one. */
@@ -68,9 +75,7 @@ export class DataLinks implements Disposable {
   readonly #tasks = new Set<Promise<void>>();
   readonly #stop = new AbortController();
   readonly #metrics;
-  /** What the streams that are open have carried, and those that were. */
-  readonly #carrying = new Set<SpliceCounts>();
-  #carriedBytes = 0;
+  #streamCount = 0;
   #count = 0;
 
   constructor(options: DataLinksOptions) {
@@ -91,13 +96,6 @@ export class DataLinks implements Disposable {
     return this.#count;
   }
 
-  /** Bytes of streams, since the beginning: as many have come in as have gone out. */
-  get relayedBytes(): number {
-    let bytes = this.#carriedBytes;
-    for (const { aToB, bToA } of this.#carrying) bytes += aToB + bToA;
-    return bytes;
-  }
-
   get isFull(): boolean {
     return this.#count >= this.#options.maxLinks;
   }
@@ -108,15 +106,24 @@ export class DataLinks implements Disposable {
   }
 
   /** The same for a link made here. */
-  carry(holder: LinkHolder, link: WebsocketLink, role: "server" | "client"): MuxConnection {
+  carry(holder: LinkHolder, link: Link, role: "server" | "client"): MuxConnection {
     const { clock, maxStreamsPerPeer = 1024 } = this.#options;
     const limit = holder.kind === "peer" ? { maxStreams: maxStreamsPerPeer } : {};
-    const connection = new MuxConnection(link, clock, { role, extensions: true, ...limit });
+    const connection = new MuxConnection(new CountedLink(link, this.traffic), clock, {
+      role,
+      extensions: true,
+      ...limit,
+    });
     connection.onStream = (stream) => this.#spawn(this.#join(stream, holder));
-    this.#add(holder, connection);
+    this.hold(holder, connection);
     connection.start();
-    this.#spawn(connection.ended.then(() => this.#remove(holder, connection)));
     return connection;
+  }
+
+  /** Counts a link as its holder's until it ends. */
+  hold(holder: LinkHolder, link: HeldLink): void {
+    this.#add(holder, link);
+    this.#spawn(link.ended.then(() => this.#remove(holder, link)));
   }
 
   /** The pool that links made elsewhere for `carry` share. */
@@ -125,12 +132,12 @@ export class DataLinks implements Disposable {
   }
 
   /** The newest link of a holder that is up. */
-  linkOf(holder: LinkHolder): MuxConnection | undefined {
+  linkOf(holder: LinkHolder): HeldLink | undefined {
     return this.#links.get(keyOf(holder))?.findLast((link) => !link.closed);
   }
 
   /** The link of a holder, or the one that it makes within that time; undefined when it does not, or has left. */
-  linkSoon(holder: LinkHolder, withinMs: number): Promise<MuxConnection | undefined> {
+  linkSoon(holder: LinkHolder, withinMs: number): Promise<HeldLink | undefined> {
     const link = this.linkOf(holder);
     if (link) return Promise.resolve(link);
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -152,7 +159,7 @@ export class DataLinks implements Disposable {
 
   /** Streams that are being relayed. */
   get streamCount(): number {
-    return this.#carrying.size;
+    return this.#streamCount;
   }
 
   /** Ends all links of a holder that has been turned away. */
@@ -177,7 +184,7 @@ export class DataLinks implements Disposable {
     this.close();
   }
 
-  #add(holder: LinkHolder, connection: MuxConnection): void {
+  #add(holder: LinkHolder, connection: HeldLink): void {
     const links = this.#links.get(keyOf(holder)) ?? [];
     this.#links.set(keyOf(holder), links);
     links.push(connection);
@@ -188,7 +195,7 @@ export class DataLinks implements Disposable {
     if (links.length === 1) this.#options.onLinked(holder);
   }
 
-  #remove(holder: LinkHolder, connection: MuxConnection): void {
+  #remove(holder: LinkHolder, connection: HeldLink): void {
     const links = this.#links.get(keyOf(holder));
     const at = links?.indexOf(connection) ?? -1;
     if (!links || at < 0) return;
@@ -222,18 +229,13 @@ export class DataLinks implements Disposable {
       if (far) closeQuietly(far);
       return await this.#refuse(stream, error);
     }
-    this.#metrics.streams.add(1);
-    const counts = { aToB: 0, bToA: 0 };
-    this.#carrying.add(counts);
+    this.#metrics.streams.set(++this.#streamCount);
     const { aToB, bToA } = await splice(stream, far, {
-      counts,
       pool: this.#streamPool,
       signal: this.#stop.signal,
       halfClosed: this.#halfClosedWatch,
     });
-    this.#carrying.delete(counts);
-    this.#carriedBytes += aToB + bToA;
-    this.#metrics.streams.add(-1);
+    this.#metrics.streams.set(--this.#streamCount);
     this.#metrics.bytes.add(aToB, { direction: "to_exit" });
     this.#metrics.bytes.add(bToA, { direction: "from_exit" });
   }
@@ -279,7 +281,7 @@ function keyOf({ kind, id }: LinkHolder): string {
   return `${kind} ${id}`;
 }
 
-function openOn(link: MuxConnection): MuxStream {
+function openOn(link: HeldLink): MuxStream {
   try {
     return link.open();
   } catch (error) {

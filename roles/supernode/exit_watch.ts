@@ -13,7 +13,7 @@ import type { Metrics } from "../../protocol/metrics.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { DataLinks } from "./data_links.ts";
 import { ExitPool, healthOf } from "./exit_pool.ts";
-import { LinkProbes } from "./link_probes.ts";
+import { LinkProbes, type LinkProbesOptions } from "./link_probes.ts";
 import type { LinkHolder } from "./relay_tokens.ts";
 import type { Rotation } from "./rotation.ts";
 import type { Sessions } from "./sessions.ts";
@@ -27,6 +27,9 @@ export interface ExitWatchOptions {
   readonly links: DataLinks;
   readonly supernodeLinks: SupernodeLinks;
   rotation(): Rotation;
+  /** For `LinkProbes`. */
+  readonly probe?: LinkProbesOptions["probe"];
+  readonly everyMs?: number | undefined;
   /** There are exits for the first time, or none any more. */
   onExits(): void;
   readonly clock: Clock;

@@ -6,6 +6,7 @@
  *   the rest    other supernodes' requests  → the peering API, which asks for signatures
  */
 
+import { Problem } from "../../edge/problem.ts";
 import { WebPort, type WebPortOptions, type WebsocketAnswer, type WebsocketCall } from "../../net/web_port.ts";
 import { CONTROL_PATH, RELAY_PATH } from "../../protocol/control/endpoints.ts";
 import type { CertificateAndKey } from "../../net/renewable_listener.ts";
@@ -15,7 +16,7 @@ import type { StreamManager } from "./stream_manager.ts";
 
 export interface FrontDoorOptions
   extends Pick<WebPortOptions, "tls" | "clock" | "log" | "metrics" | "fetch" | "limits"> {
-  readonly streams: Pick<StreamManager, "isFull" | "take">;
+  readonly streams: Pick<StreamManager, "makeRoom" | "take">;
   readonly links: Pick<DataLinks, "isFull"> & {
     take(...call: Parameters<DataLinks["take"]>): void;
   };
@@ -55,7 +56,7 @@ export class FrontDoor {
   #onWebsocket({ path, authorization, remoteAddress }: WebsocketCall): WebsocketAnswer {
     const { streams, links, tokens, isBlocked } = this.#options;
     if (path === CONTROL_PATH) {
-      if (streams.isFull) return { status: 503 };
+      if (!streams.makeRoom()) return { status: 503 };
       return { take: (stream, first, settled) => streams.take(stream, { first, remoteAddress, settled }) };
     }
     if (path !== RELAY_PATH) return { status: 404 };
@@ -70,4 +71,9 @@ export class FrontDoor {
       },
     };
   }
+}
+
+/** Answers other supernodes that make their requests here although they are answered elsewhere. */
+export function nothingHere(): Response {
+  return new Problem("not_found", "Cannot answer here: other supernodes are answered where base says").response();
 }

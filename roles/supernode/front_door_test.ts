@@ -27,7 +27,7 @@ class Rig implements AsyncDisposable {
     tls: undefined,
     limits: {},
     fetch: () => new Response("ok"),
-    streams: { isFull: false, take() {} },
+    streams: { makeRoom: () => true, take() {} },
     links: {
       isFull: false,
       take: (holder, stream) => {

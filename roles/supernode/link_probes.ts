@@ -14,31 +14,37 @@
  */
 
 import { probeLink } from "../../net/link_probe.ts";
-import type { MuxConnection } from "../../net/mux.ts";
 import { type Clock, deadline, type Timer } from "../../protocol/clock.ts";
 import { dialFailureOf, messageOf } from "../../protocol/errors.ts";
 import { Health } from "../../protocol/health.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Random } from "../../protocol/random.ts";
+import type { HeldLink } from "./data_links.ts";
 import type { LinkHolder } from "./relay_tokens.ts";
 
 const USED_EVERY_MS = 2_000;
-const UNUSED_EVERY_MS = 10_000;
+/** Links that nothing needs at present are probed so much more rarely. */
+const UNUSED_RARER = 5;
 const ANSWER_WITHIN_MS = 2_000;
 const RETRY = { retryBaseMs: 250, retryMaxMs: 5_000 };
-const LOOK_MS = 250;
+/** It is looked eight times between two probes of one link. */
+const LOOK_OFTENER = 8;
 const MAX_PROBING = 256;
 /** The weight of a new probe in the share of those that come back. */
 const SHARE_WEIGHT = 0.2;
-const LATENCY_BUCKETS_MS = [0.5, 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000];
+const LATENCY_BUCKETS_S = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2];
 
 export interface LinkProbesOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
-  linkOf(holder: LinkHolder): MuxConnection | undefined;
+  linkOf(holder: LinkHolder): HeldLink | undefined;
+  /** Settles when the other end has answered. Default: over a stream of the link. */
+  probe?: ((link: HeldLink, signal: AbortSignal) => Promise<void>) | undefined;
+  /** Between probes of a link that is needed. Default 2 s. */
+  readonly everyMs?: number | undefined;
   /** Whether there are sessions that need it. */
   isUsed(holder: LinkHolder): boolean;
   /** Nothing gets through any more, though the link is there. */
@@ -67,14 +73,14 @@ export class LinkProbes implements Disposable {
     this.#metrics = {
       probes: metrics.counter("data_link_probes_total", "Probes over data links", ["kind", "outcome"]),
       latency: metrics.histogram(
-        "data_link_probe_latency_ms",
+        "data_link_probe_latency_seconds",
         "How long probes took that came back",
-        LATENCY_BUCKETS_MS,
+        LATENCY_BUCKETS_S,
         ["kind"],
       ),
       down: metrics.gauge("data_links_down", "Data links that are there and carry nothing", ["kind"]),
     };
-    this.#timer = clock.after(LOOK_MS, () => this.#look());
+    this.#timer = clock.after(this.#everyMs / LOOK_OFTENER, () => this.#look());
   }
 
   /** Begins to probe, if it is not done already. */
@@ -82,7 +88,7 @@ export class LinkProbes implements Disposable {
     const key = keyOf(holder);
     if (this.#probed.has(key)) return;
     const { clock, random } = this.#options;
-    const health = new Health(clock.now(), random, { probeEveryMs: USED_EVERY_MS, ...RETRY });
+    const health = new Health(clock.now(), random, { probeEveryMs: this.#everyMs, ...RETRY });
     this.#probed.set(key, { holder, health, share: 1, probedAtMs: -Infinity, probing: undefined });
   }
 
@@ -110,29 +116,34 @@ export class LinkProbes implements Disposable {
     for (const { holder } of [...this.#probed.values()]) this.forget(holder);
   }
 
+  get #everyMs(): number {
+    return this.#options.everyMs ?? USED_EVERY_MS;
+  }
+
   #look(): void {
     const { clock, linkOf, isUsed } = this.#options;
     const nowMs = clock.now();
+    const unusedEveryMs = UNUSED_RARER * this.#everyMs;
     for (const probed of this.#probed.values()) {
       if (this.#probing >= MAX_PROBING) break;
       const { holder, health, probing, probedAtMs } = probed;
       if (probing || health.nextProbeAtMs > nowMs) continue;
-      if (health.up && health.failures === 0 && nowMs - probedAtMs < UNUSED_EVERY_MS && !isUsed(holder)) continue;
+      if (health.up && health.failures === 0 && nowMs - probedAtMs < unusedEveryMs && !isUsed(holder)) continue;
       const link = linkOf(holder);
       if (link) void this.#probe(probed, link);
     }
-    this.#timer = clock.after(LOOK_MS, () => this.#look());
+    this.#timer = clock.after(this.#everyMs / LOOK_OFTENER, () => this.#look());
   }
 
-  async #probe(probed: Probed, link: MuxConnection): Promise<void> {
-    const { clock } = this.#options;
+  async #probe(probed: Probed, link: HeldLink): Promise<void> {
+    const { clock, probe = probeLink } = this.#options;
     const probing = probed.probing = new AbortController();
     const startMs = probed.probedAtMs = clock.now();
     this.#probing++;
     using limit = deadline(clock, ANSWER_WITHIN_MS, "probe a data link", probing.signal);
     let failure: unknown;
     try {
-      await probeLink(link, limit.signal);
+      await probe(link, limit.signal);
     } catch (error) {
       failure = error;
     }
@@ -147,7 +158,7 @@ export class LinkProbes implements Disposable {
   #succeeded(probed: Probed, tookMs: number): void {
     const { holder: { kind, id }, health } = probed;
     this.#metrics.probes.add(1, { kind, outcome: "ok" });
-    this.#metrics.latency.observe(tookMs, { kind });
+    this.#metrics.latency.observe(tookMs / 1000, { kind });
     probed.share += SHARE_WEIGHT * (1 - probed.share);
     if (!health.probeSucceeded(this.#options.clock.now(), tookMs)) return;
     this.#metrics.down.add(-1, { kind });

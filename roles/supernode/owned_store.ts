@@ -12,7 +12,7 @@ import { createKvSessions } from "../../kv/sessions.ts";
 import { StoreHealth } from "../../kv/store_health.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { RoleContext } from "../role.ts";
-import type { SupernodeStores } from "./supernode.ts";
+import type { SupernodeStores } from "./options.ts";
 
 export interface OwnedStore {
   readonly stores: SupernodeStores;

@@ -12,7 +12,7 @@ import type { Primitives } from "../../protocol/primitives.ts";
 import { Membership } from "../closed_network.ts";
 import { loadOrCreateIdentity } from "../identity_store.ts";
 import { openRoleKv } from "../kv_store.ts";
-import { readPem } from "../pem_file.ts";
+import { Caller, readClientCa } from "../mutual_tls.ts";
 import type { RoleContext } from "../role.ts";
 import { StateDirectory } from "../state.ts";
 import { readFittingTls, type TlsPair } from "../tls_files.ts";
@@ -26,6 +26,8 @@ export interface SupernodeParts extends OwnedStore {
   readonly network: ClosedNetwork | undefined;
   readonly membership: Membership | undefined;
   readonly tls: TlsPair | undefined;
+  /** Who signs the TLS certificates of those who come to the port for other supernodes. */
+  readonly clientCa: string | undefined;
   readonly caCerts: readonly string[] | undefined;
   /** Which trusts those; undefined where the host's does. */
   readonly fetch: Fetch | undefined;
@@ -42,9 +44,6 @@ export async function openSupernodeParts(
   const state = await StateDirectory.open(stateDir);
   const { identity } = await loadOrCreateIdentity(state, { random, primitives, clock, signal });
   const tls = await readFittingTls(config, ACTION);
-  const caCerts = config.caFile === undefined
-    ? undefined
-    : [await readPem(config.caFile, { flag: "--ca-file", action: ACTION })];
   await using held = new AsyncDisposableStack();
   const { networkPublicKey, region } = config;
   const place = { peerId: identity.peerId, role: SUPERNODE_ROLE, region };
@@ -52,9 +51,9 @@ export async function openSupernodeParts(
     held.use(await Membership.join(networkPublicKey, { ...context, state, place, primitives }));
   const network = membership?.network;
   const kv = held.use(await openRoleKv(config, { role: "supernode", stateDir }));
-  const client = caCerts && held.use(Deno.createHttpClient({ caCerts }));
-  const byClient = client && ((request: Request) => fetch(request, { client }));
-  const tools = { identity, primitives, network, fetch: byClient, clock, random, log };
+  const clientCa = await readClientCa(config, ACTION);
+  const caller = held.use(await Caller.open(config, { ...context, action: ACTION }));
+  const tools = { identity, primitives, network, fetch: caller?.fetch, clock, random, log };
   const directory = held.use(openDirectory(config, tools));
   const store = held.use(await openOwnedStore(kv, identity.peerId, context));
   const kept = held.move();
@@ -64,8 +63,9 @@ export async function openSupernodeParts(
     network,
     membership,
     tls,
-    caCerts,
-    fetch: byClient,
+    clientCa,
+    caCerts: caller?.caCerts,
+    fetch: caller?.fetch,
     ...store,
     directory,
     [Symbol.asyncDispose]: () => kept.disposeAsync(),

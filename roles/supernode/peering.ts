@@ -22,6 +22,7 @@ import {
   type SessionCheck,
   type SessionCheckResponse,
   sessionCheckResponseSchema,
+  type SupernodeRecord,
 } from "../../protocol/directory.ts";
 import { DialError, messageOf } from "../../protocol/errors.ts";
 import type { Identity } from "../../protocol/identity.ts";
@@ -47,9 +48,12 @@ export interface PeeringOptions {
   linkLatencyMs(supernodeId: string): number | undefined;
 }
 
+/** Where a supernode is. */
+type Place = Pick<SupernodeRecord, "url" | "peeringUrl">;
+
 export class Peering {
   readonly #options: PeeringOptions;
-  readonly #urls = new Map<string, string>();
+  readonly #places = new Map<string, Place>();
   /** Of these, the ones that could not be reached there. */
   readonly #doubted = new Set<string>();
 
@@ -67,7 +71,7 @@ export class Peering {
     const supernodes = (await directory.candidates(query))
       .filter((one) => !isBlocked(one.supernodeId) && !isDown(one.supernodeId)).slice(0, ASKED);
     const lists = await Promise.all(supernodes.map(async (supernode) => {
-      this.#remember(supernode.supernodeId, supernode.url);
+      this.#remember(supernode.supernodeId, supernode);
       const startMs = clock.now();
       try {
         const { candidates } = await this.#call(supernode.supernodeId, PEERING_PATHS.exits, {
@@ -116,7 +120,7 @@ export class Peering {
       answer: relayTokenSchema,
       signal,
     });
-    return { token: relayToken, url: await this.#urlOf(supernodeId) };
+    return { token: relayToken, url: (await this.#placeOf(supernodeId)).url };
   }
 
   async #call<T>(
@@ -129,7 +133,8 @@ export class Peering {
     if (this.#options.isBlocked(supernodeId)) {
       throw new DialError("unauthorized", `Supernode ${supernodeId} is blocked`);
     }
-    const url = new URL(path, httpUrl(await this.#urlOf(supernodeId)));
+    const { url: main, peeringUrl = main } = await this.#placeOf(supernodeId);
+    const url = new URL(path, httpUrl(peeringUrl));
     try {
       return await this.#options.http.call({
         ...call,
@@ -144,32 +149,32 @@ export class Peering {
     }
   }
 
-  async #urlOf(supernodeId: string): Promise<string> {
-    const known = this.#urls.get(supernodeId);
-    if (known !== undefined && !this.#doubted.has(supernodeId)) return known;
+  async #placeOf(supernodeId: string): Promise<Place> {
+    const known = this.#places.get(supernodeId);
+    if (known && !this.#doubted.has(supernodeId)) return known;
     const found = await this.#find(supernodeId, known);
-    if (found === undefined) throw new DialError("path_down", `Nobody knows where supernode ${supernodeId} is`);
+    if (!found) throw new DialError("path_down", `Nobody knows where supernode ${supernodeId} is`);
     this.#remember(supernodeId, found);
     return found;
   }
 
   /** Where base says it is; when base says nothing, where it was. */
-  async #find(supernodeId: string, known: string | undefined): Promise<string | undefined> {
+  async #find(supernodeId: string, known: Place | undefined): Promise<Place | undefined> {
     try {
-      return (await this.#options.directory?.find(supernodeId))?.url ?? known;
+      return await this.#options.directory?.find(supernodeId) ?? known;
     } catch (error) {
-      if (known === undefined) throw error;
+      if (!known) throw error;
       return known;
     }
   }
 
-  #remember(supernodeId: string, url: string): void {
+  #remember(supernodeId: string, { url, peeringUrl }: Place): void {
     this.#doubted.delete(supernodeId);
-    this.#urls.delete(supernodeId);
-    this.#urls.set(supernodeId, url);
-    if (this.#urls.size <= MAX_KNOWN) return;
-    const [oldest] = this.#urls.keys();
-    this.#urls.delete(oldest!);
+    this.#places.delete(supernodeId);
+    this.#places.set(supernodeId, { url, peeringUrl });
+    if (this.#places.size <= MAX_KNOWN) return;
+    const [oldest] = this.#places.keys();
+    this.#places.delete(oldest!);
     this.#doubted.delete(oldest!);
   }
 }

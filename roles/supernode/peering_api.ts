@@ -13,6 +13,7 @@ import { Admission, type AdmissionDeps } from "../../edge/directory/admission.ts
 import { Problem } from "../../edge/problem.ts";
 import { verifyCertificate } from "../../protocol/certificate.ts";
 import { type ClosedNetwork, SUPERNODE_ROLE } from "../../protocol/control/auth.ts";
+import { AuthLimits } from "../../protocol/control/auth_limits.ts";
 import {
   type ExitEndRequest,
   exitEndRequestSchema,
@@ -30,6 +31,8 @@ import {
 } from "../../protocol/directory.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
+import type { Random } from "../../protocol/random.ts";
+import type { Metrics } from "../../protocol/metrics.ts";
 import { CERTIFICATE_HEADER, nothingSchema, PEERING_PATHS } from "./peering_schema.ts";
 
 export interface PeeringApiDeps extends AdmissionDeps {
@@ -37,6 +40,7 @@ export interface PeeringApiDeps extends AdmissionDeps {
   readonly recipient: string;
   readonly network?: ClosedNetwork | undefined;
   readonly log: Log;
+  readonly metrics: Metrics;
   exits(request: ExitPeerRequest): ExitPeerResponse;
   setUp(request: ExitSetupRequest, supernodeId: string): Promise<ExitSetupResponse>;
   end(request: ExitEndRequest, supernodeId: string): Promise<void>;
@@ -46,41 +50,65 @@ export interface PeeringApiDeps extends AdmissionDeps {
 }
 
 export interface PeeringEnv {
-  readonly Bindings: { readonly remoteAddress: string };
+  readonly Bindings: { readonly remoteAddress?: string | undefined };
+}
+
+/**
+ * How often one address and one supernode may ask. Each session of a client whose exit is here takes three requests, and
+ * when an exit with a thousand clients fails, they all come at once.
+ */
+export function peeringLimits(random: Random): AuthLimits {
+  return new AuthLimits(random, {
+    address: { perSecond: 500, burst: 5000 },
+    peer: { perSecond: 300, burst: 3000 },
+  });
 }
 
 export function createPeeringApi(deps: PeeringApiDeps): Hono<PeeringEnv> {
   const app = new Hono<PeeringEnv>();
   const admission = new Admission(deps);
+  const requests = deps.metrics.counter(
+    "peering_requests_total",
+    "Requests of other supernodes by operation and by how they ended: ok, or the code of the problem",
+    ["operation", "result"],
+  );
+  const refuse = (problem: Problem, operation: string) => {
+    requests.add(1, { operation, result: problem.code });
+    return problem.response();
+  };
 
   function serve<S extends z.ZodType>(
-    path: string,
+    operation: keyof typeof PEERING_PATHS,
     schema: S,
     handle: (body: z.output<S>, supernodeId: string) => unknown,
   ): void {
-    app.post(path, async (context) => {
+    app.post(PEERING_PATHS[operation], async (context) => {
       const refusal = admission.refusalOfAddress(context.req.raw, context.env.remoteAddress);
-      if (refusal) return refusal.response();
-      const admitted = await admission.admit(context.req.raw, { schema, signer: "supernode", changes: true });
-      if (admitted instanceof Problem) return admitted.response();
+      if (refusal) return refuse(refusal, operation);
+      // Saying which exits there are changes nothing, so that a replay need not be found out beyond a restart.
+      const changes = operation !== "exits";
+      const admitted = await admission.admit(context.req.raw, { schema, signer: "supernode", changes });
+      if (admitted instanceof Problem) return refuse(admitted, operation);
       const { peerId } = admitted.signature;
       const problem = refusalOfCertificate(context.req.header(CERTIFICATE_HEADER), peerId, deps);
-      if (problem) return problem.response();
-      return context.json(await handle(admitted.body, peerId) ?? { ok: true });
+      if (problem) return refuse(problem, operation);
+      const answer = await handle(admitted.body, peerId) ?? { ok: true };
+      requests.add(1, { operation, result: "ok" });
+      return context.json(answer);
     });
   }
 
-  serve(PEERING_PATHS.exits, exitPeerRequestSchema, (body) => deps.exits(body));
-  serve(PEERING_PATHS.setups, exitSetupRequestSchema, (body, supernodeId) => deps.setUp(body, supernodeId));
-  serve(PEERING_PATHS.ends, exitEndRequestSchema, (body, supernodeId) => deps.end(body, supernodeId));
-  serve(PEERING_PATHS.notices, exitNoticeSchema, (body, supernodeId) => deps.notice(body, supernodeId));
-  serve(PEERING_PATHS.checks, sessionCheckSchema, (body, supernodeId) => deps.check(body, supernodeId));
-  serve(PEERING_PATHS.tokens, nothingSchema, (_, supernodeId) => ({ relayToken: deps.relayToken(supernodeId) }));
+  serve("exits", exitPeerRequestSchema, (body) => deps.exits(body));
+  serve("setups", exitSetupRequestSchema, (body, supernodeId) => deps.setUp(body, supernodeId));
+  serve("ends", exitEndRequestSchema, (body, supernodeId) => deps.end(body, supernodeId));
+  serve("notices", exitNoticeSchema, (body, supernodeId) => deps.notice(body, supernodeId));
+  serve("checks", sessionCheckSchema, (body, supernodeId) => deps.check(body, supernodeId));
+  serve("tokens", nothingSchema, (_, supernodeId) => ({ relayToken: deps.relayToken(supernodeId) }));
   app.get("/healthz", (context) => context.json({ status: "ok" }));
-  app.notFound(() => new Problem("not_found", "Cannot answer: there is nothing at this path").response());
+  app.notFound(() => refuse(new Problem("not_found", "Cannot answer: there is nothing at this path"), "any"));
   app.onError((error) => {
     deps.log.error("A supernode's request failed", { error: messageOf(error) });
-    return new Problem("unavailable", "Cannot answer now: try again", { retryAfterMs: 1000 }).response();
+    return refuse(new Problem("unavailable", "Cannot answer now: try again", { retryAfterMs: 1000 }), "any");
   });
   return app;
 }

@@ -1,14 +1,14 @@
 import { assertEquals } from "@std/assert";
-import { requestLimits } from "../../edge/directory/admission.ts";
 import { createMemoryBlocks } from "../../kv/blocks.ts";
 import { createMemoryNonces } from "../../kv/nonces.ts";
 import { hostPrimitives } from "../../net/host_primitives.ts";
 import { HttpCallError, SignedHttp } from "../../net/signed_http.ts";
 import { generateSecrets, Identity } from "../../protocol/identity.ts";
 import { silentLog } from "../../protocol/log.ts";
+import { noMetrics } from "../../protocol/metrics.ts";
 import { randomOf } from "../../protocol/random.ts";
 import { FakeClock } from "../../testing/fake_clock.ts";
-import { createPeeringApi } from "./peering_api.ts";
+import { createPeeringApi, peeringLimits } from "./peering_api.ts";
 import { PEERING_PATHS, relayTokenSchema } from "./peering_schema.ts";
 
 const random = randomOf(crypto);
@@ -26,8 +26,9 @@ function startSupernode() {
     primitives,
     nonces: createMemoryNonces(clock),
     blocks: createMemoryBlocks(),
-    limits: requestLimits(random),
+    limits: peeringLimits(random),
     log: silentLog,
+    metrics: noMetrics,
     exits: () => ({ candidates: [] }),
     setUp: never,
     end: never,

@@ -7,10 +7,11 @@ import { urlSchema } from "../../protocol/fields.ts";
 import { formatTarget } from "../../protocol/stream.ts";
 import { networkFlags } from "../closed_network.ts";
 import { ConfigError } from "../config.ts";
-import { durationMs, filePath, listenAddress, secret } from "../fields.ts";
+import { durationMs, listenAddress, secret } from "../fields.ts";
 import { kvFlag } from "../kv_store.ts";
 import { isLoopback } from "../listening.ts";
 import { regionName } from "../peer/settings.ts";
+import { callerFlags, clientCaFlags } from "../mutual_tls.ts";
 import { tlsFlags } from "../tls_files.ts";
 
 export const ACTION = "start supernode";
@@ -25,7 +26,12 @@ export const supernodeSettings = z.object({
   ...tlsFlags,
   ...kvFlag("supernode"),
   ...networkFlags,
-  caFile: filePath().optional().describe("Certificates to trust beside the usual ones, in PEM."),
+  ...callerFlags,
+  peeringListen: listenAddress().optional()
+    .describe("Where other supernodes make their requests, if they are to show TLS certificates; else it is --listen."),
+  peeringAdvertise: urlSchema.optional().describe("The URL under which they reach --peering-listen.")
+    .meta({ placeholder: "url", defaultText: "made from --peering-listen" }),
+  ...clientCaFlags,
   maxStreams: z.number().int().min(1).max(1_000_000).default(15_000).describe("Peers connected at once."),
   maxLinks: z.number().int().min(1).max(1_000_000).default(15_000).describe("Data links open at once."),
   authRate: z.number().min(1).max(1_000_000).default(20)
@@ -42,6 +48,14 @@ export const supernodeSettings = z.object({
     ),
 });
 export type SupernodeSettings = z.output<typeof supernodeSettings>;
+
+/** Mutual TLS is for a port of its own, since peers that come to --listen have no certificates to show. */
+export function requireWholePeering({ peeringListen, clientCaFile, certFile }: SupernodeSettings): void {
+  if (!peeringListen && clientCaFile === undefined) return;
+  if (!peeringListen || clientCaFile === undefined || certFile === undefined) {
+    throw new ConfigError(ACTION, ["--peering-listen needs --client-ca-file, --cert-file and --key-file, and they it"]);
+  }
+}
 
 /** The administrators' API is unencrypted, so it stays on this machine. */
 export function requireSafeAdmin({ adminApi, adminListen }: SupernodeSettings): void {

@@ -11,7 +11,7 @@
  */
 
 import type { NonceStore } from "../../kv/nonces.ts";
-import { TextSocket } from "../../net/text_socket.ts";
+import { type TextChannel, TextSocket } from "../../net/text_socket.ts";
 import { NONCE_KEPT_MS } from "../../protocol/control/auth.ts";
 import {
   type AuthRequest,
@@ -30,7 +30,7 @@ import {
   type StreamServerContext,
 } from "../../protocol/control/stream_server.ts";
 import type { Clock, Timer } from "../../protocol/clock.ts";
-import { messageOf } from "../../protocol/errors.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import { type IpAddress, parseIp } from "../../protocol/ip.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
@@ -41,6 +41,7 @@ const SWEEP_MS = 1000;
 /** Requests of one peer under way at once. */
 const MAX_REQUESTS = 4;
 const HEARTBEAT_BUCKETS_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
+const BUSY_RETRY_MS = 5_000;
 const UNKNOWN_ADDRESS = new Uint8Array(4);
 
 export interface StreamManagerOptions {
@@ -53,6 +54,8 @@ export interface StreamManagerOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly maxStreams: number;
+  /** How often all streams are looked at. Default 1 s. */
+  readonly sweepEveryMs?: number | undefined;
   isRevoked(peerId: string): boolean;
   relayToken(peerId: string): string;
   /** The peer is connected, or no longer; of a stream that is replaced the end is told before the new one's beginning. */
@@ -65,7 +68,7 @@ export interface StreamManagerOptions {
 /** One control stream. */
 export interface ControlStream {
   readonly machine: StreamServer;
-  readonly socket: TextSocket;
+  readonly socket: TextChannel;
   readonly sinceMs: number;
   heardMs: number;
   telemetry: Telemetry | undefined;
@@ -78,8 +81,6 @@ export interface ControlStream {
 
 /** How a socket has come on which a peer is to say who it is. */
 export interface Arrival {
-  /** Bytes that have been read from it. */
-  readonly first: Uint8Array;
   readonly remoteAddress: string;
   /** To be called once it is known whose it is, or it is gone. */
   readonly settled: () => void;
@@ -115,7 +116,7 @@ export class StreamManager implements Disposable {
         ...HEARTBEAT_BUCKETS_MS,
       ]),
     };
-    this.#sweeper = clock.after(SWEEP_MS, () => this.#sweep());
+    this.#sweeper = clock.after(options.sweepEveryMs ?? SWEEP_MS, () => this.#sweep());
   }
 
   /** Streams that are open. */
@@ -123,9 +124,15 @@ export class StreamManager implements Disposable {
     return this.#streams.size;
   }
 
-  /** Whether more may come, at the door already. */
-  get isFull(): boolean {
-    return this.#streams.size + this.#strangers.size >= this.#options.maxStreams * 1.1 + 64;
+  /** Whether one more may come to the door. When it is crowded the oldest goes who has not said who it is. */
+  makeRoom(): boolean {
+    if (this.#streams.size + this.#strangers.size < this.#options.maxStreams * 1.1 + 64) return true;
+    for (const stream of this.#strangers) {
+      if (stream.machine.state !== "unproven") continue;
+      this.#run(stream, stream.machine.refuse("busy", BUSY_RETRY_MS));
+      return true;
+    }
+    return false;
   }
 
   get(peerId: string): ControlStream | undefined {
@@ -145,14 +152,22 @@ export class StreamManager implements Disposable {
     return this.#isDraining;
   }
 
-  /** Takes a socket that has come. */
-  take(transport: Stream, { first, remoteAddress, settled }: Arrival): void {
-    const { clock, lingering } = this.#options;
+  /** Takes a WebSocket that has come. */
+  take(transport: Stream, { first, ...arrival }: Arrival & { readonly first: Uint8Array }): void {
+    this.serve(
+      new TextSocket(transport, { first, clock: this.#options.lingering, maxMessageBytes: MAX_AUTH_REQUEST_BYTES }),
+      arrival,
+    );
+  }
+
+  /** The same for whatever carries texts. */
+  serve(socket: TextChannel, { remoteAddress, settled }: Arrival): void {
+    const { clock } = this.#options;
     const nowMs = clock.now();
     const address: IpAddress = parseIp(remoteAddress) ?? UNKNOWN_ADDRESS;
     const stream: ControlStream = {
       machine: new StreamServer(this.#context, address, nowMs),
-      socket: new TextSocket(transport, { first, clock: lingering, maxMessageBytes: MAX_AUTH_REQUEST_BYTES }),
+      socket,
       sinceMs: nowMs,
       heardMs: nowMs,
       telemetry: undefined,
@@ -168,7 +183,11 @@ export class StreamManager implements Disposable {
       onText: (text) => this.#run(stream, stream.machine.receive(text, clock.now())),
       onBinary: () => this.#run(stream, stream.machine.receiveBinary()),
       onTooLarge: () => this.#run(stream, stream.machine.receiveTooLarge()),
-      onClose: () => {
+      onClose: (error) => {
+        // What is too large has been counted when it came.
+        if (error instanceof CulvertError && error.code !== "too_large") {
+          this.#metrics.rejected.add(1, { reason: error.code });
+        }
         stream.machine.closed();
         this.#forget(stream);
         settled();
@@ -207,7 +226,9 @@ export class StreamManager implements Disposable {
 
   #refusal() {
     if (this.#isDraining) return { reason: "draining", retryAfterMs: 10_000 } as const;
-    if (this.#streams.size >= this.#options.maxStreams) return { reason: "busy", retryAfterMs: 5_000 } as const;
+    if (this.#streams.size >= this.#options.maxStreams) {
+      return { reason: "busy", retryAfterMs: BUSY_RETRY_MS } as const;
+    }
     return undefined;
   }
 
@@ -346,7 +367,7 @@ export class StreamManager implements Disposable {
   }
 
   #sweep(): void {
-    const { clock, outbox } = this.#options;
+    const { clock, outbox, sweepEveryMs = SWEEP_MS } = this.#options;
     const nowMs = clock.now();
     for (const streams of [this.#strangers, this.#streams.values()]) {
       for (const stream of streams) {
@@ -354,7 +375,7 @@ export class StreamManager implements Disposable {
       }
     }
     outbox.wake(nowMs);
-    this.#sweeper = clock.after(SWEEP_MS, () => this.#sweep());
+    this.#sweeper = clock.after(sweepEveryMs, () => this.#sweep());
   }
 }
 

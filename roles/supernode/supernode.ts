@@ -9,41 +9,29 @@
  */
 
 import type { Hono } from "hono";
-import { requestLimits } from "../../edge/directory/admission.ts";
-import type { BlockList, BlockStore } from "../../kv/blocks.ts";
-import type { QueueStore } from "../../kv/commands.ts";
-import type { NonceStore } from "../../kv/nonces.ts";
-import type { SessionStore } from "../../kv/sessions.ts";
+import type { BlockList } from "../../kv/blocks.ts";
 import { Deadlines, sharedWait } from "../../net/deadlines.ts";
-import type { DirectoryClient } from "../../net/directory_client.ts";
 import type { CertificateAndKey } from "../../net/renewable_listener.ts";
-import type { Fetch } from "../../net/signed_http.ts";
-import type { Clock } from "../../protocol/clock.ts";
-import type { ClosedNetwork } from "../../protocol/control/auth.ts";
-import { type AuthLimitOptions, AuthLimits } from "../../protocol/control/auth_limits.ts";
+import { AuthLimits } from "../../protocol/control/auth_limits.ts";
 import type { CommandOrder, SupernodeAddress } from "../../protocol/control/commands.ts";
 import { Nonces } from "../../protocol/control/nonces.ts";
 import type { StreamEnd } from "../../protocol/control/stream_server.ts";
 import type { SupernodeStatus } from "../../protocol/directory.ts";
-import type { Identity } from "../../protocol/identity.ts";
-import type { Log } from "../../protocol/log.ts";
-import type { Metrics } from "../../protocol/metrics.ts";
-import type { Primitives } from "../../protocol/primitives.ts";
-import type { Random } from "../../protocol/random.ts";
 import type { SessionEnd } from "../../protocol/session.ts";
 import type { Block } from "../../protocol/stored_records.ts";
 import { BlockWatch } from "./block_watch.ts";
 import { CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
-import { DataLinks } from "./data_links.ts";
+import { DataLinks, type Route } from "./data_links.ts";
 import { ExitSetup } from "./exit_setup.ts";
 import { ExitWatch } from "./exit_watch.ts";
-import { FrontDoor } from "./front_door.ts";
+import { FrontDoor, nothingHere } from "./front_door.ts";
 import { HostedExits } from "./hosted_exits.ts";
 import { answerRequest } from "./info_requests.ts";
 import { LostSessions } from "./lost_sessions.ts";
+import type { SupernodeOptions } from "./options.ts";
 import { Peering, peeringHttp } from "./peering.ts";
-import { createPeeringApi, type PeeringEnv } from "./peering_api.ts";
-import { RelayTokens } from "./relay_tokens.ts";
+import { createPeeringApi, type PeeringEnv, peeringLimits } from "./peering_api.ts";
+import { type LinkHolder, RelayTokens } from "./relay_tokens.ts";
 import { RequestExit } from "./request_exit.ts";
 import { ReturningExits } from "./returning_exits.ts";
 import { Rotation } from "./rotation.ts";
@@ -62,50 +50,14 @@ const LINGER_MS = 2_000;
 const TELL_WITHIN_MS = 10_000;
 const SESSION_LIFETIME_MS = 12 * 3_600_000;
 
-export interface SupernodeStores {
-  readonly queues: QueueStore;
-  readonly sessions: SessionStore;
-  readonly nonces: NonceStore;
-  readonly blocks: BlockStore;
-}
-
-export interface SupernodeOptions {
-  readonly identity: Identity;
-  readonly region: string;
-  readonly tls?: CertificateAndKey | undefined;
-  readonly stores: SupernodeStores;
-  readonly directory?: DirectoryClient | undefined;
-  readonly network?: ClosedNetwork | undefined;
-  /** This supernode's own, in a closed network. */
-  readonly certificate?: (() => string) | undefined;
-  /** PEM certificates to trust beside the usual ones, of other supernodes. */
-  readonly caCerts?: readonly string[] | undefined;
-  /** For calls to other supernodes; the host's by default. */
-  readonly fetch?: Fetch | undefined;
-  readonly maxStreams: number;
-  /** Data links of peers and supernodes together. */
-  readonly maxLinks: number;
-  /** How long sessions stay after their client has gone. */
-  readonly clientGraceMs: number;
-  /** Unless they are renewed. Default 12 h. */
-  readonly sessionLifetimeMs?: number;
-  readonly authLimits?: AuthLimitOptions;
-  /** Connections of one address that have not shown whose they are. Default 200. */
-  readonly maxStrangersPerAddress?: number;
-  readonly primitives: Primitives;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly metrics: Metrics;
-}
-
 export class Supernode implements AsyncDisposable {
   /** Called when there are exits for the first time, or none any more. */
   onExits: () => void = () => {};
   readonly #options: SupernodeOptions;
   readonly #blocks: BlockWatch;
+  readonly #api: Hono<PeeringEnv>;
   readonly #door: FrontDoor;
-  readonly #tokens: RelayTokens;
+  readonly tokens: RelayTokens;
   readonly #lingering: Deadlines<() => void>;
   readonly outbox: CommandOutbox;
   readonly streams: StreamManager;
@@ -140,7 +92,7 @@ export class Supernode implements AsyncDisposable {
     const { identity, stores, clock, random, log, metrics, directory } = options;
     const supernodeId = identity.peerId;
     const shared = { clock, random, log, metrics };
-    this.#tokens = new RelayTokens(clock, random);
+    this.tokens = new RelayTokens(clock, random);
     this.#blocks = new BlockWatch(blocks, {
       store: stores.blocks,
       clock,
@@ -149,7 +101,12 @@ export class Supernode implements AsyncDisposable {
     });
     this.#lingering = new Deadlines<() => void>(clock, LINGER_MS, (expire) => expire());
     const onForgot = (peerId: string) => void this.#lost.forgottenBy(peerId);
-    this.outbox = new CommandOutbox({ store: stores.queues, ...shared, onForgot });
+    this.outbox = new CommandOutbox({
+      store: stores.queues,
+      ...shared,
+      onForgot,
+      ...options.onCommandEnd && { onOutcome: options.onCommandEnd },
+    });
     this.sessions = new Sessions({ supernodeId, store: stores.sessions, clock, log, metrics });
     this.streams = this.#makeStreams();
     this.links = this.#makeLinks();
@@ -163,6 +120,8 @@ export class Supernode implements AsyncDisposable {
       links: this.links,
       supernodeLinks: this.#supernodeLinks,
       rotation: () => this.#rotation,
+      probe: options.linkParts?.probe,
+      everyMs: options.pace?.probeEveryMs,
       onExits: () => this.onExits(),
     });
     this.#peering = new Peering({
@@ -190,7 +149,8 @@ export class Supernode implements AsyncDisposable {
     this.#lost = new LostSessions({ sessions, ending, rotation: this.#rotation, setup, log });
     const hosted = new HostedExits({ ...parts, pool, ending, isDraining: () => this.streams.isDraining });
     const checks = new SessionChecks({ ...parts, onLost: (record) => this.#lost.unknownElsewhere(record) });
-    this.#door = this.#makeDoor(this.#makeApi(hosted, checks));
+    this.#api = this.#makeApi(hosted, checks);
+    this.#door = this.#makeDoor();
     const keeper = new SessionKeeper({
       ...{ sessions, clock, log, clientGraceMs, isConnected },
       end: (sessionId, reason, by) => ending.end(sessionId, reason, by),
@@ -211,9 +171,19 @@ export class Supernode implements AsyncDisposable {
     return this.#door.open(at);
   }
 
+  /** Answers another supernode. */
+  answer(request: Request, remoteAddress: string | undefined): Response | Promise<Response> {
+    return this.#api.fetch(request, { remoteAddress });
+  }
+
   /** Connections that come from now on get this certificate. Only where there was one. */
   renewTls(tls: CertificateAndKey): void {
     this.#door.renewTls(tls);
+  }
+
+  /** Where a stream of the session goes on that comes from there; rejects with a DialError when it cannot. */
+  route(sessionId: string, from: LinkHolder): Promise<Route> {
+    return this.#supernodeLinks.route(sessionId, from);
   }
 
   /** How things stand, for base. */
@@ -272,14 +242,18 @@ export class Supernode implements AsyncDisposable {
       this.#supernodeLinks.closed(),
       this.#rotation.closed(),
     ]);
+    await this.outbox.closed();
     this.#lingering[Symbol.dispose]();
   }
 
   #makeStreams(): StreamManager {
     const options = this.#options;
     const { identity, region, certificate, network, primitives, stores, clock, random, log, metrics } = options;
+    const { pingEveryMs, timeoutMs, sweepEveryMs } = options.pace ?? {};
     return new StreamManager({
       context: {
+        ...pingEveryMs !== undefined && { pingEveryMs },
+        ...timeoutMs !== undefined && { timeoutMs },
         identity,
         region,
         certificate,
@@ -296,8 +270,9 @@ export class Supernode implements AsyncDisposable {
       log,
       metrics,
       maxStreams: options.maxStreams,
+      sweepEveryMs,
       isRevoked: (peerId) => this.#blocks.has("peer", peerId),
-      relayToken: (id) => this.#tokens.issue({ kind: "peer", id }),
+      relayToken: (id) => this.tokens.issue({ kind: "peer", id }),
       onJoined: (stream) => this.#exits.joined(stream),
       onLeft: (stream, reason) => this.#onLeft(stream, reason),
       onHeartbeat: (stream) => this.#exits.heard(stream),
@@ -306,7 +281,7 @@ export class Supernode implements AsyncDisposable {
           requests: this.#requests,
           renewals: this.#renewals,
           sessions: this.sessions,
-          relayToken: (id) => this.#tokens.issue({ kind: "peer", id }),
+          relayToken: (id) => this.tokens.issue({ kind: "peer", id }),
           leave: (sessionId) => this.#ending.end(sessionId, "client_left", "client"),
           ended: (sessionId, reason) => this.#lost.endedByExit(sessionId, reason),
           isHere: () => this.streams.get(stream.machine.peer!.peerId) === stream,
@@ -323,7 +298,7 @@ export class Supernode implements AsyncDisposable {
       maxLinks,
       at: identity.peerId,
       region,
-      route: (sessionId, from) => this.#supernodeLinks.route(sessionId, from),
+      route: (sessionId, from) => this.route(sessionId, from),
       onLinked: ({ kind, id }) => {
         log.debug("A data link is open", { holder: kind, peer_id: id });
         if (kind === "peer") this.#returning.came(id);
@@ -333,10 +308,11 @@ export class Supernode implements AsyncDisposable {
   }
 
   #makeSupernodeLinks(isConnected: (peerId: string) => boolean): SupernodeLinks {
-    const { identity, clock, random, log, caCerts } = this.#options;
+    const { identity, clock, random, log, caCerts, linkParts } = this.#options;
     const { sessions, links } = this;
     return new SupernodeLinks({
       ...{ supernodeId: identity.peerId, sessions, links, clock, random, log, caCerts, isConnected },
+      dial: linkParts?.dial,
       exitBack: (exitPeerId) => this.#returning.wait(exitPeerId),
       peering: () => this.#peering,
       onReached: (id) => this.#exits.probes.watch({ kind: "supernode", id }),
@@ -348,37 +324,38 @@ export class Supernode implements AsyncDisposable {
   }
 
   #makeApi(hosted: HostedExits, checks: SessionChecks): Hono<PeeringEnv> {
-    const { identity, clock, primitives, random, stores, network, log } = this.#options;
+    const { identity, clock, primitives, random, stores, network, log, metrics } = this.#options;
     return createPeeringApi({
       recipient: identity.peerId,
       clock,
       primitives,
       nonces: stores.nonces,
       blocks: stores.blocks,
-      limits: requestLimits(random),
+      limits: peeringLimits(random),
       network,
       log,
+      metrics,
       exits: (request) => hosted.candidates(request),
       setUp: (request, supernodeId) => hosted.setUp(request, supernodeId),
       end: (request, supernodeId) => hosted.end(request, supernodeId),
       notice: (notice, supernodeId) => this.#rotation.heard(notice, supernodeId),
       check: (check, supernodeId) => checks.answer(check, supernodeId),
-      relayToken: (id) => this.#tokens.issue({ kind: "supernode", id }),
+      relayToken: (id) => this.tokens.issue({ kind: "supernode", id }),
     });
   }
 
-  #makeDoor(api: Hono<PeeringEnv>): FrontDoor {
-    const { tls, clock, log, metrics, maxStrangersPerAddress } = this.#options;
+  #makeDoor(): FrontDoor {
+    const { tls, clock, log, metrics, maxStrangersPerAddress, isPeeringElsewhere } = this.#options;
     return new FrontDoor({
       tls,
       clock,
       log,
       metrics,
       limits: maxStrangersPerAddress === undefined ? {} : { maxStrangersPerAddress },
-      fetch: (request, remoteAddress) => api.fetch(request, { remoteAddress }),
+      fetch: isPeeringElsewhere ? nothingHere : (request, remoteAddress) => this.answer(request, remoteAddress),
       streams: this.streams,
       links: this.links,
-      tokens: this.#tokens,
+      tokens: this.tokens,
       isBlocked: ({ kind, id }) => this.#blocks.has(kind, id),
     });
   }

@@ -12,10 +12,9 @@ import { RELAY_PATH, supernodeEndpoint } from "../../protocol/control/endpoints.
 import { DialError, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Random } from "../../protocol/random.ts";
-import type { MuxConnection } from "../../net/mux.ts";
 import { dialWebsocket } from "../../net/websocket_dial.ts";
 import { WebsocketLink } from "../../net/websocket.ts";
-import type { DataLinks, Route } from "./data_links.ts";
+import type { DataLinks, HeldLink, Route } from "./data_links.ts";
 import type { Peering } from "./peering.ts";
 import type { LinkHolder } from "./relay_tokens.ts";
 import type { Sessions } from "./sessions.ts";
@@ -27,6 +26,12 @@ const REGAIN_TRIES = 3;
 const REGAIN_GAP_MS = 400;
 const DOWN_MS = 30_000;
 
+/** Where a data link leads, and what opens it. */
+export interface LinkTarget {
+  readonly url: string;
+  readonly token: string;
+}
+
 export interface SupernodeLinksOptions {
   readonly supernodeId: string;
   readonly sessions: Sessions;
@@ -36,6 +41,8 @@ export interface SupernodeLinksOptions {
   readonly random: Random;
   readonly log: Log;
   readonly caCerts?: readonly string[] | undefined;
+  /** Makes a data link. Default: over a WebSocket at the supernode's URL. */
+  dial?: ((at: LinkTarget, signal: AbortSignal) => Promise<HeldLink>) | undefined;
   /** Settles when an exit that is on its way back is there, or is not awaited any more. */
   exitBack(exitPeerId: string): Promise<void>;
   /** Whether the peer's control stream is here. */
@@ -48,8 +55,8 @@ export interface SupernodeLinksOptions {
 
 export class SupernodeLinks implements Disposable {
   readonly #options: SupernodeLinksOptions;
-  readonly #made = new Map<string, MuxConnection>();
-  readonly #connecting = new Map<string, Promise<MuxConnection>>();
+  readonly #made = new Map<string, HeldLink>();
+  readonly #connecting = new Map<string, Promise<HeldLink>>();
   readonly #regaining = new Map<string, Promise<void>>();
   readonly #downUntilMs = new Map<string, number>();
   readonly #stop = new AbortController();
@@ -59,7 +66,7 @@ export class SupernodeLinks implements Disposable {
   }
 
   /** The link made to that supernode, if it is up. */
-  linkOf(supernodeId: string): MuxConnection | undefined {
+  linkOf(supernodeId: string): HeldLink | undefined {
     const made = this.#made.get(supernodeId);
     return made?.closed ? undefined : made;
   }
@@ -121,7 +128,7 @@ export class SupernodeLinks implements Disposable {
     ]);
   }
 
-  #linkTo(supernodeId: string): Promise<MuxConnection> {
+  #linkTo(supernodeId: string): Promise<HeldLink> {
     const made = this.linkOf(supernodeId);
     if (made) return Promise.resolve(made);
     const connecting = this.#connecting.get(supernodeId) ??
@@ -131,16 +138,12 @@ export class SupernodeLinks implements Disposable {
     return connecting;
   }
 
-  async #connect(supernodeId: string): Promise<MuxConnection> {
-    const { links, peering, clock, random, caCerts } = this.#options;
+  async #connect(supernodeId: string): Promise<HeldLink> {
+    const { peering, clock } = this.#options;
     using limit = deadline(clock, CONNECT_WITHIN_MS, "reach another supernode", this.#stop.signal);
     try {
-      const { token, url } = await peering().relayToken(supernodeId, limit.signal);
-      const headers = { Authorization: `Bearer ${token}` };
-      const endpoint = supernodeEndpoint(url, RELAY_PATH);
-      const { stream, first } = await dialWebsocket(endpoint, { headers, random, caCerts, signal: limit.signal });
-      const link = new WebsocketLink(stream, links.pool, { first, random });
-      const connection = links.carry({ kind: "supernode", id: supernodeId }, link, "client");
+      const target = await peering().relayToken(supernodeId, limit.signal);
+      const connection = await this.#dial({ kind: "supernode", id: supernodeId }, target, limit.signal);
       this.#made.set(supernodeId, connection);
       this.#downUntilMs.delete(supernodeId);
       void connection.ended.then(() => this.#lost(supernodeId, connection));
@@ -151,7 +154,20 @@ export class SupernodeLinks implements Disposable {
     }
   }
 
-  #lost(supernodeId: string, connection: MuxConnection): void {
+  async #dial(holder: LinkHolder, target: LinkTarget, signal: AbortSignal): Promise<HeldLink> {
+    const { links, dial, random, caCerts } = this.#options;
+    if (dial) {
+      const link = await dial(target, signal);
+      links.hold(holder, link);
+      return link;
+    }
+    const headers = { Authorization: `Bearer ${target.token}` };
+    const endpoint = supernodeEndpoint(target.url, RELAY_PATH);
+    const { stream, first } = await dialWebsocket(endpoint, { headers, random, caCerts, signal });
+    return links.carry(holder, new WebsocketLink(stream, links.pool, { first, random }), "client");
+  }
+
+  #lost(supernodeId: string, connection: HeldLink): void {
     if (this.#made.get(supernodeId) !== connection) return;
     this.#made.delete(supernodeId);
     this.#regain(supernodeId);

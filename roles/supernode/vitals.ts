@@ -3,6 +3,7 @@
  */
 
 import process from "node:process";
+import type { Traffic } from "../../net/counted_link.ts";
 import type { Clock, Timer } from "../../protocol/clock.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 
@@ -11,8 +12,8 @@ const LOOK_MS = 5_000;
 export interface VitalsOptions {
   readonly clock: Clock;
   readonly metrics: Metrics;
-  /** Since the beginning; what comes in on data links goes out again. */
-  relayedBytes(): number;
+  /** Over the data links. */
+  readonly traffic: Traffic;
   /** WireGuard peers that exits tell of. */
   wireguardPeers(): number;
 }
@@ -42,7 +43,8 @@ export class Vitals implements Disposable {
 
   #reading() {
     const { user, system } = process.cpuUsage();
-    return { atMs: this.#options.clock.now(), cpuMs: (user + system) / 1000, bytes: this.#options.relayedBytes() };
+    const { clock, traffic } = this.#options;
+    return { atMs: clock.now(), cpuMs: (user + system) / 1000, ...traffic };
   }
 
   #look(): void {
@@ -50,9 +52,8 @@ export class Vitals implements Disposable {
     const last = this.#last;
     const passedMs = Math.max(1, now.atMs - last.atMs);
     this.#gauges.cpu.set(100 * (now.cpuMs - last.cpuMs) / passedMs);
-    const mbps = (now.bytes - last.bytes) * 8 / 1000 / passedMs;
-    this.#gauges.tx.set(mbps);
-    this.#gauges.rx.set(mbps);
+    this.#gauges.tx.set((now.txBytes - last.txBytes) * 8 / 1000 / passedMs);
+    this.#gauges.rx.set((now.rxBytes - last.rxBytes) * 8 / 1000 / passedMs);
     this.#gauges.wireguard.set(this.#options.wireguardPeers());
     this.#last = now;
     this.#timer = this.#options.clock.after(LOOK_MS, () => this.#look());

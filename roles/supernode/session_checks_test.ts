@@ -1,0 +1,114 @@
+import { assertEquals } from "@std/assert";
+import { candidate, peerId, token } from "../../kv/fixtures/records.ts";
+import { createMemorySessions } from "../../kv/sessions.ts";
+import type { SessionCheck } from "../../protocol/directory.ts";
+import { silentLog } from "../../protocol/log.ts";
+import { noMetrics } from "../../protocol/metrics.ts";
+import type { SessionRecord } from "../../protocol/session.ts";
+import { FakeClock } from "../../testing/fake_clock.ts";
+import { SeededRandom } from "../../testing/seeded_random.ts";
+import { SessionChecks } from "./session_checks.ts";
+import { Sessions } from "./sessions.ts";
+
+const [HERE, OTHER] = [peerId(1), peerId(2)];
+const forever = AbortSignal.any([]);
+
+class Rig {
+  readonly clock = new FakeClock();
+  readonly lost: string[] = [];
+  readonly asked: SessionCheck[] = [];
+  /** What the other supernode says. */
+  answer: (check: SessionCheck) => readonly string[] = () => [];
+  readonly sessions = new Sessions({
+    supernodeId: HERE,
+    store: createMemorySessions(this.clock),
+    clock: this.clock,
+    log: silentLog,
+    metrics: noMetrics,
+  });
+  readonly checks = new SessionChecks({
+    supernodeId: HERE,
+    sessions: this.sessions,
+    peering: {
+      check: (_, check) => {
+        this.asked.push(check);
+        return Promise.try(() => ({ unknown: [...this.answer(check)] }));
+      },
+    },
+    clock: this.clock,
+    random: new SeededRandom(1),
+    log: silentLog,
+    onLost: ({ sessionId }) => Promise.resolve(void this.lost.push(sessionId)),
+  });
+
+  add(number: number, record: Partial<SessionRecord> = {}): string {
+    const sessionId = token(number);
+    this.sessions.add({
+      sessionId,
+      state: "active",
+      clientPeerId: peerId(3),
+      clientWireguardKey: "",
+      clientSupernodeId: OTHER,
+      wish: {},
+      exit: { ...candidate(100), supernodeId: HERE },
+      candidates: [],
+      failed: [],
+      createdAtMs: 0,
+      updatedAtMs: 0,
+      expiresAtMs: this.clock.wallNow() + 3_600_000,
+      revision: 0,
+      ...record,
+    });
+    return sessionId;
+  }
+}
+
+Deno.test("what the other supernode does not know is lost, and only that", async () => {
+  const rig = new Rig();
+  const [known, unknown] = [rig.add(1), rig.add(2)];
+  rig.answer = () => [unknown, token(99)];
+  await rig.checks.checkAll(forever);
+  assertEquals([rig.asked, rig.lost], [[{ sessionIds: [known, unknown] }], [unknown]]);
+});
+
+Deno.test("sessions that have changed just now, or that nobody else has a part in, are not asked about", async () => {
+  const rig = new Rig();
+  rig.add(1, { updatedAtMs: rig.clock.wallNow() - 29_000 });
+  rig.add(2, { clientSupernodeId: HERE });
+  rig.add(3, { state: "setting_up" });
+  await rig.checks.checkAll(forever);
+  assertEquals(rig.asked, []);
+});
+
+Deno.test("what clients of a supernode have here is lost once it has not answered for ten minutes", async () => {
+  const rig = new Rig();
+  const theirs = rig.add(1);
+  rig.add(2, { clientSupernodeId: HERE, exit: { ...candidate(100), supernodeId: OTHER } });
+  rig.answer = () => {
+    throw new Error("away");
+  };
+  for (const passMs of [0, 300_000, 299_000]) {
+    rig.clock.advance(passMs);
+    await rig.checks.checkAll(forever);
+  }
+  assertEquals(rig.lost, []);
+  rig.clock.advance(1_000);
+  await rig.checks.checkAll(forever);
+  assertEquals(rig.lost, [theirs]);
+});
+
+Deno.test("a supernode is told what is unknown of the sessions that it has a part in", () => {
+  const rig = new Rig();
+  const theirs = rig.add(1);
+  const others = rig.add(2, { clientSupernodeId: peerId(7) });
+  const at = rig.add(3, { clientSupernodeId: HERE, exit: { ...candidate(100), supernodeId: OTHER } });
+  const answer = rig.checks.answer({ sessionIds: [theirs, others, at, token(9)] }, OTHER);
+  assertEquals(answer, { unknown: [others, token(9)] });
+});
+
+Deno.test("thousands of sessions are asked about in pieces", async () => {
+  const rig = new Rig();
+  for (let number = 0; number < 2500; number++) rig.add(number);
+  await rig.checks.checkAll(forever);
+  assertEquals(rig.asked.map(({ sessionIds }) => sessionIds.length), [1024, 1024, 452]);
+});
