@@ -42,6 +42,11 @@ export function meetsWish(candidate: ExitCandidate, wish: ExitWish): boolean {
   return (candidate.bandwidthMbps ?? Infinity) >= minBandwidthMbps && (candidate.latencyMs ?? 0) <= maxLatencyMs;
 }
 
+/** Whether another client would get more than leftovers, as far as is known. */
+export function hasRoom({ load, bandwidthMbps = UNKNOWN_BANDWIDTH_MBPS }: ExitCandidate): boolean {
+  return load < 1 && bandwidthMbps > 0;
+}
+
 /** How good a candidate is that meets the wish. */
 export function scoreOf(candidate: ExitCandidate, wish: ExitWish): number {
   const { health, load, latencyMs = UNKNOWN_LATENCY_MS, bandwidthMbps = UNKNOWN_BANDWIDTH_MBPS } = candidate;

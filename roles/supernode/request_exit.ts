@@ -12,7 +12,7 @@
 
 import type { SessionOffer } from "../../protocol/control/commands.ts";
 import type { ExitWish, InfoFailure } from "../../protocol/control/messages.ts";
-import { rank } from "../../protocol/control/selection.ts";
+import { hasRoom, rank } from "../../protocol/control/selection.ts";
 import type { AuthenticatedPeer } from "../../protocol/control/stream_server.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import type { ExitCandidate } from "../../protocol/directory.ts";
@@ -88,12 +88,13 @@ export class RequestExit {
     const untilMs = clock.now() + GRANT_WITHIN_MS;
     const elsewhere = () => this.#elsewhere(client.peerId, wish, previous);
     const here = this.#rank(client.peerId, wish, pool.candidates(client.peerId, wish));
-    const candidates = here.length > 0 ? here : await elsewhere();
+    const isEnough = here.some(hasRoom);
+    const candidates = isEnough ? here : inOrder(here, await elsewhere());
     if (candidates.length === 0) return { ...NO_EXIT, remark: describe(wish) };
     const { sessionId } = this.#open(client, wish, candidates, previous);
     try {
       let ready = await this.#tryAll(sessionId, candidates, untilMs);
-      if (!ready && here.length > 0 && clock.now() < untilMs) {
+      if (!ready && isEnough && clock.now() < untilMs) {
         const others = await elsewhere();
         await sessions.advance(sessionId, { kind: "candidates", candidates: others });
         ready = await this.#tryAll(sessionId, others, untilMs);
@@ -201,6 +202,11 @@ function describe({ region, minBandwidthMbps, maxLatencyMs }: ExitWish): string 
     ...(maxLatencyMs === undefined ? [] : [`within ${maxLatencyMs} ms`]),
   ];
   return parts.length === 0 ? "There is no exit at present" : `There is no exit ${parts.join(", ")} at present`;
+}
+
+/** Exits here before those elsewhere, unless only those have room. */
+function inOrder(here: readonly ExitCandidate[], others: readonly ExitCandidate[]): ExitCandidate[] {
+  return others.some(hasRoom) ? [...others, ...here] : [...here, ...others];
 }
 
 /** What the client is told of its session. */
