@@ -17,6 +17,14 @@ Deno.test("D: an exit behind another supernode is found through base, asked for 
   }
 });
 
+Deno.test("D: an exit in another region than its supernode is found by that region", async () => {
+  await using network = new Network();
+  const { north, south } = await twoRegions(network);
+  const { peerId } = await listedExit(network, south, "east");
+  const { proxy } = await network.startClient(north, { region: "east" });
+  assertStringIncludes(await hello(proxy), peerId);
+});
+
 Deno.test("D: when base is down, what it last said serves, and sessions go on", async () => {
   await using network = new Network();
   const { directory, north, south } = await twoRegions(network);
