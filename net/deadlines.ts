@@ -33,6 +33,10 @@ export class Deadlines<T> implements Disposable {
     return this.#dueMs.delete(item);
   }
 
+  has(item: T): boolean {
+    return this.#dueMs.has(item);
+  }
+
   /** When the first of them is due; Infinity when nothing waits. */
   get soonestMs(): number {
     for (const dueMs of this.#dueMs.values()) return dueMs;
