@@ -17,6 +17,7 @@ import { SupernodeNode } from "./supernode_node.ts";
 import { World } from "./world.ts";
 
 const HOUR_MS = 3_600_000;
+const REPORT_EVERY_MS = HOUR_MS / 6;
 /** Longer than an undoing command waits for its exit. */
 const EMPTY_AFTER_MS = 2 * HOUR_MS;
 /** Of a supernode on which nobody is: its sweep, its session keeper, its report to base, and what they wait with. */
@@ -44,13 +45,13 @@ export class Simulation {
     this.invariants = new Invariants(this.world, this.population);
   }
 
-  /** Until the end or the first breach. `report` is called every simulated hour. */
+  /** Until the end or the first breach. `report` is called every ten simulated minutes. */
   async run(report: (progress: Progress) => void = () => {}): Promise<void> {
     const { hours } = this.world.settings;
     const { outageMs, directoryMs } = this.invariants.bounds;
     this.churn.start();
-    for (let leftMs = hours * HOUR_MS; leftMs > 0 && !this.breach; leftMs -= HOUR_MS) {
-      await this.#live(Math.min(leftMs, HOUR_MS));
+    for (let leftMs = hours * HOUR_MS; leftMs > 0 && !this.breach; leftMs -= REPORT_EVERY_MS) {
+      await this.#live(REPORT_EVERY_MS);
       report(this.progress);
     }
     if (this.breach) return;
