@@ -156,7 +156,7 @@ export class Supernode implements AsyncDisposable {
     this.#api = this.#makeApi(hosted);
     this.#door = this.#makeDoor();
     const keeper = new SessionKeeper({
-      ...{ sessions, clock, log, clientGraceMs, isConnected },
+      ...{ sessions, clock, log, clientGraceMs, isConnected, lookEveryMs: options.pace?.lookEveryMs },
       end: (sessionId, reason, by) => ending.end(sessionId, reason, by),
       checkExit: (exitPeerId) => {
         if (!this.#returning.has(exitPeerId)) this.#rotation.suspect(exitPeerId);

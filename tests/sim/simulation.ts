@@ -45,14 +45,17 @@ export class Simulation {
     this.invariants = new Invariants(this.world, this.population);
   }
 
-  /** Until the end or the first breach. `report` is called every ten simulated minutes. */
-  async run(report: (progress: Progress) => void = () => {}): Promise<void> {
+  /**
+   * Until the end or the first breach. `report` is called every ten simulated minutes; when it says "calm", the hours
+   * that are left are left out.
+   */
+  async run(report: (progress: Progress) => "calm" | void = () => {}): Promise<void> {
     const { hours } = this.world.settings;
     const { outageMs, directoryMs } = this.invariants.bounds;
     this.churn.start();
     for (let leftMs = hours * HOUR_MS; leftMs > 0 && !this.breach; leftMs -= REPORT_EVERY_MS) {
       await this.#live(REPORT_EVERY_MS);
-      report(this.progress);
+      if (report(this.progress) === "calm") break;
     }
     if (this.breach) return;
     this.churn.calm();
