@@ -1,8 +1,8 @@
 /** Step C of the operational spec: heartbeats, and the end of streams that have none. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { eventually } from "../chaos/fixtures/processes.ts";
 import { admin, Network, type Started } from "../fixtures/control_network.ts";
+import { eventually } from "../../testing/waiting.ts";
 import { fastClock } from "./fixtures/fast_clock.ts";
 import { authOf, newIdentity, RawStream } from "./fixtures/raw_stream.ts";
 
