@@ -39,7 +39,7 @@ Deno.test("C: a stream that says nothing for thirty seconds is told so, and remo
   assertEquals(await silent.hear(), { type: "error", code: "timeout" });
   await silent.closed;
   const passedMs = clock.now() - startMs;
-  assert(passedMs > 29_000 && passedMs < 45_000, `${passedMs} ms`);
+  assert(passedMs > 29_000 && passedMs < 60_000, `${passedMs} ms`);
   assertStringIncludes(await here.metrics(), 'active_streams_total{role="exit"} 1');
 });
 
