@@ -15,6 +15,7 @@ import { type Role, type RunningRole, runRole, startRole } from "../roles/role.t
 import { role as supernode } from "../roles/supernode.ts";
 import { freePort } from "../testing/program.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
+import { eventually } from "../testing/waiting.ts";
 
 /** What runs in one test, each with a state directory of its name. */
 class Rig implements AsyncDisposable {
@@ -33,6 +34,9 @@ class Rig implements AsyncDisposable {
     const { supernode: at, admin } = await this.start(supernode, "sn", { region: "north", listen: "127.0.0.1:0" });
     await this.start(exit, "exit", { region: "north", supernode: [at] });
     const { listen } = await this.start(client, "client", { listen: "127.0.0.1:0", supernode: [at] });
+    // A client is ready before its supernode has let it in.
+    const words = ["sessions", "--json"];
+    await eventually("a session", async () => JSON.parse((await this.admin("sn", ...words)).out).sessions.length === 1);
     const exitId = (await this.peers("sn")).find(({ role }) => role === "exit")!.peerId;
     const clientId = (await this.peers("sn")).find(({ role }) => role === "client")!.peerId;
     return { admin: admin!, proxy: listen!, exitId, clientId };
