@@ -66,7 +66,10 @@ export async function answerRequest(
         const known = request.sessionIds.filter((sessionId) => sideOf(sessions.find(sessionId), peer));
         return { ...head, what: "sessions", sessionIds: known };
       }
-      const own = peer.role === "client" ? sessions.ofClient(peer.peerId) : sessions.ofExit(peer.peerId);
+      // Not those that other supernodes say a client has here, or they could hide its own among theirs.
+      const own = peer.role === "client"
+        ? sessions.ofClient(peer.peerId).filter((record) => sessions.isOwn(record))
+        : sessions.ofExit(peer.peerId);
       return { ...head, what: "sessions", sessionIds: own.slice(0, MAX_SESSIONS).map(({ sessionId }) => sessionId) };
     }
     case "end_session": {

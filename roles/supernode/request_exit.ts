@@ -82,7 +82,8 @@ export class RequestExit {
   async #grant(client: SessionClient, wish: ExitWish, previous: SessionRecord | undefined): Promise<ExitGrant> {
     const { sessions, pool, setup, clock } = this.#options;
     if (sessions.isFull) return { ok: false, reason: "busy", retryAfterMs: 5_000 };
-    if (sessions.ofClient(client.peerId).length >= MAX_SESSIONS_PER_CLIENT) {
+    // What other supernodes say that it has here is theirs to bound.
+    if (sessions.ofClient(client.peerId).filter((record) => sessions.isOwn(record)).length >= MAX_SESSIONS_PER_CLIENT) {
       return { ok: false, reason: "busy", retryAfterMs: 30_000 };
     }
     const untilMs = clock.now() + GRANT_WITHIN_MS;
