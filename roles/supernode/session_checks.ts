@@ -58,11 +58,7 @@ export class SessionChecks {
     for (const supernodeId of this.#silentSinceMs.keys()) {
       if (!shared.has(supernodeId)) this.#silentSinceMs.delete(supernodeId);
     }
-    for (const [supernodeId, records] of shared) {
-      for (let from = 0; from < records.length && !signal.aborted; from += MAX_SESSIONS) {
-        await this.#check(supernodeId, records.slice(from, from + MAX_SESSIONS), signal);
-      }
-    }
+    for (const [supernodeId, records] of shared) await this.#checkWith(supernodeId, records, signal);
   }
 
   /** What this supernode does not know of the sessions that the asker believes in. */
@@ -75,26 +71,51 @@ export class SessionChecks {
     return { unknown };
   }
 
-  async #check(supernodeId: string, records: readonly SessionRecord[], signal: AbortSignal): Promise<void> {
-    const { peering, clock, sessions, onLost, log } = this.#options;
-    let lost: readonly SessionRecord[];
+  async #checkWith(supernodeId: string, records: readonly SessionRecord[], signal: AbortSignal): Promise<void> {
+    const { sessions } = this.#options;
+    for (let from = 0; from < records.length && !signal.aborted; from += MAX_SESSIONS) {
+      const asked = records.slice(from, from + MAX_SESSIONS);
+      const unknown = await this.#ask(supernodeId, asked, signal);
+      if (unknown) {
+        await this.#lose(asked.filter(({ sessionId }) => unknown.has(sessionId)));
+        continue;
+      }
+      // Who is silent now is not asked for the rest.
+      if (this.#isAbandoned(supernodeId)) await this.#lose(records.filter((record) => !sessions.isOwn(record)));
+      return;
+    }
+  }
+
+  /** Undefined when it does not answer. */
+  async #ask(
+    supernodeId: string,
+    records: readonly SessionRecord[],
+    signal: AbortSignal,
+  ): Promise<ReadonlySet<string> | undefined> {
+    const { peering, clock, log } = this.#options;
     try {
       const sessionIds = records.map(({ sessionId }) => sessionId);
-      const unknown = new Set((await peering.check(supernodeId, { sessionIds }, signal)).unknown);
+      const { unknown } = await peering.check(supernodeId, { sessionIds }, signal);
       this.#silentSinceMs.delete(supernodeId);
-      lost = records.filter(({ sessionId }) => unknown.has(sessionId));
+      return new Set(unknown);
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) return undefined;
       log.info("A supernode does not say which sessions it has", {
         supernode_id: supernodeId,
         error: messageOf(error),
       });
-      const sinceMs = this.#silentSinceMs.get(supernodeId) ?? clock.now();
-      this.#silentSinceMs.set(supernodeId, sinceMs);
-      if (clock.now() - sinceMs < ABANDONED_MS) return;
-      lost = records.filter((record) => !sessions.isOwn(record));
+      if (!this.#silentSinceMs.has(supernodeId)) this.#silentSinceMs.set(supernodeId, clock.now());
+      return undefined;
     }
-    for (const record of lost) if (sessions.find(record.sessionId) === record) await onLost(record);
+  }
+
+  #isAbandoned(supernodeId: string): boolean {
+    return this.#options.clock.now() - (this.#silentSinceMs.get(supernodeId) ?? Infinity) >= ABANDONED_MS;
+  }
+
+  async #lose(records: readonly SessionRecord[]): Promise<void> {
+    const { sessions, onLost } = this.#options;
+    for (const record of records) if (sessions.find(record.sessionId) === record) await onLost(record);
   }
 
   /** By the supernode that has the other part. */
