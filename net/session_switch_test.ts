@@ -314,6 +314,35 @@ Deno.test("a rotation to an exit that carries nothing changes nothing", async ()
   await rig.end();
 });
 
+Deno.test("an exit that is found to have failed while a rotation waits for it does not take the place", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  const next = rig.session();
+  const { promise, resolve } = Promise.withResolvers<Stream>();
+  const way = rig.ways[1]!;
+  way.dial = () => {
+    way.dial = () => Promise.reject(new DialError("path_down", "gone"));
+    return promise;
+  };
+  const rotation = rig.path.rotate("session-1", next, { drainMs: 0, signal: AbortSignal.any([]) });
+  const refused = assertRejects(() => rotation, DialError, "has failed");
+  await rig.clock.advanceAsync(3_000);
+  resolve(memoryStreamPair()[0]);
+  await refused;
+  await rig.path.dial(TARGET);
+  assertEquals(rig.present, "session-1");
+  await rig.end();
+});
+
+Deno.test("sessions that have expired already, by a clock that was set, are not asked for without pause", async () => {
+  const rig = new Rig();
+  rig.lifeMs = -1000;
+  await rig.path.dial(TARGET);
+  await rig.clock.advanceAsync(10_000);
+  assertEquals(rig.asked.length > 1 && rig.asked.length <= 21, true, `${rig.asked.length}`);
+  await rig.end();
+});
+
 Deno.test("before a session expires another takes its place", async () => {
   const rig = new Rig();
   rig.lifeMs = 600_000;

@@ -141,7 +141,7 @@ Deno.test("a peer that opens too many streams is refused those, and keeps the ot
     streams.push(stream);
     await writeAll(stream, Uint8Array.of(1));
   }
-  assertEquals(await refusalOf(streams.at(-1)!), "protocol");
+  assertEquals(await refusalOf(streams.at(-1)!), "busy");
   assertEquals(link.closed, false);
   for (const stream of streams) stream.close();
 });

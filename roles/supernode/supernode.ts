@@ -51,7 +51,7 @@ const TELL_WITHIN_MS = 10_000;
 const SESSION_LIFETIME_MS = 12 * 3_600_000;
 
 export class Supernode implements AsyncDisposable {
-  /** Called when there are exits for the first time, or none any more. */
+  /** Called when there are exits in a region for the first time, or none any more. */
   onExits: () => void = () => {};
   readonly #options: SupernodeOptions;
   readonly #blocks: BlockWatch;
@@ -194,6 +194,7 @@ export class Supernode implements AsyncDisposable {
       load: Math.min(1, streams / maxStreams),
       streams,
       exits: this.#exits.pool.size,
+      exitRegions: this.#exits.pool.regions,
       draining: this.streams.isDraining,
     };
   }
