@@ -33,6 +33,7 @@ class Rig implements AsyncDisposable {
     const { supernode: at, admin } = await this.start(supernode, "sn", { region: "north", listen: "127.0.0.1:0" });
     await this.start(exit, "exit", { region: "north", supernode: [at] });
     const { listen } = await this.start(client, "client", { listen: "127.0.0.1:0", supernode: [at] });
+    (await untilItOpens(listen!)).close(); // the client is ready before it has found the supernode
     const exitId = (await this.peers("sn")).find(({ role }) => role === "exit")!.peerId;
     const clientId = (await this.peers("sn")).find(({ role }) => role === "client")!.peerId;
     return { admin: admin!, proxy: listen!, exitId, clientId };
@@ -158,7 +159,7 @@ Deno.test("a supernode that is blocked carries nothing on from that moment", asy
   assertEquals((await rig.admin("north", "unblock", supernodeId)).code, 0);
 });
 
-/** Base has to hear of the exit first. */
+/** The client has to be connected, and base to hear of the exit, first. */
 async function untilItOpens(proxy: string): Promise<Deno.TcpConn> {
   for (let tries = 0;; tries++) {
     try {
