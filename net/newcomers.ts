@@ -84,6 +84,11 @@ export class Newcomers implements Disposable {
     this.#requestingCount++;
   }
 
+  /** Whether it is here still, and has not been dropped. */
+  has(one: Closable): boolean {
+    return this.#places.has(one);
+  }
+
   /** Its request has ended: there is no deadline any more. */
   requested(one: Closable): void {
     if (!this.#requesting.delete(one)) return;

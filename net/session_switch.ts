@@ -222,9 +222,11 @@ export class SessionSwitch implements Path {
     const { supernode, clock } = this.#options;
     const leftMs = giveUpAtMs - clock.now();
     if (leftMs <= 0) throw error;
-    using limit = deadline(clock, leftMs, "reach the supernode", this.#stop.signal);
+    // The wait itself is to end with the dial: while the supernode is away there may be many.
+    const ends = signal ? AbortSignal.any([this.#stop.signal, signal]) : this.#stop.signal;
+    using limit = deadline(clock, leftMs, "reach the supernode", ends);
     try {
-      await orAborted(supernode.up(limit.signal), signal);
+      await supernode.up(limit.signal);
     } catch {
       signal?.throwIfAborted();
       throw error;

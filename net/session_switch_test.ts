@@ -60,8 +60,15 @@ class FakeSupernodeWay implements SupernodeWay {
     if (this.isUp) return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.#waiting.add(resolve);
-      signal.addEventListener("abort", () => reject(signal.reason));
+      signal.addEventListener("abort", () => {
+        this.#waiting.delete(resolve);
+        reject(signal.reason);
+      });
     });
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
   }
 
   lose(): void {
@@ -213,8 +220,10 @@ Deno.test("a dial that waits for the way to the supernode gives up when it is to
   const stop = new AbortController();
   const dial = assertRejects(() => rig.path.dial(TARGET, { signal: stop.signal }), Error, "enough");
   await settle();
+  assertEquals(rig.way.waiting, 1);
   stop.abort(new Error("enough"));
   await dial;
+  assertEquals(rig.way.waiting, 0);
   await rig.end();
 });
 

@@ -90,11 +90,11 @@ export const role: Role<typeof supernodeSettings> = defineRole({
     withId.username = supernode.supernodeId;
     const addresses = {
       listen,
-      supernode: withId.href,
       ...(peering && { peering: peering.address }),
       ...(admin && { admin: admin.address }),
+      supernode: withId.href,
     };
-    context.ready({ addresses, note: `peers connect with --supernode ${withId.href}` });
+    context.ready({ addresses, words: { supernode: "peers connect with --supernode" } });
     const overtaken = await Promise.race([aborted(signal), lost]);
     if (overtaken) throw overtaken;
     await drain(DRAIN_MS, hardSignal).catch((error) => log.warn("Cannot drain", { error: messageOf(error) }));

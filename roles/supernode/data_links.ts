@@ -115,6 +115,7 @@ export class DataLinks implements Disposable {
       ...limit,
     });
     connection.onStream = (stream) => this.#spawn(this.#join(stream, holder));
+    connection.onRefuse = () => this.#metrics.joined.add(1, { outcome: "too_many" });
     this.hold(holder, connection);
     connection.start();
     return connection;

@@ -149,7 +149,7 @@ export class Sessions {
   /** Those whose time has passed. */
   expired(): SessionRecord[] {
     const wallMs = this.#options.clock.wallNow();
-    return [...this.#records.values()].filter(({ expiresAtMs }) => expiresAtMs <= wallMs);
+    return this.#records.values().filter(({ expiresAtMs }) => expiresAtMs <= wallMs).toArray();
   }
 
   #put(record: SessionRecord): void {
