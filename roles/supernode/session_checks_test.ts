@@ -206,3 +206,16 @@ Deno.test("thousands of sessions are asked about in pieces", async () => {
   await rig.checks.checkAll(forever);
   assertEquals(rig.asked.map(({ sessionIds }) => sessionIds.length), [1024, 1024, 452]);
 });
+
+Deno.test("who does not answer is not asked for the rest, and once it is given up all of that is lost", async () => {
+  const rig = new Rig();
+  for (let number = 0; number < 2500; number++) rig.add(number);
+  rig.answer = () => {
+    throw new Error("away");
+  };
+  await rig.checks.checkAll(forever);
+  assertEquals([rig.asked.length, rig.lost.length], [1, 0]);
+  rig.clock.advance(600_000);
+  await rig.checks.checkAll(forever);
+  assertEquals([rig.asked.length, rig.lost.length], [2, 2500]);
+});

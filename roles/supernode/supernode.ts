@@ -141,7 +141,8 @@ export class Supernode implements AsyncDisposable {
     const pool = this.#exits.pool;
     const ending = this.#ending;
     const clientRttMs = (id: string) => this.links.linkOf({ kind: "peer", id })?.rttMs;
-    this.#requests = new RequestExit({ ...parts, pool, clientRttMs });
+    const isRevoked = (peerId: string) => this.#blocks.has("peer", peerId);
+    this.#requests = new RequestExit({ ...parts, pool, clientRttMs, isRevoked });
     this.#renewals = new SessionRenewals(parts);
     const keysOf = (peerId: string) => this.streams.get(peerId)?.machine.peer;
     const troubleOf = (peerId: string) => pool.troubleOf(peerId);
