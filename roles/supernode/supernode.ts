@@ -160,7 +160,7 @@ export class Supernode implements AsyncDisposable {
       ...{ sessions, clock, log, clientGraceMs, isConnected, lookEveryMs: options.pace?.lookEveryMs },
       end: (sessionId, reason, by) => ending.end(sessionId, reason, by),
       checkExit: (exitPeerId) => {
-        if (!this.#returning.has(exitPeerId)) this.#rotation.suspect(exitPeerId);
+        if (!this.#returning.has(exitPeerId) && troubleOf(exitPeerId)) this.#rotation.suspect(exitPeerId);
       },
     });
     const { signal } = this.#stop;
