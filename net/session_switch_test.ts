@@ -323,6 +323,27 @@ Deno.test("a rotation to an exit that carries nothing changes nothing", async ()
   await rig.end();
 });
 
+Deno.test("a rotation that meets a lost way to the supernode waits for it, and gives up when its time is over", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  for (const isBackInTime of [false, true]) {
+    const next = rig.session();
+    const nextWay = rig.ways.at(-1)!;
+    rig.way.lose();
+    nextWay.mood = "gone";
+    const stop = new AbortController();
+    const rotation = rig.path.rotate("session-1", next, { drainMs: 0, signal: stop.signal });
+    const outcome = rotation.then(() => "done", (error: Error) => error.message);
+    await rig.clock.advanceAsync(2_000);
+    if (isBackInTime) nextWay.mood = "well";
+    else stop.abort(new Error("too late"));
+    rig.way.comeBack();
+    assertEquals(await outcome, isBackInTime ? "done" : "too late");
+  }
+  assertEquals([rig.present, rig.ways[1]!.isClosed, rig.ways[2]!.isClosed], ["session-3", true, false]);
+  await rig.end();
+});
+
 Deno.test("an exit that is found to have failed while a rotation waits for it does not take the place", async () => {
   const rig = new Rig();
   await rig.path.dial(TARGET);

@@ -28,6 +28,8 @@ const LOOK_EVERY_MS = 60_000;
 const AGREED_MS = 600_000;
 const SETTLED_MS = 30_000;
 const ABANDONED_MS = 600_000;
+/** Compared with at once, since some may be beyond a cut, and let each call wait for its deadline. */
+const MAX_AT_ONCE = 8;
 
 export interface SessionChecksOptions {
   readonly supernodeId: string;
@@ -68,11 +70,15 @@ export class SessionChecks {
 
   /** With every supernode that has a part in a session, unless nothing has changed. Rejects only when the store fails. */
   async checkAll(signal: AbortSignal): Promise<void> {
-    for (const supernodeId of this.#others()) {
-      if (signal.aborted) return;
-      const records = this.#sharedWith(supernodeId);
-      if (!this.#isAgreed(supernodeId, records)) await this.#compare(supernodeId, records, signal);
-    }
+    const others = this.#others().values();
+    const compareNext = async () => {
+      for (const supernodeId of others) {
+        if (signal.aborted) return;
+        const records = this.#sharedWith(supernodeId);
+        if (!this.#isAgreed(supernodeId, records)) await this.#compare(supernodeId, records, signal);
+      }
+    };
+    await Promise.all(Array.from({ length: MAX_AT_ONCE }, compareNext));
   }
 
   /** It may have been started again, and not know what it was told. */

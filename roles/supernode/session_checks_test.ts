@@ -18,7 +18,7 @@ class Rig {
   readonly lost: string[] = [];
   readonly asked: SessionCheck[] = [];
   /** What the other supernode says. */
-  answer: (check: SessionCheck) => readonly string[] = () => [];
+  answer: (check: SessionCheck, supernodeId: string) => readonly string[] | Promise<readonly string[]> = () => [];
   readonly sessions = new Sessions({
     supernodeId: HERE,
     store: createMemorySessions(this.clock),
@@ -30,9 +30,9 @@ class Rig {
     supernodeId: HERE,
     sessions: this.sessions,
     peering: {
-      check: (_, check) => {
+      check: async (supernodeId, check) => {
         this.asked.push(check);
-        return Promise.try(() => ({ unknown: [...this.answer(check)] }));
+        return { unknown: [...await this.answer(check, supernodeId)] };
       },
     },
     clock: this.clock,
@@ -174,6 +174,21 @@ Deno.test("what clients of a supernode have here is lost once it has not answere
   rig.clock.advance(1_000);
   await rig.checks.checkAll(forever);
   assertEquals(rig.lost, [theirs]);
+});
+
+Deno.test("supernodes that do not answer do not keep others waiting", async () => {
+  const rig = new Rig();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const heard: string[] = [];
+  rig.answer = (_, supernodeId) => {
+    if (supernodeId !== peerId(9)) return promise;
+    heard.push(supernodeId);
+    reject(new Error("away"));
+    return [];
+  };
+  for (let number = 2; number <= 9; number++) rig.add(number, { clientSupernodeId: peerId(number) });
+  await rig.checks.checkAll(forever);
+  assertEquals(heard, [peerId(9)]);
 });
 
 Deno.test("a supernode is told what is unknown of the sessions that it has a part in", async () => {
