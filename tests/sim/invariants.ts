@@ -132,9 +132,8 @@ export class Invariants {
         const knowsBase = ({ region }: SupernodeNode) => base.isUp && !network.isCut(region, base.host.region);
         if (!knowsBase(home)) return [home, offered];
         for (const [host, regions] of hosted) {
-          // Base knows a supernode's own region, not those of its exits.
           if (network.isCut(home.region, host.region) || !knowsBase(host)) continue;
-          for (const region of regions) if (region === host.region || region === "") offered.add(region);
+          for (const region of regions) offered.add(region);
         }
         return [home, offered];
       }),

@@ -99,7 +99,7 @@ export function formatReport(report: SimulationReport): string {
     } peers, ${settings.supernodes} supernodes, ${settings.regions} regions, ` +
     `${formatTime(report.simulatedMs).slice(0, 8)} simulated in ${seconds(report.wallMs)}`,
     `Pace: pings every ${seconds(settings.pingEveryMs)}, dead after ${seconds(settings.timeoutMs)}, ` +
-    `probes every ${seconds(settings.probeEveryMs)}`,
+    `probes every ${seconds(settings.probeEveryMs)}, between supernodes every ${seconds(settings.linkProbeEveryMs)}`,
     `Happened: ${list(report.happened)}`,
     `Carried: messages ${number(report.messages)}, requests ${number(report.requests)}`,
     `Commands: ${list(report.commands)}`,
