@@ -60,15 +60,15 @@ export class SessionChecks {
 
   /** Until the signal aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, random, log } = this.#options;
+    const { clock, random } = this.#options;
     while (!signal.aborted) {
       await delay(clock, LOOK_EVERY_MS * (0.75 + random.next() / 2), signal).catch(() => {});
       if (signal.aborted) return;
-      await this.checkAll(signal).catch((error) => log.error("Cannot end a session", { error: messageOf(error) }));
+      await this.checkAll(signal);
     }
   }
 
-  /** With every supernode that has a part in a session, unless nothing has changed. Rejects only when the store fails. */
+  /** With every supernode that has a part in a session, unless nothing has changed. Never rejects. */
   async checkAll(signal: AbortSignal): Promise<void> {
     const others = this.#others().values();
     const compareNext = async () => {
@@ -87,7 +87,7 @@ export class SessionChecks {
     if (agreed) this.#agreed.set(supernodeId, { ...agreed, atMs: -Infinity });
   }
 
-  /** What this supernode does not know of the sessions that the asker believes in. Rejects only when the store fails. */
+  /** What this supernode does not know of the sessions that the asker believes in. Never rejects. */
   async answer({ sessionIds, isAll }: SessionCheck, supernodeId: string): Promise<SessionCheckResponse> {
     const { sessions } = this.#options;
     const unknown = sessionIds.filter((sessionId) => {
@@ -141,10 +141,15 @@ export class SessionChecks {
     await this.#lose(records.filter((record) => !sessions.isOwn(record) && this.#isSettled(record)));
   }
 
-  /** Those that are still as they were. */
+  /** Those that are still as they were. What cannot be ended now is found again. */
   async #lose(records: readonly SessionRecord[]): Promise<void> {
-    const { sessions, onLost } = this.#options;
-    for (const record of records) if (sessions.find(record.sessionId) === record) await onLost(record);
+    const { sessions, onLost, log } = this.#options;
+    for (const record of records) {
+      if (sessions.find(record.sessionId) !== record) continue;
+      await onLost(record).catch((error) =>
+        log.error("Cannot end a session", { session_id: record.sessionId, error: messageOf(error) })
+      );
+    }
   }
 
   #agree(supernodeId: string, sessionIds: ReadonlySet<string>): void {

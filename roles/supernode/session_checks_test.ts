@@ -17,6 +17,8 @@ class Rig {
   readonly clock = new FakeClock();
   readonly lost: string[] = [];
   readonly asked: SessionCheck[] = [];
+  /** The store takes no more. */
+  fails = false;
   /** What the other supernode says. */
   answer: (check: SessionCheck, supernodeId: string) => readonly string[] | Promise<readonly string[]> = () => [];
   readonly sessions = new Sessions({
@@ -38,7 +40,8 @@ class Rig {
     clock: this.clock,
     random: new SeededRandom(1),
     log: silentLog,
-    onLost: ({ sessionId }) => Promise.resolve(void this.lost.push(sessionId)),
+    onLost: ({ sessionId }) =>
+      this.fails ? Promise.reject(new Error("full")) : Promise.resolve(void this.lost.push(sessionId)),
   });
 
   add(number: number, record: Partial<SessionRecord> = {}): string {
@@ -150,6 +153,16 @@ Deno.test("one that asks about all that it has need not be asked, and what it do
   await rig.checks.answer({ sessionIds: [both, token(3)], isAll: true }, OTHER);
   await rig.checks.checkAll(forever);
   assertEquals(rig.asked.length, 1);
+});
+
+Deno.test("a store that fails keeps no supernode from its answer, and what is lost is ended later", async () => {
+  const rig = new Rig();
+  const sessionId = rig.add(1);
+  rig.fails = true;
+  assertEquals(await rig.checks.answer({ sessionIds: [], isAll: true }, OTHER), { unknown: [] });
+  rig.fails = false;
+  await rig.checks.answer({ sessionIds: [], isAll: true }, OTHER);
+  assertEquals(rig.lost, [sessionId]);
 });
 
 Deno.test("one that asks about a part of what it has does not have the rest ended", async () => {
