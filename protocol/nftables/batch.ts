@@ -82,6 +82,7 @@ export function changeSet(
 class TableSteps {
   readonly #table: Table;
   readonly #steps: Step[] = [];
+  readonly #named = new Map<string, SetReference>();
   #setId = 0;
 
   constructor(table: Table) {
@@ -96,7 +97,10 @@ class TableSteps {
     for (const chain of chains) {
       chain.rules.forEach((rule, index) => {
         const what = `rule ${index + 1} of chain ${chain.name}`;
-        const compiled = compileRule(rule, (set) => this.#addAnonymousSet(set, what));
+        const compiled = compileRule(rule, {
+          named: (name) => this.#namedSet(name, what),
+          anonymous: (set) => this.#addAnonymousSet(set, what),
+        });
         this.#add(what, encodeRule(name, chain.name, compiled));
       });
     }
@@ -109,7 +113,13 @@ class TableSteps {
 
   #addNamedSet(set: NamedSet | NamedMap): void {
     const layout = layoutOf(set);
-    this.#addSet(`set ${set.name}`, set.name, layout, firstPointsOf(layout, entriesOf(set)));
+    this.#named.set(set.name, this.#addSet(`set ${set.name}`, set.name, layout, firstPointsOf(layout, entriesOf(set))));
+  }
+
+  #namedSet(name: string, what: string): SetReference {
+    const set = this.#named.get(name);
+    if (set) return set;
+    throw new CulvertError("bad_rule", `Cannot build ${what}: its table must have the set it names, got "${name}"`);
   }
 
   #addAnonymousSet({ type, elements }: AnonymousSet, what: string): SetReference {

@@ -157,7 +157,7 @@ export function outsideRange(from: Bytes, to: Bytes): Expression {
 /** `(register & mask) ^ xor`. */
 export function mask(mask: Bytes, xor: Bytes = new Uint8Array(mask.length)): Expression {
   return expression("bitwise", (writer) => {
-    writer.be32(1, FIRST_REGISTER).be32(2, FIRST_REGISTER).be32(6, 0).be32(3, mask.length);
+    writer.be32(1, FIRST_REGISTER).be32(2, FIRST_REGISTER).be32(3, mask.length);
     writeValue(writer, 4, mask);
     writeValue(writer, 5, xor);
   });

@@ -28,7 +28,7 @@ import {
   outsideRange,
   PayloadBase,
 } from "./expressions.ts";
-import type { Clause, Needs, SetMaker } from "./rule.ts";
+import type { Clause, Needs, RuleSets } from "./rule.ts";
 import {
   type Extent,
   extentOf,
@@ -89,7 +89,7 @@ function matching(source: FieldSource, operand: Operand<Value>): Clause {
   return clauseOf(source, matchChoice(source, choice, isNot));
 }
 
-type Expressions = (makeSet: SetMaker) => readonly Expression[];
+type Expressions = (sets: RuleSets) => readonly Expression[];
 
 function clauseOf({ needs }: FieldSource, expressions: Expressions): Clause {
   return { ...needs && { needs }, expressions };
@@ -97,7 +97,7 @@ function clauseOf({ needs }: FieldSource, expressions: Expressions): Clause {
 
 function matchChoice(source: FieldSource, choice: Choice<Value>, isNot: boolean): Expressions {
   if (typeof choice === "object" && "inSet" in choice) {
-    return () => [source.load(), lookup({ name: choice.inSet }, { isNot })];
+    return (sets) => [source.load(), lookup(sets.named(choice.inSet), { isNot })];
   }
   const { type } = source;
   if (!Array.isArray(choice)) {
@@ -111,7 +111,7 @@ function matchChoice(source: FieldSource, choice: Choice<Value>, isNot: boolean)
   if (elements.some(([extent]) => !isSingle(extent)) && !type.isNetworkOrder) {
     throw new CulvertError("bad_rule", `Cannot build the rule: each ${type.name} of several must be a single value`);
   }
-  return (makeSet) => [source.load(), lookup(makeSet({ type, elements }), { isNot })];
+  return (sets) => [source.load(), lookup(sets.anonymous({ type, elements }), { isNot })];
 }
 
 function matchExtent(source: FieldSource, extent: Extent, isNot: boolean): Expression[] {

@@ -27,13 +27,18 @@ export interface AnonymousSet {
   readonly elements: readonly (readonly [key: Extent, data?: ElementData])[];
 }
 
-/** Makes the sets that clauses need, in the batch of their rule. */
-export type SetMaker = (set: AnonymousSet) => SetReference;
+/** The sets that clauses can look values up in. */
+export interface RuleSets {
+  /** One of the table; throws when there is none of the name. */
+  named(name: string): SetReference;
+  /** A new one, made in the batch of the rule. */
+  anonymous(set: AnonymousSet): SetReference;
+}
 
 export interface Clause {
   readonly needs?: Needs;
   readonly comment?: string;
-  expressions(makeSet: SetMaker): readonly Expression[];
+  expressions(sets: RuleSets): readonly Expression[];
 }
 
 export interface Rule {
@@ -60,7 +65,7 @@ export interface CompiledRule {
   readonly comment: string | undefined;
 }
 
-export function compileRule({ clauses }: Rule, makeSet: SetMaker): CompiledRule {
+export function compileRule({ clauses }: Rule, sets: RuleSets): CompiledRule {
   const known = new Map<number, Bytes>();
   const expressions: Expression[] = [];
   for (const clause of clauses) {
@@ -75,7 +80,7 @@ export function compileRule({ clauses }: Rule, makeSet: SetMaker): CompiledRule 
       if (!before) expressions.push(loadMeta(key), compare(Comparison.equal, value));
       known.set(key, value);
     }
-    expressions.push(...clause.expressions(makeSet));
+    expressions.push(...clause.expressions(sets));
   }
   return { expressions, comment: clauses.findLast((clause) => clause.comment !== undefined)?.comment };
 }

@@ -50,8 +50,11 @@ const NFTA_SET_ELEM_LIST_SET_ID = 4;
 const NFTA_SET_ELEM_KEY = 1;
 const NFTA_SET_ELEM_DATA = 2;
 const NFTA_SET_ELEM_FLAGS = 3;
+const NFTA_SET_ELEM_USERDATA = 6;
 const NFTA_SET_ELEM_EXPR = 7;
 const ELEMENT_IS_END = 1;
+/** For `nft`, which shows only so that nothing ends an interval: type 1 of what is kept for it, 4 bytes, 1. */
+const OPEN_ENDED = new Uint8Array([1, 4, 1, 0, 0, 0]);
 
 const DATA_IS_VERDICT = 0xffffff00;
 
@@ -97,6 +100,8 @@ export interface SetLayout {
 export interface SetPoint {
   readonly key: Bytes;
   readonly isEnd?: boolean;
+  /** Everything from here on is in it. */
+  readonly isOpenEnded?: boolean;
   readonly data?: ElementData;
 }
 
@@ -159,13 +164,14 @@ export function encodeElements(
   return messages;
 }
 
-function writePoint(writer: NftWriter, index: number, { key, isEnd = false, data }: SetPoint): void {
+function writePoint(writer: NftWriter, index: number, point: SetPoint): void {
+  const { key, isEnd = false, isOpenEnded = false, data } = point;
   writer.nested(index, () => {
     if (isEnd) writer.be32(NFTA_SET_ELEM_FLAGS, ELEMENT_IS_END);
     writeValue(writer, NFTA_SET_ELEM_KEY, key);
-    if (!data) return;
-    if ("verdict" in data) writeVerdict(writer, NFTA_SET_ELEM_DATA, data.verdict);
-    else writeValue(writer, NFTA_SET_ELEM_DATA, data.value.from);
+    if (data && "verdict" in data) writeVerdict(writer, NFTA_SET_ELEM_DATA, data.verdict);
+    if (data && "value" in data) writeValue(writer, NFTA_SET_ELEM_DATA, data.value.from);
+    if (isOpenEnded) writer.bytes(NFTA_SET_ELEM_USERDATA, OPEN_ENDED);
   });
 }
 
@@ -219,8 +225,8 @@ function intervalPoints(entries: readonly Entry[]): SetPoint[] {
     // Where one ends and the next begins at once, the beginning says both.
     const last = points.at(-1);
     if (last?.isEnd && compareBytes(last.key, from) === 0) points.pop();
-    points.push({ key: from, ...data && { data } });
     const end = nextAfter(to);
+    points.push({ key: from, ...!end && { isOpenEnded: true }, ...data && { data } });
     if (end) points.push({ key: end, isEnd: true });
   }
   return points;

@@ -31,7 +31,7 @@ import {
   writeMaxseg,
 } from "./expressions.ts";
 import { type Field, type FieldSource, tcp } from "./fields.ts";
-import type { Clause, SetMaker } from "./rule.ts";
+import type { Clause, RuleSets } from "./rule.ts";
 import { dataOf, type MapValue } from "./sets.ts";
 import { type Extent, extentOf, isSingle, type Value, type ValueType, valueTypes } from "./values.ts";
 
@@ -131,7 +131,10 @@ export function meter<V>(set: string, field: Field<V>, each: Clause): Clause {
   const { source } = field;
   return {
     ...source.needs && { needs: source.needs },
-    expressions: (makeSet) => [source.load(), updateSet({ name: set }, onlyOne(each.expressions(makeSet)))],
+    expressions(sets) {
+      const one = onlyOne(each.expressions(sets));
+      return [source.load(), updateSet(sets.named(set), one)];
+    },
   };
 }
 
@@ -167,12 +170,12 @@ export function verdictOf<V>(field: Field<V>, map: MapLookup["map"]): Clause {
   const { source } = field;
   return {
     ...source.needs && { needs: source.needs },
-    expressions: (makeSet) => lookUp({ source, map }, "verdict", makeSet),
+    expressions: (sets) => lookUp({ source, map }, "verdict", sets),
   };
 }
 
-function lookUp({ source, map }: MapLookup, data: ValueType | "verdict", makeSet: SetMaker): Expression[] {
-  const set = typeof map === "string" ? { name: map } : makeSet({
+function lookUp({ source, map }: MapLookup, data: ValueType | "verdict", sets: RuleSets): Expression[] {
+  const set = typeof map === "string" ? sets.named(map) : sets.anonymous({
     type: source.type,
     elements: map.map(([key, value]) => [extentOf(source.type, key), dataOf(data, value)] as const),
   });
@@ -206,8 +209,8 @@ function translation(type: number, { address, port }: NatTarget): Clause {
     const data = family === AF_INET6 ? valueTypes.ipv6_addr : valueTypes.ipv4_addr;
     return {
       ...source.needs && { needs: source.needs },
-      expressions: (makeSet) => [
-        ...lookUp(address, data, makeSet),
+      expressions: (sets) => [
+        ...lookUp(address, data, sets),
         ...loadPort,
         nat({ type, family, address: 1, ...to }),
       ],
@@ -262,5 +265,5 @@ function loadMark(to: MarkSource): Expression {
 export function clampMss(to: "route" | number): Clause {
   const value = to === "route" ? [loadRouteMss(), toNetworkOrder(2)] : [immediate(portBytes(to))];
   const syn = tcp.flags({ set: ["syn"], of: ["syn", "rst"] });
-  return { ...syn, expressions: (makeSet) => [...syn.expressions(makeSet), ...value, writeMaxseg()] };
+  return { ...syn, expressions: (sets) => [...syn.expressions(sets), ...value, writeMaxseg()] };
 }
