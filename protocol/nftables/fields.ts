@@ -49,8 +49,8 @@ export interface InSet {
 
 type Choice<V> = V | readonly V[] | InSet;
 
-export interface Not<V> {
-  readonly not: Choice<V>;
+export interface Not<C> {
+  readonly not: C;
 }
 
 /** The bits of `mask` are those of `value`. */
@@ -59,9 +59,9 @@ export interface Masked {
   readonly mask: number;
 }
 
-export type Operand<V> = Choice<V> | Not<V>;
+export type Operand<V> = Choice<V> | Not<Choice<V>>;
 
-export function not<V>(choice: Choice<V>): Not<V> {
+export function not<C>(choice: C): Not<C> {
   return { not: choice };
 }
 

@@ -34,7 +34,7 @@ const NLM_F_APPEND = 0x800;
 const NFTA_TABLE_NAME = 1;
 const NFTA_TABLE_FLAGS = 2;
 const NFTA_TABLE_USERDATA = 6;
-const NFTA_TABLE_OWNER = 8;
+const NFTA_TABLE_OWNER = 7;
 const TABLE_IS_OWNED = 2;
 
 const NFTA_CHAIN_TABLE = 1;
