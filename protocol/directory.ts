@@ -171,7 +171,11 @@ export const exitNoticeSchema = z.object({
 export type ExitNotice = z.infer<typeof exitNoticeSchema>;
 
 /** Sessions in which the other has a part, as the asker believes. */
-export const sessionCheckSchema = z.object({ sessionIds: z.array(tokenSchema).min(1).max(MAX_SESSIONS) });
+export const sessionCheckSchema = z.object({
+  sessionIds: z.array(tokenSchema).max(MAX_SESSIONS),
+  /** There are no others, so that the one asked may end what is not among them. */
+  isAll: z.boolean().optional(),
+});
 export type SessionCheck = z.infer<typeof sessionCheckSchema>;
 
 /** Those that it does not know, so that the asker may end them as well. */

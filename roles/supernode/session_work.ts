@@ -46,6 +46,9 @@ export interface SessionWorkOptions {
   /** Default 12 h. */
   readonly sessionLifetimeMs?: number | undefined;
   readonly clientGraceMs: number;
+  /** For `SessionKeeper`. */
+  readonly lookEveryMs?: number | undefined;
+  isRevoked(peerId: string): boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

@@ -121,6 +121,8 @@ export class Supernode implements AsyncDisposable {
       ...{ ...options, supernodeId, sessions, outbox, streams, links, pool },
       supernodeLinks: this.#supernodeLinks,
       peering,
+      lookEveryMs: options.pace?.lookEveryMs,
+      isRevoked: (peerId) => this.#blocks.has("peer", peerId),
     });
     this.#api = this.#makeApi();
     this.#door = this.#makeDoor();
@@ -269,7 +271,10 @@ export class Supernode implements AsyncDisposable {
         log.debug("A data link is open", { holder: kind, peer_id: id });
         if (kind === "peer") this.#work.returning.came(id);
       },
-      onUnlinked: (holder) => this.#exits.unlinked(holder),
+      onUnlinked: (holder) => {
+        this.#exits.unlinked(holder);
+        if (holder.kind === "supernode") this.#work.checks.doubt(holder.id);
+      },
     });
   }
 
