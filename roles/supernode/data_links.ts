@@ -286,9 +286,6 @@ function openOn(link: HeldLink): MuxStream {
   try {
     return link.open();
   } catch (error) {
-    throw new DialError(
-      error instanceof CulvertError && error.code === "busy" ? "busy" : "path_down",
-      messageOf(error),
-    );
+    throw error instanceof DialError ? error : new DialError("path_down", messageOf(error));
   }
 }
