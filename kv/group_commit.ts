@@ -45,8 +45,8 @@ export class GroupCommit {
 
   async #run(): Promise<void> {
     this.#isRunning = true;
+    await new Promise<void>((resolve) => void setImmediate(() => resolve()));
     while (this.#waiting.length > 0) {
-      await new Promise<void>((resolve) => void setImmediate(() => resolve()));
       const writes = this.#waiting;
       this.#waiting = [];
       await this.#commit(writes);
