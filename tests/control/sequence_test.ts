@@ -5,7 +5,8 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { freePort } from "../../testing/program.ts";
-import { eventually, hello, helloAtLast, isHello, Processes, type RoleProcess } from "../chaos/fixtures/processes.ts";
+import { eventually } from "../../testing/waiting.ts";
+import { hello, helloAtLast, isHello, Processes, type RoleProcess } from "../chaos/fixtures/processes.ts";
 
 /** Issue 4: how long a stream may take to work again after its exit was killed. */
 const FAILOVER_MS = 1000;
