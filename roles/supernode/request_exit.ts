@@ -185,13 +185,15 @@ export class RequestExit {
   async #try(sessionId: string, candidate: ExitCandidate): Promise<SessionRecord | undefined> {
     const { sessions, setup, random, log } = this.#options;
     const exitPeerId = candidate.exit.peerId;
-    const chosen = await sessions.advance(sessionId, { kind: "chosen", exitPeerId, setupCommandId: newId(random) });
+    const chosen = sessions.change(sessionId, { kind: "chosen", exitPeerId, setupCommandId: newId(random) });
     if (!chosen) return undefined;
-    const status = await setup.begin(chosen, SETUP_WITHIN_MS);
+    const asking = setup.begin(chosen.record, SETUP_WITHIN_MS);
+    await chosen.kept;
+    const status = await asking;
     if (status === "applied") {
       const ready = await sessions.advance(sessionId, { kind: "ready" });
       // Otherwise the client has let go of it meanwhile.
-      if (!ready) setup.end(chosen, "client_left");
+      if (!ready) setup.end(chosen.record, "client_left");
       return ready;
     }
     log.info("An exit was not set up", { session_id: sessionId, peer_id: exitPeerId, status });
