@@ -59,3 +59,18 @@ Deno.test("whoever has been overtaken writes nothing any more, whatever the stor
   assertEquals(await newer.nonces.remember("b", untilMs), true);
   assertEquals(await newer.sessions.save({ ...record, revision: record.revision + 1 }), true);
 });
+
+for (
+  const [deed, change] of [
+    ["cleared away", (kv: Deno.Kv) => kv.delete(["test", "lease"])],
+    ["taken by a program that writes it otherwise", (kv: Deno.Kv) => kv.set(["test", "lease"], "mine")],
+  ] as const
+) {
+  Deno.test(`a lease that is ${deed} is lost as well, and its holder hears of it`, async () => {
+    using kv = await openKv(":memory:");
+    const lease = await createKvLeases(kv, new FakeClock(), { space: "test" }).take("one");
+    const lost = lease.lost(new AbortController().signal);
+    await change(kv);
+    assertEquals((await lost)?.holder, "somebody unknown");
+  });
+}

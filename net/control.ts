@@ -136,6 +136,13 @@ export class ControlStream implements Disposable {
     this.#do(this.#machine.moveTo(supernodes, this.#options.clock.now(), withinMs));
   }
 
+  /** The supernode is of no use: goes on to the next of the list. False if there is none to go to now. */
+  moveOn(): boolean {
+    const actions = this.#machine.moveOn(this.#options.clock.now());
+    this.#do(actions);
+    return actions.length > 0;
+  }
+
   /** What is said at the beginning of a stream has changed: it is said again, at once. */
   renew(): void {
     this.#do(this.#machine.renew(this.#options.clock.now()));

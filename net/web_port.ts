@@ -148,6 +148,8 @@ export class WebPort implements Disposable {
       if ("setNoDelay" in conn) conn.setNoDelay(true);
       taken = await this.#serve(conn, remoteAddress);
     } catch (error) {
+      // Such as a TLS handshake that led to nothing. What was dropped has been counted.
+      if (this.#newcomers.has(conn)) this.#refused.add(1, { reason: "failed" });
       this.#options.log.debug("A request failed", { error: messageOf(error) });
     } finally {
       if (!taken) {

@@ -70,11 +70,16 @@ async function adminAt(host: FakeHost, ...words: string[]) {
 async function openStream(proxy: string): Promise<Deno.TcpConn> {
   const { host, port } = parseTarget(proxy)!;
   const conn = await Deno.connect({ hostname: host, port });
-  await writeAll(conn, new TextEncoder().encode("CONNECT hello.culvert:80 HTTP/1.1\r\n\r\n"));
-  const answer = new Uint8Array("HTTP/1.1 200".length);
-  await readFull(conn, answer);
-  assertEquals(new TextDecoder().decode(answer), "HTTP/1.1 200");
-  return conn;
+  try {
+    await writeAll(conn, new TextEncoder().encode("CONNECT hello.culvert:80 HTTP/1.1\r\n\r\n"));
+    const answer = new Uint8Array("HTTP/1.1 200".length);
+    await readFull(conn, answer);
+    assertEquals(new TextDecoder().decode(answer), "HTTP/1.1 200");
+    return conn;
+  } catch (error) {
+    conn.close();
+    throw error;
+  }
 }
 
 /** Reads until the stream is over. By itself the page would end it after ten seconds. */

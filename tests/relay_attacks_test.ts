@@ -143,5 +143,6 @@ Deno.test("a peer that opens too many streams is refused those, and keeps the ot
   }
   assertEquals(await refusalOf(streams.at(-1)!), "busy");
   assertEquals(link.closed, false);
+  assertStringIncludes(await at.metrics.text(), 'relay_streams_total{outcome="too_many"} 76');
   for (const stream of streams) stream.close();
 });

@@ -129,11 +129,12 @@ export class HostedExits {
 
   #open(request: ExitSetupRequest, supernodeId: string, candidate: ExitCandidate): void {
     const { sessions, clock } = this.#options;
-    const { sessionId, clientPeerId, clientWireguardKey, expiresAtMs } = request;
+    const { sessionId, clientPeerId, clientWireguardKey, clientProof, expiresAtMs } = request;
     sessions.add(openSession({
       sessionId,
       clientPeerId,
       clientWireguardKey,
+      ...(clientProof && { clientProof }),
       clientSupernodeId: supernodeId,
       wish: {},
       candidates: [candidate],

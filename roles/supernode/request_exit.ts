@@ -51,6 +51,8 @@ export interface RequestExitOptions {
   readonly sessionLifetimeMs: number;
   /** The round trip on a client's data link, when it is known: part of the way to every exit. */
   clientRttMs(peerId: string): number | undefined;
+  /** Whether an exit, wherever it is connected, is not to be given to anybody. */
+  isRevoked(exitPeerId: string): boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -82,7 +84,7 @@ export class RequestExit {
   async #grant(client: SessionClient, wish: ExitWish, previous: SessionRecord | undefined): Promise<ExitGrant> {
     const { sessions, pool, setup, clock } = this.#options;
     if (sessions.isFull) return { ok: false, reason: "busy", retryAfterMs: 5_000 };
-    if (sessions.ofClient(client.peerId).length >= MAX_SESSIONS_PER_CLIENT) {
+    if (sessions.grantedTo(client.peerId).length >= MAX_SESSIONS_PER_CLIENT) {
       return { ok: false, reason: "busy", retryAfterMs: 30_000 };
     }
     const untilMs = clock.now() + GRANT_WITHIN_MS;
@@ -143,9 +145,9 @@ export class RequestExit {
   }
 
   #rank(clientPeerId: string, wish: ExitWish, candidates: readonly ExitCandidate[]): ExitCandidate[] {
-    const { clientRttMs, random } = this.#options;
+    const { clientRttMs, isRevoked, random } = this.#options;
     const wayMs = clientRttMs(clientPeerId) ?? 0;
-    const whole = candidates.map((candidate) => (
+    const whole = candidates.filter(({ exit }) => !isRevoked(exit.peerId)).map((candidate) => (
       candidate.latencyMs === undefined ? candidate : { ...candidate, latencyMs: candidate.latencyMs + wayMs }
     ));
     return rank(whole, wish, random).map(({ candidate }) => candidate);

@@ -86,6 +86,11 @@ export class Sessions {
     return this.#select(this.#ofClient.get(peerId));
   }
 
+  /** Without those that other supernodes say the client has here, of which nothing that is due to it may depend. */
+  grantedTo(peerId: string): SessionRecord[] {
+    return this.ofClient(peerId).filter((record) => this.isOwn(record));
+  }
+
   ofExit(peerId: string): SessionRecord[] {
     return this.#select(this.#ofExit.get(peerId));
   }
@@ -144,7 +149,7 @@ export class Sessions {
   /** Those whose time has passed. */
   expired(): SessionRecord[] {
     const wallMs = this.#options.clock.wallNow();
-    return [...this.#records.values()].filter(({ expiresAtMs }) => expiresAtMs <= wallMs);
+    return this.#records.values().filter(({ expiresAtMs }) => expiresAtMs <= wallMs).toArray();
   }
 
   #put(record: SessionRecord): void {

@@ -51,7 +51,7 @@ const TELL_WITHIN_MS = 10_000;
 const SESSION_LIFETIME_MS = 12 * 3_600_000;
 
 export class Supernode implements AsyncDisposable {
-  /** Called when there are exits for the first time, or none any more. */
+  /** Called when there are exits in a region for the first time, or none any more. */
   onExits: () => void = () => {};
   readonly #options: SupernodeOptions;
   readonly #blocks: BlockWatch;
@@ -72,6 +72,7 @@ export class Supernode implements AsyncDisposable {
   readonly #rotation: Rotation;
   readonly #returning: ReturningExits;
   readonly #lost: LostSessions;
+  readonly #checks: SessionChecks;
   readonly #stop = new AbortController();
   readonly #tasks: Promise<void>[] = [];
 
@@ -140,7 +141,8 @@ export class Supernode implements AsyncDisposable {
     const pool = this.#exits.pool;
     const ending = this.#ending;
     const clientRttMs = (id: string) => this.links.linkOf({ kind: "peer", id })?.rttMs;
-    this.#requests = new RequestExit({ ...parts, pool, clientRttMs });
+    const isRevoked = (peerId: string) => this.#blocks.has("peer", peerId);
+    this.#requests = new RequestExit({ ...parts, pool, clientRttMs, isRevoked });
     this.#renewals = new SessionRenewals(parts);
     const keysOf = (peerId: string) => this.streams.get(peerId)?.machine.peer;
     const troubleOf = (peerId: string) => pool.troubleOf(peerId);
@@ -148,11 +150,14 @@ export class Supernode implements AsyncDisposable {
     this.#returning = new ReturningExits(clock, (exitPeerId) => this.#rotation.suspect(exitPeerId));
     this.#lost = new LostSessions({ sessions, ending, rotation: this.#rotation, setup, log });
     const hosted = new HostedExits({ ...parts, pool, ending, isDraining: () => this.streams.isDraining });
-    const checks = new SessionChecks({ ...parts, onLost: (record) => this.#lost.unknownElsewhere(record) });
-    this.#api = this.#makeApi(hosted, checks);
+    const checks = this.#checks = new SessionChecks({
+      ...parts,
+      onLost: (record) => this.#lost.unknownElsewhere(record),
+    });
+    this.#api = this.#makeApi(hosted);
     this.#door = this.#makeDoor();
     const keeper = new SessionKeeper({
-      ...{ sessions, clock, log, clientGraceMs, isConnected },
+      ...{ sessions, clock, log, clientGraceMs, isConnected, lookEveryMs: options.pace?.lookEveryMs },
       end: (sessionId, reason, by) => ending.end(sessionId, reason, by),
       checkExit: (exitPeerId) => {
         if (!this.#returning.has(exitPeerId)) this.#rotation.suspect(exitPeerId);
@@ -194,6 +199,7 @@ export class Supernode implements AsyncDisposable {
       load: Math.min(1, streams / maxStreams),
       streams,
       exits: this.#exits.pool.size,
+      exitRegions: this.#exits.pool.regions,
       draining: this.streams.isDraining,
     };
   }
@@ -303,7 +309,10 @@ export class Supernode implements AsyncDisposable {
         log.debug("A data link is open", { holder: kind, peer_id: id });
         if (kind === "peer") this.#returning.came(id);
       },
-      onUnlinked: (holder) => this.#exits.unlinked(holder),
+      onUnlinked: (holder) => {
+        this.#exits.unlinked(holder);
+        if (holder.kind === "supernode") this.#checks.doubt(holder.id);
+      },
     });
   }
 
@@ -323,7 +332,7 @@ export class Supernode implements AsyncDisposable {
     });
   }
 
-  #makeApi(hosted: HostedExits, checks: SessionChecks): Hono<PeeringEnv> {
+  #makeApi(hosted: HostedExits): Hono<PeeringEnv> {
     const { identity, clock, primitives, random, stores, network, log, metrics } = this.#options;
     return createPeeringApi({
       recipient: identity.peerId,
@@ -339,7 +348,7 @@ export class Supernode implements AsyncDisposable {
       setUp: (request, supernodeId) => hosted.setUp(request, supernodeId),
       end: (request, supernodeId) => hosted.end(request, supernodeId),
       notice: (notice, supernodeId) => this.#rotation.heard(notice, supernodeId),
-      check: (check, supernodeId) => checks.answer(check, supernodeId),
+      check: (check, supernodeId) => this.#checks.answer(check, supernodeId),
       relayToken: (id) => this.tokens.issue({ kind: "supernode", id }),
     });
   }
