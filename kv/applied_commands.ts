@@ -79,7 +79,11 @@ export function createKvApplied(kv: Deno.Kv, clock: Clock, { space, guard }: KvS
       for (const { order } of [...entries, ...floors]) lastOrder = Math.max(lastOrder, order);
       floors.sort(byOrder);
       const tooMany = floors.splice(0, floors.length - MAX_STORED_FLOORS);
-      await commitAll({ kv, clock }, deed, tooMany.map(({ floor }) => ({ key: [...floorPrefix, floor.supernodeId] })));
+      await commitAll(
+        { kv, clock, guard },
+        deed,
+        tooMany.map(({ floor }) => ({ key: [...floorPrefix, floor.supernodeId] })),
+      );
       return {
         version: 1,
         entries: entries.sort(byOrder).map(({ entry }) => entry),

@@ -13,7 +13,7 @@ import type { Clock } from "../protocol/clock.ts";
 import { type LeaseRecord, leaseRecordSchema } from "../protocol/stored_records.ts";
 import { commitIf, untilCommitted } from "./commit.ts";
 import { Doorbell } from "./doorbell.ts";
-import { type KvSpace, readOne, readVersion } from "./records.ts";
+import { type KvSpace, readVersion } from "./records.ts";
 import { watchKey } from "./watch.ts";
 
 export interface LeaseStore {
@@ -72,19 +72,16 @@ export function createKvLeases(kv: Deno.Kv, clock: Clock, { space }: KvSpace): L
       });
       const { record: present, versionstamp } = await readVersion(kv, deed, { key, schema });
       // One who was overtaken at once has a fence that nothing passes.
-      const isHeld = present?.epoch === record!.epoch;
-      return {
-        record: record!,
-        fence: { key, versionstamp: isHeld ? versionstamp : null },
-        lost: (signal) => lost(record, signal),
-      };
+      const held = present?.epoch === record!.epoch ? versionstamp : null;
+      return { record: record!, fence: { key, versionstamp: held }, lost: (signal) => lost(held, signal) };
     },
   };
 
-  async function lost({ epoch }: LeaseRecord, signal: AbortSignal): Promise<LeaseRecord | undefined> {
-    const read = () => readOne(kv, deed, { key, schema });
-    for await (const present of watchKey(kv, key, { read, clock, signal })) {
-      if (present?.epoch !== epoch) return present;
+  async function lost(held: string | null, signal: AbortSignal): Promise<LeaseRecord | undefined> {
+    const read = () => readVersion(kv, deed, { key, schema });
+    for await (const { record, versionstamp } of watchKey(kv, key, { read, clock, signal })) {
+      // Where nothing can be read another version of the program has written, or somebody has cleared the store.
+      if (versionstamp !== held) return record ?? recordAfter(undefined, "somebody unknown", clock);
     }
     return undefined;
   }

@@ -2,12 +2,15 @@
  * The supernodes that are there. One that has not been heard of for `SUPERNODE_EXPIRY_MS` is gone and has to register
  * again, whatever Deno KV still holds of it.
  *
- *   <space> "supernode" region id            SupernodeListing: what lasts, from the registration
- *   <space> "supernode_status" region id     StoredStatus: what changes, and until when both count
- *   <space> "supernode_place" id             SupernodePlace: the region, to find the two by id
+ *   <space> "supernode" region id                      SupernodeListing: what lasts, from the registration
+ *   <space> "supernode_status" region id               StoredStatus: what changes, and until when both count
+ *   <space> "supernode_place" id                       SupernodePlace: the region, to find the two by id
+ *   <space> "supernode_abroad" exitRegion region id    SupernodeAbroad: it has exits there
  *
  * They lie apart so that a heartbeat is a write without conditions, many of them one commit, and none can undo a
- * registration. A status without its listing, left by a heartbeat that met a leave, is never shown. So that listings do
+ * registration. A status without its listing, left by a heartbeat that met a leave, is never shown. A supernode abroad is
+ * only a hint where to look: it is written with every status and left to expire, and what the status says counts. Thus a
+ * change costs as many writes as the supernode has regions, however many supernodes there are. So that listings do
  * not pile up, one is forgotten `LISTING_EXPIRY_MS` after its registration; from half of that on its supernode is asked
  * to register again.
  *
@@ -16,6 +19,7 @@
 
 import type { Clock } from "../protocol/clock.ts";
 import {
+  hasExitsIn,
   isLive,
   SUPERNODE_EXPIRY_MS,
   type SupernodeHeartbeat,
@@ -27,6 +31,8 @@ import {
 import {
   type StoredStatus,
   storedStatusSchema,
+  type SupernodeAbroad,
+  supernodeAbroadSchema,
   type SupernodeListing,
   supernodeListingSchema,
   type SupernodePlace,
@@ -41,7 +47,7 @@ import { inStore } from "./store_error.ts";
 export const LISTING_EXPIRY_MS = 2 * 3_600_000;
 
 export interface SupernodeQuery {
-  /** Left out: anywhere. */
+  /** Where their exits are, for those with exits, or they themselves. Left out: anywhere. */
   readonly region?: string | undefined;
   /** Default all. */
   readonly which?: SupernodeSelection;
@@ -64,10 +70,14 @@ export interface SupernodeStore {
   remove(supernodeId: string): Promise<boolean>;
 }
 
-/** Not draining before draining, then the least loaded, then the one with room for more streams, then by id. */
-export function bySpareCapacity(a: SupernodeRecord, b: SupernodeRecord): number {
+/**
+ * Not draining before draining, then the least loaded, then one in the region asked for before one that only has exits
+ * there, then the one with room for more streams, then by id.
+ */
+export function bySpareCapacity(a: SupernodeRecord, b: SupernodeRecord, region?: string): number {
   return Number(a.status.draining) - Number(b.status.draining) ||
     a.status.load - b.status.load ||
+    (region === undefined ? 0 : Number(b.region === region) - Number(a.region === region)) ||
     spareStreams(b) - spareStreams(a) ||
     (a.supernodeId < b.supernodeId ? -1 : 1);
 }
@@ -82,11 +92,11 @@ function select(records: Iterable<SupernodeRecord>, query: SupernodeQuery, wallM
   const wanted = only && new Set(only);
   return [...records].filter((record) =>
     isLive(record, wallMs) &&
-    (region === undefined || record.region === region) &&
     isOf(which, record.status) &&
+    (region === undefined || (which === "with_exits" ? hasExitsIn(record, region) : record.region === region)) &&
     wanted?.has(record.supernodeId) !== false &&
     !excluded.has(record.supernodeId)
-  ).sort(bySpareCapacity).slice(0, count);
+  ).sort((a, b) => bySpareCapacity(a, b, region)).slice(0, count);
 }
 
 function isOf(which: SupernodeSelection, { exits, draining }: SupernodeStatus): boolean {
@@ -160,7 +170,7 @@ class KvSupernodes implements SupernodeStore {
     const writes: Mutation[] = [
       { key: placeKey, value: { region, registeredAtMs } satisfies SupernodePlace, expireInMs: LISTING_EXPIRY_MS },
       { key: this.#listingKey(region, supernodeId), value: listing, expireInMs: LISTING_EXPIRY_MS },
-      this.#statusWrite({ ...status, supernodeId, region, heartbeatAtMs, expiresAtMs }),
+      ...this.#statusWrites({ ...status, supernodeId, region, heartbeatAtMs, expiresAtMs }),
     ];
     await untilCommitted(deed, async () => {
       const { record: old, versionstamp } = await readVersion(this.#kv, deed, {
@@ -195,7 +205,9 @@ class KvSupernodes implements SupernodeStore {
       const place = places[at];
       const last = statuses[at];
       const isKnown = place && last && isLive(last, heartbeatAtMs);
-      if (isKnown) writes.push(this.#statusWrite({ ...heartbeat, region: place.region, heartbeatAtMs, expiresAtMs }));
+      if (isKnown) {
+        writes.push(...this.#statusWrites({ ...heartbeat, region: place.region, heartbeatAtMs, expiresAtMs }));
+      }
       if (!isKnown || isDueAgain(place, heartbeatAtMs)) unknown.push(heartbeat.supernodeId);
     }
     await commitAll(this.#store, deed, writes);
@@ -217,9 +229,10 @@ class KvSupernodes implements SupernodeStore {
   async list(query: SupernodeQuery = {}): Promise<SupernodeRecord[]> {
     const { region } = query;
     const under = (name: string) => region === undefined ? [this.#space, name] : [this.#space, name, region];
-    const [listings, statuses] = await Promise.all([
+    const [listings, statuses, abroad] = await Promise.all([
       readAll(this.#kv, "list supernodes", { prefix: under("supernode"), schema: supernodeListingSchema }),
       readAll(this.#kv, "list supernodes", { prefix: under("supernode_status"), schema: storedStatusSchema }),
+      region !== undefined && query.which === "with_exits" ? this.#abroad(region) : [],
     ]);
     // By region as well: where a supernode has been before, a late heartbeat may have left a status.
     const placeOf = ({ region, supernodeId }: SupernodeListing | StoredStatus) => `${region} ${supernodeId}`;
@@ -228,7 +241,30 @@ class KvSupernodes implements SupernodeStore {
       const status = statusAt.get(placeOf(listing));
       return status ? [join(listing, status)] : [];
     });
-    return select(records, query, this.#clock.wallNow());
+    return select([...records, ...abroad], query, this.#clock.wallNow());
+  }
+
+  /** Those listed under other regions that have had exits in this one of late. */
+  async #abroad(exitRegion: string): Promise<SupernodeRecord[]> {
+    const deed = "list supernodes";
+    const prefix = [this.#space, "supernode_abroad", exitRegion];
+    const hints = await readAll(this.#kv, deed, { prefix, schema: supernodeAbroadSchema });
+    const wallMs = this.#clock.wallNow();
+    const live = hints.filter((hint) => isLive(hint, wallMs));
+    const [listings, statuses] = await Promise.all([
+      readMany(this.#kv, deed, {
+        keys: live.map(({ region, supernodeId }) => this.#listingKey(region, supernodeId)),
+        schema: supernodeListingSchema,
+      }),
+      readMany(this.#kv, deed, {
+        keys: live.map(({ region, supernodeId }) => this.#statusKey(region, supernodeId)),
+        schema: storedStatusSchema,
+      }),
+    ]);
+    return listings.flatMap((listing, at) => {
+      const status = statuses[at];
+      return listing && status ? [join(listing, status)] : [];
+    });
   }
 
   async remove(supernodeId: string): Promise<boolean> {
@@ -239,9 +275,13 @@ class KvSupernodes implements SupernodeStore {
     return true;
   }
 
-  #statusWrite(status: StoredStatus): Mutation {
-    const key = this.#statusKey(status.region, status.supernodeId);
-    return { key, value: status, expireInMs: SUPERNODE_EXPIRY_MS };
+  #statusWrites(status: StoredStatus): Mutation[] {
+    const { region, supernodeId, exitRegions = [], expiresAtMs } = status;
+    const hint: SupernodeAbroad = { supernodeId, region, expiresAtMs };
+    const abroad = exitRegions.filter((exitRegion) => exitRegion !== region)
+      .map((exitRegion) => ({ key: [this.#space, "supernode_abroad", exitRegion, region, supernodeId], value: hint }));
+    return [{ key: this.#statusKey(region, supernodeId), value: status }, ...abroad]
+      .map((write) => ({ ...write, expireInMs: SUPERNODE_EXPIRY_MS }));
   }
 
   #placeKey(supernodeId: string): Deno.KvKey {
@@ -262,6 +302,6 @@ class KvSupernodes implements SupernodeStore {
 }
 
 function join(listing: SupernodeListing, status: StoredStatus): SupernodeRecord {
-  const { load, streams, exits, draining, heartbeatAtMs, expiresAtMs } = status;
-  return { ...listing, status: { load, streams, exits, draining }, heartbeatAtMs, expiresAtMs };
+  const { supernodeId: _id, region: _region, heartbeatAtMs, expiresAtMs, ...changing } = status;
+  return { ...listing, status: changing, heartbeatAtMs, expiresAtMs };
 }

@@ -55,7 +55,7 @@ export interface DirectoryClientOptions extends SignedHttpOptions {
   readonly keptMs?: number;
 }
 
-export interface CandidateQuery extends ExitRegionRequest {
+export interface CandidateQuery extends Omit<ExitRegionRequest, "only"> {
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -10,7 +10,7 @@ import { encodeRelayHeader } from "../protocol/relay.ts";
 import { type Stream, writeAll } from "../protocol/stream.ts";
 import { encodeTunnelReply } from "../protocol/tunnel.ts";
 import { closeQuietly } from "./close.ts";
-import type { MuxConnection } from "./mux.ts";
+import type { MuxConnection, MuxStream } from "./mux.ts";
 import { readReply } from "./read_frame.ts";
 
 const HEADER = encodeRelayHeader({ kind: "probe", sessionId: "-", trail: [] })!;
@@ -18,22 +18,30 @@ const HEADER = encodeRelayHeader({ kind: "probe", sessionId: "-", trail: [] })!;
 /** Settles when the other end has answered. Gives up, and rejects with its reason, when the signal aborts. */
 export async function probeLink(link: Pick<MuxConnection, "open">, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
-  const stream = link.open();
+  try {
+    await ask(link.open(), signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!isAnswer(error)) throw error;
+  }
+}
+
+async function ask(stream: MuxStream, signal: AbortSignal): Promise<void> {
   const onAbort = () => stream.abort();
   signal.addEventListener("abort", onAbort, { once: true });
   try {
     await writeAll(stream, HEADER);
     await readReply(stream, "the other end of the link");
-  } catch (error) {
-    signal.throwIfAborted();
-    if (!isAnswer(error)) throw error;
   } finally {
     signal.removeEventListener("abort", onAbort);
     closeQuietly(stream);
   }
 }
 
-/** Any other refusal is an answer, and so is an end of the stream: it has been there, and come back. */
+/**
+ * Any other refusal is an answer, and so is an end of the stream: it has been there, and come back. That a link is full
+ * is none against it either: so many streams use it.
+ */
 function isAnswer(error: unknown): boolean {
   return error instanceof CulvertError &&
     (error instanceof DialError ? error.code !== "path_down" : error.code === "protocol");

@@ -30,12 +30,15 @@ export class MuxConnection implements Disposable {
 
   /** Called when the peer opens a stream. Unset, streams are closed at once. */
   onStream: (stream: MuxStream) => void = (stream) => stream.close();
+  /** Called when the peer opens one more stream than it may. */
+  onRefuse: () => void = () => {};
 
   constructor(link: Link, clock: Clock, options: MuxOptions) {
     this.#link = link;
     this.#clock = clock;
     this.#session = new MuxSession(options, {
       onOpen: (channel) => this.onStream(new MuxStream(channel, this, clock)),
+      onRefuse: () => this.onRefuse(),
       onWantsWrite: () => link.wake(),
     }, clock.now());
     this.#timer = clock.after(TICK_MS, () => this.#tick());

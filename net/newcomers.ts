@@ -45,6 +45,7 @@ export class Newcomers implements Disposable {
   /** Those that are not known, by address, the oldest first. */
   readonly #ofAddress = new Map<string, Set<Closable>>();
   readonly #places = new Map<Closable, string>();
+  #isOver = false;
 
   constructor(options: NewcomersOptions) {
     this.#options = options;
@@ -68,18 +69,24 @@ export class Newcomers implements Disposable {
     }
   }
 
-  /** Takes one in, at the cost of an older one when there are too many. */
+  /** Takes one in, at the cost of an older one when there are too many; once all has ended, it is closed. */
   arrived(one: Closable, remoteAddress: string): void {
+    if (this.#isOver) return closeQuietly(one);
     const { max, maxPerAddress } = this.#options;
     const address = parseIp(remoteAddress);
     const place = address ? placeOf(address) : "";
     const others = this.#ofAddress.get(place) ?? new Set();
     if (others.size >= maxPerAddress) this.#drop(others.values().next().value!, "too_many_of_address");
-    else if (this.#requestingCount >= max) this.#drop(this.#requesting[Symbol.iterator]().next().value!, "too_many");
+    if (this.#requestingCount >= max) this.#drop(this.#requesting[Symbol.iterator]().next().value!, "too_many");
     this.#ofAddress.set(place, others.add(one));
     this.#places.set(one, place);
     this.#requesting.add(one);
     this.#requestingCount++;
+  }
+
+  /** Whether it is here still, and has not been dropped. */
+  has(one: Closable): boolean {
+    return this.#places.has(one);
   }
 
   /** Its request has ended: there is no deadline any more. */
@@ -87,6 +94,12 @@ export class Newcomers implements Disposable {
     if (!this.#requesting.delete(one)) return;
     this.#requestingCount--;
     this.#onPlace();
+  }
+
+  /** It has been answered and may ask again, or does so now: as if it had just arrived. */
+  again(one: Closable, remoteAddress: string): void {
+    this.settled(one);
+    this.arrived(one, remoteAddress);
   }
 
   /** It has shown who it is, or is gone. */
@@ -102,6 +115,7 @@ export class Newcomers implements Disposable {
 
   /** Closes those whose request has not ended. */
   [Symbol.dispose](): void {
+    this.#isOver = true;
     for (const one of [...this.#requesting]) {
       this.settled(one);
       closeQuietly(one);

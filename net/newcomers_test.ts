@@ -69,3 +69,24 @@ Deno.test("nobody waits for a place where everything ends", async () => {
   newcomers[Symbol.dispose]();
   assertEquals(await hasSettled(place), true);
 });
+
+Deno.test("one who has asked already and is dropped for its address makes no room among those who have not", () => {
+  const clock = new FakeClock();
+  const drops: string[] = [];
+  const onDrop = (reason: string) => void drops.push(reason);
+  using newcomers = new Newcomers({ clock, timeoutMs: 10_000, max: 2, maxPerAddress: 1, onDrop });
+  const [asked, ...others] = Array.from({ length: 4 }, () => new Caller());
+  newcomers.arrived(asked!, "192.0.2.1");
+  newcomers.requested(asked!);
+  for (const [at, other] of others.entries()) newcomers.arrived(other, `192.0.2.${3 - at}`);
+  assertEquals(drops, ["too_many_of_address", "too_many"]);
+  assertEquals(others.map(({ isClosed }) => isClosed), [true, false, false]);
+});
+
+Deno.test("who comes after the end is closed at once", () => {
+  const { newcomers } = fullHouse();
+  newcomers[Symbol.dispose]();
+  const late = new Caller();
+  newcomers.arrived(late, "192.0.2.2");
+  assertEquals(late.isClosed, true);
+});

@@ -6,6 +6,7 @@ import { CulvertError } from "../protocol/errors.ts";
 import { parseIp } from "../protocol/ip.ts";
 import type { Log } from "../protocol/log.ts";
 import { FakeClock } from "../testing/fake_clock.ts";
+import { Changes } from "../testing/waiting.ts";
 import { loadPolicy, parsePolicy, type WatchedPolicy, watchPolicy } from "./policy.ts";
 
 /** A directory with a policy file, gone when the test ends. */
@@ -19,14 +20,12 @@ async function policyFile(text: string) {
 /** A log whose lines can be waited for. */
 class LogLines implements Log {
   readonly lines: string[] = [];
-  #wake = Promise.withResolvers<void>();
+  readonly #changes = new Changes();
 
   async until(part: string): Promise<string> {
-    for (;;) {
-      const line = this.lines.find((line) => line.includes(part));
-      if (line) return line;
-      await this.#wake.promise;
-    }
+    const find = () => this.lines.find((line) => line.includes(part));
+    await this.#changes.until(() => find() !== undefined, `a line with "${part}"`, () => this.lines.join("\n"));
+    return find()!;
   }
 
   debug(): void {}
@@ -39,8 +38,7 @@ class LogLines implements Log {
 
   #add(message: string, fields: object): void {
     this.lines.push(`${message} ${JSON.stringify(fields)}`);
-    this.#wake.resolve();
-    this.#wake = Promise.withResolvers();
+    this.#changes.tell();
   }
 }
 

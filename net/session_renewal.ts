@@ -29,6 +29,8 @@ const RENEW_AFTER = 0.65;
 /** What is left when it is replaced instead: this, or a quarter of a life that is short. */
 const REPLACE_BEFORE_MS = 60_000;
 const AGAIN_MS = 5_000;
+/** However short a life is, or seems to be by a clock that was set: what is done about it is not done more often. */
+const LEAST_WAIT_MS = 500;
 const ATTEMPT_MS = 15_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -70,7 +72,10 @@ export class SessionRenewal implements Disposable {
     const untilReplacedMs = this.#leftMs(this.#session!) - this.#replaceBeforeMs;
     const waitMs = untilReplacedMs > 0 ? Math.min(forMs, untilReplacedMs) : forMs;
     this.#timer?.cancel();
-    this.#timer = this.#options.clock.after(Math.min(Math.max(0, waitMs), MAX_TIMER_MS), () => void this.#act());
+    this.#timer = this.#options.clock.after(
+      Math.min(Math.max(LEAST_WAIT_MS, waitMs), MAX_TIMER_MS),
+      () => void this.#act(),
+    );
   }
 
   async #act(): Promise<void> {

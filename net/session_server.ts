@@ -4,7 +4,8 @@
  *   stream of the data link → header: which session? → handshake: its client? → sealed stream → link → `onward`
  *
  * A stream is served only under the id of a session that was set up here, has not expired, and by the owner of the key it
- * was set up for. Every handshake has a deadline, every table a limit. What it does not do: choose where traffic may go, which is the policy of `onward`.
+ * was set up for. Every handshake has a deadline, every table a limit. What it does not do: choose where traffic may go,
+ * which is the policy of `onward`.
  */
 
 import { deadline, type Timer } from "../protocol/clock.ts";

@@ -63,7 +63,7 @@ const EXCLUDE_MS = 60_000;
 const MAX_EXCLUDED = 64;
 /** How long streams on a session that is left may go on, unless told otherwise. */
 const DRAIN_MS = 30_000;
-/** How long a dial waits for the way to the supernode, or for the session that follows one that was lost. */
+/** How long is waited for the way to the supernode, and by a dial for the session that follows one that was lost. */
 const WAIT_MS = 10_000;
 const LOST_GRACE_MS = 5_000;
 const REPLACE_PROBE_MS = 5_000;
@@ -135,7 +135,7 @@ export class SessionSwitch implements Path {
     const session = this.#watch(next);
     try {
       if (!this.#isInPlaceOf(sessionId)) throw unknownSession();
-      await session.probe(signal);
+      await this.#prove(session, signal);
       this.#stop.signal.throwIfAborted();
       if (!this.#isInPlaceOf(sessionId)) throw unknownSession();
     } catch (error) {
@@ -153,7 +153,7 @@ export class SessionSwitch implements Path {
     const next = await this.#ask();
     try {
       using limit = deadline(clock, REPLACE_PROBE_MS, "probe the exit", signal);
-      await next.probe(limit.signal);
+      await this.#prove(next, limit.signal);
       this.#stop.signal.throwIfAborted();
       if (this.#present && this.#present !== old) throw unknownSession();
     } catch (error) {
@@ -217,14 +217,32 @@ export class SessionSwitch implements Path {
     }
   }
 
+  /** Settles when a byte has come back through it; what the way to the supernode was lost for is tried again. */
+  async #prove(session: WatchedSession, signal: AbortSignal): Promise<void> {
+    const { supernode, clock } = this.#options;
+    const giveUpAtMs = clock.now() + WAIT_MS;
+    for (;;) {
+      const { losses } = supernode;
+      try {
+        return await session.probe(signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (supernode.isUp && supernode.losses === losses) throw error;
+        await this.#reach(giveUpAtMs, signal, error);
+      }
+    }
+  }
+
   /** Waits until the supernode can be reached again; throws `error` when that takes too long. */
   async #reach(giveUpAtMs: number, signal: AbortSignal | undefined, error: unknown): Promise<void> {
     const { supernode, clock } = this.#options;
     const leftMs = giveUpAtMs - clock.now();
     if (leftMs <= 0) throw error;
-    using limit = deadline(clock, leftMs, "reach the supernode", this.#stop.signal);
+    // The wait itself is to end with the dial: while the supernode is away there may be many.
+    const ends = signal ? AbortSignal.any([this.#stop.signal, signal]) : this.#stop.signal;
+    using limit = deadline(clock, leftMs, "reach the supernode", ends);
     try {
-      await orAborted(supernode.up(limit.signal), signal);
+      await supernode.up(limit.signal);
     } catch {
       signal?.throwIfAborted();
       throw error;

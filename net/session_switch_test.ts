@@ -60,8 +60,15 @@ class FakeSupernodeWay implements SupernodeWay {
     if (this.isUp) return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.#waiting.add(resolve);
-      signal.addEventListener("abort", () => reject(signal.reason));
+      signal.addEventListener("abort", () => {
+        this.#waiting.delete(resolve);
+        reject(signal.reason);
+      });
     });
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
   }
 
   lose(): void {
@@ -213,8 +220,10 @@ Deno.test("a dial that waits for the way to the supernode gives up when it is to
   const stop = new AbortController();
   const dial = assertRejects(() => rig.path.dial(TARGET, { signal: stop.signal }), Error, "enough");
   await settle();
+  assertEquals(rig.way.waiting, 1);
   stop.abort(new Error("enough"));
   await dial;
+  assertEquals(rig.way.waiting, 0);
   await rig.end();
 });
 
@@ -311,6 +320,56 @@ Deno.test("a rotation to an exit that carries nothing changes nothing", async ()
   const error = await assertRejects(() => rig.path.rotate("session-9", stale, { drainMs: 0, signal }), CulvertError);
   assertEquals(error.code, "unknown_session");
   assertEquals(rig.ways[2]!.isClosed, true);
+  await rig.end();
+});
+
+Deno.test("a rotation that meets a lost way to the supernode waits for it, and gives up when its time is over", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  for (const isBackInTime of [false, true]) {
+    const next = rig.session();
+    const nextWay = rig.ways.at(-1)!;
+    rig.way.lose();
+    nextWay.mood = "gone";
+    const stop = new AbortController();
+    const rotation = rig.path.rotate("session-1", next, { drainMs: 0, signal: stop.signal });
+    const outcome = rotation.then(() => "done", (error: Error) => error.message);
+    await rig.clock.advanceAsync(2_000);
+    if (isBackInTime) nextWay.mood = "well";
+    else stop.abort(new Error("too late"));
+    rig.way.comeBack();
+    assertEquals(await outcome, isBackInTime ? "done" : "too late");
+  }
+  assertEquals([rig.present, rig.ways[1]!.isClosed, rig.ways[2]!.isClosed], ["session-3", true, false]);
+  await rig.end();
+});
+
+Deno.test("an exit that is found to have failed while a rotation waits for it does not take the place", async () => {
+  const rig = new Rig();
+  await rig.path.dial(TARGET);
+  const next = rig.session();
+  const { promise, resolve } = Promise.withResolvers<Stream>();
+  const way = rig.ways[1]!;
+  way.dial = () => {
+    way.dial = () => Promise.reject(new DialError("path_down", "gone"));
+    return promise;
+  };
+  const rotation = rig.path.rotate("session-1", next, { drainMs: 0, signal: AbortSignal.any([]) });
+  const refused = assertRejects(() => rotation, DialError, "has failed");
+  await rig.clock.advanceAsync(3_000);
+  resolve(memoryStreamPair()[0]);
+  await refused;
+  await rig.path.dial(TARGET);
+  assertEquals(rig.present, "session-1");
+  await rig.end();
+});
+
+Deno.test("sessions that have expired already, by a clock that was set, are not asked for without pause", async () => {
+  const rig = new Rig();
+  rig.lifeMs = -1000;
+  await rig.path.dial(TARGET);
+  await rig.clock.advanceAsync(10_000);
+  assertEquals(rig.asked.length > 1 && rig.asked.length <= 21, true, `${rig.asked.length}`);
   await rig.end();
 });
 

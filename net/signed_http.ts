@@ -14,6 +14,7 @@ import { type HttpProblem, httpProblemSchema } from "../protocol/http_problem.ts
 import { type RequestSigner, signRequest } from "../protocol/http_signature.ts";
 import type { Primitives } from "../protocol/primitives.ts";
 import type { Random } from "../protocol/random.ts";
+import { readBytes } from "../protocol/read_bytes.ts";
 
 /**
  * A call that came to nothing. `http_refused`: the other end understood and said no (4xx), so the same call will not
@@ -87,7 +88,7 @@ export class SignedHttp {
     try {
       limit.signal.throwIfAborted();
       const response = await this.#fetch(this.#requestOf(call, limit.signal));
-      const bytes = await readAnswer(response, call.maxAnswerBytes ?? DEFAULT_MAX_ANSWER_BYTES);
+      const bytes = await readBytes(response.body, call.maxAnswerBytes ?? DEFAULT_MAX_ANSWER_BYTES);
       return answerOf(call, response.status, bytes);
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
@@ -114,25 +115,6 @@ export class SignedHttp {
       signal,
     });
   }
-}
-
-/** Undefined if it is too long, and then the rest is not read. */
-async function readAnswer(response: Response, maxBytes: number): Promise<Uint8Array | undefined> {
-  if (!response.body) return new Uint8Array();
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of response.body) {
-    length += part.length;
-    if (length > maxBytes) return undefined;
-    parts.push(part);
-  }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }
 
 function answerOf<T>(call: Call<T>, status: number, bytes: Uint8Array | undefined): T {

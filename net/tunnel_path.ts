@@ -97,7 +97,6 @@ export class TunnelPath implements Path {
       stream.abort();
       options.signal?.throwIfAborted();
       if (error instanceof DialError) throw error;
-      if (error instanceof CulvertError && error.code === "busy") throw new DialError("busy", error.message);
       throw new DialError("path_down", `The tunnel was lost while it dialled: ${messageOf(error)}`, { cause: error });
     } finally {
       options.signal?.removeEventListener("abort", onAbort);
@@ -133,7 +132,7 @@ function openStream(connection: MuxConnection): MuxStream {
   try {
     return connection.open();
   } catch (error) {
-    const busy = error instanceof CulvertError && error.code === "busy";
-    throw new DialError(busy ? "busy" : "path_down", messageOf(error), { cause: error });
+    if (error instanceof DialError) throw error;
+    throw new DialError("path_down", messageOf(error), { cause: error });
   }
 }

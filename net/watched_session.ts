@@ -113,9 +113,10 @@ export class WatchedSession {
     return { ok: failures === 0, failures, ...(latencyMs !== undefined && { latencyMs }) };
   }
 
-  /** Settles when a byte has come back through it. */
+  /** Settles when a byte has come back through it; rejects also when it has failed meanwhile. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#probe(this.session.path, signal);
+    if (this.#state !== "live") throw new DialError("path_down", "The exit has failed");
   }
 
   /** Opens something through it; gives up at the abort of `parent`, or with `path_down` when the session fails meanwhile. */

@@ -36,6 +36,8 @@ import {
 
 export const MAX_HEARTBEATS_PER_BATCH = 500;
 export const MAX_CANDIDATES = 32;
+/** Of a supernode whose exits are in more regions, those with the fewest exits are not found by others. */
+export const MAX_EXIT_REGIONS = 16;
 /** A supernode is gone when base has not heard of it for so long: three heartbeats. */
 export const SUPERNODE_EXPIRY_MS = 30_000;
 export const SUPERNODE_HEARTBEAT_MS = 10_000;
@@ -47,6 +49,8 @@ export const supernodeStatusSchema = z.object({
   load: shareSchema,
   streams: countSchema,
   exits: countSchema,
+  /** Where they are, each region once. Left out: all in the supernode's own. */
+  exitRegions: z.array(nameSchema).max(MAX_EXIT_REGIONS).optional(),
   draining: z.boolean(),
 });
 export type SupernodeStatus = z.infer<typeof supernodeStatusSchema>;
@@ -93,7 +97,7 @@ export const supernodeSelectionSchema = z.enum(["with_exits", "open", "all"]);
 export type SupernodeSelection = z.infer<typeof supernodeSelectionSchema>;
 
 export const exitRegionRequestSchema = z.object({
-  /** Left out: anywhere. */
+  /** Where the exits are, or the supernodes when they are not asked for their exits. Left out: anywhere. */
   region: nameSchema.optional(),
   count: z.int().min(1).max(MAX_CANDIDATES).optional(),
   /** Left out: with exits. */
@@ -167,7 +171,11 @@ export const exitNoticeSchema = z.object({
 export type ExitNotice = z.infer<typeof exitNoticeSchema>;
 
 /** Sessions in which the other has a part, as the asker believes. */
-export const sessionCheckSchema = z.object({ sessionIds: z.array(tokenSchema).min(1).max(MAX_SESSIONS) });
+export const sessionCheckSchema = z.object({
+  sessionIds: z.array(tokenSchema).max(MAX_SESSIONS),
+  /** There are no others, so that the one asked may end what is not among them. */
+  isAll: z.boolean().optional(),
+});
 export type SessionCheck = z.infer<typeof sessionCheckSchema>;
 
 /** Those that it does not know, so that the asker may end them as well. */
@@ -222,6 +230,11 @@ export const relayListSchema = z.object({
   next: relayCursorSchema.optional(),
 });
 export type RelayList = z.infer<typeof relayListSchema>;
+
+/** Whether a supernode says that it has exits there. */
+export function hasExitsIn({ region, status }: Pick<SupernodeRecord, "region" | "status">, wanted: string): boolean {
+  return status.exits > 0 && (status.exitRegions?.includes(wanted) ?? region === wanted);
+}
 
 /** Whether a record still counts. */
 export function isLive(record: { readonly expiresAtMs: number }, wallMs: number): boolean {

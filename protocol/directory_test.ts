@@ -13,9 +13,11 @@ import {
   exitRegionResponseSchema,
   exitSetupRequestSchema,
   exitSetupResponseSchema,
+  hasExitsIn,
   heartbeatBatchSchema,
   heartbeatResponseSchema,
   isLive,
+  MAX_EXIT_REGIONS,
   MAX_HEARTBEATS_PER_BATCH,
   relayListSchema,
   relayQuerySchema,
@@ -23,6 +25,7 @@ import {
   type SupernodeRecord,
   supernodeRecordSchema,
   supernodeRegistrationSchema,
+  supernodeStatusSchema,
 } from "./directory.ts";
 import { certificateSchema, keySchema, peerIdSchema, signatureSchema, tokenSchema, urlSchema } from "./fields.ts";
 import { isPeerId } from "./identity.ts";
@@ -75,6 +78,19 @@ Deno.test("a record is read as it was written, and counts until it expires", () 
     assertEquals(exitCandidateSchema.parse(candidate), candidate);
     assertEquals(sessionOfferSchema.parse(offer), offer);
   }));
+});
+
+Deno.test("exits are where a supernode says, or all in its own region", () => {
+  const { status } = RECORD;
+  const found = (changes: Partial<typeof status>) =>
+    ["eu", "us"].filter((region) => hasExitsIn({ region: "eu", status: { ...status, ...changes } }, region));
+  assertEquals(found({}), ["eu"]);
+  assertEquals(found({ exitRegions: ["us"] }), ["us"]);
+  assertEquals(found({ exitRegions: ["us", "eu"] }), ["eu", "us"]);
+  assertEquals(found({ exitRegions: ["us"], exits: 0 }), []);
+  const many = Array.from({ length: MAX_EXIT_REGIONS + 1 }, (_, number) => `r${number}`);
+  assertEquals(supernodeStatusSchema.safeParse({ ...status, exitRegions: many }).success, false);
+  assertEquals(supernodeStatusSchema.safeParse({ ...status, exitRegions: many.slice(1) }).success, true);
 });
 
 Deno.test("what a registration may not say is refused", () => {

@@ -10,7 +10,8 @@
  * The key id is the identity's public key itself in base64, so that whoever verifies needs no list of keys; whose it is
  * says the peer id, its hash. `@authority` keeps a request for one base from being passed on to another, `tag` keeps it
  * from being read as anything else. A host is what the request says it is, though: where an identity answers, the request
- * also names that in `culvert-recipient`, which is signed then. `@target-uri` is not used: what terminates TLS in front of us changes its scheme.
+ * also names that in `culvert-recipient`, which is signed then. `@target-uri` is not used: what terminates TLS in front of
+ * us changes its scheme.
  *
  * A verdict says that the request is fresh, whole and signed. That it has not been here before is for whoever remembers
  * nonces, and whether its signer may ask this for whoever serves it.

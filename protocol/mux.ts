@@ -56,6 +56,8 @@ export interface MuxOptions {
 export interface MuxEvents {
   /** The peer has opened a stream. */
   onOpen(channel: MuxChannel): void;
+  /** The peer has opened one more than it may, or while it owes too much, and is told so. */
+  onRefuse?(): void;
   /** There is something to send: call `pull`. May be called while `receive` or a channel's method runs. */
   onWantsWrite(): void;
 }
@@ -255,6 +257,7 @@ export class MuxSession {
     if (this.#channels.size >= this.#maxStreams || this.#owesTooMuch) {
       if (this.#refused.length >= this.#maxStreams) return this.#fail("flooded");
       this.#refused.push(id);
+      this.#events.onRefuse?.();
       return this.#events.onWantsWrite();
     }
     const channel = new MuxChannel(id, this.#host);

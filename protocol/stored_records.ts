@@ -26,6 +26,10 @@ export const storedStatusSchema = supernodeStatusSchema.extend({
 });
 export type StoredStatus = z.infer<typeof storedStatusSchema>;
 
+/** Under a region that is not its own, but has exits of it: where to look it up, and whether that still counts. */
+export const supernodeAbroadSchema = storedStatusSchema.pick({ supernodeId: true, region: true, expiresAtMs: true });
+export type SupernodeAbroad = z.infer<typeof supernodeAbroadSchema>;
+
 /** Where it is listed. */
 export const supernodePlaceSchema = z.object({ region: nameSchema, registeredAtMs: timeSchema });
 export type SupernodePlace = z.infer<typeof supernodePlaceSchema>;

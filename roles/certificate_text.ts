@@ -4,7 +4,8 @@
 
 import { ANY_REGION, type CertificateClaims } from "../protocol/certificate.ts";
 
-const DAY_MS = 86_400_000;
+/** The largest first. */
+const UNITS = [["days", 86_400_000], ["hours", 3_600_000], ["minutes", 60_000]] as const;
 const WIDTH = 66;
 
 const SIGNATURE_WORDS = {
@@ -38,8 +39,11 @@ function validity({ notBeforeMs, notAfterMs }: CertificateClaims, nowMs: number)
 }
 
 function span(ms: number): string {
-  const [count, unit] = ms >= 2 * DAY_MS ? [ms / DAY_MS, "days"] : [ms / 3_600_000, "hours"];
-  return `${Math.floor(count as number)} ${unit}`;
+  for (const [name, unitMs] of UNITS) {
+    const count = Math.round(ms / unitMs);
+    if (count >= 2) return `${count} ${name}`;
+  }
+  return "1 minute";
 }
 
 function dateOf(ms: number): string {

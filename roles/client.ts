@@ -7,12 +7,14 @@
  */
 
 import { z } from "zod";
+import type { ControlStream } from "../net/control.ts";
 import { serveProxy } from "../net/proxy.ts";
 import { openSessionPath } from "../net/session_path.ts";
 import { SessionSwitch } from "../net/session_switch.ts";
 import { aborted } from "../protocol/abort.ts";
 import { messageOf } from "../protocol/errors.ts";
 import { formatTarget, type Hop } from "../protocol/stream.ts";
+import { searchExits } from "./client/exit_search.ts";
 import { ClientSessions, UNKNOWN_REGION } from "./client/sessions.ts";
 import { clientTelemetry } from "./client/telemetry.ts";
 import { durationMs, listenAddress } from "./fields.ts";
@@ -85,6 +87,7 @@ export const role: Role<typeof config> = defineRole({
     const rates = new TrafficRates(peer.connection.traffic, clock);
     using proxy = listenOn(config.listen, (listen) => serveProxy({ listen, path: exits.path, clock, log, metrics }));
     const { hostname, port } = proxy.address;
+    await using _search = searchFor(exits.path, { control: peer.connection.control, config, context });
     context.check("exit", () => exits.path.present ? undefined : "There is no session with an exit");
     context.ready({ addresses: { listen: formatTarget({ host: hostname, port }) } });
     await Promise.race([aborted(signal), fault.promise]);
@@ -134,6 +137,26 @@ function switchOf(
     async [Symbol.asyncDispose]() {
       path.close();
       await path.closed();
+    },
+  };
+}
+
+interface Searching {
+  readonly control: ControlStream;
+  readonly config: ClientConfig;
+  readonly context: RoleContext;
+}
+
+/** Until it is disposed. */
+function searchFor(exits: SessionSwitch, { control, config, context }: Searching): AsyncDisposable {
+  const stop = new AbortController();
+  const { clock, random, log } = context;
+  const options = { exits, control, supernodes: config.supernode.length, clock, random, log };
+  const searching = searchExits(options, stop.signal);
+  return {
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await searching;
     },
   };
 }

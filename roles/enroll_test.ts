@@ -199,6 +199,18 @@ Deno.test("a certificate is told in words that fit 80 columns", () => {
   ) {
     assertStringIncludes(text, part);
   }
+  const day = 86_400_000;
+  for (
+    const [leftMs, words] of [
+      [90 * day - 2_000, "another 90 days"],
+      [1.4 * day, "another 34 hours"],
+      [7_000_000, "another 2 hours"],
+      [5_400_000 - 1, "another 90 minutes"],
+      [30_000, "another 1 minute"],
+    ] as const
+  ) {
+    assertStringIncludes(tell(claims.notAfterMs - leftMs).join("\n"), words);
+  }
   assertStringIncludes(tell(Date.UTC(2025, 11, 30)).join("\n"), "not yet: it begins in 2 days");
   assertStringIncludes(tell(Date.UTC(2026, 3, 11)).join("\n"), "EXPIRED 10 days ago");
 });

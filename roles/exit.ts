@@ -58,6 +58,8 @@ export const role: Role<typeof config> = defineRole({
     const store = createKvServedSessions(kv, clock, { space: "exit", guard });
     const control = () => peer.connection.control;
     const supernodeId = () => control().supernode.supernodeId;
+    // Before there are sessions, whose time may come at any moment.
+    await using reports = new SessionReports({ server, store, control, clock, log });
     const unserved = await restoreSessions({ server, store });
     const isDraining = () => signal.aborted;
     await using peer = await openPeer({
@@ -75,7 +77,6 @@ export const role: Role<typeof config> = defineRole({
       },
       onFault: fault.reject,
     }, context);
-    await using reports = new SessionReports({ server, store, control, clock, log });
     for (const sessionId of unserved) reports.ended(sessionId, "shutdown");
     const telemetry = new ExitTelemetry({
       rates: new TrafficRates(peer.connection.traffic, clock),

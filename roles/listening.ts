@@ -25,5 +25,5 @@ function reasonOf(error: unknown): string {
 
 /** Whether only this machine can reach an address. */
 export function isLoopback(address: Target): boolean {
-  return address.host === "localhost" || address.host === "::1" || address.host.startsWith("127.");
+  return address.host === "localhost" || address.host === "::1" || /^127(\.\d{1,3}){3}$/.test(address.host);
 }

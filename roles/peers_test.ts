@@ -9,6 +9,7 @@ import type { AuthenticatedPeer } from "../protocol/control/stream_server.ts";
 import { encodeBase64Url } from "../protocol/encoding.ts";
 import { parseTarget, writeAll } from "../protocol/stream.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
+import { Changes } from "../testing/waiting.ts";
 import { role as client } from "./client.ts";
 import { role as exit } from "./exit.ts";
 import { type RunningRole, startRole } from "./role.ts";
@@ -20,13 +21,13 @@ class Network implements AsyncDisposable {
   readonly supernode = new FakeSupernode();
   readonly peers = new Map<string, AuthenticatedPeer>();
   readonly ended: string[] = [];
-  readonly #wakes = new Set<() => void>();
+  readonly #changes = new Changes();
   readonly #roles: RunningRole[] = [];
   readonly #directories: TempDirectory[] = [];
 
   constructor() {
-    this.supernode.onAuth = () => this.#changed();
-    this.supernode.onLink = () => this.#changed();
+    this.supernode.onAuth = () => this.#changes.tell();
+    this.supernode.onLink = () => this.#changes.tell();
     this.supernode.answer = async (request, peer) => {
       const { requestId } = request;
       if (request.what === "exit") {
@@ -35,7 +36,7 @@ class Network implements AsyncDisposable {
         return { type: "info.response", requestId, what: "failed", reason: "no_exit" };
       }
       if (request.what === "end_session") this.ended.push(request.sessionId);
-      this.#changed();
+      this.#changes.tell();
       return request.what === "end_session"
         ? { type: "info.response", requestId, what: "end_session" }
         : { type: "info.response", requestId, what: "sessions", sessionIds: [...this.supernode.sessions.keys()] };
@@ -44,12 +45,7 @@ class Network implements AsyncDisposable {
 
   /** Waits until it holds, looked at whenever something happens at the supernode. */
   async until(holds: () => boolean): Promise<void> {
-    while (!holds()) await new Promise<void>((resolve) => this.#wakes.add(resolve));
-  }
-
-  #changed(): void {
-    for (const wake of this.#wakes) wake();
-    this.#wakes.clear();
+    await this.#changes.until(holds, String(holds));
   }
 
   peer(peerId: string): AuthenticatedPeer {

@@ -31,6 +31,8 @@ import { Stopping } from "./stopping.ts";
 export interface ReadyInfo {
   /** What listens → where; `listen` is the main one. */
   readonly addresses: Readonly<Record<string, string>>;
+  /** What people are told of an address, in place of its name and `on`. */
+  readonly words?: Readonly<Record<string, string>>;
   /** More to say to people on the ready line. */
   readonly note?: string;
 }
@@ -272,9 +274,8 @@ async function runToEnd(
 
 function readyLine(role: string, info: ReadyInfo, json: boolean): string {
   if (json) return JSON.stringify({ ready: true, role, addresses: info.addresses });
-  const places = Object.entries(info.addresses).map(([name, at]) =>
-    `${name === "listen" ? "listening" : name} on ${at}`
-  );
+  const words: Readonly<Record<string, string>> = { listen: "listening on", ...info.words };
+  const places = Object.entries(info.addresses).map(([name, at]) => `${words[name] ?? `${name} on`} ${at}`);
   return ["ready", role, [...places, ...info.note ? [info.note] : []].join(", ")].join("  ").trimEnd();
 }
 

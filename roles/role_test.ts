@@ -72,7 +72,8 @@ Deno.test("a role that does one thing prints it and ends with 0", async () => {
 });
 
 Deno.test("the ready line is said once, for people or as JSON", async () => {
-  const info = { addresses: { listen: "127.0.0.1:1080", dns: "127.0.0.1:53" }, note: "2 paths" };
+  const addresses = { listen: "127.0.0.1:1080", dns: "127.0.0.1:53", far: "http://far.example/" };
+  const info = { addresses, words: { far: "come with --far" }, note: "2 paths" };
   const role = fake((context) => {
     context.ready(info);
     context.ready(info);
@@ -80,7 +81,10 @@ Deno.test("the ready line is said once, for people or as JSON", async () => {
   });
   const host = new FakeHost();
   await runRole(role, [], { host });
-  assertEquals(host.out, "ready  fake  listening on 127.0.0.1:1080, dns on 127.0.0.1:53, 2 paths\n");
+  assertEquals(
+    host.out,
+    "ready  fake  listening on 127.0.0.1:1080, dns on 127.0.0.1:53, come with --far http://far.example/, 2 paths\n",
+  );
   const jsonHost = new FakeHost();
   await runRole(role, ["--json"], { host: jsonHost });
   assertEquals(JSON.parse(jsonHost.out), { ready: true, role: "fake", addresses: info.addresses });

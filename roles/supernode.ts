@@ -72,7 +72,8 @@ export const role: Role<typeof supernodeSettings> = defineRole({
     });
     const { membership } = joined;
     const { region } = config;
-    const drain = (leaveWithinMs: number) => leave({ supernode, directory, membership, region, leaveWithinMs });
+    const drain = (leaveWithinMs: number, signal?: AbortSignal) =>
+      leave({ supernode, directory, membership, region, leaveWithinMs, signal });
     await using admin = await openAdminPort(config, {
       supernode,
       region,
@@ -89,14 +90,14 @@ export const role: Role<typeof supernodeSettings> = defineRole({
     withId.username = supernode.supernodeId;
     const addresses = {
       listen,
-      supernode: withId.href,
       ...(peering && { peering: peering.address }),
       ...(admin && { admin: admin.address }),
+      supernode: withId.href,
     };
-    context.ready({ addresses, note: `peers connect with --supernode ${withId.href}` });
+    context.ready({ addresses, words: { supernode: "peers connect with --supernode" } });
     const overtaken = await Promise.race([aborted(signal), lost]);
     if (overtaken) throw overtaken;
-    await drain(DRAIN_MS).catch((error) => log.warn("Cannot drain", { error: messageOf(error) }));
+    await drain(DRAIN_MS, hardSignal).catch((error) => log.warn("Cannot drain", { error: messageOf(error) }));
     await emptied(supernode, { clock, withinMs: DRAIN_MS, hardSignal });
   },
 });

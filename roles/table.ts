@@ -35,7 +35,7 @@ export function tableLines<T>(columns: readonly Column<T>[], rows: readonly T[])
 
 /** How wide each column is. */
 function fit<T>(columns: readonly Column<T>[], lines: readonly (readonly string[])[]): number[] {
-  const widths = columns.map((_, at) => Math.max(...lines.map((line) => line[at]!.length)));
+  const widths = columns.map((_, at) => lines.reduce((width, line) => Math.max(width, line[at]!.length), 0));
   let excess = widths.reduce((sum, width) => sum + width, 0) + GAP * (columns.length - 1) - WIDTH;
   for (let at = columns.length - 1; at >= 0 && excess > 0; at--) {
     if (!columns[at]!.canBeCut) continue;

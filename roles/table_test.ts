@@ -30,6 +30,10 @@ Deno.test("what does not fit into 80 columns is cut where it may be, and a cell 
   assertEquals(hostile, `y${" ".repeat(45)}2  a\\nb\\u001b[2J`);
 });
 
+Deno.test("a table may have more lines than a function takes arguments", () => {
+  assertEquals(tableLines(columns, Array<Row>(200_000).fill({ id: "one", count: 7, note: "" })).length, 200_001);
+});
+
 const spans: [ms: number, text: string][] = [
   [-5, "0ms"],
   [0, "0ms"],

@@ -3,6 +3,7 @@
  */
 
 import type { Log, LogFields } from "../protocol/log.ts";
+import { Changes } from "./waiting.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -15,7 +16,7 @@ export interface LogLine {
 export class LogCollector implements Log {
   /** Every line so far, oldest first; shared with the logs made by `with`. */
   readonly lines: LogLine[] = [];
-  readonly #waiting = new Set<() => void>();
+  readonly #changes = new Changes();
 
   debug(message: string, fields?: LogFields): void {
     this.#keep("debug", message, fields);
@@ -52,17 +53,14 @@ export class LogCollector implements Log {
 
   /** The first line whose message contains the words: one already said, or the first to come. */
   async waitFor(words: string): Promise<LogLine> {
-    for (;;) {
-      const line = this.lines.find((line) => line.message.includes(words));
-      if (line) return line;
-      await new Promise<void>((resolve) => this.#waiting.add(resolve));
-    }
+    const find = () => this.lines.find((line) => line.message.includes(words));
+    await this.#changes.until(() => find() !== undefined, `a line with "${words}"`, () => this.text());
+    return find()!;
   }
 
   #keep(level: LogLevel, message: string, fields?: LogFields): void {
     this.lines.push({ level, message, fields: fields ?? {} });
-    for (const wake of this.#waiting) wake();
-    this.#waiting.clear();
+    this.#changes.tell();
   }
 }
 

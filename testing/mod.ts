@@ -23,4 +23,5 @@ export * from "./requirements.ts";
 export * from "./seeded_random.ts";
 export * from "./silent_relay.ts";
 export * from "./stream_contract.ts";
+export * from "./waiting.ts";
 export * from "./wire.ts";

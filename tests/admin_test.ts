@@ -15,6 +15,7 @@ import { type Role, type RunningRole, runRole, startRole } from "../roles/role.t
 import { role as supernode } from "../roles/supernode.ts";
 import { freePort } from "../testing/program.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
+import { eventually } from "../testing/waiting.ts";
 
 /** What runs in one test, each with a state directory of its name. */
 class Rig implements AsyncDisposable {
@@ -33,6 +34,9 @@ class Rig implements AsyncDisposable {
     const { supernode: at, admin } = await this.start(supernode, "sn", { region: "north", listen: "127.0.0.1:0" });
     await this.start(exit, "exit", { region: "north", supernode: [at] });
     const { listen } = await this.start(client, "client", { listen: "127.0.0.1:0", supernode: [at] });
+    // A client is ready before its supernode has let it in.
+    const words = ["sessions", "--json"];
+    await eventually("a session", async () => JSON.parse((await this.admin("sn", ...words)).out).sessions.length === 1);
     const exitId = (await this.peers("sn")).find(({ role }) => role === "exit")!.peerId;
     const clientId = (await this.peers("sn")).find(({ role }) => role === "client")!.peerId;
     return { admin: admin!, proxy: listen!, exitId, clientId };
@@ -66,11 +70,16 @@ async function adminAt(host: FakeHost, ...words: string[]) {
 async function openStream(proxy: string): Promise<Deno.TcpConn> {
   const { host, port } = parseTarget(proxy)!;
   const conn = await Deno.connect({ hostname: host, port });
-  await writeAll(conn, new TextEncoder().encode("CONNECT hello.culvert:80 HTTP/1.1\r\n\r\n"));
-  const answer = new Uint8Array("HTTP/1.1 200".length);
-  await readFull(conn, answer);
-  assertEquals(new TextDecoder().decode(answer), "HTTP/1.1 200");
-  return conn;
+  try {
+    await writeAll(conn, new TextEncoder().encode("CONNECT hello.culvert:80 HTTP/1.1\r\n\r\n"));
+    const answer = new Uint8Array("HTTP/1.1 200".length);
+    await readFull(conn, answer);
+    assertEquals(new TextDecoder().decode(answer), "HTTP/1.1 200");
+    return conn;
+  } catch (error) {
+    conn.close();
+    throw error;
+  }
 }
 
 /** Reads until the stream is over. By itself the page would end it after ten seconds. */

@@ -14,7 +14,16 @@ import { Program } from "../testing/program.ts";
 import { testWith } from "../testing/requirements.ts";
 import { SilentRelay } from "../testing/silent_relay.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
-import { admin, hello, listedExit, Network, type Started, twoRegions } from "./fixtures/control_network.ts";
+import { eventually } from "../testing/waiting.ts";
+import {
+  admin,
+  hello,
+  helloAtLast,
+  listedExit,
+  Network,
+  type Started,
+  twoRegions,
+} from "./fixtures/control_network.ts";
 
 const MAIN = fromFileUrl(new URL("../roles/main.ts", import.meta.url));
 /** Issue 4: from an exit's kill -9 until the client has carried out ROTATE_PEER. */
@@ -62,7 +71,8 @@ function metric(text: string, name: string): number {
 /** A client that has probed its exit once, and will not again: it hears of trouble from its supernode alone. */
 async function startQuietClient(network: Network, at: Started) {
   const client = await network.startClient(at, { region: "south", probeEvery: "1h" });
-  while (!(metric(await client.metrics(), "client_probes_total") >= 1)) await hello(client.proxy);
+  await helloAtLast(client.proxy);
+  await eventually("a probe", async () => (await client.metrics()).includes('client_probes_total{outcome="ok"} 1'));
   return client;
 }
 
@@ -130,7 +140,7 @@ Deno.test("data links to exits and between supernodes are probed, and clients te
   await hello(proxy);
   for (const [at, kind] of [[south, "peer"], [north, "supernode"]] as const) {
     const series = `data_link_probes_total\\{kind="${kind}",outcome="ok"\\}`;
-    while (!new RegExp(`^${series} [1-9]`, "m").test(await at.metrics())) await hello(proxy);
+    await eventually(`a probe to a ${kind}`, async () => new RegExp(`^${series} [1-9]`, "m").test(await at.metrics()));
   }
 });
 
@@ -235,7 +245,7 @@ Deno.test("D: an exit that is too slow or too far is not given, and the client s
   ];
   // What the exit can carry is known from its first ping on.
   const told = () => admin(south, "GET", "/v1/peers");
-  while (!(await told()).peers[0].telemetry);
+  await eventually("the exit's telemetry", async () => (await told()).peers[0].telemetry !== undefined);
   for (const { wish, says } of wishes) {
     await t.step(JSON.stringify(wish), async () => {
       const { proxy } = await network.startClient(north, { region: "south", ...wish });

@@ -5,6 +5,7 @@
 import { assert, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { Program } from "../testing/program.ts";
+import { Network } from "./fixtures/control_network.ts";
 
 function exampleFile(name: string): string {
   return fromFileUrl(new URL(`../examples/${name}`, import.meta.url));
@@ -12,6 +13,16 @@ function exampleFile(name: string): string {
 
 /** What each prints; a file that is not named here fails the test below. */
 const checks: Record<string, () => Promise<void>> = {
+  "client_of_a_network.ts": async () => {
+    await using network = new Network();
+    const supernode = await network.startSupernode("north");
+    const exit = await network.startExit(supernode, "north");
+    const { success, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", exampleFile("client_of_a_network.ts"), supernode.addresses["supernode"]!],
+    }).output();
+    assert(success);
+    assertStringIncludes(new TextDecoder().decode(stdout), exit.peerId);
+  },
   "dial_through_a_tunnel.ts": async () => {
     const { success, stdout } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", exampleFile("dial_through_a_tunnel.ts")],

@@ -109,6 +109,11 @@ export const importTable: readonly Row[] = [
     why: "some sockets are only in Node's modules, such as TLS that asks for client certificates",
   },
   { from: "kv", to: "protocol", why: "stores keep what protocol/ defines" },
+  {
+    from: "kv",
+    to: "node:timers",
+    why: "setImmediate waits for one turn of the event loop, whose writes share a commit",
+  },
   { from: "edge", to: "protocol", why: "handlers speak what protocol/ defines" },
   { from: "edge", to: "kv", why: "handlers keep their state in stores" },
   ...edgePackages,
@@ -124,10 +129,10 @@ export const importTable: readonly Row[] = [
   { from: "testing", to: "net/memory.ts", why: "streams without a network are the base of the in-memory network" },
   { from: "testing", to: "npm:fast-check", why: "hostile input is made by fast-check" },
   { from: "testing", to: "node:timers", why: "setImmediate lets every settled promise run before time moves on" },
-  ...["protocol", "net", "edge"].map((to): Row => ({
+  ...["protocol", "net", "kv", "edge"].map((to): Row => ({
     from: "mod.ts",
     to,
-    why: "the public library is these three floors; it loads no FFI and does nothing at import",
+    why: "the public library is these four floors; it loads no FFI and does nothing at import",
   })),
   ...aboveTheHouseRows,
   { from: "tests", to: "bench", why: "what generates load for measurements also loads what is under test" },

@@ -141,7 +141,8 @@ Deno.test("a peer that opens too many streams is refused those, and keeps the ot
     streams.push(stream);
     await writeAll(stream, Uint8Array.of(1));
   }
-  assertEquals(await refusalOf(streams.at(-1)!), "protocol");
+  assertEquals(await refusalOf(streams.at(-1)!), "busy");
   assertEquals(link.closed, false);
+  assertStringIncludes(await at.metrics.text(), 'relay_streams_total{outcome="too_many"} 76');
   for (const stream of streams) stream.close();
 });

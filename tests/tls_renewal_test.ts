@@ -10,6 +10,7 @@ import { LogCollector } from "../testing/log_collector.ts";
 import { testWith } from "../testing/requirements.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
 import { makeTlsCertificate, type TlsCertificate } from "../testing/tls_certificate.ts";
+import { eventually } from "../testing/waiting.ts";
 import { hastyClock, hello, Network } from "./fixtures/control_network.ts";
 
 /** Puts a certificate where another was, key and certificate each at once. */
@@ -48,7 +49,7 @@ testWith({ tools: ["openssl"] }, "a supernode's renewed certificate is for new c
   await install(renewed, served);
   await network.until(() => network.hasSaid("The certificate was renewed"));
   // A connection that meets the older listener in its last moment is reset, and tries again.
-  while (!await isServed(renewed));
+  await eventually("the renewed certificate", () => isServed(renewed));
   assertEquals(await isServed(old), false);
   assertStringIncludes(await hello(proxy), peerId);
   assertEquals([network.count("The control stream is open"), network.linkCount()], [streams, 2]);

@@ -4,15 +4,13 @@
  *   idle ── start ──→ connecting ── connected ──→ proving ── auth.response ok ──→ open
  *                       ↑   │ failed                 │ refused, timeout            │ lost, silent for 30 s
  *                       │   ↓                        ↓                             ↓
- *                       └── waiting (backoff with full jitter, or what the supernode asked for) ←───┘
+ *                       └── waiting (jitter and backoff, or what the supernode asked for) ←─────────┘
  *   any of them ── stop ──→ stopped
  *
- * Of several supernodes it stays with the one that let it in; after a failure the next is tried. A stream counts as
- * good once it has been open for a while, so one that is let in and thrown out again backs off as well. Told to go away
- * (`busy`, `draining`, a rate), it tries another supernode at once if there is one that has not said the same, and
- * returns when the asked time has passed. Refused for good (revoked, a wrong certificate) it tries again, but rarely,
- * since that may be mended at the other end. Replaced by a newer stream of the same identity it also waits long: of two
- * machines with one identity neither should throw the other out every second.
+ * Of several supernodes it stays with the one that let it in; which is tried next, and when, is in `reconnect.ts`. Refused
+ * for good (revoked, a wrong certificate) it tries again, but rarely, since that may be mended at the other end. Replaced by
+ * a newer stream of the same identity it also waits long: of two machines with one identity neither should throw the other
+ * out every second.
  *
  * A clock that is more than a minute wrong is told so by the supernode; the difference is applied to what this stream
  * signs and to the ends of what the supernode grants, and reported. A signature is good at one supernode only, so a wrong
@@ -23,13 +21,12 @@
  * Not here: applying commands (`applied_commands.ts`), asking for exits, the transport.
  */
 
-import { Backoff } from "../backoff.ts";
 import { type CertificateRefusal, parseCertificate } from "../certificate.ts";
 import type { Identity } from "../identity.ts";
 import type { Primitives } from "../primitives.ts";
 import type { Random } from "../random.ts";
 import { type ClosedNetwork, makeAuthRequest, refusalOfAuthAnswer } from "./auth.ts";
-import { type ClientEnd, endOf, stayAwayMs } from "./client_end.ts";
+import { type ClientEnd, endOf } from "./client_end.ts";
 import type { Command, SupernodeAddress } from "./commands.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import {
@@ -46,7 +43,7 @@ import {
   type Telemetry,
 } from "./messages.ts";
 import { SupernodeTime } from "./our_time.ts";
-import { SupernodeChoice } from "./supernode_choice.ts";
+import { Reconnect } from "./reconnect.ts";
 
 export interface StreamClientOptions {
   readonly identity: Identity;
@@ -96,24 +93,16 @@ export type StreamClientAction =
 export type ClientState = "idle" | "connecting" | "proving" | "open" | "waiting" | "stopped";
 
 const DEFAULT_OPEN_WITHIN_MS = 10_000;
-/** A stream that was open for so long starts the next backoff from the beginning. */
-const GOOD_AFTER_MS = 30_000;
 /** After the end of a supernode's certificate. */
 const ASK_ANEW_WITHIN_MS = 10_000;
 
 export class StreamClient {
   readonly #options: StreamClientOptions;
-  readonly #backoff: Backoff;
-  readonly #choice: SupernodeChoice;
+  readonly #reconnect: Reconnect;
   #state: ClientState = "idle";
-  /** Where to go and when, once told to. */
-  #move: { readonly supernodes: readonly SupernodeAddress[]; readonly atMs: number } | undefined;
-  /** When it last moved: two supernodes that send it to and fro must not make it hurry. */
-  #movedAtMs = -Infinity;
   #request: AuthRequest | undefined;
   /** When the state is to be left unless something happens before. */
   #dueAtMs = Infinity;
-  #openedAtMs = 0;
   /** There while it is open. */
   #heartbeat: Heartbeat | undefined;
   /** When the supernode's certificate has ended. */
@@ -124,8 +113,7 @@ export class StreamClient {
 
   constructor(options: StreamClientOptions) {
     this.#options = options;
-    this.#backoff = new Backoff(options.random, options.backoff);
-    this.#choice = new SupernodeChoice(options.supernodes);
+    this.#reconnect = new Reconnect(options);
     this.#time = new SupernodeTime(() => options.wallNow());
   }
 
@@ -135,7 +123,7 @@ export class StreamClient {
 
   /** The supernode it is connected to or tries. */
   get supernode(): SupernodeAddress {
-    return this.#choice.present;
+    return this.#reconnect.supernode;
   }
 
   /** What the supernode's clock says, by which its deadlines are meant. */
@@ -145,7 +133,7 @@ export class StreamClient {
 
   get nextWakeAtMs(): number {
     if (this.#state !== "open") return this.#dueAtMs;
-    return Math.min(this.#dueAtMs, this.#heartbeat!.nextAtMs, this.#certifiedUntilMs, this.#move?.atMs ?? Infinity);
+    return Math.min(this.#dueAtMs, this.#heartbeat!.nextAtMs, this.#certifiedUntilMs, this.#reconnect.moveAtMs);
   }
 
   start(nowMs: number): StreamClientAction[] {
@@ -167,14 +155,19 @@ export class StreamClient {
    */
   moveTo(supernodes: readonly SupernodeAddress[], nowMs: number, withinMs = 0): StreamClientAction[] {
     if (supernodes.length === 0 || this.#state === "stopped") return [];
-    this.#move = undefined;
     if (this.#state === "idle" || isSame(this.supernode, supernodes[0])) {
-      this.#choice.replace(supernodes);
+      this.#reconnect.replace(supernodes);
       return [];
     }
     const delayMs = this.#state === "open" ? this.#options.random.next() * withinMs : 0;
-    this.#move = { supernodes, atMs: nowMs + delayMs };
+    this.#reconnect.planMove(supernodes, nowMs + delayMs);
     return this.#moveWhenDue(nowMs);
+  }
+
+  /** The supernode works, but is of no use: goes on to the next of the list, if there is one and it has not sent us away. */
+  moveOn(nowMs: number): StreamClientAction[] {
+    const waitMs = this.#state === "open" ? this.#reconnect.moveOn(nowMs) : undefined;
+    return waitMs === undefined ? [] : this.#leave("moved", nowMs, waitMs);
   }
 
   /** What is said at the beginning of a stream has changed, such as the certificate: it is said again, at once. */
@@ -234,17 +227,13 @@ export class StreamClient {
       }
     }
     if (this.#state === "open" && nowMs >= this.#certifiedUntilMs) return this.#give("expired", nowMs);
-    if (this.#move && nowMs >= this.#move.atMs) return this.#moveWhenDue(nowMs);
+    if (nowMs >= this.#reconnect.moveAtMs) return this.#moveWhenDue(nowMs);
     return this.#state === "open" && nowMs >= this.#heartbeat!.nextAtMs ? this.#ping(nowMs) : [];
   }
 
   #moveWhenDue(nowMs: number): StreamClientAction[] {
-    if (!this.#move || nowMs < this.#move.atMs) return [];
-    this.#choice.replace(this.#move.supernodes);
-    this.#move = undefined;
-    const waitMs = nowMs - this.#movedAtMs < GOOD_AFTER_MS ? this.#backoff.nextMs() : 0;
-    this.#movedAtMs = nowMs;
-    return this.#leave("moved", nowMs, waitMs);
+    const waitMs = this.#reconnect.move(nowMs);
+    return waitMs === undefined ? [] : this.#leave("moved", nowMs, waitMs);
   }
 
   /** Connects anew of its own accord. */
@@ -261,7 +250,8 @@ export class StreamClient {
   #connect(nowMs: number): StreamClientAction[] {
     if (this.#time.turnTo(this.supernode.supernodeId)) this.#staleCount = 0;
     this.#state = "connecting";
-    this.#dueAtMs = nowMs + (this.#options.openWithinMs ?? DEFAULT_OPEN_WITHIN_MS);
+    const { openWithinMs = DEFAULT_OPEN_WITHIN_MS } = this.#options;
+    this.#dueAtMs = nowMs + Math.min(openWithinMs, this.#reconnect.connectWithinMs);
     return [{ kind: "connect", supernode: this.supernode }];
   }
 
@@ -286,7 +276,7 @@ export class StreamClient {
     this.#request = undefined;
     this.#staleCount = 0;
     this.#time.set(answer.serverTimeMs);
-    this.#openedAtMs = nowMs;
+    this.#reconnect.opened(nowMs);
     const heartbeat = this.#heartbeat = new Heartbeat(answer, random, nowMs, this.#options.patience);
     this.#dueAtMs = nowMs + heartbeat.timeoutMs;
     const proven = network && parseCertificate(answer.certificate!);
@@ -354,30 +344,13 @@ export class StreamClient {
 
   #lose(reason: ClientEnd, nowMs: number, retryAfterMs = 0): StreamClientAction[] {
     const wasOpen = this.#state === "open";
-    if (wasOpen && nowMs - this.#openedAtMs >= GOOD_AFTER_MS) this.#backoff.reset();
-    const freeAtMs = this.#chooseAfter(reason, nowMs, retryAfterMs);
-    const retryInMs = Math.max(this.#backoff.nextMs(), freeAtMs - nowMs);
+    // One that had let us in, or has just told us the time, is asked again first, unless it has fallen silent.
+    const isWorthAnother = wasOpen ? reason !== "silent" : reason === "stale" && this.#staleCount === 1;
+    const retryInMs = this.#reconnect.after({ reason, wasOpen, retryAfterMs, isWorthAnother }, nowMs);
     this.#state = "waiting";
     this.#request = undefined;
     this.#dueAtMs = nowMs + retryInMs;
     return [{ kind: "down", reason, retryInMs }];
-  }
-
-  /** Chooses the supernode to try next, and gives the time from which on it may be asked. */
-  #chooseAfter(reason: ClientEnd, nowMs: number, retryAfterMs: number): number {
-    if (this.#move) {
-      // It was about to go there anyway.
-      this.#choice.replace(this.#move.supernodes);
-      this.#move = undefined;
-      return nowMs;
-    }
-    const awayMs = stayAwayMs(reason, retryAfterMs);
-    // All who were sent away would otherwise come back in the same instant.
-    const jitter = 1 + this.#options.random.next() / 2;
-    if (awayMs > 0) this.#choice.leaveAlone(nowMs + awayMs * jitter);
-    // One that had let us in, or has just told us the time, is asked again first.
-    const isWorthAnother = this.#state === "open" || (reason === "stale" && this.#staleCount === 1);
-    return this.#choice.choose(isWorthAnother ? "present" : "next", nowMs);
   }
 
   #hasTransport(): boolean {

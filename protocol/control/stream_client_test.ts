@@ -84,6 +84,10 @@ class Bench {
     return this.#names(this.client.moveTo(supernodes, this.nowMs, withinMs));
   }
 
+  moveOn(): string[] {
+    return this.#names(this.client.moveOn(this.nowMs));
+  }
+
   #names(actions: readonly StreamClientAction[]): string[] {
     return actions.map((action) => {
       if (action.kind === "send" && action.message.type === "auth.request") this.request = action.message;
@@ -120,24 +124,26 @@ Deno.test("it pings with what there is to tell, measures the way, and knows when
   ]);
   assertEquals([bench.wake(), bench.wake(), bench.wake()], [["send ping"], ["send ping"], [
     "disconnect",
-    "down silent 250",
+    "down silent 125",
   ]]);
   assertEquals(bench.nowMs, 35_040, "30 s after the last word");
 });
 
 Deno.test("a lost stream is opened again with a growing wait, and with a short one once it has held", () => {
   const bench = new Bench().open();
-  assertEquals(bench.closed(), ["down lost 250"]);
+  assertEquals(bench.closed(), ["down lost 125"]);
   assertEquals(bench.closed(), []);
   assertEquals(bench.wake(), ["connect here"]);
-  assertEquals(bench.closed(), ["down unreachable 500"]);
+  assertEquals(bench.closed(), ["down unreachable 250"]);
   bench.wake();
   bench.open();
-  assertEquals(bench.closed(), ["down lost 1000"], "let in and thrown out at once");
+  assertEquals(bench.closed(), ["down lost 500"], "let in and thrown out at once");
   bench.wake();
   bench.open();
   bench.nowMs += 30_000;
-  assertEquals(bench.closed(), ["down lost 250"]);
+  assertEquals(bench.closed(), ["down lost 125"]);
+  bench.wake();
+  assertEquals(bench.closed(), ["down unreachable 250"]);
 });
 
 Deno.test("waits are anything up to their ceiling, which stays bounded", () => {
@@ -445,6 +451,24 @@ Deno.test("told to move to where it is, or nowhere, it stays; while waiting it g
   assertEquals(bench.client.state, "open");
   bench.closed();
   assertEquals(bench.moveTo([THERE], 60_000), ["connect there"]);
+});
+
+Deno.test("of no use, a supernode is left for the next, but not for none, and not to and fro", () => {
+  const alone = new Bench().open();
+  assertEquals(alone.client.moveOn(alone.nowMs), []);
+  const two = new Bench({ supernodes: [HERE, THERE] });
+  assertEquals(two.moveOn(), [], "not before it is open");
+  two.open();
+  assertEquals(two.moveOn(), ["disconnect", "down moved 0", "connect there"]);
+  two.open();
+  assertEquals(two.moveOn(), ["disconnect", "down moved 250"]);
+  two.wake();
+  two.connected();
+  two.refuse("busy", { retryAfterMs: 60_000 });
+  two.wake();
+  two.open();
+  assertEquals(two.client.supernode, THERE);
+  assertEquals(two.moveOn(), [], "the other has no room");
 });
 
 Deno.test("told to ping at once it does, once it is open", () => {

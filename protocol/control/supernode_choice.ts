@@ -21,6 +21,10 @@ export class SupernodeChoice {
     return this.#supernodes[this.#at]!;
   }
 
+  get count(): number {
+    return this.#supernodes.length;
+  }
+
   /** Others from now on; the first of them is the present one. */
   replace(supernodes: readonly SupernodeAddress[]): void {
     this.#supernodes = checked(supernodes);
@@ -31,6 +35,14 @@ export class SupernodeChoice {
   /** The present one is not to be asked until then. */
   leaveAlone(untilMs: number): void {
     this.#awayUntilMs.set(this.present.supernodeId, untilMs);
+  }
+
+  /** Turns to the first behind the present one that may be asked now; false when there is none. */
+  turnToOther(nowMs: number): boolean {
+    const present = this.#at;
+    const isFree = this.choose("next", nowMs) <= nowMs && this.#at !== present;
+    if (!isFree) this.#at = present;
+    return isFree;
   }
 
   /**

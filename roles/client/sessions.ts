@@ -143,13 +143,22 @@ export class ClientSessions {
     return {
       ROTATE_PEER: {
         apply: async ({ sessionId, payload }, signal) => {
-          await exits().rotate(sessionId, this.open(payload.next), { drainMs: payload.drainMs, signal });
+          const next = this.open(payload.next);
+          try {
+            await exits().rotate(sessionId, next, { drainMs: payload.drainMs, signal });
+          } catch (error) {
+            this.#grantedBy.delete(next.sessionId);
+            throw error;
+          }
         },
       },
       DISCONNECT: {
-        apply({ sessionId }) {
+        apply: ({ sessionId }) => {
           const ended = sessionId === undefined ? [...exits().sessionIds] : [sessionId];
-          for (const each of ended) exits().drop(each);
+          for (const each of ended) {
+            exits().drop(each);
+            this.#grantedBy.delete(each);
+          }
         },
       },
     };

@@ -19,6 +19,8 @@ import type { ServedSessionRecord } from "../../protocol/session.ts";
 const MOVED_MS = 60_000;
 /** A supernode ends streams on which too much is said. */
 const TELL_GAP_MS = 250;
+/** Its store does not work at present, say. */
+const TELL_AGAIN_MS = 5_000;
 /** More than these nobody is told of: sessions that a supernode is not told of expire there as well. */
 const MAX_WAITING = 4096;
 
@@ -35,6 +37,7 @@ export class SessionReports implements AsyncDisposable {
   readonly #waiting = new Map<string, SessionLeft>();
   readonly #stop = new AbortController();
   #telling: Promise<void> | undefined;
+  #hasOpened = false;
   /** One for each time that the stream has come up, until it is done. */
   readonly #settling = new Set<Promise<void>>();
 
@@ -42,7 +45,7 @@ export class SessionReports implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** The exit has ended a session by itself. */
+  /** The exit has ended a session by itself, perhaps before there was a control stream. */
   ended(sessionId: string, reason: SessionLeft): void {
     if (this.#waiting.size < MAX_WAITING) this.#waiting.set(sessionId, reason);
     this.#options.store.remove(sessionId).catch((error) => this.#complain("forget a session", error));
@@ -51,6 +54,7 @@ export class SessionReports implements AsyncDisposable {
 
   /** The control stream is open, for the first time or again. */
   opened(): void {
+    this.#hasOpened = true;
     const settling = this.#settle().catch((error) => this.#complain("compare the sessions", error))
       .finally(() => this.#settling.delete(settling));
     this.#settling.add(settling);
@@ -63,6 +67,7 @@ export class SessionReports implements AsyncDisposable {
   }
 
   #tell(): void {
+    if (!this.#hasOpened || this.#waiting.size === 0) return;
     this.#telling ??= this.#tellAll().catch((error) => this.#complain("tell of a session's end", error))
       .finally(() => this.#telling = undefined);
   }
@@ -70,14 +75,15 @@ export class SessionReports implements AsyncDisposable {
   async #tellAll(): Promise<void> {
     const { control, clock } = this.#options;
     const { signal } = this.#stop;
-    for (const [sessionId, reason] of this.#waiting) {
-      if (!control().isOpen) return;
+    while (this.#waiting.size > 0 && control().isOpen) {
+      const [sessionId, reason] = this.#waiting.entries().next().value!;
+      let isHeard = true;
       await control().request({ what: "end_session", sessionId, reason }, signal).catch((error) => {
         // It does not know the session, or it is not ours: nothing is left to say. Otherwise it is told again.
-        if (!isAnswer(error)) throw error;
+        isHeard = isAnswer(error);
       });
-      this.#waiting.delete(sessionId);
-      await delay(clock, TELL_GAP_MS, signal);
+      if (isHeard) this.#waiting.delete(sessionId);
+      await delay(clock, isHeard ? TELL_GAP_MS : TELL_AGAIN_MS, signal);
     }
   }
 

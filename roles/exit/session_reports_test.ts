@@ -86,11 +86,36 @@ Deno.test("the end of a session is told until it has been heard, and not twice",
     throw new DialError("unauthorized", "unknown_session");
   };
   rig.reports.opened();
-  await rig.clock.advanceAsync(1_000);
+  await rig.clock.advanceAsync(5_000);
   rig.reports.opened();
-  await rig.clock.advanceAsync(1_000);
+  await rig.clock.advanceAsync(5_000);
   const ends = rig.asked.filter(({ what }) => what === "end_session");
   assertEquals(ends, Array(2).fill({ what: "end_session", sessionId: "one", reason: "expired" }));
   await rig.reports[Symbol.asyncDispose]();
   assertEquals(rig.clock.pendingTimers, 0);
+});
+
+Deno.test("a supernode that cannot take the word of an end now is told again while the stream stays open", async () => {
+  const rig = new Rig();
+  rig.reports.opened();
+  rig.says = () => {
+    throw new DialError("busy", "unavailable");
+  };
+  rig.reports.ended("one", "shutdown");
+  await settle();
+  rig.says = () => {};
+  await rig.clock.advanceAsync(60_000);
+  assertEquals(rig.asked.length, 2);
+  await rig.reports[Symbol.asyncDispose]();
+});
+
+Deno.test("a session that ends before there is a control stream is told of once there is one", async () => {
+  const rig = new Rig();
+  rig.reports.ended("one", "expired");
+  await settle();
+  assertEquals(rig.asked, []);
+  rig.reports.opened();
+  await settle();
+  assertEquals(rig.asked, [{ what: "end_session", sessionId: "one", reason: "expired" }]);
+  await rig.reports[Symbol.asyncDispose]();
 });

@@ -187,19 +187,20 @@ function addDeeds(app: Hono, deps: AdminApiDeps): void {
 /** Does what changes something, and writes down who asked for what and how it ended. */
 async function act({ audit }: AdminApiDeps, deed: Deed, does: () => Promise<Done>): Promise<Response> {
   const entry = { actor: ACTOR, ...deed };
+  let done: Done;
   try {
-    const done = await does();
-    if (done instanceof Problem) {
-      await audit.append({ ...entry, outcome: "failed", detail: done.code });
-      return done.response();
-    }
-    const { answer, detail, hasFailed } = done;
-    await audit.append({ ...entry, outcome: hasFailed ? "failed" : "done", ...(detail !== undefined && { detail }) });
-    return Response.json(answer);
+    done = await does();
   } catch (error) {
     await audit.append({ ...entry, outcome: "failed", detail: messageOf(error).slice(0, 1024) });
     throw error;
   }
+  if (done instanceof Problem) {
+    await audit.append({ ...entry, outcome: "failed", detail: done.code });
+    return done.response();
+  }
+  const { answer, detail, hasFailed } = done;
+  await audit.append({ ...entry, outcome: hasFailed ? "failed" : "done", ...(detail !== undefined && { detail }) });
+  return Response.json(answer);
 }
 
 /** The request's body as its schema says; what is not is written down as refused. */

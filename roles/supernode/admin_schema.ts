@@ -135,7 +135,6 @@ export const outcomeAnswer = z.object({
   reason: z.string().max(64).optional(),
   result: commandResultSchema.optional(),
 });
-export type OutcomeAnswer = z.infer<typeof outcomeAnswer>;
 
 export const blockedAnswer = z.object({
   /** Whether it was connected until now. */

@@ -12,6 +12,8 @@ import type { Log } from "../../protocol/log.ts";
 import type { Random } from "../../protocol/random.ts";
 
 const RETRY_MS = 2_000;
+/** Between two reports, however much changes: exits that come and go must not make base refuse us. */
+const HURRY_GAP_MS = 250;
 
 export interface BaseMembershipOptions {
   readonly directory: Pick<DirectoryClient, "register" | "heartbeat">;
@@ -45,6 +47,7 @@ export class BaseMembership {
     while (!signal.aborted) {
       // What changes during the report is not in it.
       this.#hurry = new AbortController();
+      const startMs = clock.now();
       let waitMs = SUPERNODE_HEARTBEAT_MS * (0.8 + 0.2 * random.next());
       try {
         await this.report(signal);
@@ -61,6 +64,8 @@ export class BaseMembership {
         waitMs = RETRY_MS * (0.5 + random.next());
       }
       await delay(clock, waitMs, AbortSignal.any([signal, this.#hurry.signal])).catch(() => {});
+      const restMs = startMs + HURRY_GAP_MS - clock.now();
+      if (restMs > 0) await delay(clock, restMs, signal).catch(() => {});
     }
   }
 

@@ -54,7 +54,7 @@ function setUp() {
   };
 }
 
-Deno.test("what changes while base is being told is told at once afterwards", async () => {
+Deno.test("what changes while base is being told is told soon afterwards", async () => {
   await using rig = setUp();
   await settle();
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -63,15 +63,25 @@ Deno.test("what changes while base is being told is told at once afterwards", as
   rig.base.exits = 1;
   rig.membership.hurry();
   resolve();
-  await settle();
+  await rig.clock.advanceAsync(250);
   assertEquals(rig.base.told, [0, 0, 1]);
 });
 
 Deno.test("what is to be registered anew while a registration is under way is registered after it", async () => {
   await using rig = setUp();
   rig.membership.registerAnew();
-  await settle();
+  await rig.clock.advanceAsync(250);
   assertEquals(rig.base.registrations, 2);
+});
+
+Deno.test("however often exits come and go, base is told four times a second at most", async () => {
+  await using rig = setUp();
+  await settle();
+  for (let turn = 0; turn < 100; turn++) {
+    rig.membership.hurry();
+    await rig.clock.advanceAsync(10);
+  }
+  assertEquals(rig.base.told.length, 5);
 });
 
 Deno.test("a supernode that base does not know any more registers again", async () => {

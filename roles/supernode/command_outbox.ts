@@ -124,7 +124,8 @@ export class CommandOutbox {
   async push(peerId: string, order: CommandOrder): Promise<CommandOutcome> {
     let held;
     try {
-      held = await this.#hold(peerId);
+      // One that is let go of at this very moment is of no use: nobody would ever look at it.
+      do held = await this.#hold(peerId); while (this.#held.get(peerId) !== held);
     } catch (error) {
       this.#options.log.error("Cannot load a peer's commands", { peer_id: peerId, error: messageOf(error) });
       return { ok: false, reason: "dropped" };
@@ -146,12 +147,11 @@ export class CommandOutbox {
 
   /** Gives everything up that waits for a peer which has been turned away. */
   async drop(peerId: string): Promise<void> {
-    const held = this.#held.get(peerId);
-    for (const action of held?.queue.drop(this.#options.clock.now()) ?? []) {
-      if (action.kind === "failed") this.settle(peerId, action);
-    }
+    const given = this.#held.get(peerId)?.queue.drop(this.#options.clock.now()) ?? [];
     this.#held.delete(peerId);
     await this.#options.store.remove(peerId).catch((error) => this.#complain(peerId, error));
+    // Only now: what undoes them is a command of its own, which is to stay.
+    for (const action of given) if (action.kind === "failed") this.settle(peerId, action);
   }
 
   /** Whether what depends on the peer's queue may be sent: whether it is kept. Never rejects. */

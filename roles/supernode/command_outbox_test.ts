@@ -132,3 +132,30 @@ Deno.test("a command that is too long for any queue leaves none behind", async (
   assertEquals(await outbox.push(PEER, { ...disconnect(), payload } as CommandOrder), { ok: false, reason: "full" });
   assertEquals(outbox.size, 0);
 });
+
+Deno.test("a command for a peer that is let go of at that very moment is not lost", async () => {
+  const rig = new Rig();
+  await rig.outbox.load(PEER);
+  const outcome = rig.outbox.push(PEER, disconnect());
+  rig.outbox.unload(PEER);
+  await settle();
+  const answer = await rig.connect();
+  assertEquals(rig.sent, [token(7)]);
+  answer(token(7));
+  assertEquals((await outcome).ok, true);
+});
+
+Deno.test("what is given up for a peer that was turned away is undone, and nobody waits for it for ever", async () => {
+  const rig = new Rig();
+  await rig.connect();
+  const outcome = rig.outbox.push(PEER, { ...what, kind: "SETUP_EXIT", payload: SETUP });
+  await settle();
+  await rig.outbox.drop(PEER);
+  assertEquals(await outcome, { ok: false, reason: "dropped" });
+  await settle();
+  assertEquals([rig.outbox.size, rig.outbox.awaited], [1, 1]);
+  await rig.clock.advanceAsync(3_600_000);
+  rig.outbox.wake(rig.clock.now());
+  await settle();
+  assertEquals([rig.outbox.size, rig.outbox.awaited], [0, 0]);
+});

@@ -115,6 +115,7 @@ export class DataLinks implements Disposable {
       ...limit,
     });
     connection.onStream = (stream) => this.#spawn(this.#join(stream, holder));
+    connection.onRefuse = () => this.#metrics.joined.add(1, { outcome: "too_many" });
     this.hold(holder, connection);
     connection.start();
     return connection;
@@ -285,9 +286,6 @@ function openOn(link: HeldLink): MuxStream {
   try {
     return link.open();
   } catch (error) {
-    throw new DialError(
-      error instanceof CulvertError && error.code === "busy" ? "busy" : "path_down",
-      messageOf(error),
-    );
+    throw error instanceof DialError ? error : new DialError("path_down", messageOf(error));
   }
 }

@@ -7,7 +7,7 @@ import type { Telemetry } from "../../protocol/control/messages.ts";
 import { meetsWish } from "../../protocol/control/selection.ts";
 import type { ExitWish } from "../../protocol/control/messages.ts";
 import type { AuthenticatedPeer } from "../../protocol/control/stream_server.ts";
-import { type ExitCandidate, MAX_CANDIDATES } from "../../protocol/directory.ts";
+import { type ExitCandidate, MAX_CANDIDATES, MAX_EXIT_REGIONS } from "../../protocol/directory.ts";
 import { type Random, randomInt } from "../../protocol/random.ts";
 
 /** Exits that are looked at for one wish. */
@@ -49,18 +49,28 @@ export class ExitPool {
     return this.#all.items.values();
   }
 
-  add({ peerId, region }: AuthenticatedPeer): void {
-    this.#all.add(peerId);
-    let inRegion = this.#byRegion.get(region);
-    if (!inRegion) this.#byRegion.set(region, inRegion = new IndexedSet());
-    inRegion.add(peerId);
+  /** Where they are: the regions with the most of them, as many as base is told of. */
+  get regions(): string[] {
+    return [...this.#byRegion].sort(([, one], [, other]) => other.items.length - one.items.length)
+      .slice(0, MAX_EXIT_REGIONS).map(([region]) => region);
   }
 
-  remove({ peerId, region }: AuthenticatedPeer): void {
+  /** Whether it is the first of its region. */
+  add({ peerId, region }: AuthenticatedPeer): boolean {
+    this.#all.add(peerId);
+    const known = this.#byRegion.get(region);
+    const inRegion = known ?? new IndexedSet();
+    inRegion.add(peerId);
+    if (!known) this.#byRegion.set(region, inRegion);
+    return !known;
+  }
+
+  /** Whether it was the last of its region. */
+  remove({ peerId, region }: AuthenticatedPeer): boolean {
     this.#all.delete(peerId);
     const inRegion = this.#byRegion.get(region);
     inRegion?.delete(peerId);
-    if (inRegion?.items.length === 0) this.#byRegion.delete(region);
+    return inRegion?.items.length === 0 && this.#byRegion.delete(region);
   }
 
   /** Exits that would do for the client, in no order. */

@@ -30,7 +30,7 @@ export interface ExitWatchOptions {
   /** For `LinkProbes`. */
   readonly probe?: LinkProbesOptions["probe"];
   readonly everyMs?: number | undefined;
-  /** There are exits for the first time, or none any more. */
+  /** There are exits in a region for the first time, or none any more. */
   onExits(): void;
   readonly clock: Clock;
   readonly random: Random;
@@ -74,9 +74,9 @@ export class ExitWatch implements Disposable {
   joined({ machine }: ControlStream): void {
     const peer = machine.peer!;
     if (peer.role !== "exit") return;
-    this.pool.add(peer);
+    const isFirst = this.pool.add(peer);
     this.probes.watch({ kind: "peer", id: peer.peerId });
-    if (this.pool.size === 1) this.#options.onExits();
+    if (isFirst) this.#options.onExits();
   }
 
   left({ machine }: ControlStream): void {
@@ -84,10 +84,10 @@ export class ExitWatch implements Disposable {
     const peer = machine.peer!;
     if (peer.role !== "exit") return;
     const holder = { kind: "peer", id: peer.peerId } as const;
-    this.pool.remove(peer);
+    const wasLast = this.pool.remove(peer);
     this.probes.forget(holder);
     links.waitNoMore(holder);
-    if (this.pool.size === 0) onExits();
+    if (wasLast) onExits();
     rotation().suspect(peer.peerId);
   }
 

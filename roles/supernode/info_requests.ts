@@ -66,7 +66,7 @@ export async function answerRequest(
         const known = request.sessionIds.filter((sessionId) => sideOf(sessions.find(sessionId), peer));
         return { ...head, what: "sessions", sessionIds: known };
       }
-      const own = peer.role === "client" ? sessions.ofClient(peer.peerId) : sessions.ofExit(peer.peerId);
+      const own = peer.role === "client" ? sessions.grantedTo(peer.peerId) : sessions.ofExit(peer.peerId);
       return { ...head, what: "sessions", sessionIds: own.slice(0, MAX_SESSIONS).map(({ sessionId }) => sessionId) };
     }
     case "end_session": {
@@ -84,8 +84,8 @@ export async function answerRequest(
 /** Sessions whose offers have not reached their client; those that it is yet to be told of are not among them. */
 function unheard(clientPeerId: string, held: readonly string[] | undefined, sessions: Sessions): string[] {
   if (!held) return [];
-  const lost = sessions.ofClient(clientPeerId).filter((record) =>
-    record.state === "active" && sessions.isOwn(record) && !held.includes(record.sessionId) &&
+  const lost = sessions.grantedTo(clientPeerId).filter((record) =>
+    record.state === "active" && !held.includes(record.sessionId) &&
     !sessions.find(record.previousSessionId ?? "")
   );
   return lost.map(({ sessionId }) => sessionId);

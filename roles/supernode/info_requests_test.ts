@@ -1,5 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { CLIENT, SessionRig } from "./fixtures/session_rig.ts";
+import { token } from "../../kv/fixtures/records.ts";
+import { MAX_SESSIONS } from "../../protocol/control/messages.ts";
+import { CLIENT, ELSEWHERE, SessionRig } from "./fixtures/session_rig.ts";
 import { answerRequest, type InfoRequestDeps } from "./info_requests.ts";
 
 /** What a client that has these sessions asks for, and which of them it may keep. */
@@ -38,4 +40,26 @@ Deno.test("a session that its client is about to be told of does not", async () 
   await rig.requests.grant(CLIENT, { exclude: [exit] }, present);
   const kept = await ask(rig, [present!.sessionId]);
   assertEquals(kept.length, 2);
+});
+
+Deno.test("sessions that another supernode says a client has here neither hide its own nor use up its share", async () => {
+  using rig = new SessionRig({ maxSessions: 10_000 });
+  const exitPeerId = await rig.connectExit(100);
+  for (let number = 0; number < MAX_SESSIONS; number++) {
+    await rig.hosted.setUp({
+      sessionId: token(number),
+      commandId: token(5000 + number),
+      exitPeerId,
+      clientPeerId: CLIENT.peerId,
+      clientWireguardKey: CLIENT.wireguardKey,
+      expiresAtMs: rig.clock.wallNow() + 3_600_000,
+      timeoutMs: 4_000,
+    }, ELSEWHERE);
+  }
+  const grant = await rig.requests.grant(CLIENT, {});
+  const deps = { sessions: rig.sessions } as Partial<InfoRequestDeps> as InfoRequestDeps;
+  const peer = { ...CLIENT, role: "client" as const, region: "eu", certificate: undefined };
+  const request = { type: "info.request", requestId: "A".repeat(22), what: "sessions" } as const;
+  const answer = await answerRequest(peer as never, request, deps);
+  assertEquals(answer.what === "sessions" && answer.sessionIds, grant.ok && [grant.offer.sessionId]);
 });

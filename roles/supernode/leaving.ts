@@ -16,17 +16,21 @@ export interface Leaving {
   readonly membership: BaseMembership | undefined;
   readonly region: string;
   readonly leaveWithinMs: number;
+  /** Aborts when base is not waited for any longer. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Sends all peers to other supernodes, of this region if there are any, and tells base that nobody else should come. */
-export async function leave({ supernode, directory, membership, region, leaveWithinMs }: Leaving): Promise<void> {
+export async function leave(
+  { supernode, directory, membership, region, leaveWithinMs, signal }: Leaving,
+): Promise<void> {
   const { supernodeId } = supernode;
   // When base cannot be asked, the peers know where else to go or stay until the end.
-  const known = await directory?.candidates({ which: "open", exclude: [supernodeId] }).catch(() => []) ?? [];
+  const known = await directory?.candidates({ which: "open", exclude: [supernodeId], signal }).catch(() => []) ?? [];
   const near = known.filter((one) => one.region === region);
   const others = (near.length > 0 ? near : known).map(({ url, supernodeId }) => ({ url, supernodeId }));
   supernode.drain(others, leaveWithinMs);
-  await membership?.report().catch(() => {}); // base finds out by itself before long
+  await membership?.report(signal).catch(() => {}); // base finds out by itself before long
 }
 
 /** Takes peers again, and tells base so. */

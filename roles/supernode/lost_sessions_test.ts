@@ -67,3 +67,35 @@ Deno.test("a client that has lost its memory is told nothing: it sees to its ses
   assertEquals(rig.kindsTo(CLIENT.peerId), ["ROTATE_PEER"]);
   assertEquals(summary(rig).filter((line) => line === `active ${other}`).length, 1);
 });
+
+Deno.test("a session that its exit has let go of ends when there is no other exit for a minute", async () => {
+  using rig = new SessionRig();
+  await withSessions(rig);
+  rig.exits.clear();
+  const [own] = [...rig.sessions].filter((record) => rig.sessions.isOwn(record));
+  await rig.lost.endedByExit(own!.sessionId, "policy");
+  await rig.clock.advanceAsync(30_000);
+  assertEquals(rig.sessions.find(own!.sessionId)?.state, "active");
+  await rig.clock.advanceAsync(40_000);
+  assertEquals(rig.sessions.find(own!.sessionId), undefined);
+  assertEquals(rig.kindsTo(CLIENT.peerId), ["DISCONNECT"]);
+});
+
+Deno.test("a client of another supernode is shown again to be itself", async () => {
+  using rig = new SessionRig();
+  const clientProof = { publicKey: CLIENT.publicKey, wireguardSignature: CLIENT.wireguardSignature };
+  const exit = await rig.connectExit(100);
+  await rig.hosted.setUp({
+    sessionId: token(5),
+    commandId: token(6),
+    clientPeerId: CLIENT.peerId,
+    clientWireguardKey: CLIENT.wireguardKey,
+    clientProof,
+    expiresAtMs: rig.clock.wallNow() + 3_600_000,
+    exitPeerId: exit,
+    timeoutMs: 5000,
+  }, ELSEWHERE);
+  await rig.lost.forgottenBy(exit);
+  const proofs = rig.sent.map(({ command }) => command.kind === "SETUP_EXIT" && command.payload.clientProof);
+  assertEquals(proofs, [clientProof, clientProof]);
+});

@@ -29,10 +29,13 @@ export interface SupernodeStores {
   readonly blocks: BlockStore;
 }
 
-/** How often peers are to ping, when one is given up, how often that is looked at, and how often links are probed. */
+/** How often peers are to ping, when one is given up, how often that is looked at, and how often other things are. */
 export interface SupernodePace extends Pick<StreamServerContext, "pingEveryMs" | "timeoutMs"> {
   readonly sweepEveryMs?: number;
+  /** Data links. */
   readonly probeEveryMs?: number;
+  /** Whether sessions have been deserted or have expired. */
+  readonly lookEveryMs?: number;
 }
 
 /** What data links are made of, where it is not sockets. */

@@ -45,7 +45,7 @@ export interface PeeringApiDeps extends AdmissionDeps {
   setUp(request: ExitSetupRequest, supernodeId: string): Promise<ExitSetupResponse>;
   end(request: ExitEndRequest, supernodeId: string): Promise<void>;
   notice(notice: ExitNotice, supernodeId: string): Promise<void>;
-  check(check: SessionCheck, supernodeId: string): SessionCheckResponse;
+  check(check: SessionCheck, supernodeId: string): Promise<SessionCheckResponse>;
   relayToken(supernodeId: string): string;
 }
 

@@ -33,7 +33,7 @@ function startSupernode() {
     setUp: never,
     end: never,
     notice: never,
-    check: () => ({ unknown: [] }),
+    check: () => Promise.resolve({ unknown: [] }),
     relayToken: (supernodeId) => `token-for-${supernodeId}`,
   });
   const fetch = async (request: Request) => await api.fetch(request, { remoteAddress: "192.0.2.1" });

@@ -3,6 +3,7 @@ import { candidate, peerId } from "../../kv/fixtures/records.ts";
 import { createMemorySessions } from "../../kv/sessions.ts";
 import { FakeClock, settle } from "../../testing/fake_clock.ts";
 import { CLIENT, ELSEWHERE, SessionRig } from "./fixtures/session_rig.ts";
+import { turnAway } from "./turning_away.ts";
 import type { ExitGrant } from "./request_exit.ts";
 
 const elsewhere = (number: number) => ({ ...candidate(number), supernodeId: ELSEWHERE });
@@ -82,4 +83,23 @@ Deno.test("when the store fails after the exit has said yes, the exit lets go of
   assertEquals(await rig.requests.grant(CLIENT, {}).catch((error) => error.message), "no room");
   await settle();
   assertEquals([rig.states, rig.kindsTo(exit)], [[], ["SETUP_EXIT", "DISCONNECT"]]);
+});
+
+Deno.test("an exit that was revoked is not given, wherever it is connected, and sessions leave it", async () => {
+  using rig = new SessionRig();
+  await rig.connect(CLIENT.peerId);
+  rig.candidatesElsewhere = [elsewhere(110), elsewhere(111)];
+  const [first] = [exitOf(await rig.requests.grant(CLIENT, {}))!];
+  rig.revoked.add(first);
+  await turnAway({ kind: "peer", peerId: first, by: "admin", reason: "", sinceMs: 0 }, {
+    ...rig,
+    links: { end() {} },
+    streams: { end: () => false },
+    endSession: () => Promise.resolve(true),
+  });
+  await settle();
+  const [other] = [110, 111].map((number) => peerId(number)).filter((id) => id !== first);
+  assertEquals([...rig.sessions].map(({ exit }) => exit?.exit.peerId), [other]);
+  rig.candidatesElsewhere = [elsewhere(110), elsewhere(111)].filter(({ exit }) => exit.peerId === first);
+  assertEquals(exitOf(await rig.requests.grant(CLIENT, {})), "no_exit");
 });

@@ -10,7 +10,8 @@
  * own probes say that nothing comes out there, or when its supernode cannot be reached. Where the session belongs to
  * another supernode's client, that supernode is told and does the same. When there is no other exit the session stays for
  * when this one comes back, and is tried again, until it is given up; one whose exit still works, and only wants to stop,
- * is not given up before the exit has gone. A client that cannot go to the exit it is sent to is sent to another.
+ * is not given up before the exit has gone. One that the exit has let go of is tried for longer, since its client may have
+ * found another by itself, and then ends. A client that cannot go to the exit it is sent to is sent to another.
  *
  * What a restart has interrupted is told once more: the command's id is the new session's, so it is applied once.
  */
@@ -166,9 +167,10 @@ export class Rotation implements Disposable {
 
   #track({ sessionId }: SessionRecord, work: () => Promise<void>): void {
     if (this.#moving.has(sessionId) || this.#stop.signal.aborted) return;
-    const moving = work().catch((error) => {
+    const moving = work().catch(async (error) => {
       if (this.#stop.signal.aborted) return;
       this.#options.log.error("A session was not moved", { session_id: sessionId, error: messageOf(error) });
+      await this.#giveUp(sessionId);
     }).finally(() => this.#moving.delete(sessionId));
     this.#moving.set(sessionId, moving);
   }
@@ -197,6 +199,8 @@ export class Rotation implements Disposable {
       excluded.add(next.exit.peerId);
     }
     this.#count.add(1, { outcome: "no_exit" });
+    // The exit has let go of it already.
+    if (reason === "exit_left") return void await ending.end(sessionId, "exit_left", "exit");
     if (isUrgent(reason) && !await isBack()) await ending.end(sessionId, "exit_failed");
   }
 
@@ -206,6 +210,16 @@ export class Rotation implements Disposable {
     const next = sessions.served(nextSessionId!);
     if (record && next) await this.#tell(record, offerOf(next), "exit_left");
     else await sessions.advance(sessionId, { kind: "stay" });
+  }
+
+  /** Leaves a session as if it had not been moved, so that it can be moved another time. Never rejects. */
+  async #giveUp(sessionId: string): Promise<void> {
+    const { sessions, ending } = this.#options;
+    const nextSessionId = sessions.find(sessionId)?.nextSessionId;
+    if (nextSessionId === undefined) return;
+    // What the store does not take now holds here all the same.
+    await sessions.advance(sessionId, { kind: "stay" }).catch(() => {});
+    await ending.end(nextSessionId, "no_exit").catch(() => {});
   }
 
   /** Has the client go to the next session, after which this one is over. False if it stays where it is. */

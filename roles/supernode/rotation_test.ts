@@ -1,8 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { candidate, peerId, token } from "../../kv/fixtures/records.ts";
+import { createMemorySessions } from "../../kv/sessions.ts";
 import type { CommandStatus } from "../../protocol/control/commands.ts";
 import type { SessionRecord } from "../../protocol/session.ts";
-import { settle } from "../../testing/fake_clock.ts";
+import { FakeClock, settle } from "../../testing/fake_clock.ts";
 import { CLIENT, ELSEWHERE, SessionRig } from "./fixtures/session_rig.ts";
 
 /** A client with a session at exit 100, and exit 101 beside it; the client says this to ROTATE_PEER. */
@@ -145,4 +146,21 @@ Deno.test("every session of another supernode's clients is named when their exit
   rig.sessions.add({ ...base, sessionId: token(3000), clientSupernodeId: peerId(9002) });
   rig.rotation.leave(exit, "exit_failed");
   assertEquals(rig.notices.map(({ sessionIds }) => sessionIds.length), [1024, 1024, 452, 1]);
+});
+
+Deno.test("a session is moved another time when the store has failed in the middle, and nothing is left of the first", async () => {
+  const clock = new FakeClock();
+  const store = createMemorySessions(clock);
+  let isFailing = true;
+  const save = (record: SessionRecord) =>
+    isFailing && record.state === "rotating" ? Promise.reject(new Error("no room")) : store.save(record);
+  using rig = new SessionRig({ store: { ...store, save } });
+  const { exit, other } = await withSession(rig);
+  rig.rotation.leave(exit, "exit_failed");
+  await settle();
+  assertEquals([summary(rig), rig.kindsTo(other)], [[`active ${exit}`], ["SETUP_EXIT", "DISCONNECT"]]);
+  isFailing = false;
+  rig.rotation.leave(exit, "exit_failed");
+  await settle();
+  assertEquals(summary(rig), [`active ${other}`]);
 });

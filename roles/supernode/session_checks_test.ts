@@ -18,7 +18,7 @@ class Rig {
   readonly lost: string[] = [];
   readonly asked: SessionCheck[] = [];
   /** What the other supernode says. */
-  answer: (check: SessionCheck) => readonly string[] = () => [];
+  answer: (check: SessionCheck, supernodeId: string) => readonly string[] | Promise<readonly string[]> = () => [];
   readonly sessions = new Sessions({
     supernodeId: HERE,
     store: createMemorySessions(this.clock),
@@ -30,9 +30,9 @@ class Rig {
     supernodeId: HERE,
     sessions: this.sessions,
     peering: {
-      check: (_, check) => {
+      check: async (supernodeId, check) => {
         this.asked.push(check);
-        return Promise.try(() => ({ unknown: [...this.answer(check)] }));
+        return { unknown: [...await this.answer(check, supernodeId)] };
       },
     },
     clock: this.clock,
@@ -68,16 +68,95 @@ Deno.test("what the other supernode does not know is lost, and only that", async
   const [known, unknown] = [rig.add(1), rig.add(2)];
   rig.answer = () => [unknown, token(99)];
   await rig.checks.checkAll(forever);
-  assertEquals([rig.asked, rig.lost], [[{ sessionIds: [known, unknown] }], [unknown]]);
+  assertEquals([rig.asked, rig.lost], [[{ sessionIds: [known, unknown], isAll: true }], [unknown]]);
 });
 
-Deno.test("sessions that have changed just now, or that nobody else has a part in, are not asked about", async () => {
+Deno.test("sessions that have changed just now are not lost, and asked about again", async () => {
   const rig = new Rig();
-  rig.add(1, { updatedAtMs: rig.clock.wallNow() - 29_000 });
-  rig.add(2, { clientSupernodeId: HERE });
-  rig.add(3, { state: "setting_up" });
+  const sessionIds = [
+    rig.add(1, { updatedAtMs: rig.clock.wallNow() - 29_000 }),
+    rig.add(2, { state: "setting_up" }),
+  ];
+  rig.answer = () => sessionIds;
+  for (const _ of [1, 2]) await rig.checks.checkAll(forever);
+  assertEquals([rig.asked, rig.lost], [Array(2).fill({ sessionIds, isAll: true }), []]);
+});
+
+Deno.test("sessions that nobody else has a part in, or that are between two exits, are not asked about", async () => {
+  const rig = new Rig();
+  rig.add(1, { clientSupernodeId: HERE });
+  rig.add(2, { clientSupernodeId: HERE, state: "requested", exit: { ...candidate(100), supernodeId: OTHER } });
   await rig.checks.checkAll(forever);
   assertEquals(rig.asked, []);
+});
+
+Deno.test("what has been agreed is asked about again when it changes, its supernode is doubted, or ten minutes have passed", async () => {
+  const rig = new Rig();
+  rig.add(1);
+  const counts: number[] = [];
+  const check = async (change: () => unknown = () => {}) => {
+    change();
+    await rig.checks.checkAll(forever);
+    counts.push(rig.asked.length);
+  };
+  await check();
+  await check(() => rig.clock.advance(599_000));
+  await check(() => rig.clock.advance(1_000));
+  await check(() => rig.add(2));
+  await check(() => rig.checks.doubt(OTHER));
+  await check();
+  assertEquals(counts, [1, 1, 2, 3, 4, 4]);
+});
+
+Deno.test("a supernode is told once that there is nothing left with it, and again until it answers", async () => {
+  const rig = new Rig();
+  const sessionId = rig.add(1);
+  await rig.checks.checkAll(forever);
+  rig.sessions.forget(sessionId);
+  rig.answer = () => {
+    throw new Error("away");
+  };
+  await rig.checks.checkAll(forever);
+  rig.answer = () => [];
+  for (const _ of [1, 2]) await rig.checks.checkAll(forever);
+  assertEquals(rig.asked.slice(1), Array(2).fill({ sessionIds: [], isAll: true }));
+});
+
+Deno.test("a supernode that is away for ten minutes is not told for ever that there is nothing left with it", async () => {
+  const rig = new Rig();
+  const sessionId = rig.add(1);
+  await rig.checks.checkAll(forever);
+  rig.sessions.forget(sessionId);
+  rig.answer = () => {
+    throw new Error("away");
+  };
+  for (const passMs of [0, 600_000, 60_000]) {
+    rig.clock.advance(passMs);
+    await rig.checks.checkAll(forever);
+  }
+  assertEquals(rig.asked.length, 3);
+});
+
+Deno.test("one that asks about all that it has need not be asked, and what it does not name is lost", async () => {
+  const rig = new Rig();
+  const [both, here] = [rig.add(1), rig.add(2)];
+  rig.add(3, { updatedAtMs: rig.clock.wallNow() });
+  assertEquals(await rig.checks.answer({ sessionIds: [both], isAll: true }, OTHER), { unknown: [] });
+  assertEquals(rig.lost, [here]);
+  rig.sessions.forget(here);
+  await rig.checks.answer({ sessionIds: [both], isAll: true }, OTHER);
+  await rig.checks.checkAll(forever);
+  assertEquals(rig.asked.length, 1);
+  await rig.checks.answer({ sessionIds: [both, token(3)], isAll: true }, OTHER);
+  await rig.checks.checkAll(forever);
+  assertEquals(rig.asked.length, 1);
+});
+
+Deno.test("one that asks about a part of what it has does not have the rest ended", async () => {
+  const rig = new Rig();
+  const [named] = [rig.add(1), rig.add(2)];
+  await rig.checks.answer({ sessionIds: [named] }, OTHER);
+  assertEquals(rig.lost, []);
 });
 
 Deno.test("what clients of a supernode have here is lost once it has not answered for ten minutes", async () => {
@@ -97,12 +176,27 @@ Deno.test("what clients of a supernode have here is lost once it has not answere
   assertEquals(rig.lost, [theirs]);
 });
 
-Deno.test("a supernode is told what is unknown of the sessions that it has a part in", () => {
+Deno.test("supernodes that do not answer do not keep others waiting", async () => {
+  const rig = new Rig();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const heard: string[] = [];
+  rig.answer = (_, supernodeId) => {
+    if (supernodeId !== peerId(9)) return promise;
+    heard.push(supernodeId);
+    reject(new Error("away"));
+    return [];
+  };
+  for (let number = 2; number <= 9; number++) rig.add(number, { clientSupernodeId: peerId(number) });
+  await rig.checks.checkAll(forever);
+  assertEquals(heard, [peerId(9)]);
+});
+
+Deno.test("a supernode is told what is unknown of the sessions that it has a part in", async () => {
   const rig = new Rig();
   const theirs = rig.add(1);
   const others = rig.add(2, { clientSupernodeId: peerId(7) });
   const at = rig.add(3, { clientSupernodeId: HERE, exit: { ...candidate(100), supernodeId: OTHER } });
-  const answer = rig.checks.answer({ sessionIds: [theirs, others, at, token(9)] }, OTHER);
+  const answer = await rig.checks.answer({ sessionIds: [theirs, others, at, token(9)] }, OTHER);
   assertEquals(answer, { unknown: [others, token(9)] });
 });
 
@@ -111,4 +205,17 @@ Deno.test("thousands of sessions are asked about in pieces", async () => {
   for (let number = 0; number < 2500; number++) rig.add(number);
   await rig.checks.checkAll(forever);
   assertEquals(rig.asked.map(({ sessionIds }) => sessionIds.length), [1024, 1024, 452]);
+});
+
+Deno.test("who does not answer is not asked for the rest, and once it is given up all of that is lost", async () => {
+  const rig = new Rig();
+  for (let number = 0; number < 2500; number++) rig.add(number);
+  rig.answer = () => {
+    throw new Error("away");
+  };
+  await rig.checks.checkAll(forever);
+  assertEquals([rig.asked.length, rig.lost.length], [1, 0]);
+  rig.clock.advance(600_000);
+  await rig.checks.checkAll(forever);
+  assertEquals([rig.asked.length, rig.lost.length], [2, 2500]);
 });

@@ -10,12 +10,14 @@ import type { SessionEnd, SessionRecord } from "../../protocol/session.ts";
 import type { SessionSide } from "./session_ending.ts";
 import type { Sessions } from "./sessions.ts";
 
-const LOOK_MS = 5_000;
+const LOOK_EVERY_MS = 5_000;
 
 export interface SessionKeeperOptions {
   readonly sessions: Sessions;
   readonly clock: Clock;
   readonly log: Log;
+  /** Default 5 s. */
+  readonly lookEveryMs?: number | undefined;
   /** How long sessions stay after their client has gone. */
   readonly clientGraceMs: number;
   isConnected(peerId: string): boolean;
@@ -35,9 +37,9 @@ export class SessionKeeper {
 
   /** Until the signal aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, sessions, checkExit } = this.#options;
+    const { clock, sessions, checkExit, lookEveryMs = LOOK_EVERY_MS } = this.#options;
     while (!signal.aborted) {
-      await delay(clock, LOOK_MS, signal).catch(() => {});
+      await delay(clock, lookEveryMs, signal).catch(() => {});
       if (signal.aborted) return;
       await this.#endAll(sessions.expired(), "expired");
       await this.#endAll(this.#deserted(), "client_left", "client");

@@ -37,7 +37,7 @@ export const supernodeSettings = z.object({
   authRate: z.number().min(1).max(1_000_000).default(20)
     .describe("Control streams that one address may open in a second; ten times as many at once.")
     .meta({ placeholder: "count" }),
-  sessionLifetime: durationMs("12h", { minMs: 1_000 })
+  sessionLifetime: durationMs("12h", { minMs: 1_000, maxMs: 43_200_000 })
     .describe("How long a session lasts; its client renews it for as long as it is there."),
   clientGrace: durationMs("60s").describe("How long sessions stay when their client has gone."),
   adminApi: z.boolean().default(true).describe("Serve culvert admin, on this machine alone; --no-admin-api does not."),

@@ -27,7 +27,9 @@ export async function turnAway({ kind, peerId }: Block, parts: TurningAwayParts)
 
 async function turnAwayPeer(peerId: string, parts: TurningAwayParts): Promise<void> {
   const { streams, outbox, sessions, rotation, endSession } = parts;
-  if (streams.end(peerId, "revoked")) rotation.leave(peerId, "revoked");
+  streams.end(peerId, "revoked");
+  // An exit may be connected elsewhere, to a supernode that has not been told.
+  rotation.leave(peerId, "revoked");
   for (const { sessionId } of sessions.ofClient(peerId)) await endSession(sessionId, "revoked");
   await outbox.drop(peerId);
 }

@@ -5,7 +5,8 @@
 
 import { assert } from "@std/assert";
 import { freePort } from "../../testing/program.ts";
-import { eventually, hello, helloAtLast, isHello, Processes, type RoleProcess } from "./fixtures/processes.ts";
+import { eventually } from "../../testing/waiting.ts";
+import { hello, helloAtLast, isHello, Processes, type RoleProcess } from "./fixtures/processes.ts";
 
 function startSupernode(processes: Processes, region: string, base: string): Promise<RoleProcess> {
   const listen = ["--listen", `127.0.0.1:${freePort()}`];

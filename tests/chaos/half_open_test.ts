@@ -13,7 +13,8 @@ import { randomOf } from "../../protocol/random.ts";
 import { formatTarget, parseTarget, type Target } from "../../protocol/stream.ts";
 import { PlayedPeer } from "../../roles/fixtures/played_peer.ts";
 import { SilentRelay } from "../../testing/silent_relay.ts";
-import { eventually, hello, helloAtLast, isHello } from "./fixtures/processes.ts";
+import { eventually } from "../../testing/waiting.ts";
+import { hello, helloAtLast, isHello } from "./fixtures/processes.ts";
 import { SupernodeUnderTest } from "./fixtures/supernode.ts";
 
 const clock = clockOf(globalThis);

@@ -7,8 +7,9 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { FakeSupernode } from "../../net/fixtures/fake_supernode.ts";
 import type { CommandOrder, SessionOffer } from "../../protocol/control/commands.ts";
 import { encodeBase64, encodeBase64Url } from "../../protocol/encoding.ts";
+import { eventually } from "../../testing/waiting.ts";
 import { StoreLock } from "./fixtures/lock.ts";
-import { eventually, helloAtLast, Processes, type RoleProcess } from "./fixtures/processes.ts";
+import { helloAtLast, Processes, type RoleProcess } from "./fixtures/processes.ts";
 
 const newId = () => encodeBase64Url(crypto.getRandomValues(new Uint8Array(16)));
 const IN_TIME_MS = 60_000;

@@ -9,8 +9,8 @@ import { assertEquals } from "@std/assert";
 import type { Command, CommandKind } from "../../protocol/control/commands.ts";
 import { encodeBase64, encodeBase64Url } from "../../protocol/encoding.ts";
 import type { PlayedPeer } from "../../roles/fixtures/played_peer.ts";
+import { eventually } from "../../testing/waiting.ts";
 import { StoreLock } from "./fixtures/lock.ts";
-import { eventually } from "./fixtures/processes.ts";
 import { SupernodeUnderTest } from "./fixtures/supernode.ts";
 
 const newId = () => encodeBase64Url(crypto.getRandomValues(new Uint8Array(16)));

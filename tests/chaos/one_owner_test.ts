@@ -3,7 +3,8 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { encodeBase64Url } from "../../protocol/encoding.ts";
 import { freePort } from "../../testing/program.ts";
-import { eventually, type RoleProcess } from "./fixtures/processes.ts";
+import { eventually } from "../../testing/waiting.ts";
+import type { RoleProcess } from "./fixtures/processes.ts";
 import { SupernodeUnderTest } from "./fixtures/supernode.ts";
 
 /** A second process on the same state directory and store, at a port of its own. */

@@ -11,8 +11,9 @@ import { randomInt } from "../../protocol/random.ts";
 import { formatTarget, parseTarget } from "../../protocol/stream.ts";
 import { SeededRandom } from "../../testing/seeded_random.ts";
 import { SilentRelay } from "../../testing/silent_relay.ts";
+import { eventually } from "../../testing/waiting.ts";
 import { StoreLock } from "./fixtures/lock.ts";
-import { eventually, helloAtLast, type RoleProcess } from "./fixtures/processes.ts";
+import { helloAtLast, type RoleProcess } from "./fixtures/processes.ts";
 import { SupernodeUnderTest } from "./fixtures/supernode.ts";
 
 const MINUTES = Number(Deno.env.get("CHAOS_MINUTES") ?? 3);

@@ -9,8 +9,9 @@ import { fromFileUrl } from "@std/path";
 import { encodeBase64Url } from "../../protocol/encoding.ts";
 import { peerId } from "../../kv/fixtures/records.ts";
 import { testWith } from "../../testing/requirements.ts";
+import { eventually } from "../../testing/waiting.ts";
 import { StoreLock } from "./fixtures/lock.ts";
-import { eventually, hello, helloAtLast, isHello, type RoleProcess } from "./fixtures/processes.ts";
+import { hello, helloAtLast, isHello, type RoleProcess } from "./fixtures/processes.ts";
 import { SupernodeUnderTest } from "./fixtures/supernode.ts";
 
 /** An exit and a client as they are, with a session; gives the client's proxy. */

@@ -1,8 +1,8 @@
 /** Step C of the operational spec: heartbeats, and the end of streams that have none. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { eventually } from "../chaos/fixtures/processes.ts";
 import { admin, Network, type Started } from "../fixtures/control_network.ts";
+import { eventually } from "../../testing/waiting.ts";
 import { fastClock } from "./fixtures/fast_clock.ts";
 import { authOf, newIdentity, RawStream } from "./fixtures/raw_stream.ts";
 
@@ -39,7 +39,7 @@ Deno.test("C: a stream that says nothing for thirty seconds is told so, and remo
   assertEquals(await silent.hear(), { type: "error", code: "timeout" });
   await silent.closed;
   const passedMs = clock.now() - startMs;
-  assert(passedMs > 29_000 && passedMs < 45_000, `${passedMs} ms`);
+  assert(passedMs > 29_000 && passedMs < 60_000, `${passedMs} ms`);
   assertStringIncludes(await here.metrics(), 'active_streams_total{role="exit"} 1');
 });
 

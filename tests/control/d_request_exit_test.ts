@@ -2,6 +2,7 @@
 
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { admin, hello, listedExit, Network, twoRegions } from "../fixtures/control_network.ts";
+import { fastClock } from "./fixtures/fast_clock.ts";
 
 Deno.test("D: an exit behind another supernode is found through base, asked for there, and reached by way of both", async () => {
   await using network = new Network();
@@ -15,6 +16,27 @@ Deno.test("D: an exit behind another supernode is found through base, asked for 
     const { sessions } = await admin(at, "GET", "/v1/sessions");
     assertEquals(sessions.map(({ state }: { state: string }) => state), ["active"]);
   }
+});
+
+Deno.test("D: an exit in another region than its supernode is found by that region", async () => {
+  await using network = new Network();
+  const { north, south } = await twoRegions(network);
+  const { peerId } = await listedExit(network, south, "east");
+  const { proxy } = await network.startClient(north, { region: "east" });
+  assertStringIncludes(await hello(proxy), peerId);
+});
+
+Deno.test("D: a client whose supernode knows of no exit goes to another of its list after half a minute", async () => {
+  await using network = new Network({ clock: fastClock(20) });
+  const cutOff = await network.startSupernode("north");
+  const other = await network.startSupernode("south");
+  const { peerId } = await network.startExit(other, "south");
+  const supernode = [cutOff, other].map(({ addresses }) => addresses["supernode"]);
+  const { proxy } = await network.startClient(cutOff, { supernode, probeEvery: "10s", probeTimeout: "10s" });
+  await network.until(() => network.hasSaid("There is no exit at this supernode: trying the next"));
+  await network.until(() => network.hasSaid("Streams leave through an exit"));
+  assertStringIncludes(await hello(proxy), peerId);
+  assertEquals((await admin(other, "GET", "/v1/sessions")).total, 1);
 });
 
 Deno.test("D: when base is down, what it last said serves, and sessions go on", async () => {

@@ -6,7 +6,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { parseTarget, readFull, writeAll } from "../../protocol/stream.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
-import { eventually } from "../chaos/fixtures/processes.ts";
+import { eventually } from "../../testing/waiting.ts";
 import { listedExit, Network, type Started, twoRegions } from "../fixtures/control_network.ts";
 
 const BYTES = 4 * 1024 * 1024;

@@ -1,7 +1,7 @@
 /** A supernode that restarts: its sessions go on, or elsewhere. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { admin, hello, Network } from "../fixtures/control_network.ts";
+import { admin, hello, helloAtLast, Network } from "../fixtures/control_network.ts";
 
 Deno.test("a session outlives its supernode's restart", async () => {
   await using network = new Network();
@@ -17,7 +17,7 @@ Deno.test("a session outlives its supernode's restart", async () => {
   assertEquals(after.addresses["supernode"], before.addresses["supernode"]);
   await network.until(() => network.linkCount() === links + 2);
   // The client may notice its link a little later than its supernode does.
-  while (!/^HTTP\/1\.[01] 200/.test(await hello(proxy)));
+  await helloAtLast(proxy);
   const { sessions } = await admin(after, "GET", "/v1/sessions");
   assertEquals(sessions.map(({ sessionId }: { sessionId: string }) => sessionId), [known]);
 });

@@ -19,6 +19,7 @@ and go and things fail. Exits 1, with the seed and what happened, when something
   --peers N          clients and exits together
   --supernodes N
   --hours N          simulated
+  --minutes N        of real time, after which the hours that are left are left out: all leave, and that is checked
   --json             the last line is the report as one object
   --help
 
@@ -32,6 +33,7 @@ const RANGES = {
   peers: [10, 1_000_000],
   supernodes: [3, 10_000],
   hours: [1, 1_000],
+  minutes: [1, 10_000],
 } as const;
 
 type Sizes = Partial<Record<keyof typeof RANGES, number>>;
@@ -61,14 +63,25 @@ async function main(args: readonly string[]): Promise<number> {
     sizes[name] = value;
   }
   const seed = sizes.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]!;
-  return await simulate({ ...flags.quick ? quickSettings : fullSettings, ...sizes, seed }, flags.json === true);
+  const { minutes = Infinity, ...rest } = sizes;
+  const settings = { ...flags.quick ? quickSettings : fullSettings, ...rest, seed };
+  return await simulate(settings, { isJson: flags.json === true, maxWallMs: minutes * 60_000 });
 }
 
-async function simulate(settings: SimSettings, isJson: boolean): Promise<number> {
+interface Manner {
+  readonly isJson: boolean;
+  readonly maxWallMs: number;
+}
+
+async function simulate(settings: SimSettings, { isJson, maxWallMs }: Manner): Promise<number> {
   console.error(`… seed ${settings.seed}`);
   const startMs = performance.now();
   const simulation = new Simulation(settings);
-  await simulation.run((progress) => console.error(`… ${formatProgress(progress, performance.now() - startMs)}`));
+  await simulation.run((progress) => {
+    const wallMs = performance.now() - startMs;
+    console.error(`… ${formatProgress(progress, wallMs)}`);
+    return wallMs >= maxWallMs ? "calm" : undefined;
+  });
   const report = reportOf(simulation, performance.now() - startMs);
   console.log(formatReport(report));
   if (isJson) console.log(JSON.stringify(report));

@@ -21,6 +21,8 @@ export interface SimSettings {
   readonly probeEveryMs: number;
   /** How often supernodes try the data links that sessions need. */
   readonly linkProbeEveryMs: number;
+  /** How often supernodes look for sessions that have been deserted or have expired. */
+  readonly lookEveryMs: number;
   /** How often the invariants are looked at. */
   readonly checkEveryMs: number;
   readonly faults: FaultRates;
@@ -70,6 +72,7 @@ const realPace = {
   sweepEveryMs: SECOND,
   probeEveryMs: 5 * SECOND,
   linkProbeEveryMs: 2 * SECOND,
+  lookEveryMs: 5 * SECOND,
 };
 
 /** A day of a network of 100,000. Hearts beat more slowly, or it would be 860 million pings. */
@@ -79,12 +82,13 @@ export const fullSettings: Omit<SimSettings, "seed"> = {
   regions: 3,
   hours: 24,
   exitShare: 0.05,
-  pingEveryMs: 3 * MINUTE,
-  timeoutMs: 9 * MINUTE,
-  sweepEveryMs: 10 * SECOND,
-  probeEveryMs: 2 * MINUTE,
-  linkProbeEveryMs: MINUTE,
-  checkEveryMs: MINUTE,
+  pingEveryMs: 5 * MINUTE,
+  timeoutMs: 15 * MINUTE,
+  sweepEveryMs: 30 * SECOND,
+  probeEveryMs: 5 * MINUTE,
+  linkProbeEveryMs: 5 * MINUTE,
+  lookEveryMs: MINUTE,
+  checkEveryMs: 2 * MINUTE,
   faults,
 };
 

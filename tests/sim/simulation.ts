@@ -17,6 +17,7 @@ import { SupernodeNode } from "./supernode_node.ts";
 import { World } from "./world.ts";
 
 const HOUR_MS = 3_600_000;
+const REPORT_EVERY_MS = HOUR_MS / 6;
 /** Longer than an undoing command waits for its exit. */
 const EMPTY_AFTER_MS = 2 * HOUR_MS;
 /** Of a supernode on which nobody is: its sweep, its session keeper, its report to base, and what they wait with. */
@@ -44,14 +45,17 @@ export class Simulation {
     this.invariants = new Invariants(this.world, this.population);
   }
 
-  /** Until the end or the first breach. `report` is called every simulated hour. */
-  async run(report: (progress: Progress) => void = () => {}): Promise<void> {
+  /**
+   * Until the end or the first breach. `report` is called every ten simulated minutes; when it says "calm", the hours
+   * that are left are left out.
+   */
+  async run(report: (progress: Progress) => "calm" | void = () => {}): Promise<void> {
     const { hours } = this.world.settings;
     const { outageMs, directoryMs } = this.invariants.bounds;
     this.churn.start();
-    for (let leftMs = hours * HOUR_MS; leftMs > 0 && !this.breach; leftMs -= HOUR_MS) {
-      await this.#live(Math.min(leftMs, HOUR_MS));
-      report(this.progress);
+    for (let leftMs = hours * HOUR_MS; leftMs > 0 && !this.breach; leftMs -= REPORT_EVERY_MS) {
+      await this.#live(REPORT_EVERY_MS);
+      if (report(this.progress) === "calm") break;
     }
     if (this.breach) return;
     this.churn.calm();

@@ -121,7 +121,7 @@ export class SupernodeNode {
 
   #open(program: Program, directory: DirectoryClient): Promise<Supernode> {
     const { random, primitives, commands, settings, network } = this.#world;
-    const { pingEveryMs, timeoutMs, sweepEveryMs, linkProbeEveryMs: probeEveryMs, peers } = settings;
+    const { pingEveryMs, timeoutMs, sweepEveryMs, linkProbeEveryMs: probeEveryMs, lookEveryMs, peers } = settings;
     const disk = <T extends object>(store: T) => this.#world.disk(store, program);
     const { queues, sessions, nonces, blocks } = this.#stores;
     return Supernode.open({
@@ -131,7 +131,7 @@ export class SupernodeNode {
       directory,
       fetch: (request) => network.request(program, request),
       maxStreams: Math.max(64, Math.ceil(4 * peers / settings.supernodes)),
-      pace: { pingEveryMs, timeoutMs, sweepEveryMs, probeEveryMs },
+      pace: { pingEveryMs, timeoutMs, sweepEveryMs, probeEveryMs, lookEveryMs },
       linkParts: {
         dial: (target, signal) => this.#dial(program, target, signal),
         probe: probePipe,

@@ -6,7 +6,7 @@
 
 import { assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
-import { testWith } from "../../testing/requirements.ts";
+import { requires, withNeeds } from "../../testing/requirements.ts";
 import { findGuestKernel, GUEST_TOOLS, runInGuest } from "./guest.ts";
 
 const guestTests = [
@@ -21,15 +21,20 @@ const TIME_LIMIT_MS = 600_000;
 const kernel = findGuestKernel();
 const needs = { tools: [...GUEST_TOOLS, "ip"], files: [kernel?.image ?? "/boot/vmlinuz-*-amd64 with its modules"] };
 
-testWith(needs, "in a guest with Debian's kernel all is well", async () => {
+testInGuest("in a guest with Debian's kernel all is well", async () => {
   const { code, output } = await runInGuest(kernel!, testScript(), { timeLimitMs: TIME_LIMIT_MS });
   assertEquals(code, 0, output);
 });
 
-testWith(needs, "a script that fails in the guest is told as failed", async () => {
+testInGuest("a script that fails in the guest is told as failed", async () => {
   const { code } = await runInGuest(kernel!, "exit 3", { timeLimitMs: TIME_LIMIT_MS });
   assertEquals(code, 3);
 });
+
+/** The guest is ended in its own time. */
+function testInGuest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ ...withNeeds(requires(needs), name, fn), timeout: 2 * TIME_LIMIT_MS });
+}
 
 /** The guest has the host's files but none of its environment; and nothing there can be fetched. */
 function testScript(): string {
