@@ -56,7 +56,7 @@ export class Nft implements Disposable {
     return this.#change(`delete the table ${name}`, batch.deleteTable(name), { mayBeGone: true });
   }
 
-  /** Adds values to a named set, and removes others, which must be in it. */
+  /** Adds values to a named set, and removes others, which must be in it just as they were added. */
   changeSet(table: string, set: Pick<NamedSet, "name" | "key" | "hasIntervals">, change: SetChange): void {
     this.#change(`change the set ${set.name} of ${table}`, batch.changeSet(table, set, change));
   }

@@ -180,11 +180,16 @@ testInNamespace("tables, chains, rules and counters are listed, ours only", asyn
 testInNamespace("sets change in place, all at once", async (nft, namespace) => {
   const plain: NamedSet = { name: "plain", key: "ipv4_addr", elements: ["10.0.0.1"] };
   const ranges: NamedSet = { name: "ranges", key: "ipv4_addr", hasIntervals: true };
+  const touching: NamedSet = { ...ranges, name: "touching", elements: ["10.0.0.0/8", "11.0.0.0/8", "12.0.0.0/8"] };
   const empty: NamedMap = { name: "empty", key: "mark", value: "verdict" };
-  nft.replaceTable({ name: "culvert_sets", sets: [plain, ranges, empty], chains: [] });
+  nft.replaceTable({ name: "culvert_sets", sets: [plain, ranges, touching, empty], chains: [] });
   nft.changeSet("culvert_sets", plain, { add: ["10.0.0.2", "10.0.0.3"], remove: ["10.0.0.1"] });
   nft.changeSet("culvert_sets", ranges, { add: ["10.0.0.0/8", "192.168.0.0/16"] });
   nft.changeSet("culvert_sets", ranges, { add: ["1.0.0.0/8"], remove: ["10.0.0.0/8"] });
+  nft.changeSet("culvert_sets", touching, { add: ["11.0.0.0/9"], remove: ["11.0.0.0/8"] });
+  assertStringIncludes(await ruleset(namespace), "10.0.0.0/8, 11.0.0.0/9,");
+  nft.changeSet("culvert_sets", touching, { remove: ["11.0.0.0/9", "10.0.0.0/8"] });
+  assertStringIncludes(await ruleset(namespace), "elements = { 12.0.0.0/8 }");
   const keys = nft.elements("culvert_sets", "plain").map(({ key }) => key.join("."));
   assertEquals(keys.toSorted(), ["10.0.0.2", "10.0.0.3"]);
   assertStringIncludes(await ruleset(namespace), "elements = { 1.0.0.0/8, 192.168.0.0/16 }");

@@ -1,8 +1,9 @@
 /** What our tables do to packets: a client, a router with our table, and a server that knows no way back to the client. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { ct, icmp, ip, mark, oifname, tcp, udp } from "../protocol/nftables/fields.ts";
+import { ct, icmp, ip, mark, not, oifname, tcp, udp } from "../protocol/nftables/fields.ts";
 import { comment, type Rule, rule } from "../protocol/nftables/rule.ts";
+import type { NamedSet } from "../protocol/nftables/sets.ts";
 import {
   accept,
   clampMss,
@@ -234,6 +235,28 @@ testOnPath("what is not to be tracked is not", async (scene) => {
   nft.replaceTable({ name: "culvert_test", chains });
   await send(scene, CLIENT, { count: 3, bytes: 10 });
   assertEquals(await counted(nft, 3), { untracked: 3, "": 0 });
+});
+
+testOnPath("a set that changes matches what is in it at the time", async (scene) => {
+  const { nft } = scene;
+  const hosts: NamedSet = { name: "hosts", key: "ipv4_addr", hasIntervals: true };
+  const rules = [
+    rule(udp.dport(9), ip.daddr({ inSet: "hosts" }), counter(), comment("in")),
+    rule(udp.dport(9), ip.daddr(not({ inSet: "hosts" })), counter(), comment("out")),
+  ];
+  nft.replaceTable({ ...table(rules), sets: [hosts] });
+  const sendOne = () => send(scene, CLIENT, { count: 1, bytes: 10 });
+  await sendOne();
+  assertEquals(await counted(nft, 1), { in: 0, out: 1 });
+  nft.changeSet("culvert_test", hosts, { add: ["192.0.2.4/30"] });
+  await sendOne();
+  assertEquals(await counted(nft, 2), { in: 0, out: 2 });
+  nft.changeSet("culvert_test", hosts, { add: ["192.0.2.0/31", "192.0.2.2/31"] });
+  await sendOne();
+  assertEquals(await counted(nft, 3), { in: 1, out: 2 });
+  nft.changeSet("culvert_test", hosts, { remove: ["192.0.2.2/31"] });
+  await sendOne();
+  assertEquals(await counted(nft, 4), { in: 1, out: 3 });
 });
 
 /** What curl gives: 7 where it was refused, 28 where nobody answered. */

@@ -60,7 +60,7 @@ export interface SetChange {
   readonly remove?: readonly Value[];
 }
 
-/** Removes values from a set of a table and adds others; what is to be removed must be there. */
+/** Removes values from a set of a table and adds others; what is removed must be there just as it was added. */
 export function changeSet(
   table: string,
   set: Pick<NamedSet, "name" | "key" | "hasIntervals">,

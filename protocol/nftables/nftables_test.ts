@@ -126,7 +126,7 @@ Deno.test("elements that overlap or touch become one; those of a map must not ov
       [extentOf(typeof value === "string" ? valueTypes.ipv4_addr : valueTypes.inet_service, value)] as const
     );
   const keys = (type: typeof valueTypes.ipv4_addr, ...values: Parameters<typeof extents>) =>
-    pointsOf({ type, hasIntervals: true }, extents(...values)).map(({ key, isEnd }) =>
+    pointsOf({ type, hasIntervals: true, isAnonymous: true }, extents(...values)).map(({ key, isEnd }) =>
       `${isEnd ? "-" : "+"}${key.join(".")}`
     );
   assertEquals(keys(valueTypes.ipv4_addr, "10.1.0.0/16", "10.0.0.0/8", "11.0.0.0/8", "255.0.0.0/8"), [
@@ -154,7 +154,10 @@ Deno.test("intervals hold what their values hold, and nothing else", () => {
   const ports = fc.tuple(fc.nat(300), fc.nat(40)).map(([from, length]) => ({ from, to: Math.min(from + length, 300) }));
   fc.assert(fc.property(fc.array(ports, { minLength: 1, maxLength: 8 }), (ranges) => {
     const type = valueTypes.inet_service;
-    const points = pointsOf({ type, hasIntervals: true }, ranges.map((range) => [extentOf(type, range)] as const));
+    const points = pointsOf(
+      { type, hasIntervals: true, isAnonymous: true },
+      ranges.map((range) => [extentOf(type, range)] as const),
+    );
     const numbers = points.map(({ key }) => key[0]! << 8 | key[1]!);
     assertEquals(numbers, [...new Set(numbers)].toSorted((a, b) => a - b));
     for (let port = 0; port <= 310; port++) {

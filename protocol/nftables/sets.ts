@@ -198,12 +198,9 @@ export function dataOf(type: ValueType | "verdict", value: MapValue): ElementDat
 }
 
 /** The points of a set without intervals, or of one with them. */
-export function pointsOf(
-  { type, hasIntervals }: Pick<SetLayout, "type" | "hasIntervals">,
-  entries: readonly Entry[],
-): SetPoint[] {
-  if (hasIntervals) return intervalPoints(entries);
-  return entries.map(([extent, data]) => ({ key: single(extent, type).from, ...data && { data } }));
+export function pointsOf(layout: SetLayout, entries: readonly Entry[]): SetPoint[] {
+  if (layout.hasIntervals) return intervalPoints(merged(entries, layout), layout);
+  return entries.map(([extent, data]) => ({ key: single(extent, layout.type).from, ...data && { data } }));
 }
 
 /** The points of a new set: as `nft` does, it is said that what lies before the first is outside. */
@@ -219,12 +216,12 @@ function single(extent: Extent, type: ValueType): Extent {
   throw new CulvertError("bad_rule", `Cannot build the set: a ${type.name} must be a single value here`);
 }
 
-function intervalPoints(entries: readonly Entry[]): SetPoint[] {
+function intervalPoints(entries: readonly Entry[], { isAnonymous = false }: SetLayout): SetPoint[] {
   const points: SetPoint[] = [];
-  for (const [{ from, to }, data] of merged(entries)) {
-    // Where one ends and the next begins at once, the beginning says both.
+  for (const [{ from, to }, data] of entries) {
+    // Where one ends and the next begins at once, the beginning says both; unless the one may be removed alone.
     const last = points.at(-1);
-    if (last?.isEnd && compareBytes(last.key, from) === 0) points.pop();
+    if (isAnonymous && last?.isEnd && compareBytes(last.key, from) === 0) points.pop();
     const end = nextAfter(to);
     points.push({ key: from, ...!end && { isOpenEnded: true }, ...data && { data } });
     if (end) points.push({ key: end, isEnd: true });
@@ -232,26 +229,29 @@ function intervalPoints(entries: readonly Entry[]): SetPoint[] {
   return points;
 }
 
-/** In order, those that touch made one; the values of a map must not claim the same key. */
-function merged(entries: readonly Entry[]): Entry[] {
+/**
+ * In order, those that overlap made one, and in a set that nobody can change those that touch as well. The keys of a
+ * map must not overlap, as their values could not both be given.
+ */
+function merged(entries: readonly Entry[], { isAnonymous = false }: SetLayout): Entry[] {
   const all: Entry[] = [];
   for (const entry of entries.toSorted(([a], [b]) => compareBytes(a.from, b.from))) {
     const [extent, data] = entry;
-    const last = all.at(-1);
-    const lastEnd = last && nextAfter(last[0].to);
-    const overlaps = last && compareBytes(extent.from, last[0].to) <= 0;
-    if (overlaps && data) {
-      throw new CulvertError("bad_rule", "Cannot build the map: its keys must not overlap");
-    }
-    const touches = overlaps || lastEnd && compareBytes(extent.from, lastEnd) === 0;
-    if (!last || !touches || data) {
+    const last = all.at(-1)?.[0];
+    const overlaps = last !== undefined && compareBytes(extent.from, last.to) <= 0;
+    if (overlaps && data) throw new CulvertError("bad_rule", "Cannot build the map: its keys must not overlap");
+    if (last && !data && (overlaps || isAnonymous && touches(last, extent))) {
+      all[all.length - 1] = [{ from: last.from, to: compareBytes(extent.to, last.to) > 0 ? extent.to : last.to }];
+    } else {
       all.push(entry);
-      continue;
     }
-    const to = compareBytes(extent.to, last[0].to) > 0 ? extent.to : last[0].to;
-    all[all.length - 1] = [{ from: last[0].from, to }];
   }
   return all;
+}
+
+function touches(before: Extent, after: Extent): boolean {
+  const next = nextAfter(before.to);
+  return next !== undefined && compareBytes(after.from, next) === 0;
 }
 
 export function encodeListElements(table: string, set: string): (writer: NftWriter) => void {

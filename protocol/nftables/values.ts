@@ -7,7 +7,7 @@
  */
 
 import { CulvertError } from "../errors.ts";
-import { type Cidr, type IpAddress, parseCidr, parseIp } from "../ip.ts";
+import { type Cidr, type IpAddress, networkOf, parseCidr, parseIp } from "../ip.ts";
 import type { Bytes } from "../primitives.ts";
 
 /** Numbers from the first to the last. */
@@ -97,7 +97,7 @@ function networkIn(value: Value): Cidr | undefined {
     return address ? { address, bits: 8 * address.length } : parseCidr(value);
   }
   if (value instanceof Uint8Array) return { address: value, bits: 8 * value.length };
-  return typeof value === "object" && "bits" in value ? value : undefined;
+  return typeof value === "object" && "bits" in value ? networkOf(value.address, value.bits) : undefined;
 }
 
 interface NumberTypeOptions {
@@ -174,9 +174,6 @@ export const valueTypes = {
   mark: numberType("mark", 19, 4),
   uid: numberType("uid", 24, 4),
   gid: numberType("gid", 25, 4),
-  ct_state: numberType("ct_state", 26, 4, {
-    names: { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 },
-  }),
   icmp_type: numberType("icmp_type", 14, 1, { isNetworkOrder: true }),
   icmpv6_type: numberType("icmpv6_type", 29, 1, { isNetworkOrder: true }),
   fib_addrtype: numberType("fib_addrtype", 38, 4, {
