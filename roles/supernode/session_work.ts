@@ -93,7 +93,7 @@ export class SessionWork implements Disposable {
       isConnected,
       end: (sessionId, reason, by) => ending.end(sessionId, reason, by),
       checkExit: (exitPeerId) => {
-        if (!this.returning.has(exitPeerId)) rotation.suspect(exitPeerId);
+        if (!this.returning.has(exitPeerId) && pool.troubleOf(exitPeerId)) rotation.suspect(exitPeerId);
       },
     });
   }
