@@ -3,6 +3,7 @@
  *
  *   a session ends here by itself ──→ end_session, kept until the supernode has heard it
  *   the control stream is open    ──→ sessions { those served } ──→ what the supernode does not know is served no longer
+ *   it has been for two minutes   ──→ the same again: word of an end is lost when there are more commands than may wait
  *   it is open at another one     ──→ sessions that the last one ordered have a while for their streams, then end
  */
 
@@ -17,6 +18,7 @@ import type { ServedSessionRecord } from "../../protocol/session.ts";
 
 /** As long as the data link to a supernode that was left stays, at most. */
 const MOVED_MS = 60_000;
+const COMPARE_EVERY_MS = 120_000;
 /** A supernode ends streams on which too much is said. */
 const TELL_GAP_MS = 250;
 /** Its store does not work at present, say. */
@@ -38,8 +40,9 @@ export class SessionReports implements AsyncDisposable {
   readonly #stop = new AbortController();
   #telling: Promise<void> | undefined;
   #hasOpened = false;
-  /** One for each time that the stream has come up, until it is done. */
+  /** One for each time that the stream has come up, until the next. */
   readonly #settling = new Set<Promise<void>>();
+  #stopSettling = new AbortController();
 
   constructor(options: SessionReportsOptions) {
     this.#options = options;
@@ -55,14 +58,16 @@ export class SessionReports implements AsyncDisposable {
   /** The control stream is open, for the first time or again. */
   opened(): void {
     this.#hasOpened = true;
-    const settling = this.#settle().catch((error) => this.#complain("compare the sessions", error))
-      .finally(() => this.#settling.delete(settling));
+    this.#stopSettling.abort();
+    this.#stopSettling = new AbortController();
+    const settling = this.#settleOften(this.#stopSettling.signal).finally(() => this.#settling.delete(settling));
     this.#settling.add(settling);
     this.#tell();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
+    this.#stopSettling.abort();
     await Promise.all([this.#telling, ...this.#settling]);
   }
 
@@ -84,6 +89,14 @@ export class SessionReports implements AsyncDisposable {
       });
       if (isHeard) this.#waiting.delete(sessionId);
       await delay(clock, isHeard ? TELL_GAP_MS : TELL_AGAIN_MS, signal);
+    }
+  }
+
+  async #settleOften(signal: AbortSignal): Promise<void> {
+    const { control, clock } = this.#options;
+    while (!signal.aborted) {
+      if (control().isOpen) await this.#settle().catch((error) => this.#complain("compare the sessions", error));
+      await delay(clock, COMPARE_EVERY_MS, signal).catch(() => {});
     }
   }
 

@@ -14,6 +14,8 @@ class Rig {
   supernodeId = "north";
   isOpen = true;
   known: string[] = [];
+  /** How often it will not say what it knows. */
+  refusals = 0;
   /** What it says to the end of a session. */
   says: () => void = () => {};
   readonly reports = new SessionReports({
@@ -36,6 +38,7 @@ class Rig {
     const answer = (question: Question) => {
       this.asked.push(question);
       if (question.what !== "sessions") return this.says();
+      if (this.refusals-- > 0) throw new DialError("busy", "unavailable");
       return { sessionIds: question.sessionIds!.filter((id) => this.known.includes(id)) };
     };
     // The answer's type depends on the question's.
@@ -56,6 +59,32 @@ Deno.test("a session that the supernode does not know is served no longer", asyn
   rig.reports.opened();
   await settle();
   assertEquals([...rig.served.keys()], ["known"]);
+  await rig.reports[Symbol.asyncDispose]();
+});
+
+Deno.test("sessions are compared again while the stream stays open, also when that was in vain before", async () => {
+  const rig = new Rig();
+  rig.serve("lost");
+  rig.known = ["lost"];
+  rig.refusals = 1;
+  rig.reports.opened();
+  await rig.clock.advanceAsync(120_000);
+  assertEquals([rig.asked.length, rig.served.size], [2, 1]);
+  rig.known = [];
+  await rig.clock.advanceAsync(120_000);
+  assertEquals([rig.asked.length, rig.served.size], [3, 0]);
+  await rig.reports[Symbol.asyncDispose]();
+  assertEquals(rig.clock.pendingTimers, 0);
+});
+
+Deno.test("a stream that opens again is compared on once, not twice", async () => {
+  const rig = new Rig();
+  rig.serve("known");
+  rig.known = ["known"];
+  rig.reports.opened();
+  rig.reports.opened();
+  await rig.clock.advanceAsync(120_000);
+  assertEquals(rig.asked.length, 3);
   await rig.reports[Symbol.asyncDispose]();
 });
 

@@ -88,9 +88,11 @@ export class ExitPool {
 
   /** Why sessions should leave an exit, if they should; one that is not here has failed them. */
   troubleOf(peerId: string): "exit_failed" | "exit_drains" | undefined {
-    const health = this.candidate(peerId)?.health ?? 0;
-    if (health > 0) return undefined;
-    return this.#options.find(peerId)?.telemetry?.draining ? "exit_drains" : "exit_failed";
+    const { find, linkRttMs, linkHealth } = this.#options;
+    const exit = find(peerId);
+    const isThere = exit !== undefined && linkRttMs(peerId) !== undefined;
+    if (isThere && healthOf(exit.telemetry) * linkHealth(peerId).health > 0) return undefined;
+    return exit?.telemetry?.draining ? "exit_drains" : "exit_failed";
   }
 
   /** The exit as it is now; undefined when it cannot be reached by data. */

@@ -68,6 +68,8 @@ const NO_EXIT = { ok: false, reason: "no_exit", retryAfterMs: 2_000 } as const;
 export class RequestExit {
   readonly #options: RequestExitOptions;
   readonly #outcomes;
+  /** Base has not answered last: said once, however many ask. */
+  #isBaseSilent = false;
 
   constructor(options: RequestExitOptions) {
     this.#options = options;
@@ -137,8 +139,10 @@ export class RequestExit {
     let found: ExitCandidate[] = [];
     try {
       found = await peering.candidates({ requestId: newId(random), clientPeerId, wish }, ASK_WITHIN_MS);
+      this.#isBaseSilent = false;
     } catch (error) {
-      log.warn("Base does not say who has exits", { error: messageOf(error) });
+      if (!this.#isBaseSilent) log.warn("Base does not say who has exits", { error: messageOf(error) });
+      this.#isBaseSilent = true;
     }
     const known = previous?.candidates.filter((candidate) => candidate.supernodeId !== supernodeId) ?? [];
     return this.#rank(clientPeerId, wish, found.length > 0 ? found : known);

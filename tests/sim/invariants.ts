@@ -180,7 +180,8 @@ export class Invariants {
           ? this.#isWantedByClient(record, supernode, clients.get(record.clientPeerId))
           : this.#isWantedByOwner(record, supernode);
         const owner = isOwn ? record.clientPeerId : record.clientSupernodeId;
-        if (!isWanted) this.#wrong(`session ${record.sessionId} at ${supernode.name}, ${record.state}`, record, owner);
+        const what = `session ${record.sessionId} at ${supernode.name}, ${record.state}`;
+        if (!isWanted) this.#wrong(what, owner, [record.sessionId, supernode.name]);
       }
     }
     for (const exit of this.#population.exits) {
@@ -188,7 +189,8 @@ export class Invariants {
       if (!home?.running?.streams.get(exit.peerId)) continue;
       for (const sessionId of exit.served.keys()) {
         if (!home.running.sessions.find(sessionId)) {
-          this.#wrong(`session ${sessionId} served by ${exit.name}`, { sessionId }, home.supernodeId);
+          const about = [sessionId, exit.name, exit.peerId, home.name];
+          this.#wrong(`session ${sessionId} served by ${exit.name}`, home.supernodeId, about);
         }
       }
     }
@@ -213,7 +215,7 @@ export class Invariants {
     return owner.running!.sessions.find(sessionId) !== undefined;
   }
 
-  #wrong(what: string, { sessionId }: { readonly sessionId: string }, owner: string): void {
+  #wrong(what: string, owner: string, about: readonly string[]): void {
     const nowMs = this.#world.clock.now();
     const sinceMs = this.#wrongSince.get(what) ?? nowMs;
     this.#wrongSince.set(what, sinceMs);
@@ -223,7 +225,7 @@ export class Invariants {
     this.#breaches.push({
       invariant: "no session is left behind",
       message: `${what} is there after ${(nowMs - sinceMs) / 1000} s, and its owner, ${owner}, does not know it`,
-      about: [sessionId, owner],
+      about,
     });
   }
 
