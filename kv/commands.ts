@@ -68,8 +68,13 @@ export function createMemoryQueues(clock: Clock): QueueStore {
 }
 
 /** Queues in Deno KV. */
-export function createKvQueues(kv: Deno.Kv, clock: Clock, { space, guard }: KvSpace): QueueStore {
-  const commits = new GroupCommit({ kv, clock, guard }, "save commands");
+export function createKvQueues(
+  kv: Deno.Kv,
+  clock: Clock,
+  { space, guard, commits = new GroupCommit({ kv, clock, guard }, "save commands") }: KvSpace & {
+    readonly commits?: GroupCommit;
+  },
+): QueueStore {
   const prefix = [space, "queue"];
   return {
     save(peerId, snapshot) {

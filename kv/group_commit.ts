@@ -1,12 +1,13 @@
 /**
- * Single writes gathered into few commits without waiting for more to come: while one commit is under way the writes
- * that arrive queue up, and the next takes them all. Alone, a write is as fast as ever; ten thousand at once are a
- * dozen commits. Each writer is told when its own write is durable.
+ * Single writes gathered into few commits: those of one turn of the event loop go together, and while a commit is under
+ * way the writes that arrive queue up for the next. Alone, a write is as fast as ever; ten thousand at once are a dozen
+ * commits. Each writer is told when its own write is durable.
  *
  * Order is kept. When a commit fails all its writers are told so, except that one write which is too large is told
  * apart from its neighbours. At most `MAX_WAITING` wait, and who comes then is refused with `store_busy`.
  */
 
+import { setImmediate } from "node:timers";
 import { CulvertError } from "../protocol/errors.ts";
 import { commitAll, type Mutation, type Writable } from "./commit.ts";
 
@@ -44,6 +45,7 @@ export class GroupCommit {
 
   async #run(): Promise<void> {
     this.#isRunning = true;
+    await new Promise<void>((resolve) => void setImmediate(() => resolve()));
     while (this.#waiting.length > 0) {
       const writes = this.#waiting;
       this.#waiting = [];

@@ -35,7 +35,7 @@ Deno.test("whoever has been overtaken writes nothing any more, whatever the stor
   const record = session(1, clock.wallNow());
   const snapshot = { version: 1 as const, nextSequence: 1, answeredThrough: 0, commands: [] };
   const untilMs = clock.wallNow() + 60_000;
-  assertEquals(await older.sessions.save(record), true);
+  await older.sessions.save(record);
   await older.queues.save(peerId(1), snapshot);
   assertEquals(await older.nonces.remember("a", untilMs), true);
   assertEquals(await older.nonces.remember("a", untilMs), false);
@@ -43,7 +43,6 @@ Deno.test("whoever has been overtaken writes nothing any more, whatever the stor
   const newer = storesOf(kv, clock, (await leases.take("newer")).fence);
   const late = [
     () => older.sessions.save({ ...record, revision: record.revision + 1 }),
-    () => older.sessions.remove(record.sessionId),
     () => older.queues.save(peerId(1), { ...snapshot, nextSequence: 9 }),
     () => older.queues.remove(peerId(1)),
     () => older.nonces.remember("b", untilMs),
@@ -57,7 +56,9 @@ Deno.test("whoever has been overtaken writes nothing any more, whatever the stor
   assertEquals(await newer.queues.load(peerId(1)), snapshot);
   assertEquals(await newer.audit.list(), []);
   assertEquals(await newer.nonces.remember("b", untilMs), true);
-  assertEquals(await newer.sessions.save({ ...record, revision: record.revision + 1 }), true);
+  const next = { ...record, revision: record.revision + 1 };
+  await newer.sessions.save(next);
+  assertEquals(await newer.sessions.find(record.sessionId), next);
 });
 
 for (

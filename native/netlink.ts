@@ -1,5 +1,5 @@
 /**
- * A netlink socket: one request, and what the kernel answers.
+ * A netlink socket: one request, or several that belong together, and what the kernel answers.
  *
  *   using socket = new NetlinkSocket(libc, NETLINK_ROUTE); socket.request("list links", encodeListLinks())
  *
@@ -17,6 +17,7 @@ import { Fd } from "./fd.ts";
 import type { Libc } from "./libc.ts";
 
 export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
 export const NETLINK_GENERIC = 16;
 
 const AF_NETLINK = 16;
@@ -24,6 +25,8 @@ const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
+/** Room for what is sent at once, beyond what programs are usually given. */
+const SO_SNDBUFFORCE = 32;
 const SOL_NETLINK = 270;
 /** Answers quote our request by its header only. */
 const NETLINK_CAP_ACK = 10;
@@ -39,8 +42,12 @@ const RECEIVE_BYTES = 65_536;
 const RECEIVE_SIZE = BigInt(RECEIVE_BYTES);
 /** In the flags of recv: give the true length, so that a cut message is noticed. */
 const MSG_TRUNC = 0x20;
+const MSG_DONTWAIT = 0x40;
 /** A list that keeps changing while it is read is given up after so many times. */
 const LIST_ATTEMPTS = 20;
+/** What fits a socket's room for sending as it is, the kernel's own part included. */
+const USUAL_SEND_BYTES = 65_536;
+const MAX_SEQUENCE = 2 ** 32 - 1;
 
 /** `struct sockaddr_nl` of the kernel, or of ourselves as listeners to groups. */
 export function netlinkAddress(groups = 0): Bytes {
@@ -58,6 +65,14 @@ export function openNetlinkFd(libc: Libc, protocol: number, flags = 0): Fd {
     "open netlink",
     "socket",
   );
+}
+
+/** What the kernel had against one message of several. */
+export interface NetlinkRefusal {
+  /** Which of the messages. */
+  readonly index: number;
+  readonly errno: number;
+  readonly text?: string;
 }
 
 export class NetlinkSocket implements Disposable {
@@ -100,14 +115,56 @@ export class NetlinkSocket implements Disposable {
     throw new CulvertError("changing", `Cannot ${action}: the list changed each of ${LIST_ATTEMPTS} times it was read`);
   }
 
+  /**
+   * Sends messages at once that are carried out together or not at all, which only netfilter knows. Gives what it had
+   * against them, nothing when it was done. One of the messages must ask for an acknowledgement: an answer of any kind
+   * is what tells that they were looked at.
+   */
+  requestAll(action: string, messages: readonly Bytes[]): NetlinkRefusal[] {
+    const first = this.#number(messages);
+    this.#sendBytes(action, joined(messages));
+    const refusals: NetlinkRefusal[] = [];
+    let isAnswered = false;
+    for (const message of this.#received(action)) {
+      const index = message.sequence - first;
+      const verdict = index >= 0 && index < messages.length ? readVerdict(message) : undefined;
+      if (!verdict) continue;
+      isAnswered = true;
+      if (verdict.errno !== 0) refusals.push({ index, ...verdict });
+    }
+    if (!isAnswered) throw new SysError(action, "netlink", Errno.EPROTO, "it did not answer");
+    return refusals;
+  }
+
+  /** Numbers messages one after another; gives the first number. */
+  #number(messages: readonly Bytes[]): number {
+    if (this.#sequence + messages.length > MAX_SEQUENCE) this.#sequence = 0;
+    const first = this.#sequence + 1;
+    for (const message of messages) {
+      new DataView(message.buffer, message.byteOffset).setUint32(8, ++this.#sequence, true);
+    }
+    return first;
+  }
+
   #send(action: string, message: Bytes): void {
-    this.#sequence = (this.#sequence + 1) >>> 0;
-    new DataView(message.buffer, message.byteOffset).setUint32(8, this.#sequence, true);
-    const size = BigInt(message.length);
-    while (this.#libc.call.send(this.#fd.number, message, size, 0) < 0) {
+    this.#number([message]);
+    this.#sendBytes(action, message);
+  }
+
+  #sendBytes(action: string, bytes: Bytes): void {
+    if (bytes.length > USUAL_SEND_BYTES) this.#makeRoom(bytes.length);
+    const size = BigInt(bytes.length);
+    while (this.#libc.call.send(this.#fd.number, bytes, size, 0) < 0) {
       const errno = this.#libc.errno();
       if (errno !== Errno.EINTR) throw new SysError(action, "send", errno);
     }
+  }
+
+  /** Only for those who may; for others, sending says that there is no room. */
+  #makeRoom(bytes: number): void {
+    const value = new Uint8Array(4);
+    new DataView(value.buffer).setUint32(0, 2 * bytes, true);
+    this.#libc.call.setsockopt(this.#fd.number, SOL_SOCKET, SO_SNDBUFFORCE, value, value.length);
   }
 
   /** The answers up to the verdict; undefined when they are a list that changed meanwhile. */
@@ -129,9 +186,22 @@ export class NetlinkSocket implements Disposable {
     }
   }
 
-  #receive(action: string): NetlinkMessage[] {
+  /** All that is there to be read. Where the kernel had more to say than the socket holds, the first of it is there. */
+  *#received(action: string): Iterable<NetlinkMessage> {
     for (;;) {
-      const length = this.#libc.call.recv(this.#fd.number, this.#buffer, RECEIVE_SIZE, MSG_TRUNC);
+      try {
+        yield* this.#receive(action, MSG_DONTWAIT);
+      } catch (error) {
+        if (!(error instanceof SysError)) throw error;
+        if (error.errno === Errno.EAGAIN) return;
+        if (error.errno !== Errno.ENOBUFS) throw error;
+      }
+    }
+  }
+
+  #receive(action: string, flags = 0): NetlinkMessage[] {
+    for (;;) {
+      const length = this.#libc.call.recv(this.#fd.number, this.#buffer, RECEIVE_SIZE, MSG_TRUNC | flags);
       if (length > RECEIVE_BYTES) throw new SysError(action, "recv", Errno.EMSGSIZE);
       if (length >= NETLINK_HEADER_BYTES) return readNetlinkMessages(this.#buffer.slice(0, length));
       const errno = length < 0 ? this.#libc.errno() : Errno.EPROTO;
@@ -142,4 +212,16 @@ export class NetlinkSocket implements Disposable {
   [Symbol.dispose](): void {
     this.#fd[Symbol.dispose]();
   }
+}
+
+/** Messages one after another, each at a multiple of four bytes. */
+function joined(messages: readonly Bytes[]): Bytes {
+  const aligned = (length: number) => (length + 3) & ~3;
+  const whole = new Uint8Array(messages.reduce((length, message) => length + aligned(message.length), 0));
+  let at = 0;
+  for (const message of messages) {
+    whole.set(message, at);
+    at += aligned(message.length);
+  }
+  return whole;
 }

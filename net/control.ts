@@ -9,7 +9,7 @@
  */
 
 import { type Clock, deadline, type Timer } from "../protocol/clock.ts";
-import type { ClientEnd } from "../protocol/control/client_end.ts";
+import { type ClientEnd, hintOf } from "../protocol/control/client_end.ts";
 import type { Command, CommandResult, SupernodeAddress } from "../protocol/control/commands.ts";
 import { CONTROL_PATH, supernodeEndpoint } from "../protocol/control/endpoints.ts";
 import {
@@ -65,6 +65,8 @@ export class ControlStream implements Disposable {
   readonly #whenOpen = new Set<() => void>();
   #connecting: AbortController | undefined;
   #socket: TextChannel | undefined;
+  /** Which supernode could not be connected to, and why. */
+  #unreached: string | undefined;
   #timer: Timer | undefined;
   /** Sockets and attempts that have not ended yet. */
   readonly #tasks = new Set<Promise<void>>();
@@ -215,7 +217,7 @@ export class ControlStream implements Disposable {
   }
 
   async #connect(supernode: SupernodeAddress): Promise<void> {
-    const { clock, log } = this.#options;
+    const { clock } = this.#options;
     const dial = this.#options.dial ?? ((at, signal) => dialTextSocket(at, { ...this.#options, signal }));
     const connecting = this.#connecting = new AbortController();
     const { promise: ended, resolve } = Promise.withResolvers<void>();
@@ -223,7 +225,7 @@ export class ControlStream implements Disposable {
     try {
       socket = await dial(supernode, connecting.signal);
     } catch (error) {
-      log.debug("Cannot reach the supernode", { supernode_id: supernode.supernodeId, error: messageOf(error) });
+      if (this.#connecting === connecting) this.#unreached = `${supernode.url}: ${messageOf(error)}`;
     }
     if (this.#connecting !== connecting) return socket?.[Symbol.dispose]();
     this.#connecting = undefined;
@@ -262,7 +264,15 @@ export class ControlStream implements Disposable {
     this.#metrics.downs.add(1, { reason });
     if (reason === "moved") log.info("Moving to another supernode");
     else if (reason === "renewed") log.info("Introducing ourselves anew");
-    else log.warn("There is no control stream", { reason, retry_in_ms: Math.round(retryInMs) });
+    else {
+      const error = reason === "unreachable" ? this.#unreached : hintOf(reason);
+      log.warn("There is no control stream", {
+        reason,
+        ...(error !== undefined && { error }),
+        retry_in_ms: Math.round(retryInMs),
+      });
+    }
+    this.#unreached = undefined;
     this.#failWaiting();
     onDown?.(reason);
   }

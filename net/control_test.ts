@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { clockOf } from "../protocol/clock.ts";
 import { DialError } from "../protocol/errors.ts";
 import { generateSecrets, Identity } from "../protocol/identity.ts";
-import { silentLog } from "../protocol/log.ts";
+import { type LogFields, silentLog } from "../protocol/log.ts";
 import { noMetrics } from "../protocol/metrics.ts";
 import { randomOf } from "../protocol/random.ts";
 import { type ControlOptions, ControlStream } from "./control.ts";
@@ -133,4 +133,26 @@ Deno.test("a supernode that has moved to another address is followed there with 
   const atMoved = linked(moved);
   connection.control.moveTo([{ ...old.address, url: moved.address.url }]);
   await atMoved;
+});
+
+Deno.test("why there is no stream is told in words, with the supernode that was meant", async () => {
+  const said: unknown[] = [];
+  const { promise: told, resolve } = Promise.withResolvers<void>();
+  const log = {
+    ...silentLog,
+    warn(_message: string, fields: LogFields = {}) {
+      said.push([fields["reason"], fields["error"]]);
+      if (said.length === 2) resolve();
+    },
+  };
+  await using other = new FakeSupernode();
+  const stranger = new Identity(generateSecrets(random), primitives).peerId;
+  const nobody = { url: "http://127.0.0.1:1/", supernodeId: stranger };
+  const misnamed = { ...other.address, supernodeId: stranger };
+  await using _control = closing(new ControlStream({ ...optionsFor([]), supernodes: [nobody, misnamed], log }));
+  await told;
+  assertEquals(said, [
+    ["unreachable", "http://127.0.0.1:1/: Connection refused (os error 111)"],
+    ["wrong_supernode", "another supernode answers at that URL: check the peer id before its @"],
+  ]);
 });

@@ -96,6 +96,12 @@ export class Newcomers implements Disposable {
     this.#onPlace();
   }
 
+  /** It has been answered and may ask again, or does so now: as if it had just arrived. */
+  again(one: Closable, remoteAddress: string): void {
+    this.settled(one);
+    this.arrived(one, remoteAddress);
+  }
+
   /** It has shown who it is, or is gone. */
   settled(one: Closable): void {
     this.requested(one);

@@ -2,23 +2,24 @@
  * One port for WebSockets over our own frames and for small HTTP requests.
  *
  *   socket → (TLS) → request head ─┬─ asks for a WebSocket → `onWebsocket`, which takes the socket or refuses
- *                                  └─ anything else → body → `fetch` → answer → closed
+ *                                  └─ anything else → body → `fetch` → answer → the next request, or closed
  *
  * Why not `Deno.serve`: its WebSockets have no backpressure and weigh 17 KiB each, and it waits for a request's head
  * without end. Here every request has a deadline and every table a limit (`newcomers.ts`), and the certificate can be
- * exchanged. What it does not do: keep HTTP connections alive, chunked request bodies, or answers without an end.
+ * exchanged. Whoever got what it asked for may ask again on the same connection, as supernodes do with each other; it is a
+ * newcomer again meanwhile. What it does not do: pipelining, chunked request bodies, or answers without an end.
  */
 
 import { type Clock, delay } from "../protocol/clock.ts";
 import { CulvertError, messageOf } from "../protocol/errors.ts";
-import { type RequestHead, valuesOf } from "../protocol/http_head.ts";
+import { type RequestHead, tokensOf, valuesOf } from "../protocol/http_head.ts";
 import type { Log } from "../protocol/log.ts";
 import { type Metrics, noMetrics } from "../protocol/metrics.ts";
 import { readFull, type Stream, writeAll } from "../protocol/stream.ts";
 import { closeQuietly } from "./close.ts";
 import { Newcomers } from "./newcomers.ts";
 import { type CertificateAndKey, RenewableListener } from "./renewable_listener.ts";
-import { acceptWebsocket, readWebsocketRequest } from "./websocket.ts";
+import { acceptWebsocket, readWebsocketRequest, type WebsocketRequest } from "./websocket.ts";
 
 export interface WebPortLimits {
   /** Connections that have not finished their request. Default 4,096; beyond that they wait, or the oldest is dropped. */
@@ -160,17 +161,26 @@ export class WebPort implements Disposable {
   }
 
   /** Whether somebody has taken the socket. */
-  async #serve(conn: Stream, remoteAddress: string): Promise<boolean> {
-    const request = await readWebsocketRequest(conn);
-    if (!request) {
-      this.#refused.add(1, { reason: "malformed" });
-      return false;
+  async #serve(conn: Deno.TcpConn | Deno.TlsConn, remoteAddress: string): Promise<boolean> {
+    for (let isFirst = true;; isFirst = false) {
+      const request = await readWebsocketRequest(conn);
+      if (!request) {
+        if (isFirst) this.#refused.add(1, { reason: "malformed" });
+        return false;
+      }
+      if (!isFirst) this.#newcomers.again(conn, remoteAddress);
+      if (request.key !== undefined) return await this.#upgrade(conn, request, remoteAddress);
+      if (!await this.#answer(conn, request, remoteAddress)) return false;
+      this.#newcomers.again(conn, remoteAddress);
     }
-    const { head, key, rest } = request;
-    if (key === undefined) {
-      await this.#answer(conn, head, rest, remoteAddress);
-      return false;
-    }
+  }
+
+  /** Whether somebody has taken the socket. */
+  async #upgrade(
+    conn: Deno.TcpConn | Deno.TlsConn,
+    { head, key, rest }: WebsocketRequest,
+    remoteAddress: string,
+  ): Promise<boolean> {
     const [path = "/"] = head.target.split("?", 1);
     const [authorization] = valuesOf(head.fields, "authorization");
     const answer = this.#options.onWebsocket({ path, authorization, remoteAddress });
@@ -187,25 +197,31 @@ export class WebPort implements Disposable {
       );
       return false;
     }
-    await acceptWebsocket(conn, key);
+    await acceptWebsocket(conn, key!);
     if (this.#closed) return false;
     this.#newcomers.requested(conn);
     answer.take(conn, rest, () => this.#newcomers.settled(conn));
     return true;
   }
 
-  async #answer(conn: Stream, head: RequestHead, rest: Uint8Array, remoteAddress: string): Promise<void> {
+  /** Whether the connection is good for another request. */
+  async #answer(conn: Stream, { head, rest }: WebsocketRequest, remoteAddress: string): Promise<boolean> {
     const body = await this.#readBody(conn, head, rest);
     const request = body && requestOf(head, body, this.#options.tls !== undefined);
     const response = request ? await this.#options.fetch(request, remoteAddress) : this.#refusal(body !== undefined);
     const content = new Uint8Array(await response.arrayBuffer());
-    let text = `HTTP/1.1 ${response.status} ${response.statusText || "Answer"}\r\nConnection: close\r\n` +
-      `Content-Length: ${content.length}\r\n`;
+    const isKept = response.ok && !this.#closed && head.minor === 1 && rest.length <= body!.length &&
+      !tokensOf(head.fields, "connection").includes("close");
+    let text = `HTTP/1.1 ${response.status} ${response.statusText || "Answer"}\r\n${
+      isKept ? "" : "Connection: close\r\n"
+    }Content-Length: ${content.length}\r\n`;
     for (const [name, value] of response.headers) if (name !== "content-length") text += `${name}: ${value}\r\n`;
-    await writeAll(conn, ascii(text + "\r\n"));
-    if (head.method !== "HEAD") await writeAll(conn, content);
+    const headBytes = ascii(text + "\r\n");
+    await writeAll(conn, head.method === "HEAD" ? headBytes : joined(headBytes, content));
+    if (isKept) return true;
     await conn.closeWrite();
     if (!body) await drop(conn);
+    return false;
   }
 
   #refusal(hasBody: boolean): Response {
@@ -257,6 +273,13 @@ function requestOf(head: RequestHead, body: Uint8Array<ArrayBuffer>, isSecure: b
   } catch {
     return undefined; // a method or a header that fetch has no room for
   }
+}
+
+function joined(head: Uint8Array, content: Uint8Array): Uint8Array {
+  const whole = new Uint8Array(head.length + content.length);
+  whole.set(head);
+  whole.set(content, head.length);
+  return whole;
 }
 
 function ascii(text: string): Uint8Array {

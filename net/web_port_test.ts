@@ -61,6 +61,66 @@ Deno.test("a request is answered with what it said, and from where", async () =>
   assertEquals(await response.json(), { at: "/a", said: "hello", remote: "127.0.0.1" });
 });
 
+/** A connection on which one request after the other can be made. */
+async function keptConnection(port: WebPort) {
+  const conn = await Deno.connect({ hostname: "127.0.0.1", port: port.address.port });
+  return {
+    /** Gives the answer's first bytes; "" when the port has hung up. */
+    async ask(request: string): Promise<string> {
+      await writeAll(conn, new TextEncoder().encode(request)).catch(() => {});
+      const buffer = new Uint8Array(4096);
+      const count = await conn.read(buffer).catch(() => null);
+      return new TextDecoder().decode(buffer.subarray(0, count ?? 0));
+    },
+    [Symbol.dispose]: () => conn.close(),
+  };
+}
+
+const GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+Deno.test("who was answered may ask again on the same connection, until it is idle for too long", async () => {
+  const fake = new FakeClock();
+  await using port = echoPort({ clock: fake });
+  using connection = await keptConnection(port);
+  for (const body of ["one", "two"]) {
+    const answer = await connection.ask(`POST /${body} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n${body}`);
+    assertMatch(answer, /^HTTP\/1\.1 200 /);
+    assertStringIncludes(answer, `"said":"${body}"`);
+    fake.advance(9_000);
+  }
+  const end = connection.ask("");
+  fake.advance(10_000);
+  assertEquals(await end, "");
+});
+
+const hungUp = [
+  { name: "who was refused", request: "GET / HTTP/1.1\r\n\r\n" },
+  { name: "who asks for it", request: "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" },
+  { name: "HTTP/1.0", request: "GET / HTTP/1.0\r\nHost: x\r\n\r\n" },
+  { name: "who asks for more before it is answered", request: GET + GET },
+];
+for (const { name, request } of hungUp) {
+  Deno.test(`hung up on once it is answered: ${name}`, async () => {
+    await using port = echoPort();
+    using connection = await keptConnection(port);
+    assertMatch(await connection.ask(request), /^HTTP\/1\.1 \d+ .*\r\nConnection: close\r\n/);
+    assertEquals(await connection.ask(GET), "");
+  });
+}
+
+Deno.test("connections that wait for their next request count for their address, and go when the port closes", async () => {
+  await using port = echoPort({ limits: { maxStrangersPerAddress: 1 } });
+  using first = await keptConnection(port);
+  assertMatch(await first.ask(GET), /^HTTP\/1\.1 200 /);
+  using second = await keptConnection(port);
+  assertMatch(await second.ask(GET), /^HTTP\/1\.1 200 /);
+  assertEquals(await first.ask(GET), "");
+  assertMatch(await second.ask(GET), /^HTTP\/1\.1 200 /);
+  port.close();
+  await port.closed();
+  assertEquals(await second.ask(GET), "");
+});
+
 Deno.test("one port takes WebSockets as well", async () => {
   await using port = echoPort();
   const { stream, first } = await dialWebsocket(
@@ -183,7 +243,7 @@ testWith({ tools: ["openssl"] }, "a renewed certificate is for new connections; 
   assertEquals([await isServed(old!.cert), await isServed(renewed!.cert)], [true, false]);
   port.renewTls(renewed!);
   assertEquals([await isServed(old!.cert), await isServed(renewed!.cert)], [false, true]);
-  await writeAll(live, new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+  await writeAll(live, new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
   assertMatch(await new Response(live.readable).text(), /^HTTP\/1\.1 200 /);
 });
 

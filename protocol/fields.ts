@@ -7,7 +7,10 @@
 import { z } from "zod";
 
 /** Names of regions and the like: lower-case letters, digits and hyphens, as in certificates. */
-export const nameSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/);
+export const nameSchema = z.string().regex(
+  /^[a-z0-9][a-z0-9-]{0,31}$/,
+  "lower-case letters, digits and hyphens, 32 at most",
+);
 
 export const peerIdSchema = z.string().regex(/^[a-z2-7]{25}[aeimquy4]$/);
 

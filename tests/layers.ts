@@ -109,6 +109,11 @@ export const importTable: readonly Row[] = [
     why: "some sockets are only in Node's modules, such as TLS that asks for client certificates",
   },
   { from: "kv", to: "protocol", why: "stores keep what protocol/ defines" },
+  {
+    from: "kv",
+    to: "node:timers",
+    why: "setImmediate waits for one turn of the event loop, whose writes share a commit",
+  },
   { from: "edge", to: "protocol", why: "handlers speak what protocol/ defines" },
   { from: "edge", to: "kv", why: "handlers keep their state in stores" },
   ...edgePackages,

@@ -24,6 +24,8 @@ packages=(
   wireguard-go      # whom we talk to, and a rival
   iperf3            # streams and datagrams through tunnels
   iputils-ping
+  procps            # sysctl
+  tcpdump           # what really leaves an interface
   microsocks        # rivals
   dante-server
 )

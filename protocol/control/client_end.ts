@@ -51,6 +51,23 @@ export function stayAwayMs(reason: ClientEnd, retryAfterMs: number): number {
   return COME_BACK_LATER.includes(reason) ? Math.min(retryAfterMs, MAX_RETRY_AFTER_MS) : 0;
 }
 
+const HINTS: Partial<Record<ClientEnd, string>> = {
+  wrong_supernode: "another supernode answers at that URL: check the peer id before its @",
+  answer_wrong_supernode: "another supernode answers at that URL: check the peer id before its @",
+  answer_bad_signature: "whoever answers at that URL cannot show to be the supernode of that peer id",
+  replaced: "another process uses the same identity: give each a state directory of its own",
+  revoked: "an administrator of that supernode has revoked this peer",
+  no_certificate: "the network is closed: install a certificate for this peer, and name the network",
+  bad_certificate: "the supernode does not take this peer's certificate",
+  answer_no_certificate: "the supernode shows no certificate: is it of the network that was named?",
+  answer_bad_certificate: "the supernode's certificate is not good in the network that was named",
+};
+
+/** What a person could do about it, or should know; undefined where trying again is all. */
+export function hintOf(reason: ClientEnd): string | undefined {
+  return HINTS[reason];
+}
+
 /** How a stream ends on which that error has come, or undefined if it goes on. */
 export function endOf(code: ErrorCode): ClientEnd | undefined {
   switch (code) {

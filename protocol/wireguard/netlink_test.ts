@@ -199,23 +199,27 @@ Deno.test("any bytes are read without harm", () => {
   assertDecoderSurvives((input) => readDevice(FAMILY, readNetlinkMessages(input.slice())), { valid });
 });
 
-Deno.test("twenty thousand peers are read within 300 ms", () => {
-  const peers = Array.from({ length: 20_000 }, (_, index) => {
-    const publicKey = key(9);
-    new DataView(publicKey.buffer).setUint32(0, index);
-    return { publicKey, presharedKey: key(1), allowedIps: manyAddresses(2) };
-  });
-  const messages = encodeSetDevice(FAMILY, "wg0", { peers });
-  // A peer may be told of again much later.
-  const all = [...messages, ...messages.slice(0, 10)];
-  let fastestMs = Infinity;
-  for (let round = 0; round < 10 && fastestMs > 300; round++) {
-    const startMs = performance.now();
-    const status = read(all);
-    fastestMs = Math.min(fastestMs, performance.now() - startMs);
-    assertEquals([status.peers.length, status.peers[77]!.allowedIps.length], [20_000, 4]);
-  }
-  assertLess(fastestMs, 300);
+Deno.test("ten times the peers take about ten times as long to read", () => {
+  const fastestMs = (count: number) => {
+    const peers = Array.from({ length: count }, (_, index) => {
+      const publicKey = key(9);
+      new DataView(publicKey.buffer).setUint32(0, index);
+      return { publicKey, presharedKey: key(1), allowedIps: manyAddresses(2) };
+    });
+    const messages = encodeSetDevice(FAMILY, "wg0", { peers });
+    // A peer may be told of again much later.
+    const all = [...messages, ...messages.slice(0, 10)];
+    let fastest = Infinity;
+    for (let round = 0; round < 5; round++) {
+      const startMs = performance.now();
+      const status = read(all);
+      fastest = Math.min(fastest, performance.now() - startMs);
+      assertEquals([status.peers.length, status.peers[77]!.allowedIps.length], [count, 4]);
+    }
+    return fastest;
+  };
+  fastestMs(2_000); // the code is compiled
+  assertLess(fastestMs(20_000) / fastestMs(2_000), 40); // it would be a hundred if each looked through all before it
 });
 
 /** A kernel of the sort that cannot remove an allowed address: the table of who owns what. */

@@ -270,7 +270,10 @@ function waitKey(peerId: string, { commandId }: { readonly commandId: string }):
   return `${peerId} ${commandId}`;
 }
 
-/** An id that nobody else has. */
+/** An id that nobody else has, and that no command line takes for a flag. */
 export function newId(random: Random): string {
-  return encodeBase64Url(random.fill(new Uint8Array(16)));
+  for (;;) {
+    const id = encodeBase64Url(random.fill(new Uint8Array(16)));
+    if (!id.startsWith("-")) return id;
+  }
 }

@@ -7,7 +7,7 @@ import { silentLog } from "../../protocol/log.ts";
 import { noMetrics } from "../../protocol/metrics.ts";
 import { randomOf } from "../../protocol/random.ts";
 import { FakeClock, settle } from "../../testing/fake_clock.ts";
-import { CommandOutbox } from "./command_outbox.ts";
+import { CommandOutbox, newId } from "./command_outbox.ts";
 
 const PEER = peerId(1);
 
@@ -158,4 +158,10 @@ Deno.test("what is given up for a peer that was turned away is undone, and nobod
   rig.outbox.wake(rig.clock.now());
   await settle();
   assertEquals([rig.outbox.size, rig.outbox.awaited], [0, 0]);
+});
+
+Deno.test("no id looks like a flag", () => {
+  const firsts = [0xf8, 0xfb, 0x00];
+  const random = { next: () => 0, fill: <T extends Uint8Array>(into: T): T => (into[0] = firsts.shift()!, into) };
+  assertEquals(newId(random), "A".repeat(22));
 });

@@ -106,17 +106,18 @@ export class HostedExits {
     const { sessions, setup } = this.#options;
     const { sessionId, exitPeerId, commandId: setupCommandId } = request;
     this.#open(request, supernodeId, candidate);
-    let chosen: SessionRecord | undefined;
+    const chosen = sessions.change(sessionId, { kind: "chosen", exitPeerId, setupCommandId });
     try {
-      chosen = await sessions.advance(sessionId, { kind: "chosen", exitPeerId, setupCommandId });
+      const asking = setup.command(withinReason(request));
+      await chosen?.kept;
+      const { status, code, remark } = await asking;
       if (!sessions.find(sessionId)) return { status: "failed", code: "ended" };
-      const { status, code, remark } = await setup.command(withinReason(request));
       if (status === "applied") await sessions.advance(sessionId, { kind: "ready" });
       else await sessions.advance(sessionId, { kind: "end", reason: "exit_failed" });
       return { status, ...(code !== undefined && { code }), ...(remark !== undefined && { remark }) };
     } catch (error) {
       sessions.forget(sessionId);
-      if (chosen) setup.end(chosen, "setup_failed");
+      if (chosen) setup.end(chosen.record, "setup_failed");
       throw error;
     }
   }

@@ -6,6 +6,7 @@
 import { type AuditStore, createKvAudit } from "../../kv/audit.ts";
 import { BLOCKS_SPACE, createKvBlocks } from "../../kv/blocks.ts";
 import { createKvQueues } from "../../kv/commands.ts";
+import { GroupCommit } from "../../kv/group_commit.ts";
 import { createKvLeases } from "../../kv/leases.ts";
 import { createKvNonces } from "../../kv/nonces.ts";
 import { createKvSessions } from "../../kv/sessions.ts";
@@ -36,10 +37,11 @@ export async function openOwnedStore(
   const watching = health.run(stop.signal);
   const { promise: lost, resolve } = Promise.withResolvers<CulvertError>();
   const listening = lease.lost(stop.signal).then((by) => by && resolve(overtaken(supernodeId, by.holder)));
+  const commits = new GroupCommit({ kv, clock, guard }, "save sessions and commands");
   return {
     stores: {
-      queues: createKvQueues(kv, clock, { space, guard }),
-      sessions: createKvSessions(kv, clock, { space, guard }),
+      queues: createKvQueues(kv, clock, { space, guard, commits }),
+      sessions: createKvSessions(kv, clock, { space, guard, commits }),
       nonces: createKvNonces(kv, clock, { space, guard }),
       blocks: createKvBlocks(kv, clock, { space: BLOCKS_SPACE, guard: { ...guard, fence: undefined } }),
     },

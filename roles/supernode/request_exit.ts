@@ -68,6 +68,8 @@ const NO_EXIT = { ok: false, reason: "no_exit", retryAfterMs: 2_000 } as const;
 export class RequestExit {
   readonly #options: RequestExitOptions;
   readonly #outcomes;
+  /** Base has not answered last: said once, however many ask. */
+  #isBaseSilent = false;
 
   constructor(options: RequestExitOptions) {
     this.#options = options;
@@ -137,8 +139,10 @@ export class RequestExit {
     let found: ExitCandidate[] = [];
     try {
       found = await peering.candidates({ requestId: newId(random), clientPeerId, wish }, ASK_WITHIN_MS);
+      this.#isBaseSilent = false;
     } catch (error) {
-      log.warn("Base does not say who has exits", { error: messageOf(error) });
+      if (!this.#isBaseSilent) log.warn("Base does not say who has exits", { error: messageOf(error) });
+      this.#isBaseSilent = true;
     }
     const known = previous?.candidates.filter((candidate) => candidate.supernodeId !== supernodeId) ?? [];
     return this.#rank(clientPeerId, wish, found.length > 0 ? found : known);
@@ -181,13 +185,15 @@ export class RequestExit {
   async #try(sessionId: string, candidate: ExitCandidate): Promise<SessionRecord | undefined> {
     const { sessions, setup, random, log } = this.#options;
     const exitPeerId = candidate.exit.peerId;
-    const chosen = await sessions.advance(sessionId, { kind: "chosen", exitPeerId, setupCommandId: newId(random) });
+    const chosen = sessions.change(sessionId, { kind: "chosen", exitPeerId, setupCommandId: newId(random) });
     if (!chosen) return undefined;
-    const status = await setup.begin(chosen, SETUP_WITHIN_MS);
+    const asking = setup.begin(chosen.record, SETUP_WITHIN_MS);
+    await chosen.kept;
+    const status = await asking;
     if (status === "applied") {
       const ready = await sessions.advance(sessionId, { kind: "ready" });
       // Otherwise the client has let go of it meanwhile.
-      if (!ready) setup.end(chosen, "client_left");
+      if (!ready) setup.end(chosen.record, "client_left");
       return ready;
     }
     log.info("An exit was not set up", { session_id: sessionId, peer_id: exitPeerId, status });

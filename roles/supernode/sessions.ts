@@ -2,8 +2,10 @@
  * The sessions that this supernode has a part in: those of its clients, whose records it owns, and those that clients
  * of other supernodes have at its exits.
  *
- * They are in memory, for streams to be joined by; nobody is told of a change before it is kept in the store, and after
- * a restart they are read back. What was being set up when the supernode stopped is ended: nobody waits for it any more.
+ * They are in memory, for streams to be joined by; no client and no other supernode is told that one is there before it is
+ * kept in the store, and after a restart they are read back. What was being set up when the supernode stopped is ended:
+ * nobody waits for it any more. An exit elsewhere is asked while that is written down: of what nobody here remembers its
+ * supernode finds out (`session_checks.ts`).
  *
  * Not here: what may follow what (`protocol/session.ts`).
  */
@@ -135,15 +137,25 @@ export class Sessions {
 
   /** The session after the event, kept; undefined if it is gone or the event cannot happen. Rejects as the store does. */
   async advance(sessionId: string, event: SessionEvent): Promise<SessionRecord | undefined> {
-    const record = this.#records.get(sessionId);
-    const next = record && advanceSession(record, event, this.#options.clock.wallNow());
-    if (!next) return undefined;
+    const changed = this.change(sessionId, event);
+    await changed?.kept;
+    return changed?.record;
+  }
+
+  /**
+   * The same at once, for what may go on while it is written down: a command to an exit here, which is kept with it or
+   * after it. `kept` rejects as the store does.
+   */
+  change(sessionId: string, event: SessionEvent): { record: SessionRecord; kept: Promise<void> } | undefined {
+    const old = this.#records.get(sessionId);
+    const record = old && advanceSession(old, event, this.#options.clock.wallNow());
+    if (!record) return undefined;
     const { store, log } = this.#options;
-    if (next.state === "ended") this.#remove(next.sessionId);
-    else this.#put(next);
-    await store.save(next);
-    if (next.state === "ended") log.debug("A session has ended", { session_id: sessionId, reason: next.endReason });
-    return next;
+    if (record.state === "ended") {
+      this.#remove(sessionId);
+      log.debug("A session has ended", { session_id: sessionId, reason: record.endReason });
+    } else this.#put(record);
+    return { record, kept: store.save(record) };
   }
 
   /** Those whose time has passed. */

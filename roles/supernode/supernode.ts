@@ -22,23 +22,14 @@ import type { Block } from "../../protocol/stored_records.ts";
 import { BlockWatch } from "./block_watch.ts";
 import { CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
 import { DataLinks, type Route } from "./data_links.ts";
-import { ExitSetup } from "./exit_setup.ts";
 import { ExitWatch } from "./exit_watch.ts";
 import { FrontDoor, nothingHere } from "./front_door.ts";
-import { HostedExits } from "./hosted_exits.ts";
 import { answerRequest } from "./info_requests.ts";
-import { LostSessions } from "./lost_sessions.ts";
 import type { SupernodeOptions } from "./options.ts";
 import { Peering, peeringHttp } from "./peering.ts";
 import { createPeeringApi, type PeeringEnv, peeringLimits } from "./peering_api.ts";
 import { type LinkHolder, RelayTokens } from "./relay_tokens.ts";
-import { RequestExit } from "./request_exit.ts";
-import { ReturningExits } from "./returning_exits.ts";
-import { Rotation } from "./rotation.ts";
-import { SessionChecks } from "./session_checks.ts";
-import { SessionEnding } from "./session_ending.ts";
-import { SessionKeeper } from "./session_keeper.ts";
-import { SessionRenewals } from "./session_renewals.ts";
+import { SessionWork } from "./session_work.ts";
 import { Sessions } from "./sessions.ts";
 import { type ControlStream, StreamManager } from "./stream_manager.ts";
 import { SupernodeLinks } from "./supernode_links.ts";
@@ -48,7 +39,6 @@ import { turnAway } from "./turning_away.ts";
 const LINGER_MS = 2_000;
 /** A connected peer that does not hear by then that it is to leave will find out by itself. */
 const TELL_WITHIN_MS = 10_000;
-const SESSION_LIFETIME_MS = 12 * 3_600_000;
 
 export class Supernode implements AsyncDisposable {
   /** Called when there are exits in a region for the first time, or none any more. */
@@ -66,13 +56,7 @@ export class Supernode implements AsyncDisposable {
   readonly #supernodeLinks: SupernodeLinks;
   readonly #exits: ExitWatch;
   readonly #peering: Peering;
-  readonly #ending: SessionEnding;
-  readonly #renewals: SessionRenewals;
-  readonly #requests: RequestExit;
-  readonly #rotation: Rotation;
-  readonly #returning: ReturningExits;
-  readonly #lost: LostSessions;
-  readonly #checks: SessionChecks;
+  readonly #work: SessionWork;
   readonly #stop = new AbortController();
   readonly #tasks: Promise<void>[] = [];
 
@@ -101,7 +85,7 @@ export class Supernode implements AsyncDisposable {
       turnAway: (block) => this.#turnAway(block),
     });
     this.#lingering = new Deadlines<() => void>(clock, LINGER_MS, (expire) => expire());
-    const onForgot = (peerId: string) => void this.#lost.forgottenBy(peerId);
+    const onForgot = (peerId: string) => void this.#work.lost.forgottenBy(peerId);
     this.outbox = new CommandOutbox({
       store: stores.queues,
       ...shared,
@@ -120,51 +104,30 @@ export class Supernode implements AsyncDisposable {
       streams: this.streams,
       links: this.links,
       supernodeLinks: this.#supernodeLinks,
-      rotation: () => this.#rotation,
+      rotation: () => this.#work.rotation,
       probe: options.linkParts?.probe,
       everyMs: options.pace?.probeEveryMs,
       onExits: () => this.onExits(),
     });
-    this.#peering = new Peering({
+    const peering = this.#peering = new Peering({
       ...{ supernodeId, directory, clock, log, http: peeringHttp(options) },
       isBlocked: (id) => this.#blocks.has("supernode", id),
       isDown: (id) => this.#supernodeLinks.isDown(id),
       linkLatencyMs: (id) => this.#exits.probes.latencyMs({ kind: "supernode", id }),
     });
-    const { outbox, sessions } = this;
-    const peering = this.#peering;
-    const onElsewhere = (id: string) => this.#supernodeLinks.prepare(id);
-    const setup = new ExitSetup({ supernodeId, outbox, peering, random, log, onElsewhere });
-    this.#ending = new SessionEnding({ supernodeId, sessions, setup, outbox, peering, random, log, isConnected });
-    const { sessionLifetimeMs = SESSION_LIFETIME_MS, clientGraceMs } = options;
-    const parts = { ...shared, supernodeId, sessions, peering, setup, outbox, sessionLifetimeMs };
-    const pool = this.#exits.pool;
-    const ending = this.#ending;
-    const clientRttMs = (id: string) => this.links.linkOf({ kind: "peer", id })?.rttMs;
-    const isRevoked = (peerId: string) => this.#blocks.has("peer", peerId);
-    this.#requests = new RequestExit({ ...parts, pool, clientRttMs, isRevoked });
-    this.#renewals = new SessionRenewals(parts);
-    const keysOf = (peerId: string) => this.streams.get(peerId)?.machine.peer;
-    const troubleOf = (peerId: string) => pool.troubleOf(peerId);
-    this.#rotation = new Rotation({ ...parts, requests: this.#requests, ending, keysOf, troubleOf });
-    this.#returning = new ReturningExits(clock, (exitPeerId) => this.#rotation.suspect(exitPeerId));
-    this.#lost = new LostSessions({ sessions, ending, rotation: this.#rotation, setup, log });
-    const hosted = new HostedExits({ ...parts, pool, ending, isDraining: () => this.streams.isDraining });
-    const checks = this.#checks = new SessionChecks({
-      ...parts,
-      onLost: (record) => this.#lost.unknownElsewhere(record),
+    const { outbox, sessions, streams, links } = this;
+    const { pool } = this.#exits;
+    this.#work = new SessionWork({
+      ...{ ...options, supernodeId, sessions, outbox, streams, links, pool },
+      supernodeLinks: this.#supernodeLinks,
+      peering,
+      lookEveryMs: options.pace?.lookEveryMs,
+      isRevoked: (peerId) => this.#blocks.has("peer", peerId),
     });
-    this.#api = this.#makeApi(hosted);
+    this.#api = this.#makeApi();
     this.#door = this.#makeDoor();
-    const keeper = new SessionKeeper({
-      ...{ sessions, clock, log, clientGraceMs, isConnected, lookEveryMs: options.pace?.lookEveryMs },
-      end: (sessionId, reason, by) => ending.end(sessionId, reason, by),
-      checkExit: (exitPeerId) => {
-        if (!this.#returning.has(exitPeerId) && troubleOf(exitPeerId)) this.#rotation.suspect(exitPeerId);
-      },
-    });
     const { signal } = this.#stop;
-    this.#tasks.push(this.#blocks.run(signal), keeper.run(signal), checks.run(signal));
+    this.#tasks.push(this.#blocks.run(signal), this.#work.run(signal));
   }
 
   get supernodeId(): string {
@@ -211,7 +174,7 @@ export class Supernode implements AsyncDisposable {
 
   /** Ends a session, and has its exit and its client let go of it. False if there is none. */
   endSession(sessionId: string, reason: SessionEnd): Promise<boolean> {
-    return this.#ending.end(sessionId, reason);
+    return this.#work.ending.end(sessionId, reason);
   }
 
   /**
@@ -226,7 +189,7 @@ export class Supernode implements AsyncDisposable {
       const order = { kind: "RELAY_UPDATE" as const, commandId, payload, timeoutMs: TELL_WITHIN_MS };
       void this.outbox.push(stream.machine.peer!.peerId, order);
     }
-    for (const exitPeerId of this.#exits.pool) this.#rotation.tellOwners(exitPeerId, "supernode_drains");
+    for (const exitPeerId of this.#exits.pool) this.#work.rotation.tellOwners(exitPeerId, "supernode_drains");
   }
 
   /** Lets go of everything, and settles when nothing runs any more. */
@@ -234,8 +197,7 @@ export class Supernode implements AsyncDisposable {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
     this.#door.close();
-    this.#rotation[Symbol.dispose]();
-    this.#returning[Symbol.dispose]();
+    this.#work[Symbol.dispose]();
     this.#exits[Symbol.dispose]();
     this.#supernodeLinks[Symbol.dispose]();
     this.streams.close();
@@ -246,7 +208,7 @@ export class Supernode implements AsyncDisposable {
       ...this.#tasks,
       this.links.closed(),
       this.#supernodeLinks.closed(),
-      this.#rotation.closed(),
+      this.#work.closed(),
     ]);
     await this.outbox.closed();
     this.#lingering[Symbol.dispose]();
@@ -284,12 +246,12 @@ export class Supernode implements AsyncDisposable {
       onHeartbeat: (stream) => this.#exits.heard(stream),
       answer: (stream, request) =>
         answerRequest(stream.machine.peer!, request, {
-          requests: this.#requests,
-          renewals: this.#renewals,
+          requests: this.#work.requests,
+          renewals: this.#work.renewals,
           sessions: this.sessions,
           relayToken: (id) => this.tokens.issue({ kind: "peer", id }),
-          leave: (sessionId) => this.#ending.end(sessionId, "client_left", "client"),
-          ended: (sessionId, reason) => this.#lost.endedByExit(sessionId, reason),
+          leave: (sessionId) => this.#work.ending.end(sessionId, "client_left", "client"),
+          ended: (sessionId, reason) => this.#work.lost.endedByExit(sessionId, reason),
           isHere: () => this.streams.get(stream.machine.peer!.peerId) === stream,
         }),
     });
@@ -307,11 +269,11 @@ export class Supernode implements AsyncDisposable {
       route: (sessionId, from) => this.route(sessionId, from),
       onLinked: ({ kind, id }) => {
         log.debug("A data link is open", { holder: kind, peer_id: id });
-        if (kind === "peer") this.#returning.came(id);
+        if (kind === "peer") this.#work.returning.came(id);
       },
       onUnlinked: (holder) => {
         this.#exits.unlinked(holder);
-        if (holder.kind === "supernode") this.#checks.doubt(holder.id);
+        if (holder.kind === "supernode") this.#work.checks.doubt(holder.id);
       },
     });
   }
@@ -322,18 +284,19 @@ export class Supernode implements AsyncDisposable {
     return new SupernodeLinks({
       ...{ supernodeId: identity.peerId, sessions, links, clock, random, log, caCerts, isConnected },
       dial: linkParts?.dial,
-      exitBack: (exitPeerId) => this.#returning.wait(exitPeerId),
+      exitBack: (exitPeerId) => this.#work.returning.wait(exitPeerId),
       peering: () => this.#peering,
       onReached: (id) => this.#exits.probes.watch({ kind: "supernode", id }),
       onUnreachable: (id) => {
         this.#exits.probes.forget({ kind: "supernode", id });
-        this.#rotation.leaveSupernode(id, () => this.#supernodeLinks.canReach(id));
+        this.#work.rotation.leaveSupernode(id, () => this.#supernodeLinks.canReach(id));
       },
     });
   }
 
-  #makeApi(hosted: HostedExits): Hono<PeeringEnv> {
+  #makeApi(): Hono<PeeringEnv> {
     const { identity, clock, primitives, random, stores, network, log, metrics } = this.#options;
+    const { hosted, checks, rotation } = this.#work;
     return createPeeringApi({
       recipient: identity.peerId,
       clock,
@@ -347,8 +310,8 @@ export class Supernode implements AsyncDisposable {
       exits: (request) => hosted.candidates(request),
       setUp: (request, supernodeId) => hosted.setUp(request, supernodeId),
       end: (request, supernodeId) => hosted.end(request, supernodeId),
-      notice: (notice, supernodeId) => this.#rotation.heard(notice, supernodeId),
-      check: (check, supernodeId) => this.#checks.answer(check, supernodeId),
+      notice: (notice, supernodeId) => rotation.heard(notice, supernodeId),
+      check: (check, supernodeId) => checks.answer(check, supernodeId),
       relayToken: (id) => this.tokens.issue({ kind: "supernode", id }),
     });
   }
@@ -377,16 +340,12 @@ export class Supernode implements AsyncDisposable {
 
   async #restore(): Promise<void> {
     await this.outbox.restore();
-    for (const record of await this.sessions.restore()) {
-      await this.#ending.end(record.sessionId, "no_exit", "client");
-    }
-    for (const exitPeerId of this.sessions.exitsHere()) this.#returning.expect(exitPeerId);
-    await this.#rotation.restore();
+    await this.#work.restore();
   }
 
   async #turnAway(block: Block): Promise<void> {
     const { links, streams, outbox, sessions } = this;
     const endSession = (sessionId: string, reason: SessionEnd) => this.endSession(sessionId, reason);
-    await turnAway(block, { links, streams, outbox, sessions, rotation: this.#rotation, endSession });
+    await turnAway(block, { links, streams, outbox, sessions, rotation: this.#work.rotation, endSession });
   }
 }

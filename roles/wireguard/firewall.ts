@@ -7,14 +7,14 @@
  *     looks for them where they came from.
  */
 
+import { openLibc } from "../../native/libc.ts";
+import { Nft } from "../../native/nft.ts";
+import { CulvertError } from "../../protocol/errors.ts";
+import { ct, fib, iifname, ipOf, l4proto, mark, not } from "../../protocol/nftables/fields.ts";
+import { rule } from "../../protocol/nftables/rule.ts";
+import { drop, setConnectionMark, setMark } from "../../protocol/nftables/statements.ts";
+import { type BaseChain, Priority, type Table } from "../../protocol/nftables/table.ts";
 import type { InterfaceAddress } from "../../protocol/wireguard/quick_config.ts";
-import { formatIp } from "../../protocol/ip.ts";
-import { findProgram, runProgram } from "./programs.ts";
-
-/** What loads the table, where it is installed. */
-export function findNft(): string | undefined {
-  return findProgram("nft");
-}
 
 export function firewallTableOf(interfaceName: string): string {
   // Table names allow fewer characters than those of interfaces.
@@ -30,39 +30,41 @@ export interface FirewallRules {
   readonly mark: number;
 }
 
-export async function setFirewall(nft: string, rules: FirewallRules): Promise<void> {
-  await runProgram([nft, "-f", "-"], { stdin: firewallText(rules) });
+/** Throws `no_nftables` in a kernel that has none. */
+export function setFirewall(rules: FirewallRules): void {
+  using libc = openLibc();
+  using nft = new Nft(libc);
+  nft.replaceTable(firewallOf(rules));
 }
 
 /** Harmless when there is none, also in a kernel that has no nftables at all. */
-export async function removeFirewall(table: string): Promise<void> {
-  const nft = findNft();
-  if (nft === undefined) return;
+export function removeFirewall(table: string): void {
+  using libc = openLibc();
   try {
-    await runProgram([nft, "delete", "table", "inet", table]);
+    using nft = new Nft(libc);
+    nft.deleteTable(table);
   } catch (error) {
-    const isThere = await runProgram([nft, "list", "table", "inet", table]).then(() => true, () => false);
-    if (isThere) throw error;
+    if (!hasNoNftables(error)) throw error;
   }
 }
 
-export function firewallText({ table, interfaceName, addresses, mark }: FirewallRules): string {
-  const guarded = addresses.map(({ address }) => `${address.length === 4 ? "ip" : "ip6"} daddr ${formatIp(address)}`);
-  return [
-    `table inet ${table} {`,
-    "  chain guard {",
-    "    type filter hook prerouting priority raw",
-    ...guarded.map((match) => `    iifname != "${interfaceName}" ${match} fib saddr type != local drop`),
-    "  }",
-    "  chain recall {",
-    "    type filter hook prerouting priority mangle",
-    `    meta l4proto udp ct mark ${mark} meta mark set ct mark`,
-    "  }",
-    "  chain remember {",
-    "    type filter hook postrouting priority mangle",
-    `    meta l4proto udp meta mark ${mark} ct mark set meta mark`,
-    "  }",
-    "}",
-    "",
-  ].join("\n");
+export function hasNoNftables(error: unknown): boolean {
+  return error instanceof CulvertError && error.code === "no_nftables";
+}
+
+function firewallOf({ table, interfaceName, addresses, mark: tunnelMark }: FirewallRules): Table {
+  const at = (hook: BaseChain["hook"], priority: number): BaseChain => ({ type: "filter", hook, priority });
+  const guarded = addresses.map(({ address }) =>
+    rule(iifname(not(interfaceName)), ipOf(address).daddr(address), fib.saddr(not("local")), drop())
+  );
+  const recalled = rule(l4proto("udp"), ct.mark(tunnelMark), setMark(ct.mark));
+  const remembered = rule(l4proto("udp"), mark(tunnelMark), setConnectionMark(mark));
+  return {
+    name: table,
+    chains: [
+      { name: "guard", base: at("prerouting", Priority.raw), rules: guarded },
+      { name: "recall", base: at("prerouting", Priority.mangle), rules: [recalled] },
+      { name: "remember", base: at("postrouting", Priority.mangle), rules: [remembered] },
+    ],
+  };
 }

@@ -9,7 +9,7 @@ import { type Cidr, formatCidr, formatIp, networkOf } from "../../protocol/ip.ts
 import type { Log } from "../../protocol/log.ts";
 import type { QuickConfig } from "../../protocol/wireguard/quick_config.ts";
 import { dnsNameOf, findResolvconf, setDns } from "./dns.ts";
-import { findNft, firewallTableOf, setFirewall } from "./firewall.ts";
+import { firewallTableOf, hasNoNftables, setFirewall } from "./firewall.ts";
 import type { Journal } from "./journal.ts";
 import { type Family, FIRST_TABLE, type RoutePlan } from "./routing.ts";
 
@@ -121,23 +121,18 @@ async function setDefaultRoute(
 async function setGuard(settings: NetworkSettings, { journal, log }: NetworkTools): Promise<void> {
   const { interfaceName, config, mark, routes } = settings;
   if (routes.defaults.includes(4)) await change(MARK_SETTING, "1", journal);
-  const nft = findNft();
-  if (nft === undefined) {
-    log.warn(
-      "Without nftables (nft) neighbours may probe the tunnel's addresses, and a strict rp_filter drops answers",
-    );
-    return;
-  }
   const table = firewallTableOf(interfaceName);
   await journal.record({ kind: "firewall", table });
   try {
-    await setFirewall(nft, { table, interfaceName, addresses: config.addresses, mark });
+    setFirewall({ table, interfaceName, addresses: config.addresses, mark });
   } catch (error) {
+    if (hasNoNftables(error)) {
+      log.warn("Without nftables neighbours may probe the tunnel's addresses, and a strict rp_filter drops answers");
+      return;
+    }
     log.warn(
       "The firewall table of the default route could not be loaded; neighbours may probe the tunnel's addresses",
-      {
-        error: messageOf(error),
-      },
+      { error: messageOf(error) },
     );
   }
 }

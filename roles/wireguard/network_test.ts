@@ -1,12 +1,15 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { inNamespace } from "../../native/fixtures/in_namespace.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import { formatCidr, formatIp, parseCidr, parseIp } from "../../protocol/ip.ts";
 import { silentLog } from "../../protocol/log.ts";
 import { parseQuickConfig } from "../../protocol/wireguard/quick_config.ts";
 import { LogCollector } from "../../testing/log_collector.ts";
+import { NetLab } from "../../testing/netns.ts";
+import { testWith } from "../../testing/requirements.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
 import { dnsText } from "./dns.ts";
-import { firewallTableOf, firewallText } from "./firewall.ts";
+import { firewallTableOf, removeFirewall, setFirewall } from "./firewall.ts";
 import { Journal } from "./journal.ts";
 import { tunnelMtu } from "./mtu.ts";
 import { chooseMark, type Network, setNetwork } from "./network.ts";
@@ -185,10 +188,26 @@ Deno.test("resolvconf gets servers and search domains as in resolv.conf", () => 
   assertEquals(dnsText(config), "nameserver 10.0.0.53\nnameserver fd00::53\nsearch lan.example example\n");
 });
 
-Deno.test("the firewall's table has a name that nftables takes, and guards every address", () => {
+Deno.test("the firewall's table has a name that nftables takes", () => {
   assertEquals(firewallTableOf("wg-0.a"), "culvert_wgx2d0x2ea");
+});
+
+testWith({ netns: true, tools: ["ip", "nft"] }, "the firewall guards every address, and is taken away", async () => {
+  await using lab = await NetLab.open();
+  const namespace = await lab.namespace("firewall");
   const addresses = ["10.0.0.1", "fd00::1"].map((text) => ({ address: parseIp(text)!, bits: 32 }));
-  const text = firewallText({ table: "culvert_wg0", interfaceName: "wg0", addresses, mark: 51820 });
-  assertStringIncludes(text, 'iifname != "wg0" ip daddr 10.0.0.1 fib saddr type != local drop');
-  assertStringIncludes(text, 'iifname != "wg0" ip6 daddr fd00::1 fib saddr type != local drop');
+  const listed = async () => (await namespace.run(["nft", "list", "ruleset"])).stdout;
+  const rules = { table: "culvert_wg0", interfaceName: "wg0", addresses, mark: 51820 };
+  inNamespace(namespace, () => setFirewall(rules));
+  const text = await listed();
+  for (
+    const rule of [
+      'iifname != "wg0" ip daddr 10.0.0.1 fib saddr type != local drop',
+      'iifname != "wg0" ip6 daddr fd00::1 fib saddr type != local drop',
+      "meta l4proto udp ct mark 0x0000ca6c meta mark set ct mark",
+      "meta l4proto udp meta mark 0x0000ca6c ct mark set meta mark",
+    ]
+  ) assertStringIncludes(text, rule);
+  for (let time = 0; time < 2; time++) inNamespace(namespace, () => removeFirewall("culvert_wg0"));
+  assertEquals(await listed(), "");
 });

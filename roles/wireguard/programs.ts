@@ -1,6 +1,5 @@
 /**
- * The few programs of the system that the role calls: `resolvconf`, `nft`, and the shell for hooks. Nothing else here
- * needs one.
+ * The few programs of the system that the role calls: `resolvconf`, and the shell for hooks. Nothing else here needs one.
  */
 
 import { CulvertError } from "../../protocol/errors.ts";

@@ -49,7 +49,7 @@ async function takeBack(undo: Undo, network: UndoNetwork, journal: Journal): Pro
     case "setting":
       return await putBack(undo, journal);
     case "firewall":
-      return await removeFirewall(undo.table);
+      return removeFirewall(undo.table);
     case "socket":
       await removeStaleSocket(undo.path);
   }

@@ -44,9 +44,9 @@ function startExit(processes: Processes, name: string, at: RoleProcess): Promise
   return processes.start("exit", name, ["--region", "south", "--supernode", at.addresses["supernode"]!]);
 }
 
-function startClient(processes: Processes, at: RoleProcess): Promise<RoleProcess> {
-  const flags = ["--listen", "127.0.0.1:0", "--region", "south", "--supernode", at.addresses["supernode"]!];
-  return processes.start("client", "client", flags);
+function startClient(processes: Processes, at: RoleProcess, flags: readonly string[] = []): Promise<RoleProcess> {
+  const common = ["--listen", "127.0.0.1:0", "--region", "south", "--supernode", at.addresses["supernode"]!];
+  return processes.start("client", "client", [...common, ...flags]);
 }
 
 Deno.test("the minimal sequence: base, two supernodes, an exit at B, a client at A, and traffic through A, B and the exit", async (test) => {
@@ -99,12 +99,15 @@ Deno.test("G: kill -9 of an exit costs a client in another region less than a se
   assert(isHello(await helloAtLast(proxy)));
 });
 
-Deno.test("an exit that is killed and loses its memory is told again of its session", async () => {
+Deno.test("an exit that is killed and loses its memory is told again of its session, which goes on", async () => {
   await using processes = new Processes();
   const { a, b } = await startSupernodes(processes);
   const exit = await startExit(processes, "exit", b);
-  const proxy = (await startClient(processes, a)).addresses["listen"]!;
+  // A client that tried the session while the exit is away would leave it: it does so once, before.
+  const client = await startClient(processes, a, ["--probe-every", "1h"]);
+  const proxy = client.addresses["listen"]!;
   await helloAtLast(proxy);
+  await eventually("a probe", async () => (await client.metrics()).includes('client_probes_total{outcome="ok"} 1'));
   const [before] = await sessionsAt(b);
   await exit.kill();
   for await (const { name } of Deno.readDir(exit.stateDir)) {
@@ -112,8 +115,11 @@ Deno.test("an exit that is killed and loses its memory is told again of its sess
   }
   const again = await startExit(processes, "exit", b);
   assertEquals(again.peerId, exit.peerId);
-  const isSetUpAgain = (line: string) =>
-    ["A session was set up again", before!.sessionId, "applied"].every((part) => line.includes(part));
-  await eventually("the session", async () => (await b.log()).split("\n").some(isSetUpAgain));
-  assert(isHello(await helloAtLast(proxy)));
+  await eventually("the session and the exit's second data link", async () => {
+    const said = (await b.log()).trimEnd().split("\n").map((line) => JSON.parse(line));
+    const links = said.filter(({ message, holder }) => message === "A data link is open" && holder === "peer");
+    return links.length === 2 && said.some(({ message }) => message === "A session was set up again");
+  });
+  assert(isHello(await hello(proxy)));
+  assertEquals((await sessionsAt(b)).map(({ sessionId }) => sessionId), [before!.sessionId]);
 });

@@ -1,0 +1,124 @@
+/**
+ * All that is done with the sessions of a supernode, put together.
+ *
+ *   a client asks ───────→ RequestExit ─┐                ┌─ SessionKeeper: time has passed, its client has gone
+ *   a supernode asks ────→ HostedExits ─┼─→ Sessions ←───┼─ Rotation: its exit or supernode is in trouble
+ *   it is to last longer → Renewals ────┘        │       └─ SessionChecks, LostSessions: the other end knows nothing of it
+ *                                                ↓
+ *                                  SessionEnding: everybody is told
+ *
+ * Here is only who knows whom: what each part does is in its file.
+ */
+
+import type { Clock } from "../../protocol/clock.ts";
+import type { Log } from "../../protocol/log.ts";
+import type { Metrics } from "../../protocol/metrics.ts";
+import type { Random } from "../../protocol/random.ts";
+import type { CommandOutbox } from "./command_outbox.ts";
+import type { DataLinks } from "./data_links.ts";
+import type { ExitPool } from "./exit_pool.ts";
+import { ExitSetup } from "./exit_setup.ts";
+import { HostedExits } from "./hosted_exits.ts";
+import { LostSessions } from "./lost_sessions.ts";
+import type { Peering } from "./peering.ts";
+import { RequestExit } from "./request_exit.ts";
+import { ReturningExits } from "./returning_exits.ts";
+import { Rotation } from "./rotation.ts";
+import { SessionChecks } from "./session_checks.ts";
+import { SessionEnding } from "./session_ending.ts";
+import { SessionKeeper } from "./session_keeper.ts";
+import { SessionRenewals } from "./session_renewals.ts";
+import type { Sessions } from "./sessions.ts";
+import type { StreamManager } from "./stream_manager.ts";
+import type { SupernodeLinks } from "./supernode_links.ts";
+
+const SESSION_LIFETIME_MS = 12 * 3_600_000;
+
+export interface SessionWorkOptions {
+  readonly supernodeId: string;
+  readonly sessions: Sessions;
+  readonly outbox: CommandOutbox;
+  readonly streams: StreamManager;
+  readonly links: DataLinks;
+  readonly supernodeLinks: SupernodeLinks;
+  readonly pool: ExitPool;
+  readonly peering: Peering;
+  /** Default 12 h. */
+  readonly sessionLifetimeMs?: number | undefined;
+  readonly clientGraceMs: number;
+  /** For `SessionKeeper`. */
+  readonly lookEveryMs?: number | undefined;
+  isRevoked(peerId: string): boolean;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+export class SessionWork implements Disposable {
+  readonly ending: SessionEnding;
+  readonly requests: RequestExit;
+  readonly renewals: SessionRenewals;
+  readonly rotation: Rotation;
+  readonly returning: ReturningExits;
+  readonly lost: LostSessions;
+  readonly hosted: HostedExits;
+  readonly checks: SessionChecks;
+  readonly #sessions: Sessions;
+  readonly #keeper: SessionKeeper;
+
+  constructor(options: SessionWorkOptions) {
+    const { sessions, streams, links, supernodeLinks, pool, clock, sessionLifetimeMs = SESSION_LIFETIME_MS } = options;
+    this.#sessions = sessions;
+    const isConnected = (peerId: string) => streams.get(peerId) !== undefined;
+    const setup = new ExitSetup({ ...options, onElsewhere: (id) => supernodeLinks.prepare(id) });
+    const parts = { ...options, setup, sessionLifetimeMs };
+    const ending = this.ending = new SessionEnding({ ...parts, isConnected });
+    const clientRttMs = (id: string) => links.linkOf({ kind: "peer", id })?.rttMs;
+    const requests = this.requests = new RequestExit({ ...parts, clientRttMs });
+    this.renewals = new SessionRenewals(parts);
+    const rotation = this.rotation = new Rotation({
+      ...parts,
+      requests,
+      ending,
+      keysOf: (peerId) => streams.get(peerId)?.machine.peer,
+      troubleOf: (peerId) => pool.troubleOf(peerId),
+    });
+    this.returning = new ReturningExits(clock, (exitPeerId) => rotation.suspect(exitPeerId));
+    this.lost = new LostSessions({ ...parts, ending, rotation });
+    this.hosted = new HostedExits({ ...parts, ending, isDraining: () => streams.isDraining });
+    this.checks = new SessionChecks({ ...parts, onLost: (record) => this.lost.unknownElsewhere(record) });
+    this.#keeper = new SessionKeeper({
+      ...parts,
+      isConnected,
+      end: (sessionId, reason, by) => ending.end(sessionId, reason, by),
+      checkExit: (exitPeerId) => {
+        if (!this.returning.has(exitPeerId) && pool.troubleOf(exitPeerId)) rotation.suspect(exitPeerId);
+      },
+    });
+  }
+
+  /** Reads back what was kept, and goes on with what was under way. */
+  async restore(): Promise<void> {
+    for (const record of await this.#sessions.restore()) {
+      await this.ending.end(record.sessionId, "no_exit", "client");
+    }
+    for (const exitPeerId of this.#sessions.exitsHere()) this.returning.expect(exitPeerId);
+    await this.rotation.restore();
+  }
+
+  /** Looks after them until the signal aborts. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#keeper.run(signal), this.checks.run(signal)]);
+  }
+
+  [Symbol.dispose](): void {
+    this.rotation[Symbol.dispose]();
+    this.returning[Symbol.dispose]();
+  }
+
+  /** Settles when nothing runs any more. Dispose it first. */
+  async closed(): Promise<void> {
+    await this.rotation.closed();
+  }
+}
