@@ -42,6 +42,8 @@ export class ClientSessions {
   readonly #settledWith = new Set<string>();
   /** Session → the supernode that has granted it. */
   readonly #grantedBy = new Map<string, string>();
+  /** Let go of, and the supernode has not said that it knows. */
+  readonly #released = new Set<string>();
 
   constructor(options: ClientSessionsOptions) {
     this.#options = options;
@@ -100,11 +102,14 @@ export class ClientSessions {
     if (refusal) throw cannot(`its keys are no good (${refusal}${fault ? `: ${fault}` : ""})`);
   }
 
-  /** Tells the supernode that a session is not used any more, if it can be told. */
+  /** Tells the supernode that a session is not used any more; if it cannot be told, when the control stream is back. */
   release(sessionId: string): void {
     const control = this.#options.control();
     this.#grantedBy.delete(sessionId);
-    if (control.isOpen) control.request({ what: "end_session", sessionId }).catch(() => {});
+    this.#released.add(sessionId);
+    if (this.#released.size > MAX_SESSIONS) this.#released.delete(this.#released.values().next().value!);
+    if (!control.isOpen) return;
+    control.request({ what: "end_session", sessionId }).then(() => this.#released.delete(sessionId), () => {});
   }
 
   /** Whether the session in use is one of another supernode, which this client has left. */
@@ -114,8 +119,8 @@ export class ClientSessions {
   }
 
   /**
-   * The control stream is open: ends what an earlier process has left, the first time, and drops what the supernode no
-   * longer knows of what it has granted. No session is asked for meanwhile, or it might be taken for one that was left.
+   * The control stream is open: ends what an earlier process has left, the first time, and what was let go of while the
+   * supernode could not be told; drops what the supernode no longer knows of what it has granted. No session is asked for meanwhile, or it might be taken for one that was left.
    */
   async reconcile(exits: SessionSwitch): Promise<void> {
     const reconciling = this.#reconcile(exits);
@@ -132,11 +137,14 @@ export class ClientSessions {
     for (const [sessionId, grantedBy] of this.#grantedBy) {
       if (grantedBy === supernodeId && !sessionIds.includes(sessionId)) exits.drop(sessionId);
     }
-    if (this.#settledWith.has(supernodeId)) return;
+    const isFirst = !this.#settledWith.has(supernodeId);
     this.#settledWith.add(supernodeId);
     for (const sessionId of sessionIds) {
-      if (!mine.has(sessionId)) await control.request({ what: "end_session", sessionId });
+      const isLeft = isFirst ? !mine.has(sessionId) : this.#released.has(sessionId);
+      if (isLeft) await control.request({ what: "end_session", sessionId });
     }
+    // What another supernode has granted ends there, once this client has been away for a while.
+    this.#released.clear();
   }
 
   handlers(exits: () => SessionSwitch): CommandHandlers {

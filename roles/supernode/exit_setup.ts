@@ -23,6 +23,8 @@ export interface ExitSetupOptions {
   readonly log: Log;
   /** An exit behind that supernode is being set up. */
   onElsewhere(supernodeId: string): void;
+  /** That supernode has not heard that a session has ended. */
+  onUntold(supernodeId: string): void;
 }
 
 export type SetupStatus = CommandResult["status"] | "unanswered" | "no_such_exit";
@@ -84,9 +86,10 @@ export class ExitSetup {
     const { exit, sessionId } = record;
     if (!exit) return;
     if (exit.supernodeId !== supernodeId) {
-      peering.end(exit.supernodeId, { sessionId, reason }).catch((error) =>
-        log.info("A supernode was not told that a session has ended", { error: messageOf(error) })
-      );
+      peering.end(exit.supernodeId, { sessionId, reason }).catch((error) => {
+        log.info("A supernode was not told that a session has ended", { error: messageOf(error) });
+        this.#options.onUntold(exit.supernodeId);
+      });
       return;
     }
     void outbox.push(exit.exit.peerId, {

@@ -8,6 +8,7 @@
  * One question serves both ends, and two that have agreed ask again only when what they have has changed, looked at every
  * minute, when the data link between them has ended, or after ten minutes: a few questions an hour for each pair.
  *
+ *   a supernode could not be told of an end ──→ it is asked until it answers
  *   a supernode does not answer for ten minutes ──→ what its clients have at exits here is over
  *
  * Sessions that have changed just now are not ended: word of the change may be under way.
@@ -87,6 +88,12 @@ export class SessionChecks {
     if (agreed) this.#agreed.set(supernodeId, { ...agreed, atMs: -Infinity });
   }
 
+  /** It has missed an end, and is asked until it answers, also when nothing else is left with it. */
+  untold(supernodeId: string): void {
+    this.#agreed.delete(supernodeId);
+    if (!this.#silentSinceMs.has(supernodeId)) this.#silentSinceMs.set(supernodeId, this.#options.clock.now());
+  }
+
   /** What this supernode does not know of the sessions that the asker believes in. Never rejects. */
   async answer({ sessionIds, isAll }: SessionCheck, supernodeId: string): Promise<SessionCheckResponse> {
     const { sessions } = this.#options;
@@ -100,6 +107,7 @@ export class SessionChecks {
       const missing = records.filter(({ sessionId }) => !theirs.has(sessionId));
       this.#silentSinceMs.delete(supernodeId);
       if (unknown.length === 0 && missing.length === 0) this.#agree(supernodeId, theirs);
+      else this.doubt(supernodeId); // what is not settled yet is asked about again
       await this.#lose(missing.filter((record) => this.#isSettled(record)));
     }
     return { unknown };

@@ -232,3 +232,26 @@ Deno.test("who does not answer is not asked for the rest, and once it is given u
   await rig.checks.checkAll(forever);
   assertEquals([rig.asked.length, rig.lost.length], [2, 2500]);
 });
+
+Deno.test("a supernode that has missed an end is asked until it answers, though nothing is left with it", async () => {
+  const rig = new Rig();
+  rig.answer = () => Promise.reject(new Error("cut"));
+  rig.checks.untold(OTHER);
+  await rig.checks.checkAll(forever);
+  rig.answer = () => [];
+  for (let times = 0; times < 2; times++) await rig.checks.checkAll(forever);
+  assertEquals(rig.asked, [{ sessionIds: [], isAll: true }, { sessionIds: [], isAll: true }]);
+});
+
+Deno.test("what is missing at the asker, and not settled yet, is asked about again", async () => {
+  const rig = new Rig();
+  const kept = rig.add(1);
+  await rig.checks.checkAll(forever);
+  rig.sessions.add({ ...rig.sessions.find(kept)!, updatedAtMs: rig.clock.wallNow() });
+  await rig.checks.answer({ sessionIds: [], isAll: true }, OTHER);
+  assertEquals(rig.lost, []);
+  rig.clock.advance(30_000);
+  rig.answer = () => [kept];
+  await rig.checks.checkAll(forever);
+  assertEquals(rig.lost, [kept]);
+});

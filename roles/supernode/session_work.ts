@@ -71,7 +71,11 @@ export class SessionWork implements Disposable {
     const { sessions, streams, links, supernodeLinks, pool, clock, sessionLifetimeMs = SESSION_LIFETIME_MS } = options;
     this.#sessions = sessions;
     const isConnected = (peerId: string) => streams.get(peerId) !== undefined;
-    const setup = new ExitSetup({ ...options, onElsewhere: (id) => supernodeLinks.prepare(id) });
+    const setup = new ExitSetup({
+      ...options,
+      onElsewhere: (id) => supernodeLinks.prepare(id),
+      onUntold: (id) => this.checks.untold(id),
+    });
     const parts = { ...options, setup, sessionLifetimeMs };
     const ending = this.ending = new SessionEnding({ ...parts, isConnected });
     const clientRttMs = (id: string) => links.linkOf({ kind: "peer", id })?.rttMs;

@@ -180,7 +180,9 @@ export class Invariants {
           : this.#isWantedByOwner(record, supernode);
         const owner = isOwn ? record.clientPeerId : record.clientSupernodeId;
         const what = `session ${record.sessionId} at ${supernode.name}, ${record.state}`;
-        if (!isWanted) this.#wrong(what, owner, [record.sessionId, supernode.name]);
+        if (!isWanted) {
+          this.#wrong(what, owner, [record.sessionId, supernode.name, this.#supernodes.get(owner)?.name ?? owner]);
+        }
       }
     }
     for (const exit of this.#population.exits) {
