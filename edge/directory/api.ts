@@ -36,6 +36,7 @@ const SIGNED_PROBLEMS: readonly ProblemCode[] = [
   "bad_signature",
   "replayed",
   "blocked",
+  "wrong_type",
   "too_large",
   ...ANY_PROBLEMS,
 ];
@@ -75,7 +76,7 @@ export const requestExitRegion = {
   path: "/v1/exit-regions",
   summary: "Find supernodes with exits in a region, or others",
   description:
-    "Live supernodes, best first: those that have exits and take on work, unless `which` says otherwise. Only " +
+    'Live supernodes, best first: those that have exits and take on work, unless "which" says otherwise. Only ' +
     "registered supernodes may ask.",
   signed: true,
   body: exitRegionRequestSchema,
