@@ -20,6 +20,7 @@ import { exitWishSchema, MAX_SESSIONS } from "./control/messages.ts";
 import {
   certificateSchema,
   countSchema,
+  endpointSchema,
   keySchema,
   megabitsSchema,
   millisecondsSchema,
@@ -125,6 +126,8 @@ export const exitCandidateSchema = z.object({
   /** The share of late probes of its data path that came back. */
   health: shareSchema,
   load: shareSchema,
+  /** It carries packets too. */
+  carriesPackets: z.boolean().optional(),
 });
 export type ExitCandidate = z.infer<typeof exitCandidateSchema>;
 
@@ -153,7 +156,14 @@ export const exitSetupRequestSchema = setupExitSchema.extend({
 export type ExitSetupRequest = z.infer<typeof exitSetupRequestSchema>;
 
 /** What the exit said, or what became of asking it. */
-export const exitSetupResponseSchema = commandResultSchema.pick({ code: true, remark: true, endpoint: true }).extend({
+export const exitSetupResponseSchema = commandResultSchema.pick({
+  code: true,
+  remark: true,
+  endpoint: true,
+  packets: true,
+}).extend({
+  /** Of a session that carries packets: the port that the supernode asked has opened for it. */
+  relay: endpointSchema.optional(),
   status: z.enum([...commandResultSchema.shape.status.options, "unanswered", "no_such_exit"]),
   relayToken: secretSchema.optional(),
 });

@@ -47,6 +47,18 @@ export const megabitsSchema = z.number().min(0).max(10_000_000);
 /** Where a supernode or relay is reached: ASCII, and no user or password in it. `URL` reads it. */
 export const urlSchema = z.string().max(512).regex(/^(?:https?|wss?):\/\/[A-Za-z0-9.:[\]_-]+(?:[/?#][!-~]*)?$/);
 
+/** An IP address as text, without a zone; `protocol/ip.ts` reads it. */
+export const ipSchema = z.string().max(45).regex(/^[0-9A-Fa-f:.]{2,45}$/);
+
+/** An address, or a network with its length; `protocol/ip.ts` reads it. */
+export const cidrSchema = z.string().max(49).regex(/^[0-9A-Fa-f:.]{2,45}(?:\/\d{1,3})?$/);
+
+/** A host or address, and a UDP port: `192.0.2.1:51820`, `[2001:db8::1]:51820`, `sn.example:51820`. */
+export const endpointSchema = z.string().max(261).regex(
+  /^(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9][A-Za-z0-9._-]{0,252}):\d{1,5}$/,
+  "an address and port such as 192.0.2.1:51820",
+);
+
 /** For people; never acted upon. One line: it may end up in a log. */
 export const remarkSchema = z.string().max(256).regex(/^\P{Cc}*$/u);
 

@@ -15,8 +15,9 @@
 import { z } from "zod";
 import { keyProofSchema } from "./control/commands.ts";
 import { exitWishSchema } from "./control/messages.ts";
+import { packetGrantSchema, packetSetupSchema } from "./control/packets.ts";
 import { type ExitCandidate, exitCandidateSchema } from "./directory.ts";
-import { countSchema, keySchema, peerIdSchema, timeSchema, tokenSchema } from "./fields.ts";
+import { countSchema, endpointSchema, keySchema, peerIdSchema, timeSchema, tokenSchema } from "./fields.ts";
 
 /** Two KiB each at most: with these the record stays far below the 64 KiB of a value in KV. */
 export const MAX_SESSION_CANDIDATES = 8;
@@ -39,6 +40,17 @@ export const sessionEndSchema = z.enum([
 ]);
 export type SessionEnd = z.infer<typeof sessionEndSchema>;
 
+/** A supernode's part in a session that carries packets. */
+export const sessionPacketsSchema = z.object({
+  /** The UDP port here that is the session's own. */
+  relayPort: z.int().min(1).max(65_535),
+  /** The port of the other supernode of the session, if it has one: the exit's, or, where the exit is here, the client's. */
+  farRelay: endpointSchema.optional(),
+  /** The exit's answer. */
+  grant: packetGrantSchema.optional(),
+});
+export type SessionPackets = z.infer<typeof sessionPacketsSchema>;
+
 export const sessionRecordSchema = z.object({
   sessionId: tokenSchema,
   state: sessionStateSchema,
@@ -49,6 +61,10 @@ export const sessionRecordSchema = z.object({
   wish: exitWishSchema,
   /** There from `setting_up` on. */
   exit: exitCandidateSchema.optional(),
+  /** Of a session that carries packets: what was opened and agreed for it. */
+  packets: sessionPacketsSchema.optional(),
+  /** Nobody is connected for it (a stock WireGuard app): it does not end because its client is away. */
+  isStatic: z.boolean().optional(),
   /** The SETUP_EXIT that is under way or was answered. */
   setupCommandId: tokenSchema.optional(),
   candidates: z.array(exitCandidateSchema).max(MAX_SESSION_CANDIDATES),
@@ -74,6 +90,8 @@ export const servedSessionSchema = z.object({
   expiresAtMs: timeSchema,
   /** The supernode that ordered it. */
   supernodeId: peerIdSchema.optional(),
+  /** It carries packets: what was ordered, and what was granted. */
+  packets: packetSetupSchema.extend({ grant: packetGrantSchema }).optional(),
 });
 export type ServedSessionRecord = z.infer<typeof servedSessionSchema>;
 

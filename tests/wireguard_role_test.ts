@@ -131,7 +131,7 @@ async function traces(namespace: NetNamespace): Promise<string> {
     ["ip", "route", "show", "table", "all"],
     ["nft", "list", "ruleset"],
     ["cat", "/proc/sys/net/ipv4/conf/all/src_valid_mark"],
-    ["find", "/var/run/wireguard", "/run/culvert/wireguard", "-name", `${OURS}.*`, "-not", "-name", "*.log"],
+    ["find", "/var/run/wireguard", "/run/culvert/machine", "-name", `${OURS}.*`, "-not", "-name", "*.log"],
   ];
   const outputs = await Promise.all(commands.map((command) => namespace.run(command, { mayFail: true })));
   // The veth gets its link-local address while the test runs.
@@ -263,7 +263,7 @@ testWith(NEEDS, "detached it stays until down, and there is only one of a name",
   const { code, said } = await second.failed();
   assertEquals(code, 1);
   assertStringIncludes(said, "it is up already, by process");
-  const log = `/run/culvert/wireguard/${OURS}.log`;
+  const log = `/run/culvert/machine/${OURS}.log`;
   const { ino } = await Deno.stat(log);
   const third = await scene.near.run([...CULVERT, "up", conf, "--detach"], { mayFail: true });
   assertEquals(third.code, 1);

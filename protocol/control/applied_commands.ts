@@ -64,7 +64,7 @@ export type AppliedAction =
   | { readonly kind: "answer"; readonly result: CommandResult };
 
 /** What became of a command that was to be applied. */
-export type Outcome = Pick<CommandResult, "code" | "remark" | "endpoint"> & {
+export type Outcome = Pick<CommandResult, "code" | "remark" | "endpoint" | "packets"> & {
   readonly status: "applied" | "failed" | "unsupported" | "expired";
 };
 

@@ -14,6 +14,8 @@
 
 import { z } from "zod";
 import {
+  cidrSchema,
+  endpointSchema,
   keySchema,
   megabitsSchema,
   millisecondsSchema,
@@ -26,12 +28,10 @@ import {
   tokenSchema,
   urlSchema,
 } from "../fields.ts";
+import { packetGrantSchema, packetOfferSchema, packetSetupSchema } from "./packets.ts";
 
 const MAX_ALLOWED_IPS = 16;
 const MAX_SUPERNODES = 8;
-
-/** An address or network as text; `protocol/ip.ts` reads it. */
-const cidrSchema = z.string().max(49).regex(/^[0-9A-Fa-f:.]{2,45}(?:\/\d{1,3})?$/);
 
 /** A session as its client is told of it: whom to speak to, under which id, until when. */
 export const sessionOfferSchema = z.object({
@@ -41,6 +41,8 @@ export const sessionOfferSchema = z.object({
   expiresAtMs: timeSchema,
   latencyMs: millisecondsSchema.optional(),
   bandwidthMbps: megabitsSchema.optional(),
+  /** It carries packets; otherwise streams. */
+  packets: packetOfferSchema.optional(),
 });
 export type SessionOffer = z.infer<typeof sessionOfferSchema>;
 
@@ -57,7 +59,10 @@ export const setupExitSchema = z.object({
   clientWireguardKey: keySchema,
   /** Without it an exit has only its supernode's word for the two above: one in a closed network insists on it. */
   clientProof: keyProofSchema.optional(),
+  /** The addresses the client would like to have, or to keep, in its tunnel. */
   allowedIps: z.array(cidrSchema).max(MAX_ALLOWED_IPS).optional(),
+  /** The session carries packets; otherwise streams. */
+  packets: packetSetupSchema.optional(),
   expiresAtMs: timeSchema,
   /** It is served already: only the time of its end is new, and if that fails it goes on as it was. */
   renews: z.boolean().optional(),
@@ -162,7 +167,9 @@ export const commandResultSchema = z.object({
   /** Stable, for programs, such as "policy" or "no_capacity". */
   code: z.string().regex(/^[a-z][a-z0-9_]{0,31}$/).optional(),
   remark: remarkSchema.optional(),
-  /** Where the exit's WireGuard may be reached, once there is one. */
-  endpoint: z.string().max(64).optional(),
+  /** Where the exit's WireGuard may be reached by anybody, if it may. */
+  endpoint: endpointSchema.optional(),
+  /** What a client whose packets the exit carries gets of it. */
+  packets: packetGrantSchema.optional(),
 });
 export type CommandResult = z.infer<typeof commandResultSchema>;

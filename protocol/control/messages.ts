@@ -20,6 +20,7 @@ import { z } from "zod";
 import { CERTIFICATE_REFUSALS } from "../certificate.ts";
 import {
   certificateSchema,
+  cidrSchema,
   countSchema,
   keySchema,
   megabitsSchema,
@@ -37,6 +38,7 @@ import {
   versionSchema,
 } from "../fields.ts";
 import { commandResultSchema, commandSchema, sessionOfferSchema } from "./commands.ts";
+import { carriesSchema, packetTelemetrySchema, relayModeSchema } from "./packets.ts";
 
 export const MAX_MESSAGE_BYTES = 64 * 1024;
 /** An auth request with the longest certificate is under 4 KiB. */
@@ -144,6 +146,8 @@ export const telemetrySchema = z.object({
     txBytes: countSchema,
     lastHandshakeAgeMs: millisecondsSchema.optional(),
   }).optional(),
+  /** It carries packets; left out by one that does not. */
+  packets: packetTelemetrySchema.optional(),
   draining: z.boolean().optional(),
 });
 export type Telemetry = z.infer<typeof telemetrySchema>;
@@ -166,6 +170,12 @@ export const exitWishSchema = z.object({
   maxLatencyMs: millisecondsSchema.optional(),
   /** Exits that have just failed this client. */
   exclude: z.array(peerIdSchema).max(MAX_EXCLUDED).optional(),
+  /** Left out: streams. */
+  carries: carriesSchema.optional(),
+  /** How packets are relayed. Left out: blindly. */
+  relay: relayModeSchema.optional(),
+  /** The addresses that the client would like to keep in its tunnel. */
+  addresses: z.array(cidrSchema).max(2).optional(),
 });
 export type ExitWish = z.infer<typeof exitWishSchema>;
 

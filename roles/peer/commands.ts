@@ -23,10 +23,16 @@ import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import { untilStored } from "./stored.ts";
 
+/** What was found out in applying a command. */
+export type CommandFindings = Pick<CommandResult, "endpoint" | "packets">;
+
 /** How commands of one kind are carried out. */
 export interface CommandHandler<C extends Command = Command> {
-  /** Does it, or undoes what it has begun and throws: a CulvertError's code is told to the supernode. */
-  apply(command: C, signal: AbortSignal): Promise<void> | void;
+  /**
+   * Does it, and gives what the answer is to say beside that; or undoes what it has begun and throws: a CulvertError's code
+   * is told to the supernode.
+   */
+  apply(command: C, signal: AbortSignal): Promise<CommandFindings | void> | CommandFindings | void;
   /** Undoes what an earlier process may have begun. Without it there is nothing to undo. */
   undo?(command: C): Promise<void> | void;
 }
@@ -151,9 +157,9 @@ export class CommandDesk implements Disposable {
     if (clock.now() >= endAtMs) return { status: "expired" };
     using limit = deadline(clock, endAtMs - clock.now(), `apply ${kind}`, this.#stop.signal);
     try {
-      await handler.apply(command, limit.signal);
+      const findings = await handler.apply(command, limit.signal);
       log.info("A command was applied", fields);
-      return { status: "applied" };
+      return { status: "applied", ...findings };
     } catch (error) {
       if (this.#stop.signal.aborted) return undefined;
       log.warn("A command could not be applied", { ...fields, error: messageOf(error) });

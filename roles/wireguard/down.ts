@@ -9,9 +9,9 @@ import { deadline } from "../../protocol/clock.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { RoleContext } from "../role.ts";
 import { confNameOf } from "./conf_file.ts";
-import { holderOf, Journal, journalPathOf, takeWhenFree } from "./journal.ts";
-import { ownRights, requireRights } from "./privileges.ts";
-import { undoAll } from "./undo.ts";
+import { holderOf, Journal, journalPathOf, takeWhenFree } from "../machine/journal.ts";
+import { ownRights, requireRights } from "../machine/privileges.ts";
+import { undoAll } from "../machine/undo.ts";
 
 /** Longer than a stop may take by default: draining, then the time that is left after cutting. */
 const PATIENCE_MS = 20_000;

@@ -7,7 +7,7 @@
 import { CulvertError } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { QuickConfig } from "../../protocol/wireguard/quick_config.ts";
-import { findProgram, type ProgramInput, runProgram } from "./programs.ts";
+import { findProgram, type ProgramInput, runProgram } from "../machine/programs.ts";
 
 /** The moments at which commands run. */
 export const HOOKS = ["preUp", "postUp", "preDown", "postDown"] as const;

@@ -8,9 +8,11 @@ import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import { type Cidr, formatCidr, formatIp, networkOf } from "../../protocol/ip.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { QuickConfig } from "../../protocol/wireguard/quick_config.ts";
-import { dnsNameOf, findResolvconf, setDns } from "./dns.ts";
-import { firewallTableOf, hasNoNftables, setFirewall } from "./firewall.ts";
-import type { Journal } from "./journal.ts";
+import { dnsNameOf, findResolvconf, setDns } from "../machine/dns.ts";
+import { firewallTableOf, hasNoNftables, setFirewall } from "../machine/firewall.ts";
+import { changeSetting } from "../machine/kernel_setting.ts";
+import { guardTable } from "./guard.ts";
+import type { Journal } from "../machine/journal.ts";
 import { type Family, FIRST_TABLE, type RoutePlan } from "./routing.ts";
 
 /** Lets a marked packet's reverse path be looked up by its mark. */
@@ -120,11 +122,11 @@ async function setDefaultRoute(
 /** What a default route needs beside its rules. Without nftables it works nearly everywhere, and less safely. */
 async function setGuard(settings: NetworkSettings, { journal, log }: NetworkTools): Promise<void> {
   const { interfaceName, config, mark, routes } = settings;
-  if (routes.defaults.includes(4)) await change(MARK_SETTING, "1", journal);
+  if (routes.defaults.includes(4)) await changeSetting(MARK_SETTING, "1", journal);
   const table = firewallTableOf(interfaceName);
   await journal.record({ kind: "firewall", table });
   try {
-    setFirewall({ table, interfaceName, addresses: config.addresses, mark });
+    setFirewall(guardTable({ interfaceName, addresses: config.addresses, mark }));
   } catch (error) {
     if (hasNoNftables(error)) {
       log.warn("Without nftables neighbours may probe the tunnel's addresses, and a strict rp_filter drops answers");
@@ -135,15 +137,6 @@ async function setGuard(settings: NetworkSettings, { journal, log }: NetworkTool
       { error: messageOf(error) },
     );
   }
-}
-
-/** Several tunnels may need it. Each notes what was before the first, so that the last can put it back. */
-async function change(path: string, after: string, journal: NetworkTools["journal"]): Promise<void> {
-  const found = (await Deno.readTextFile(path)).trim();
-  const before = (await journal.othersSetting(path))?.before ?? found;
-  if (before === after) return;
-  await journal.record({ kind: "setting", path, before, after });
-  if (found !== after) await Deno.writeTextFile(path, after);
 }
 
 function addRoute(destination: Cidr, way: { linkIndex: number; table?: number }, network: Network): void {

@@ -8,13 +8,14 @@ import { LogCollector } from "../../testing/log_collector.ts";
 import { NetLab } from "../../testing/netns.ts";
 import { testWith } from "../../testing/requirements.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
-import { dnsText } from "./dns.ts";
-import { firewallTableOf, removeFirewall, setFirewall } from "./firewall.ts";
-import { Journal } from "./journal.ts";
+import { dnsText } from "../machine/dns.ts";
+import { firewallTableOf, removeFirewall, setFirewall } from "../machine/firewall.ts";
+import { guardTable } from "./guard.ts";
+import { Journal } from "../machine/journal.ts";
 import { tunnelMtu } from "./mtu.ts";
 import { chooseMark, type Network, setNetwork } from "./network.ts";
 import { planRoutes } from "./routing.ts";
-import { undoAll } from "./undo.ts";
+import { undoAll } from "../machine/undo.ts";
 
 const KEY = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
 
@@ -197,8 +198,8 @@ testWith({ netns: true, tools: ["ip", "nft"] }, "the firewall guards every addre
   const namespace = await lab.namespace("firewall");
   const addresses = ["10.0.0.1", "fd00::1"].map((text) => ({ address: parseIp(text)!, bits: 32 }));
   const listed = async () => (await namespace.run(["nft", "list", "ruleset"])).stdout;
-  const rules = { table: "culvert_wg0", interfaceName: "wg0", addresses, mark: 51820 };
-  inNamespace(namespace, () => setFirewall(rules));
+  const rules = { interfaceName: "wg0", addresses, mark: 51820 };
+  inNamespace(namespace, () => setFirewall(guardTable(rules)));
   const text = await listed();
   for (
     const rule of [

@@ -16,7 +16,7 @@ import { keyToBase64 } from "../../protocol/wireguard/keys.ts";
 import type { DeviceStatus, PeerStatus } from "../../protocol/wireguard/settings.ts";
 import { formatDump, formatShow } from "../../protocol/wireguard/show.ts";
 import type { RoleContext } from "../role.ts";
-import { ownRights, requireRights } from "./privileges.ts";
+import { ownRights, requireRights } from "../machine/privileges.ts";
 
 export interface ShowSettings {
   /** All of them when left out. */

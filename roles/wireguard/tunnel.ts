@@ -10,15 +10,15 @@ import { messageOf } from "../../protocol/errors.ts";
 import { deviceChangeOf } from "../../protocol/wireguard/quick_config.ts";
 import type { RoleContext } from "../role.ts";
 import type { ConfFile } from "./conf_file.ts";
-import type { ChosenBackend, DeviceMaker } from "./devices.ts";
+import type { ChosenBackend, DeviceMaker } from "../machine/devices.ts";
 import { type EndpointTools, type Lookup, type NamedPeer, resolveEventually, resolveOnce } from "./endpoints.ts";
 import type { Hooks } from "./hooks.ts";
-import type { Journal } from "./journal.ts";
+import type { Journal } from "../machine/journal.ts";
 import { tunnelMtu } from "./mtu.ts";
 import { chooseMark, type Network, setNetwork } from "./network.ts";
 import { planRoutes } from "./routing.ts";
 import { saveConfig } from "./save.ts";
-import { undoAll } from "./undo.ts";
+import { undoAll } from "../machine/undo.ts";
 
 export interface TunnelOptions {
   readonly file: ConfFile;

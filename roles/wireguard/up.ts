@@ -13,14 +13,14 @@ import { CulvertError } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { RoleContext } from "../role.ts";
 import { type ConfFile, readConfFile } from "./conf_file.ts";
-import { type Backend, chooseBackend, type ChosenBackend, type DeviceMaker } from "./devices.ts";
+import { type Backend, chooseBackend, type ChosenBackend, type DeviceMaker } from "../machine/devices.ts";
 import type { Lookup } from "./endpoints.ts";
 import { Hooks } from "./hooks.ts";
-import { holderOf, Journal, journalPathOf } from "./journal.ts";
-import { ownRights, requireRights, requireTun } from "./privileges.ts";
+import { holderOf, Journal, journalPathOf } from "../machine/journal.ts";
+import { ownRights, requireRights, requireTun } from "../machine/privileges.ts";
 import { planRoutes } from "./routing.ts";
 import { Tunnel } from "./tunnel.ts";
-import { undoAll } from "./undo.ts";
+import { undoAll } from "../machine/undo.ts";
 
 export interface UpSettings {
   /** A file or an interface's name. */

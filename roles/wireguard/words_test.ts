@@ -8,10 +8,10 @@ import { SeededRandom } from "../../testing/seeded_random.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
 import { isReadyLine } from "./background.ts";
 import { confNameOf, readConfFile } from "./conf_file.ts";
-import { chooseBackend, type DeviceMaker } from "./devices.ts";
+import { chooseBackend, type DeviceMaker } from "../machine/devices.ts";
 import { Hooks } from "./hooks.ts";
 import { generatePrivateKey, publicKeyOf } from "./keys.ts";
-import { canAdministerNetwork, requireRights, requireTun } from "./privileges.ts";
+import { canAdministerNetwork, requireRights, requireTun } from "../machine/privileges.ts";
 import { savedConfig } from "./save.ts";
 import { dumpText, publicStatus } from "./show.ts";
 

@@ -1,7 +1,7 @@
 /**
  * What must be undone, on disk before it is done, so that a run that was killed can be cleaned up after by the next.
  *
- *   /run/culvert/wireguard/<interface>.<namespace>   one JSON object a line, only ever appended to:
+ *   /run/culvert/machine/<interface>.<namespace>   one JSON object a line, only ever appended to:
  *     {"pid":4711}                  who holds it now; the last such line counts
  *     {"undo":{"kind":"rule",…}}    about to be done; undone last to first
  *
@@ -46,7 +46,7 @@ const LOCK_RETRY_MS = 25;
 const MAX_BYTES = 1024 * 1024;
 
 /** Where journals lie: gone after a boot, as is all they tell of. */
-export const RUN_DIRECTORY = "/run/culvert/wireguard";
+export const RUN_DIRECTORY = "/run/culvert/machine";
 
 /** The journal of an interface. Namespaces may have one of the same name each. */
 export async function journalPathOf(interfaceName: string, directory: string = RUN_DIRECTORY): Promise<string> {
