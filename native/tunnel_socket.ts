@@ -88,7 +88,7 @@ export class TunnelSocket implements Disposable {
 
   /** The next datagram that waits; undefined when there is none. What ICMP says of those sent is passed over. */
   receive(): TunnelDatagram | undefined {
-    const { view, words, bytes } = this.#message;
+    const { view, bytes } = this.#message;
     for (let tries = 0; tries < 16; tries++) {
       view.setUint32(MSGHDR.nameLength, nameBytes(this.#isV6), true);
       putU64(view, IOVEC_AT + IOVEC.length, DATAGRAM_BYTES);
