@@ -10,6 +10,8 @@ export const DATAGRAM_SOCKET = 2 | 0o4000 | 0o2000000;
 export const SOL_SOCKET = 1;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
+/** The name of an interface. */
+export const SO_BINDTODEVICE = 25;
 /** These two go beyond the system's limit and need CAP_NET_ADMIN. */
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
