@@ -14,7 +14,7 @@ import type { Journal, SettingUndo, Undo } from "./journal.ts";
 /** What our links carry, so that one that another program made in the meantime is left alone. */
 const LINK_ALIAS = "culvert";
 
-export type UndoNetwork = Pick<RtNetlink, "link" | "removeLink" | "removeRule">;
+export type UndoNetwork = Pick<RtNetlink, "link" | "removeLink" | "removeRule" | "routes" | "removeRoute">;
 
 /** Takes back everything in a journal, last to first, and empties it; throws the first failure after trying all. */
 export async function undoAll(journal: Journal, network: UndoNetwork, log: Log): Promise<void> {
@@ -44,6 +44,8 @@ async function takeBack(undo: Undo, network: UndoNetwork, journal: Journal): Pro
     case "rule":
       network.removeRule(undo.rule);
       return;
+    case "routes":
+      return removeRoutes(undo.table, network);
     case "dns":
       return await unsetDns(undo.name);
     case "setting":
@@ -52,6 +54,14 @@ async function takeBack(undo: Undo, network: UndoNetwork, journal: Journal): Pro
       return removeFirewall(undo.table);
     case "socket":
       await removeStaleSocket(undo.path);
+  }
+}
+
+function removeRoutes(table: number, network: UndoNetwork): void {
+  for (const family of [4, 6] as const) {
+    for (const { destination, metric } of network.routes({ family, table })) {
+      network.removeRoute({ destination, table, ...metric !== undefined && { metric } });
+    }
   }
 }
 
