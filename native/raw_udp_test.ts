@@ -1,10 +1,9 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { formatIp, parseIp } from "../protocol/ip.ts";
 import { Slab } from "../protocol/slab.ts";
 import { NetLab, type NetNamespace } from "../testing/netns.ts";
 import { testWith } from "../testing/requirements.ts";
 import { eventually } from "../testing/waiting.ts";
-import { SysError } from "./errno.ts";
 import { inNamespace } from "./fixtures/in_namespace.ts";
 import { type Libc, openLibc } from "./libc.ts";
 import { type RawDatagram, RawUdp } from "./raw_udp.ts";
@@ -114,10 +113,12 @@ testBeside(
 
 testBeside("what is sent first leaves from the address that the routes give", async ({ here, raw, names }) => {
   const to = { address: parseIp(names.here)!, port: PORT };
-  assertEquals(formatIp(raw.sources.to(to)!), names.there);
+  const source = formatIp(raw.sources.to(to)!);
+  // Of two addresses as good, IPv6 takes the newer.
+  assertEquals(source, names.isV6 ? names.also : names.there);
   assert(raw.send(bytesOf(0xc1, RAW_PAYLOAD_BYTES), to));
   await eventually("it", () => here.count() === 1);
-  assertEquals([here.heard[0]!.length, here.sources[0]], [RAW_PAYLOAD_BYTES, names.there]);
+  assertEquals([here.heard[0]!.length, here.sources[0]], [RAW_PAYLOAD_BYTES, source]);
 });
 
 testBeside("a datagram too long, or to where no route leads, does not go", async ({ raw, names }) => {
@@ -150,20 +151,22 @@ testBeside(
 testBeside(
   "datagrams in the middle of bulk are not taken for a part of it",
   async ({ here, there, seen, ...scene }) => {
-    await scene.inThere.run(["ethtool", "-K", "eth0", "gro", "on"]);
+    // What comes within this time is joined, as on a busy card.
+    const held = "echo 5000000 > /sys/class/net/eth0/gro_flush_timeout";
+    await scene.inThere.run(["sh", "-c", `ethtool -K eth0 gro on; ${held}`]);
     const onDatagram = () => {};
     await using from = inNamespace(scene.inHere, () => new RawUdp(scene.libc, { port: PORT, onDatagram }));
     const to = { address: parseIp(scene.names.there)!, port: PORT };
-    const ROUNDS = 100;
+    const ROUNDS = 50;
     for (let round = 0; round < ROUNDS; round++) {
-      // Of two sizes: a shorter one behind a longer one of its flow is what the kernel would join to it.
-      here.send(scene.names.there, Array(8).fill(0).map((_, at) => bytesOf(4, 400 + at)));
+      // A shorter one behind longer ones of its flow is what the kernel would join to them.
+      for (let at = 0; at < 8; at++) here.send(scene.names.there, [bytesOf(4, 300)]);
       assert(from.send(bytesOf(0xc3, 48), to));
-      here.send(scene.names.there, Array(8).fill(bytesOf(4, 300)));
-      await eventually("it", () => seen.length === round + 1);
-      there.count();
+      for (let at = 0; at < 8; at++) here.send(scene.names.there, [bytesOf(4, 30)]);
     }
+    await eventually("all", () => seen.length >= ROUNDS);
     assertEquals(seen.map(({ bytes }) => bytes.length), Array(ROUNDS).fill(48));
+    await eventually("the bulk", () => there.count() >= 17 * ROUNDS);
   },
 );
 
@@ -192,13 +195,4 @@ testWith({ netns: true, tools: ["ip"] }, "a mark is on what is sent, and routed 
   await using plain = open();
   const to = { address: parseIp("198.51.100.1")!, port: 9 };
   assertEquals([marked.send(bytesOf(0xc1, 32), to), plain.send(bytesOf(0xc1, 32), to)], [true, false]);
-  assertThrows(
-    () =>
-      inNamespace(a, () =>
-        new RawUdp({
-          ...libc,
-          call: { ...libc.call, socket: () => -1 },
-        }, { port: 1, onDatagram() {} })),
-    SysError,
-  );
 });
