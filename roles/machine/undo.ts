@@ -68,5 +68,9 @@ function removeRoutes(table: number, network: UndoNetwork): void {
 /** Unless somebody has changed it since, or another tunnel needs it and will put it back. */
 async function putBack({ path, before, after }: SettingUndo, journal: Journal): Promise<void> {
   if (await journal.othersSetting(path)) return;
-  if ((await Deno.readTextFile(path)).trim() === after) await Deno.writeTextFile(path, before);
+  // A setting of an interface goes with it.
+  const present = await Deno.readTextFile(path).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+  if (present?.trim() === after) await Deno.writeTextFile(path, before);
 }
