@@ -10,14 +10,14 @@ scenario("a capture tells what should not have left", { startsItself: true }, as
   await vpn.fetch("http://page.test/");
   await client.machine.run(["ping", "-c1", internet.v6]);
   const packets = await capture.stop();
-  const lan = "192.168.40.2";
+  const lan = "192.168.41.2";
   const kinds = [
     `ipv4 tcp ${lan} to ${internet.v4}:80`,
     `ipv4 udp ${lan} to ${internet.v4}:53 beginning with`,
   ];
   const seen = (control: number[], data: string[]) =>
     leaksIn(packets, { control: control.map((port) => ({ host: internet.v4, port })), data })
-      .map((leak) => leak.replace(/(with).*/, "$1").replace(/ \[?fd40.*/, ""))
+      .map((leak) => leak.replace(/(with).*/, "$1").replace(/ \[?fd41.*/, ""))
       .filter((leak, index, all) => all.indexOf(leak) === index).sort();
   assertEquals(seen([], []), [...kinds, "ipv6 icmpv6"]);
   assertEquals(seen([80], []), [...kinds.slice(1), "ipv6 icmpv6"]);
