@@ -15,10 +15,10 @@ import type { Bytes } from "../primitives.ts";
 import { COOKIE_REPLY_BYTES, COOKIE_REPLY_TYPE, COOKIE_SECRET_TIME_MS, TAG_BYTES } from "./constants.ts";
 import { LONG_NONCE_BYTES, longNonceLock, type WireGuardCrypto } from "./crypto.ts";
 import type { HandshakeTools } from "./handshake.ts";
+import { equalMac, labelledKey, Mac1Checker, mac1Key } from "./mac1.ts";
 import { COOKIE_REPLY, INITIATION, MAC_BYTES, MACS_BYTES } from "./messages.ts";
 import type { Endpoint, Key } from "./settings.ts";
 
-const MAC1_LABEL = "mac1----";
 const COOKIE_LABEL = "cookie--";
 const COOKIE_BYTES = 16;
 /** A cookie is let go a little before its maker forgets the secret, because it was made before it came here. */
@@ -37,6 +37,7 @@ export interface Received {
 export class MacChecker implements Disposable {
   readonly #tools: HandshakeTools;
   readonly #hasher = new Blake2s();
+  readonly #mac1 = new Mac1Checker();
   readonly #mac1Key: Bytes;
   readonly #cookieKey: Bytes;
   readonly #secret = new Uint8Array(BLAKE2S_BYTES);
@@ -48,15 +49,13 @@ export class MacChecker implements Disposable {
   /** `publicKey` is the device's own. */
   constructor(tools: HandshakeTools, publicKey: Key) {
     this.#tools = tools;
-    this.#mac1Key = labelledKey(MAC1_LABEL, publicKey);
+    this.#mac1Key = mac1Key(publicKey);
     this.#cookieKey = labelledKey(COOKIE_LABEL, publicKey);
   }
 
   /** Whether the sender of an initiation or response knows our public key. */
   hasMac1(packet: Bytes, length: number): boolean {
-    const at = length - MACS_BYTES;
-    this.#hasher.start(MAC_BYTES, this.#mac1Key).update(packet, 0, at).finish(this.#mac);
-    return equalMac(this.#mac, packet, at);
+    return this.#mac1.fits(this.#mac1Key, packet, 0, length);
   }
 
   /** Whether the sender has a cookie of ours for the address it sends from. */
@@ -88,6 +87,7 @@ export class MacChecker implements Disposable {
 
   [Symbol.dispose](): void {
     this.#hasher[Symbol.dispose]();
+    this.#mac1[Symbol.dispose]();
     this.#secret.fill(0);
     this.#cookie.fill(0);
     this.#secretMadeMs = -Infinity;
@@ -125,7 +125,7 @@ export class MacStamper implements Disposable {
     const hasher = new Blake2s();
     const at1 = packet.length - MACS_BYTES;
     const at2 = packet.length - MAC_BYTES;
-    this.#mac1Key ??= labelledKey(MAC1_LABEL, this.#publicKey);
+    this.#mac1Key ??= mac1Key(this.#publicKey);
     hasher.start(MAC_BYTES, this.#mac1Key).update(packet, 0, at1).finish(packet, at1);
     this.#sentMac1 = new Uint8Array(packet.subarray(at1, at2));
     packet.fill(0, at2);
@@ -162,15 +162,4 @@ export class MacStamper implements Disposable {
     this.#cookie?.fill(0);
     this.#cookie = undefined;
   }
-}
-
-function labelledKey(label: string, publicKey: Key): Bytes {
-  return new Blake2s().hash(new TextEncoder().encode(label), publicKey);
-}
-
-/** Looks at all bytes, so that the time taken says nothing. */
-function equalMac(mac: Bytes, packet: Bytes, at: number): boolean {
-  let difference = 0;
-  for (let byte = 0; byte < MAC_BYTES; byte++) difference |= mac[byte]! ^ packet[at + byte]!;
-  return difference === 0;
 }
