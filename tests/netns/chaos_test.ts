@@ -25,17 +25,19 @@ async function isKilledAt(machine: Machine, step: number, start: () => Promise<u
   const before = await machine.rolePids();
   let pid: number | undefined;
   while (!isOver && pid === undefined) pid = (await machine.rolePids()).find((pid) => !before.includes(pid));
-  while (!isOver && stepsOf(machine) < step) await delay(clock, LOOK_MS);
+  while (!isOver && stepsOf(machine, pid!) < step) await delay(clock, LOOK_MS);
   if (!isOver) Deno.kill(pid!, "SIGKILL");
   await starting;
   return !isReady;
 }
 
-function stepsOf(machine: Machine): number {
+/** What a process has noted since it holds the journals; what it has found there is above its name. */
+function stepsOf(machine: Machine, pid: number): number {
   const folder = machine.path("run/culvert/machine");
   try {
     const texts = [...Deno.readDirSync(folder)].map(({ name }) => Deno.readTextFileSync(`${folder}/${name}`));
-    return texts.join("").split("\n").filter((line) => line.includes('"undo"')).length;
+    return texts.map((text) => text.split(`{"pid":${pid}}`).slice(1).at(-1) ?? "")
+      .reduce((sum, text) => sum + text.split("\n").filter((line) => line !== "").length, 0);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return 0;
     throw error;
