@@ -1,26 +1,14 @@
 /** The exit in use is lost, in three ways that look different from outside, and nobody at the client does anything. */
 
 import { assertEquals, assertLessOrEqual } from "@std/assert";
-import { blackHole, mend, unplug } from "./fixtures/faults.ts";
+import { FAULTS } from "./fixtures/faults.ts";
 import { scenario } from "./fixtures/scenario.ts";
 import { TcpProbe } from "./fixtures/tcp_probe.ts";
 import { exitName } from "./fixtures/topology.ts";
-import type { Vpn } from "./fixtures/vpn.ts";
 
 const LIMIT_MS = 3000;
 
-interface Fault {
-  readonly name: string;
-  strike(vpn: Vpn, exit: number): Promise<void>;
-}
-
-const faults: readonly Fault[] = [
-  { name: "killed", strike: (vpn, exit) => vpn.kill(exitName(exit)) },
-  { name: "unplugged", strike: (vpn, exit) => unplug(vpn.topology.exits[exit]!) },
-  { name: "black-holed", strike: (vpn, exit) => blackHole(vpn.topology.exits[exit]!) },
-];
-
-for (const { name, strike } of faults) {
+for (const { name, strike, mend } of FAULTS) {
   scenario(`failover: the exit is ${name}, and TCP works again within 3 s`, { exits: 2 }, async (vpn) => {
     const { client, internet, exits } = vpn.topology;
     await vpn.startClient();
@@ -32,7 +20,7 @@ for (const { name, strike } of faults) {
     const { tookMs, address } = await probe.worksAgain(struckMs);
     assertEquals(address, exits[1 - first]!.v4);
     assertLessOrEqual(tookMs, LIMIT_MS);
-    await Promise.all(exits.map((exit) => mend(exit)));
+    await mend(vpn, first);
   });
 }
 
