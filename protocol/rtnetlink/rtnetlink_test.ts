@@ -145,6 +145,15 @@ Deno.test("links, addresses, routes and rules are read as they were written", ()
 
   const rule = { family: 6, table: 51820, priority: 5, fwmark: 1, not: true, suppressPrefixLength: 0 } as const;
   assertEquals(readRule(only(encodeAddRule(rule))), rule);
+  const particular = {
+    family: 4,
+    table: 254,
+    priority: 7,
+    destination: { address: Uint8Array.of(192, 0, 2, 1), bits: 32 },
+    tcpPort: 8443,
+    boundTo: "culvert0",
+  } as const;
+  assertEquals(readRule(only(encodeAddRule(particular))), particular);
 });
 
 Deno.test("a removed link is told as removed", () => {

@@ -66,18 +66,19 @@ export class ClientTable {
     return peerOf(client);
   }
 
-  /** Lets go of a session; gives its client's key, or undefined when there is no such session. */
-  remove(sessionId: string): Key | undefined {
+  /** Lets go of a session; false when there is none of that id. */
+  remove(sessionId: string): boolean {
     const client = this.#bySession.get(sessionId);
-    if (!client) return undefined;
+    if (!client) return false;
     this.#bySession.delete(sessionId);
     client.relays.delete(sessionId);
     if (client.relays.size === 0) this.#dismiss(client);
-    return client.key;
+    return true;
   }
 
-  has(sessionId: string): boolean {
-    return this.#bySession.has(sessionId);
+  /** Whose session it is. */
+  keyOf(sessionId: string): Key | undefined {
+    return this.#bySession.get(sessionId)?.key;
   }
 
   /** What the device is to know of a client; undefined: nothing. */

@@ -35,11 +35,12 @@ Deno.test("several sessions of a client are one peer, found at the newest one's 
   assertEquals(table.peerOf(keyOf(1))?.relayAt, at(3));
   table.remove("c");
   assertEquals(table.peerOf(keyOf(1)), { key: keyOf(1), addresses, relayAt: at(1) });
-  assertEquals(table.remove("a"), keyOf(1));
+  assertEquals(table.keyOf("a"), keyOf(1));
+  assertEquals(table.remove("a"), true);
   assertEquals([table.peerOf(keyOf(1)), table.clientAt(addresses[0]!), table.remove("a")], [
     undefined,
     undefined,
-    undefined,
+    false,
   ]);
 });
 
@@ -71,7 +72,7 @@ Deno.test("whatever sessions come and go, each client there has addresses of its
     const owners = new Map<string, number>();
     for (const { session: id, client, removes } of steps) {
       if (removes) {
-        assertEquals(table.remove(`${id}`) !== undefined, owners.delete(`${id}`));
+        assertEquals(table.remove(`${id}`), owners.delete(`${id}`));
       } else {
         table.add(session(`${id}`, client));
         owners.set(`${id}`, client);

@@ -5,9 +5,9 @@
 import type { WireGuardDevice } from "../../../native/wireguard/device.ts";
 import type { RtNetlink } from "../../../native/rtnetlink.ts";
 import type { Clock } from "../../../protocol/clock.ts";
+import { CulvertError } from "../../../protocol/errors.ts";
 import type { IpAddress } from "../../../protocol/ip.ts";
 import type { Log } from "../../../protocol/log.ts";
-import type { Endpoint } from "../../../protocol/wireguard/settings.ts";
 import type { ChosenBackend, DeviceMaker } from "../../machine/devices.ts";
 import type { Journal, Undo } from "../../machine/journal.ts";
 import type { PacketFilter } from "./relay_firewall.ts";
@@ -66,7 +66,5 @@ export async function openDevice(
   const link = network.link(device.interfaceName);
   if (link) return { device, linkIndex: link.index };
   await device.close();
-  throw new Error(`Cannot find the interface ${name}: it must be there, and is gone`);
+  throw new CulvertError("removed", `Cannot set up ${name}: the interface must be there, and is gone`);
 }
-
-export type { Endpoint };

@@ -16,7 +16,20 @@
  */
 
 import type { IpAddress } from "../../../protocol/ip.ts";
-import { ct, type Field, icmp, icmpv6, iifname, ip, ip6, ipOf, mark, oifname, tcp, udp } from "../../../protocol/nftables/fields.ts";
+import {
+  ct,
+  type Field,
+  icmp,
+  icmpv6,
+  iifname,
+  ip,
+  ip6,
+  ipOf,
+  mark,
+  oifname,
+  tcp,
+  udp,
+} from "../../../protocol/nftables/fields.ts";
 import { type Clause, type Rule, rule } from "../../../protocol/nftables/rule.ts";
 import type { NamedSet } from "../../../protocol/nftables/sets.ts";
 import { accept, clampMss, dnat, drop, masquerade, setMark } from "../../../protocol/nftables/statements.ts";
