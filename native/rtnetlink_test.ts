@@ -1,11 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { parseCidr, parseIp } from "../protocol/ip.ts";
+import { RouteType } from "../protocol/rtnetlink/route.ts";
 import { NetLab, type NetNamespace } from "../testing/netns.ts";
 import { testWith } from "../testing/requirements.ts";
 import { Errno, SysError } from "./errno.ts";
 import { inNamespace } from "./fixtures/in_namespace.ts";
 import { openLibc } from "./libc.ts";
-import { type LinkEvent, RtNetlink } from "./rtnetlink.ts";
+import { type LinkEvent, RtNetlink, type Rule } from "./rtnetlink.ts";
 
 const needs = { netns: true, tools: ["ip"] };
 const ip = (text: string) => parseIp(text)!;
@@ -101,6 +102,28 @@ testInNamespace("routes are added, looked up, listed by table and removed", (net
   assertEquals(net.routeTo(ip("192.0.2.1")), undefined);
   for (const route of [plain, other, six]) {
     assertEquals([net.removeRoute(route), net.removeRoute(route)], [true, false]);
+  }
+});
+
+testInNamespace("rules for one destination, one port and one interface, and routes that lead nowhere", (net) => {
+  const before = net.rules(4);
+  const destination = parseCidr("192.0.2.1/32")!;
+  const rules = [
+    { family: 4, table: 254, priority: 71, destination },
+    { family: 4, table: 254, priority: 72, destination, tcpPort: 8443 },
+    { family: 4, table: 51830, priority: 73, boundTo: "culvert0" },
+  ] satisfies Rule[];
+  for (const rule of rules) net.addRule(rule);
+  assertEquals(net.rules(4).filter(({ priority }) => priority! > 70 && priority! < 80), rules);
+  for (const { family, table, priority } of rules) net.removeRule({ family, table, priority });
+  assertEquals(net.rules(4), before);
+  for (const everything of [parseCidr("0.0.0.0/0")!, parseCidr("::/0")!]) {
+    const family = everything.address.length === 4 ? 4 : 6;
+    net.addRoute({ destination: everything, table: 51830, type: RouteType.unreachable, metric: 9 });
+    const [route] = net.routes({ family, table: 51830 });
+    assertEquals([route?.type, route?.metric], [RouteType.unreachable, 9]);
+    assert(net.removeRoute({ destination: everything, table: 51830, metric: 9 }));
+    assertEquals(net.routes({ family, table: 51830 }), []);
   }
 });
 

@@ -25,7 +25,7 @@ import { DialError, type DialFailure, messageOf } from "../protocol/errors.ts";
 import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import { type TextChannel, TextSocket } from "./text_socket.ts";
-import { dialWebsocket } from "./websocket_dial.ts";
+import { dialWebsocket, type Locate } from "./websocket_dial.ts";
 
 export interface ControlOptions extends Omit<StreamClientOptions, "wallNow"> {
   readonly clock: Clock;
@@ -33,6 +33,8 @@ export interface ControlOptions extends Omit<StreamClientOptions, "wallNow"> {
   readonly metrics: Metrics;
   /** PEM certificates to trust beside the usual ones. */
   readonly caCerts?: readonly string[] | undefined;
+  /** Where a supernode's host is. Default: where the system finds it. */
+  readonly locate?: Locate | undefined;
   /** Opens the carrier, not yet started. Default: a WebSocket at the supernode's URL. */
   dial?(supernode: SupernodeAddress, signal: AbortSignal): Promise<TextChannel>;
   /** It is open, for the first time or again. */
@@ -303,11 +305,11 @@ export class ControlStream implements Disposable {
 
 async function dialTextSocket(
   supernode: SupernodeAddress,
-  options: Pick<ControlOptions, "clock" | "random" | "caCerts"> & { readonly signal: AbortSignal },
+  options: Pick<ControlOptions, "clock" | "random" | "caCerts" | "locate"> & { readonly signal: AbortSignal },
 ): Promise<TextSocket> {
-  const { clock, random, caCerts, signal } = options;
+  const { clock, random } = options;
   const address = supernodeEndpoint(supernode.url, CONTROL_PATH);
-  const { stream, first } = await dialWebsocket(address, { random, caCerts, signal });
+  const { stream, first } = await dialWebsocket(address, options);
   return new TextSocket(stream, { clock, random, first });
 }
 

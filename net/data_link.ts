@@ -21,7 +21,7 @@ import type { Link } from "./link.ts";
 import { LinkKeeper, type LinkKeeperOptions } from "./link_keeper.ts";
 import type { MuxConnection, MuxStream } from "./mux.ts";
 import { WebsocketLink } from "./websocket.ts";
-import { dialWebsocket } from "./websocket_dial.ts";
+import { dialWebsocket, type Locate } from "./websocket_dial.ts";
 
 export interface DataLinkOptions {
   readonly supernode: SupernodeAddress;
@@ -39,6 +39,8 @@ export interface DataLinkOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly caCerts?: readonly string[] | undefined;
+  /** Where the supernode's host is. Default: where the system finds it. */
+  readonly locate?: Locate | undefined;
   readonly mux?: NonNullable<LinkKeeperOptions["mux"]>;
 }
 
@@ -122,9 +124,9 @@ export class DataLink implements Disposable {
 }
 
 async function connect(options: DataLinkOptions, signal: AbortSignal): Promise<Link> {
-  const { supernode, random, caCerts, pool, traffic } = options;
+  const { supernode, random, caCerts, locate, pool, traffic } = options;
   const address = supernodeEndpoint(supernode.url, RELAY_PATH);
   const headers = { Authorization: `Bearer ${await options.token(signal)}` };
-  const { stream, first } = await dialWebsocket(address, { headers, random, caCerts, signal });
+  const { stream, first } = await dialWebsocket(address, { headers, random, caCerts, locate, signal });
   return new CountedLink(new WebsocketLink(stream, pool, { first, random }), traffic);
 }

@@ -114,7 +114,7 @@ export class PeerConnection implements Disposable {
     if (this.#closed || (present?.supernodeId === supernodeId && present.url === supernode.url)) return;
     if (present) this.#losses++;
     this.#link?.retire(retireWithinMs);
-    const { caCerts, random, log, metrics, onStream } = this.#options;
+    const { caCerts, locate, random, log, metrics, onStream } = this.#options;
     const link: DataLink = this.#link = new DataLink({
       supernode,
       token: (signal) => this.#tokenFor(supernodeId, signal),
@@ -125,6 +125,7 @@ export class PeerConnection implements Disposable {
       log,
       metrics,
       caCerts,
+      locate,
       ...(onStream && { onStream }),
       onLost: () => {
         if (this.#link === link) this.#losses++;

@@ -10,6 +10,7 @@
  */
 
 import { DialError } from "../protocol/errors.ts";
+import type { PacketOffer } from "../protocol/control/packets.ts";
 import type { NoiseKeyPair } from "../protocol/noise_ik.ts";
 import type { Bytes } from "../protocol/primitives.ts";
 import type { Hop, Stream } from "../protocol/stream.ts";
@@ -29,6 +30,8 @@ export interface ClientSession {
   readonly exitKey: Bytes;
   /** The exit's peer id, for logs. */
   readonly exitPeerId: string;
+  /** What it takes to send packets, where the session carries those. */
+  readonly packets?: PacketOffer;
 }
 
 export interface SessionPathOptions extends SealParts, Omit<LinkKeeperOptions, "connect" | "farEnd"> {

@@ -8,7 +8,7 @@
  *            another session, not at that exit ──→ the same dial again
  *
  *   rotate (ROTATE_PEER), replace   make before break: the next one carries a probe before it takes the place of the present
- *                                   one, whose streams may go on for a while
+ *                                   one, whose streams may go on for a while. Asked for by somebody, it is at another exit
  *
  * What fails because the way to the supernode was lost is no fault of the exit: a dial waits for the way to be back, and
  * is made again on the same session. When a session has just been lost, a dial waits for the next one, for as long as it
@@ -41,6 +41,15 @@ export interface SessionSwitchOptions extends WatchOptions {
   renew(sessionId: string, signal: AbortSignal): Promise<number>;
   /** The session is not used any more. Must not throw. */
   release(sessionId: string): void;
+  /** It is the one in use from now on. Must not throw. */
+  onTake?(session: OpenSession): void;
+  /** There is none in use until the next one is taken. Must not throw. */
+  onLose?(): void;
+  /**
+   * A session is taken only once it has carried a probe, within so long, also where there is none before it: for sessions
+   * that whatever goes through them cannot try again elsewhere.
+   */
+  readonly proveWithinMs?: number;
   readonly log: Log;
 }
 
@@ -50,7 +59,7 @@ export interface Rotation {
   readonly signal: AbortSignal;
 }
 
-type SwitchReason = "failed" | "rotated" | "expiring" | "moved";
+type SwitchReason = "failed" | "rotated" | "expiring" | "moved" | "asked";
 /** What asking for a session may meet with while the network finds its way around something that has been lost. */
 const WORTH_WAITING: readonly DialFailure[] = ["host_unreachable", "path_down", "busy", "timeout"];
 
@@ -146,11 +155,11 @@ export class SessionSwitch implements Path {
   }
 
   /** Gets another session and puts it in the place of the present one, whose streams may go on until they end or expire. */
-  async replace(reason: "expiring" | "moved", signal: AbortSignal): Promise<void> {
+  async replace(reason: "expiring" | "moved" | "asked", signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const old = this.#present;
     if (!old) return void await this.#session(signal);
-    const next = await this.#ask();
+    const next = await this.#ask(reason === "asked" ? old.session.exitPeerId : undefined);
     try {
       using limit = deadline(clock, REPLACE_PROBE_MS, "probe the exit", signal);
       await this.#prove(next, limit.signal);
@@ -162,6 +171,11 @@ export class SessionSwitch implements Path {
       return; // something else has taken its place meanwhile
     }
     this.#take(next, reason, Math.max(0, Math.min(DRAIN_MS, old.expiresAtMs - clock.wallNow())));
+  }
+
+  /** Something has happened, such as a sleep of the machine, that the present session may not have survived: it is probed. */
+  suspect(): void {
+    this.#present?.suspect();
   }
 
   /** The session is over; what is open on it ends. */
@@ -266,7 +280,7 @@ export class SessionSwitch implements Path {
       if (this.#present) return this.#present;
       this.#acquiredAtMs = clock.now();
       try {
-        const session = await this.#ask();
+        const session = await this.#askProved();
         const present = this.#present as WatchedSession | undefined;
         if (!present) return this.#take(session, "failed", 0);
         this.#close(session, 0, { isReleased: true });
@@ -278,18 +292,35 @@ export class SessionSwitch implements Path {
     }
   }
 
+  async #askProved(): Promise<WatchedSession> {
+    const { proveWithinMs, clock } = this.#options;
+    const session = await this.#ask();
+    if (proveWithinMs === undefined) return session;
+    try {
+      using limit = deadline(clock, proveWithinMs, "probe the exit", this.#stop.signal);
+      await this.#prove(session, limit.signal);
+      return session;
+    } catch (error) {
+      // Found out here or by its own probes: in either case it is asked for elsewhere the next time.
+      session.fail();
+      throw new DialError("path_down", messageOf(error), { cause: error });
+    }
+  }
+
   #lose(): void {
     this.#lostAtMs = this.#options.clock.now();
     this.#present = undefined;
     this.#renewal.follow(undefined);
+    this.#options.onLose?.();
   }
 
-  /** A new session; should there be none but at exits that have failed, one of those is better than nothing. */
-  async #ask(): Promise<WatchedSession> {
+  /** A new session, not at `leaving`; should there be none but at exits that have failed, one of those is better than nothing. */
+  async #ask(leaving?: string): Promise<WatchedSession> {
     const { acquire, clock } = this.#options;
     for (const [exit, untilMs] of this.#excluded) if (untilMs <= clock.now()) this.#excluded.delete(exit);
     try {
-      const session = await acquire([...this.#excluded.keys()], this.#stop.signal);
+      const left = leaving === undefined || this.#excluded.has(leaving) ? [] : [leaving];
+      const session = await acquire([...this.#excluded.keys(), ...left], this.#stop.signal);
       if (this.#stop.signal.aborted) {
         session.path.close();
         this.#options.release(session.sessionId);
@@ -301,7 +332,7 @@ export class SessionSwitch implements Path {
       this.#metrics.acquired.add(1, { outcome: dialFailureOf(error) });
       if (this.#excluded.size === 0 || dialFailureOf(error) !== "host_unreachable") throw error;
       this.#excluded.clear();
-      return await this.#ask();
+      return await this.#ask(leaving);
     }
   }
 
@@ -319,7 +350,7 @@ export class SessionSwitch implements Path {
     this.#excluded.set(exitPeerId, clock.now() + EXCLUDE_MS);
     log.warn("An exit has failed", { session_id: sessionId, exit: exitPeerId });
     const wasPresent = this.#present === session;
-    this.#close(session, DRAIN_MS, { isReleased: true });
+    this.#close(session, wasPresent ? DRAIN_MS : 0, { isReleased: true });
     if (!wasPresent) return;
     this.#failedId = sessionId;
     this.#lose();
@@ -333,6 +364,7 @@ export class SessionSwitch implements Path {
     const { sessionId, exitPeerId } = session.session;
     const old = this.#present;
     this.#present = session;
+    this.#options.onTake?.(session.session); // before the old one goes
     if (old) {
       this.#metrics.switches.add(1, { reason });
       this.#close(old, drainMs, { isReleased: true });

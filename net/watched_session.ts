@@ -18,6 +18,8 @@ export interface SessionWay extends Path {
   datagrams(options?: DialOptions): Promise<Datagrams>;
   /** Streams that are open. */
   readonly streamCount: number;
+  /** Settles when it can be tried, where that takes anything; rejects when it cannot be made. */
+  readonly opened?: Promise<void>;
   /** Settles when nothing of it is left, after `close`. */
   closed(): Promise<void>;
 }
@@ -26,6 +28,8 @@ export interface SessionWay extends Path {
 export interface OpenSession {
   readonly sessionId: string;
   readonly exitPeerId: string;
+  /** Where the exit is, if that is known. */
+  readonly region?: string;
   /** By the wall clock. */
   readonly expiresAtMs: number;
   readonly path: SessionWay;
@@ -40,6 +44,8 @@ export interface WatchOptions {
   readonly probeEveryMs?: number;
   /** A probe that takes longer has failed. Default 3 s. */
   readonly probeTimeoutMs?: number;
+  /** Probes in a row that have to fail. Default 2. */
+  readonly failuresToDown?: number;
   readonly supernode: SupernodeWay;
   readonly metrics: Metrics;
 }
@@ -86,13 +92,14 @@ export class WatchedSession {
   /** `onFailed` is called once, should it fail while it is live. */
   constructor(session: OpenSession, options: WatchOptions, onFailed: (session: WatchedSession) => void) {
     const { clock, random, metrics, probeEveryMs = 5_000, probe = httpProbe() } = options;
+    const { failuresToDown = FAILURES_TO_DOWN } = options;
     this.session = session;
     this.expiresAtMs = session.expiresAtMs;
     this.#options = options;
     this.#probe = probe;
     this.#onFailed = onFailed;
     this.#health = new Health(clock.now(), random, {
-      failuresToDown: FAILURES_TO_DOWN,
+      failuresToDown,
       probeEveryMs,
       retryBaseMs: RETRY_MS,
     });

@@ -3,6 +3,8 @@
  * leaves nothing behind.
  */
 
+import { DialError } from "../protocol/errors.ts";
+import { formatIp, type IpAddress } from "../protocol/ip.ts";
 import type { Random } from "../protocol/random.ts";
 import { formatTarget, type Stream, type Target } from "../protocol/stream.ts";
 import { closeQuietly } from "./close.ts";
@@ -16,11 +18,16 @@ export interface WebsocketAddress {
   readonly urlPath: string;
 }
 
+/** Gives the addresses to connect to, best first, once they may be connected to. */
+export type Locate = (target: Target, signal: AbortSignal) => Promise<readonly IpAddress[]>;
+
 export interface WebsocketDialOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly random: Random;
   /** PEM certificates to trust beside the usual ones. */
   readonly caCerts?: readonly string[] | undefined;
+  /** Default: what the system finds. */
+  readonly locate?: Locate | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -34,9 +41,9 @@ export async function dialWebsocket(
   address: WebsocketAddress,
   options: WebsocketDialOptions,
 ): Promise<DialledWebsocket> {
-  const { headers = {}, random, caCerts, signal } = options;
+  const { headers = {}, random, signal } = options;
   const { target, tls, urlPath } = address;
-  const stream = await connectSocket(address, caCerts, signal);
+  const stream = await connectSocket(address, options);
   const onAbort = () => closeQuietly(stream);
   signal.addEventListener("abort", onAbort, { once: true });
   try {
@@ -55,11 +62,13 @@ export async function dialWebsocket(
 }
 
 async function connectSocket(
-  { target: { host, port }, tls }: WebsocketAddress,
-  caCerts: readonly string[] | undefined,
-  signal: AbortSignal,
+  { target, tls }: WebsocketAddress,
+  { caCerts, locate, signal }: WebsocketDialOptions,
 ): Promise<Stream> {
-  const conn = await Deno.connect({ hostname: host, port, signal });
+  const { host, port } = target;
+  const conn = locate
+    ? await connectToOne(await locate(target, signal), port, signal)
+    : await Deno.connect({ hostname: host, port, signal });
   conn.setNoDelay(true);
   if (!tls) return conn;
   const options = { hostname: host, alpnProtocols: ["http/1.1"], ...(caCerts && { caCerts: [...caCerts] }) };
@@ -77,4 +86,18 @@ async function connectSocket(
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+/** One after the other; rejects with what the last has met with. */
+async function connectToOne(addresses: readonly IpAddress[], port: number, signal: AbortSignal): Promise<Deno.TcpConn> {
+  let failure: unknown = new DialError("unresolved", "Cannot connect: the host must have an address, and has none");
+  for (const address of addresses) {
+    try {
+      return await Deno.connect({ hostname: formatIp(address), port, signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      failure = error;
+    }
+  }
+  throw failure;
 }

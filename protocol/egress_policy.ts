@@ -43,6 +43,13 @@ export interface AddressSet {
   has(address: IpAddress): boolean;
 }
 
+/** What decides about addresses and ports, for what holds packets against it by other means than the checks here. */
+export interface AddressRules {
+  readonly openNetworks: readonly Cidr[];
+  readonly openClasses: ReadonlySet<IpClass | "own">;
+  readonly deniedNetworks: readonly Cidr[];
+}
+
 /** Ceilings; absent is unlimited. */
 export interface PolicyLimits {
   readonly maxConnections?: number | undefined;
@@ -56,9 +63,7 @@ export class EgressPolicy {
   readonly limits: PolicyLimits;
   /** Whether a new policy closes what it would not have allowed. */
   readonly closeOnReload: boolean;
-  readonly #openNetworks: readonly Cidr[];
-  readonly #openClasses: ReadonlySet<IpClass | "own">;
-  readonly #deniedNetworks: readonly Cidr[];
+  readonly addressRules: AddressRules;
   readonly #allowedPorts: readonly PortRange[];
   readonly #deniedPorts: readonly PortRange[];
   readonly #hosts: PolicySettings["hosts"];
@@ -73,9 +78,11 @@ export class EgressPolicy {
       maxDatagramSockets: limits.max_datagram_sockets,
     };
     this.closeOnReload = settings.close_on_reload;
-    this.#openNetworks = settings.allow_addresses.filter((rule) => typeof rule === "object");
-    this.#openClasses = new Set(settings.allow_addresses.filter((rule) => typeof rule === "string"));
-    this.#deniedNetworks = settings.deny_addresses;
+    this.addressRules = {
+      openNetworks: settings.allow_addresses.filter((rule) => typeof rule === "object"),
+      openClasses: new Set(settings.allow_addresses.filter((rule) => typeof rule === "string")),
+      deniedNetworks: settings.deny_addresses,
+    };
     this.#allowedPorts = ports.allow ?? ALL_PORTS;
     this.#deniedPorts = ports.deny ?? (ports.allow ? [] : DEFAULT_DENIED_PORTS);
     this.#hosts = settings.hosts;
@@ -83,27 +90,35 @@ export class EgressPolicy {
 
   /** Whether a host may be dialled, before it is resolved. `host` as `parseHost` gives it, an address as text. */
   checkName(host: string, port: number): Refusal | undefined {
-    if (!this.#isPortOpen(port)) return portClosed(port);
+    if (!this.isPortOpen(port)) return portClosed(port);
     const rule = this.#hosts.find((rule) => matchesHost(rule.pattern, host));
     return rule?.action === "deny" ? HOST_DENIED : undefined;
   }
 
   /** Whether an address may be dialled. `own` are this machine's addresses. */
   checkAddress(address: IpAddress, port: number, own?: AddressSet): Refusal | undefined {
-    if (!this.#isPortOpen(port)) return portClosed(port);
-    if (this.#deniedNetworks.some((network) => contains(network, address))) return ADDRESS_DENIED;
+    if (!this.isPortOpen(port)) return portClosed(port);
+    const { openNetworks, openClasses, deniedNetworks } = this.addressRules;
+    if (deniedNetworks.some((network) => contains(network, address))) return ADDRESS_DENIED;
     const ipClass = classify(address);
-    const isOpened = this.#openClasses.has(ipClass) || this.#openNetworks.some((network) => contains(network, address));
+    const isOpened = openClasses.has(ipClass) || openNetworks.some((network) => contains(network, address));
     if (isOpened) {
       const inner = ipClass === "public" ? undefined : embeddedIpv4(address);
       return inner && this.checkAddress(inner, port, own);
     }
     if (ipClass !== "public") return addressClosed(ipClass);
-    if (own && !this.#openClasses.has("own") && own.has(address)) return addressClosed("own");
+    if (own && !openClasses.has("own") && own.has(address)) return addressClosed("own");
     return undefined;
   }
 
-  #isPortOpen(port: number): boolean {
+  /** Whether any host rule denies something: `all` when the one for every host that no other rule matches does. */
+  get deniedHosts(): "none" | "some" | "all" {
+    const last = this.#hosts.find(({ pattern }) => pattern === "*");
+    if (last?.action === "deny") return "all";
+    return this.#hosts.some(({ action }) => action === "deny") ? "some" : "none";
+  }
+
+  isPortOpen(port: number): boolean {
     if (port === SMTP_PORT || !Number.isInteger(port)) return false;
     return inRanges(this.#allowedPorts, port) && !inRanges(this.#deniedPorts, port);
   }

@@ -16,6 +16,7 @@ export * from "./fuzz.ts";
 export * from "./log_collector.ts";
 export * from "./memory_datagrams.ts";
 export * from "./memory_path.ts";
+export * from "./nat_kinds.ts";
 export * from "./netns.ts";
 export * from "./network.ts";
 export * from "./path_contract.ts";

@@ -6,6 +6,11 @@
  *   await lab.connect(client, "10.77.0.1/24", server, "10.77.0.2/24");
  *   await client.run(["ping", "-c1", "10.77.0.2"]);
  *
+ * or by a bridge, to which any number is plugged:
+ *
+ *   const bridge = await lab.bridge("backbone");
+ *   await lab.plug(client, bridge, ["10.77.0.1/24", "fd77::1/64"]);
+ *
  * Disposing ends every process in the namespaces and removes them, and with them their interfaces, routes and rules;
  * where one step fails the others are still taken, and the failure is thrown at the end.
  * Names carry the pid of the test, `culvert-test-<pid>-<name>`; what a killed test left behind is removed by the next.
@@ -27,6 +32,7 @@ export interface RunOptions {
 }
 
 const PREFIX = "culvert-test-";
+const BRIDGE = "bridge";
 
 export class NetLab implements AsyncDisposable {
   readonly #namespaces = new AsyncDisposableStack();
@@ -58,12 +64,27 @@ export class NetLab implements AsyncDisposable {
     const [nameA, nameB] = [a.nextInterface(), b.nextInterface()];
     const peer = ["peer", "name", nameB, "netns", b.name];
     await run(["ip", "link", "add", nameA, "netns", a.name, "type", "veth", ...peer]);
-    for (const [namespace, name, address] of [[a, nameA, addressA], [b, nameB, addressB]] as const) {
-      // Without duplicate address detection a v6 address is usable at once.
-      await namespace.run(["ip", "address", "add", address, "dev", name, ...address.includes(":") ? ["nodad"] : []]);
-      await namespace.run(["ip", "link", "set", name, "up"]);
-    }
+    await bringUp(a, nameA, [addressA]);
+    await bringUp(b, nameB, [addressB]);
     return [nameA, nameB];
+  }
+
+  /** A namespace that is nothing but a switch, for `plug`. */
+  async bridge(name: string): Promise<NetNamespace> {
+    const namespace = await this.namespace(name);
+    await namespace.run(["ip", "link", "add", BRIDGE, "type", "bridge"]);
+    await namespace.run(["ip", "link", "set", BRIDGE, "up"]);
+    return namespace;
+  }
+
+  /** Joins a namespace to a bridge, with these addresses on its side; gives the interface's name there. */
+  async plug(namespace: NetNamespace, bridge: NetNamespace, addresses: readonly string[]): Promise<string> {
+    const [name, port] = [namespace.nextInterface(), bridge.nextInterface()];
+    const peer = ["peer", "name", port, "netns", bridge.name];
+    await run(["ip", "link", "add", name, "netns", namespace.name, "type", "veth", ...peer]);
+    await bridge.run(["ip", "link", "set", port, "master", BRIDGE, "up"]);
+    await bringUp(namespace, name, addresses);
+    return name;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -98,6 +119,11 @@ export class NetNamespace implements AsyncDisposable {
     return child;
   }
 
+  /** Every process inside. */
+  pids(): Promise<number[]> {
+    return pidsIn(this.name);
+  }
+
   nextInterface(): string {
     return `eth${this.#interfaces++}`;
   }
@@ -108,6 +134,14 @@ export class NetNamespace implements AsyncDisposable {
     steps.defer(() => removeNamespace(this.name));
     for (const child of this.#children.splice(0)) steps.defer(() => end(child));
   }
+}
+
+async function bringUp(namespace: NetNamespace, name: string, addresses: readonly string[]): Promise<void> {
+  for (const address of addresses) {
+    // Without duplicate address detection a v6 address is usable at once.
+    await namespace.run(["ip", "address", "add", address, "dev", name, ...address.includes(":") ? ["nodad"] : []]);
+  }
+  await namespace.run(["ip", "link", "set", name, "up"]);
 }
 
 /** Removes the namespaces of tests that are no longer alive. */

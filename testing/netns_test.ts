@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { NetLab, removeStale } from "./netns.ts";
 import { testWith } from "./requirements.ts";
 
-const needs = { netns: true, tools: ["ip", "cat", "sleep", "true"] };
+const needs = { netns: true, tools: ["ip", "cat", "ping", "sleep", "true"] };
 
 testWith(needs, "two namespaces reach each other, over v4 and v6", async () => {
   await using lab = await NetLab.open();
@@ -86,3 +86,13 @@ async function listed(): Promise<string> {
 async function ip(...args: string[]): Promise<string> {
   return new TextDecoder().decode((await new Deno.Command("ip", { args }).output()).stdout);
 }
+
+testWith(needs, "those plugged into a bridge reach each other", async () => {
+  await using lab = await NetLab.open();
+  const bridge = await lab.bridge("bridge");
+  const [a, b, c] = [await lab.namespace("a"), await lab.namespace("b"), await lab.namespace("c")];
+  await lab.plug(a, bridge, ["10.77.0.1/24", "fd77::1/64"]);
+  await lab.plug(b, bridge, ["10.77.0.2/24", "fd77::2/64"]);
+  assertEquals(await lab.plug(c, bridge, ["10.77.0.3/24"]), "eth0");
+  for (const address of ["10.77.0.2", "fd77::2", "10.77.0.3"]) await a.run(["ping", "-c1", "-w5", address]);
+});

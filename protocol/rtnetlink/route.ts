@@ -42,8 +42,10 @@ const RTAX_MTU = 2;
 export const MAIN_TABLE = 254;
 /** "Any other way it came there", which is what the commands of people leave too. */
 const RTPROT_BOOT = 3;
-const RTN_UNICAST = 1;
 const RTM_F_LOOKUP_TABLE = 0x1000;
+
+/** `unreachable`: whoever sends there is told at once. */
+export const RouteType = { unicast: 1, unreachable: 7 } as const;
 
 export const RouteScope = { universe: 0, site: 200, link: 253, host: 254, nowhere: 255 } as const;
 
@@ -61,7 +63,7 @@ export interface Route {
   readonly mtu?: number;
   /** The address packets leave from unless their socket has one. */
   readonly source?: IpAddress;
-  /** What kind it is when listed: 1 is a plain one. */
+  /** Default when adding: a plain one. */
   readonly type?: number;
 }
 
@@ -76,13 +78,13 @@ function tableByte(table: number): number {
 }
 
 export function encodeAddRoute(route: Route, { replace = false }: { replace?: boolean } = {}): Bytes {
-  const { destination, gateway, scope } = route;
-  const isOnLink = destination.address.length === 4 && !gateway;
+  const { destination, gateway, scope, type = RouteType.unicast } = route;
+  const isOnLink = destination.address.length === 4 && !gateway && type === RouteType.unicast;
   const flags = NLM_F_CREATE | (replace ? NLM_F_REPLACE : NLM_F_EXCL);
   return encodeRoute(RTM_NEWROUTE, flags, route, [
     RTPROT_BOOT,
     scope ?? (isOnLink ? RouteScope.link : RouteScope.universe),
-    RTN_UNICAST,
+    type,
   ]);
 }
 

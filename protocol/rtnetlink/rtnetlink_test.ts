@@ -47,9 +47,9 @@ const golden: readonly (readonly [command: string, ours: Bytes, hex: string])[] 
     "280000001400050600000000000000000218000002000000080002000a090001080001000a090001",
   ],
   [
-    "address add fd00:9::1/64 dev tun9",
+    "address add fd00:9::1/64 dev tun9 nodad",
     encodeAddAddress({ linkIndex, address: ip("fd00:9::1"), bits: 64 }),
-    "400000001400050600000000000000000a4000000200000014000200fd00000900000000000000000000000114000100fd000009000000000000000000000001",
+    "400000001400050600000000000000000a4002000200000014000200fd00000900000000000000000000000114000100fd000009000000000000000000000001",
   ],
   [
     "address del 10.9.0.1/24 dev tun9",
@@ -145,6 +145,15 @@ Deno.test("links, addresses, routes and rules are read as they were written", ()
 
   const rule = { family: 6, table: 51820, priority: 5, fwmark: 1, not: true, suppressPrefixLength: 0 } as const;
   assertEquals(readRule(only(encodeAddRule(rule))), rule);
+  const particular = {
+    family: 4,
+    table: 254,
+    priority: 7,
+    destination: { address: Uint8Array.of(192, 0, 2, 1), bits: 32 },
+    tcpPort: 8443,
+    boundTo: "culvert0",
+  } as const;
+  assertEquals(readRule(only(encodeAddRule(particular))), particular);
 });
 
 Deno.test("a removed link is told as removed", () => {

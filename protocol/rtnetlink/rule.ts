@@ -5,9 +5,10 @@
  *   flags u32; then attributes
  *
  * linux/fib_rules.h. Only what a default route through a tunnel needs: the firewall mark, its opposite, the suppression
- * of short prefixes.
+ * of short prefixes; a destination, a TCP port, the interface that a socket is bound to.
  */
 
+import type { Cidr } from "../ip.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -27,10 +28,15 @@ const RTM_DELRULE = 33;
 const RTM_GETRULE = 34;
 
 const RULE_HEADER_BYTES = 12;
+const FRA_DST = 1;
 const FRA_PRIORITY = 6;
 const FRA_FWMARK = 10;
 const FRA_SUPPRESS_PREFIXLEN = 14;
 const FRA_TABLE = 15;
+const FRA_OIFNAME = 17;
+const FRA_IP_PROTO = 22;
+const FRA_DPORT_RANGE = 24;
+const IPPROTO_TCP = 6;
 const FR_ACT_TO_TBL = 1;
 const FIB_RULE_INVERT = 2;
 /** How the kernel lists "no suppression". */
@@ -47,6 +53,12 @@ export interface Rule {
   readonly not?: boolean;
   /** Take no route from the table whose prefix is this short or shorter: 0 passes over default routes. */
   readonly suppressPrefixLength?: number;
+  /** For packets that go there. */
+  readonly destination?: Cidr;
+  /** For TCP to this port alone. Since Linux 4.17. */
+  readonly tcpPort?: number;
+  /** For packets of sockets that are bound to this interface. */
+  readonly boundTo?: string;
 }
 
 export function encodeAddRule(rule: Rule): Bytes {
@@ -59,10 +71,18 @@ export function encodeRemoveRule(rule: Rule): Bytes {
 }
 
 function encodeRule(type: number, flags: number, rule: Rule): Bytes {
-  const { family, table, priority, fwmark, not = false, suppressPrefixLength } = rule;
+  const { family, table, priority, fwmark, not = false, suppressPrefixLength, destination, tcpPort, boundTo } = rule;
   const writer = new NetlinkWriter(type, NLM_F_REQUEST | NLM_F_ACK | flags)
-    .raw(family === 4 ? AF_INET : AF_INET6, 0, 0, 0, table < 256 ? table : 0, 0, 0, FR_ACT_TO_TBL)
+    .raw(family === 4 ? AF_INET : AF_INET6, destination?.bits ?? 0, 0, 0, table < 256 ? table : 0, 0, 0, FR_ACT_TO_TBL)
     .rawU32(not ? FIB_RULE_INVERT : 0);
+  if (destination && destination.bits > 0) writer.bytes(FRA_DST, destination.address);
+  if (boundTo !== undefined) writer.text(FRA_OIFNAME, boundTo);
+  if (tcpPort !== undefined) {
+    writer.u8(FRA_IP_PROTO, IPPROTO_TCP).bytes(
+      FRA_DPORT_RANGE,
+      new Uint8Array(new Uint16Array([tcpPort, tcpPort]).buffer),
+    );
+  }
   if (priority !== undefined) writer.u32(FRA_PRIORITY, priority);
   if (fwmark !== undefined) writer.u32(FRA_FWMARK, fwmark);
   if (table > 255) writer.u32(FRA_TABLE, table);
@@ -85,6 +105,9 @@ export function readRule({ type, payload }: NetlinkMessage): Rule | undefined {
   const attributes = new Attributes(payload, RULE_HEADER_BYTES);
   const fwmark = attributes.u32(FRA_FWMARK);
   const suppressPrefixLength = attributes.u32(FRA_SUPPRESS_PREFIXLEN);
+  const address = attributes.bytes(FRA_DST, family === 4 ? 4 : 16);
+  const boundTo = attributes.text(FRA_OIFNAME);
+  const ports = attributes.u8(FRA_IP_PROTO) === IPPROTO_TCP ? attributes.bytes(FRA_DPORT_RANGE, 4) : undefined;
   const isNot = new DataView(payload.buffer, payload.byteOffset).getUint32(8, true) & FIB_RULE_INVERT;
   return {
     family,
@@ -93,5 +116,8 @@ export function readRule({ type, payload }: NetlinkMessage): Rule | undefined {
     ...fwmark !== undefined && { fwmark },
     ...isNot !== 0 && { not: true },
     ...suppressPrefixLength !== undefined && suppressPrefixLength !== NO_SUPPRESSION && { suppressPrefixLength },
+    ...address && { destination: { address: address.slice(), bits: payload[1]! } },
+    ...ports && { tcpPort: ports[0]! | (ports[1]! << 8) },
+    ...boundTo !== undefined && { boundTo },
   };
 }

@@ -13,9 +13,11 @@ import { orAborted } from "../../protocol/abort.ts";
 import type { SessionOffer } from "../../protocol/control/commands.ts";
 import { type ExitWish, MAX_SESSIONS } from "../../protocol/control/messages.ts";
 import type { CertificateRefusal } from "../../protocol/certificate.ts";
-import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
+import type { Carries, RelayMode } from "../../protocol/control/packets.ts";
+import { type PeerKeysCheck, refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { DialError } from "../../protocol/errors.ts";
+import type { PeerKeys } from "../../protocol/fields.ts";
 import type { Bytes, Primitives } from "../../protocol/primitives.ts";
 import type { CommandHandlers } from "../peer/commands.ts";
 
@@ -28,6 +30,10 @@ export interface ClientSessionsOptions {
   readonly clock: Clock;
   /** Where exits have to be; anywhere unless given. */
   readonly region?: string | undefined;
+  /** What sessions have to carry. Default: streams. */
+  readonly carries?: Carries | undefined;
+  /** How packets are to be relayed. Default: blindly, so that no supernode can read them. */
+  readonly relay?: RelayMode | undefined;
   control(): ControlStream;
   /** The way to the supernode. */
   way(): SupernodeWay;
@@ -57,7 +63,7 @@ export class ClientSessions {
     const held = [...this.#grantedBy.keys()].slice(-MAX_SESSIONS);
     const { session } = await control.request({ what: "exit", wish, held }, signal);
     try {
-      return this.open(session);
+      return await this.open(session, signal);
     } catch (error) {
       this.release(session.sessionId);
       throw error;
@@ -74,32 +80,54 @@ export class ClientSessions {
     return this.#options.way();
   }
 
-  /** Opens what is offered. Throws `unauthorized` when the key is not shown to be the exit's. */
-  open(offer: SessionOffer): OpenSession {
-    const { sessionId, exit, expiresAtMs } = offer;
+  /** Opens what is offered, as far as to be tried. Throws `unauthorized` when the key is not shown to be the exit's. */
+  async open(offer: SessionOffer, signal: AbortSignal): Promise<OpenSession> {
+    const { sessionId, exit, expiresAtMs, packets, region } = offer;
     this.#check(offer);
     const { control, openWay } = this.#options;
     this.#grantedBy.set(sessionId, control().supernode.supernodeId);
     const exitKey = decodeBase64(exit.wireguardKey) as Bytes;
-    const path = openWay({ sessionId, exitKey, exitPeerId: exit.peerId });
-    return { sessionId, exitPeerId: exit.peerId, expiresAtMs, path };
+    const path = openWay({ sessionId, exitKey, exitPeerId: exit.peerId, ...packets && { packets } });
+    try {
+      await orAborted(path.opened ?? Promise.resolve(), signal);
+    } catch (error) {
+      path.close();
+      this.#grantedBy.delete(sessionId);
+      throw error;
+    }
+    return { sessionId, exitPeerId: exit.peerId, region, expiresAtMs, path };
   }
 
   /** Throws `unauthorized` unless the exit has shown that it is one, there, and that the key is its own. */
-  #check({ exit, region }: SessionOffer): void {
-    const { primitives, network, clock, region: wanted } = this.#options;
+  #check({ exit, region, packets }: SessionOffer): void {
+    const { region: wanted, carries = "streams", relay = "blind", control } = this.#options;
     const cannot = (why: string) => new DialError("unauthorized", `Cannot use the exit that was offered: ${why}`);
     if (wanted !== undefined && region !== wanted) throw cannot(`it must be in ${wanted}, got one in ${region}`);
+    if ((carries === "packets") !== (packets !== undefined)) throw cannot(`it must carry ${carries}, and does not`);
+    const wrong = this.#refusalOf(exit, "exit", region);
+    if (wrong !== undefined) throw cannot(`its keys are no good (${wrong})`);
+    const terminator = packets?.terminatedBy;
+    if ((relay === "terminate") !== (terminator !== undefined) && packets) {
+      throw cannot(`its relay must be ${relay === "blind" ? "blind" : "one that terminates the tunnel"}, and is not`);
+    }
+    if (!terminator) return;
+    if (terminator.peerId !== control().supernode.supernodeId) throw cannot("another supernode terminates the tunnel");
+    const wrongToo = this.#refusalOf(terminator, "supernode");
+    if (wrongToo !== undefined) throw cannot(`the supernode's keys are no good (${wrongToo})`);
+  }
+
+  #refusalOf(keys: PeerKeys, role: PeerKeysCheck["role"], region?: string): string | undefined {
+    const { primitives, network, clock } = this.#options;
     let fault: CertificateRefusal | undefined;
-    const refusal = refusalOfPeerKeys(exit, {
-      role: "exit",
-      region,
+    const refusal = refusalOfPeerKeys(keys, {
+      role,
+      ...region !== undefined && { region },
       wallMs: clock.wallNow(),
       primitives,
       network,
       onBadCertificate: (refusal) => fault = refusal,
     });
-    if (refusal) throw cannot(`its keys are no good (${refusal}${fault ? `: ${fault}` : ""})`);
+    return refusal && refusal + (fault ? `: ${fault}` : "");
   }
 
   /** Tells the supernode that a session is not used any more; if it cannot be told, when the control stream is back. */
@@ -151,7 +179,7 @@ export class ClientSessions {
     return {
       ROTATE_PEER: {
         apply: async ({ sessionId, payload }, signal) => {
-          const next = this.open(payload.next);
+          const next = await this.open(payload.next, signal);
           try {
             await exits().rotate(sessionId, next, { drainMs: payload.drainMs, signal });
           } catch (error) {

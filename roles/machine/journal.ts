@@ -17,6 +17,7 @@ import { CulvertError } from "../../protocol/errors.ts";
 import type { Rule } from "../../protocol/rtnetlink/rule.ts";
 import { writeAll } from "../../protocol/stream.ts";
 
+/** What tells a rule of ours from others; where one of several is as good as another, the first of them goes. */
 const ruleSchema: z.ZodType<Rule> = z.object({
   family: z.union([z.literal(4), z.literal(6)]),
   table: z.number(),
@@ -30,6 +31,8 @@ const ruleSchema: z.ZodType<Rule> = z.object({
 const undoSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("link"), name: z.string() }),
   z.object({ kind: z.literal("rule"), rule: ruleSchema }),
+  /** Those of both families in a table of our own. */
+  z.object({ kind: z.literal("routes"), table: z.int().min(256) }),
   z.object({ kind: z.literal("dns"), name: z.string() }),
   z.object({ kind: z.literal("setting"), path: z.string(), before: z.string(), after: z.string() }),
   z.object({ kind: z.literal("firewall"), table: z.string() }),

@@ -14,7 +14,7 @@ import type { Journal, SettingUndo, Undo } from "./journal.ts";
 /** What our links carry, so that one that another program made in the meantime is left alone. */
 const LINK_ALIAS = "culvert";
 
-export type UndoNetwork = Pick<RtNetlink, "link" | "removeLink" | "removeRule">;
+export type UndoNetwork = Pick<RtNetlink, "link" | "removeLink" | "removeRule" | "routes" | "removeRoute">;
 
 /** Takes back everything in a journal, last to first, and empties it; throws the first failure after trying all. */
 export async function undoAll(journal: Journal, network: UndoNetwork, log: Log): Promise<void> {
@@ -44,6 +44,8 @@ async function takeBack(undo: Undo, network: UndoNetwork, journal: Journal): Pro
     case "rule":
       network.removeRule(undo.rule);
       return;
+    case "routes":
+      return removeRoutes(undo.table, network);
     case "dns":
       return await unsetDns(undo.name);
     case "setting":
@@ -55,8 +57,20 @@ async function takeBack(undo: Undo, network: UndoNetwork, journal: Journal): Pro
   }
 }
 
+function removeRoutes(table: number, network: UndoNetwork): void {
+  for (const family of [4, 6] as const) {
+    for (const { destination, metric } of network.routes({ family, table })) {
+      network.removeRoute({ destination, table, ...metric !== undefined && { metric } });
+    }
+  }
+}
+
 /** Unless somebody has changed it since, or another tunnel needs it and will put it back. */
 async function putBack({ path, before, after }: SettingUndo, journal: Journal): Promise<void> {
   if (await journal.othersSetting(path)) return;
-  if ((await Deno.readTextFile(path)).trim() === after) await Deno.writeTextFile(path, before);
+  // A setting of an interface goes with it.
+  const present = await Deno.readTextFile(path).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+  if (present?.trim() === after) await Deno.writeTextFile(path, before);
 }

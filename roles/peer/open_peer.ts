@@ -12,6 +12,7 @@ import { hostPrimitives } from "../../net/host_primitives.ts";
 import type { MuxStream } from "../../net/mux.ts";
 import { PeerConnection } from "../../net/peer_connection.ts";
 import { openSealCrypto } from "../../net/seal_crypto.ts";
+import type { Locate } from "../../net/websocket_dial.ts";
 import type { SealParts } from "../../net/sealed_stream.ts";
 import { SlabPool } from "../../net/slab_pool.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
@@ -104,6 +105,8 @@ export interface PeerOptions {
   onStream?(stream: MuxStream): void;
   onOpen?(): void;
   telemetry?(): Telemetry | undefined;
+  /** Where supernodes are. Default: where the system finds them. */
+  readonly locate?: Locate | undefined;
   /** Nothing can be done any more. */
   onFault(error: unknown): void;
 }
@@ -115,7 +118,7 @@ export interface Peer extends AsyncDisposable {
 
 /** Connects. Disposing lets go of everything and waits for it. */
 export async function openPeer(options: PeerOptions, context: RoleContext): Promise<Peer> {
-  const { role, region, settings, parts, onStream, telemetry, onFault } = options;
+  const { role, region, settings, parts, onStream, telemetry, locate, onFault } = options;
   const { clock, random, log, metrics } = context;
   const { identity, primitives, network, membership, kv, guard } = parts;
   const caCerts = await readCaFile(role, settings);
@@ -143,6 +146,7 @@ export async function openPeer(options: PeerOptions, context: RoleContext): Prom
     log,
     metrics,
     caCerts,
+    locate,
     resumeFor: (supernodeId) => desk.resumeFor(supernodeId),
     onCommand: (command, from) => desk.receive(command, from),
     onOpen: () => options.onOpen?.(),

@@ -27,6 +27,7 @@ export type Network = Pick<
   | "removeLink"
   | "addAddress"
   | "addRoute"
+  | "removeRoute"
   | "routes"
   | "routeTo"
   | "rules"

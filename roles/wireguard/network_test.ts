@@ -51,6 +51,11 @@ class FakeNetwork implements Network {
     this.#tell(`route ${formatCidr(destination)} table ${table}`);
   }
 
+  removeRoute(...[{ destination, table }]: Parameters<Network["removeRoute"]>): boolean {
+    this.#tell(`remove route ${formatCidr(destination)} table ${table}`);
+    return true;
+  }
+
   routes(...[{ table }]: Parameters<Network["routes"]>): ReturnType<Network["routes"]> {
     const destination = parseCidr("0.0.0.0/0")!;
     if (table === 254) return [{ destination, linkIndex: 2 }];

@@ -1,0 +1,125 @@
+/**
+ * Who sends packets through an exit: clients by their keys, each with its sessions and the addresses it has in the tunnel.
+ *
+ * A device knows a key but once, so a client with several sessions is one peer: its addresses are the same in all of them,
+ * it is looked for where the newest one's relay is, and it goes with the last one. Pure; what the device is told follows
+ * from `peerOf`.
+ */
+
+import { CulvertError } from "../../../protocol/errors.ts";
+import { encodeBase64 } from "../../../protocol/encoding.ts";
+import { contains, formatIp, type IpAddress } from "../../../protocol/ip.ts";
+import type { Endpoint, Key } from "../../../protocol/wireguard/settings.ts";
+import type { AddressPool } from "./address_pool.ts";
+
+export interface ClientSession {
+  readonly sessionId: string;
+  readonly clientKey: Key;
+  /** Where its supernode relays it. */
+  readonly relayAt: Endpoint;
+  /** The addresses it would like to have, of any family. */
+  readonly wishes: readonly IpAddress[];
+}
+
+/** A client as the device is to know it. */
+export interface ClientPeer {
+  readonly key: Key;
+  readonly addresses: readonly IpAddress[];
+  readonly relayAt: Endpoint;
+}
+
+interface Client {
+  readonly key: Key;
+  /** One of each pool, in their order. */
+  readonly addresses: readonly IpAddress[];
+  /** By session, the newest last. */
+  readonly relays: Map<string, Endpoint>;
+}
+
+export class ClientTable {
+  readonly #pools: readonly AddressPool[];
+  readonly #clients = new Map<string, Client>();
+  readonly #bySession = new Map<string, Client>();
+  readonly #byAddress = new Map<string, Client>();
+
+  constructor(pools: readonly AddressPool[]) {
+    this.#pools = pools;
+  }
+
+  get clientCount(): number {
+    return this.#clients.size;
+  }
+
+  /** How many more clients there are addresses for. */
+  get spareClients(): number {
+    return Math.min(...this.#pools.map(({ spare }) => spare));
+  }
+
+  /** Takes a session in, as the newest of its client; one of that id that is there moves. Throws `no_address`. */
+  add({ sessionId, clientKey, relayAt, wishes }: ClientSession): ClientPeer {
+    const before = this.#bySession.get(sessionId);
+    const client = this.#clients.get(encodeBase64(clientKey)) ?? this.#admit(clientKey, wishes);
+    if (before && before !== client) this.remove(sessionId);
+    client.relays.delete(sessionId);
+    client.relays.set(sessionId, relayAt);
+    this.#bySession.set(sessionId, client);
+    return peerOf(client);
+  }
+
+  /** Lets go of a session; false when there is none of that id. */
+  remove(sessionId: string): boolean {
+    const client = this.#bySession.get(sessionId);
+    if (!client) return false;
+    this.#bySession.delete(sessionId);
+    client.relays.delete(sessionId);
+    if (client.relays.size === 0) this.#dismiss(client);
+    return true;
+  }
+
+  /** Whose session it is. */
+  keyOf(sessionId: string): Key | undefined {
+    return this.#bySession.get(sessionId)?.key;
+  }
+
+  /** What the device is to know of a client; undefined: nothing. */
+  peerOf(key: Key): ClientPeer | undefined {
+    const client = this.#clients.get(encodeBase64(key));
+    return client && peerOf(client);
+  }
+
+  /** Whose address in the tunnel that is. */
+  clientAt(address: IpAddress): ClientPeer | undefined {
+    const client = this.#byAddress.get(formatIp(address));
+    return client && peerOf(client);
+  }
+
+  #admit(key: Key, wishes: readonly IpAddress[]): Client {
+    const addresses: IpAddress[] = [];
+    for (const pool of this.#pools) {
+      const address = pool.take(key, wishes.find((wish) => contains(pool.network, wish)));
+      if (!address) {
+        this.#release(addresses);
+        throw new CulvertError("no_address", "Cannot take the client: every address of the pool is in use");
+      }
+      addresses.push(address);
+    }
+    const client: Client = { key: key.slice(), addresses, relays: new Map() };
+    this.#clients.set(encodeBase64(key), client);
+    for (const address of addresses) this.#byAddress.set(formatIp(address), client);
+    return client;
+  }
+
+  #dismiss({ key, addresses }: Client): void {
+    this.#clients.delete(encodeBase64(key));
+    for (const address of addresses) this.#byAddress.delete(formatIp(address));
+    this.#release(addresses);
+  }
+
+  #release(addresses: readonly IpAddress[]): void {
+    addresses.forEach((address, index) => this.#pools[index]!.release(address));
+  }
+}
+
+function peerOf({ key, addresses, relays }: Client): ClientPeer {
+  return { key, addresses, relayAt: [...relays.values()].at(-1)! };
+}

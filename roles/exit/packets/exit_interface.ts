@@ -1,0 +1,207 @@
+/**
+ * The exit's WireGuard interface and all that the machine has for it, brought up as one and taken away as one:
+ *
+ *   rights ─▶ what a killed run left ─▶ packet filter ─▶ device ─▶ its socket, addresses, MTU ─▶ forwarding
+ *   stop   ─▶ device ─▶ forwarding as it was ─▶ packet filter
+ *
+ * The filter is there before the interface and goes after it: no packet of a client passes without it, not even when this
+ * process is killed and the kernel's device goes on. For that reason it is not tied to the process (`isOwned`). What
+ * outlives the process is in the journal, and the next start takes it away first.
+ */
+
+import { type Libc, openLibc } from "../../../native/libc.ts";
+import { Nft } from "../../../native/nft.ts";
+import { RtNetlink } from "../../../native/rtnetlink.ts";
+import type { WireGuardDevice } from "../../../native/wireguard/device.ts";
+import { serveUapi, type UapiServer } from "../../../native/wireguard/uapi_server.ts";
+import { uapiPathOf } from "../../../native/wireguard/uapi_socket.ts";
+import { CulvertError, messageOf } from "../../../protocol/errors.ts";
+import { formatIp } from "../../../protocol/ip.ts";
+import type { Log } from "../../../protocol/log.ts";
+import type { Table } from "../../../protocol/nftables/table.ts";
+import { isLinkName } from "../../../protocol/rtnetlink/link.ts";
+import type { Key } from "../../../protocol/wireguard/settings.ts";
+import { type Backend, chooseBackend, type ChosenBackend, type DeviceMaker } from "../../machine/devices.ts";
+import { holderOf, Journal, journalPathOf } from "../../machine/journal.ts";
+import { ownRights, requireRights, requireTun } from "../../machine/privileges.ts";
+import { undoAll } from "../../machine/undo.ts";
+import type { AddressPool } from "./address_pool.ts";
+import { enableForwarding } from "./forwarding.ts";
+
+export interface ExitInterfaceOptions {
+  readonly interfaceName: string;
+  readonly backend: Backend;
+  readonly privateKey: Key;
+  readonly listenPort: number;
+  readonly pools: readonly AddressPool[];
+  mtuOf(network: RtNetlink): number;
+  readonly table: Table;
+  readonly devices: DeviceMaker;
+  readonly log: Log;
+}
+
+export class ExitInterface implements AsyncDisposable {
+  readonly #options: ExitInterfaceOptions;
+  readonly #resources = new AsyncDisposableStack();
+  readonly #libc: Libc;
+  readonly network: RtNetlink;
+  #device: WireGuardDevice | undefined;
+  #server: UapiServer | undefined;
+  #mtu = 0;
+  #listenPort = 0;
+
+  private constructor(options: ExitInterfaceOptions) {
+    this.#options = options;
+    this.#libc = this.#resources.use(openLibc());
+    this.network = this.#resources.use(new RtNetlink(this.#libc));
+  }
+
+  /** Throws `denied`, `unsupported`, `exists`, `no_nftables`, `no_nat`, `no_forwarding`, and takes back what it has done. */
+  static async open(options: ExitInterfaceOptions): Promise<ExitInterface> {
+    const backend = await chooseWithRights(options);
+    const opened = new ExitInterface(options);
+    try {
+      await opened.#bringUp(backend);
+      return opened;
+    } catch (error) {
+      await opened[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get device(): WireGuardDevice {
+    return this.#device!;
+  }
+
+  get mtu(): number {
+    return this.#mtu;
+  }
+
+  get listenPort(): number {
+    return this.#listenPort;
+  }
+
+  /** Settles with why the interface is there no more, unless it was disposed of. */
+  get ended(): Promise<Error | undefined> {
+    const { interfaceName } = this.#options;
+    const removed = this.#server?.removed.then(() =>
+      new CulvertError("removed", `The socket of ${interfaceName} was removed, which asks for its end`)
+    );
+    return Promise.race([this.device.ended, ...removed ? [removed] : []]);
+  }
+
+  /** Puts a table in the place of the present one, between two packets. */
+  setTable(table: Table): void {
+    using nft = new Nft(this.#libc);
+    nft.replaceTable(table);
+  }
+
+  async #bringUp(backend: ChosenBackend): Promise<void> {
+    const { interfaceName: name, table, pools, devices, log, privateKey, listenPort } = this.#options;
+    const journal = await this.#takeJournal();
+    if (this.network.link(name)) {
+      throw new CulvertError(
+        "exists",
+        `Cannot carry packets: the interface ${name} must not exist yet, and was not made by an exit`,
+      );
+    }
+    await journal.record({ kind: "firewall", table: table.name });
+    telling(() => this.setTable(table));
+    if (backend === "kernel") await journal.record({ kind: "link", name });
+    this.#mtu = this.#options.mtuOf(this.network);
+    // Closed before the journal is worked off: nothing is passed on while the filter goes.
+    this.#device = await devices.open(backend, { name, mtu: this.#mtu, log });
+    if (this.#device.backend === "userspace") {
+      await journal.record({ kind: "socket", path: uapiPathOf(name) });
+      this.#server = await serveUapi(this.#device, { log });
+    }
+    await this.#device.configure({ privateKey, listenPort, replacePeers: true });
+    this.#listenPort = (await this.#device.status()).listenPort;
+    this.#setAddresses(name);
+    const families = pools.map(({ network }) => network.address.length === 4 ? 4 : 6);
+    await enableForwarding(families, { network: this.network, journal });
+  }
+
+  /** Takes away what a killed run has left. */
+  async #takeJournal(): Promise<Journal> {
+    const { interfaceName, log } = this.#options;
+    const path = await journalPathOf(interfaceName);
+    const journal = await Journal.take(path);
+    if (!journal) {
+      const holder = await holderOf(path);
+      throw new CulvertError(
+        "exists",
+        `Cannot carry packets: ${interfaceName} is in use${holder === undefined ? "" : ` by process ${holder}`}; ` +
+          "--interface gives it another name",
+      );
+    }
+    this.#resources.use(journal);
+    if (journal.undos.length > 0) {
+      log.warn("Taking away what a run that was killed has left", { interface: interfaceName });
+      await undoAll(journal, this.network, log);
+    }
+    this.#resources.defer(async () => {
+      await undoAll(journal, this.network, log);
+      await journal.finish();
+    });
+    this.#resources.defer(async () => {
+      await this.#server?.close();
+      await this.#device?.close();
+    });
+    return journal;
+  }
+
+  #setAddresses(name: string): void {
+    const link = this.network.link(name);
+    if (!link) throw new CulvertError("removed", `Cannot set up ${name}: the interface must be there, and is gone`);
+    for (const { gateway: address, network: { bits } } of this.#options.pools) {
+      try {
+        this.network.addAddress({ linkIndex: link.index, address, bits });
+      } catch (error) {
+        const what = `${formatIp(address)}/${bits}`;
+        throw new CulvertError("network_refused", `Cannot give ${name} the address ${what}: ${messageOf(error)}`, {
+          cause: error,
+        });
+      }
+    }
+    this.network.changeLink(link.index, { mtu: this.#mtu, up: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources.disposeAsync();
+  }
+}
+
+async function chooseWithRights(
+  { interfaceName, backend, devices, log }: ExitInterfaceOptions,
+): Promise<ChosenBackend> {
+  if (!isLinkName(interfaceName)) {
+    throw new CulvertError(
+      "bad_name",
+      `Cannot carry packets: the interface's name must be 1 to 15 plain letters, got "${interfaceName}"`,
+    );
+  }
+  const rights = await ownRights();
+  requireRights(rights, {
+    action: "carry packets (--tun)",
+    uses: ["create the network interface", "pass packets on", "set up the packet filter and NAT"],
+  });
+  const chosen = chooseBackend(backend, devices, log);
+  requireTun(rights, chosen, interfaceName);
+  return chosen;
+}
+
+/** Kernels may lack parts of nftables; which one is missing is in the kernel's answer. */
+function telling(set: () => void): void {
+  try {
+    set();
+  } catch (error) {
+    if (error instanceof CulvertError && (error.code === "no_nftables" || error.code === "EPERM")) throw error;
+    throw new CulvertError(
+      "no_nat",
+      `Cannot carry packets: the kernel must have nftables with NAT and connection tracking (nf_tables, nft_masq, ` +
+        `nft_ct, nft_limit, nft_reject): ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+}

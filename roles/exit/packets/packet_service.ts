@@ -1,0 +1,262 @@
+/**
+ * Packets of clients, let out here: what a session that carries packets is to an exit.
+ *
+ *   setUp   ─▶ the relay's address ─▶ addresses for the client ─▶ a peer of the device ─▶ grant
+ *   remove  ─▶ the peer goes with its client's last session, or is looked for where the one before is relayed
+ *
+ * One change at a time, each whole or not at all. The client is told nothing here: the device begins by itself to shake
+ * hands by way of the relay, which opens this machine's own NAT, and says something every 20 seconds to keep it open.
+ */
+
+import type { WireGuardDevice } from "../../../native/wireguard/device.ts";
+import type { Clock } from "../../../protocol/clock.ts";
+import type { PacketGrant, PacketTelemetry } from "../../../protocol/control/packets.ts";
+import type { EgressPolicy, PolicySource } from "../../../protocol/egress_policy.ts";
+import { decodeBase64 } from "../../../protocol/encoding.ts";
+import { CulvertError, messageOf } from "../../../protocol/errors.ts";
+import { type Cidr, formatIp, type IpAddress, parseCidr } from "../../../protocol/ip.ts";
+import type { Log } from "../../../protocol/log.ts";
+import type { Endpoint, Key } from "../../../protocol/wireguard/settings.ts";
+import type { Backend, DeviceMaker } from "../../machine/devices.ts";
+import { tunnelMtu } from "../../wireguard/mtu.ts";
+import { AddressPool } from "./address_pool.ts";
+import { type ClientPeer, ClientTable } from "./client_table.ts";
+import { ExitInterface } from "./exit_interface.ts";
+import { hasIpv6 } from "./forwarding.ts";
+import { packetTable } from "./packet_table.ts";
+import { type Lookup, relayAddress } from "./relay_address.ts";
+
+/** Most NATs forget a UDP flow after 30 s of silence. */
+const KEEPALIVE_S = 20;
+/** IPv6 asks for this much of every link. */
+const MIN_MTU = 1280;
+const BYTES_PER_MEGABIT = 125_000;
+
+export interface PacketSettings {
+  readonly interfaceName: string;
+  readonly backend: Backend;
+  readonly pool: Cidr;
+  /** `auto`: one of our own if the machine has IPv6. */
+  readonly pool6: Cidr | "auto" | "none";
+  readonly listenPort: number;
+  readonly clientRateMbps?: number | undefined;
+}
+
+export interface PacketTools {
+  /** The exit's registered X25519 key. */
+  readonly privateKey: Key;
+  readonly policy: PolicySource;
+  readonly devices: DeviceMaker;
+  readonly lookup: Lookup;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A session as it was ordered. */
+export interface PacketOrder {
+  readonly sessionId: string;
+  /** The client's key, in base64. */
+  readonly clientKey: string;
+  /** `host:port` */
+  readonly relay: string;
+  /** The addresses that the client would like to have, as networks of one address. */
+  readonly wishes: readonly string[];
+}
+
+/**
+ * Of every exit alike, as 10.201.0.0/16 is: a client that moves from one to another keeps its address, and what it has
+ * bound to that address goes on. Unique local (RFC 4193), and translated on the way out.
+ */
+const DEFAULT_POOL6 = parseCidr("fdc7:1be5:c001::/64")!;
+
+export class PacketService implements AsyncDisposable {
+  readonly #settings: PacketSettings;
+  readonly #tools: PacketTools;
+  readonly #interface: ExitInterface;
+  readonly #pools: readonly AddressPool[];
+  readonly #clients: ClientTable;
+  readonly #watching: Disposable;
+  /** Changes of the device, one after the other. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    settings: PacketSettings,
+    tools: PacketTools,
+    opened: { readonly exitInterface: ExitInterface; readonly pools: readonly AddressPool[] },
+  ) {
+    this.#settings = settings;
+    this.#tools = tools;
+    this.#interface = opened.exitInterface;
+    this.#pools = opened.pools;
+    this.#clients = new ClientTable(opened.pools);
+    this.#watching = tools.policy.subscribe(() => this.#follow(tools.policy.current));
+  }
+
+  /** Brings the interface up; takes back what it has done when it rejects. */
+  static async open(settings: PacketSettings, tools: PacketTools): Promise<PacketService> {
+    const pools = await poolsOf(settings);
+    tell(tools.policy.current, tools.log);
+    const exitInterface = await ExitInterface.open({
+      ...settings,
+      ...tools,
+      pools,
+      mtuOf: (network) => Math.max(MIN_MTU, tunnelMtu([], network)),
+      table: tableFor(settings, pools, tools.policy.current),
+    });
+    return new PacketService(settings, tools, { exitInterface, pools });
+  }
+
+  get device(): WireGuardDevice {
+    return this.#interface.device;
+  }
+
+  get listenPort(): number {
+    return this.#interface.listenPort;
+  }
+
+  /** The exit's addresses in the tunnel. */
+  get gateways(): readonly IpAddress[] {
+    return this.#pools.map(({ gateway }) => gateway);
+  }
+
+  /** Settles with what ended it unasked. */
+  get ended(): Promise<Error | undefined> {
+    return this.#interface.ended;
+  }
+
+  get telemetry(): PacketTelemetry {
+    const { clientRateMbps } = this.#settings;
+    return {
+      spareClients: this.#clients.spareClients,
+      ...clientRateMbps !== undefined && { limitMbps: clientRateMbps },
+    };
+  }
+
+  /** The client that has an address in the tunnel. */
+  clientAt(address: IpAddress): ClientPeer | undefined {
+    return this.#clients.clientAt(address);
+  }
+
+  has(sessionId: string): boolean {
+    return this.#clients.keyOf(sessionId) !== undefined;
+  }
+
+  /** Lets a client's packets in. Throws `no_address`, `bad_relay`; then all is as it was. */
+  async setUp(order: PacketOrder, signal: AbortSignal): Promise<PacketGrant> {
+    const { sessionId, relay, wishes } = order;
+    const clientKey = decodeBase64(order.clientKey) as Key;
+    const relayAt = await relayAddress(relay, { ...this.#tools, signal });
+    return await this.#alone(async () => {
+      const before = this.#clients.peerOf(clientKey);
+      const peer = this.#clients.add({ sessionId, clientKey, relayAt, wishes: wishes.map(addressIn) });
+      try {
+        if (!before || !isSamePlace(before.relayAt, relayAt)) await this.#begin(peer);
+      } catch (error) {
+        await this.#letGo(sessionId).catch(() => {}); // the first failure is the one to tell
+        throw error;
+      }
+      return this.#grant(peer);
+    });
+  }
+
+  /** Lets go of a session; harmless when there is none of that id. */
+  async remove(sessionId: string): Promise<void> {
+    await this.#alone(() => this.#letGo(sessionId));
+  }
+
+  async #letGo(sessionId: string): Promise<void> {
+    const before = this.#clients.keyOf(sessionId);
+    if (!before) return;
+    const old = this.#clients.peerOf(before)!;
+    this.#clients.remove(sessionId);
+    const left = this.#clients.peerOf(before);
+    if (!left) await this.device.configure({ peers: [{ publicKey: before, remove: true }] });
+    else if (!isSamePlace(old.relayAt, left.relayAt)) await this.#begin(left);
+  }
+
+  /**
+   * Anew, so that the device shakes hands by way of that relay at once: a relay learns where we are from nothing else.
+   */
+  async #begin({ key, addresses, relayAt }: ClientPeer): Promise<void> {
+    await this.device.configure({ peers: [{ publicKey: key, remove: true }] });
+    await this.device.configure({
+      peers: [{
+        publicKey: key,
+        endpoint: relayAt,
+        persistentKeepaliveS: KEEPALIVE_S,
+        replaceAllowedIps: true,
+        allowedIps: addresses.map((address) => ({ cidr: alone(address) })),
+      }],
+    });
+  }
+
+  #grant({ addresses, relayAt }: ClientPeer): PacketGrant {
+    const gateways = this.gateways.map(formatIp);
+    const wayMtu = Math.max(MIN_MTU, tunnelMtu([relayAt], this.#interface.network));
+    return {
+      addresses: addresses.map((address) => `${formatIp(address)}/${8 * address.length}`),
+      gateways,
+      dns: gateways,
+      mtu: Math.min(this.#interface.mtu, wayMtu),
+    };
+  }
+
+  #follow(policy: EgressPolicy): void {
+    tell(policy, this.#tools.log);
+    try {
+      this.#interface.setTable(tableFor(this.#settings, this.#pools, policy));
+    } catch (error) {
+      this.#tools.log.error("The new policy does not hold for packets; the old one stays", { error: messageOf(error) });
+    }
+  }
+
+  #alone<T>(act: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(act);
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#watching[Symbol.dispose]();
+    await this.#last;
+    await this.#interface[Symbol.asyncDispose]();
+  }
+}
+
+async function poolsOf({ pool, pool6 }: PacketSettings): Promise<AddressPool[]> {
+  const network6 = pool6 === "auto" ? await hasIpv6() ? DEFAULT_POOL6 : "none" : pool6;
+  return [pool, ...network6 === "none" ? [] : [network6]].map((network) => new AddressPool(network));
+}
+
+function tableFor(settings: PacketSettings, pools: readonly AddressPool[], policy: EgressPolicy) {
+  const { interfaceName, clientRateMbps } = settings;
+  return packetTable({
+    interfaceName,
+    pools,
+    policy,
+    ...clientRateMbps !== undefined && { clientBytesPerSecond: Math.round(clientRateMbps * BYTES_PER_MEGABIT) },
+  });
+}
+
+/** What people should know who wrote rules that cannot hold. */
+function tell(policy: EgressPolicy, log: Log): void {
+  if (policy.deniedHosts === "some") {
+    log.warn("The policy denies hosts by their names: that holds for streams, not for packets, which have no names");
+  } else if (policy.deniedHosts === "all") {
+    log.warn("The policy denies every host that it does not name: packets, which have no names, are let out nowhere");
+  }
+}
+
+function alone(address: IpAddress): Cidr {
+  return { address, bits: 8 * address.length };
+}
+
+function addressIn(cidr: string): IpAddress {
+  const parsed = parseCidr(cidr);
+  if (!parsed) throw new CulvertError("bad_address", `Cannot take the client: "${cidr}" must be an address`);
+  return parsed.address;
+}
+
+function isSamePlace(one: Endpoint, other: Endpoint): boolean {
+  return one.port === other.port && formatIp(one.address) === formatIp(other.address);
+}

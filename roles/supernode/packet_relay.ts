@@ -1,0 +1,96 @@
+/**
+ * What sessions that carry packets need of whatever carries them here. There are two ways, and a session has one:
+ *
+ *   blind         client ──→ a UDP port of the session's own ──→ exit          PacketRelay; it reads nothing
+ *   terminating   client ──→ WireGuard of ours ──→ WireGuard ──→ exit          TerminatingRelay; it is a client of the exit
+ *
+ * Not here: which session has which, and what is kept of it (`packet_sessions.ts`).
+ */
+
+import type { PacketGrant, PacketOffer } from "../../protocol/control/packets.ts";
+import type { PeerKeys } from "../../protocol/fields.ts";
+import type { Endpoint, Key } from "../../protocol/wireguard/settings.ts";
+
+export type RelaySide = "client" | "exit";
+
+/** A session whose datagrams are to be passed on. */
+export interface RelaySession {
+  readonly sessionId: string;
+  /** Left out: any that is free. */
+  readonly port?: number;
+  readonly clientKey: Key;
+  readonly exitKey: Key;
+  /** Where they are, when that is known: from another supernode, or from an earlier life of the port. */
+  readonly clientAt?: Endpoint;
+  readonly exitAt?: Endpoint;
+}
+
+export interface RelayCounts {
+  readonly sessionId: string;
+  readonly port: number;
+  readonly toExitBytes: number;
+  readonly toClientBytes: number;
+  readonly droppedDatagrams: number;
+  readonly clientAt?: Endpoint;
+  readonly exitAt?: Endpoint;
+}
+
+/** UDP ports between clients and exits. It passes on what it cannot read. */
+export interface PacketRelay {
+  /** As many sessions as there can be. */
+  readonly portCount: number;
+  /** Called when a handshake has shown where one side of a session is. */
+  onLearned: (sessionId: string, side: RelaySide, at: Endpoint) => void;
+  /** Called when all ports are gone, and can be opened again. */
+  onReset: () => void;
+  /** Gives the port. Rejects with a CulvertError: `in_use` (that port), `no_port`, `busy`. */
+  open(session: RelaySession): Promise<number>;
+  /** That side of the session is there. */
+  place(sessionId: string, side: RelaySide, at: Endpoint): Promise<void>;
+  /** Harmless when there is no such session. */
+  end(sessionId: string): Promise<void>;
+  counts(): Promise<readonly RelayCounts[]>;
+}
+
+/** What a supernode carries packets with. */
+export interface PacketCarriers {
+  /** Under which others find its ports: an address, or a name of it. */
+  readonly host: string;
+  readonly relay: PacketRelay;
+  readonly terminating?: TerminatingRelay | undefined;
+}
+
+/** A session whose client's tunnel ends here. */
+export interface TerminatedSession {
+  readonly sessionId: string;
+  readonly clientPeerId: string;
+  /** Base64. */
+  readonly clientKey: string;
+  readonly exit: PeerKeys;
+  /** What the exit has granted this supernode. */
+  readonly grant: PacketGrant;
+  /** Where the exit is found, when another supernode is in between. Otherwise it comes to the port that it was told. */
+  readonly exitAt?: Endpoint;
+  /** What the client would like to keep, or had before a restart. */
+  readonly addresses?: readonly string[];
+}
+
+/**
+ * A supernode's own WireGuard: the other end of its clients' tunnels, and itself a client of exits. What it has set up
+ * outlives no process: after a restart it is told of its sessions again.
+ */
+export interface TerminatingRelay {
+  /**
+   * Has a device ready for that exit and gives the UDP port at which the exit finds it, the same for all sessions of one
+   * exit; after a restart it is to be the one given, if it can be. Rejects with a CulvertError.
+   */
+  prepare(session: { readonly sessionId: string; readonly exit: PeerKeys; readonly port?: number }): Promise<number>;
+  /**
+   * From now on the client's packets go to that exit, also those of a client (by its key) that has had another session:
+   * it keeps its address then. Gives what the client is told. Rejects with a CulvertError, and then nothing is left of it
+   * but what was prepared.
+   */
+  apply(session: TerminatedSession): Promise<Omit<PacketOffer, "terminatedBy">>;
+  /** Undoes both; harmless when there is nothing of it. Of a client with another session only this one ends. */
+  remove(sessionId: string): Promise<void>;
+}

@@ -1,0 +1,253 @@
+/**
+ * A tunnel in which the supernode itself is the client of an exit, shared by all terminated clients that go there.
+ *
+ *   open ─▶ a device that waits for the exit at a UDP port ─▶ use(grant) ─▶ addresses, table, rule ─▶ the gateway answers
+ *                                                                                 │ again and again ─▶ onTrouble, once
+ *                                                                                 └ none in time ─▶ undone, rejects
+ *
+ * The exit comes to the port by its own initiative, so it may be behind any NAT. The table has the default route by this
+ * tunnel and the way back to the clients, and nothing else; which packets it is asked for, the packet filter says.
+ */
+
+import type { WireGuardDevice } from "../../../native/wireguard/device.ts";
+import { delay } from "../../../protocol/clock.ts";
+import type { PacketGrant } from "../../../protocol/control/packets.ts";
+import { CulvertError, messageOf } from "../../../protocol/errors.ts";
+import { type Cidr, type IpAddress, networkOf, parseCidr, parseIp } from "../../../protocol/ip.ts";
+import type { Endpoint, Key } from "../../../protocol/wireguard/settings.ts";
+import { noteUndo, openDevice, type RelayMachine } from "./machine.ts";
+
+/** Keeps the NATs on the way open, as the exit does from its side. */
+const KEEPALIVE_S = 20;
+/** How often the gateway is asked, how long it may take, and how long it may take the first time. */
+const PROBE_EVERY_MS = 500;
+const PROBE_WITHIN_MS = 1_200;
+const FIRST_ANSWER_WITHIN_MS = 4_000;
+/** An exit that answers that its own way out is shut is given up after so many such answers. */
+const SHUT_ANSWERS = 3;
+/** Before the rules of any other tunnel on this machine. */
+const RULE_PRIORITY = 2;
+const FAMILIES = [4, 6] as const;
+
+export interface ExitTunnelOptions {
+  readonly interfaceName: string;
+  /** Which of the relay's tunnels it is. */
+  readonly slot: number;
+  /** The mark of packets for this tunnel, and the number of its table. */
+  readonly mark: number;
+  readonly privateKey: Key;
+  readonly exitKey: Key;
+  /** Where the exit is to find it, if that can be had. */
+  readonly port?: number | undefined;
+  /** The clients, and the interface they are reached by. */
+  readonly clients: { readonly networks: readonly Cidr[]; readonly linkIndex: number };
+  /** Called when the gateway has answered no more. */
+  onTrouble(): void;
+}
+
+export class ExitTunnel implements AsyncDisposable {
+  /** Where the exit finds it. */
+  readonly port: number;
+  readonly #options: ExitTunnelOptions;
+  readonly #machine: RelayMachine;
+  readonly #device: WireGuardDevice;
+  readonly #linkIndex: number;
+  readonly #stop = new AbortController();
+  /** What is set around the interface, and by which grant. */
+  #wired: { readonly grant: PacketGrant; readonly undo: DisposableStack } | undefined;
+  #using: Promise<void> = Promise.resolve();
+  #watching: Promise<void> | undefined;
+  #isHealthy = false;
+
+  private constructor(
+    options: ExitTunnelOptions,
+    machine: RelayMachine,
+    made: { readonly device: WireGuardDevice; readonly linkIndex: number; readonly port: number },
+  ) {
+    this.port = made.port;
+    this.#options = options;
+    this.#machine = machine;
+    this.#device = made.device;
+    this.#linkIndex = made.linkIndex;
+  }
+
+  /** Rejects, and leaves nothing, when it cannot be made. */
+  static async open(options: ExitTunnelOptions, machine: RelayMachine): Promise<ExitTunnel> {
+    const { interfaceName, privateKey, exitKey, port = 0 } = options;
+    await using held = new AsyncDisposableStack();
+    const { device, linkIndex } = await openDevice(machine, { name: interfaceName, mtu: SMALLEST_MTU });
+    held.use(device);
+    await listen(device, { privateKey, port });
+    const everything = FAMILIES.map((family) => ({ cidr: everywhere(family) }));
+    await device.configure({
+      peers: [{ publicKey: exitKey, persistentKeepaliveS: KEEPALIVE_S, allowedIps: everything }],
+    });
+    await machine.setOfInterface(`ipv4/conf/${interfaceName}/forwarding`, "1");
+    await machine.setOfInterface(`ipv4/conf/${interfaceName}/src_valid_mark`, "1");
+    const { listenPort } = await device.status();
+    held.move();
+    return new ExitTunnel(options, machine, { device, linkIndex, port: listenPort });
+  }
+
+  get slot(): number {
+    return this.#options.slot;
+  }
+
+  /** What the packet filter is to know of it. */
+  get place(): { readonly interfaceName: string; readonly mark: number; readonly dns: readonly IpAddress[] } {
+    const { interfaceName, mark } = this.#options;
+    return { interfaceName, mark, dns: (this.#wired?.grant.dns ?? []).map((server) => parseIp(server)!) };
+  }
+
+  /** Whether packets get there and back, and out of the exit, as far as is known. */
+  get isHealthy(): boolean {
+    return this.#isHealthy;
+  }
+
+  /**
+   * Has what the exit has granted set up, and waits until its gateway answers; at once where it does already. Rejects with
+   * `exit_silent` when it does not in time, and then is as it was before.
+   */
+  use(
+    grant: PacketGrant,
+    options: { readonly exitAt?: Endpoint | undefined; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const turn = this.#using.then(() => this.#use(grant, options));
+    this.#using = turn.catch(() => {});
+    return turn;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    this.#stop.abort(new CulvertError("closed", `The tunnel ${this.#options.interfaceName} was closed`));
+    await this.#using;
+    await this.#watching;
+    try {
+      this.#wired?.undo.dispose();
+    } finally {
+      await this.#device.close();
+    }
+  }
+
+  async #use(
+    grant: PacketGrant,
+    { exitAt, signal: wanted }: { readonly exitAt?: Endpoint | undefined; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const signal = AbortSignal.any([wanted, this.#stop.signal]);
+    signal.throwIfAborted();
+    if (exitAt) {
+      await this.#device.configure({
+        peers: [{ publicKey: this.#options.exitKey, updateOnly: true, endpoint: exitAt }],
+      });
+    }
+    if (this.#isHealthy && isSame(grant, this.#wired?.grant)) return;
+    this.#wired?.undo.dispose();
+    this.#wired = undefined;
+    this.#isHealthy = false;
+    using undo = new DisposableStack();
+    await this.#wire(grant, undo);
+    await this.#firstAnswer(grant, signal);
+    this.#wired = { grant, undo: undo.move() };
+    this.#isHealthy = true;
+    this.#watching ??= this.#watch();
+  }
+
+  async #wire({ addresses, mtu }: PacketGrant, undo: DisposableStack): Promise<void> {
+    const { network } = this.#machine;
+    const { clients: { networks, linkIndex: clientsLink } } = this.#options;
+    const [linkIndex, table] = [this.#linkIndex, this.#options.mark];
+    for (const cidr of addresses.map(parseCidr)) {
+      if (!cidr) throw new CulvertError("bad_grant", "Cannot use what the exit has granted: it must have addresses");
+      network.addAddress({ linkIndex, ...cidr });
+      undo.defer(() => network.removeAddress({ linkIndex, ...cidr }));
+    }
+    network.changeLink(linkIndex, { mtu, up: true });
+    undo.defer(() => network.changeLink(linkIndex, { up: false }));
+    for (const back of networks) {
+      const family: 4 | 6 = back.address.length === 4 ? 4 : 6;
+      const hasFamily = addresses.some((address) => address.includes(":") === (family === 6));
+      for (
+        const route of [
+          { destination: back, linkIndex: clientsLink, table },
+          ...hasFamily ? [{ destination: everywhere(family), linkIndex, table }] : [],
+        ]
+      ) {
+        network.addRoute(route);
+        undo.defer(() => network.removeRoute(route));
+      }
+      const rule = { family, priority: RULE_PRIORITY, table, fwmark: table };
+      await noteUndo(this.#machine, { kind: "rule", rule });
+      network.addRule(rule);
+      undo.defer(() => network.removeRule(rule));
+    }
+  }
+
+  async #firstAnswer(grant: PacketGrant, signal: AbortSignal): Promise<void> {
+    using probe = this.#machine.probe(this.#options.interfaceName);
+    try {
+      await probe.ask(gatewayOf(grant), FIRST_ANSWER_WITHIN_MS, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw new CulvertError("exit_silent", `The exit does not answer in its tunnel: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** Asks until the end. Never rejects. */
+  async #watch(): Promise<void> {
+    const { clock } = this.#machine;
+    const { signal } = this.#stop;
+    using probe = this.#machine.probe(this.#options.interfaceName);
+    let shutAnswers = 0;
+    while (!signal.aborted) {
+      try {
+        await delay(clock, PROBE_EVERY_MS, signal);
+        if (!this.#wired) continue;
+        const isOpen = await probe.ask(gatewayOf(this.#wired.grant), PROBE_WITHIN_MS, signal);
+        shutAnswers = isOpen ? 0 : shutAnswers + 1;
+        this.#setHealthy(shutAnswers < SHUT_ANSWERS);
+      } catch {
+        if (!signal.aborted) this.#setHealthy(false);
+      }
+    }
+  }
+
+  #setHealthy(isHealthy: boolean): void {
+    if (isHealthy === this.#isHealthy) return;
+    this.#isHealthy = isHealthy;
+    this.#machine.log.info(isHealthy ? "The tunnel to an exit works again" : "The tunnel to an exit does not work", {
+      interface: this.#options.interfaceName,
+    });
+    if (!isHealthy) this.#options.onTrouble();
+  }
+}
+
+/** What IPv6 asks for at least; the grant says better. */
+const SMALLEST_MTU = 1280;
+
+/** The port it is to have, or any when that is taken. */
+async function listen(device: WireGuardDevice, { privateKey, port }: { privateKey: Key; port: number }): Promise<void> {
+  try {
+    await device.configure({ privateKey, listenPort: port });
+  } catch (error) {
+    if (port === 0) throw error;
+    await device.configure({ privateKey, listenPort: 0 });
+  }
+}
+
+function isSame(one: PacketGrant, other: PacketGrant | undefined): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+/** IPv4, where there is one: probes leave without a route by the interface they are bound to, which only it allows. */
+function gatewayOf({ gateways }: PacketGrant): IpAddress {
+  const addresses = gateways.map(parseIp).filter((address) => address !== undefined);
+  const gateway = addresses.find(({ length }) => length === 4) ?? addresses[0];
+  if (!gateway) throw new CulvertError("bad_grant", "Cannot use what the exit has granted: it must have a gateway");
+  return gateway;
+}
+
+function everywhere(family: 4 | 6): Cidr {
+  return networkOf(new Uint8Array(family === 4 ? 4 : 16), 0)!;
+}

@@ -1,0 +1,344 @@
+/**
+ * The relay for clients whose tunnels end here: they speak WireGuard with the supernode, and the supernode, as a client of
+ * its own, with their exits.
+ *
+ *   prepare(exit) ─▶ ExitTunnel, one for each exit ─▶ its UDP port, which the exit is told
+ *   apply(grant)  ─▶ the exit answers in its tunnel ─▶ address from the pool ─▶ peer ─▶ into the tunnel ─▶ what the client is told
+ *   remove        ─▶ the same backwards; a tunnel goes with its last session, a client with its own
+ *
+ * A client is known by its key. With several sessions it keeps its addresses, and its packets go by the newest: so an exit
+ * is replaced beneath a client without its noticing more than that connections are cut.
+ *
+ * Whatever fails in the middle is undone before the call rejects. The same session applied again changes nothing and says
+ * the same. Nothing outlives the process: what a killed one leaves, the journal tells the next (`machine/journal.ts`).
+ */
+
+import type { PacketGrant, PacketOffer } from "../../../protocol/control/packets.ts";
+import { CulvertError } from "../../../protocol/errors.ts";
+import type { PeerKeys } from "../../../protocol/fields.ts";
+import { formatCidr, formatIp, type IpAddress, parseCidr } from "../../../protocol/ip.ts";
+import { formatTarget } from "../../../protocol/stream.ts";
+import { keyFromBase64 } from "../../../protocol/wireguard/keys.ts";
+import type { Key } from "../../../protocol/wireguard/settings.ts";
+import type { AddressPool } from "../../exit/packets/address_pool.ts";
+import { firewallTableOf } from "../../machine/firewall.ts";
+import type { TerminatedSession, TerminatingRelay } from "../packet_relay.ts";
+import { ClientPort } from "./client_port.ts";
+import { ExitTunnel } from "./exit_tunnel.ts";
+import { noteUndo, type RelayMachine } from "./machine.ts";
+import { RelayFirewall } from "./relay_firewall.ts";
+
+/** As WireGuard's own default; what the way to an exit takes less of, its grant says. */
+const CLIENT_MTU = 1420;
+/** Where tables for tunnels begin; the mark of a tunnel is the number of its table. */
+const FIRST_TABLE = 52_800;
+const FAMILIES = [4, 6] as const;
+
+export interface RelayOptions {
+  /** Of the clients' interface; those to exits have a number behind it. */
+  readonly interfaceName: string;
+  /** The supernode's own. */
+  readonly privateKey: Key;
+  /** Of each family that clients are to have. */
+  readonly pools: readonly AddressPool[];
+  /** UDP ports at which clients may find us, tried in turn. */
+  readonly ports: readonly number[];
+  /** How they find us. */
+  readonly host: string;
+  /** The tunnel to that exit has ceased to work. Its clients' packets go nowhere until they are applied anew. */
+  onTrouble(exitPeerId: string): void;
+}
+
+/** An exit in use. */
+interface Way {
+  readonly exitPeerId: string;
+  readonly opening: Promise<ExitTunnel>;
+  /** Once it is open. */
+  tunnel?: ExitTunnel;
+  /** Sessions that need it. */
+  readonly users: Set<string>;
+}
+
+interface Client {
+  readonly key: Key;
+  readonly addresses: readonly IpAddress[];
+  readonly admitted: Promise<void>;
+  /** Where its sessions go, the newest last. */
+  readonly ways: Map<string, Way>;
+}
+
+interface Session {
+  /** By exit: the one it goes by, and those prepared since. */
+  readonly ways: Map<string, Way>;
+  readonly ended: AbortController;
+  client?: Client;
+}
+
+export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
+  readonly #options: RelayOptions;
+  readonly #machine: RelayMachine;
+  readonly #port: ClientPort;
+  readonly #firewall: RelayFirewall;
+  readonly #held: AsyncDisposableStack;
+  readonly #sessions = new Map<string, Session>();
+  /** By exit. */
+  readonly #ways = new Map<string, Way>();
+  /** By their keys. */
+  readonly #clients = new Map<string, Client>();
+  /** By their addresses. */
+  readonly #byAddress = new Map<string, Client>();
+  /** The numbers of tunnels that are there or on their way. */
+  readonly #slots = new Set<number>();
+  #isClosed = false;
+
+  private constructor(
+    options: RelayOptions,
+    machine: RelayMachine,
+    made: { readonly port: ClientPort; readonly firewall: RelayFirewall; readonly held: AsyncDisposableStack },
+  ) {
+    this.#options = options;
+    this.#machine = machine;
+    this.#port = made.port;
+    this.#firewall = made.firewall;
+    this.#held = made.held;
+  }
+
+  /** Rejects, and leaves nothing, when it cannot be made. */
+  static async open(options: RelayOptions, machine: RelayMachine): Promise<WireGuardRelay> {
+    const { interfaceName, pools } = options;
+    await using held = new AsyncDisposableStack();
+    const tableName = firewallTableOf(interfaceName);
+    const gateways = pools.map(({ gateway }) => gateway);
+    await noteUndo(machine, { kind: "firewall", table: tableName });
+    // Before the interface is there, so that nothing ever passes without it.
+    const firewall = held.use(new RelayFirewall({ tableName, interfaceName, gateways }, machine.filter));
+    const port = held.use(await ClientPort.open({ ...options, mtu: CLIENT_MTU }, machine));
+    const isServed = (address: IpAddress) => relay.#isServed(address);
+    held.use(machine.serveGateway(gateways, isServed));
+    const relay = new WireGuardRelay(options, machine, { port, firewall, held: held.move() });
+    return relay;
+  }
+
+  /** Where clients find us. */
+  get endpoint(): string {
+    return formatTarget({ host: this.#options.host, port: this.#port.port });
+  }
+
+  /** Settles with what ended the clients' interface, if that was not us. */
+  get ended(): Promise<Error | undefined> {
+    return this.#port.ended;
+  }
+
+  async prepare({ sessionId, exit, port }: Parameters<TerminatingRelay["prepare"]>[0]): Promise<number> {
+    if (this.#isClosed) throw new CulvertError("closed", "Cannot terminate a tunnel: the relay is stopping");
+    const session = this.#sessions.get(sessionId) ?? { ways: new Map(), ended: new AbortController() };
+    const way = session.ways.get(exit.peerId) ?? this.#wayTo(exit, port);
+    this.#sessions.set(sessionId, session);
+    session.ways.set(exit.peerId, way);
+    way.users.add(sessionId);
+    try {
+      const tunnel = await way.opening;
+      session.ended.signal.throwIfAborted();
+      return tunnel.port;
+    } catch (error) {
+      await this.#leave(sessionId, session, way);
+      throw error;
+    }
+  }
+
+  async apply(terminated: TerminatedSession): Promise<Omit<PacketOffer, "terminatedBy">> {
+    const { sessionId, exit, grant, exitAt } = terminated;
+    const session = this.#sessions.get(sessionId);
+    const way = session?.ways.get(exit.peerId);
+    if (!session || !way) {
+      throw new CulvertError("unknown_session", "Cannot terminate the tunnel: its exit must have been prepared");
+    }
+    const { signal } = session.ended;
+    const tunnel = await way.opening;
+    await tunnel.use(grant, { exitAt, signal });
+    this.#firewall.setTunnel(tunnel.place);
+    const client = await this.#enter({ sessionId, session, way }, terminated);
+    for (const other of session.ways.values()) if (other !== way) await this.#leave(sessionId, session, other);
+    return this.#offer(client, grant);
+  }
+
+  async remove(sessionId: string): Promise<void> {
+    const session = this.#sessions.get(sessionId);
+    if (!session) return;
+    this.#sessions.delete(sessionId);
+    session.ended.abort(new CulvertError("removed", "The session has ended"));
+    try {
+      if (session.client) await this.#exit(sessionId, session.client);
+    } finally {
+      for (const way of session.ways.values()) await this.#leave(sessionId, session, way);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await using _held = this.#held;
+    for (const sessionId of [...this.#sessions.keys()]) await this.remove(sessionId);
+  }
+
+  /** The tunnel to that exit, which is opened unless it is there. */
+  #wayTo(exit: PeerKeys, port: number | undefined): Way {
+    const known = this.#ways.get(exit.peerId);
+    if (known) return known;
+    const way: Way = { exitPeerId: exit.peerId, opening: this.#openTunnel(exit, port), users: new Set() };
+    way.opening.then((tunnel) => way.tunnel = tunnel, () => {}); // whoever has asked for it is told
+    this.#ways.set(exit.peerId, way);
+    return way;
+  }
+
+  async #openTunnel(exit: PeerKeys, port: number | undefined): Promise<ExitTunnel> {
+    const { interfaceName, privateKey, pools, onTrouble } = this.#options;
+    const exitKey = keyFromBase64(exit.wireguardKey);
+    if (!exitKey) throw new CulvertError("invalid_key", "Cannot open a tunnel: the exit's key must be of 32 bytes");
+    const slot = this.#takeSlot();
+    try {
+      return await ExitTunnel.open({
+        interfaceName: `${interfaceName}-${slot}`,
+        slot,
+        mark: FIRST_TABLE + slot,
+        privateKey,
+        exitKey,
+        port,
+        clients: { networks: pools.map(({ network }) => network), linkIndex: this.#port.linkIndex },
+        onTrouble: () => onTrouble(exit.peerId),
+      }, this.#machine);
+    } catch (error) {
+      this.#slots.delete(slot);
+      throw error;
+    }
+  }
+
+  /** The first number that no tunnel has, and whose table nobody uses. */
+  #takeSlot(): number {
+    const { network } = this.#machine;
+    for (let slot = 0;; slot++) {
+      const table = FIRST_TABLE + slot;
+      const isFree = () => FAMILIES.every((family) => network.routes({ family, table }).length === 0);
+      if (this.#slots.has(slot) || !isFree()) continue;
+      this.#slots.add(slot);
+      return slot;
+    }
+  }
+
+  /** The session's client, admitted unless it is, whose packets go this way from now on. */
+  async #enter(
+    { sessionId, session, way }: { readonly sessionId: string; readonly session: Session; readonly way: Way },
+    terminated: TerminatedSession,
+  ): Promise<Client> {
+    session.ended.signal.throwIfAborted();
+    const client = this.#clientOf(terminated);
+    const before = client.ways.get(sessionId);
+    client.ways.set(sessionId, way);
+    session.client = client;
+    try {
+      await client.admitted;
+      session.ended.signal.throwIfAborted();
+      this.#place(client);
+      return client;
+    } catch (error) {
+      if (before) client.ways.set(sessionId, before);
+      else {
+        delete session.client;
+        await this.#exit(sessionId, client);
+      }
+      throw error;
+    }
+  }
+
+  /** The session is none of its client's any more, whose packets go by another of its sessions, or who goes itself. */
+  async #exit(sessionId: string, client: Client): Promise<void> {
+    client.ways.delete(sessionId);
+    if (client.ways.size > 0) return this.#place(client);
+    const text = client.key.toBase64();
+    if (this.#clients.get(text) !== client) return;
+    this.#clients.delete(text);
+    try {
+      this.#firewall.place(client.addresses, undefined);
+    } finally {
+      const isThere = await client.admitted.then(() => true, () => false);
+      // It may have come again meanwhile.
+      if (isThere && !this.#clients.has(text)) await this.#port.turnAway(client.key);
+      this.#giveBack(client.addresses);
+    }
+  }
+
+  #place(client: Client): void {
+    this.#firewall.place(client.addresses, [...client.ways.values()].at(-1)?.tunnel?.place.mark);
+  }
+
+  #clientOf({ clientKey, addresses = [] }: TerminatedSession): Client {
+    const known = this.#clients.get(clientKey);
+    if (known) return known;
+    const key = keyFromBase64(clientKey);
+    if (!key) throw new CulvertError("invalid_key", "Cannot admit the client: its key must be of 32 bytes");
+    const taken = this.#take(key, addresses.map((text) => parseCidr(text)?.address));
+    const admitted = this.#port.admit(key, taken);
+    admitted.catch(() => {}); // whoever has asked for it is told
+    const client = { key, addresses: taken, admitted, ways: new Map<string, Way>() };
+    this.#clients.set(clientKey, client);
+    for (const address of taken) this.#byAddress.set(formatIp(address), client);
+    return client;
+  }
+
+  /** One of each pool, or none. */
+  #take(key: Key, wishes: readonly (IpAddress | undefined)[]): IpAddress[] {
+    const taken: IpAddress[] = [];
+    for (const pool of this.#options.pools) {
+      const address = pool.take(key, wishes.find((wish) => wish?.length === pool.gateway.length));
+      if (!address) {
+        this.#giveBack(taken);
+        throw new CulvertError("busy", "Cannot admit the client: every address of the pool is taken");
+      }
+      taken.push(address);
+    }
+    return taken;
+  }
+
+  #giveBack(addresses: readonly IpAddress[]): void {
+    addresses.forEach((address, index) => {
+      this.#byAddress.delete(formatIp(address));
+      this.#options.pools[index]!.release(address);
+    });
+  }
+
+  /** The session needs that tunnel no longer, which ends with its last. */
+  async #leave(sessionId: string, session: Session, way: Way): Promise<void> {
+    session.ways.delete(way.exitPeerId);
+    if (session.ways.size === 0) this.#sessions.delete(sessionId);
+    way.users.delete(sessionId);
+    if (way.users.size > 0 || this.#ways.get(way.exitPeerId) !== way) return;
+    this.#ways.delete(way.exitPeerId);
+    const tunnel = await way.opening.catch(() => undefined);
+    if (!tunnel) return;
+    try {
+      this.#firewall.removeTunnel(tunnel.place.mark);
+    } finally {
+      await tunnel[Symbol.asyncDispose]();
+      this.#slots.delete(tunnel.slot);
+    }
+  }
+
+  /** Names are asked of our gateways, as far as the exit has a server of that family behind them. */
+  #offer({ addresses }: Client, { dns, mtu }: PacketGrant): Omit<PacketOffer, "terminatedBy"> {
+    const gateways = this.#options.pools.map(({ gateway }) => formatIp(gateway));
+    const isV6 = (address: string) => address.includes(":");
+    return {
+      addresses: addresses.map((address) => formatCidr({ address, bits: 8 * address.length })),
+      gateways,
+      dns: gateways.filter((gateway) => dns.some((server) => isV6(server) === isV6(gateway))),
+      mtu: Math.min(mtu, CLIENT_MTU),
+      endpoint: this.endpoint,
+    };
+  }
+
+  /** Whether what comes from there gets out. */
+  #isServed(address: IpAddress): boolean {
+    const client = this.#byAddress.get(formatIp(address));
+    return client !== undefined && [...client.ways.values()].at(-1)?.tunnel?.isHealthy === true;
+  }
+}
