@@ -91,7 +91,7 @@ Deno.test("a client that is moved keeps what it has been told of its tunnel", as
   assertEquals([...terminating.applied.values()].map(({ exit }) => exit.peerId), [peerId(101)]);
 });
 
-Deno.test("after a restart its tunnel is made as it was; when it cannot be, the session does not go on", async () => {
+Deno.test("after a restart it goes on as another session, at the same exit and with the same addresses", async () => {
   const store = createMemorySessions(new FakeClock());
   {
     const { rig } = makeRig({ store });
@@ -102,8 +102,34 @@ Deno.test("after a restart its tunnel is made as it was; when it cannot be, the 
   const { terminating, rig } = makeRig({ store });
   using _rig = rig;
   await rig.sessions.restore();
-  assertEquals(await rig.packets.restore(), []);
-  assertEquals([...terminating.applied.values()].map(({ addresses }) => addresses), [["10.200.3.3/32"]]);
-  terminating.prepare = () => Promise.resolve(45_001);
-  assertEquals((await rig.packets.restore()).length, 1);
+  const [record, ...others] = await rig.packets.restore();
+  assertEquals(others, []);
+  await rig.connect(CLIENT.peerId);
+  const exit = await rig.connectExit(100, grants);
+  rig.rotation.move(record!, "relay_lost");
+  await settle();
+  assertEquals([rig.states, rig.kindsTo(exit)], [["active"], ["SETUP_EXIT", "DISCONNECT"]]);
+  const [applied] = terminating.applied.values();
+  assertEquals([applied!.addresses, applied!.exit.peerId], [["10.200.3.3/32"], exit]);
+  assert(applied!.sessionId !== record!.sessionId);
+});
+
+Deno.test("when its tunnel carries nothing any more another exit is tried first", async () => {
+  const { terminating, rig } = makeRig();
+  using _rig = rig;
+  await rig.connect(CLIENT.peerId);
+  const exits = [await rig.connectExit(100, grants), await rig.connectExit(101, grants)];
+  const grant = await rig.requests.grant(CLIENT, WISH);
+  assert(grant.ok);
+  const record = rig.sessions.find(grant.offer.sessionId)!;
+  rig.rotation.move(record, "tunnel_failed");
+  await settle();
+  const other = exits.find((exit) => exit !== grant.offer.exit.peerId)!;
+  assertEquals([...terminating.applied.values()].map(({ exit }) => exit.peerId), [other]);
+  rig.exits.delete(grant.offer.exit.peerId);
+  const [next] = rig.sessions;
+  terminating.applied.clear();
+  rig.rotation.move(next!, "tunnel_failed");
+  await rig.clock.advanceAsync(3_000);
+  assertEquals([...terminating.applied.values()].map(({ exit }) => exit.peerId), [other], "there is no other");
 });
