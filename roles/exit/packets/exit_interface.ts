@@ -190,14 +190,18 @@ async function chooseWithRights(
       `Cannot carry packets: the interface's name must be 1 to 15 plain letters, got "${interfaceName}"`,
     );
   }
-  const rights = await ownRights();
-  requireRights(rights, {
+  await requirePacketRights();
+  const chosen = chooseBackend(backend, devices, log);
+  requireTun(await ownRights(), chosen, interfaceName);
+  return chosen;
+}
+
+/** Throws `denied` where this process may not do what carrying packets takes. */
+export async function requirePacketRights(): Promise<void> {
+  requireRights(await ownRights(), {
     action: "carry packets (--tun)",
     uses: ["create the network interface", "pass packets on", "set up the packet filter and NAT"],
   });
-  const chosen = chooseBackend(backend, devices, log);
-  requireTun(rights, chosen, interfaceName);
-  return chosen;
 }
 
 /** Kernels may lack parts of nftables; which one is missing is in the kernel's answer. */
