@@ -9,7 +9,7 @@
 import type { ServedSessionStore } from "../../kv/served_sessions.ts";
 import type { SessionServer } from "../../net/session_server.ts";
 import type { Clock } from "../../protocol/clock.ts";
-import type { ClosedNetwork } from "../../protocol/control/auth.ts";
+import { type ClosedNetwork, SUPERNODE_ROLE } from "../../protocol/control/auth.ts";
 import type { SetupExit } from "../../protocol/control/commands.ts";
 import type { CertificateRefusal } from "../../protocol/certificate.ts";
 import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
@@ -105,7 +105,7 @@ function checkClient(setup: SetupExit, { primitives, network, clock }: ExitSessi
   const keys = { peerId, wireguardKey, ...clientProof };
   let fault: CertificateRefusal | undefined;
   const refusal = refusalOfPeerKeys(keys, {
-    role: "client",
+    role: setup.packets?.isTerminated ? SUPERNODE_ROLE : "client",
     wallMs: clock.wallNow(),
     primitives,
     network,
