@@ -5,6 +5,8 @@
  *   client                      gateway
  *   probe { id }        ──────→          whether packets get there and back
  *                       ←──────  probe.answer { id, ok: does the exit's own way out work? }
+ *   punch.offer         ──────→          where each may be found without the relay (`punch_offer.ts`)
+ *                       ←──────  punch.answer
  *
  * Datagrams are lost: a client asks again under the same id until it is answered, and a gateway may answer each. Nothing
  * here says who is speaking, since WireGuard has seen to it that an inner address is its owner's.
@@ -12,6 +14,7 @@
 
 import { z } from "zod";
 import { tokenSchema } from "../fields.ts";
+import { type PunchAnswer, punchAnswerSchema, punchOfferSchema } from "./punch_offer.ts";
 
 /** UDP, on every gateway address. */
 export const GATEWAY_PORT = 7007;
@@ -29,15 +32,16 @@ export const probeAnswerSchema = z.object({
 });
 export type ProbeAnswer = z.infer<typeof probeAnswerSchema>;
 
-export const gatewayRequestSchema = z.discriminatedUnion("type", [probeSchema]);
+export const gatewayRequestSchema = z.discriminatedUnion("type", [probeSchema, punchOfferSchema]);
 export type GatewayRequest = z.infer<typeof gatewayRequestSchema>;
 
-export const gatewayAnswerSchema = z.discriminatedUnion("type", [probeAnswerSchema]);
+export const gatewayAnswerSchema = z.discriminatedUnion("type", [probeAnswerSchema, punchAnswerSchema]);
 export type GatewayAnswer = z.infer<typeof gatewayAnswerSchema>;
 
 /** What a request of each type is answered with, under the same id. */
 interface Answers {
   readonly "probe": ProbeAnswer;
+  readonly "punch.offer": PunchAnswer;
 }
 export type AnswerTo<R extends GatewayRequest> = Answers[R["type"]];
 
