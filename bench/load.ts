@@ -7,6 +7,7 @@
  *   idle --proxy H:P --target H:P --count N       holds connections; ends with its standard input
  *   stalled --proxy H:P --target H:P              asks for bulk and reads none of it; ends with its standard input
  *   relay --to H:P --delay-ms N                   a relay that delays each way; ends with its standard input
+ *   blind-relay                                   our blind relay; does what its standard input says, see `blind_relay`
  *   initiators --target H:P --key K --private-keys FILE --warm-ms N --measure-ms N        WireGuard handshakes
  *   flood --target H:P --key K --private-keys FILE --per-s N    initiations; ends with its standard input
  *   peers --supernode URL --count N    control streams; does what its standard input says and ends with it, see `peers`
@@ -22,6 +23,7 @@ import { parseSupernode } from "../roles/peer/settings.ts";
 import type { SupernodeAddress } from "../protocol/control/commands.ts";
 import { DelayRelay } from "../testing/delay_relay.ts";
 import { linesOf } from "../testing/program.ts";
+import { serveBlindRelay } from "./load/blind_relay.ts";
 import { runBulk } from "./load/bulk.ts";
 import { runConnections } from "./load/connections.ts";
 import { holdIdle, holdStalled } from "./load/hold.ts";
@@ -63,6 +65,9 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
     print({ ready: true, addresses: { listen: formatTarget(relay.address) } });
     await stdinEnd();
   },
+  async "blind-relay"() {
+    await serveBlindRelay(stdinLines(), print);
+  },
   async initiators(flags) {
     using suite = openCrypto();
     const [warmMs, measureMs] = [flags.count("warm-ms"), flags.count("measure-ms")];
@@ -80,7 +85,7 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
   async peers(flags) {
     await using peers = new Peers(flags.supernode(), flags.count("count"));
     print({ ready: true });
-    for await (const line of Deno.stdin.readable.pipeThrough(new TextDecoderStream()).pipeThrough(linesOf())) {
+    for await (const line of stdinLines()) {
       const [what, count] = line.split(" ");
       if (what === "open") await peers.open();
       if (what === "churn") await peers.churn(Number(count));
@@ -150,6 +155,10 @@ function openCrypto(): { readonly crypto: WireGuardCrypto } & Disposable {
 
 function print(line: unknown): void {
   console.log(JSON.stringify(line));
+}
+
+function stdinLines(): ReadableStream<string> {
+  return Deno.stdin.readable.pipeThrough(new TextDecoderStream()).pipeThrough(linesOf());
 }
 
 /** Standard input ends when whoever started us closes it or dies, so no load generator is ever left behind. */

@@ -4,6 +4,7 @@
 
 import type { Subject } from "./subject.ts";
 import { controlSubject } from "./subjects/control.ts";
+import { failoverSubject } from "./subjects/failover.ts";
 import { proxySubject } from "./subjects/proxy.ts";
 import { relayStreamSubject } from "./subjects/relay_stream.ts";
 import { tunnelSubject } from "./subjects/tunnel.ts";
@@ -15,4 +16,5 @@ export const subjects: readonly Subject[] = [
   wireguardSubject,
   controlSubject,
   relayStreamSubject,
+  failoverSubject,
 ];

@@ -1,5 +1,5 @@
 /**
- * Where the fields of the kernel's structures lie (Linux, 64-bit, little endian, the same on x86-64 and arm64), for code
+ * Where the fields of the kernel's structures lie (Linux, 64-bit, little endian, the same on x86-64 and arm64 but for one), for code
  * that writes them with a DataView. Sources: the uapi headers linux/socket.h, in.h, in6.h, if.h, uio.h, asm-generic.
  *
  * A structure that another one points to must lie in memory that stays where it is: V8 keeps a `new Uint8Array(40)` on its
@@ -54,6 +54,11 @@ export const IN6_PKTINFO = { address: 0, interfaceIndex: 16, size: 20 } as const
 
 /** struct pollfd { int fd; short events; short revents } */
 export const POLLFD = { fd: 0, events: 4, revents: 6, size: 8 } as const;
+
+/** struct epoll_event { unsigned events; union { int fd; … } data }, which x86-64 alone packs. */
+export const EPOLL_EVENT = Deno.build.arch === "x86_64"
+  ? { events: 0, data: 4, size: 12 } as const
+  : { events: 0, data: 8, size: 16 } as const;
 
 /** struct ifreq: the name, then a union (`flags` is a short, `value` an int). */
 export const IFREQ = { name: 0, flags: 16, value: 16, size: 40 } as const;

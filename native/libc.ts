@@ -46,6 +46,11 @@ const symbols = {
   poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
   // The same on another thread, for seldom waits of the main program; errno is lost.
   pollLater: { name: "poll", parameters: ["buffer", "u64", "i32"], result: "i32", nonblocking: true },
+  epoll_create1: { parameters: ["i32"], result: "i32" },
+  // int epoll_ctl(int epfd, int operation, int fd, struct epoll_event *event)
+  epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  // int epoll_wait(int epfd, struct epoll_event *events, int most, int timeoutMs)
+  epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
   // int clock_gettime(clockid_t clock, struct timespec *time)
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },

@@ -26,6 +26,8 @@ export const IPPROTO_IP = 0;
 export const IP_TOS = 1;
 export const IP_TTL = 2;
 export const IP_PKTINFO = 8;
+/** Asks for each datagram's type of service, which comes as an IP_TOS of one byte. */
+export const IP_RECVTOS = 13;
 
 export const IPPROTO_IPV6 = 41;
 export const IPV6_CHECKSUM = 7;
@@ -33,6 +35,8 @@ export const IPV6_UNICAST_HOPS = 16;
 export const IPV6_V6ONLY = 26;
 export const IPV6_RECVPKTINFO = 49;
 export const IPV6_PKTINFO = 50;
+/** Asks for each datagram's traffic class, which comes as an IPV6_TCLASS of four bytes. */
+export const IPV6_RECVTCLASS = 66;
 export const IPV6_TCLASS = 67;
 
 export const IPPROTO_UDP = 17;

@@ -18,6 +18,7 @@ import { Fd } from "./fd.ts";
 import { CMSGHDR, IN6_PKTINFO, IN_PKTINFO, IOVEC, MSGHDR, putU64, SlabAddresses } from "./layout.ts";
 import { addressOf, type Libc } from "./libc.ts";
 import { EndpointTable, type UdpEndpoint } from "./udp_endpoint.ts";
+import { bindUdpPort, growSocketBuffers, hasSocketOption, setSocketOption } from "./udp_open.ts";
 import * as option from "./udp_options.ts";
 import { UdpSender } from "./udp_sender.ts";
 
@@ -77,13 +78,13 @@ export class UdpSocket implements Disposable {
     const number = libc.call.socket(domain, option.DATAGRAM_SOCKET, 0);
     this.#fd = stack.use(new Fd(libc, number, `open a UDP socket for ${isV6 ? "IPv6" : "IPv4"}`, "socket"));
     if (isV6) this.#mustSet(option.IPPROTO_IPV6, option.IPV6_V6ONLY, 1, "keep IPv4 out of an IPv6 socket");
-    this.#growBuffers();
+    growSocketBuffers(libc, this.#fd.number, BUFFER_BYTES);
     const level = isV6 ? option.IPPROTO_IPV6 : option.IPPROTO_IP;
     this.#set(level, isV6 ? option.IPV6_RECVPKTINFO : option.IP_PKTINFO, 1);
     if (fwmark !== 0) this.setFwmark(fwmark);
-    this.port = this.#bind(port);
+    this.port = bindUdpPort(libc, this.#fd.number, { isV6, port });
     this.offload = {
-      segments: offload && this.#has(option.SOL_UDP, option.UDP_SEGMENT),
+      segments: offload && hasSocketOption(libc, this.#fd.number, option.SOL_UDP, option.UDP_SEGMENT),
       coalesces: offload && this.#set(option.SOL_UDP, option.UDP_GRO, 1),
     };
     this.sender = new UdpSender(libc, this.#fd.number, { isV6, segments: this.offload.segments });
@@ -163,40 +164,12 @@ export class UdpSocket implements Disposable {
     view.setUint32(IOVEC_AT + IOVEC.length, UDP_RECEIVE_BYTES, true);
   }
 
-  /** Binds to every address; gives the port. */
-  #bind(port: number): number {
-    const name = new Uint8Array(this.#nameBytes);
-    name[0] = this.isV6 ? option.AF_INET6 : option.AF_INET;
-    name[2] = port >> 8;
-    name[3] = port;
-    const action = `listen on UDP port ${port} for ${this.isV6 ? "IPv6" : "IPv4"}`;
-    if (this.#libc.call.bind(this.#fd.number, name, name.length) < 0) throw this.#libc.error(action, "bind");
-    const size = new Uint32Array([name.length]);
-    if (this.#libc.call.getsockname(this.#fd.number, name, new Uint8Array(size.buffer)) < 0) {
-      throw this.#libc.error(action, "getsockname");
-    }
-    return (name[2]! << 8) | name[3]!;
-  }
-
-  /** Beyond the system's limit where that is allowed, otherwise up to it. */
-  #growBuffers(): void {
-    const { SOL_SOCKET, SO_RCVBUFFORCE, SO_RCVBUF, SO_SNDBUFFORCE, SO_SNDBUF } = option;
-    if (!this.#set(SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)) this.#set(SOL_SOCKET, SO_RCVBUF, BUFFER_BYTES);
-    if (!this.#set(SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_BYTES)) this.#set(SOL_SOCKET, SO_SNDBUF, BUFFER_BYTES);
-  }
-
   #set(level: number, name: number, value: number): boolean {
-    const bytes = new Uint8Array(new Uint32Array([value]).buffer);
-    return this.#libc.call.setsockopt(this.#fd.number, level, name, bytes, 4) >= 0;
+    return setSocketOption(this.#libc, this.#fd.number, level, name, value);
   }
 
   #mustSet(level: number, name: number, value: number, action: string): void {
     if (!this.#set(level, name, value)) throw this.#libc.error(action, "setsockopt");
-  }
-
-  #has(level: number, name: number): boolean {
-    const size = new Uint8Array(new Uint32Array([4]).buffer);
-    return this.#libc.call.getsockopt(this.#fd.number, level, name, new Uint8Array(4), size) >= 0;
   }
 }
 

@@ -15,7 +15,7 @@
 import { z } from "zod";
 import { keyProofSchema } from "./control/commands.ts";
 import { exitWishSchema } from "./control/messages.ts";
-import { packetGrantSchema, packetSetupSchema } from "./control/packets.ts";
+import { packetGrantSchema, packetOfferSchema, packetSetupSchema } from "./control/packets.ts";
 import { type ExitCandidate, exitCandidateSchema } from "./directory.ts";
 import { countSchema, endpointSchema, keySchema, peerIdSchema, timeSchema, tokenSchema } from "./fields.ts";
 
@@ -40,14 +40,19 @@ export const sessionEndSchema = z.enum([
 ]);
 export type SessionEnd = z.infer<typeof sessionEndSchema>;
 
+/** An address and port, with a number for the interface where the address has a zone. */
+const placeSchema = z.string().max(64).regex(/^[0-9A-Za-z.:%\[\]]+$/);
+
 /** A supernode's part in a session that carries packets. */
 export const sessionPacketsSchema = z.object({
-  /** The UDP port here that is the session's own. */
+  /** The UDP port here that is the session's own; of a tunnel that ends here the port at which the exit finds it. */
   relayPort: z.int().min(1).max(65_535),
   /** The port of the other supernode of the session, if it has one: the exit's, or, where the exit is here, the client's. */
   farRelay: endpointSchema.optional(),
   /** The exit's answer. */
   grant: packetGrantSchema.optional(),
+  /** What the client was told, where its tunnel ends here. Otherwise that is the grant. */
+  offer: packetOfferSchema.optional(),
 });
 export type SessionPackets = z.infer<typeof sessionPacketsSchema>;
 
@@ -82,6 +87,15 @@ export const sessionRecordSchema = z.object({
 });
 export type SessionRecord = z.infer<typeof sessionRecordSchema>;
 
+/** Where handshakes have shown the sides of a session to be, so that a relay can go on after a restart. */
+export const relayAddressesSchema = z.object({
+  sessionId: tokenSchema,
+  clientAt: placeSchema.optional(),
+  exitAt: placeSchema.optional(),
+  expiresAtMs: timeSchema,
+});
+export type RelayAddresses = z.infer<typeof relayAddressesSchema>;
+
 /** A session as its exit keeps it: whose streams it takes, and until when. */
 export const servedSessionSchema = z.object({
   sessionId: tokenSchema,
@@ -105,13 +119,19 @@ export interface SessionRequest {
   /** Best first; what is beyond the bound is left out. */
   readonly candidates: readonly ExitCandidate[];
   readonly previousSessionId?: string | undefined;
+  readonly isStatic?: boolean | undefined;
   readonly expiresAtMs: number;
 }
 
 export type SessionEvent =
   /** The exit is taken from the candidates and has been told. */
-  | { readonly kind: "chosen"; readonly exitPeerId: string; readonly setupCommandId: string }
-  | { readonly kind: "ready" }
+  | {
+    readonly kind: "chosen";
+    readonly exitPeerId: string;
+    readonly setupCommandId: string;
+    readonly packets?: SessionPackets | undefined;
+  }
+  | { readonly kind: "ready"; readonly packets?: SessionPackets | undefined }
   /** The exit cannot or will not, or has not answered. */
   | { readonly kind: "refused" }
   | { readonly kind: "rotate"; readonly nextSessionId: string }
@@ -119,12 +139,14 @@ export type SessionEvent =
   | { readonly kind: "stay" }
   | { readonly kind: "candidates"; readonly candidates: readonly ExitCandidate[] }
   | { readonly kind: "renew"; readonly expiresAtMs: number }
+  /** The exit is to be told again, under another command, or has been, and its answer or a port is another now. */
+  | { readonly kind: "set_up_again"; readonly setupCommandId?: string; readonly packets?: SessionPackets | undefined }
   | { readonly kind: "end"; readonly reason: SessionEnd };
 
 /** A session that has just been asked for. */
 export function openSession(request: SessionRequest, wallMs: number): SessionRecord {
-  const { sessionId, clientPeerId, clientWireguardKey, clientProof, clientSupernodeId, wish, previousSessionId } =
-    request;
+  const { sessionId, clientPeerId, clientWireguardKey, clientProof, clientSupernodeId, wish } = request;
+  const { previousSessionId, isStatic } = request;
   return {
     sessionId,
     state: "requested",
@@ -135,6 +157,7 @@ export function openSession(request: SessionRequest, wallMs: number): SessionRec
     wish,
     candidates: request.candidates.slice(0, MAX_SESSION_CANDIDATES),
     failed: [],
+    ...(isStatic !== undefined && { isStatic }),
     ...(previousSessionId !== undefined && { previousSessionId }),
     createdAtMs: wallMs,
     updatedAtMs: wallMs,
@@ -162,13 +185,19 @@ function changeOf(session: SessionRecord, event: SessionEvent): Partial<SessionR
       const exit = session.candidates.find((candidate) => candidate.exit.peerId === event.exitPeerId);
       if (state !== "requested" || !exit) return undefined;
       const candidates = session.candidates.filter((candidate) => candidate !== exit);
-      return { state: "setting_up", exit, candidates, setupCommandId: event.setupCommandId };
+      const { setupCommandId, packets } = event;
+      return { state: "setting_up", exit, candidates, setupCommandId, ...(packets && { packets }) };
     }
     case "ready":
-      return state === "setting_up" ? { state: "active" } : undefined;
+      if (state !== "setting_up") return undefined;
+      return { state: "active", ...(event.packets && { packets: event.packets }) };
     case "refused":
       if (state !== "setting_up") return undefined;
-      return { state: "requested", failed: [...session.failed, session.exit!.exit.peerId].slice(-MAX_SESSION_FAILED) };
+      return {
+        state: "requested",
+        failed: [...session.failed, session.exit!.exit.peerId].slice(-MAX_SESSION_FAILED),
+        ...(session.packets && { packets: undefined }),
+      };
     case "rotate":
       return state === "active" ? { state: "rotating", nextSessionId: event.nextSessionId } : undefined;
     case "stay":
@@ -177,6 +206,11 @@ function changeOf(session: SessionRecord, event: SessionEvent): Partial<SessionR
       return { candidates: event.candidates.slice(0, MAX_SESSION_CANDIDATES) };
     case "renew":
       return event.expiresAtMs >= session.expiresAtMs ? { expiresAtMs: event.expiresAtMs } : undefined;
+    case "set_up_again": {
+      const { setupCommandId, packets } = event;
+      if (state !== "active" && state !== "rotating") return undefined;
+      return { ...(setupCommandId !== undefined && { setupCommandId }), ...(packets && { packets }) };
+    }
     case "end":
       return { state: "ended", endReason: event.reason, candidates: [] };
   }

@@ -5,6 +5,8 @@
 
 import { z } from "zod";
 import { decodeBase64 } from "../protocol/encoding.ts";
+import { parseHost } from "../protocol/host.ts";
+import { type Cidr, parseCidr } from "../protocol/ip.ts";
 import { type Bytes, KEY_BYTES } from "../protocol/primitives.ts";
 import { parseTarget, type Target } from "../protocol/stream.ts";
 import type { FieldMeta } from "./config/schema.ts";
@@ -21,6 +23,40 @@ export function listenAddress(fallback?: string): z.ZodType<Target> {
 export function targetAddress(fallback?: string, options: { readonly defaultPort?: number } = {}): z.ZodType<Target> {
   const rule = options.defaultPort === undefined ? "host:port" : "host or host:port";
   return parsed((text) => parseTarget(text, options.defaultPort), fallback, { placeholder: "host:port", rule });
+}
+
+/** An address without a port, or the name of one. An IPv6 address may have brackets, and loses them. */
+export function hostName(fallback?: string): z.ZodType<string> {
+  return parsed(
+    (text) => parseHost(text) === undefined ? undefined : text.replace(/^\[(.*)\]$/, "$1"),
+    fallback,
+    { placeholder: "host", rule: "an address or a host's name" },
+  );
+}
+
+/** A network, or one address: `10.0.0.0/8`, `2001:db8::1`. */
+export function cidr(fallback?: string): z.ZodType<Cidr> {
+  return parsed(parseCidr, fallback, { placeholder: "cidr", rule: "a network such as 10.0.0.0/8" });
+}
+
+/** Ports, both ends included. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** A range of ports that are not the system's, such as `40000-49999`, or one port. */
+export function portRange(fallback?: string): z.ZodType<PortRange> {
+  return parsed(
+    (text) => {
+      const match = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
+      const first = Number(match?.[1]);
+      const last = Number(match?.[2] ?? first);
+      return match && first >= 1024 && first <= last && last <= 65_535 ? { first, last } : undefined;
+    },
+    fallback,
+    { placeholder: "ports", rule: "a range of ports from 1024 on such as 40000-49999" },
+  );
 }
 
 /** The longest wait a JavaScript timer can carry; a longer one would fire at once. */

@@ -119,6 +119,11 @@ export class NetNamespace implements AsyncDisposable {
     return child;
   }
 
+  /** Every process inside. */
+  pids(): Promise<number[]> {
+    return pidsIn(this.name);
+  }
+
   nextInterface(): string {
     return `eth${this.#interfaces++}`;
   }

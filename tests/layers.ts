@@ -136,6 +136,7 @@ export const importTable: readonly Row[] = [
   })),
   ...aboveTheHouseRows,
   { from: "tests", to: "bench", why: "what generates load for measurements also loads what is under test" },
+  { from: "bench", to: "tests", why: "what failing over costs is measured in the network in which it is proved" },
   { from: "examples", to: "mod.ts", why: "an example shows what a user of the library would write" },
   { from: "types", to: "npm:*", why: "declares types for packages that carry none" },
 ];

@@ -3,8 +3,8 @@
  * the main thread adds one to an eventfd; the Worker then turns to its messages until it has seen as many.
  */
 
-import type { LogFields } from "../../protocol/log.ts";
 import type { DeviceChange, DeviceStatus } from "../../protocol/wireguard/settings.ts";
+import type { LogMessage, PlainError } from "../worker_messages.ts";
 
 export interface EngineOptions {
   /** What the interface shall be called; a `%d` in it is replaced by the first free number. */
@@ -25,14 +25,6 @@ export type ToEngine =
 export type FromEngine =
   | { readonly type: "opened"; readonly interfaceName: string }
   | { readonly type: "answer"; readonly id: number; readonly status?: DeviceStatus; readonly error?: PlainError }
-  | { readonly type: "log"; readonly level: LogLevel; readonly message: string; readonly fields: LogFields }
+  | LogMessage
   /** The last thing it says; an error when nobody asked it to end. */
   | { readonly type: "ended"; readonly error?: PlainError };
-
-export type LogLevel = "debug" | "info" | "warn" | "error";
-
-/** An error as it crosses between threads, which would lose its class and code. */
-export interface PlainError {
-  readonly code: string;
-  readonly message: string;
-}

@@ -6,10 +6,9 @@
  */
 
 import { clockOf } from "../../protocol/clock.ts";
-import { CulvertError, messageOf } from "../../protocol/errors.ts";
-import type { Log, LogFields } from "../../protocol/log.ts";
+import { eventLoopTurn, plainError, remoteLog } from "../worker_messages.ts";
 import { Engine } from "./engine.ts";
-import type { EngineOptions, FromEngine, LogLevel, PlainError, ToEngine } from "./engine_messages.ts";
+import type { EngineOptions, FromEngine, ToEngine } from "./engine_messages.ts";
 
 const port = self as unknown as {
   onmessage: ((event: MessageEvent<ToEngine>) => void) | null;
@@ -31,7 +30,12 @@ port.onmessage = ({ data }) => {
 async function run(options: EngineOptions, wakeFd: number): Promise<void> {
   let error: unknown;
   try {
-    using running = Engine.open({ ...options, wakeFd, log: remoteLog({}), clock: clockOf(globalThis) });
+    using running = Engine.open({
+      ...options,
+      wakeFd,
+      log: remoteLog((line) => port.postMessage(line)),
+      clock: clockOf(globalThis),
+    });
     engine = running;
     port.postMessage({ type: "opened", interfaceName: running.interfaceName });
     let expected = 0;
@@ -42,7 +46,7 @@ async function run(options: EngineOptions, wakeFd: number): Promise<void> {
   } catch (thrown) {
     error = thrown;
   }
-  port.postMessage({ type: "ended", ...error === undefined ? {} : { error: plain(error) } });
+  port.postMessage({ type: "ended", ...error === undefined ? {} : { error: plainError(error) } });
   port.close();
 }
 
@@ -50,30 +54,10 @@ function answer(id: number, ask: () => Parameters<typeof reply>[1]): void {
   try {
     reply(id, ask());
   } catch (error) {
-    port.postMessage({ type: "answer", id, error: plain(error) });
+    port.postMessage({ type: "answer", id, error: plainError(error) });
   }
 }
 
 function reply(id: number, status: ReturnType<Engine["status"]> | void): void {
   port.postMessage({ type: "answer", id, ...status ? { status } : {} });
-}
-
-function eventLoopTurn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
-}
-
-function plain(error: unknown): PlainError {
-  return { code: error instanceof CulvertError ? error.code : "failed", message: messageOf(error) };
-}
-
-function remoteLog(fields: LogFields): Log {
-  const say = (level: LogLevel) => (message: string, more?: LogFields) =>
-    port.postMessage({ type: "log", level, message, fields: { ...fields, ...more } });
-  return {
-    debug: say("debug"),
-    info: say("info"),
-    warn: say("warn"),
-    error: say("error"),
-    with: (more) => remoteLog({ ...fields, ...more }),
-  };
 }

@@ -14,8 +14,9 @@ import { DEFAULT_MTU } from "../../protocol/wireguard/constants.ts";
 import type { DeviceChange, DeviceStatus } from "../../protocol/wireguard/settings.ts";
 import { type Libc, openLibc } from "../libc.ts";
 import { EventFd } from "../poll.ts";
+import { errorOf } from "../worker_messages.ts";
 import type { WireGuardDevice } from "./device.ts";
-import type { FromEngine, PlainError, ToEngine } from "./engine_messages.ts";
+import type { FromEngine, ToEngine } from "./engine_messages.ts";
 
 export interface UserspaceOptions {
   /** What the interface shall be called; a `%d` in it is replaced by the first free number. */
@@ -167,10 +168,6 @@ class UserspaceDevice implements WireGuardDevice {
     this.#questions.clear();
     this.#ending.resolve(error);
   }
-}
-
-function errorOf({ code, message }: PlainError): CulvertError {
-  return new CulvertError(code, message);
 }
 
 /** What cannot be refused any more goes after what can: the device's own settings and the first peers are one part. */

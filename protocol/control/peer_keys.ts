@@ -3,7 +3,8 @@
  * identity has signed the WireGuard key, and in a closed network the network key's certificate says that it has the role.
  * So a supernode that is captured cannot put a key of its own in an exit's or a client's place. Design §4.
  *
- * Asked by a client of the exit it is offered, and by an exit of the client it is told to serve.
+ * Asked by a client of the exit it is offered, and by an exit of the client it is told to serve, who may be a supernode
+ * that terminates its clients' tunnels (`terminating_supernode.ts`).
  */
 
 import { type CertificateRefusal, verifyCertificate } from "../certificate.ts";
@@ -11,7 +12,7 @@ import { decodeBase64 } from "../encoding.ts";
 import type { PeerKeys } from "../fields.ts";
 import { peerIdFits, verifyWireGuardBinding } from "../identity.ts";
 import type { Primitives } from "../primitives.ts";
-import type { ClosedNetwork } from "./auth.ts";
+import type { ClosedNetwork, SUPERNODE_ROLE } from "./auth.ts";
 import type { ControlRole } from "./messages.ts";
 
 export interface PeerKeysCheck {

@@ -36,8 +36,9 @@ export interface Ranked {
 
 /** Whether the candidate will do at all. */
 export function meetsWish(candidate: ExitCandidate, wish: ExitWish): boolean {
-  const { region, minBandwidthMbps = 0, maxLatencyMs = Infinity, exclude = [] } = wish;
+  const { region, minBandwidthMbps = 0, maxLatencyMs = Infinity, exclude = [], carries } = wish;
   if (region !== undefined && candidate.region !== region) return false;
+  if (carries === "packets" && !candidate.carriesPackets) return false;
   if (candidate.health <= 0 || exclude.includes(candidate.exit.peerId)) return false;
   return (candidate.bandwidthMbps ?? Infinity) >= minBandwidthMbps && (candidate.latencyMs ?? 0) <= maxLatencyMs;
 }

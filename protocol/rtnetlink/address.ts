@@ -29,6 +29,8 @@ const RTM_GETADDR = 22;
 const IFADDRMSG_BYTES = 8;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
+/** Do not ask the link first whether somebody has it, which makes an IPv6 address unusable meanwhile. */
+const IFA_F_NODAD = 0x02;
 
 /** An address that a link has, and how many of its bits are the network's. */
 export interface LinkAddress {
@@ -37,6 +39,7 @@ export interface LinkAddress {
   readonly bits: number;
 }
 
+/** Ours are all of tunnels, where nobody else is; so those of IPv6 can be used at once. */
 export function encodeAddAddress(address: LinkAddress): Bytes {
   return encodeAddress(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, address);
 }
@@ -47,7 +50,7 @@ export function encodeRemoveAddress(address: LinkAddress): Bytes {
 
 function encodeAddress(type: number, flags: number, { linkIndex, address, bits }: LinkAddress): Bytes {
   return new NetlinkWriter(type, NLM_F_REQUEST | NLM_F_ACK | flags)
-    .raw(familyOf(address), bits, 0, 0)
+    .raw(familyOf(address), bits, address.length === 16 ? IFA_F_NODAD : 0, 0)
     .rawU32(linkIndex)
     .bytes(IFA_LOCAL, address)
     .bytes(IFA_ADDRESS, address)

@@ -3,7 +3,7 @@
  * the table of requests; bodies and answers are in `admin_schema.ts`.
  *
  *   GET   status, streams, peers, sessions, blocks, audit     what there is, a page at a time
- *   POST, DELETE   commands, blocks, drain, sessions          what changes something, and is in the audit log, also when
+ *   POST, DELETE   commands, blocks, drain, (static-)sessions what changes something, and is in the audit log, also when
  *                                                             it came to nothing
  */
 
@@ -16,12 +16,20 @@ import type { AuditStore } from "../../kv/audit.ts";
 import type { BlockStore } from "../../kv/blocks.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import type { CommandOrder } from "../../protocol/control/commands.ts";
-import { messageOf } from "../../protocol/errors.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { AuditEvent } from "../../protocol/stored_records.ts";
-import { auditQuery, blockBody, commandBody, drainBody, listQuery, type StatusAnswer } from "./admin_schema.ts";
+import {
+  auditQuery,
+  blockBody,
+  commandBody,
+  drainBody,
+  listQuery,
+  staticSessionBody,
+  type StatusAnswer,
+} from "./admin_schema.ts";
 import { blockPage, type Page, peerPage, sessionPage, streamPage } from "./admin_views.ts";
 import { newId } from "./command_outbox.ts";
 import type { Supernode } from "./supernode.ts";
@@ -58,6 +66,7 @@ export function createAdminApi(deps: AdminApiDeps): Hono {
   guard(app, deps);
   addLists(app, deps);
   addDeeds(app, deps);
+  addStaticSessions(app, deps);
   return app;
 }
 
@@ -182,6 +191,26 @@ function addDeeds(app: Hono, deps: AdminApiDeps): void {
       await deps.undrain();
       return { answer: { ok: true } };
     }));
+}
+
+function addStaticSessions(app: Hono, deps: AdminApiDeps): void {
+  app.post("/v1/static-sessions", async (context) => {
+    const body = await bodyOf(context, deps, { action: "grant_session", schema: staticSessionBody });
+    if (body instanceof Problem) return body.response();
+    return await act(deps, { action: "grant_session", subject: body.keys.peerId }, async () => {
+      try {
+        const grant = await deps.supernode.grantStatic(body);
+        if (grant.ok) return { answer: { offer: grant.offer }, detail: grant.offer.sessionId };
+        const { reason, remark = reason, retryAfterMs } = grant;
+        const code = reason === "no_exit" ? "not_found" : "unavailable";
+        const more = retryAfterMs === undefined ? {} : { retryAfterMs };
+        return new Problem(code, `Cannot grant a session: ${remark}`, more);
+      } catch (error) {
+        if (!(error instanceof CulvertError) || error.code !== "bad_keys") throw error;
+        return new Problem("bad_request", error.message);
+      }
+    });
+  });
 }
 
 /** Does what changes something, and writes down who asked for what and how it ended. */

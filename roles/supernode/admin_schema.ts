@@ -10,12 +10,25 @@ import {
   relaySetupSchema,
   relayUpdateSchema,
   rotatePeerSchema,
+  sessionOfferSchema,
   setupExitSchema,
 } from "../../protocol/control/commands.ts";
-import { CONTROL_ROLES, telemetrySchema } from "../../protocol/control/messages.ts";
-import { countSchema, nameSchema, peerIdSchema, tokenSchema, versionSchema } from "../../protocol/fields.ts";
+import { CONTROL_ROLES, exitWishSchema, telemetrySchema } from "../../protocol/control/messages.ts";
+import { carriesSchema, relayModeSchema } from "../../protocol/control/packets.ts";
+import {
+  countSchema,
+  endpointSchema,
+  nameSchema,
+  peerIdSchema,
+  peerKeysSchema,
+  tokenSchema,
+  versionSchema,
+} from "../../protocol/fields.ts";
 import { sessionRecordSchema } from "../../protocol/session.ts";
 import { auditEntrySchema, blockSchema } from "../../protocol/stored_records.ts";
+
+/** For how long a session may be granted that nobody renews. */
+const MAX_STATIC_DAYS = 366;
 
 /** The most that one answer lists. */
 export const MAX_LISTED = 1000;
@@ -50,6 +63,16 @@ export const blockBody = z.object({
 });
 
 export const drainBody = z.object({ leaveWithinMs: longestMs.min(0).default(60_000) });
+
+/** A session for a client that nobody hears of: a stock WireGuard app. */
+export const staticSessionBody = z.object({
+  /** The app's, as any peer has them: its identity has signed its WireGuard key. */
+  keys: peerKeysSchema,
+  wish: exitWishSchema.pick({ region: true, relay: true, addresses: true, exclude: true }).default({}),
+  /** This exit and no other. */
+  exitPeerId: peerIdSchema.optional(),
+  days: z.number().min(1 / 24).max(MAX_STATIC_DAYS).default(30),
+});
 
 /** Each list is in the order of its ids, so that `after` finds its place again whatever has come and gone. */
 export const listQuery = z.object({
@@ -118,6 +141,14 @@ export const sessionView = sessionRecordSchema.pick({
   exitPeerId: peerIdSchema.optional(),
   exitSupernodeId: peerIdSchema.optional(),
   exitRegion: nameSchema.optional(),
+  carries: carriesSchema,
+  /** Nobody is connected for it. */
+  isStatic: z.boolean().optional(),
+  /** Of one that carries packets: how, its UDP port here, that of the other supernode, and what its client is given. */
+  relay: relayModeSchema.optional(),
+  relayPort: z.int().optional(),
+  farRelay: endpointSchema.optional(),
+  addresses: z.array(z.string()).optional(),
 });
 export type SessionView = z.infer<typeof sessionView>;
 
@@ -142,4 +173,5 @@ export const blockedAnswer = z.object({
 });
 
 export const drainAnswer = z.object({ streams: countSchema });
+export const offerAnswer = z.object({ offer: sessionOfferSchema });
 export const doneAnswer = z.object({ ok: z.literal(true) });

@@ -5,6 +5,7 @@
 
 import type { BlockList } from "../../kv/blocks.ts";
 import type { Clock } from "../../protocol/clock.ts";
+import type { ExitWish } from "../../protocol/control/messages.ts";
 import type { SessionRecord } from "../../protocol/session.ts";
 import type { Block } from "../../protocol/stored_records.ts";
 import type { ListQuery, PeerView, SessionView, StreamView } from "./admin_schema.ts";
@@ -100,7 +101,7 @@ export function sessionPage({ sessions }: Supernode, query: ListQuery): Page<Ses
   return pageOf(wanted, query, {
     idOf: ({ sessionId }) => sessionId,
     view({ sessionId, state, clientPeerId, clientSupernodeId, wish, exit, ...record }) {
-      const { previousSessionId, nextSessionId, createdAtMs, expiresAtMs } = record;
+      const { previousSessionId, nextSessionId, createdAtMs, expiresAtMs, isStatic } = record;
       return {
         sessionId,
         state,
@@ -108,6 +109,8 @@ export function sessionPage({ sessions }: Supernode, query: ListQuery): Page<Ses
         clientSupernodeId,
         ...exit && { exitPeerId: exit.exit.peerId, exitSupernodeId: exit.supernodeId, exitRegion: exit.region },
         wish,
+        ...packetsOf(wish, record),
+        ...(isStatic && { isStatic }),
         ...(previousSessionId !== undefined && { previousSessionId }),
         ...(nextSessionId !== undefined && { nextSessionId }),
         createdAtMs,
@@ -115,6 +118,20 @@ export function sessionPage({ sessions }: Supernode, query: ListQuery): Page<Ses
       };
     },
   });
+}
+
+/** What it carries and how. */
+function packetsOf({ carries = "streams", relay = "blind" }: ExitWish, { packets }: Pick<SessionRecord, "packets">) {
+  if (carries === "streams") return { carries };
+  const { relayPort, farRelay, grant, offer } = packets ?? {};
+  const addresses = (offer ?? grant)?.addresses;
+  return {
+    carries,
+    relay,
+    ...(relayPort !== undefined && { relayPort }),
+    ...(farRelay !== undefined && { farRelay }),
+    ...(addresses && { addresses }),
+  };
 }
 
 export function blockPage(blocks: BlockList, query: ListQuery): Page<Block> {

@@ -113,6 +113,7 @@ export class ExitPool {
       ...(telemetry?.spareMbps !== undefined && { bandwidthMbps: telemetry.spareMbps }),
       health: healthOf(telemetry) * probed.health,
       load: telemetry?.load ?? Math.min(1, sessionCount(peerId) / FULL_SESSIONS),
+      ...((telemetry?.packets?.spareClients ?? 0) > 0 && { carriesPackets: true }),
     };
   }
 }

@@ -4,12 +4,13 @@
  */
 
 import type { CommandResult, Disconnect, SetupExit } from "../../protocol/control/commands.ts";
-import type { ExitSetupRequest } from "../../protocol/directory.ts";
+import type { ExitSetupRequest, ExitSetupResponse } from "../../protocol/directory.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { SessionRecord } from "../../protocol/session.ts";
 import { type CommandOutbox, newId } from "./command_outbox.ts";
+import type { PacketSessions } from "./packet_sessions.ts";
 import type { Peering } from "./peering.ts";
 
 /** An exit that is away for longer has forgotten the session anyway: it has expired. */
@@ -19,6 +20,7 @@ export interface ExitSetupOptions {
   readonly supernodeId: string;
   readonly outbox: CommandOutbox;
   readonly peering: Pick<Peering, "setUp" | "end">;
+  readonly packets: Pick<PacketSessions, "toldOf">;
   readonly random: Random;
   readonly log: Log;
   /** An exit behind that supernode is being set up. */
@@ -29,6 +31,9 @@ export interface ExitSetupOptions {
 
 export type SetupStatus = CommandResult["status"] | "unanswered" | "no_such_exit";
 
+/** What an exit has said, or what became of asking it; with what its supernode adds. */
+export type SetupAnswer = Omit<ExitSetupResponse, "relayToken"> & { readonly status: SetupStatus };
+
 export class ExitSetup {
   readonly #options: ExitSetupOptions;
 
@@ -37,46 +42,55 @@ export class ExitSetup {
   }
 
   /** Has the session's exit serve its client, and says whether it will. */
-  async begin(record: SessionRecord, timeoutMs: number): Promise<SetupStatus> {
+  async begin(record: SessionRecord, timeoutMs: number): Promise<SetupAnswer> {
     const { supernodeId } = this.#options;
-    const status = await this.#ask(record, { timeoutMs });
+    const answer = await this.#ask(record, { timeoutMs });
     // Whether another supernode's exit has applied it or not is not known here; of one that is here the outbox knows.
-    if (status === "unanswered" && record.exit!.supernodeId !== supernodeId) this.end(record, "setup_failed");
-    return status;
+    if (answer.status === "unanswered" && record.exit!.supernodeId !== supernodeId) this.end(record, "setup_failed");
+    return answer;
   }
 
   /** Has an exit that serves the session do so for longer; should it not, the session goes on as it was. */
-  renew(record: SessionRecord, timeoutMs: number): Promise<SetupStatus> {
-    return this.#ask(record, { timeoutMs, renews: true });
+  async renew(record: SessionRecord, timeoutMs: number): Promise<SetupStatus> {
+    return (await this.#ask(record, { timeoutMs, renews: true })).status;
   }
 
-  async #ask(record: SessionRecord, how: Pick<ExitSetupRequest, "timeoutMs" | "renews">): Promise<SetupStatus> {
-    const { supernodeId, peering, log } = this.#options;
+  async #ask(record: SessionRecord, how: Pick<ExitSetupRequest, "timeoutMs" | "renews">): Promise<SetupAnswer> {
+    const { supernodeId, peering, packets, log } = this.#options;
     const exit = record.exit!;
     const { sessionId, clientPeerId, clientWireguardKey, clientProof, expiresAtMs } = record;
-    const payload: SetupExit = { clientPeerId, clientWireguardKey, ...(clientProof && { clientProof }), expiresAtMs };
+    const payload: SetupExit = {
+      clientPeerId,
+      clientWireguardKey,
+      ...(clientProof && { clientProof }),
+      ...packets.toldOf(record),
+      expiresAtMs,
+    };
     const exitPeerId = exit.exit.peerId;
     const request = { ...payload, ...how, sessionId, commandId: record.setupCommandId!, exitPeerId };
-    if (exit.supernodeId === supernodeId) return (await this.command(request)).status;
+    if (exit.supernodeId === supernodeId) return await this.command(request);
     this.#options.onElsewhere(exit.supernodeId);
     try {
-      return (await peering.setUp(exit.supernodeId, request)).status;
+      return await peering.setUp(exit.supernodeId, request);
     } catch (error) {
       log.info("A supernode did not set up its exit", {
         supernode_id: exit.supernodeId,
         session_id: sessionId,
         error: messageOf(error),
       });
-      return "unanswered";
+      return { status: "unanswered" };
     }
   }
 
   /** The same for an exit that is connected here. */
-  async command(request: ExitSetupRequest): Promise<Pick<CommandResult, "code" | "remark"> & { status: SetupStatus }> {
+  async command(request: ExitSetupRequest): Promise<SetupAnswer> {
     const { commandId, sessionId, exitPeerId, timeoutMs, ...payload } = request;
     const order = { kind: "SETUP_EXIT" as const, commandId, sessionId, payload, timeoutMs };
     const outcome = await this.#options.outbox.push(exitPeerId, order);
-    if (outcome.result) return outcome.result;
+    if (outcome.result) {
+      const { type: _, commandId: __, ...answer } = outcome.result;
+      return answer;
+    }
     return { status: !outcome.ok && outcome.reason === "full" ? "busy" : "unanswered" };
   }
 

@@ -7,6 +7,7 @@
  */
 
 import type { Clock } from "../../protocol/clock.ts";
+import type { ExitWish } from "../../protocol/control/messages.ts";
 import { rank } from "../../protocol/control/selection.ts";
 import type {
   ExitCandidate,
@@ -16,10 +17,13 @@ import type {
   ExitSetupRequest,
   ExitSetupResponse,
 } from "../../protocol/directory.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
 import type { Random } from "../../protocol/random.ts";
-import { openSession, type SessionEnd, type SessionRecord } from "../../protocol/session.ts";
+import { openSession, type SessionEnd, type SessionPackets, type SessionRecord } from "../../protocol/session.ts";
 import type { ExitPool } from "./exit_pool.ts";
 import type { ExitSetup } from "./exit_setup.ts";
+import type { PacketSessions } from "./packet_sessions.ts";
 import type { SessionEnding } from "./session_ending.ts";
 import type { Sessions } from "./sessions.ts";
 
@@ -37,8 +41,11 @@ const REASONS: Readonly<Record<ExitEndRequest["reason"], SessionEnd>> = {
 
 /** Told to one who asks. */
 const MAX_TOLD = 8;
+const DAY_MS = 24 * 3_600_000;
 /** Twice what supernodes ask for. */
-const MAX_LIFETIME_MS = 24 * 3_600_000;
+const MAX_LIFETIME_MS = DAY_MS;
+/** Packets may be for a client that is configured once and never renews: a year, and a day to spare for clocks. */
+const MAX_PACKET_LIFETIME_MS = 367 * DAY_MS;
 /** Whoever asks over HTTP does not wait for longer. */
 const MAX_SETUP_MS = 8_000;
 
@@ -47,6 +54,8 @@ export interface HostedExitsOptions {
   readonly pool: Pick<ExitPool, "candidate" | "candidates">;
   readonly setup: ExitSetup;
   readonly ending: SessionEnding;
+  readonly packets: PacketSessions;
+  readonly log: Log;
   /** Whether exits are about to go elsewhere. */
   isDraining(): boolean;
   readonly clock: Clock;
@@ -71,19 +80,22 @@ export class HostedExits {
 
   /** Asking twice is asking once, also while the first is under way. */
   async setUp(request: ExitSetupRequest, supernodeId: string): Promise<ExitSetupResponse> {
-    const { sessions, pool, clock } = this.#options;
+    const { sessions, pool, packets, clock } = this.#options;
     const { sessionId, exitPeerId } = request;
     const known = sessions.find(sessionId);
     if (known && known.clientSupernodeId !== supernodeId) return { status: "failed", code: "not_yours" };
     if (known && !isOf(known, request)) return { status: "failed", code: "other_session" };
-    if (request.expiresAtMs > clock.wallNow() + MAX_LIFETIME_MS) return { status: "failed", code: "too_long" };
+    const maxLifetimeMs = request.packets ? MAX_PACKET_LIFETIME_MS : MAX_LIFETIME_MS;
+    if (request.expiresAtMs > clock.wallNow() + maxLifetimeMs) return { status: "failed", code: "too_long" };
     if (request.renews) return await this.#renew(request, known);
-    if (known?.state === "active") return { status: "applied" };
+    if (known?.state === "active") return { status: "applied", ...this.#packetsOf(known) };
     const underWay = this.#underWay.get(sessionId);
     if (underWay) return await underWay;
     const candidate = pool.candidate(exitPeerId);
     if (!candidate) return { status: "no_such_exit" };
+    if (request.packets && !candidate.carriesPackets) return { status: "failed", code: "no_packets" };
     if (sessions.isFullFor(supernodeId)) return { status: "busy" };
+    if (request.packets && packets.isFullFor(supernodeId)) return { status: "busy" };
     const settingUp = this.#setUp(request, supernodeId, candidate).finally(() => this.#underWay.delete(sessionId));
     this.#underWay.set(sessionId, settingUp);
     return await settingUp;
@@ -92,10 +104,10 @@ export class HostedExits {
   async #renew(request: ExitSetupRequest, known: SessionRecord | undefined): Promise<ExitSetupResponse> {
     const { sessions, setup } = this.#options;
     if (known?.state !== "active") return { status: "failed", code: "unknown_session" };
-    const { status, code } = await setup.command(withinReason(request));
+    const { status, code } = await setup.command(withinReason(request, this.#relayOf(known)));
     const { sessionId, expiresAtMs } = request;
     if (status === "applied") await sessions.advance(sessionId, { kind: "renew", expiresAtMs });
-    return { status, ...(code !== undefined && { code }) };
+    return { status, ...(code !== undefined && { code }), ...(status === "applied" && this.#packetsOf(known)) };
   }
 
   async #setUp(
@@ -103,23 +115,52 @@ export class HostedExits {
     supernodeId: string,
     candidate: ExitCandidate,
   ): Promise<ExitSetupResponse> {
-    const { sessions, setup } = this.#options;
+    const { sessions, setup, packets } = this.#options;
     const { sessionId, exitPeerId, commandId: setupCommandId } = request;
-    this.#open(request, supernodeId, candidate);
-    const chosen = sessions.change(sessionId, { kind: "chosen", exitPeerId, setupCommandId });
+    const record = this.#open(request, supernodeId, candidate);
+    const opened = request.packets && await this.#relay(record, candidate, request.packets.relay);
+    if (opened instanceof CulvertError) return { status: "failed", code: opened.code };
+    const chosen = sessions.change(sessionId, { kind: "chosen", exitPeerId, setupCommandId, packets: opened });
+    if (!chosen) {
+      await packets.close(record);
+      return { status: "failed", code: "ended" };
+    }
     try {
-      const asking = setup.command(withinReason(request));
-      await chosen?.kept;
-      const { status, code, remark } = await asking;
+      const asking = setup.command(withinReason(request, this.#relayOf(chosen.record)));
+      await chosen.kept;
+      const answer = await asking;
+      const { status, code, remark } = answer;
       if (!sessions.find(sessionId)) return { status: "failed", code: "ended" };
-      if (status === "applied") await sessions.advance(sessionId, { kind: "ready" });
-      else await sessions.advance(sessionId, { kind: "end", reason: "exit_failed" });
+      if (status !== "applied") await sessions.advance(sessionId, { kind: "end", reason: "exit_failed" });
+      else if (request.packets && !answer.packets) return await this.#ungranted(chosen.record);
+      else {
+        const agreed = await packets.agreed(chosen.record, answer);
+        const ready = await sessions.advance(sessionId, { kind: "ready", packets: agreed });
+        return { status, ...(ready && this.#packetsOf(ready)) };
+      }
       return { status, ...(code !== undefined && { code }), ...(remark !== undefined && { remark }) };
     } catch (error) {
       sessions.forget(sessionId);
-      if (chosen) setup.end(chosen.record, "setup_failed");
+      setup.end(chosen.record, "setup_failed");
       throw error;
     }
+  }
+
+  /** The exit serves the session, and has not said which addresses its client has: it does not know of packets. */
+  async #ungranted(record: SessionRecord): Promise<ExitSetupResponse> {
+    await this.#options.ending.end(record.sessionId, "exit_failed", "client");
+    return { status: "failed", code: "no_grant" };
+  }
+
+  /** For the client's supernode. */
+  #packetsOf({ packets }: SessionRecord): Pick<ExitSetupResponse, "packets" | "relay"> {
+    if (!packets?.grant) return {};
+    return { packets: packets.grant, relay: this.#options.packets.endpointOf(packets) };
+  }
+
+  /** For the exit. */
+  #relayOf({ packets }: SessionRecord): string | undefined {
+    return packets && this.#options.packets.endpointOf(packets);
   }
 
   async end({ sessionId, reason }: ExitEndRequest, supernodeId: string): Promise<void> {
@@ -128,24 +169,52 @@ export class HostedExits {
     await ending.end(sessionId, REASONS[reason], "client");
   }
 
-  #open(request: ExitSetupRequest, supernodeId: string, candidate: ExitCandidate): void {
+  #open(request: ExitSetupRequest, supernodeId: string, candidate: ExitCandidate): SessionRecord {
     const { sessions, clock } = this.#options;
     const { sessionId, clientPeerId, clientWireguardKey, clientProof, expiresAtMs } = request;
-    sessions.add(openSession({
+    const record = openSession({
       sessionId,
       clientPeerId,
       clientWireguardKey,
       ...(clientProof && { clientProof }),
       clientSupernodeId: supernodeId,
-      wish: {},
+      wish: wishOf(request),
       candidates: [candidate],
       expiresAtMs,
-    }, clock.wallNow()));
+    }, clock.wallNow());
+    sessions.add(record);
+    return record;
+  }
+
+  /** Gives a session its port; without one it is forgotten again. */
+  async #relay(
+    record: SessionRecord,
+    { exit }: ExitCandidate,
+    clientRelay: string,
+  ): Promise<SessionPackets | CulvertError | undefined> {
+    const { sessions, packets, log } = this.#options;
+    const { sessionId } = record;
+    try {
+      return await packets.open(record, exit, clientRelay);
+    } catch (error) {
+      log.info("A session was not relayed", { session_id: sessionId, error: messageOf(error) });
+      sessions.forget(sessionId);
+      return error instanceof CulvertError ? error : new CulvertError("failed", messageOf(error));
+    }
   }
 }
 
-function withinReason(request: ExitSetupRequest): ExitSetupRequest {
-  return { ...request, timeoutMs: Math.min(request.timeoutMs, MAX_SETUP_MS) };
+/** What is known of what the client wished for. */
+function wishOf({ packets }: ExitSetupRequest): ExitWish {
+  if (!packets) return {};
+  return { carries: "packets", ...(packets.isTerminated && { relay: "terminate" }) };
+}
+
+/** The exit finds the client at the session's port here, if it has one. */
+function withinReason(request: ExitSetupRequest, relay: string | undefined): ExitSetupRequest {
+  const timeoutMs = Math.min(request.timeoutMs, MAX_SETUP_MS);
+  const { packets, ...rest } = request;
+  return { ...rest, timeoutMs, ...(packets && relay !== undefined && { packets: { ...packets, relay } }) };
 }
 
 /** Whether the session is the one asked for, as far as that is known of it. */

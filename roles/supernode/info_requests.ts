@@ -85,7 +85,7 @@ export async function answerRequest(
 function unheard(clientPeerId: string, held: readonly string[] | undefined, sessions: Sessions): string[] {
   if (!held) return [];
   const lost = sessions.grantedTo(clientPeerId).filter((record) =>
-    record.state === "active" && !held.includes(record.sessionId) &&
+    record.state === "active" && !record.isStatic && !held.includes(record.sessionId) &&
     !sessions.find(record.previousSessionId ?? "")
   );
   return lost.map(({ sessionId }) => sessionId);

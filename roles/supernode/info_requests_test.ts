@@ -37,7 +37,7 @@ Deno.test("a session that its client is about to be told of does not", async () 
   await rig.requests.grant(CLIENT, {});
   await rig.connectExit(101);
   const [present] = rig.sessions;
-  await rig.requests.grant(CLIENT, { exclude: [exit] }, present);
+  await rig.requests.grant(CLIENT, { exclude: [exit] }, { previous: present });
   const kept = await ask(rig, [present!.sessionId]);
   assertEquals(kept.length, 2);
 });

@@ -5,6 +5,7 @@
 import type { BlockStore } from "../../kv/blocks.ts";
 import type { QueueStore } from "../../kv/commands.ts";
 import type { NonceStore } from "../../kv/nonces.ts";
+import type { RelayAddressStore } from "../../kv/relay_addresses.ts";
 import type { SessionStore } from "../../kv/sessions.ts";
 import type { DirectoryClient } from "../../net/directory_client.ts";
 import type { CertificateAndKey } from "../../net/renewable_listener.ts";
@@ -20,6 +21,7 @@ import type { Primitives } from "../../protocol/primitives.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { CommandEnd } from "./command_outbox.ts";
 import type { LinkProbesOptions } from "./link_probes.ts";
+import type { PacketCarriers } from "./packet_relay.ts";
 import type { SupernodeLinksOptions } from "./supernode_links.ts";
 
 export interface SupernodeStores {
@@ -27,6 +29,7 @@ export interface SupernodeStores {
   readonly sessions: SessionStore;
   readonly nonces: NonceStore;
   readonly blocks: BlockStore;
+  readonly relayAddresses: RelayAddressStore;
 }
 
 /** How often peers are to ping, when one is given up, how often that is looked at, and how often other things are. */
@@ -61,6 +64,8 @@ export interface SupernodeOptions {
   /** Other than the usual one. */
   readonly pace?: SupernodePace | undefined;
   readonly linkParts?: LinkParts;
+  /** Without them it carries no packets. Whoever gives them closes them. */
+  readonly carriers?: PacketCarriers | undefined;
   /** Data links of peers and supernodes together. */
   readonly maxLinks: number;
   /** How long sessions stay after their client has gone. */

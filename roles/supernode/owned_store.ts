@@ -9,6 +9,7 @@ import { createKvQueues } from "../../kv/commands.ts";
 import { GroupCommit } from "../../kv/group_commit.ts";
 import { createKvLeases } from "../../kv/leases.ts";
 import { createKvNonces } from "../../kv/nonces.ts";
+import { createKvRelayAddresses } from "../../kv/relay_addresses.ts";
 import { createKvSessions } from "../../kv/sessions.ts";
 import { StoreHealth } from "../../kv/store_health.ts";
 import { CulvertError } from "../../protocol/errors.ts";
@@ -43,6 +44,7 @@ export async function openOwnedStore(
       queues: createKvQueues(kv, clock, { space, guard, commits }),
       sessions: createKvSessions(kv, clock, { space, guard, commits }),
       nonces: createKvNonces(kv, clock, { space, guard }),
+      relayAddresses: createKvRelayAddresses(kv, clock, { space, guard }),
       blocks: createKvBlocks(kv, clock, { space: BLOCKS_SPACE, guard: { ...guard, fence: undefined } }),
     },
     audit: createKvAudit(kv, clock, { space, guard }),

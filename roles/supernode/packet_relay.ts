@@ -43,8 +43,6 @@ export interface PacketRelay {
   onLearned: (sessionId: string, side: RelaySide, at: Endpoint) => void;
   /** Called when all ports are gone, and can be opened again. */
   onReset: () => void;
-  /** What others are told of a port of ours. */
-  endpointOf(port: number): string;
   /** Gives the port. Rejects with a CulvertError: `in_use` (that port), `no_port`, `busy`. */
   open(session: RelaySession): Promise<number>;
   /** That side of the session is there. */
@@ -52,6 +50,14 @@ export interface PacketRelay {
   /** Harmless when there is no such session. */
   end(sessionId: string): Promise<void>;
   counts(): Promise<readonly RelayCounts[]>;
+}
+
+/** What a supernode carries packets with. */
+export interface PacketCarriers {
+  /** Under which others find its ports: an address, or a name of it. */
+  readonly host: string;
+  readonly relay: PacketRelay;
+  readonly terminating?: TerminatingRelay | undefined;
 }
 
 /** A session whose client's tunnel ends here. */
@@ -71,7 +77,7 @@ export interface TerminatedSession {
 
 /**
  * A supernode's own WireGuard: the other end of its clients' tunnels, and itself a client of exits. What it has set up
- * outlives no process: after a restart it is told of its sessions again.
+ * outlives no process: after a restart its sessions go on as others, at the same exits and with the same addresses.
  */
 export interface TerminatingRelay {
   /**

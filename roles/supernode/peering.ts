@@ -149,6 +149,11 @@ export class Peering {
     }
   }
 
+  /** The host in that supernode's URL. Rejects when nobody knows where it is. */
+  async hostOf(supernodeId: string): Promise<string> {
+    return new URL((await this.#placeOf(supernodeId)).url).hostname.replace(/^\[(.*)\]$/, "$1");
+  }
+
   async #placeOf(supernodeId: string): Promise<Place> {
     const known = this.#places.get(supernodeId);
     if (known && !this.#doubted.has(supernodeId)) return known;

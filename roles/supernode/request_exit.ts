@@ -8,6 +8,7 @@
  *
  * An exit that is connected here is always nearer than one behind another supernode, so those are tried first.
  * Candidates that were not needed stay with the session: when its exit fails and nobody else can be asked, they are tried.
+ * A session that carries packets has a port opened before its exit is asked, which is closed again if that says no.
  */
 
 import type { SessionOffer } from "../../protocol/control/commands.ts";
@@ -20,10 +21,11 @@ import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Random } from "../../protocol/random.ts";
-import { openSession, type SessionRecord } from "../../protocol/session.ts";
+import { openSession, type SessionPackets, type SessionRecord } from "../../protocol/session.ts";
 import { newId } from "./command_outbox.ts";
 import type { ExitPool } from "./exit_pool.ts";
-import type { ExitSetup } from "./exit_setup.ts";
+import type { ExitSetup, SetupAnswer } from "./exit_setup.ts";
+import type { PacketSessions } from "./packet_sessions.ts";
 import type { Peering } from "./peering.ts";
 import type { Sessions } from "./sessions.ts";
 
@@ -48,6 +50,7 @@ export interface RequestExitOptions {
   readonly pool: Pick<ExitPool, "candidates">;
   readonly peering: Pick<Peering, "candidates">;
   readonly setup: ExitSetup;
+  readonly packets: PacketSessions;
   readonly sessionLifetimeMs: number;
   /** The round trip on a client's data link, when it is known: part of the way to every exit. */
   clientRttMs(peerId: string): number | undefined;
@@ -63,6 +66,16 @@ export type ExitGrant =
   | { readonly ok: true; readonly offer: SessionOffer }
   | { readonly ok: false; readonly reason: InfoFailure; readonly retryAfterMs?: number; readonly remark?: string };
 
+/** What more there is to say of a session that is granted. */
+export interface GrantOptions {
+  /** The session it takes the place of; if that is static, so is this. */
+  readonly previous?: SessionRecord | undefined;
+  /** Nobody is connected for it: it stays until then, whoever is away. */
+  readonly staticUntilMs?: number | undefined;
+  /** This exit and no other. */
+  readonly only?: string | undefined;
+}
+
 const NO_EXIT = { ok: false, reason: "no_exit", retryAfterMs: 2_000 } as const;
 
 export class RequestExit {
@@ -77,25 +90,25 @@ export class RequestExit {
   }
 
   /** Rejects only when the store fails. */
-  async grant(client: SessionClient, wish: ExitWish, previous?: SessionRecord): Promise<ExitGrant> {
-    const grant = await this.#grant(client, wish, previous);
+  async grant(client: SessionClient, wish: ExitWish, options: GrantOptions = {}): Promise<ExitGrant> {
+    const grant = await this.#grant(client, wish, options);
     this.#outcomes.add(1, { outcome: grant.ok ? "ok" : grant.reason });
     return grant;
   }
 
-  async #grant(client: SessionClient, wish: ExitWish, previous: SessionRecord | undefined): Promise<ExitGrant> {
+  async #grant(client: SessionClient, wish: ExitWish, options: GrantOptions): Promise<ExitGrant> {
     const { sessions, pool, setup, clock } = this.#options;
-    if (sessions.isFull) return { ok: false, reason: "busy", retryAfterMs: 5_000 };
-    if (sessions.grantedTo(client.peerId).length >= MAX_SESSIONS_PER_CLIENT) {
-      return { ok: false, reason: "busy", retryAfterMs: 30_000 };
-    }
+    const refusal = this.#refusalOf(client, wish);
+    if (refusal) return refusal;
+    const { previous, only } = options;
+    const isWanted = ({ exit }: ExitCandidate) => only === undefined || exit.peerId === only;
     const untilMs = clock.now() + GRANT_WITHIN_MS;
-    const elsewhere = () => this.#elsewhere(client.peerId, wish, previous);
-    const here = this.#rank(client.peerId, wish, pool.candidates(client.peerId, wish));
+    const elsewhere = async () => (await this.#elsewhere(client.peerId, wish, previous)).filter(isWanted);
+    const here = this.#rank(client.peerId, wish, pool.candidates(client.peerId, wish)).filter(isWanted);
     const isEnough = here.some(hasRoom);
     const candidates = isEnough ? here : inOrder(here, await elsewhere());
     if (candidates.length === 0) return { ...NO_EXIT, remark: describe(wish) };
-    const { sessionId } = this.#open(client, wish, candidates, previous);
+    const { sessionId } = this.#open(client, { wish, candidates, ...options });
     try {
       let ready = await this.#tryAll(sessionId, candidates, untilMs);
       if (!ready && isEnough && clock.now() < untilMs) {
@@ -103,7 +116,7 @@ export class RequestExit {
         await sessions.advance(sessionId, { kind: "candidates", candidates: others });
         ready = await this.#tryAll(sessionId, others, untilMs);
       }
-      if (ready) return { ok: true, offer: offerOf(ready) };
+      if (ready) return { ok: true, offer: this.offerOf(ready) };
       await sessions.advance(sessionId, { kind: "end", reason: "no_exit" });
       return { ...NO_EXIT, remark: "No exit that was asked has agreed" };
     } catch (error) {
@@ -112,6 +125,32 @@ export class RequestExit {
       if (left) setup.end(left, "setup_failed");
       throw error;
     }
+  }
+
+  /** What the client is told of its session. */
+  offerOf(record: SessionRecord): SessionOffer {
+    const { exit, region, latencyMs, bandwidthMbps } = record.exit!;
+    const packets = this.#options.packets.offerOf(record);
+    return {
+      sessionId: record.sessionId,
+      exit,
+      region,
+      expiresAtMs: record.expiresAtMs,
+      ...(latencyMs !== undefined && { latencyMs }),
+      ...(bandwidthMbps !== undefined && { bandwidthMbps }),
+      ...(packets && { packets }),
+    };
+  }
+
+  /** Whatever exits there may be. */
+  #refusalOf({ peerId }: SessionClient, wish: ExitWish): ExitGrant | undefined {
+    const { sessions, packets } = this.#options;
+    if (sessions.isFull) return { ok: false, reason: "busy", retryAfterMs: 5_000 };
+    if (sessions.grantedTo(peerId).filter(({ isStatic }) => !isStatic).length >= MAX_SESSIONS_PER_CLIENT) {
+      return { ok: false, reason: "busy", retryAfterMs: 30_000 };
+    }
+    const refusal = packets.refusalOf(wish, peerId);
+    return refusal && { ok: false, ...refusal };
   }
 
   /** The session once one of them serves it; undefined when none does, or none in time. */
@@ -159,9 +198,9 @@ export class RequestExit {
 
   #open(
     client: SessionClient,
-    wish: ExitWish,
-    candidates: readonly ExitCandidate[],
-    previous: SessionRecord | undefined,
+    { wish, candidates, previous, staticUntilMs = previous?.isStatic ? previous.expiresAtMs : undefined }:
+      & GrantOptions
+      & Pick<SessionRecord, "wish" | "candidates">,
   ): SessionRecord {
     const { supernodeId, sessions, clock, random, sessionLifetimeMs } = this.#options;
     const { publicKey, wireguardSignature, certificate } = client;
@@ -175,7 +214,8 @@ export class RequestExit {
       wish,
       candidates,
       previousSessionId: previous?.sessionId,
-      expiresAtMs: wallMs + sessionLifetimeMs,
+      ...(staticUntilMs !== undefined && { isStatic: true }),
+      expiresAtMs: staticUntilMs ?? wallMs + sessionLifetimeMs,
     }, wallMs);
     sessions.add(record);
     return record;
@@ -183,28 +223,57 @@ export class RequestExit {
 
   /** The session if that exit serves it. */
   async #try(sessionId: string, candidate: ExitCandidate): Promise<SessionRecord | undefined> {
-    const { sessions, setup, random, log } = this.#options;
+    const { sessions, setup, packets, random, log } = this.#options;
     const exitPeerId = candidate.exit.peerId;
-    const chosen = sessions.change(sessionId, { kind: "chosen", exitPeerId, setupCommandId: newId(random) });
-    if (!chosen) return undefined;
+    const before = sessions.find(sessionId);
+    if (!before) return undefined;
+    let opened: SessionPackets | undefined;
+    try {
+      opened = await packets.open(before, candidate.exit);
+    } catch (error) {
+      log.warn("A session was not relayed", { session_id: sessionId, error: messageOf(error) });
+      return undefined;
+    }
+    const setupCommandId = newId(random);
+    const chosen = sessions.change(sessionId, { kind: "chosen", exitPeerId, setupCommandId, packets: opened });
+    if (!chosen) return void await packets.close(before);
     const asking = setup.begin(chosen.record, SETUP_WITHIN_MS);
     await chosen.kept;
-    const status = await asking;
-    if (status === "applied") {
-      const ready = await sessions.advance(sessionId, { kind: "ready" });
-      // Otherwise the client has let go of it meanwhile.
-      if (!ready) setup.end(chosen.record, "client_left");
-      return ready;
+    const answer = await asking;
+    if (answer.status === "applied") {
+      const ready = await this.#ready(chosen.record, answer);
+      if (ready) return ready;
+    } else {
+      log.info("An exit was not set up", { session_id: sessionId, peer_id: exitPeerId, status: answer.status });
     }
-    log.info("An exit was not set up", { session_id: sessionId, peer_id: exitPeerId, status });
     await sessions.advance(sessionId, { kind: "refused" });
+    await packets.close(chosen.record);
     return undefined;
+  }
+
+  /** The session that its exit serves; undefined when that came to nothing after all, and then the exit is told. */
+  async #ready(record: SessionRecord, answer: SetupAnswer): Promise<SessionRecord | undefined> {
+    const { sessions, setup, packets, log } = this.#options;
+    const { sessionId } = record;
+    let agreed: SessionPackets | undefined;
+    try {
+      agreed = await packets.agreed(record, answer);
+    } catch (error) {
+      log.warn("A session was not relayed", { session_id: sessionId, error: messageOf(error) });
+      setup.end(record, "setup_failed");
+      return undefined;
+    }
+    const ready = await sessions.advance(sessionId, { kind: "ready", packets: agreed });
+    // Otherwise the client has let go of it meanwhile.
+    if (!ready) setup.end(record, "client_left");
+    return ready;
   }
 }
 
 /** Why nothing was found, for the person who wished it. */
-function describe({ region, minBandwidthMbps, maxLatencyMs }: ExitWish): string {
+function describe({ region, minBandwidthMbps, maxLatencyMs, carries }: ExitWish): string {
   const parts = [
+    ...(carries === "packets" ? ["that carries packets"] : []),
     ...(region === undefined ? [] : [`in ${region}`]),
     ...(minBandwidthMbps === undefined ? [] : [`with ${minBandwidthMbps} Mbit/s to spare`]),
     ...(maxLatencyMs === undefined ? [] : [`within ${maxLatencyMs} ms`]),
@@ -215,17 +284,4 @@ function describe({ region, minBandwidthMbps, maxLatencyMs }: ExitWish): string 
 /** Exits here before those elsewhere, unless only those have room. */
 function inOrder(here: readonly ExitCandidate[], others: readonly ExitCandidate[]): ExitCandidate[] {
   return others.some(hasRoom) ? [...others, ...here] : [...here, ...others];
-}
-
-/** What the client is told of its session. */
-export function offerOf(record: SessionRecord): SessionOffer {
-  const { exit, region, latencyMs, bandwidthMbps } = record.exit!;
-  return {
-    sessionId: record.sessionId,
-    exit,
-    region,
-    expiresAtMs: record.expiresAtMs,
-    ...(latencyMs !== undefined && { latencyMs }),
-    ...(bandwidthMbps !== undefined && { bandwidthMbps }),
-  };
 }

@@ -69,7 +69,7 @@ Deno.test("when nobody can be asked, exits that were known before are tried", as
   rig.candidatesElsewhere = [];
   const exclude = [before!.exit!.exit.peerId];
   assertEquals((await rig.requests.grant(CLIENT, { exclude })).ok, false);
-  const grant = await rig.requests.grant(CLIENT, { exclude }, before);
+  const grant = await rig.requests.grant(CLIENT, { exclude }, { previous: before });
   assertEquals([peerId(110), peerId(111)].filter((id) => !exclude.includes(id)), [exitOf(grant)!]);
 });
 

@@ -13,6 +13,9 @@
  * is not given up before the exit has gone. One that the exit has let go of is tried for longer, since its client may have
  * found another by itself, and then ends. A client that cannot go to the exit it is sent to is sent to another.
  *
+ * A static session has a client that knows one exit's key and cannot be told of another: it stays, and is there again when
+ * its exit is (`static_sessions.ts`), unless its tunnel ends here.
+ *
  * What a restart has interrupted is told once more: the command's id is the new session's, so it is applied once.
  */
 
@@ -20,7 +23,7 @@ import { orAborted } from "../../protocol/abort.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { delay } from "../../protocol/clock.ts";
 import type { RotatePeer, SessionOffer } from "../../protocol/control/commands.ts";
-import { MAX_SESSIONS } from "../../protocol/control/messages.ts";
+import { type ExitWish, MAX_SESSIONS } from "../../protocol/control/messages.ts";
 import type { ExitNotice } from "../../protocol/directory.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { PeerKeys } from "../../protocol/fields.ts";
@@ -30,9 +33,10 @@ import type { SessionRecord } from "../../protocol/session.ts";
 import { Deadlines } from "../../net/deadlines.ts";
 import type { CommandOutbox } from "./command_outbox.ts";
 import type { Peering } from "./peering.ts";
-import { offerOf, type RequestExit } from "./request_exit.ts";
+import type { RequestExit } from "./request_exit.ts";
 import type { SessionEnding } from "./session_ending.ts";
 import type { Sessions } from "./sessions.ts";
+import { isFixed } from "./static_sessions.ts";
 
 /** A reconnecting exit is back sooner. */
 const GRACE_MS = 500;
@@ -46,7 +50,7 @@ const DRAIN_MS = 30_000;
 
 export interface RotationOptions {
   readonly sessions: Sessions;
-  readonly requests: Pick<RequestExit, "grant">;
+  readonly requests: Pick<RequestExit, "grant" | "offerOf">;
   readonly ending: SessionEnding;
   readonly outbox: CommandOutbox;
   readonly peering: Pick<Peering, "notify">;
@@ -59,7 +63,11 @@ export interface RotationOptions {
   troubleOf(exitPeerId: string): "exit_failed" | "exit_drains" | undefined;
 }
 
-export type RotationReason = Exclude<ExitNotice["reason"], "ended">;
+/**
+ * Beside what other supernodes tell: `relay_lost`, the session has lost its port or tunnel here, and its exit is as good as
+ * before; `tunnel_failed`, the tunnel to an exit carries nothing, and another is tried first.
+ */
+export type RotationReason = Exclude<ExitNotice["reason"], "ended"> | "relay_lost" | "tunnel_failed";
 
 interface Move {
   readonly reason: RotationReason;
@@ -89,14 +97,14 @@ export class Rotation implements Disposable {
   }
 
   /** Moves all sessions away from an exit that is connected here. */
-  leave(exitPeerId: string, reason: RotationReason): void {
+  leave(exitPeerId: string, reason: Exclude<ExitNotice["reason"], "ended">): void {
     const { sessions } = this.#options;
     for (const record of sessions.ofExit(exitPeerId)) if (sessions.isOwn(record)) this.move(record, reason);
     this.tellOwners(exitPeerId, reason);
   }
 
   /** Tells other supernodes of trouble with an exit here at which their clients have sessions. */
-  tellOwners(exitPeerId: string, reason: RotationReason): void {
+  tellOwners(exitPeerId: string, reason: Exclude<ExitNotice["reason"], "ended">): void {
     const { sessions, peering, log } = this.#options;
     const away: SessionRecord[] = [];
     for (const record of sessions.ofExit(exitPeerId)) {
@@ -127,6 +135,8 @@ export class Rotation implements Disposable {
       const record = sessions.find(sessionId);
       const fits = record?.exit?.exit.peerId === exitPeerId && record.exit.supernodeId === supernodeId;
       if (!record || !fits || !sessions.isOwn(record)) continue;
+      // A fixed one is set up again when sessions are compared.
+      if (reason === "ended" && isFixed(record)) continue;
       if (reason === "ended") await ending.end(sessionId, "exit_left", "exit");
       else this.move(record, reason);
     }
@@ -152,7 +162,14 @@ export class Rotation implements Disposable {
   }
 
   #begin(record: SessionRecord, move: Move): void {
-    if (record.state === "active") this.#track(record, () => this.#move(record, move));
+    if (record.state !== "active") return;
+    if (!isFixed(record)) return this.#track(record, () => this.#move(record, move));
+    // An exit that nobody is to use any more is the one that is not waited for.
+    if (move.reason === "revoked") this.#track(record, async () => void await this.#endFixed(record));
+  }
+
+  #endFixed({ sessionId }: SessionRecord): Promise<boolean> {
+    return this.#options.ending.end(sessionId, "revoked", "client");
   }
 
   /** Stops; what is under way is left where it is. */
@@ -182,14 +199,15 @@ export class Rotation implements Disposable {
       { peerId: clientPeerId, wireguardKey: clientWireguardKey, ...clientProof! };
     // An exit whose supernode goes away will be found at another.
     const excluded = new Set(record.wish.exclude);
-    if (reason !== "supernode_drains") excluded.add(record.exit!.exit.peerId);
-    const maxTries = isUrgent(reason) ? MAX_TRIES : MAX_TRIES_UNHURRIED;
+    if (reason !== "supernode_drains" && reason !== "relay_lost") excluded.add(record.exit!.exit.peerId);
+    const maxTries = reason === "exit_failed" || reason === "revoked" ? MAX_TRIES : MAX_TRIES_UNHURRIED;
     for (let tries = 0; tries < maxTries; tries++) {
+      if (tries === 1 && reason === "tunnel_failed") excluded.delete(record.exit!.exit.peerId);
       if (tries > 0) await delay(clock, RETRY_MS, this.#stop.signal);
       if (sessions.find(sessionId)?.state !== "active") return;
       if (tries > 0 && await isBack()) return;
-      const wish = { ...record.wish, exclude: [...excluded].slice(-64) };
-      const grant = await orAborted(requests.grant(client, wish, record), this.#stop.signal);
+      const wish = { ...record.wish, exclude: [...excluded].slice(-64), ...addressesOf(record) };
+      const grant = await orAborted(requests.grant(client, wish, { previous: record }), this.#stop.signal);
       if (!grant.ok) continue;
       const next = grant.offer;
       if (!await sessions.advance(sessionId, { kind: "rotate", nextSessionId: next.sessionId })) {
@@ -205,10 +223,10 @@ export class Rotation implements Disposable {
   }
 
   async #resume({ sessionId, nextSessionId }: SessionRecord): Promise<void> {
-    const { sessions } = this.#options;
+    const { sessions, requests } = this.#options;
     const record = sessions.find(sessionId);
     const next = sessions.served(nextSessionId!);
-    if (record && next) await this.#tell(record, offerOf(next), "exit_left");
+    if (record && next) await this.#tell(record, requests.offerOf(next), "exit_left");
     else await sessions.advance(sessionId, { kind: "stay" });
   }
 
@@ -227,6 +245,8 @@ export class Rotation implements Disposable {
     const { sessions, outbox, ending, clock } = this.#options;
     const { sessionId, clientPeerId } = record;
     const drainMs = isUrgent(reason) ? 0 : DRAIN_MS;
+    // Nobody is there to be told: its tunnel ends here, and goes on to the next exit already.
+    if (record.isStatic) return await ending.end(sessionId, "rotated", "client");
     const order = {
       kind: "ROTATE_PEER" as const,
       commandId: next.sessionId,
@@ -253,10 +273,18 @@ export class Rotation implements Disposable {
   }
 }
 
+/** What the client has in its tunnel it would like to keep, so that nothing in it need be connected anew. */
+function addressesOf({ packets }: SessionRecord): Pick<ExitWish, "addresses"> {
+  const addresses = (packets?.offer ?? packets?.grant)?.addresses;
+  return addresses ? { addresses } : {};
+}
+
 /** Whether nothing can be expected of the old exit any more. */
 function isUrgent(reason: RotationReason): boolean {
-  return reason === "exit_failed" || reason === "revoked";
+  return URGENT.has(reason);
 }
+
+const URGENT: ReadonlySet<RotationReason> = new Set(["exit_failed", "revoked", "relay_lost", "tunnel_failed"]);
 
 const TOLD: Readonly<Record<RotationReason, RotatePeer["reason"]>> = {
   exit_failed: "exit_failed",
@@ -264,4 +292,6 @@ const TOLD: Readonly<Record<RotationReason, RotatePeer["reason"]>> = {
   exit_drains: "exit_drains",
   supernode_drains: "exit_drains",
   revoked: "exit_failed",
+  relay_lost: "exit_failed",
+  tunnel_failed: "exit_failed",
 };

@@ -85,7 +85,7 @@ Deno.test("a session whose exit has failed and stays away is given up when there
 Deno.test("a rotation that a restart has interrupted goes on, and the client is told under the same id", async () => {
   using rig = new SessionRig();
   const { exit, other, session } = await withSession(rig);
-  await rig.requests.grant(CLIENT, { exclude: [exit] }, session);
+  await rig.requests.grant(CLIENT, { exclude: [exit] }, { previous: session });
   const next = [...rig.sessions].find((record) => record.exit?.exit.peerId === other)!;
   await rig.sessions.advance(session.sessionId, { kind: "rotate", nextSessionId: next.sessionId });
   await rig.rotation.restore();
@@ -98,7 +98,7 @@ Deno.test("a rotation that a restart has interrupted goes on, and the client is 
 Deno.test("a session that was set up for a rotation which a restart kept from beginning is ended", async () => {
   using rig = new SessionRig();
   const { exit, other, session } = await withSession(rig);
-  await rig.requests.grant(CLIENT, { exclude: [exit] }, session);
+  await rig.requests.grant(CLIENT, { exclude: [exit] }, { previous: session });
   assertEquals(summary(rig).length, 2);
   await rig.rotation.restore();
   await settle();

@@ -64,7 +64,7 @@ export class SessionKeeper {
       if (!sessions.find(sessionId)) this.#goneSinceMs.delete(sessionId);
     }
     for (const record of sessions) {
-      if (!sessions.isOwn(record) || isConnected(record.clientPeerId)) {
+      if (!sessions.isOwn(record) || record.isStatic || isConnected(record.clientPeerId)) {
         this.#goneSinceMs.delete(record.sessionId);
         continue;
       }

@@ -3,23 +3,34 @@
  *
  *   a client asks ───────→ RequestExit ─┐                ┌─ SessionKeeper: time has passed, its client has gone
  *   a supernode asks ────→ HostedExits ─┼─→ Sessions ←───┼─ Rotation: its exit or supernode is in trouble
- *   it is to last longer → Renewals ────┘        │       └─ SessionChecks, LostSessions: the other end knows nothing of it
- *                                                ↓
+ *   it is to last longer → Renewals ────┤        │       └─ SessionChecks, LostSessions: the other end knows nothing of it
+ *   an administrator asks → Statics ────┘        ↓
  *                                  SessionEnding: everybody is told
  *
+ * Those that carry packets have a port as well (PacketSessions), from before their exit is asked until they are over.
  * Here is only who knows whom: what each part does is in its file.
  */
 
+import type { RelayAddressStore } from "../../kv/relay_addresses.ts";
+import { CachingResolver } from "../../net/resolve.ts";
 import type { Clock } from "../../protocol/clock.ts";
+import type { ClosedNetwork } from "../../protocol/control/auth.ts";
+import { messageOf } from "../../protocol/errors.ts";
+import type { PeerKeys } from "../../protocol/fields.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
+import type { Primitives } from "../../protocol/primitives.ts";
 import type { Random } from "../../protocol/random.ts";
+import type { SessionRecord } from "../../protocol/session.ts";
 import type { CommandOutbox } from "./command_outbox.ts";
 import type { DataLinks } from "./data_links.ts";
 import type { ExitPool } from "./exit_pool.ts";
 import { ExitSetup } from "./exit_setup.ts";
+import { FarRelays } from "./far_relays.ts";
 import { HostedExits } from "./hosted_exits.ts";
 import { LostSessions } from "./lost_sessions.ts";
+import type { PacketCarriers } from "./packet_relay.ts";
+import { PacketSessions } from "./packet_sessions.ts";
 import type { Peering } from "./peering.ts";
 import { RequestExit } from "./request_exit.ts";
 import { ReturningExits } from "./returning_exits.ts";
@@ -29,6 +40,7 @@ import { SessionEnding } from "./session_ending.ts";
 import { SessionKeeper } from "./session_keeper.ts";
 import { SessionRenewals } from "./session_renewals.ts";
 import type { Sessions } from "./sessions.ts";
+import { isFixed, StaticSessions } from "./static_sessions.ts";
 import type { StreamManager } from "./stream_manager.ts";
 import type { SupernodeLinks } from "./supernode_links.ts";
 
@@ -43,6 +55,12 @@ export interface SessionWorkOptions {
   readonly supernodeLinks: SupernodeLinks;
   readonly pool: ExitPool;
   readonly peering: Peering;
+  readonly carriers?: PacketCarriers | undefined;
+  readonly relayAddresses: RelayAddressStore;
+  /** What this supernode shows of itself at present. */
+  ownKeys(): PeerKeys;
+  readonly primitives: Primitives;
+  readonly network?: ClosedNetwork | undefined;
   /** Default 12 h. */
   readonly sessionLifetimeMs?: number | undefined;
   readonly clientGraceMs: number;
@@ -64,19 +82,28 @@ export class SessionWork implements Disposable {
   readonly lost: LostSessions;
   readonly hosted: HostedExits;
   readonly checks: SessionChecks;
+  readonly statics: StaticSessions;
+  readonly packets: PacketSessions;
   readonly #sessions: Sessions;
+  readonly #log: Log;
   readonly #keeper: SessionKeeper;
 
   constructor(options: SessionWorkOptions) {
     const { sessions, streams, links, supernodeLinks, pool, clock, sessionLifetimeMs = SESSION_LIFETIME_MS } = options;
     this.#sessions = sessions;
+    this.#log = options.log;
+    const hostOf = (id: string) => options.peering.hostOf(id);
+    const far = new FarRelays({ resolver: new CachingResolver({ clock }), hostOf, clock });
+    const packets = this.packets = new PacketSessions({ ...options, addresses: options.relayAddresses, far });
+    if (options.carriers) options.carriers.relay.onReset = () => void this.#reopen();
     const isConnected = (peerId: string) => streams.get(peerId) !== undefined;
     const setup = new ExitSetup({
       ...options,
+      packets,
       onElsewhere: (id) => supernodeLinks.prepare(id),
       onUntold: (id) => this.checks.untold(id),
     });
-    const parts = { ...options, setup, sessionLifetimeMs };
+    const parts = { ...options, setup, packets, sessionLifetimeMs };
     const ending = this.ending = new SessionEnding({ ...parts, isConnected });
     const clientRttMs = (id: string) => links.linkOf({ kind: "peer", id })?.rttMs;
     const requests = this.requests = new RequestExit({ ...parts, clientRttMs });
@@ -89,7 +116,8 @@ export class SessionWork implements Disposable {
       troubleOf: (peerId) => pool.troubleOf(peerId),
     });
     this.returning = new ReturningExits(clock, (exitPeerId) => rotation.suspect(exitPeerId));
-    this.lost = new LostSessions({ ...parts, ending, rotation });
+    const statics = this.statics = new StaticSessions({ ...parts, requests });
+    this.lost = new LostSessions({ ...parts, ending, rotation, statics });
     this.hosted = new HostedExits({ ...parts, ending, isDraining: () => streams.isDraining });
     this.checks = new SessionChecks({ ...parts, onLost: (record) => this.lost.unknownElsewhere(record) });
     this.#keeper = new SessionKeeper({
@@ -108,12 +136,22 @@ export class SessionWork implements Disposable {
       await this.ending.end(record.sessionId, "no_exit", "client");
     }
     for (const exitPeerId of this.#sessions.exitsHere()) this.returning.expect(exitPeerId);
+    await this.#reopen();
     await this.rotation.restore();
+  }
+
+  /** A tunnel that ends here carries nothing to that exit any more: its sessions go by another. */
+  tunnelFailed(exitPeerId: string): void {
+    for (const record of this.#sessions.ofExit(exitPeerId)) {
+      const isTerminated = record.wish.relay === "terminate" && this.#sessions.isOwn(record);
+      if (isTerminated) this.rotation.move(record, "tunnel_failed");
+    }
   }
 
   /** Looks after them until the signal aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#keeper.run(signal), this.checks.run(signal)]);
+    const parts = [this.#keeper, this.checks, this.packets, this.statics];
+    await Promise.all(parts.map((part) => part.run(signal)));
   }
 
   [Symbol.dispose](): void {
@@ -124,5 +162,23 @@ export class SessionWork implements Disposable {
   /** Settles when nothing runs any more. Dispose it first. */
   async closed(): Promise<void> {
     await this.rotation.closed();
+    await this.statics.closed();
+    await this.packets.closed();
+  }
+
+  /** Opens the relay's ports as they were. Sessions whose port is not to be had go to another, or end. Never rejects. */
+  async #reopen(): Promise<void> {
+    try {
+      for (const record of await this.packets.restore()) await this.#giveUp(record);
+    } catch (error) {
+      this.#log.error("Sessions could not be relayed again", { error: messageOf(error) });
+    }
+  }
+
+  async #giveUp(record: SessionRecord): Promise<void> {
+    if (isFixed(record)) this.statics.keepClosed(record);
+    else if (!this.#sessions.isOwn(record)) await this.ending.end(record.sessionId, "exit_failed");
+    // Its exit is as good as before: the session needs another port.
+    else this.rotation.move(record, "relay_lost");
   }
 }

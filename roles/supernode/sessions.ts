@@ -37,8 +37,12 @@ export class Sessions {
   readonly #ofExit = new SetsByKey();
   /** Those that clients of other supernodes have here, by supernode. */
   readonly #hostedFor = new SetsByKey();
+  /** Of these, those that have a port here. */
+  readonly #portsFor = new SetsByKey();
   readonly #via = new SetsByKey();
   readonly #active;
+  /** Called when a session is over, however that came, or was never begun. */
+  onGone: (record: SessionRecord) => void = () => {};
 
   constructor(options: SessionsOptions) {
     this.#options = options;
@@ -113,6 +117,11 @@ export class Sessions {
     return this.#select(this.#hostedFor.get(supernodeId));
   }
 
+  /** How many ports the clients of that supernode have here. */
+  portsFor(supernodeId: string): number {
+    return this.#portsFor.get(supernodeId).size;
+  }
+
   countVia(supernodeId: string): number {
     return this.#via.get(supernodeId).size;
   }
@@ -132,7 +141,9 @@ export class Sessions {
 
   /** Takes back one whose setting up came to nothing before anybody was told of it. */
   forget(sessionId: string): void {
+    const record = this.#records.get(sessionId);
     this.#remove(sessionId);
+    if (record) this.onGone(record);
   }
 
   /** The session after the event, kept; undefined if it is gone or the event cannot happen. Rejects as the store does. */
@@ -154,6 +165,7 @@ export class Sessions {
     if (record.state === "ended") {
       this.#remove(sessionId);
       log.debug("A session has ended", { session_id: sessionId, reason: record.endReason });
+      this.onGone(old);
     } else this.#put(record);
     return { record, kept: store.save(record) };
   }
@@ -169,7 +181,10 @@ export class Sessions {
     this.#records.set(record.sessionId, record);
     this.#ofClient.add(record.clientPeerId, record.sessionId);
     if (record.exit) this.#ofExit.add(record.exit.exit.peerId, record.sessionId);
-    if (!this.isOwn(record)) this.#hostedFor.add(record.clientSupernodeId, record.sessionId);
+    if (!this.isOwn(record)) {
+      this.#hostedFor.add(record.clientSupernodeId, record.sessionId);
+      if (record.wish.carries === "packets") this.#portsFor.add(record.clientSupernodeId, record.sessionId);
+    }
     const via = this.#viaOf(record);
     if (via !== undefined) this.#via.add(via, record.sessionId);
     this.#active.set(this.#records.size);
@@ -182,6 +197,7 @@ export class Sessions {
     this.#ofClient.delete(old.clientPeerId, sessionId);
     if (old.exit) this.#ofExit.delete(old.exit.exit.peerId, sessionId);
     this.#hostedFor.delete(old.clientSupernodeId, sessionId);
+    this.#portsFor.delete(old.clientSupernodeId, sessionId);
     const via = this.#viaOf(old);
     if (via !== undefined) this.#via.delete(via, sessionId);
     this.#active.set(this.#records.size);

@@ -7,7 +7,7 @@ import { urlSchema } from "../../protocol/fields.ts";
 import { formatTarget } from "../../protocol/stream.ts";
 import { networkFlags } from "../closed_network.ts";
 import { ConfigError } from "../config.ts";
-import { durationMs, listenAddress, secret } from "../fields.ts";
+import { cidr, durationMs, hostName, listenAddress, portRange, secret } from "../fields.ts";
 import { kvFlag } from "../kv_store.ts";
 import { isLoopback } from "../listening.ts";
 import { regionName } from "../peer/settings.ts";
@@ -39,6 +39,17 @@ export const supernodeSettings = z.object({
     .meta({ placeholder: "count" }),
   sessionLifetime: durationMs("12h", { minMs: 1_000, maxMs: 43_200_000 })
     .describe("How long a session lasts; its client renews it for as long as it is there."),
+  relay: z.boolean().default(true).describe("Relay clients' packets, which are WireGuard's; --no-relay does not."),
+  relayPorts: portRange("40000-49999").describe("UDP ports for that, one for each session."),
+  relayHost: hostName().optional().describe("The address or name under which clients, exits and supernodes reach them.")
+    .meta({ defaultText: "the host of --advertise or --listen" }),
+  terminate: z.boolean().default(false)
+    .describe(
+      "Have the tunnels of clients that wish so end here. Needs root, and shows their packets to this machine.",
+    ),
+  relayPool: cidr("10.200.0.0/16").describe("Addresses for those clients."),
+  relayInterface: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,11}$/, "an interface's name of at most 12 characters")
+    .default("wg-relay").describe("The interface at which their tunnels end.").meta({ placeholder: "name" }),
   clientGrace: durationMs("60s").describe("How long sessions stay when their client has gone."),
   adminApi: z.boolean().default(true).describe("Serve culvert admin, on this machine alone; --no-admin-api does not."),
   adminListen: listenAddress("127.0.0.1:0").describe("Where; culvert admin finds any port by --state-dir."),

@@ -17,6 +17,8 @@ import type { CommandOrder, SupernodeAddress } from "../../protocol/control/comm
 import { Nonces } from "../../protocol/control/nonces.ts";
 import type { StreamEnd } from "../../protocol/control/stream_server.ts";
 import type { SupernodeStatus } from "../../protocol/directory.ts";
+import { encodeBase64 } from "../../protocol/encoding.ts";
+import type { PeerKeys } from "../../protocol/fields.ts";
 import type { SessionEnd } from "../../protocol/session.ts";
 import type { Block } from "../../protocol/stored_records.ts";
 import { BlockWatch } from "./block_watch.ts";
@@ -31,6 +33,8 @@ import { createPeeringApi, type PeeringEnv, peeringLimits } from "./peering_api.
 import { type LinkHolder, RelayTokens } from "./relay_tokens.ts";
 import { SessionWork } from "./session_work.ts";
 import { Sessions } from "./sessions.ts";
+import type { ExitGrant } from "./request_exit.ts";
+import type { StaticWish } from "./static_sessions.ts";
 import { type ControlStream, StreamManager } from "./stream_manager.ts";
 import { SupernodeLinks } from "./supernode_links.ts";
 import { turnAway } from "./turning_away.ts";
@@ -119,6 +123,8 @@ export class Supernode implements AsyncDisposable {
     const { pool } = this.#exits;
     this.#work = new SessionWork({
       ...{ ...options, supernodeId, sessions, outbox, streams, links, pool },
+      relayAddresses: stores.relayAddresses,
+      ownKeys: () => this.#ownKeys(),
       supernodeLinks: this.#supernodeLinks,
       peering,
       lookEveryMs: options.pace?.lookEveryMs,
@@ -175,6 +181,16 @@ export class Supernode implements AsyncDisposable {
   /** Ends a session, and has its exit and its client let go of it. False if there is none. */
   endSession(sessionId: string, reason: SessionEnd): Promise<boolean> {
     return this.#work.ending.end(sessionId, reason);
+  }
+
+  /** A tunnel that ends here carries nothing to that exit any more. */
+  tunnelFailed(exitPeerId: string): void {
+    this.#work.tunnelFailed(exitPeerId);
+  }
+
+  /** A session for a client that nobody hears of. */
+  grantStatic(wish: StaticWish): Promise<ExitGrant> {
+    return this.#work.statics.grant(wish);
   }
 
   /**
@@ -241,7 +257,10 @@ export class Supernode implements AsyncDisposable {
       sweepEveryMs,
       isRevoked: (peerId) => this.#blocks.has("peer", peerId),
       relayToken: (id) => this.tokens.issue({ kind: "peer", id }),
-      onJoined: (stream) => this.#exits.joined(stream),
+      onJoined: (stream) => {
+        this.#exits.joined(stream);
+        this.#work.statics.exitJoined(stream.machine.peer!.peerId);
+      },
       onLeft: (stream, reason) => this.#onLeft(stream, reason),
       onHeartbeat: (stream) => this.#exits.heard(stream),
       answer: (stream, request) =>
@@ -314,6 +333,18 @@ export class Supernode implements AsyncDisposable {
       check: (check, supernodeId) => checks.answer(check, supernodeId),
       relayToken: (id) => this.tokens.issue({ kind: "supernode", id }),
     });
+  }
+
+  #ownKeys(): PeerKeys {
+    const { identity, certificate } = this.#options;
+    const { peerId, publicKey, wireguardKey, signature } = identity.wireguardBinding();
+    return {
+      peerId,
+      publicKey: encodeBase64(publicKey),
+      wireguardKey: encodeBase64(wireguardKey),
+      wireguardSignature: encodeBase64(signature),
+      ...(certificate && { certificate: certificate() }),
+    };
   }
 
   #makeDoor(): FrontDoor {

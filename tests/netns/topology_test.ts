@@ -2,7 +2,7 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { DatagramFlow } from "./fixtures/datagram_flow.ts";
-import { blackHole, fillBlackHole, plugIn, unplug } from "./fixtures/faults.ts";
+import { blackHole, cutOff, mend, unplug } from "./fixtures/faults.ts";
 import { scenario } from "./fixtures/scenario.ts";
 import { TcpProbe } from "./fixtures/tcp_probe.ts";
 
@@ -30,12 +30,17 @@ scenario("a flow over no tunnel loses nothing, and in a black hole TCP goes on",
   const { address } = await probe.worksAgain(Date.now());
   assertEquals(address, client.v4);
   await assertRejects(() => vpn.fetch("http://page.test/"));
-  await fillBlackHole(client);
+  await mend(client);
+  await vpn.fetch("http://page.test/");
+
+  await cutOff(client, [internet.v4]);
+  await assertRejects(() => vpn.fetch("http://page.test/"));
+  await mend(client);
   await vpn.fetch("http://page.test/");
 
   await unplug(client);
   await assertRejects(() => vpn.fetch(`http://${internet.v4}/`, { timeoutS: 1 }));
   const pluggedMs = Date.now();
-  await plugIn(client);
+  await mend(client);
   await probe.worksAgain(pluggedMs);
 });

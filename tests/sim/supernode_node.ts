@@ -5,6 +5,7 @@
 import { type BlockStore, createMemoryBlocks } from "../../kv/blocks.ts";
 import { createMemoryQueues, type QueueStore } from "../../kv/commands.ts";
 import { createMemoryNonces, type NonceStore } from "../../kv/nonces.ts";
+import { createMemoryRelayAddresses, type RelayAddressStore } from "../../kv/relay_addresses.ts";
 import { createMemorySessions, type SessionStore } from "../../kv/sessions.ts";
 import { aborted } from "../../protocol/abort.ts";
 import { delay } from "../../protocol/clock.ts";
@@ -41,6 +42,7 @@ export class SupernodeNode {
     readonly sessions: SessionStore;
     readonly nonces: NonceStore;
     readonly blocks: BlockStore;
+    readonly relayAddresses: RelayAddressStore;
   };
   /** The newest of every peer. */
   readonly #pipes = new Map<string, Pipe>();
@@ -65,6 +67,7 @@ export class SupernodeNode {
       sessions: createMemorySessions(world.clock),
       nonces: createMemoryNonces(world.clock),
       blocks: createMemoryBlocks(),
+      relayAddresses: createMemoryRelayAddresses(world.clock),
     };
   }
 
@@ -123,11 +126,17 @@ export class SupernodeNode {
     const { random, primitives, commands, settings, network } = this.#world;
     const { pingEveryMs, timeoutMs, sweepEveryMs, linkProbeEveryMs: probeEveryMs, lookEveryMs, peers } = settings;
     const disk = <T extends object>(store: T) => this.#world.disk(store, program);
-    const { queues, sessions, nonces, blocks } = this.#stores;
+    const { queues, sessions, nonces, blocks, relayAddresses } = this.#stores;
     return Supernode.open({
       identity: this.identity,
       region: this.region,
-      stores: { queues: disk(queues), sessions: disk(sessions), nonces: disk(nonces), blocks },
+      stores: {
+        queues: disk(queues),
+        sessions: disk(sessions),
+        nonces: disk(nonces),
+        blocks,
+        relayAddresses: disk(relayAddresses),
+      },
       directory,
       fetch: (request) => network.request(program, request),
       maxStreams: Math.max(64, Math.ceil(4 * peers / settings.supernodes)),

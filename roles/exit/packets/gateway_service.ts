@@ -1,0 +1,101 @@
+/**
+ * What an exit answers its clients inside the tunnel, on every gateway address: whether its way out works, and how they
+ * might reach each other without a relay.
+ *
+ * Who asks is known by the address it asks from: WireGuard lets nobody else send from there. What comes from elsewhere, or
+ * is no request, is not answered. No answer is longer than what was asked could be, and each goes to who asked alone.
+ */
+
+import { closeQuietly } from "../../../net/close.ts";
+import { type Clock, delay } from "../../../protocol/clock.ts";
+import { CulvertError, messageOf } from "../../../protocol/errors.ts";
+import { formatIp, type IpAddress, parseIp } from "../../../protocol/ip.ts";
+import type { Log } from "../../../protocol/log.ts";
+import {
+  encodeGateway,
+  type GatewayAnswer,
+  type GatewayMessage,
+  MAX_GATEWAY_BYTES,
+  parseGateway,
+} from "../../../protocol/packets/gateway.ts";
+import type { ClientPeer } from "./client_table.ts";
+
+export interface GatewayServiceOptions {
+  readonly addresses: readonly IpAddress[];
+  readonly port: number;
+  clientAt(address: IpAddress): ClientPeer | undefined;
+  /** Whether the exit's own way out works. */
+  isOk(): boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** After a failure to read. */
+const REST_MS = 100;
+
+export class GatewayService implements AsyncDisposable {
+  readonly #options: GatewayServiceOptions;
+  readonly #stop = new AbortController();
+  readonly #sockets: Deno.DatagramConn[] = [];
+  readonly #tasks: Promise<void>[] = [];
+
+  private constructor(options: GatewayServiceOptions) {
+    this.#options = options;
+  }
+
+  /** Throws when the port is not free. */
+  static open(options: GatewayServiceOptions): GatewayService {
+    const service = new GatewayService(options);
+    try {
+      for (const address of options.addresses) service.#listen(formatIp(address), options.port);
+      return service;
+    } catch (error) {
+      service.#close();
+      throw error;
+    }
+  }
+
+  get listening(): readonly Deno.NetAddr[] {
+    return this.#sockets.map(({ addr }) => addr as Deno.NetAddr);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#close();
+    await Promise.all(this.#tasks);
+  }
+
+  #close(): void {
+    this.#stop.abort(new CulvertError("closed", "The gateway is stopping"));
+    for (const socket of this.#sockets) closeQuietly(socket);
+  }
+
+  #listen(hostname: string, port: number): void {
+    const socket = Deno.listenDatagram({ transport: "udp", hostname, port });
+    this.#sockets.push(socket);
+    this.#tasks.push(this.#serve(socket));
+  }
+
+  async #serve(socket: Deno.DatagramConn): Promise<void> {
+    const { clock, log } = this.#options;
+    const { signal } = this.#stop;
+    const buffer = new Uint8Array(MAX_GATEWAY_BYTES + 1);
+    while (!signal.aborted) {
+      try {
+        const [bytes, from] = await socket.receive(buffer);
+        const answer = this.#answerTo(parseGateway(bytes), from as Deno.NetAddr);
+        if (answer) await socket.send(encodeGateway(answer), from);
+      } catch (error) {
+        if (signal.aborted) return;
+        log.debug("A client could not be answered", { error: messageOf(error) });
+        await delay(clock, REST_MS, signal).catch(() => {});
+      }
+    }
+  }
+
+  #answerTo(message: GatewayMessage | undefined, { hostname }: Deno.NetAddr): GatewayAnswer | undefined {
+    const address = parseIp(hostname);
+    const client = address && this.#options.clientAt(address);
+    if (!client || message?.type !== "probe") return undefined;
+    return { type: "probe.answer", id: message.id, ok: this.#options.isOk() };
+  }
+}

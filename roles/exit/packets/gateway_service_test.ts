@@ -1,0 +1,38 @@
+import { assertEquals } from "@std/assert";
+import { clockOf } from "../../../protocol/clock.ts";
+import { formatIp, parseIp } from "../../../protocol/ip.ts";
+import { silentLog } from "../../../protocol/log.ts";
+import { encodeGateway, parseGateway } from "../../../protocol/packets/gateway.ts";
+import { GatewayService } from "./gateway_service.ts";
+
+const LOCAL = parseIp("127.0.0.1")!;
+const CLIENT = { key: new Uint8Array(32), addresses: [LOCAL], relayAt: { address: LOCAL, port: 1 } };
+const [ID, OTHER_ID] = ["AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBA"];
+
+Deno.test("a client that probes is told whether the way out works; others and other messages are not answered", async () => {
+  let isOk = true;
+  await using service = GatewayService.open({
+    addresses: [LOCAL],
+    port: 0,
+    clientAt: (address) => formatIp(address) === "127.0.0.1" ? CLIENT : undefined,
+    isOk: () => isOk,
+    clock: clockOf(globalThis),
+    log: silentLog,
+  });
+  const [to] = service.listening as [Deno.NetAddr];
+  using client = socketAt("127.0.0.1");
+  using stranger = socketAt("127.0.0.2");
+  await stranger.conn.send(encodeGateway({ type: "probe", id: ID }), to);
+  await client.conn.send(encodeGateway({ type: "probe.answer", id: ID, ok: true }), to);
+  await client.conn.send(new Uint8Array(1500), to);
+  await client.conn.send(encodeGateway({ type: "probe", id: ID }), to);
+  assertEquals(parseGateway((await client.conn.receive())[0]), { type: "probe.answer", id: ID, ok: true });
+  isOk = false;
+  await client.conn.send(encodeGateway({ type: "probe", id: OTHER_ID }), to);
+  assertEquals(parseGateway((await client.conn.receive())[0]), { type: "probe.answer", id: OTHER_ID, ok: false });
+});
+
+function socketAt(hostname: string): { conn: Deno.DatagramConn } & Disposable {
+  const conn = Deno.listenDatagram({ transport: "udp", hostname, port: 0 });
+  return { conn, [Symbol.dispose]: () => conn.close() };
+}

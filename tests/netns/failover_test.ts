@@ -1,0 +1,42 @@
+/** The exit in use is lost, in three ways that look different from outside, and nobody at the client does anything. */
+
+import { assertEquals, assertLessOrEqual } from "@std/assert";
+import { FAULTS } from "./fixtures/faults.ts";
+import { scenario } from "./fixtures/scenario.ts";
+import { TcpProbe } from "./fixtures/tcp_probe.ts";
+import { exitName } from "./fixtures/topology.ts";
+
+const LIMIT_MS = 3000;
+
+for (const { name, strike, mend } of FAULTS) {
+  scenario(`failover: the exit is ${name}, and TCP works again within 3 s`, { exits: 2 }, async (vpn) => {
+    const { client, internet, exits } = vpn.topology;
+    await vpn.startClient();
+    const first = await vpn.exitInUse();
+    await using probe = await TcpProbe.start(client.machine, internet.v4);
+    await probe.worksAgain(Date.now());
+    const struckMs = Date.now();
+    await strike(vpn, first);
+    const { tookMs, address } = await probe.worksAgain(struckMs);
+    assertEquals(address, exits[1 - first]!.v4);
+    assertLessOrEqual(tookMs, LIMIT_MS);
+    await mend(vpn, first);
+  });
+}
+
+scenario(
+  "an exit that has recovered is not gone back to, and is there when the next one fails",
+  { exits: 2 },
+  async (vpn) => {
+    await vpn.startClient();
+    const first = await vpn.exitInUse();
+    const other = 1 - first;
+    await vpn.kill(exitName(first));
+    assertEquals(await vpn.exitInUse(), other);
+    await vpn.startExit(first);
+    await vpn.logged(exitName(first), "The control stream is open", 2);
+    assertEquals(await vpn.exitInUse(), other);
+    await vpn.kill(exitName(other));
+    assertEquals(await vpn.exitInUse(), first);
+  },
+);
