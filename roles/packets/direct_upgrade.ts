@@ -28,6 +28,9 @@ import { ownPlaces } from "./own_places.ts";
 import { type OpenProbePort, openProbePort, type ProbePort } from "./probe_port.ts";
 import { Reflections, REMIND_MS } from "./reflections.ts";
 
+/** Said, at the level of debugging, after each search that found nothing. */
+export const NO_WAY = "There is no way to the exit without the relay now";
+
 export type Way = "direct" | "relay";
 
 export interface DirectUpgradeOptions {
@@ -122,7 +125,9 @@ export class DirectUpgrade {
       send: (probe, to) => void port.send(probe, to),
       mayProbe: (at) => mayProbe(at, scope, isNeighbour),
     });
-    return await this.#punch.search(signal);
+    const place = await this.#punch.search(signal);
+    if (!place) log.debug(NO_WAY);
+    return place;
   }
 
   /** Takes the way, and when it ends the relay again. */
