@@ -53,7 +53,8 @@ export interface PacketWayParts {
   readonly interfaces: readonly [string, string];
   readonly slots: Slots;
   readonly routing: Routing;
-  readonly network: MtuView;
+  /** The network as marked datagrams meet it. */
+  readonly underlay: MtuView;
   readonly privateKey: Key;
   /** The addresses of a relay's host. */
   addressesOf(host: string, signal: AbortSignal): Promise<readonly IpAddress[]>;
@@ -192,13 +193,13 @@ export class PacketWay implements SessionWay {
   }
 
   async #open(): Promise<void> {
-    const { clock, slots, routing, interfaces, network } = this.#parts;
+    const { clock, slots, routing, interfaces, underlay } = this.#parts;
     using limit = deadline(clock, OPEN_WITHIN_MS, "open the tunnel", this.#stop.signal);
     const { signal } = limit;
     const at = await this.#endpoint(signal);
     const slot = this.#slot = await slots.take(this, signal);
     const name = interfaces[slot];
-    const mtu = Math.min(this.offer.mtu, tunnelMtu([at], network));
+    const mtu = Math.min(this.offer.mtu, tunnelMtu([at], underlay));
     const device = await this.#openDevice(name, mtu);
     signal.throwIfAborted();
     await device.configure({
@@ -240,11 +241,11 @@ export class PacketWay implements SessionWay {
 
   /** The relay's, whose host is an address or a name that has been looked up. */
   async #endpoint(signal: AbortSignal): Promise<Endpoint> {
-    const { addressesOf, network } = this.#parts;
+    const { addressesOf, underlay } = this.#parts;
     const target = splitHostAndPort(this.offer.endpoint);
     if (!target || target.port === 0) throw new DialError("failed", "Cannot open the tunnel: its endpoint is none");
     const addresses = await addressesOf(target.host, signal);
-    const address = addresses.find((one) => network.routeTo(one)) ?? addresses[0];
+    const address = addresses.find((one) => underlay.routeTo(one)) ?? addresses[0];
     if (!address) throw new DialError("unresolved", `Cannot open the tunnel: ${target.host} has no address`);
     return { address, port: target.port };
   }
