@@ -36,12 +36,10 @@ export class ClientPort implements AsyncDisposable {
     const { interfaceName, pools, mtu } = options;
     const { network } = machine;
     await using held = new AsyncDisposableStack();
-    if (pools.some(({ gateway }) => gateway.length === 16)) await machine.forwardIpv6();
     const { device, linkIndex } = await openDevice(machine, { name: interfaceName, mtu });
     held.use(device);
     const port = await listen(device, options);
-    await machine.setOfInterface(`ipv4/conf/${interfaceName}/forwarding`, "1");
-    await machine.setOfInterface(`ipv4/conf/${interfaceName}/src_valid_mark`, "1");
+    await machine.forwardFrom(interfaceName, pools.map(({ gateway }) => gateway.length === 4 ? 4 : 6));
     for (const { gateway, network: { bits } } of pools) network.addAddress({ linkIndex, address: gateway, bits });
     network.changeLink(linkIndex, { mtu, up: true });
     held.move();

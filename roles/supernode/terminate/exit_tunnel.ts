@@ -73,7 +73,7 @@ export class ExitTunnel implements AsyncDisposable {
 
   /** Rejects, and leaves nothing, when it cannot be made. */
   static async open(options: ExitTunnelOptions, machine: RelayMachine): Promise<ExitTunnel> {
-    const { interfaceName, privateKey, exitKey, port = 0 } = options;
+    const { interfaceName, privateKey, exitKey, port = 0, clients } = options;
     await using held = new AsyncDisposableStack();
     const { device, linkIndex } = await openDevice(machine, { name: interfaceName, mtu: SMALLEST_MTU });
     held.use(device);
@@ -82,8 +82,7 @@ export class ExitTunnel implements AsyncDisposable {
     await device.configure({
       peers: [{ publicKey: exitKey, persistentKeepaliveS: KEEPALIVE_S, allowedIps: everything }],
     });
-    await machine.setOfInterface(`ipv4/conf/${interfaceName}/forwarding`, "1");
-    await machine.setOfInterface(`ipv4/conf/${interfaceName}/src_valid_mark`, "1");
+    await machine.forwardFrom(interfaceName, clients.networks.map(({ address }) => address.length === 4 ? 4 : 6));
     const { listenPort } = await device.status();
     held.move();
     return new ExitTunnel(options, machine, { device, linkIndex, port: listenPort });

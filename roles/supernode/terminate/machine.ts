@@ -37,14 +37,12 @@ export interface RelayMachine {
   readonly backend: ChosenBackend;
   readonly filter: PacketFilter;
   readonly journal: Pick<Journal, "record" | "othersSetting" | "undos">;
-  /** Sets what the kernel keeps for one interface and forgets with it, below `/proc/sys/net`. */
-  setOfInterface(path: string, value: string): Promise<void>;
+  /** Has packets that come in by an interface of ours go out by others, as its routes and marks say. */
+  forwardFrom(interfaceName: string, families: readonly (4 | 6)[]): Promise<void>;
   /** Asks out of that interface, whatever the routes say. */
   probe(interfaceName: string): GatewayProbe;
   /** Answers probes at these addresses: `isOk` says whether what comes from an address gets out. */
   serveGateway(gateways: readonly IpAddress[], isOk: (client: IpAddress) => boolean): AsyncDisposable;
-  /** Lets IPv6 packets through from one interface to another, which the kernel only does for all of them. */
-  forwardIpv6(): Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
 }
