@@ -24,24 +24,16 @@ import type { Random } from "../../../protocol/random.ts";
 import { splitHostAndPort } from "../../../protocol/wireguard/endpoint.ts";
 import type { Endpoint, Key, PeerChange, PeerStatus } from "../../../protocol/wireguard/settings.ts";
 import type { ChosenBackend, DeviceMaker } from "../../machine/devices.ts";
+import type { DirectUpgradeOptions, Way } from "../../packets/direct_upgrade.ts";
 import { type MtuView, tunnelMtu } from "../../wireguard/mtu.ts";
-import { type AskGateway, GatewayClient } from "./gateway_client.ts";
-import { everything, type Slot } from "./plan.ts";
+import { GatewayClient } from "./gateway_client.ts";
+import { everything, hostCidr, type Slot } from "./plan.ts";
 import type { Routing } from "./routing.ts";
 import type { Slots } from "./slots.ts";
 
-export type Way = "direct" | "relay";
-
-/** Looks for a way to the exit that needs no relay, until the signal aborts; `roles/packets/direct_upgrade.ts`. */
+/** Looks for a way to the exit that needs no relay, until the signal aborts. */
 export type StartDirect = (
-  way: {
-    readonly device: WireGuardDevice;
-    readonly exitKey: Key;
-    readonly relayAt: Endpoint;
-    readonly ask: AskGateway;
-    readonly mark: number;
-    onChange(way: Way, at: Endpoint): void;
-  },
+  way: Omit<DirectUpgradeOptions, "clock" | "random" | "log" | "openPort">,
   signal: AbortSignal,
 ) => Promise<void>;
 
@@ -148,7 +140,8 @@ export class PacketWay implements SessionWay {
       this.#way = { kind, at };
       log.info("The way to the exit has changed", { way: kind });
     };
-    const found = { device, exitKey: this.peerKey, relayAt: way.at, ask, mark: routing.mark, onChange };
+    const tunnels = [...this.addresses, ...this.nameServers].map(hostCidr);
+    const found = { device, exitKey: this.peerKey, relayAt: way.at, ask, tunnels, mark: routing.mark, onChange };
     this.#direct = startDirect(found, this.#stop.signal).catch((error) => {
       if (!this.#stop.signal.aborted) log.warn("No direct way is looked for", { error: messageOf(error) });
     });
