@@ -15,7 +15,7 @@ import type { PacketGrant } from "../../../protocol/control/packets.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import { type Cidr, type IpAddress, networkOf, parseCidr, parseIp } from "../../../protocol/ip.ts";
 import type { Endpoint, Key } from "../../../protocol/wireguard/settings.ts";
-import { noteUndo, openDevice, type RelayMachine } from "./machine.ts";
+import { type GatewayProbe, noteUndo, openDevice, type RelayMachine } from "./machine.ts";
 
 /** Keeps the NATs on the way open, as the exit does from its side. */
 const KEEPALIVE_S = 20;
@@ -25,6 +25,8 @@ const PROBE_WITHIN_MS = 1_200;
 const FIRST_ANSWER_WITHIN_MS = 4_000;
 /** An exit that answers that its own way out is shut is given up after so many such answers. */
 const SHUT_ANSWERS = 3;
+/** How often trouble is told of while it lasts; also how long an exit has that was in use before a restart. */
+const TROUBLE_EVERY_MS = 10_000;
 /** Before the rules of any other tunnel on this machine. */
 const RULE_PRIORITY = 2;
 const FAMILIES = [4, 6] as const;
@@ -41,8 +43,16 @@ export interface ExitTunnelOptions {
   readonly port?: number | undefined;
   /** The clients, and the interface they are reached by. */
   readonly clients: { readonly networks: readonly Cidr[]; readonly linkIndex: number };
-  /** Called when the gateway has answered no more. */
+  /** Called when the gateway answers no more, and again from time to time until it does. */
   onTrouble(): void;
+}
+
+export interface UseOptions {
+  /** Where the exit is, if that is known; it comes by itself otherwise. */
+  readonly exitAt?: Endpoint | undefined;
+  /** It has been in use before this process was there: do not wait until it answers. */
+  readonly isResumed?: boolean | undefined;
+  readonly signal: AbortSignal;
 }
 
 export class ExitTunnel implements AsyncDisposable {
@@ -56,8 +66,10 @@ export class ExitTunnel implements AsyncDisposable {
   /** What is set around the interface, and by which grant. */
   #wired: { readonly grant: PacketGrant; readonly undo: DisposableStack } | undefined;
   #using: Promise<void> = Promise.resolve();
+  #probe: GatewayProbe | undefined;
   #watching: Promise<void> | undefined;
   #isHealthy = false;
+  #toldAtMs = -Infinity;
 
   private constructor(
     options: ExitTunnelOptions,
@@ -107,13 +119,16 @@ export class ExitTunnel implements AsyncDisposable {
    * Has what the exit has granted set up, and waits until its gateway answers; at once where it does already. Rejects with
    * `exit_silent` when it does not in time, and then is as it was before.
    */
-  use(
-    grant: PacketGrant,
-    options: { readonly exitAt?: Endpoint | undefined; readonly signal: AbortSignal },
-  ): Promise<void> {
+  use(grant: PacketGrant, options: UseOptions): Promise<void> {
     const turn = this.#using.then(() => this.#use(grant, options));
     this.#using = turn.catch(() => {});
     return turn;
+  }
+
+  /** Where the exit has last been heard. */
+  async exitAt(): Promise<Endpoint | undefined> {
+    const { peers: [exit] } = await this.#device.status();
+    return exit?.endpoint;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -122,16 +137,14 @@ export class ExitTunnel implements AsyncDisposable {
     await this.#using;
     await this.#watching;
     try {
+      this.#probe?.[Symbol.dispose]();
       this.#wired?.undo.dispose();
     } finally {
       await this.#device.close();
     }
   }
 
-  async #use(
-    grant: PacketGrant,
-    { exitAt, signal: wanted }: { readonly exitAt?: Endpoint | undefined; readonly signal: AbortSignal },
-  ): Promise<void> {
+  async #use(grant: PacketGrant, { exitAt, isResumed = false, signal: wanted }: UseOptions): Promise<void> {
     const signal = AbortSignal.any([wanted, this.#stop.signal]);
     signal.throwIfAborted();
     if (exitAt) {
@@ -139,16 +152,18 @@ export class ExitTunnel implements AsyncDisposable {
         peers: [{ publicKey: this.#options.exitKey, updateOnly: true, endpoint: exitAt }],
       });
     }
-    if (this.#isHealthy && isSame(grant, this.#wired?.grant)) return;
+    if ((this.#isHealthy || isResumed) && isSame(grant, this.#wired?.grant)) return;
     this.#wired?.undo.dispose();
     this.#wired = undefined;
     this.#isHealthy = false;
     using undo = new DisposableStack();
     await this.#wire(grant, undo);
-    await this.#firstAnswer(grant, signal);
+    this.#probe ??= this.#machine.probe(this.#options.interfaceName);
+    if (!isResumed) await this.#firstAnswer(this.#probe, grant, signal);
     this.#wired = { grant, undo: undo.move() };
-    this.#isHealthy = true;
-    this.#watching ??= this.#watch();
+    this.#isHealthy = !isResumed;
+    this.#toldAtMs = isResumed ? this.#machine.clock.now() : -Infinity;
+    this.#watching ??= this.#watch(this.#probe);
   }
 
   async #wire({ addresses, mtu }: PacketGrant, undo: DisposableStack): Promise<void> {
@@ -181,8 +196,7 @@ export class ExitTunnel implements AsyncDisposable {
     }
   }
 
-  async #firstAnswer(grant: PacketGrant, signal: AbortSignal): Promise<void> {
-    using probe = this.#machine.probe(this.#options.interfaceName);
+  async #firstAnswer(probe: GatewayProbe, grant: PacketGrant, signal: AbortSignal): Promise<void> {
     try {
       await probe.ask(gatewayOf(grant), FIRST_ANSWER_WITHIN_MS, signal);
     } catch (error) {
@@ -194,10 +208,9 @@ export class ExitTunnel implements AsyncDisposable {
   }
 
   /** Asks until the end. Never rejects. */
-  async #watch(): Promise<void> {
+  async #watch(probe: GatewayProbe): Promise<void> {
     const { clock } = this.#machine;
     const { signal } = this.#stop;
-    using probe = this.#machine.probe(this.#options.interfaceName);
     let shutAnswers = 0;
     while (!signal.aborted) {
       try {
@@ -213,12 +226,17 @@ export class ExitTunnel implements AsyncDisposable {
   }
 
   #setHealthy(isHealthy: boolean): void {
-    if (isHealthy === this.#isHealthy) return;
+    const { clock, log } = this.#machine;
+    const hasChanged = isHealthy !== this.#isHealthy;
     this.#isHealthy = isHealthy;
-    this.#machine.log.info(isHealthy ? "The tunnel to an exit works again" : "The tunnel to an exit does not work", {
-      interface: this.#options.interfaceName,
-    });
-    if (!isHealthy) this.#options.onTrouble();
+    if (hasChanged) {
+      const { interfaceName } = this.#options;
+      if (isHealthy) log.info("The tunnel to an exit works again", { interface: interfaceName });
+      else log.warn("The tunnel to an exit does not work", { interface: interfaceName });
+    }
+    if (isHealthy || (!hasChanged && clock.now() < this.#toldAtMs + TROUBLE_EVERY_MS)) return;
+    this.#toldAtMs = clock.now();
+    this.#options.onTrouble();
   }
 }
 

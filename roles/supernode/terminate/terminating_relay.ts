@@ -14,12 +14,12 @@
  */
 
 import type { PacketGrant, PacketOffer } from "../../../protocol/control/packets.ts";
-import { CulvertError } from "../../../protocol/errors.ts";
+import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import type { PeerKeys } from "../../../protocol/fields.ts";
 import { formatCidr, formatIp, type IpAddress, parseCidr } from "../../../protocol/ip.ts";
 import { formatTarget } from "../../../protocol/stream.ts";
 import { keyFromBase64 } from "../../../protocol/wireguard/keys.ts";
-import type { Key } from "../../../protocol/wireguard/settings.ts";
+import type { Endpoint, Key } from "../../../protocol/wireguard/settings.ts";
 import type { AddressPool } from "../../exit/packets/address_pool.ts";
 import { firewallTableOf } from "../../machine/firewall.ts";
 import type { TerminatedSession, TerminatingRelay } from "../packet_relay.ts";
@@ -45,8 +45,6 @@ export interface RelayOptions {
   readonly ports: readonly number[];
   /** How they find us. */
   readonly host: string;
-  /** The tunnel to that exit has ceased to work. Its clients' packets go nowhere until they are applied anew. */
-  onTrouble(exitPeerId: string): void;
 }
 
 /** An exit in use. */
@@ -75,6 +73,8 @@ interface Session {
 }
 
 export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
+  /** What goes to that exit goes nowhere, until its clients are applied at another, or it works again. */
+  onTrouble: TerminatingRelay["onTrouble"] = () => {};
   readonly #options: RelayOptions;
   readonly #machine: RelayMachine;
   readonly #port: ClientPort;
@@ -147,7 +147,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
   }
 
   async apply(terminated: TerminatedSession): Promise<Omit<PacketOffer, "terminatedBy">> {
-    const { sessionId, exit, grant, exitAt } = terminated;
+    const { sessionId, exit, grant, exitAt, isResumed } = terminated;
     const session = this.#sessions.get(sessionId);
     const way = session?.ways.get(exit.peerId);
     if (!session || !way) {
@@ -155,11 +155,20 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     }
     const { signal } = session.ended;
     const tunnel = await way.opening;
-    await tunnel.use(grant, { exitAt, signal });
+    await tunnel.use(grant, { exitAt, isResumed, signal });
     this.#firewall.setTunnel(tunnel.place);
     const client = await this.#enter({ sessionId, session, way }, terminated);
     for (const other of session.ways.values()) if (other !== way) await this.#leave(sessionId, session, other);
     return this.#offer(client, grant);
+  }
+
+  isHealthy(exitPeerId: string): boolean {
+    return this.#ways.get(exitPeerId)?.tunnel?.isHealthy === true;
+  }
+
+  async exitAt(sessionId: string): Promise<Endpoint | undefined> {
+    const ways = this.#sessions.get(sessionId)?.ways.values();
+    return await ways?.next().value?.tunnel?.exitAt();
   }
 
   async remove(sessionId: string): Promise<void> {
@@ -178,7 +187,11 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await using _held = this.#held;
-    for (const sessionId of [...this.#sessions.keys()]) await this.remove(sessionId);
+    for (const sessionId of [...this.#sessions.keys()]) {
+      await this.remove(sessionId).catch((error) =>
+        this.#machine.log.error("A session could not be taken away whole", { error: messageOf(error) })
+      );
+    }
   }
 
   /** The tunnel to that exit, which is opened unless it is there. */
@@ -192,7 +205,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
   }
 
   async #openTunnel(exit: PeerKeys, port: number | undefined): Promise<ExitTunnel> {
-    const { interfaceName, privateKey, pools, onTrouble } = this.#options;
+    const { interfaceName, privateKey, pools } = this.#options;
     const exitKey = keyFromBase64(exit.wireguardKey);
     if (!exitKey) throw new CulvertError("invalid_key", "Cannot open a tunnel: the exit's key must be of 32 bytes");
     const slot = this.#takeSlot();
@@ -205,7 +218,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
         exitKey,
         port,
         clients: { networks: pools.map(({ network }) => network), linkIndex: this.#port.linkIndex },
-        onTrouble: () => onTrouble(exit.peerId),
+        onTrouble: () => this.onTrouble(exit.peerId),
       }, this.#machine);
     } catch (error) {
       this.#slots.delete(slot);
