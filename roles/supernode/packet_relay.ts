@@ -79,7 +79,7 @@ export interface TerminatedSession {
 
 /**
  * A supernode's own WireGuard: the other end of its clients' tunnels, and itself a client of exits. What it has set up
- * outlives no process: after a restart it is told of its sessions again.
+ * outlives no process: after a restart its sessions go on as others, at the same exits and with the same addresses.
  */
 export interface TerminatingRelay {
   /** Called when nothing gets through to that exit any more, and again from time to time until something does. */

@@ -140,6 +140,14 @@ export class SessionWork implements Disposable {
     await this.rotation.restore();
   }
 
+  /** A tunnel that ends here carries nothing to that exit any more: its sessions go by another. */
+  tunnelFailed(exitPeerId: string): void {
+    for (const record of this.#sessions.ofExit(exitPeerId)) {
+      const isTerminated = record.wish.relay === "terminate" && this.#sessions.isOwn(record);
+      if (isTerminated) this.rotation.move(record, "tunnel_failed");
+    }
+  }
+
   /** Looks after them until the signal aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const parts = [this.#keeper, this.checks, this.packets, this.statics];
@@ -171,6 +179,6 @@ export class SessionWork implements Disposable {
     if (isFixed(record)) this.statics.keepClosed(record);
     else if (!this.#sessions.isOwn(record)) await this.ending.end(record.sessionId, "exit_failed");
     // Its exit is as good as before: the session needs another port.
-    else this.rotation.move(record, "supernode_drains");
+    else this.rotation.move(record, "relay_lost");
   }
 }

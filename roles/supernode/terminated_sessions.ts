@@ -1,7 +1,7 @@
 /**
  * The way of packets that a client has wished for which hides nothing from its supernode: its tunnel ends here, and the
  * supernode is a client of the exit, under its own keys. What the client is told is kept with the session, so that it
- * stays the same over a restart.
+ * keeps its addresses when it is moved.
  */
 
 import { CulvertError } from "../../protocol/errors.ts";
@@ -34,29 +34,24 @@ export class TerminatedSessions implements PacketWay {
 
   async agreed(record: SessionRecord, { grant, relay }: PacketAnswer): Promise<SessionPackets> {
     const packets = { ...record.packets!, ...(relay !== undefined && { farRelay: relay }), grant };
-    return { ...packets, offer: await this.#apply({ ...record, packets }, record.wish.addresses) };
+    return { ...packets, offer: await this.#apply({ ...record, packets }) };
   }
 
-  /** It must become what its client has been told. */
-  async reopen(record: SessionRecord): Promise<void> {
-    const { sessionId, exit, packets } = record;
-    const { relayPort: port, offer } = packets!;
-    const now = await this.#options.relay.prepare({ sessionId, exit: exit!.exit, port });
-    if (now !== port) throw changed(`port ${port}`);
-    const { addresses, endpoint } = await this.#apply(record, offer?.addresses);
-    if (endpoint !== offer?.endpoint) throw changed("endpoint");
-    if (addresses.join() !== offer.addresses.join()) throw changed("addresses");
+  /** An exit speaks to a tunnel made anew when it is told to: the session goes on as another, with the same addresses. */
+  reopen(_: SessionRecord): Promise<void> {
+    return Promise.reject(new CulvertError("no_tunnel", "Cannot go on with a tunnel that another process has made"));
   }
 
   async close(sessionId: string): Promise<void> {
     await this.#options.relay.remove(sessionId);
   }
 
-  async #apply(record: SessionRecord, addresses: readonly string[] | undefined): Promise<PacketOffer> {
+  async #apply(record: SessionRecord): Promise<PacketOffer> {
     const { supernodeId, relay, far, host, ownKeys } = this.#options;
     const { sessionId, clientPeerId, clientWireguardKey: clientKey, packets } = record;
     const { exit, supernodeId: exitSupernodeId } = record.exit!;
     const { farRelay: at, grant } = packets!;
+    const { addresses } = record.wish;
     if (exitSupernodeId !== supernodeId && at === undefined) {
       throw new CulvertError("bad_relay", "Cannot relay to another supernode: it has not said where its port is");
     }
@@ -73,8 +68,4 @@ export class TerminatedSessions implements PacketWay {
     };
     return { ...await relay.apply(session), terminatedBy: ownKeys() };
   }
-}
-
-function changed(what: string): CulvertError {
-  return new CulvertError("changed", `Cannot go on with a session: its ${what} is not free any more`);
 }
