@@ -15,7 +15,7 @@ import type { PacketGrant } from "../../../protocol/control/packets.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import { type Cidr, type IpAddress, networkOf, parseCidr, parseIp } from "../../../protocol/ip.ts";
 import type { Endpoint, Key } from "../../../protocol/wireguard/settings.ts";
-import { type GatewayProbe, noteUndo, openDevice, type RelayMachine } from "./machine.ts";
+import { type GatewayProbe, listen, noteUndo, openDevice, type RelayMachine } from "./machine.ts";
 
 /** Keeps the NATs on the way open, as the exit does from its side. */
 const KEEPALIVE_S = 20;
@@ -25,7 +25,7 @@ const PROBE_WITHIN_MS = 1_200;
 const FIRST_ANSWER_WITHIN_MS = 4_000;
 /** An exit that answers that its own way out is shut is given up after so many such answers. */
 const SHUT_ANSWERS = 3;
-/** How often trouble is told of while it lasts; also how long an exit has that was in use before a restart. */
+/** How often trouble is told of while it lasts. */
 const TROUBLE_EVERY_MS = 10_000;
 /** Before the rules of any other tunnel on this machine. */
 const RULE_PRIORITY = 2;
@@ -39,8 +39,8 @@ export interface ExitTunnelOptions {
   readonly mark: number;
   readonly privateKey: Key;
   readonly exitKey: Key;
-  /** Where the exit is to find it, if that can be had. */
-  readonly port?: number | undefined;
+  /** UDP ports at which the exit may find it, tried in turn. */
+  readonly ports: readonly number[];
   /** The clients, and the interface they are reached by. */
   readonly clients: { readonly networks: readonly Cidr[]; readonly linkIndex: number };
   /** Called when the gateway answers no more, and again from time to time until it does. */
@@ -50,8 +50,6 @@ export interface ExitTunnelOptions {
 export interface UseOptions {
   /** Where the exit is, if that is known; it comes by itself otherwise. */
   readonly exitAt?: Endpoint | undefined;
-  /** It has been in use before this process was there: do not wait until it answers. */
-  readonly isResumed?: boolean | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -85,19 +83,18 @@ export class ExitTunnel implements AsyncDisposable {
 
   /** Rejects, and leaves nothing, when it cannot be made. */
   static async open(options: ExitTunnelOptions, machine: RelayMachine): Promise<ExitTunnel> {
-    const { interfaceName, privateKey, exitKey, port = 0, clients } = options;
+    const { interfaceName, privateKey, exitKey, ports, clients } = options;
     await using held = new AsyncDisposableStack();
     const { device, linkIndex } = await openDevice(machine, { name: interfaceName, mtu: SMALLEST_MTU });
     held.use(device);
-    await listen(device, { privateKey, port });
+    const port = await listen(device, { privateKey, ports });
     const everything = FAMILIES.map((family) => ({ cidr: everywhere(family) }));
     await device.configure({
       peers: [{ publicKey: exitKey, persistentKeepaliveS: KEEPALIVE_S, allowedIps: everything }],
     });
     await machine.forwardFrom(interfaceName, clients.networks.map(({ address }) => address.length === 4 ? 4 : 6));
-    const { listenPort } = await device.status();
     held.move();
-    return new ExitTunnel(options, machine, { device, linkIndex, port: listenPort });
+    return new ExitTunnel(options, machine, { device, linkIndex, port });
   }
 
   get slot(): number {
@@ -125,12 +122,6 @@ export class ExitTunnel implements AsyncDisposable {
     return turn;
   }
 
-  /** Where the exit has last been heard. */
-  async exitAt(): Promise<Endpoint | undefined> {
-    const { peers: [exit] } = await this.#device.status();
-    return exit?.endpoint;
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort(new CulvertError("closed", `The tunnel ${this.#options.interfaceName} was closed`));
@@ -144,7 +135,7 @@ export class ExitTunnel implements AsyncDisposable {
     }
   }
 
-  async #use(grant: PacketGrant, { exitAt, isResumed = false, signal: wanted }: UseOptions): Promise<void> {
+  async #use(grant: PacketGrant, { exitAt, signal: wanted }: UseOptions): Promise<void> {
     const signal = AbortSignal.any([wanted, this.#stop.signal]);
     signal.throwIfAborted();
     if (exitAt) {
@@ -152,17 +143,16 @@ export class ExitTunnel implements AsyncDisposable {
         peers: [{ publicKey: this.#options.exitKey, updateOnly: true, endpoint: exitAt }],
       });
     }
-    if ((this.#isHealthy || isResumed) && isSame(grant, this.#wired?.grant)) return;
+    if (this.#isHealthy && isSame(grant, this.#wired?.grant)) return;
     this.#wired?.undo.dispose();
     this.#wired = undefined;
     this.#isHealthy = false;
     using undo = new DisposableStack();
     await this.#wire(grant, undo);
     this.#probe ??= this.#machine.probe(this.#options.interfaceName);
-    if (!isResumed) await this.#firstAnswer(this.#probe, grant, signal);
+    await this.#firstAnswer(this.#probe, grant, signal);
     this.#wired = { grant, undo: undo.move() };
-    this.#isHealthy = !isResumed;
-    this.#toldAtMs = isResumed ? this.#machine.clock.now() : -Infinity;
+    this.#isHealthy = true;
     this.#watching ??= this.#watch(this.#probe);
   }
 
@@ -242,16 +232,6 @@ export class ExitTunnel implements AsyncDisposable {
 
 /** What IPv6 asks for at least; the grant says better. */
 const SMALLEST_MTU = 1280;
-
-/** The port it is to have, or any when that is taken. */
-async function listen(device: WireGuardDevice, { privateKey, port }: { privateKey: Key; port: number }): Promise<void> {
-  try {
-    await device.configure({ privateKey, listenPort: port });
-  } catch (error) {
-    if (port === 0) throw error;
-    await device.configure({ privateKey, listenPort: 0 });
-  }
-}
 
 function isSame(one: PacketGrant, other: PacketGrant | undefined): boolean {
   return JSON.stringify(one) === JSON.stringify(other);

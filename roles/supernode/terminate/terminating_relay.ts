@@ -19,7 +19,7 @@ import type { PeerKeys } from "../../../protocol/fields.ts";
 import { formatCidr, formatIp, type IpAddress, parseCidr } from "../../../protocol/ip.ts";
 import { formatTarget } from "../../../protocol/stream.ts";
 import { keyFromBase64 } from "../../../protocol/wireguard/keys.ts";
-import type { Endpoint, Key } from "../../../protocol/wireguard/settings.ts";
+import type { Key } from "../../../protocol/wireguard/settings.ts";
 import type { AddressPool } from "../../exit/packets/address_pool.ts";
 import { firewallTableOf } from "../../machine/firewall.ts";
 import type { TerminatedSession, TerminatingRelay } from "../packet_relay.ts";
@@ -41,8 +41,9 @@ export interface RelayOptions {
   readonly privateKey: Key;
   /** Of each family that clients are to have. */
   readonly pools: readonly AddressPool[];
-  /** UDP ports at which clients may find us, tried in turn. */
-  readonly ports: readonly number[];
+  /** UDP ports, tried in turn: at which clients find us, and at which exits do. 0: any. */
+  readonly clientPorts: readonly number[];
+  readonly exitPorts: readonly number[];
   /** How they find us. */
   readonly host: string;
 }
@@ -112,7 +113,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     await noteUndo(machine, { kind: "firewall", table: tableName });
     // Before the interface is there, so that nothing ever passes without it.
     const firewall = held.use(new RelayFirewall({ tableName, interfaceName, gateways }, machine.filter));
-    const port = held.use(await ClientPort.open({ ...options, mtu: CLIENT_MTU }, machine));
+    const port = held.use(await ClientPort.open({ ...options, ports: options.clientPorts, mtu: CLIENT_MTU }, machine));
     const isServed = (address: IpAddress) => relay.#isServed(address);
     held.use(machine.serveGateway(gateways, isServed));
     const relay = new WireGuardRelay(options, machine, { port, firewall, held: held.move() });
@@ -147,7 +148,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
   }
 
   async apply(terminated: TerminatedSession): Promise<Omit<PacketOffer, "terminatedBy">> {
-    const { sessionId, exit, grant, exitAt, isResumed } = terminated;
+    const { sessionId, exit, grant, exitAt } = terminated;
     const session = this.#sessions.get(sessionId);
     const way = session?.ways.get(exit.peerId);
     if (!session || !way) {
@@ -155,7 +156,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     }
     const { signal } = session.ended;
     const tunnel = await way.opening;
-    await tunnel.use(grant, { exitAt, isResumed, signal });
+    await tunnel.use(grant, { exitAt, signal });
     this.#firewall.setTunnel(tunnel.place);
     const client = await this.#enter({ sessionId, session, way }, terminated);
     for (const other of session.ways.values()) if (other !== way) await this.#leave(sessionId, session, other);
@@ -164,11 +165,6 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
 
   isHealthy(exitPeerId: string): boolean {
     return this.#ways.get(exitPeerId)?.tunnel?.isHealthy === true;
-  }
-
-  async exitAt(sessionId: string): Promise<Endpoint | undefined> {
-    const ways = this.#sessions.get(sessionId)?.ways.values();
-    return await ways?.next().value?.tunnel?.exitAt();
   }
 
   async remove(sessionId: string): Promise<void> {
@@ -216,7 +212,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
         mark: FIRST_TABLE + slot,
         privateKey,
         exitKey,
-        port,
+        ports: [...port === undefined ? [] : [port], ...this.#exitPortsFrom(slot)],
         clients: { networks: pools.map(({ network }) => network), linkIndex: this.#port.linkIndex },
         onTrouble: () => this.onTrouble(exit.peerId),
       }, this.#machine);
@@ -224,6 +220,13 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
       this.#slots.delete(slot);
       throw error;
     }
+  }
+
+  /** Those that others probably have come last. */
+  #exitPortsFrom(slot: number): number[] {
+    const { exitPorts } = this.#options;
+    const first = slot % exitPorts.length;
+    return [...exitPorts.slice(first), ...exitPorts.slice(0, first)];
   }
 
   /** The first number that no tunnel has, and whose table nobody uses. */
