@@ -73,11 +73,13 @@ export interface TerminatedSession {
   readonly exitAt?: Endpoint;
   /** What the client would like to keep, or had before a restart. */
   readonly addresses?: readonly string[];
+  /** It was there before a restart: its exit, which may take a while to come again, is not waited for. */
+  readonly isResumed?: boolean;
 }
 
 /**
  * A supernode's own WireGuard: the other end of its clients' tunnels, and itself a client of exits. What it has set up
- * outlives no process: after a restart its sessions go on as others, at the same exits and with the same addresses.
+ * outlives no process: after a restart it is told of its sessions again.
  */
 export interface TerminatingRelay {
   /** Called when nothing gets through to that exit any more, and again from time to time until something does. */
