@@ -70,7 +70,8 @@ export function tableRoutes(plan: TablePlan): Route[] {
   const { table, linkIndex, families, inside, failsClosed } = plan;
   const wanted = included(plan);
   const has = (cidr: Cidr) => families.includes(familyOf(cidr));
-  const apart = inside.filter((one) => has(one) && !wanted.some((cidr) => covers(cidr, one)));
+  const isNew = (one: Cidr, at: number) => inside.findIndex((other) => covers(other, one)) === at;
+  const apart = inside.filter((one, at) => has(one) && isNew(one, at) && !wanted.some((cidr) => covers(cidr, one)));
   const carried = [...wanted.filter(has), ...apart];
   const nowhere = [...failsClosed ? carried : [], ...wanted.filter((cidr) => !has(cidr))];
   return [
