@@ -58,6 +58,8 @@ export interface PacketCarriers {
   readonly host: string;
   readonly relay: PacketRelay;
   readonly terminating?: TerminatingRelay | undefined;
+  /** Draws a UDP port that others may reach, for a tunnel that ends here. Left out: any. */
+  tunnelPort?(): number;
 }
 
 /** A session whose client's tunnel ends here. */

@@ -17,6 +17,7 @@ export interface TerminatedSessionsOptions {
   readonly supernodeId: string;
   readonly host: string;
   readonly relay: TerminatingRelay;
+  readonly tunnelPort?: (() => number) | undefined;
   readonly far: Pick<FarRelays, "find">;
   readonly places: KnownPlaces;
   /** What this supernode shows of itself at present. */
@@ -31,7 +32,8 @@ export class TerminatedSessions implements PacketWay {
   }
 
   async open({ sessionId }: SessionRecord, exit: PeerKeys): Promise<SessionPackets> {
-    return { relayPort: await this.#options.relay.prepare({ sessionId, exit }) };
+    const { relay, tunnelPort } = this.#options;
+    return { relayPort: await relay.prepare({ sessionId, exit, ...(tunnelPort && { port: tunnelPort() }) }) };
   }
 
   async agreed(record: SessionRecord, { grant, relay }: PacketAnswer): Promise<SessionPackets> {
