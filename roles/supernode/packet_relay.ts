@@ -58,8 +58,6 @@ export interface PacketCarriers {
   readonly host: string;
   readonly relay: PacketRelay;
   readonly terminating?: TerminatingRelay | undefined;
-  /** Draws a UDP port that others may reach, for a tunnel that ends here. Left out: any. */
-  tunnelPort?(): number;
 }
 
 /** A session whose client's tunnel ends here. */
@@ -99,6 +97,8 @@ export interface TerminatingRelay {
   apply(session: TerminatedSession): Promise<Omit<PacketOffer, "terminatedBy">>;
   /** Whether packets get through to that exit and out of it. */
   isHealthy(exitPeerId: string): boolean;
+  /** Where the session's exit has last been heard; undefined when it has not. */
+  exitAt(sessionId: string): Promise<Endpoint | undefined>;
   /** Undoes both; harmless when there is nothing of it. Of a client with another session only this one ends. */
   remove(sessionId: string): Promise<void>;
 }

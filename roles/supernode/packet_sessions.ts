@@ -94,13 +94,12 @@ export class PacketSessions {
     const places = this.#places = new KnownPlaces(options.addresses, options);
     sessions.onGone = (record) => void this.close(record);
     if (!carriers) return;
-    const { host, relay, terminating, tunnelPort } = carriers;
+    const { host, relay, terminating } = carriers;
     const ports = metrics.gauge("relay_ports_open", "UDP ports open for sessions that carry packets");
     const onCount = (count: number) => ports.set(count);
     this.#relayed = new RelayedSessions({ ...options, host, relay, places, onCount });
     this.#counter = new RelayCounter(relay, metrics);
-    if (!terminating) return;
-    this.#terminated = new TerminatedSessions({ ...options, host, relay: terminating, tunnelPort, places });
+    if (terminating) this.#terminated = new TerminatedSessions({ ...options, host, relay: terminating, places });
   }
 
   /** Whether the tunnel to that exit, if one ends here, carries packets. */

@@ -17,7 +17,6 @@ export interface TerminatedSessionsOptions {
   readonly supernodeId: string;
   readonly host: string;
   readonly relay: TerminatingRelay;
-  readonly tunnelPort?: (() => number) | undefined;
   readonly far: Pick<FarRelays, "find">;
   readonly places: KnownPlaces;
   /** What this supernode shows of itself at present. */
@@ -32,8 +31,7 @@ export class TerminatedSessions implements PacketWay {
   }
 
   async open({ sessionId }: SessionRecord, exit: PeerKeys): Promise<SessionPackets> {
-    const { relay, tunnelPort } = this.#options;
-    return { relayPort: await relay.prepare({ sessionId, exit, ...(tunnelPort && { port: tunnelPort() }) }) };
+    return { relayPort: await this.#options.relay.prepare({ sessionId, exit }) };
   }
 
   async agreed(record: SessionRecord, { grant, relay }: PacketAnswer): Promise<SessionPackets> {
