@@ -86,6 +86,8 @@ export class PacketService implements AsyncDisposable {
   readonly #clients: ClientTable;
   readonly #granted = new Map<string, GrantedPackets>();
   readonly #watching: Disposable;
+  /** Told of a client whose last session has ended. */
+  onClientGone: (key: Key) => void = () => {};
   /** Called when a session has ended. */
   #onEnd = () => {};
   /** Changes of the device, one after the other. */
@@ -130,6 +132,11 @@ export class PacketService implements AsyncDisposable {
   /** The exit's addresses in the tunnel. */
   get gateways(): readonly IpAddress[] {
     return this.#pools.map(({ gateway }) => gateway);
+  }
+
+  /** The networks that are inside the tunnel. */
+  get networks(): readonly Cidr[] {
+    return this.#pools.map(({ network }) => network);
   }
 
   /** Settles with what ended it unasked. */
@@ -207,8 +214,10 @@ export class PacketService implements AsyncDisposable {
     this.#granted.delete(sessionId);
     this.#onEnd();
     const left = this.#clients.peerOf(key);
-    if (!left) await this.device.configure({ peers: [{ publicKey: key, remove: true }] });
-    else if (!isSamePlace(old.relayAt, left.relayAt)) await this.#begin(left);
+    if (!left) {
+      this.onClientGone(key);
+      await this.device.configure({ peers: [{ publicKey: key, remove: true }] });
+    } else if (!isSamePlace(old.relayAt, left.relayAt)) await this.#begin(left);
   }
 
   /**
