@@ -113,7 +113,7 @@ export class DirectUpgrade {
     const reflexive = await reflections.ask(relayAt, signal);
     const secret = random.fill(new Uint8Array(32));
     const id = encodeBase64Url(random.fill(new Uint8Array(16)));
-    const at = [...ownPlaces({ port, relayAt, reflexive, isNeighbour: false })];
+    const at = [...ownPlaces({ port, relayAt, reflexive, isNeighbour: false, tunnels })];
     const offer = { type: "punch.offer", id, secret: encodeBase64(secret), at } as const;
     const answer = await ask.ask(offer, { signal, withinMs: OFFER_MS }).catch(() => undefined);
     signal.throwIfAborted();
