@@ -22,6 +22,7 @@ import type { Path } from "../../protocol/stream.ts";
 import { formatEndpoint } from "../../protocol/wireguard/endpoint.ts";
 import type { Key } from "../../protocol/wireguard/settings.ts";
 import { hostDevices } from "../machine/devices.ts";
+import { DirectUpgrade } from "../packets/direct_upgrade.ts";
 import { openPeer, openPeerParts, type Peer } from "../peer/open_peer.ts";
 import { TrafficRates } from "../peer/traffic_rates.ts";
 import type { RoleContext } from "../role.ts";
@@ -33,7 +34,7 @@ import type { UpConfig } from "./settings.ts";
 import type { ClientStatus } from "./status.ts";
 import { clientTelemetry } from "./telemetry.ts";
 import { PacketMode } from "./tun/packet_mode.ts";
-import { PacketWay } from "./tun/packet_way.ts";
+import { PacketWay, type StartDirect } from "./tun/packet_way.ts";
 import { TunnelStats } from "./tun/stats.ts";
 import { wishOf } from "./wish.ts";
 
@@ -58,7 +59,7 @@ export async function runTun(config: UpConfig, given: RoleContext): Promise<void
     context,
     devices: hostDevices,
     lookup: systemLookup,
-    startDirect: undefined,
+    startDirect: config.direct ? directStarter(context) : undefined,
   });
   const sessions = new ClientSessions({
     ...parts,
@@ -118,6 +119,10 @@ export async function runTun(config: UpConfig, given: RoleContext): Promise<void
   context.check("exit", () => exits.path.present ? undefined : "There is no session with an exit");
   await Promise.race([aborted(signal), fault.promise]);
   await exits[Symbol.asyncDispose](); // while the supernode can still be told
+}
+
+function directStarter({ clock, random, log }: RoleContext): StartDirect {
+  return (way, signal) => new DirectUpgrade({ ...way, clock, random, log }).run(signal);
 }
 
 /** From the first tunnel on. */

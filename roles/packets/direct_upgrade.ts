@@ -193,9 +193,9 @@ export class DirectUpgrade {
     return !peer?.endpoint || formatEndpoint(peer.endpoint) === formatEndpoint(at);
   }
 
-  async #setEndpoint(endpoint: Endpoint): Promise<void> {
+  async #setEndpoint(endpoint: Endpoint, keepsEndpoint = true): Promise<void> {
     const { device, exitKey } = this.#options;
-    await device.configure({ peers: [{ publicKey: exitKey, updateOnly: true, endpoint }] });
+    await device.configure({ peers: [{ publicKey: exitKey, updateOnly: true, endpoint, keepsEndpoint }] });
   }
 }
 

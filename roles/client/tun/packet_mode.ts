@@ -24,6 +24,7 @@ import type { Key } from "../../../protocol/wireguard/settings.ts";
 import { type Backend, chooseBackend, type ChosenBackend, type DeviceMaker } from "../../machine/devices.ts";
 import { firewallTableOf, hasNoNftables, removeFirewall, setFirewall } from "../../machine/firewall.ts";
 import { holderOf, Journal, journalPathOf } from "../../machine/journal.ts";
+import type { MtuView } from "../../wireguard/mtu.ts";
 import { ownRights, requireRights, requireTun } from "../../machine/privileges.ts";
 import { undoAll } from "../../machine/undo.ts";
 import type { RoleContext } from "../../role.ts";
@@ -133,12 +134,22 @@ export class PacketMode implements AsyncDisposable {
       interfaces: this.#interfaces,
       slots: this.#slots,
       routing: this.#routing!,
-      network: this.#network,
+      underlay: this.#underlayView,
       addressesOf: (host, signal) => this.#underlay.addressesOf(host, signal),
       clock,
       random,
       log,
     });
+  }
+
+  /** The network as datagrams of ours meet it, which do not go through a tunnel. */
+  get #underlayView(): MtuView {
+    const network = this.#network, fwmark = this.#routing!.mark;
+    return {
+      routeTo: (address) => network.routeTo(address, { fwmark }),
+      link: (which) => network.link(which),
+      routes: (filter) => network.routes(filter),
+    };
   }
 
   /** The addresses that the next session should keep. */

@@ -24,24 +24,16 @@ import type { Random } from "../../../protocol/random.ts";
 import { splitHostAndPort } from "../../../protocol/wireguard/endpoint.ts";
 import type { Endpoint, Key, PeerChange, PeerStatus } from "../../../protocol/wireguard/settings.ts";
 import type { ChosenBackend, DeviceMaker } from "../../machine/devices.ts";
+import type { DirectUpgradeOptions, Way } from "../../packets/direct_upgrade.ts";
 import { type MtuView, tunnelMtu } from "../../wireguard/mtu.ts";
-import { type AskGateway, GatewayClient } from "./gateway_client.ts";
-import { everything, type Slot } from "./plan.ts";
+import { GatewayClient } from "./gateway_client.ts";
+import { everything, hostCidr, type Slot } from "./plan.ts";
 import type { Routing } from "./routing.ts";
 import type { Slots } from "./slots.ts";
 
-export type Way = "direct" | "relay";
-
-/** Looks for a way to the exit that needs no relay, until the signal aborts; `roles/packets/direct_upgrade.ts`. */
+/** Looks for a way to the exit that needs no relay, until the signal aborts. */
 export type StartDirect = (
-  way: {
-    readonly device: WireGuardDevice;
-    readonly exitKey: Key;
-    readonly relayAt: Endpoint;
-    readonly ask: AskGateway;
-    readonly mark: number;
-    onChange(way: Way, at: Endpoint): void;
-  },
+  way: Omit<DirectUpgradeOptions, "clock" | "random" | "log" | "openPort">,
   signal: AbortSignal,
 ) => Promise<void>;
 
@@ -53,7 +45,8 @@ export interface PacketWayParts {
   readonly interfaces: readonly [string, string];
   readonly slots: Slots;
   readonly routing: Routing;
-  readonly network: MtuView;
+  /** The network as marked datagrams meet it. */
+  readonly underlay: MtuView;
   readonly privateKey: Key;
   /** The addresses of a relay's host. */
   addressesOf(host: string, signal: AbortSignal): Promise<readonly IpAddress[]>;
@@ -147,7 +140,8 @@ export class PacketWay implements SessionWay {
       this.#way = { kind, at };
       log.info("The way to the exit has changed", { way: kind });
     };
-    const found = { device, exitKey: this.peerKey, relayAt: way.at, ask, mark: routing.mark, onChange };
+    const tunnels = [...this.addresses, ...this.nameServers].map(hostCidr);
+    const found = { device, exitKey: this.peerKey, relayAt: way.at, ask, tunnels, mark: routing.mark, onChange };
     this.#direct = startDirect(found, this.#stop.signal).catch((error) => {
       if (!this.#stop.signal.aborted) log.warn("No direct way is looked for", { error: messageOf(error) });
     });
@@ -192,13 +186,13 @@ export class PacketWay implements SessionWay {
   }
 
   async #open(): Promise<void> {
-    const { clock, slots, routing, interfaces, network } = this.#parts;
+    const { clock, slots, routing, interfaces, underlay } = this.#parts;
     using limit = deadline(clock, OPEN_WITHIN_MS, "open the tunnel", this.#stop.signal);
     const { signal } = limit;
     const at = await this.#endpoint(signal);
     const slot = this.#slot = await slots.take(this, signal);
     const name = interfaces[slot];
-    const mtu = Math.min(this.offer.mtu, tunnelMtu([at], network));
+    const mtu = Math.min(this.offer.mtu, tunnelMtu([at], underlay));
     const device = await this.#openDevice(name, mtu);
     signal.throwIfAborted();
     await device.configure({
@@ -240,11 +234,11 @@ export class PacketWay implements SessionWay {
 
   /** The relay's, whose host is an address or a name that has been looked up. */
   async #endpoint(signal: AbortSignal): Promise<Endpoint> {
-    const { addressesOf, network } = this.#parts;
+    const { addressesOf, underlay } = this.#parts;
     const target = splitHostAndPort(this.offer.endpoint);
     if (!target || target.port === 0) throw new DialError("failed", "Cannot open the tunnel: its endpoint is none");
     const addresses = await addressesOf(target.host, signal);
-    const address = addresses.find((one) => network.routeTo(one)) ?? addresses[0];
+    const address = addresses.find((one) => underlay.routeTo(one)) ?? addresses[0];
     if (!address) throw new DialError("unresolved", `Cannot open the tunnel: ${target.host} has no address`);
     return { address, port: target.port };
   }

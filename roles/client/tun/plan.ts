@@ -14,7 +14,7 @@
  * tunnels' own datagrams have the mark. What an exit does not carry, such as IPv6, leads nowhere and is not leaked.
  */
 
-import { type Cidr, contains, networkOf } from "../../../protocol/ip.ts";
+import { type Cidr, contains, formatCidr, networkOf } from "../../../protocol/ip.ts";
 import { MAIN_TABLE, type Route, RouteType } from "../../../protocol/rtnetlink/route.ts";
 import type { Rule } from "../../../protocol/rtnetlink/rule.ts";
 import type { Target } from "../../../protocol/stream.ts";
@@ -62,7 +62,7 @@ export function everything(family: Family): Cidr {
 
 /** What is meant by a split that includes nothing. */
 export function included({ include }: Pick<Split, "include">): readonly Cidr[] {
-  return include.length > 0 ? include : [everything(4), everything(6)];
+  return include.length > 0 ? distinct(include) : [everything(4), everything(6)];
 }
 
 /** The routes of an interface's table. */
@@ -70,7 +70,7 @@ export function tableRoutes(plan: TablePlan): Route[] {
   const { table, linkIndex, families, inside, failsClosed } = plan;
   const wanted = included(plan);
   const has = (cidr: Cidr) => families.includes(familyOf(cidr));
-  const apart = inside.filter((one) => has(one) && !wanted.some((cidr) => covers(cidr, one)));
+  const apart = distinct(inside).filter((one) => has(one) && !wanted.some((cidr) => covers(cidr, one)));
   const carried = [...wanted.filter(has), ...apart];
   const nowhere = [...failsClosed ? carried : [], ...wanted.filter((cidr) => !has(cidr))];
   return [
@@ -82,6 +82,10 @@ export function tableRoutes(plan: TablePlan): Route[] {
       metric: LAST_METRIC,
     })),
   ];
+}
+
+function distinct(cidrs: readonly Cidr[]): Cidr[] {
+  return [...new Map(cidrs.map((cidr) => [formatCidr(cidr), cidr])).values()];
 }
 
 function covers(outer: Cidr, inner: Cidr): boolean {
@@ -121,7 +125,7 @@ export function standingRules(
       priority: firstPriority + Step.bound,
       boundTo: interfaces[slot],
     })),
-    ...exclude.filter((cidr) => familyOf(cidr) === family).map((destination): Rule => ({
+    ...distinct(exclude).filter((cidr) => familyOf(cidr) === family).map((destination): Rule => ({
       family,
       table: MAIN_TABLE,
       priority: firstPriority + Step.exclude,
