@@ -132,7 +132,7 @@ function sessionColumns(wallMs: number): readonly Column<SessionView>[] {
     { title: "client", cell: ({ clientPeerId }) => clientPeerId, canBeCut: true },
     { title: "exit", cell: ({ exitPeerId }) => exitPeerId ?? "", canBeCut: true },
     { title: "region", cell: ({ exitRegion }) => exitRegion ?? "", canBeCut: true },
-    { title: "carries", cell: carriesText },
+    { title: "carries", cell: carriesText, canBeCut: true },
     { title: "ends in", cell: ({ expiresAtMs }) => spanText(expiresAtMs - wallMs), align: "right" },
   ];
 }

@@ -177,6 +177,9 @@ Deno.test("without a relay, or without one that terminates, it says so", async (
   assert(!refused.ok);
   assertEquals([refused.reason, refused.remark], ["unavailable", "This supernode does not relay packets"]);
   assertEquals((await without.hosted.setUp(hostedRequest(without), ELSEWHERE)).status, "busy");
+  const asked = { requestId: token(1), clientPeerId: CLIENT.peerId };
+  assertEquals(without.hosted.candidates({ ...asked, wish: WISH }).candidates, []);
+  assertEquals(without.hosted.candidates({ ...asked, wish: {} }).candidates.length, 1);
   using blind = new SessionRig({ carriers: { relay: new FakeRelay() } });
   const grant = await blind.requests.grant(CLIENT, { ...WISH, relay: "terminate" });
   assert(!grant.ok);
