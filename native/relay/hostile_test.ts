@@ -131,8 +131,8 @@ Deno.test("an engine that fails says why, and whoever waits for it is told", asy
   await using pair = await RelayedPair.open();
   const epoll = epollOf(pair.port);
   pair.libc.call.close(epoll);
-  // Woken once more, it goes back to sleep on what is no longer there.
-  await pair.relay.counts();
+  // Woken once more, it goes back to sleep on what is no longer there, before or after it has answered.
+  await pair.relay.counts().catch(() => {});
   const error = await pair.relay.ended;
   assertInstanceOf(error, CulvertError);
   assertEquals(error.code, "EBADF");
