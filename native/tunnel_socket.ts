@@ -65,6 +65,10 @@ export class TunnelSocket implements Disposable {
     if (libc.call.setsockopt(fd.number, option.SOL_SOCKET, option.SO_BINDTODEVICE, name, name.length) < 0) {
       throw libc.error(`bind a UDP socket to ${interfaceName}`, "setsockopt");
     }
+    const one = new Uint8Array(Uint32Array.of(1).buffer);
+    if (isV6 && libc.call.setsockopt(fd.number, option.IPPROTO_IPV6, option.IPV6_V6ONLY, one, one.length) < 0) {
+      throw libc.error("keep IPv4 out of an IPv6 socket", "setsockopt");
+    }
     const local = new Uint8Array(nameBytes(isV6));
     local.set([isV6 ? option.AF_INET6 : option.AF_INET, 0, port >> 8, port & 0xff]);
     if (libc.call.bind(fd.number, local, local.length) < 0) {

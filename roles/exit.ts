@@ -2,17 +2,23 @@
  * `culvert exit`: lets clients of the network out here, under its own policy. It needs no port that others can reach.
  *
  *   supernode ◀─ control stream, data link ─ exit ─▶ --path (direct: by default) ─▶ …
+ *   relay     ◀─ WireGuard ───────────────── exit ─▶ this machine's routes      ─▶ …     with --tun
  *
  * What clients say goes through supernodes sealed, and is opened here.
  */
 
 import { z } from "zod";
 import { createKvServedSessions } from "../kv/served_sessions.ts";
+import { systemLookup } from "../net/resolve.ts";
 import { SessionServer, type SessionServerOptions } from "../net/session_server.ts";
 import { aborted } from "../protocol/abort.ts";
+import { ExitPackets } from "./exit/packets/exit_packets.ts";
+import { requirePacketRights } from "./exit/packets/exit_interface.ts";
+import { packetFlags } from "./exit/packets/settings.ts";
 import { exitHandlers, restoreSessions } from "./exit/sessions.ts";
 import { SessionReports } from "./exit/session_reports.ts";
 import { ExitTelemetry } from "./exit/telemetry.ts";
+import { hostDevices } from "./machine/devices.ts";
 import { openPeer, openPeerParts } from "./peer/open_peer.ts";
 import { peerSettings, regionName } from "./peer/settings.ts";
 import { TrafficRates } from "./peer/traffic_rates.ts";
@@ -26,6 +32,7 @@ const config = z.object({
   bandwidth: z.number().positive().max(1_000_000).default(100)
     .describe("What clients may expect of this exit together, in Mbit/s.").meta({ placeholder: "mbps" }),
   maxSessions: z.number().int().min(1).max(100_000).default(1024).describe("Clients served at once."),
+  ...packetFlags,
 });
 
 export const role: Role<typeof config> = defineRole({
@@ -35,14 +42,21 @@ export const role: Role<typeof config> = defineRole({
   examples: [
     "culvert exit --supernode https://PEERID@sn.example:8443/ --region eu-west",
     "culvert exit --config exit.toml --egress-policy policy.toml",
+    "sudo culvert exit --config exit.toml --tun --client-rate 100",
   ],
   async run(config, context) {
     const { signal, hardSignal, clock, log, metrics } = context;
+    if (config.tun) await requirePacketRights();
     const fault = Promise.withResolvers<never>();
     fault.promise.catch(() => {}); // heard below, unless the start fails first
     await using parts = await openPeerParts({ role: "exit", region: config.region }, config, context);
     using onward = await openWayOut(config, "start exit", context);
-    const { identity, primitives, network, kv, guard } = parts;
+    const { identity, local, primitives, network, kv, guard } = parts;
+    const { privateKey } = local;
+    await using packets = config.tun
+      ? await ExitPackets.open(config, { ...context, privateKey, policy: onward.policy, ...ofThisMachine })
+      : undefined;
+    packets?.failure().catch(fault.reject);
     await using serving = serve({
       ...parts,
       onward: onward.path,
@@ -52,22 +66,43 @@ export const role: Role<typeof config> = defineRole({
       metrics,
       limits: { maxSessions: config.maxSessions },
       problem: () => telemetry.problem,
-      onExpired: (sessionId) => reports.ended(sessionId, "expired"),
+      onExpired: (sessionId) => {
+        packets?.service.drop(sessionId);
+        reports.ended(sessionId, "expired");
+      },
     });
     const { server } = serving;
+    const sessions = {
+      expiryOf: (sessionId: string) => server.expiryOf(sessionId),
+      remove(sessionId: string) {
+        packets?.service.drop(sessionId);
+        return server.remove(sessionId);
+      },
+    };
     const store = createKvServedSessions(kv, clock, { space: "exit", guard });
     const control = () => peer.connection.control;
     const supernodeId = () => control().supernode.supernodeId;
     // Before there are sessions, whose time may come at any moment.
-    await using reports = new SessionReports({ server, store, control, clock, log });
-    const unserved = await restoreSessions({ server, store });
+    await using reports = new SessionReports({ server: sessions, store, control, clock, log });
+    const unserved = await restoreSessions({ server, store, packets: packets?.service });
     const isDraining = () => signal.aborted;
     await using peer = await openPeer({
       role: "exit",
       region: config.region,
       settings: config,
       parts,
-      handlers: exitHandlers({ server, store, primitives, network, clock, log, supernodeId, isDraining }),
+      handlers: exitHandlers({
+        server,
+        store,
+        packets: packets?.service,
+        endpoint: config.endpoint,
+        primitives,
+        network,
+        clock,
+        log,
+        supernodeId,
+        isDraining,
+      }),
       onStream: (stream) => server.serve(stream),
       telemetry: () => telemetry.take(),
       onOpen: () => {
@@ -84,15 +119,17 @@ export const role: Role<typeof config> = defineRole({
       maxSessions: config.maxSessions,
       sessionCount: () => server.sessionCount,
       isDraining,
+      packets: () => packets?.telemetry(),
       onChange: () => control().pingNow(),
       clock,
       metrics,
     });
+    packets?.answerClients({ isOk: () => telemetry.problem === undefined });
     using stopProbes = stopper();
     const probing = telemetry.watch(onward.path, stopProbes.signal);
     await Promise.race([aborted(signal), fault.promise]);
     control().pingNow(); // so that the supernode moves the sessions, while their streams end
-    await server.shutdown(hardSignal);
+    await Promise.all([server.shutdown(hardSignal), packets?.service.drained(hardSignal)]);
     stopProbes[Symbol.dispose]();
     await probing;
   },
@@ -109,6 +146,8 @@ function serve(options: SessionServerOptions): { readonly server: SessionServer 
     },
   };
 }
+
+const ofThisMachine = { devices: hostDevices, lookup: systemLookup };
 
 function stopper(): { readonly signal: AbortSignal } & Disposable {
   const controller = new AbortController();

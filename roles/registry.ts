@@ -58,7 +58,7 @@ export const registry: readonly RoleEntry[] = [
   },
   {
     name: "client",
-    summary: "A local proxy whose traffic leaves through an exit of the network.",
+    summary: "This machine's traffic leaves through an exit: as a local proxy, or all of it.",
     group: "Control plane",
     load: async () => (await import("./client.ts")).role,
   },

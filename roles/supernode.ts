@@ -15,7 +15,9 @@ import { isLoopback, listenOn } from "./listening.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 import { openAdminPort } from "./supernode/admin_port.ts";
 import { BaseMembership } from "./supernode/base_membership.ts";
+import { openCarriers } from "./supernode/carriers.ts";
 import { comeBack, emptied, leave } from "./supernode/leaving.ts";
+import type { PacketCarriers } from "./supernode/packet_relay.ts";
 import { openSupernodeParts, type SupernodeParts } from "./supernode/parts.ts";
 import {
   requireSafeAdmin,
@@ -45,7 +47,8 @@ export const role: Role<typeof supernodeSettings> = defineRole({
     requireWholePeering(config);
     await using parts = await openSupernodeParts(config, context);
     const { stores: { blocks }, audit, directory, lost } = parts;
-    await using supernode = await openSupernode(config, parts, context);
+    await using carriers = await openCarriers(config, parts.identity, context);
+    await using supernode = await openSupernode(config, { ...parts, carriers }, context);
     const { listen, url } = listenFor(supernode, { config, parts, log });
     await using peering = await listenForPeering(supernode, { config, parts });
     using _following = parts.tls && followTls(config, {
@@ -104,7 +107,7 @@ export const role: Role<typeof supernodeSettings> = defineRole({
 
 function openSupernode(
   config: SupernodeSettings,
-  parts: SupernodeParts,
+  parts: SupernodeParts & { readonly carriers: PacketCarriers | undefined },
   { clock, random, log, metrics }: RoleContext,
 ): Promise<Supernode> {
   return Supernode.open({

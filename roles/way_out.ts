@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { openPaths, pathPrefixes } from "../net/open.ts";
 import { CulvertError } from "../protocol/errors.ts";
+import type { PolicySource } from "../protocol/egress_policy.ts";
 import type { Path } from "../protocol/stream.ts";
 import { ConfigError } from "./config.ts";
 import { openPolicy } from "./egress_policy.ts";
@@ -36,7 +37,7 @@ export async function openWayOut(
   settings: WayOut,
   action: string,
   context: Pick<RoleContext, "clock" | "random" | "log" | "metrics">,
-): Promise<{ readonly path: Path } & Disposable> {
+): Promise<{ readonly path: Path; readonly policy: PolicySource } & Disposable> {
   const { clock, random, log, metrics } = context;
   const { caFile } = settings;
   const caCerts = caFile === undefined ? undefined : [await readPem(caFile, { flag: "--ca-file", action })];
@@ -45,7 +46,7 @@ export async function openWayOut(
   const options = { clock, random, log, metrics, policy, ...(caCerts && { caCerts }) };
   const path = opened.use(openSettled(settings, action, options));
   const kept = opened.move();
-  return { path, [Symbol.dispose]: () => kept.dispose() };
+  return { path, policy, [Symbol.dispose]: () => kept.dispose() };
 }
 
 function openSettled(settings: WayOut, action: string, options: Parameters<typeof openPaths>[2]): Path {

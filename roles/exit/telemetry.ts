@@ -10,6 +10,7 @@ import { messageOf } from "../../protocol/errors.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Path } from "../../protocol/stream.ts";
 import type { TrafficRates } from "../peer/traffic_rates.ts";
+import type { PacketsTelemetry } from "./packets/exit_packets.ts";
 
 export interface ExitTelemetryOptions {
   readonly rates: TrafficRates;
@@ -17,6 +18,8 @@ export interface ExitTelemetryOptions {
   readonly maxSessions: number;
   sessionCount(): number;
   isDraining(): boolean;
+  /** What it carries as packets; undefined when it carries none. */
+  packets?(): PacketsTelemetry | undefined;
   /** The way out works no more, or again. */
   onChange(): void;
   readonly clock: Clock;
@@ -52,7 +55,9 @@ export class ExitTelemetry {
   /** For one ping: rates are those since the last one. */
   take(): Telemetry {
     const { rates, bandwidthMbps, maxSessions } = this.#options;
-    const { rxMbps, txMbps } = rates.take();
+    const streams = rates.take();
+    const { rxMbps: receivedMbps = 0, txMbps: sentMbps = 0, ...packets } = this.#options.packets?.() ?? {};
+    const [rxMbps, txMbps] = [streams.rxMbps + receivedMbps, streams.txMbps + sentMbps];
     const busiest = Math.max(rxMbps, txMbps);
     const sessions = this.#options.sessionCount();
     return {
@@ -63,6 +68,7 @@ export class ExitTelemetry {
       sessions,
       draining: this.#options.isDraining(),
       ...(this.#dataPath && { dataPath: this.#dataPath }),
+      ...packets,
     };
   }
 

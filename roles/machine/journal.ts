@@ -12,7 +12,7 @@
 
 import { dirname } from "@std/path";
 import { z } from "zod";
-import { type Clock, delay } from "../../protocol/clock.ts";
+import { type Clock, deadline, delay } from "../../protocol/clock.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { Rule } from "../../protocol/rtnetlink/rule.ts";
 import { writeAll } from "../../protocol/stream.ts";
@@ -178,6 +178,33 @@ export async function takeWhenFree(path: string, { clock, signal }: Waiting): Pr
     await delay(clock, LOCK_RETRY_MS, signal).catch(() => {});
   }
   return undefined;
+}
+
+/** Asks the holder to end (SIGTERM) and gives the journal once it has let go of it; rejects when that takes too long. */
+export async function endHolder(
+  path: string,
+  { what, patienceMs }: { readonly what: string; readonly patienceMs: number },
+  { clock, signal }: Waiting,
+): Promise<Journal> {
+  const pid = await holderOf(path);
+  if (pid !== undefined) terminate(pid);
+  using limit = deadline(clock, patienceMs, `take down ${what}`, signal);
+  const journal = await takeWhenFree(path, { clock, signal: limit.signal });
+  if (journal) return journal;
+  signal.throwIfAborted();
+  throw new CulvertError(
+    "timeout",
+    `Cannot take down ${what}: process ${pid ?? "unknown"} must end within ${patienceMs / 1000} s, and goes on; ` +
+      "kill -9 it if need be, and take down again to remove what it leaves",
+  );
+}
+
+function terminate(pid: number): void {
+  try {
+    Deno.kill(pid, "SIGTERM");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }
 
 async function openOrMake(path: string): Promise<Deno.FsFile> {

@@ -32,6 +32,7 @@ import type { Metrics } from "../../protocol/metrics.ts";
 import type { SessionRecord } from "../../protocol/session.ts";
 import { Deadlines } from "../../net/deadlines.ts";
 import type { CommandOutbox } from "./command_outbox.ts";
+import type { PacketSessions } from "./packet_sessions.ts";
 import type { Peering } from "./peering.ts";
 import type { RequestExit } from "./request_exit.ts";
 import type { SessionEnding } from "./session_ending.ts";
@@ -61,9 +62,14 @@ export interface RotationOptions {
   keysOf(peerId: string): PeerKeys | undefined;
   /** Why sessions should leave an exit now, if they should; one that is not here has failed them. */
   troubleOf(exitPeerId: string): "exit_failed" | "exit_drains" | undefined;
+  readonly packets: Pick<PacketSessions, "isTunnelHealthy">;
 }
 
-export type RotationReason = Exclude<ExitNotice["reason"], "ended">;
+/**
+ * Beside what other supernodes tell: `relay_lost`, the session has lost its port or tunnel here, and its exit is as good as
+ * before; `tunnel_failed`, the tunnel to an exit carries nothing, and another is tried first.
+ */
+export type RotationReason = Exclude<ExitNotice["reason"], "ended"> | "relay_lost" | "tunnel_failed";
 
 interface Move {
   readonly reason: RotationReason;
@@ -93,14 +99,14 @@ export class Rotation implements Disposable {
   }
 
   /** Moves all sessions away from an exit that is connected here. */
-  leave(exitPeerId: string, reason: RotationReason): void {
+  leave(exitPeerId: string, reason: Exclude<ExitNotice["reason"], "ended">): void {
     const { sessions } = this.#options;
     for (const record of sessions.ofExit(exitPeerId)) if (sessions.isOwn(record)) this.move(record, reason);
     this.tellOwners(exitPeerId, reason);
   }
 
   /** Tells other supernodes of trouble with an exit here at which their clients have sessions. */
-  tellOwners(exitPeerId: string, reason: RotationReason): void {
+  tellOwners(exitPeerId: string, reason: Exclude<ExitNotice["reason"], "ended">): void {
     const { sessions, peering, log } = this.#options;
     const away: SessionRecord[] = [];
     for (const record of sessions.ofExit(exitPeerId)) {
@@ -141,7 +147,10 @@ export class Rotation implements Disposable {
   /** Moves one session of a client of ours; once, however often it is asked. */
   move(record: SessionRecord, reason: RotationReason): void {
     const exitPeerId = record.exit!.exit.peerId;
-    const isBack = () => reason === "exit_failed" && this.#options.troubleOf(exitPeerId) !== "exit_failed";
+    const { troubleOf, packets } = this.#options;
+    const isBack = () =>
+      reason === "exit_failed" && troubleOf(exitPeerId) !== "exit_failed" ||
+      reason === "tunnel_failed" && packets.isTunnelHealthy(exitPeerId);
     this.#begin(record, { reason, isBack });
   }
 
@@ -195,9 +204,10 @@ export class Rotation implements Disposable {
       { peerId: clientPeerId, wireguardKey: clientWireguardKey, ...clientProof! };
     // An exit whose supernode goes away will be found at another.
     const excluded = new Set(record.wish.exclude);
-    if (reason !== "supernode_drains") excluded.add(record.exit!.exit.peerId);
-    const maxTries = isUrgent(reason) ? MAX_TRIES : MAX_TRIES_UNHURRIED;
+    if (reason !== "supernode_drains" && reason !== "relay_lost") excluded.add(record.exit!.exit.peerId);
+    const maxTries = reason === "exit_failed" || reason === "revoked" ? MAX_TRIES : MAX_TRIES_UNHURRIED;
     for (let tries = 0; tries < maxTries; tries++) {
+      if (tries === 1 && reason === "tunnel_failed") excluded.delete(record.exit!.exit.peerId);
       if (tries > 0) await delay(clock, RETRY_MS, this.#stop.signal);
       if (sessions.find(sessionId)?.state !== "active") return;
       if (tries > 0 && await isBack()) return;
@@ -276,8 +286,10 @@ function addressesOf({ packets }: SessionRecord): Pick<ExitWish, "addresses"> {
 
 /** Whether nothing can be expected of the old exit any more. */
 function isUrgent(reason: RotationReason): boolean {
-  return reason === "exit_failed" || reason === "revoked";
+  return URGENT.has(reason);
 }
+
+const URGENT: ReadonlySet<RotationReason> = new Set(["exit_failed", "revoked", "relay_lost", "tunnel_failed"]);
 
 const TOLD: Readonly<Record<RotationReason, RotatePeer["reason"]>> = {
   exit_failed: "exit_failed",
@@ -285,4 +297,6 @@ const TOLD: Readonly<Record<RotationReason, RotatePeer["reason"]>> = {
   exit_drains: "exit_drains",
   supernode_drains: "exit_drains",
   revoked: "exit_failed",
+  relay_lost: "exit_failed",
+  tunnel_failed: "exit_failed",
 };

@@ -5,11 +5,10 @@
 
 import { openLibc } from "../../native/libc.ts";
 import { RtNetlink } from "../../native/rtnetlink.ts";
-import { deadline } from "../../protocol/clock.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { RoleContext } from "../role.ts";
 import { confNameOf } from "./conf_file.ts";
-import { holderOf, Journal, journalPathOf, takeWhenFree } from "../machine/journal.ts";
+import { endHolder, Journal, journalPathOf } from "../machine/journal.ts";
 import { ownRights, requireRights } from "../machine/privileges.ts";
 import { undoAll } from "../machine/undo.ts";
 
@@ -27,7 +26,7 @@ export async function down(word: string, context: DownContext): Promise<void> {
   });
   const path = await journalPathOf(interfaceName);
   const free = await Journal.take(path);
-  using journal = free ?? await endHolder(path, interfaceName, context);
+  using journal = free ?? await endHolder(path, { what: interfaceName, patienceMs: PATIENCE_MS }, context);
   if (journal.undos.length > 0) {
     using libc = openLibc();
     using network = new RtNetlink(libc);
@@ -43,29 +42,4 @@ export async function down(word: string, context: DownContext): Promise<void> {
     );
   }
   context.print(context.json ? JSON.stringify({ interface: interfaceName, down: true }) : `${interfaceName} is down`);
-}
-
-/** SIGTERM, and the journal once its holder has let go of it. */
-async function endHolder(path: string, interfaceName: string, { clock, signal }: DownContext): Promise<Journal> {
-  const pid = await holderOf(path);
-  if (pid !== undefined) terminate(pid);
-  using limit = deadline(clock, PATIENCE_MS, `take down ${interfaceName}`, signal);
-  const journal = await takeWhenFree(path, { clock, signal: limit.signal });
-  if (journal) return journal;
-  signal.throwIfAborted();
-  throw new CulvertError(
-    "timeout",
-    `Cannot take down ${interfaceName}: process ${pid ?? "unknown"} must end within ${
-      PATIENCE_MS / 1000
-    } s, and goes on; ` +
-      "kill -9 it if need be, and take down again to remove what it leaves",
-  );
-}
-
-function terminate(pid: number): void {
-  try {
-    Deno.kill(pid, "SIGTERM");
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

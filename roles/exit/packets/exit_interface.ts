@@ -111,15 +111,24 @@ export class ExitInterface implements AsyncDisposable {
     this.#mtu = this.#options.mtuOf(this.network);
     // Closed before the journal is worked off: nothing is passed on while the filter goes.
     this.#device = await devices.open(backend, { name, mtu: this.#mtu, log });
-    if (this.#device.backend === "userspace") {
-      await journal.record({ kind: "socket", path: uapiPathOf(name) });
-      this.#server = await serveUapi(this.#device, { log });
-    }
+    if (this.#device.backend === "userspace") await this.#offer(this.#device, journal);
     await this.#device.configure({ privateKey, listenPort, replacePeers: true });
     this.#listenPort = (await this.#device.status()).listenPort;
     this.#setAddresses(name);
     const families = pools.map(({ network }) => network.address.length === 4 ? 4 : 6);
     await enableForwarding(families, { network: this.network, journal });
+  }
+
+  /** Offers a device of our own to `wg`. Its socket's name is the machine's, not the namespace's, so it may be taken. */
+  async #offer(device: WireGuardDevice, journal: Journal): Promise<void> {
+    const { interfaceName, log } = this.#options;
+    await journal.record({ kind: "socket", path: uapiPathOf(interfaceName) });
+    try {
+      this.#server = await serveUapi(device, { log });
+    } catch (error) {
+      if (!(error instanceof CulvertError) || error.code !== "in_use") throw error;
+      log.warn("The device is not shown by `wg`: a device of its name elsewhere on this machine is");
+    }
   }
 
   /** Takes away what a killed run has left. */
@@ -181,14 +190,18 @@ async function chooseWithRights(
       `Cannot carry packets: the interface's name must be 1 to 15 plain letters, got "${interfaceName}"`,
     );
   }
-  const rights = await ownRights();
-  requireRights(rights, {
+  await requirePacketRights();
+  const chosen = chooseBackend(backend, devices, log);
+  requireTun(await ownRights(), chosen, interfaceName);
+  return chosen;
+}
+
+/** Throws `denied` where this process may not do what carrying packets takes. */
+export async function requirePacketRights(): Promise<void> {
+  requireRights(await ownRights(), {
     action: "carry packets (--tun)",
     uses: ["create the network interface", "pass packets on", "set up the packet filter and NAT"],
   });
-  const chosen = chooseBackend(backend, devices, log);
-  requireTun(rights, chosen, interfaceName);
-  return chosen;
 }
 
 /** Kernels may lack parts of nftables; which one is missing is in the kernel's answer. */

@@ -9,8 +9,9 @@
  */
 
 import type { WireGuardDevice } from "../../../native/wireguard/device.ts";
+import { orAborted } from "../../../protocol/abort.ts";
 import type { Clock } from "../../../protocol/clock.ts";
-import type { PacketGrant, PacketTelemetry } from "../../../protocol/control/packets.ts";
+import type { PacketGrant, PacketSetup, PacketTelemetry } from "../../../protocol/control/packets.ts";
 import type { EgressPolicy, PolicySource } from "../../../protocol/egress_policy.ts";
 import { decodeBase64 } from "../../../protocol/encoding.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
@@ -18,7 +19,7 @@ import { type Cidr, formatIp, type IpAddress, parseCidr } from "../../../protoco
 import type { Log } from "../../../protocol/log.ts";
 import type { Endpoint, Key } from "../../../protocol/wireguard/settings.ts";
 import type { Backend, DeviceMaker } from "../../machine/devices.ts";
-import { tunnelMtu } from "../../wireguard/mtu.ts";
+import { type MtuView, tunnelMtu } from "../../wireguard/mtu.ts";
 import { AddressPool } from "./address_pool.ts";
 import { type ClientPeer, ClientTable } from "./client_table.ts";
 import { ExitInterface } from "./exit_interface.ts";
@@ -57,11 +58,13 @@ export interface PacketOrder {
   readonly sessionId: string;
   /** The client's key, in base64. */
   readonly clientKey: string;
-  /** `host:port` */
-  readonly relay: string;
+  readonly setup: PacketSetup;
   /** The addresses that the client would like to have, as networks of one address. */
   readonly wishes: readonly string[];
 }
+
+/** A session as it is stored. */
+export type GrantedPackets = PacketSetup & { readonly grant: PacketGrant };
 
 /**
  * Of every exit alike, as 10.201.0.0/16 is: a client that moves from one to another keeps its address, and what it has
@@ -69,24 +72,36 @@ export interface PacketOrder {
  */
 const DEFAULT_POOL6 = parseCidr("fdc7:1be5:c001::/64")!;
 
+/** The interface as the service uses it. */
+export type PacketInterface =
+  & Pick<ExitInterface, "device" | "mtu" | "listenPort" | "ended" | "setTable">
+  & { readonly network: MtuView }
+  & AsyncDisposable;
+
 export class PacketService implements AsyncDisposable {
   readonly #settings: PacketSettings;
   readonly #tools: PacketTools;
-  readonly #interface: ExitInterface;
+  readonly #interface: PacketInterface;
   readonly #pools: readonly AddressPool[];
   readonly #clients: ClientTable;
+  readonly #granted = new Map<string, GrantedPackets>();
   readonly #watching: Disposable;
+  /** Told of a client whose last session has ended. */
+  onClientGone: (key: Key) => void = () => {};
+  /** Called when a session has ended. */
+  #onEnd = () => {};
   /** Changes of the device, one after the other. */
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(
+  /** Over an interface that is up, with these pools' gateways on it; it is taken away with the service. */
+  constructor(
     settings: PacketSettings,
     tools: PacketTools,
-    opened: { readonly exitInterface: ExitInterface; readonly pools: readonly AddressPool[] },
+    opened: { readonly packetInterface: PacketInterface; readonly pools: readonly AddressPool[] },
   ) {
     this.#settings = settings;
     this.#tools = tools;
-    this.#interface = opened.exitInterface;
+    this.#interface = opened.packetInterface;
     this.#pools = opened.pools;
     this.#clients = new ClientTable(opened.pools);
     this.#watching = tools.policy.subscribe(() => this.#follow(tools.policy.current));
@@ -96,14 +111,14 @@ export class PacketService implements AsyncDisposable {
   static async open(settings: PacketSettings, tools: PacketTools): Promise<PacketService> {
     const pools = await poolsOf(settings);
     tell(tools.policy.current, tools.log);
-    const exitInterface = await ExitInterface.open({
+    const packetInterface = await ExitInterface.open({
       ...settings,
       ...tools,
       pools,
       mtuOf: (network) => Math.max(MIN_MTU, tunnelMtu([], network)),
       table: tableFor(settings, pools, tools.policy.current),
     });
-    return new PacketService(settings, tools, { exitInterface, pools });
+    return new PacketService(settings, tools, { packetInterface, pools });
   }
 
   get device(): WireGuardDevice {
@@ -117,6 +132,11 @@ export class PacketService implements AsyncDisposable {
   /** The exit's addresses in the tunnel. */
   get gateways(): readonly IpAddress[] {
     return this.#pools.map(({ gateway }) => gateway);
+  }
+
+  /** The networks that are inside the tunnel. */
+  get networks(): readonly Cidr[] {
+    return this.#pools.map(({ network }) => network);
   }
 
   /** Settles with what ended it unasked. */
@@ -137,15 +157,19 @@ export class PacketService implements AsyncDisposable {
     return this.#clients.clientAt(address);
   }
 
-  has(sessionId: string): boolean {
-    return this.#clients.keyOf(sessionId) !== undefined;
+  /** What a session was ordered and granted. */
+  granted(sessionId: string): GrantedPackets | undefined {
+    return this.#granted.get(sessionId);
   }
 
-  /** Lets a client's packets in. Throws `no_address`, `bad_relay`; then all is as it was. */
-  async setUp(order: PacketOrder, signal: AbortSignal): Promise<PacketGrant> {
-    const { sessionId, relay, wishes } = order;
+  /**
+   * Lets a client's packets in; one that is there may have moved. Throws `no_address`, `bad_relay`; then the session is
+   * not there.
+   */
+  async setUp(order: PacketOrder, signal: AbortSignal): Promise<GrantedPackets> {
+    const { sessionId, setup, wishes } = order;
     const clientKey = decodeBase64(order.clientKey) as Key;
-    const relayAt = await relayAddress(relay, { ...this.#tools, signal });
+    const relayAt = await relayAddress(setup.relay, { ...this.#tools, signal });
     return await this.#alone(async () => {
       const before = this.#clients.peerOf(clientKey);
       const peer = this.#clients.add({ sessionId, clientKey, relayAt, wishes: wishes.map(addressIn) });
@@ -155,7 +179,9 @@ export class PacketService implements AsyncDisposable {
         await this.#letGo(sessionId).catch(() => {}); // the first failure is the one to tell
         throw error;
       }
-      return this.#grant(peer);
+      const granted = { ...setup, grant: this.#grant(peer) };
+      this.#granted.set(sessionId, granted);
+      return granted;
     });
   }
 
@@ -164,14 +190,34 @@ export class PacketService implements AsyncDisposable {
     await this.#alone(() => this.#letGo(sessionId));
   }
 
+  /** The same, in its own time; a failure is logged. */
+  drop(sessionId: string): void {
+    this.remove(sessionId).catch((error) => {
+      this.#tools.log.error("A client's packets could not be shut out", { error: messageOf(error) });
+    });
+  }
+
+  /** Settles when there is no session any more, or with the signal. */
+  async drained(signal: AbortSignal): Promise<void> {
+    while (this.#granted.size > 0 && !signal.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#onEnd = resolve;
+      await orAborted(promise, signal).catch(() => {});
+    }
+  }
+
   async #letGo(sessionId: string): Promise<void> {
-    const before = this.#clients.keyOf(sessionId);
-    if (!before) return;
-    const old = this.#clients.peerOf(before)!;
+    const key = this.#clients.keyOf(sessionId);
+    if (!key) return;
+    const old = this.#clients.peerOf(key)!;
     this.#clients.remove(sessionId);
-    const left = this.#clients.peerOf(before);
-    if (!left) await this.device.configure({ peers: [{ publicKey: before, remove: true }] });
-    else if (!isSamePlace(old.relayAt, left.relayAt)) await this.#begin(left);
+    this.#granted.delete(sessionId);
+    this.#onEnd();
+    const left = this.#clients.peerOf(key);
+    if (!left) {
+      this.onClientGone(key);
+      await this.device.configure({ peers: [{ publicKey: key, remove: true }] });
+    } else if (!isSamePlace(old.relayAt, left.relayAt)) await this.#begin(left);
   }
 
   /**

@@ -4,11 +4,10 @@
  */
 
 import type { WireGuardDevice } from "../../../native/wireguard/device.ts";
-import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import type { IpAddress } from "../../../protocol/ip.ts";
 import type { Key } from "../../../protocol/wireguard/settings.ts";
 import type { AddressPool } from "../../exit/packets/address_pool.ts";
-import { openDevice, type RelayMachine } from "./machine.ts";
+import { listen, openDevice, type RelayMachine } from "./machine.ts";
 
 export interface ClientPortOptions {
   readonly interfaceName: string;
@@ -36,12 +35,10 @@ export class ClientPort implements AsyncDisposable {
     const { interfaceName, pools, mtu } = options;
     const { network } = machine;
     await using held = new AsyncDisposableStack();
-    if (pools.some(({ gateway }) => gateway.length === 16)) await machine.forwardIpv6();
     const { device, linkIndex } = await openDevice(machine, { name: interfaceName, mtu });
     held.use(device);
     const port = await listen(device, options);
-    await machine.setOfInterface(`ipv4/conf/${interfaceName}/forwarding`, "1");
-    await machine.setOfInterface(`ipv4/conf/${interfaceName}/src_valid_mark`, "1");
+    await machine.forwardFrom(interfaceName, pools.map(({ gateway }) => gateway.length === 4 ? 4 : 6));
     for (const { gateway, network: { bits } } of pools) network.addAddress({ linkIndex, address: gateway, bits });
     network.changeLink(linkIndex, { mtu, up: true });
     held.move();
@@ -66,23 +63,4 @@ export class ClientPort implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#device.close();
   }
-}
-
-async function listen(device: WireGuardDevice, { privateKey, ports }: ClientPortOptions): Promise<number> {
-  let failure: unknown;
-  for (const listenPort of ports) {
-    try {
-      await device.configure({ privateKey, listenPort });
-      return (await device.status()).listenPort;
-    } catch (error) {
-      failure = error;
-    }
-  }
-  throw new CulvertError(
-    "no_port",
-    `Cannot listen for clients: none of ${ports.length} UDP ports is free: ${messageOf(failure)}`,
-    {
-      cause: failure,
-    },
-  );
 }

@@ -10,9 +10,9 @@ import { TunnelSocket } from "../../../native/tunnel_socket.ts";
 import { CulvertError } from "../../../protocol/errors.ts";
 import type { IpAddress } from "../../../protocol/ip.ts";
 import { GatewayClient } from "../../client/tun/gateway_client.ts";
+import { enableForwarding, type ForwardingTools } from "../../exit/packets/forwarding.ts";
 import { type Backend, chooseBackend, hostDevices } from "../../machine/devices.ts";
 import { holderOf, Journal, journalPathOf } from "../../machine/journal.ts";
-import { changeSetting } from "../../machine/kernel_setting.ts";
 import { ownRights, requireRights, requireTun } from "../../machine/privileges.ts";
 import { undoAll } from "../../machine/undo.ts";
 import type { RoleContext } from "../../role.ts";
@@ -21,7 +21,6 @@ import { serveGateway } from "./gateway_service.ts";
 import type { GatewayProbe, RelayMachine } from "./machine.ts";
 
 const NET = "/proc/sys/net";
-const IPV6_FORWARDING = `${NET}/ipv6/conf/all/forwarding`;
 
 /** Rejects with `denied` or `no_tun` before anything is changed, with `exists` where the interface is another's. */
 export async function openHostMachine(
@@ -55,8 +54,7 @@ export async function openHostMachine(
     journal,
     devices: hostDevices,
     backend,
-    setOfInterface: (path, value) => Deno.writeTextFile(`${NET}/${path}`, value),
-    forwardIpv6: () => forwardIpv6(journal),
+    forwardFrom: (name, families) => forwardFrom(name, families, { network, journal }),
     probe: (name) => new Probe(name, { libc, clock, newId: () => newId(random) }),
     serveGateway,
     clock,
@@ -82,18 +80,21 @@ async function takeJournal(interfaceName: string): Promise<Journal> {
 }
 
 /**
- * Unlike IPv4's, the forwarding of IPv6 is the whole machine's. An interface that takes its address and way out from a
- * router's announcements would give them up when it is turned on, unless it is told to take them all the same.
+ * What is set goes with the interface. Only where the kernel knows the forwarding of IPv6 for the machine as a whole alone
+ * (before Linux 6.17), that is turned on, and off again at the end.
  */
-async function forwardIpv6(journal: Journal): Promise<void> {
-  if ((await Deno.readTextFile(IPV6_FORWARDING)).trim() === "1") return;
-  for await (const { name } of Deno.readDir(`${NET}/ipv6/conf`)) {
-    const path = `${NET}/ipv6/conf/${name}/accept_ra`;
-    if (name !== "all" && name !== "default" && (await Deno.readTextFile(path)).trim() === "1") {
-      await changeSetting(path, "2", journal);
-    }
+async function forwardFrom(interfaceName: string, families: readonly (4 | 6)[], tools: ForwardingTools): Promise<void> {
+  const v4 = `${NET}/ipv4/conf/${interfaceName}`;
+  await Deno.writeTextFile(`${v4}/forwarding`, "1");
+  // A strict reverse path filter looks for the way back by the mark, too.
+  await Deno.writeTextFile(`${v4}/src_valid_mark`, "1");
+  if (!families.includes(6)) return;
+  try {
+    await Deno.writeTextFile(`${NET}/ipv6/conf/${interfaceName}/force_forwarding`, "1", { create: false });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    await enableForwarding([6], tools);
   }
-  await changeSetting(IPV6_FORWARDING, "1", journal);
 }
 
 interface ProbeTools {

@@ -5,9 +5,10 @@
 import type { WireGuardDevice } from "../../../native/wireguard/device.ts";
 import type { RtNetlink } from "../../../native/rtnetlink.ts";
 import type { Clock } from "../../../protocol/clock.ts";
-import { CulvertError } from "../../../protocol/errors.ts";
+import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import type { IpAddress } from "../../../protocol/ip.ts";
 import type { Log } from "../../../protocol/log.ts";
+import type { Key } from "../../../protocol/wireguard/settings.ts";
 import type { ChosenBackend, DeviceMaker } from "../../machine/devices.ts";
 import type { Journal, Undo } from "../../machine/journal.ts";
 import type { PacketFilter } from "./relay_firewall.ts";
@@ -37,14 +38,12 @@ export interface RelayMachine {
   readonly backend: ChosenBackend;
   readonly filter: PacketFilter;
   readonly journal: Pick<Journal, "record" | "othersSetting" | "undos">;
-  /** Sets what the kernel keeps for one interface and forgets with it, below `/proc/sys/net`. */
-  setOfInterface(path: string, value: string): Promise<void>;
+  /** Has packets that come in by an interface of ours go out by others, as its routes and marks say. */
+  forwardFrom(interfaceName: string, families: readonly (4 | 6)[]): Promise<void>;
   /** Asks out of that interface, whatever the routes say. */
   probe(interfaceName: string): GatewayProbe;
   /** Answers probes at these addresses: `isOk` says whether what comes from an address gets out. */
   serveGateway(gateways: readonly IpAddress[], isOk: (client: IpAddress) => boolean): AsyncDisposable;
-  /** Lets IPv6 packets through from one interface to another, which the kernel only does for all of them. */
-  forwardIpv6(): Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -67,4 +66,22 @@ export async function openDevice(
   if (link) return { device, linkIndex: link.index };
   await device.close();
   throw new CulvertError("removed", `Cannot set up ${name}: the interface must be there, and is gone`);
+}
+
+/** Gives the device its key and the first of the ports that is free; rejects with `no_port`. */
+export async function listen(
+  device: WireGuardDevice,
+  { privateKey, ports }: { readonly privateKey: Key; readonly ports: readonly number[] },
+): Promise<number> {
+  let cause: unknown;
+  for (const listenPort of ports) {
+    try {
+      await device.configure({ privateKey, listenPort });
+      return (await device.status()).listenPort;
+    } catch (error) {
+      cause = error;
+    }
+  }
+  const why = `none of ${ports.length} UDP ports can be had: ${messageOf(cause)}`;
+  throw new CulvertError("no_port", `Cannot listen at ${device.interfaceName}: ${why}`, { cause });
 }
