@@ -97,6 +97,8 @@ export interface TerminatingRelay {
   apply(session: TerminatedSession): Promise<Omit<PacketOffer, "terminatedBy">>;
   /** Whether packets get through to that exit and out of it. */
   isHealthy(exitPeerId: string): boolean;
+  /** Where the session's exit has last been heard; undefined when it has not. */
+  exitAt(sessionId: string): Promise<Endpoint | undefined>;
   /** Undoes both; harmless when there is nothing of it. Of a client with another session only this one ends. */
   remove(sessionId: string): Promise<void>;
 }
