@@ -92,14 +92,15 @@ export async function holdStalled(ends: Ends): Promise<Program> {
   return program;
 }
 
-/** A load generator, here or in a namespace. */
+/** A load generator, here or in a namespace, by itself or as what another command runs (`taskset -c 1`). */
 export function load(
   command: string,
   flags: Readonly<Record<string, string | number>>,
   namespace?: NetNamespace,
+  within: readonly string[] = [],
 ): Program {
   const args = [command, ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, `${value}`])];
-  const line = denoCommand("bench/load.ts", args);
+  const line = [...within, ...denoCommand("bench/load.ts", args)] as [string, ...string[]];
   return new Program(namespace ? namespace.inside(line) : line);
 }
 

@@ -7,6 +7,7 @@ import type { NamedSet } from "../protocol/nftables/sets.ts";
 import {
   accept,
   clampMss,
+  connections,
   counter,
   dnat,
   drop,
@@ -207,6 +208,22 @@ testOnPath("each client may send at its own rate", async (scene) => {
   nft.replaceTable(tableWith({ bytes: 10_000, per: "day", over: true }));
   await send(scene, CLIENT, { count: 50, bytes: 972 });
   assertEquals(await counted(nft, 50), { dropped: 40, passed: 10 });
+});
+
+testOnPath("each client may have so many connections", async (scene) => {
+  const { client, nft } = scene;
+  const OTHER = "10.201.0.3";
+  await client.run(["ip", "address", "add", `${OTHER}/24`, "dev", "eth0"]);
+  const rules = [
+    rule(udp.dport(9), ct.state("new"), meter("open", ip.saddr, connections({ over: 3 })), counter(), drop()),
+    rule(udp.dport(9), counter(), comment("passed")),
+  ];
+  nft.replaceTable({ ...table(rules), sets: [{ name: "open", key: "ipv4_addr", dynamic: { maxElements: 16 } }] });
+  // Each of these is from a port of its own.
+  for (let sent = 0; sent < 5; sent++) await send(scene, CLIENT, { count: 1, bytes: 10 });
+  assertEquals(await counted(nft, 5), { "": 2, passed: 3 });
+  for (let sent = 0; sent < 3; sent++) await send(scene, OTHER, { count: 2, bytes: 10 });
+  assertEquals(await counted(nft, 11), { "": 2, passed: 9 });
 });
 
 testOnPath("each client's traffic is counted", async (scene) => {

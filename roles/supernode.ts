@@ -47,7 +47,7 @@ export const role: Role<typeof supernodeSettings> = defineRole({
     requireWholePeering(config);
     await using parts = await openSupernodeParts(config, context);
     const { stores: { blocks }, audit, directory, lost } = parts;
-    await using carriers = await openCarriers(config, context);
+    await using carriers = await openCarriers(config, parts.identity, context);
     await using supernode = await openSupernode(config, { ...parts, carriers }, context);
     const { listen, url } = listenFor(supernode, { config, parts, log });
     await using peering = await listenForPeering(supernode, { config, parts });

@@ -91,7 +91,7 @@ export class Outbox {
     this.#offsets[count] = offset;
     this.#lengths[count] = length;
     this.#segments += segments;
-    this.#isComplete = length % segmentBytes !== 0;
+    this.#isComplete = length % this.#segmentBytes !== 0;
   }
 
   /** Sends what was added; nothing of it is needed any more. */

@@ -208,6 +208,12 @@ export function limit({ isBytes, amount, perSeconds, burst, isOver }: LimitRate)
   );
 }
 
+const CONNLIMIT_IS_OVER = 1;
+
+export function connectionLimit(count: number): Expression {
+  return expression("connlimit", (writer) => writer.be32(1, count).be32(2, CONNLIMIT_IS_OVER));
+}
+
 const DYNSET_UPDATE = 1;
 
 /** Puts the register's value into a set, or keeps it there longer, and does `each` with what belongs to that value. */

@@ -6,6 +6,7 @@ import { CulvertError } from "../errors.ts";
 import { AF_INET, AF_INET6, familyOf } from "../netlink.ts";
 import type { Bytes } from "../primitives.ts";
 import {
+  connectionLimit,
   counter as counterExpression,
   CtKey,
   type Expression,
@@ -120,8 +121,14 @@ function requireWhole(what: string, value: number, largest: number): void {
   );
 }
 
+/** True of a packet with which more connections than these are there; the one it begins counts. Since Linux 4.18. */
+export function connections({ over }: { readonly over: number }): Clause {
+  requireWhole("number of connections", over, MAX_BURST);
+  return { expressions: () => [connectionLimit(over)] };
+}
+
 /**
- * `limit` or `counter` for each value of a field by itself, which are kept in a dynamic set of the table:
+ * `limit`, `connections` or `counter` for each value of a field by itself, which are kept in a dynamic set of the table:
  *
  *   rule(meter("clients", ip.saddr, limit({ bytes: 1_000_000, per: "second", over: true })), drop())
  *
@@ -142,7 +149,7 @@ function onlyOne([first, ...others]: readonly Expression[]): Expression {
   if (first && others.length === 0) return first;
   throw new CulvertError(
     "bad_rule",
-    "Cannot build the meter: what it does for each value must be a limit or a counter",
+    "Cannot build the meter: what it does for each value must be a limit, a count of connections or a counter",
   );
 }
 

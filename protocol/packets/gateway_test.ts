@@ -1,9 +1,17 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { encodeBase64 } from "../encoding.ts";
 import { token } from "../control/fixtures/arbitraries.ts";
 import { encodeGateway, type GatewayMessage, MAX_GATEWAY_BYTES, parseGateway } from "./gateway.ts";
 
+const at = fc.array(fc.constantFrom("192.0.2.1:51820", "[2001:db8::1]:40000"), { maxLength: 8 });
+const secret = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => encodeBase64(bytes));
+const grant = fc.record({ secret, at }, { noNullPrototype: true });
+const punchAnswer = { type: fc.constant("punch.answer" as const), id: token };
 const message: fc.Arbitrary<GatewayMessage> = fc.oneof(
+  fc.record({ type: fc.constant("punch.offer" as const), id: token, secret, at }, { noNullPrototype: true }),
+  fc.record({ ...punchAnswer, grant }, { noNullPrototype: true }),
+  fc.record({ ...punchAnswer, retryAfterMs: fc.nat(86_400_000) }, { noNullPrototype: true }),
   fc.record({ type: fc.constant("probe" as const), id: token }, { noNullPrototype: true }),
   fc.record({ type: fc.constant("probe.answer" as const), id: token, ok: fc.boolean() }, { noNullPrototype: true }),
 );

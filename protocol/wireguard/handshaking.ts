@@ -236,7 +236,7 @@ export class Handshaking {
   }
 
   #heard(peer: Peer, source: Endpoint, bytes: number): void {
-    peer.endpoint = source;
+    if (!peer.keepsEndpoint || !peer.endpoint) peer.endpoint = source;
     peer.receivedBytes += bytes;
     this.#parts.timers.authenticatedReceived(peer);
   }

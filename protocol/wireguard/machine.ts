@@ -203,7 +203,7 @@ export class Machine implements Disposable {
     const { peer } = keypair;
     if (peer.isRemoved) return;
     // Not compared: one endpoint may differ from another in what only the sockets know, the address of ours it was met at.
-    peer.endpoint = from;
+    if (!peer.keepsEndpoint) peer.endpoint = from;
     peer.receivedBytes += datagramBytes;
     this.#timers.authenticatedReceived(peer);
     if (hadData) this.#timers.dataReceived(peer);

@@ -33,6 +33,8 @@ export class Peer implements RemoteStatic {
   shared: Key | undefined = undefined;
   /** Where to send: what the user said, then where authenticated datagrams came from last. */
   endpoint: Endpoint | undefined = undefined;
+  /** Only what the user said. */
+  keepsEndpoint = false;
   persistentKeepaliveMs = 0;
   isRemoved = false;
 

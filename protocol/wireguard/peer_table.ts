@@ -64,6 +64,7 @@ export class PeerTable {
     if (change.presharedKey) this.#setPresharedKey(peer, change.presharedKey);
     const wasKeptAlive = isKeptAlive(peer);
     if (change.endpoint) peer.endpoint = change.endpoint;
+    if (change.keepsEndpoint !== undefined) peer.keepsEndpoint = change.keepsEndpoint;
     if (change.replaceAllowedIps) this.allowedIps.removePeer(peer);
     for (const { cidr, remove } of change.allowedIps ?? []) {
       if (remove) this.allowedIps.remove(cidr, peer);

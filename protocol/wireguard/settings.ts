@@ -37,6 +37,11 @@ export interface PeerChange {
   /** 32 zero bytes take it away. */
   readonly presharedKey?: Key;
   readonly endpoint?: Endpoint;
+  /**
+   * Sends to the endpoint it was told, wherever authentic datagrams come from; false: follows them again. Only our own
+   * device can: neither of the languages has a word for it, and to others it means nothing.
+   */
+  readonly keepsEndpoint?: boolean;
   /** 0 turns it off. */
   readonly persistentKeepaliveS?: number;
   readonly replaceAllowedIps?: boolean;

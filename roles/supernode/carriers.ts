@@ -1,23 +1,46 @@
 /**
- * What a supernode carries packets with, made as its settings say and this machine allows. Where it cannot be made the
- * supernode does without: it says so once, and refuses clients that wish for packets.
+ * What a supernode carries packets with, made as its settings say and this machine allows. Where the relay cannot be made
+ * the supernode does without: it says so once, and refuses clients that wish for packets. Where tunnels are to end here
+ * (`--terminate`) and cannot, it does not start.
  */
 
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import { parseIp } from "../../protocol/ip.ts";
 import { classify } from "../../protocol/ip_class.ts";
+import type { Identity } from "../../protocol/identity.ts";
+import { ConfigError } from "../config.ts";
 import type { RoleContext } from "../role.ts";
 import { LastingRelay } from "./lasting_relay.ts";
 import type { PacketCarriers } from "./packet_relay.ts";
-import type { SupernodeSettings } from "./settings.ts";
+import { ACTION, type SupernodeSettings } from "./settings.ts";
 
 export type CarriersContext = Pick<RoleContext, "clock" | "random" | "log" | "check">;
 
-/** Undefined when there are to be none, or can be none. Disposing closes every port. */
+export type Carriers = PacketCarriers & AsyncDisposable;
+
+/** Undefined when there are to be none, or can be none. Disposing closes every port, and ends every tunnel. */
 export async function openCarriers(
   config: SupernodeSettings,
+  identity: Pick<Identity, "secrets">,
   context: CarriersContext,
-): Promise<(PacketCarriers & AsyncDisposable) | undefined> {
+): Promise<Carriers | undefined> {
+  if (!config.terminate) return await openBlind(config, context);
+  // Most users of it need not load what it is made of.
+  const { openTerminatingRelay, sharePorts } = await import("./terminate/open.ts");
+  const { blind, ...ports } = sharePorts(config.relayPorts);
+  await using held = new AsyncDisposableStack();
+  const carriers = await openBlind({ ...config, relayPorts: blind }, context);
+  if (!carriers) {
+    throw new ConfigError(ACTION, ["--terminate needs a relay, and there is none: see --relay and --relay-host"]);
+  }
+  held.use(carriers);
+  const options = { host: carriers.host, privateKey: identity.secrets().wireguardKey, ...ports };
+  const { terminating } = held.use(await openTerminatingRelay(config, options, context));
+  const kept = held.move();
+  return { ...carriers, terminating, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+async function openBlind(config: SupernodeSettings, context: CarriersContext): Promise<Carriers | undefined> {
   if (!config.relay) return undefined;
   const { log } = context;
   const { first, last } = config.relayPorts;

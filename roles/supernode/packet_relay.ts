@@ -73,13 +73,17 @@ export interface TerminatedSession {
   readonly exitAt?: Endpoint;
   /** What the client would like to keep, or had before a restart. */
   readonly addresses?: readonly string[];
+  /** It was there before a restart: its exit, which may take a while to come again, is not waited for. */
+  readonly isResumed?: boolean;
 }
 
 /**
  * A supernode's own WireGuard: the other end of its clients' tunnels, and itself a client of exits. What it has set up
- * outlives no process: after a restart its sessions go on as others, at the same exits and with the same addresses.
+ * outlives no process: after a restart it is told of its sessions again.
  */
 export interface TerminatingRelay {
+  /** Called when nothing gets through to that exit any more, and again from time to time until something does. */
+  onTrouble: (exitPeerId: string) => void;
   /**
    * Has a device ready for that exit and gives the UDP port at which the exit finds it, the same for all sessions of one
    * exit; after a restart it is to be the one given, if it can be. Rejects with a CulvertError.
@@ -91,6 +95,10 @@ export interface TerminatingRelay {
    * but what was prepared.
    */
   apply(session: TerminatedSession): Promise<Omit<PacketOffer, "terminatedBy">>;
+  /** Whether packets get through to that exit and out of it. */
+  isHealthy(exitPeerId: string): boolean;
+  /** Where the session's exit has last been heard; undefined when it has not. */
+  exitAt(sessionId: string): Promise<Endpoint | undefined>;
   /** Undoes both; harmless when there is nothing of it. Of a client with another session only this one ends. */
   remove(sessionId: string): Promise<void>;
 }

@@ -27,6 +27,7 @@ import type { RelayAddressStore } from "../../kv/relay_addresses.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { delay } from "../../protocol/clock.ts";
 import type { FarRelays } from "./far_relays.ts";
+import { KnownPlaces } from "./known_places.ts";
 import type { PacketCarriers } from "./packet_relay.ts";
 import { RelayCounter } from "./relay_counter.ts";
 import { RelayedSessions } from "./relayed_sessions.ts";
@@ -84,18 +85,26 @@ export class PacketSessions {
   readonly #relayed: RelayedSessions | undefined;
   readonly #terminated: TerminatedSessions | undefined;
   readonly #counter: RelayCounter | undefined;
+  readonly #places: KnownPlaces;
   readonly #closing = new Set<Promise<void>>();
 
   constructor(options: PacketSessionsOptions) {
     this.#options = options;
     const { sessions, carriers, metrics } = options;
+    const places = this.#places = new KnownPlaces(options.addresses, options);
     sessions.onGone = (record) => void this.close(record);
     if (!carriers) return;
     const { host, relay, terminating } = carriers;
     const ports = metrics.gauge("relay_ports_open", "UDP ports open for sessions that carry packets");
-    this.#relayed = new RelayedSessions({ ...options, host, relay, onCount: (count) => ports.set(count) });
+    const onCount = (count: number) => ports.set(count);
+    this.#relayed = new RelayedSessions({ ...options, host, relay, places, onCount });
     this.#counter = new RelayCounter(relay, metrics);
-    if (terminating) this.#terminated = new TerminatedSessions({ ...options, host, relay: terminating });
+    if (terminating) this.#terminated = new TerminatedSessions({ ...options, host, relay: terminating, places });
+  }
+
+  /** Whether the tunnel to that exit, if one ends here, carries packets. */
+  isTunnelHealthy(exitPeerId: string): boolean {
+    return this.#options.carriers?.terminating?.isHealthy(exitPeerId) ?? true;
   }
 
   /** Why the wish cannot be met now, whatever exits there are; undefined when it is for streams, or can be met. */
@@ -188,12 +197,23 @@ export class PacketSessions {
     return closing;
   }
 
-  /** After a restart, of this process or of the relay: opens again what was open, and gives those that cannot go on. */
+  /** After a restart: opens again what was open, and gives those that cannot go on. */
   async restore(): Promise<SessionRecord[]> {
-    await this.#relayed?.restore();
+    const { sessions } = this.#options;
+    await this.#places.restore((sessionId) => sessions.find(sessionId) !== undefined);
+    return await this.#reopenAll(() => true);
+  }
+
+  /** The same when the blind relay alone has begun afresh. */
+  async restoreRelayed(): Promise<SessionRecord[]> {
+    this.#relayed?.reset();
+    return await this.#reopenAll((record) => !this.#isTerminatedHere(record));
+  }
+
+  async #reopenAll(isMeant: (record: SessionRecord) => boolean): Promise<SessionRecord[]> {
     const lost: SessionRecord[] = [];
     for (const record of [...this.#options.sessions]) {
-      if (record.packets && !await this.reopen(record)) lost.push(record);
+      if (record.packets && isMeant(record) && !await this.reopen(record)) lost.push(record);
     }
     return lost;
   }
@@ -215,7 +235,12 @@ export class PacketSessions {
     const { clock, log } = this.#options;
     while (this.#relayed && !signal.aborted) {
       await this.#relayed.placeAll(signal);
-      await this.#counter!.look().catch((error) => log.debug("The relay is not counted", { error: messageOf(error) }));
+      try {
+        await this.#counter!.look();
+        await this.#note();
+      } catch (error) {
+        log.debug("The relay was not looked at", { error: messageOf(error) });
+      }
       await delay(clock, LOOK_EVERY_MS, signal).catch(() => {});
     }
   }
@@ -223,7 +248,15 @@ export class PacketSessions {
   /** Settles when nothing is being closed or written any more. */
   async closed(): Promise<void> {
     await Promise.all(this.#closing);
-    await this.#relayed?.[Symbol.asyncDispose]();
+    await this.#places[Symbol.asyncDispose]();
+  }
+
+  /** Where the exits of tunnels that end here are. */
+  async #note(): Promise<void> {
+    if (!this.#terminated) return;
+    for (const record of [...this.#options.sessions]) {
+      if (record.packets?.grant && this.#isTerminatedHere(record)) await this.#terminated.note(record);
+    }
   }
 
   get #portCount(): number {

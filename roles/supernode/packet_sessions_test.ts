@@ -269,7 +269,6 @@ Deno.test("an exit that has lost its memory is told of the port again, and moved
   const relay = new FakeRelay();
   using rig = new SessionRig({ carriers: { relay } });
   await rig.connect(CLIENT.peerId);
-  let others: string[] | undefined;
   const exit = await rig.connectExit(100, grants);
   rig.exits.set(exit, { ...rig.exits.get(exit)!, carriesPackets: true });
   await rig.requests.grant(CLIENT, WISH);
@@ -280,8 +279,8 @@ Deno.test("an exit that has lost its memory is told of the port again, and moved
     { relay: `${HOST}:40000` },
   ]);
   assertEquals(rig.states, ["active"]);
-  await rig.connect(exit, () => ({ status: "applied", packets: { ...GRANT, addresses: others! } }));
-  others = ["10.201.9.9/32"];
+  const others = ["10.201.9.9/32"];
+  await rig.connect(exit, () => ({ status: "applied", packets: { ...GRANT, addresses: others } }));
   await rig.connectExit(101, grants);
   await rig.lost.forgottenBy(exit);
   await settle();

@@ -4,18 +4,15 @@
  * that after a restart the same ports pass on what comes at once.
  */
 
-import { Batch } from "../../kv/batch.ts";
-import type { RelayAddressStore } from "../../kv/relay_addresses.ts";
-import type { Clock } from "../../protocol/clock.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import type { PeerKeys } from "../../protocol/fields.ts";
 import type { Log } from "../../protocol/log.ts";
-import type { RelayAddresses, SessionPackets, SessionRecord } from "../../protocol/session.ts";
-import { formatEndpoint, parseEndpoint } from "../../protocol/wireguard/endpoint.ts";
+import type { SessionPackets, SessionRecord } from "../../protocol/session.ts";
 import type { Endpoint, Key } from "../../protocol/wireguard/settings.ts";
 import type { FarRelays } from "./far_relays.ts";
-import type { PacketRelay, RelaySide } from "./packet_relay.ts";
+import type { KnownPlaces, Places } from "./known_places.ts";
+import type { PacketRelay } from "./packet_relay.ts";
 import type { PacketAnswer, PacketWay } from "./packet_sessions.ts";
 import type { Sessions } from "./sessions.ts";
 
@@ -26,8 +23,7 @@ export interface RelayedSessionsOptions {
   readonly relay: PacketRelay;
   readonly far: Pick<FarRelays, "find">;
   readonly sessions: Pick<Sessions, "find">;
-  readonly addresses: RelayAddressStore;
-  readonly clock: Clock;
+  readonly places: KnownPlaces;
   readonly log: Log;
   /** How many ports are open now. */
   onCount(ports: number): void;
@@ -37,20 +33,16 @@ export class RelayedSessions implements PacketWay {
   readonly #options: RelayedSessionsOptions;
   /** By session. */
   readonly #ports = new Map<string, number>();
-  readonly #known = new Map<string, RelayAddresses>();
   /** Sessions whose other supernode's port is not known to the relay yet. */
   readonly #unplaced = new Set<string>();
-  readonly #saving: Batch<RelayAddresses>;
 
   constructor(options: RelayedSessionsOptions) {
     this.#options = options;
-    const { relay, addresses, clock, log } = options;
-    this.#saving = new Batch<RelayAddresses>({
-      clock,
-      write: (all) => addresses.save(all.filter(({ sessionId }) => this.#ports.has(sessionId))),
-      onError: (error) => log.warn("It is not kept where sessions are", { error: messageOf(error) }),
-    });
-    relay.onLearned = (sessionId, side, at) => this.#learned(sessionId, side, at);
+    const { relay, sessions, places } = options;
+    relay.onLearned = (sessionId, side, at) => {
+      const record = sessions.find(sessionId);
+      if (record) places.learned(record, side, at);
+    };
   }
 
   get count(): number {
@@ -78,33 +70,25 @@ export class RelayedSessions implements PacketWay {
 
   async reopen(record: SessionRecord): Promise<void> {
     const { sessionId, exit, packets } = record;
-    const { clientAt, exitAt } = this.#known.get(sessionId) ?? {};
-    const client = clientAt === undefined ? undefined : parseEndpoint(clientAt);
-    const exitPlace = exitAt === undefined ? undefined : parseEndpoint(exitAt);
-    await this.#open(record, exit!.exit, {
-      port: packets!.relayPort,
-      ...(client && { clientAt: client }),
-      ...(exitPlace && { exitAt: exitPlace }),
-    });
+    await this.#open(record, exit!.exit, { port: packets!.relayPort, ...this.#options.places.of(sessionId) });
     if (packets!.farRelay !== undefined) this.#unplaced.add(sessionId);
   }
 
   async close(sessionId: string): Promise<void> {
-    const { relay, addresses, log } = this.#options;
+    const { relay, places, log } = this.#options;
     this.#unplaced.delete(sessionId);
     const port = this.#ports.get(sessionId);
     this.#ports.delete(sessionId);
     this.#told();
     await relay.end(sessionId);
     if (port !== undefined) log.debug("A relay port was closed", { session_id: sessionId, port });
-    if (this.#known.delete(sessionId)) await addresses.remove(sessionId);
+    await places.forget(sessionId);
   }
 
-  /** Reads what was kept. Before any port is opened again. */
-  async restore(): Promise<void> {
+  /** The relay has begun afresh, and has no ports. */
+  reset(): void {
     this.#ports.clear();
     this.#told();
-    for (const known of await this.#options.addresses.list()) this.#known.set(known.sessionId, known);
   }
 
   /** Tells the relay of the other supernodes' ports, as far as they can be found at present. Never rejects. */
@@ -120,15 +104,10 @@ export class RelayedSessions implements PacketWay {
     }
   }
 
-  /** Writes what has not been written. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#saving[Symbol.asyncDispose]();
-  }
-
   async #open(
     { sessionId, clientWireguardKey }: SessionRecord,
     exit: PeerKeys,
-    how: { readonly port?: number; readonly clientAt?: Endpoint; readonly exitAt?: Endpoint },
+    how: Places & { readonly port?: number },
   ): Promise<number> {
     const { relay, log } = this.#options;
     const clientKey = decodeBase64(clientWireguardKey) as Key;
@@ -155,18 +134,6 @@ export class RelayedSessions implements PacketWay {
     const { far, host } = this.#options;
     const open = new Set(this.#ports.values());
     return far.find({ supernodeId, at, own: { host, has: (port) => open.has(port) } });
-  }
-
-  #learned(sessionId: string, side: RelaySide, at: Endpoint): void {
-    const record = this.#options.sessions.find(sessionId);
-    if (!record) return;
-    const text = formatEndpoint(at);
-    const known = this.#known.get(sessionId) ?? { sessionId, expiresAtMs: record.expiresAtMs };
-    const name = side === "client" ? "clientAt" : "exitAt";
-    if (known[name] === text) return;
-    const now = { ...known, [name]: text, expiresAtMs: record.expiresAtMs };
-    this.#known.set(sessionId, now);
-    this.#saving.put(sessionId, now);
   }
 
   #told(): void {

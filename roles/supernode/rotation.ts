@@ -32,6 +32,7 @@ import type { Metrics } from "../../protocol/metrics.ts";
 import type { SessionRecord } from "../../protocol/session.ts";
 import { Deadlines } from "../../net/deadlines.ts";
 import type { CommandOutbox } from "./command_outbox.ts";
+import type { PacketSessions } from "./packet_sessions.ts";
 import type { Peering } from "./peering.ts";
 import type { RequestExit } from "./request_exit.ts";
 import type { SessionEnding } from "./session_ending.ts";
@@ -61,6 +62,7 @@ export interface RotationOptions {
   keysOf(peerId: string): PeerKeys | undefined;
   /** Why sessions should leave an exit now, if they should; one that is not here has failed them. */
   troubleOf(exitPeerId: string): "exit_failed" | "exit_drains" | undefined;
+  readonly packets: Pick<PacketSessions, "isTunnelHealthy">;
 }
 
 /**
@@ -145,7 +147,10 @@ export class Rotation implements Disposable {
   /** Moves one session of a client of ours; once, however often it is asked. */
   move(record: SessionRecord, reason: RotationReason): void {
     const exitPeerId = record.exit!.exit.peerId;
-    const isBack = () => reason === "exit_failed" && this.#options.troubleOf(exitPeerId) !== "exit_failed";
+    const { troubleOf, packets } = this.#options;
+    const isBack = () =>
+      reason === "exit_failed" && troubleOf(exitPeerId) !== "exit_failed" ||
+      reason === "tunnel_failed" && packets.isTunnelHealthy(exitPeerId);
     this.#begin(record, { reason, isBack });
   }
 

@@ -95,7 +95,9 @@ export class SessionWork implements Disposable {
     const hostOf = (id: string) => options.peering.hostOf(id);
     const far = new FarRelays({ resolver: new CachingResolver({ clock }), hostOf, clock });
     const packets = this.packets = new PacketSessions({ ...options, addresses: options.relayAddresses, far });
-    if (options.carriers) options.carriers.relay.onReset = () => void this.#reopen();
+    const { relay, terminating } = options.carriers ?? {};
+    if (relay) relay.onReset = () => void this.#reopen(() => packets.restoreRelayed());
+    if (terminating) terminating.onTrouble = (exitPeerId) => this.#tunnelFailed(exitPeerId);
     const isConnected = (peerId: string) => streams.get(peerId) !== undefined;
     const setup = new ExitSetup({
       ...options,
@@ -136,16 +138,8 @@ export class SessionWork implements Disposable {
       await this.ending.end(record.sessionId, "no_exit", "client");
     }
     for (const exitPeerId of this.#sessions.exitsHere()) this.returning.expect(exitPeerId);
-    await this.#reopen();
+    await this.#reopen(() => this.packets.restore());
     await this.rotation.restore();
-  }
-
-  /** A tunnel that ends here carries nothing to that exit any more: its sessions go by another. */
-  tunnelFailed(exitPeerId: string): void {
-    for (const record of this.#sessions.ofExit(exitPeerId)) {
-      const isTerminated = record.wish.relay === "terminate" && this.#sessions.isOwn(record);
-      if (isTerminated) this.rotation.move(record, "tunnel_failed");
-    }
   }
 
   /** Looks after them until the signal aborts. Never rejects. */
@@ -167,11 +161,19 @@ export class SessionWork implements Disposable {
   }
 
   /** Opens the relay's ports as they were. Sessions whose port is not to be had go to another, or end. Never rejects. */
-  async #reopen(): Promise<void> {
+  async #reopen(restore: () => Promise<SessionRecord[]>): Promise<void> {
     try {
-      for (const record of await this.packets.restore()) await this.#giveUp(record);
+      for (const record of await restore()) await this.#giveUp(record);
     } catch (error) {
       this.#log.error("Sessions could not be relayed again", { error: messageOf(error) });
+    }
+  }
+
+  /** A tunnel that ends here carries nothing to that exit any more: its sessions go by another. */
+  #tunnelFailed(exitPeerId: string): void {
+    for (const record of this.#sessions.ofExit(exitPeerId)) {
+      const isTerminated = record.wish.relay === "terminate" && this.#sessions.isOwn(record);
+      if (isTerminated) this.rotation.move(record, "tunnel_failed");
     }
   }
 

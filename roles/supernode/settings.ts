@@ -48,7 +48,7 @@ export const supernodeSettings = z.object({
       "Have the tunnels of clients that wish so end here. Needs root, and shows their packets to this machine.",
     ),
   relayPool: cidr("10.200.0.0/16").describe("Addresses for those clients."),
-  relayInterface: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,11}$/, "an interface's name of at most 12 characters")
+  relayInterface: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,10}$/, "an interface's name of at most 11 characters")
     .default("wg-relay").describe("The interface at which their tunnels end.").meta({ placeholder: "name" }),
   clientGrace: durationMs("60s").describe("How long sessions stay when their client has gone."),
   adminApi: z.boolean().default(true).describe("Serve culvert admin, on this machine alone; --no-admin-api does not."),

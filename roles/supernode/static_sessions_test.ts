@@ -32,7 +32,10 @@ function makeRig({ portCount = 100 } = {}) {
   return { relay, rig: new SessionRig({ carriers: { relay, terminating } }) };
 }
 
-async function grantStatic(rig: SessionRig, wish = {}, exitPeerId?: string): Promise<string> {
+async function grantStatic(
+  rig: SessionRig,
+  { exitPeerId, ...wish }: { exitPeerId?: string; relay?: "terminate" } = {},
+): Promise<string> {
   const grant = await rig.statics.grant({ keys: stockKeys(), wish, days: 366, exitPeerId });
   assert(grant.ok);
   return grant.offer.sessionId;
@@ -65,7 +68,7 @@ Deno.test("it is granted at the exit that was asked for, and only to keys that f
   const { rig } = makeRig();
   using _rig = rig;
   for (const number of [100, 101, 102]) await rig.connectExit(number, grants);
-  const sessionId = await grantStatic(rig, {}, peerId(102));
+  const sessionId = await grantStatic(rig, { exitPeerId: peerId(102) });
   assertEquals(rig.sessions.find(sessionId)!.exit!.exit.peerId, peerId(102));
   const keys = { ...stockKeys(), wireguardKey: stockKeys(2).wireguardKey };
   const error = await assertRejects(() => rig.statics.grant({ keys, wish: {}, days: 1 }), CulvertError);
@@ -88,7 +91,7 @@ Deno.test("when its exit fails it is not moved, and is served again when the exi
   using _rig = rig;
   const exit = await rig.connectExit(100, grants);
   await rig.connectExit(101, grants);
-  const sessionId = await grantStatic(rig, {}, exit);
+  const sessionId = await grantStatic(rig, { exitPeerId: exit });
   rig.rotation.leave(exit, "exit_failed");
   await settle();
   await rig.lost.endedByExit(sessionId, "shutdown");

@@ -183,11 +183,6 @@ export class Supernode implements AsyncDisposable {
     return this.#work.ending.end(sessionId, reason);
   }
 
-  /** A tunnel that ends here carries nothing to that exit any more. */
-  tunnelFailed(exitPeerId: string): void {
-    this.#work.tunnelFailed(exitPeerId);
-  }
-
   /** A session for a client that nobody hears of. */
   grantStatic(wish: StaticWish): Promise<ExitGrant> {
     return this.#work.statics.grant(wish);

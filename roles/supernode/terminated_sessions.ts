@@ -1,7 +1,7 @@
 /**
  * The way of packets that a client has wished for which hides nothing from its supernode: its tunnel ends here, and the
  * supernode is a client of the exit, under its own keys. What the client is told is kept with the session, so that it
- * keeps its addresses when it is moved.
+ * stays the same over a restart and when its exit is replaced.
  */
 
 import { CulvertError } from "../../protocol/errors.ts";
@@ -9,6 +9,7 @@ import type { PeerKeys } from "../../protocol/fields.ts";
 import type { PacketOffer } from "../../protocol/control/packets.ts";
 import type { SessionPackets, SessionRecord } from "../../protocol/session.ts";
 import type { FarRelays } from "./far_relays.ts";
+import type { KnownPlaces } from "./known_places.ts";
 import type { TerminatedSession, TerminatingRelay } from "./packet_relay.ts";
 import type { PacketAnswer, PacketWay } from "./packet_sessions.ts";
 
@@ -17,6 +18,7 @@ export interface TerminatedSessionsOptions {
   readonly host: string;
   readonly relay: TerminatingRelay;
   readonly far: Pick<FarRelays, "find">;
+  readonly places: KnownPlaces;
   /** What this supernode shows of itself at present. */
   ownKeys(): PeerKeys;
 }
@@ -37,21 +39,40 @@ export class TerminatedSessions implements PacketWay {
     return { ...packets, offer: await this.#apply({ ...record, packets }) };
   }
 
-  /** An exit speaks to a tunnel made anew when it is told to: the session goes on as another, with the same addresses. */
-  reopen(_: SessionRecord): Promise<void> {
-    return Promise.reject(new CulvertError("no_tunnel", "Cannot go on with a tunnel that another process has made"));
+  /** It must become what its client and its exit have been told. */
+  async reopen(record: SessionRecord): Promise<void> {
+    const { sessionId, exit, packets } = record;
+    const { relayPort: port, offer } = packets!;
+    if (!offer) throw changed("offer");
+    const now = await this.#options.relay.prepare({ sessionId, exit: exit!.exit, port });
+    if (now !== port) throw changed(`port ${port}`);
+    const { addresses, endpoint } = await this.#apply(record, { addresses: offer.addresses, isResumed: true });
+    if (endpoint !== offer.endpoint || addresses.join() !== offer.addresses.join()) throw changed("addresses");
   }
 
   async close(sessionId: string): Promise<void> {
-    await this.#options.relay.remove(sessionId);
+    const { relay, places } = this.#options;
+    await relay.remove(sessionId);
+    await places.forget(sessionId);
   }
 
-  async #apply(record: SessionRecord): Promise<PacketOffer> {
-    const { supernodeId, relay, far, host, ownKeys } = this.#options;
+  /** Notes where the session's exit is heard at present: to find it there after a restart. */
+  async note(record: SessionRecord): Promise<void> {
+    const { relay, places } = this.#options;
+    const at = await relay.exitAt(record.sessionId);
+    if (at) places.learned(record, "exit", at);
+  }
+
+  async #apply(
+    record: SessionRecord,
+    resumed: Partial<Pick<TerminatedSession, "addresses" | "isResumed">> = {},
+  ): Promise<PacketOffer> {
+    const { supernodeId, relay, far, host, places, ownKeys } = this.#options;
     const { sessionId, clientPeerId, clientWireguardKey: clientKey, packets } = record;
     const { exit, supernodeId: exitSupernodeId } = record.exit!;
     const { farRelay: at, grant } = packets!;
-    const { addresses } = record.wish;
+    const { addresses = record.wish.addresses, isResumed } = resumed;
+    const { exitAt } = places.of(sessionId);
     if (exitSupernodeId !== supernodeId && at === undefined) {
       throw new CulvertError("bad_relay", "Cannot relay to another supernode: it has not said where its port is");
     }
@@ -61,11 +82,17 @@ export class TerminatedSessions implements PacketWay {
       clientKey,
       exit,
       grant: grant!,
+      ...(exitAt && { exitAt }),
       ...(at !== undefined && {
         exitAt: await far.find({ supernodeId: exitSupernodeId, at, own: { host, has: () => false } }),
       }),
       ...(addresses && { addresses }),
+      ...(isResumed && { isResumed }),
     };
     return { ...await relay.apply(session), terminatedBy: ownKeys() };
   }
+}
+
+function changed(what: string): CulvertError {
+  return new CulvertError("changed", `Cannot go on with a session: its ${what} cannot be had any more`);
 }

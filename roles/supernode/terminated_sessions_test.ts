@@ -1,9 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { candidate, peerId } from "../../kv/fixtures/records.ts";
+import { createMemoryRelayAddresses } from "../../kv/relay_addresses.ts";
 import { createMemorySessions } from "../../kv/sessions.ts";
 import type { ExitSetupRequest } from "../../protocol/directory.ts";
 import { CulvertError } from "../../protocol/errors.ts";
-import { formatEndpoint } from "../../protocol/wireguard/endpoint.ts";
+import { formatEndpoint, parseEndpoint } from "../../protocol/wireguard/endpoint.ts";
 import { FakeClock, settle } from "../../testing/fake_clock.ts";
 import { FakeRelay, FakeTerminatingRelay } from "../fixtures/fake_relay.ts";
 import { CLIENT, ELSEWHERE, GRANT, grants, HERE, HOST, OWN_KEYS, SessionRig } from "./fixtures/session_rig.ts";
@@ -91,17 +92,33 @@ Deno.test("a client that is moved keeps what it has been told of its tunnel", as
   assertEquals([...terminating.applied.values()].map(({ exit }) => exit.peerId), [peerId(101)]);
 });
 
-Deno.test("after a restart it goes on as another session, at the same exit and with the same addresses", async () => {
-  const store = createMemorySessions(new FakeClock());
+Deno.test("after a restart its tunnel is as it was, with the exit where it was; what cannot be is another session", async () => {
+  const clock = new FakeClock();
+  const [store, relayAddresses] = [createMemorySessions(clock), createMemoryRelayAddresses(clock)];
+  const exitEndpoint = parseEndpoint("198.51.100.9:7000")!;
   {
-    const { rig } = makeRig({ store });
+    const { rig, terminating } = makeRig({ store, relayAddresses });
     using _rig = rig;
     await rig.connectExit(100, grants);
     await rig.requests.grant(CLIENT, { ...WISH, addresses: ["10.200.3.3/32"] });
+    terminating.exitEndpoint = exitEndpoint;
+    const stop = new AbortController();
+    const running = rig.packets.run(stop.signal);
+    await settle();
+    stop.abort();
+    await running;
+    await rig.packets.closed();
   }
-  const { terminating, rig } = makeRig({ store });
+  const { terminating, rig } = makeRig({ store, relayAddresses });
   using _rig = rig;
   await rig.sessions.restore();
+  assertEquals(await rig.packets.restore(), []);
+  const [resumed] = terminating.applied.values();
+  assertEquals([resumed!.addresses, resumed!.isResumed, resumed!.exitAt], [["10.200.3.3/32"], true, exitEndpoint]);
+  terminating.prepare = ({ sessionId }) => {
+    terminating.prepared.set(sessionId, 45_001);
+    return Promise.resolve(45_001);
+  };
   const [record, ...others] = await rig.packets.restore();
   assertEquals(others, []);
   await rig.connect(CLIENT.peerId);
@@ -109,7 +126,8 @@ Deno.test("after a restart it goes on as another session, at the same exit and w
   rig.rotation.move(record!, "relay_lost");
   await settle();
   assertEquals([rig.states, rig.kindsTo(exit)], [["active"], ["SETUP_EXIT", "DISCONNECT"]]);
-  const [applied] = terminating.applied.values();
+  const [applied, ...left] = terminating.applied.values();
+  assertEquals(left, []);
   assertEquals([applied!.addresses, applied!.exit.peerId], [["10.200.3.3/32"], exit]);
   assert(applied!.sessionId !== record!.sessionId);
 });
@@ -127,6 +145,7 @@ Deno.test("when its tunnel carries nothing any more another exit is tried first"
   const other = exits.find((exit) => exit !== grant.offer.exit.peerId)!;
   assertEquals([...terminating.applied.values()].map(({ exit }) => exit.peerId), [other]);
   rig.exits.delete(grant.offer.exit.peerId);
+  terminating.dead.add(other);
   const [next] = rig.sessions;
   terminating.applied.clear();
   rig.rotation.move(next!, "tunnel_failed");

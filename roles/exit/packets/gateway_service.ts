@@ -3,7 +3,8 @@
  * might reach each other without a relay.
  *
  * Who asks is known by the address it asks from: WireGuard lets nobody else send from there. What comes from elsewhere, or
- * is no request, is not answered. No answer is longer than what was asked could be, and each goes to who asked alone.
+ * is no request, is not answered. No answer is longer than what was asked could be, and each goes to who asked alone. An
+ * offer beyond so many that wait for their answer is dropped, and comes again.
  */
 
 import { closeQuietly } from "../../../net/close.ts";
@@ -18,7 +19,13 @@ import {
   MAX_GATEWAY_BYTES,
   parseGateway,
 } from "../../../protocol/packets/gateway.ts";
+import type { PunchAnswer, PunchOffer } from "../../../protocol/packets/punch_offer.ts";
 import type { ClientPeer } from "./client_table.ts";
+
+/** How an offer to do without the relay is answered; absent, none is. */
+export interface Punching {
+  answer(offer: PunchOffer, client: Pick<ClientPeer, "key" | "relayAt">): Promise<PunchAnswer>;
+}
 
 export interface GatewayServiceOptions {
   readonly addresses: readonly IpAddress[];
@@ -26,18 +33,21 @@ export interface GatewayServiceOptions {
   clientAt(address: IpAddress): ClientPeer | undefined;
   /** Whether the exit's own way out works. */
   isOk(): boolean;
+  readonly punching?: Punching | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 /** After a failure to read. */
 const REST_MS = 100;
+const MAX_WAITING = 256;
 
 export class GatewayService implements AsyncDisposable {
   readonly #options: GatewayServiceOptions;
   readonly #stop = new AbortController();
   readonly #sockets: Deno.DatagramConn[] = [];
   readonly #tasks: Promise<void>[] = [];
+  readonly #waiting = new Set<Promise<void>>();
 
   private constructor(options: GatewayServiceOptions) {
     this.#options = options;
@@ -61,7 +71,7 @@ export class GatewayService implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#close();
-    await Promise.all(this.#tasks);
+    await Promise.all([...this.#tasks, ...this.#waiting]);
   }
 
   #close(): void {
@@ -82,20 +92,40 @@ export class GatewayService implements AsyncDisposable {
     while (!signal.aborted) {
       try {
         const [bytes, from] = await socket.receive(buffer);
-        const answer = this.#answerTo(parseGateway(bytes), from as Deno.NetAddr);
-        if (answer) await socket.send(encodeGateway(answer), from);
+        this.#hear(parseGateway(bytes), from as Deno.NetAddr, async (answer) => {
+          if (!signal.aborted) await socket.send(encodeGateway(answer), from);
+        });
       } catch (error) {
         if (signal.aborted) return;
-        log.debug("A client could not be answered", { error: messageOf(error) });
+        log.debug("A client could not be heard", { error: messageOf(error) });
         await delay(clock, REST_MS, signal).catch(() => {});
       }
     }
   }
 
-  #answerTo(message: GatewayMessage | undefined, { hostname }: Deno.NetAddr): GatewayAnswer | undefined {
+  #hear(
+    message: GatewayMessage | undefined,
+    { hostname }: Deno.NetAddr,
+    send: (answer: GatewayAnswer) => Promise<void>,
+  ): void {
     const address = parseIp(hostname);
     const client = address && this.#options.clientAt(address);
-    if (!client || message?.type !== "probe") return undefined;
-    return { type: "probe.answer", id: message.id, ok: this.#options.isOk() };
+    if (!client || !message || this.#waiting.size >= MAX_WAITING) return;
+    const answering = this.#answerTo(message, client)?.then(send).catch((error) => {
+      this.#options.log.debug("A client could not be answered", { error: messageOf(error) });
+    }).finally(() => this.#waiting.delete(answering!));
+    if (answering) this.#waiting.add(answering);
+  }
+
+  #answerTo(message: GatewayMessage, client: ClientPeer): Promise<GatewayAnswer> | undefined {
+    const { isOk, punching } = this.#options;
+    switch (message.type) {
+      case "probe":
+        return Promise.resolve({ type: "probe.answer", id: message.id, ok: isOk() });
+      case "punch.offer":
+        return punching?.answer(message, client);
+      default:
+        return undefined;
+    }
   }
 }

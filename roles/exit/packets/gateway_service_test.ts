@@ -1,8 +1,10 @@
 import { assertEquals } from "@std/assert";
 import { clockOf } from "../../../protocol/clock.ts";
+import { encodeBase64 } from "../../../protocol/encoding.ts";
 import { formatIp, parseIp } from "../../../protocol/ip.ts";
 import { silentLog } from "../../../protocol/log.ts";
 import { encodeGateway, parseGateway } from "../../../protocol/packets/gateway.ts";
+import type { PunchAnswer, PunchOffer } from "../../../protocol/packets/punch_offer.ts";
 import { GatewayService } from "./gateway_service.ts";
 
 const LOCAL = parseIp("127.0.0.1")!;
@@ -30,6 +32,35 @@ Deno.test("a client that probes is told whether the way out works; others and ot
   isOk = false;
   await client.conn.send(encodeGateway({ type: "probe", id: OTHER_ID }), to);
   assertEquals(parseGateway((await client.conn.receive())[0]), { type: "probe.answer", id: OTHER_ID, ok: false });
+});
+
+Deno.test("an offer is handed on with who makes it; without anybody to answer it, it is not", async () => {
+  const answer: PunchAnswer = { type: "punch.answer", id: ID, retryAfterMs: 7 };
+  const heard: unknown[] = [];
+  const punching = {
+    answer(...offered: unknown[]) {
+      heard.push(offered);
+      return Promise.resolve(answer);
+    },
+  };
+  const common = {
+    addresses: [LOCAL],
+    port: 0,
+    clientAt: () => CLIENT,
+    isOk: () => true,
+    clock: clockOf(globalThis),
+    log: silentLog,
+  };
+  const offer: PunchOffer = { type: "punch.offer", id: ID, secret: encodeBase64(new Uint8Array(32)), at: [] };
+  using client = socketAt("127.0.0.1");
+  await using deaf = GatewayService.open(common);
+  await client.conn.send(encodeGateway(offer), deaf.listening[0]!);
+  await client.conn.send(encodeGateway({ type: "probe", id: ID }), deaf.listening[0]!);
+  assertEquals(parseGateway((await client.conn.receive())[0])?.type, "probe.answer");
+  await using service = GatewayService.open({ ...common, punching });
+  await client.conn.send(encodeGateway(offer), service.listening[0]!);
+  assertEquals(parseGateway((await client.conn.receive())[0]), answer);
+  assertEquals(heard, [[offer, CLIENT]]);
 });
 
 function socketAt(hostname: string): { conn: Deno.DatagramConn } & Disposable {

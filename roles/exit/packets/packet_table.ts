@@ -34,6 +34,7 @@ import type { NamedSet } from "../../../protocol/nftables/sets.ts";
 import {
   accept,
   clampMss,
+  connections,
   counter,
   drop,
   goto,
@@ -56,13 +57,22 @@ const ECHO_REQUEST_V6 = 128;
 const NEW_PER_SECOND = 200;
 const NEW_BURST = 1000;
 
+/** And so many may be there: the kernel's table of connections is for all of them, and often has room for 262,144. */
+const MAX_CONNECTIONS = 4096;
+
 /** More clients than these have no rate held against them; an exit serves fewer. */
 const MAX_METERED = 131_072;
 /** A client that sends nothing for so long begins with a fresh allowance. */
 const METER_TIMEOUT_MS = 60_000;
 
-const METERS = ["sent", "received", "begun"] as const;
-type Meter = typeof METERS[number];
+/** What is held against each client. Who has connections is not forgotten before they are. */
+const METERS = {
+  sent: METER_TIMEOUT_MS,
+  received: METER_TIMEOUT_MS,
+  begun: METER_TIMEOUT_MS,
+  kept: undefined,
+} as const;
+type Meter = keyof typeof METERS;
 
 export interface PacketTableOptions {
   readonly interfaceName: string;
@@ -88,7 +98,7 @@ export function packetTable(options: PacketTableOptions): Table {
   return {
     name: packetTableName(interfaceName),
     comment: "clients of a culvert exit",
-    sets: METERS.flatMap(meterSets),
+    sets: (Object.keys(METERS) as Meter[]).flatMap(meterSets),
     chains: [
       { name: "refused", rules: [rule(counter(), reject("admin-prohibited"))] },
       { name: "begins", rules: beginning() },
@@ -108,7 +118,8 @@ function filter(hook: BaseChain["hook"], priority: number = Priority.filter): Ch
 }
 
 function meterSets(meter: Meter): NamedSet[] {
-  const dynamic = { maxElements: MAX_METERED, timeoutMs: METER_TIMEOUT_MS };
+  const timeoutMs = METERS[meter];
+  const dynamic = { maxElements: MAX_METERED, ...timeoutMs !== undefined && { timeoutMs } };
   return [
     { name: `${meter}4`, key: "ipv4_addr", dynamic },
     { name: `${meter}6`, key: "ipv6_addr", dynamic },
@@ -163,6 +174,7 @@ function beginning(): Rule[] {
   return [
     rule(ct.state("established", "related"), accept()),
     ...perClient("begun", "saddr", many),
+    ...perClient("kept", "saddr", connections({ over: MAX_CONNECTIONS })),
     rule(l4proto(["tcp", "udp"]), accept()),
     rule(icmp.type(ECHO_REQUEST), accept()),
     rule(icmpv6.type(ECHO_REQUEST_V6), accept()),

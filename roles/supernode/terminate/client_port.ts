@@ -4,11 +4,10 @@
  */
 
 import type { WireGuardDevice } from "../../../native/wireguard/device.ts";
-import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import type { IpAddress } from "../../../protocol/ip.ts";
 import type { Key } from "../../../protocol/wireguard/settings.ts";
 import type { AddressPool } from "../../exit/packets/address_pool.ts";
-import { openDevice, type RelayMachine } from "./machine.ts";
+import { listen, openDevice, type RelayMachine } from "./machine.ts";
 
 export interface ClientPortOptions {
   readonly interfaceName: string;
@@ -64,23 +63,4 @@ export class ClientPort implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#device.close();
   }
-}
-
-async function listen(device: WireGuardDevice, { privateKey, ports }: ClientPortOptions): Promise<number> {
-  let failure: unknown;
-  for (const listenPort of ports) {
-    try {
-      await device.configure({ privateKey, listenPort });
-      return (await device.status()).listenPort;
-    } catch (error) {
-      failure = error;
-    }
-  }
-  throw new CulvertError(
-    "no_port",
-    `Cannot listen for clients: none of ${ports.length} UDP ports is free: ${messageOf(failure)}`,
-    {
-      cause: failure,
-    },
-  );
 }

@@ -15,7 +15,7 @@ import type { PacketGrant } from "../../../protocol/control/packets.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import { type Cidr, type IpAddress, networkOf, parseCidr, parseIp } from "../../../protocol/ip.ts";
 import type { Endpoint, Key } from "../../../protocol/wireguard/settings.ts";
-import { noteUndo, openDevice, type RelayMachine } from "./machine.ts";
+import { type GatewayProbe, listen, noteUndo, openDevice, type RelayMachine } from "./machine.ts";
 
 /** Keeps the NATs on the way open, as the exit does from its side. */
 const KEEPALIVE_S = 20;
@@ -25,6 +25,8 @@ const PROBE_WITHIN_MS = 1_200;
 const FIRST_ANSWER_WITHIN_MS = 4_000;
 /** An exit that answers that its own way out is shut is given up after so many such answers. */
 const SHUT_ANSWERS = 3;
+/** How often trouble is told of while it lasts. */
+const TROUBLE_EVERY_MS = 10_000;
 /** Before the rules of any other tunnel on this machine. */
 const RULE_PRIORITY = 2;
 const FAMILIES = [4, 6] as const;
@@ -37,12 +39,18 @@ export interface ExitTunnelOptions {
   readonly mark: number;
   readonly privateKey: Key;
   readonly exitKey: Key;
-  /** Where the exit is to find it, if that can be had. */
-  readonly port?: number | undefined;
+  /** UDP ports at which the exit may find it, tried in turn. */
+  readonly ports: readonly number[];
   /** The clients, and the interface they are reached by. */
   readonly clients: { readonly networks: readonly Cidr[]; readonly linkIndex: number };
-  /** Called when the gateway has answered no more. */
+  /** Called when the gateway answers no more, and again from time to time until it does. */
   onTrouble(): void;
+}
+
+export interface UseOptions {
+  /** Where the exit is, if that is known; it comes by itself otherwise. */
+  readonly exitAt?: Endpoint | undefined;
+  readonly signal: AbortSignal;
 }
 
 export class ExitTunnel implements AsyncDisposable {
@@ -56,8 +64,10 @@ export class ExitTunnel implements AsyncDisposable {
   /** What is set around the interface, and by which grant. */
   #wired: { readonly grant: PacketGrant; readonly undo: DisposableStack } | undefined;
   #using: Promise<void> = Promise.resolve();
+  #probe: GatewayProbe | undefined;
   #watching: Promise<void> | undefined;
   #isHealthy = false;
+  #toldAtMs = -Infinity;
 
   private constructor(
     options: ExitTunnelOptions,
@@ -73,19 +83,18 @@ export class ExitTunnel implements AsyncDisposable {
 
   /** Rejects, and leaves nothing, when it cannot be made. */
   static async open(options: ExitTunnelOptions, machine: RelayMachine): Promise<ExitTunnel> {
-    const { interfaceName, privateKey, exitKey, port = 0, clients } = options;
+    const { interfaceName, privateKey, exitKey, ports, clients } = options;
     await using held = new AsyncDisposableStack();
     const { device, linkIndex } = await openDevice(machine, { name: interfaceName, mtu: SMALLEST_MTU });
     held.use(device);
-    await listen(device, { privateKey, port });
+    const port = await listen(device, { privateKey, ports });
     const everything = FAMILIES.map((family) => ({ cidr: everywhere(family) }));
     await device.configure({
       peers: [{ publicKey: exitKey, persistentKeepaliveS: KEEPALIVE_S, allowedIps: everything }],
     });
     await machine.forwardFrom(interfaceName, clients.networks.map(({ address }) => address.length === 4 ? 4 : 6));
-    const { listenPort } = await device.status();
     held.move();
-    return new ExitTunnel(options, machine, { device, linkIndex, port: listenPort });
+    return new ExitTunnel(options, machine, { device, linkIndex, port });
   }
 
   get slot(): number {
@@ -107,10 +116,7 @@ export class ExitTunnel implements AsyncDisposable {
    * Has what the exit has granted set up, and waits until its gateway answers; at once where it does already. Rejects with
    * `exit_silent` when it does not in time, and then is as it was before.
    */
-  use(
-    grant: PacketGrant,
-    options: { readonly exitAt?: Endpoint | undefined; readonly signal: AbortSignal },
-  ): Promise<void> {
+  use(grant: PacketGrant, options: UseOptions): Promise<void> {
     const turn = this.#using.then(() => this.#use(grant, options));
     this.#using = turn.catch(() => {});
     return turn;
@@ -122,16 +128,14 @@ export class ExitTunnel implements AsyncDisposable {
     await this.#using;
     await this.#watching;
     try {
+      this.#probe?.[Symbol.dispose]();
       this.#wired?.undo.dispose();
     } finally {
       await this.#device.close();
     }
   }
 
-  async #use(
-    grant: PacketGrant,
-    { exitAt, signal: wanted }: { readonly exitAt?: Endpoint | undefined; readonly signal: AbortSignal },
-  ): Promise<void> {
+  async #use(grant: PacketGrant, { exitAt, signal: wanted }: UseOptions): Promise<void> {
     const signal = AbortSignal.any([wanted, this.#stop.signal]);
     signal.throwIfAborted();
     if (exitAt) {
@@ -145,10 +149,11 @@ export class ExitTunnel implements AsyncDisposable {
     this.#isHealthy = false;
     using undo = new DisposableStack();
     await this.#wire(grant, undo);
-    await this.#firstAnswer(grant, signal);
+    this.#probe ??= this.#machine.probe(this.#options.interfaceName);
+    await this.#firstAnswer(this.#probe, grant, signal);
     this.#wired = { grant, undo: undo.move() };
     this.#isHealthy = true;
-    this.#watching ??= this.#watch();
+    this.#watching ??= this.#watch(this.#probe);
   }
 
   async #wire({ addresses, mtu }: PacketGrant, undo: DisposableStack): Promise<void> {
@@ -181,8 +186,7 @@ export class ExitTunnel implements AsyncDisposable {
     }
   }
 
-  async #firstAnswer(grant: PacketGrant, signal: AbortSignal): Promise<void> {
-    using probe = this.#machine.probe(this.#options.interfaceName);
+  async #firstAnswer(probe: GatewayProbe, grant: PacketGrant, signal: AbortSignal): Promise<void> {
     try {
       await probe.ask(gatewayOf(grant), FIRST_ANSWER_WITHIN_MS, signal);
     } catch (error) {
@@ -194,10 +198,9 @@ export class ExitTunnel implements AsyncDisposable {
   }
 
   /** Asks until the end. Never rejects. */
-  async #watch(): Promise<void> {
+  async #watch(probe: GatewayProbe): Promise<void> {
     const { clock } = this.#machine;
     const { signal } = this.#stop;
-    using probe = this.#machine.probe(this.#options.interfaceName);
     let shutAnswers = 0;
     while (!signal.aborted) {
       try {
@@ -213,27 +216,22 @@ export class ExitTunnel implements AsyncDisposable {
   }
 
   #setHealthy(isHealthy: boolean): void {
-    if (isHealthy === this.#isHealthy) return;
+    const { clock, log } = this.#machine;
+    const hasChanged = isHealthy !== this.#isHealthy;
     this.#isHealthy = isHealthy;
-    this.#machine.log.info(isHealthy ? "The tunnel to an exit works again" : "The tunnel to an exit does not work", {
-      interface: this.#options.interfaceName,
-    });
-    if (!isHealthy) this.#options.onTrouble();
+    if (hasChanged) {
+      const { interfaceName } = this.#options;
+      if (isHealthy) log.info("The tunnel to an exit works again", { interface: interfaceName });
+      else log.warn("The tunnel to an exit does not work", { interface: interfaceName });
+    }
+    if (isHealthy || (!hasChanged && clock.now() < this.#toldAtMs + TROUBLE_EVERY_MS)) return;
+    this.#toldAtMs = clock.now();
+    this.#options.onTrouble();
   }
 }
 
 /** What IPv6 asks for at least; the grant says better. */
 const SMALLEST_MTU = 1280;
-
-/** The port it is to have, or any when that is taken. */
-async function listen(device: WireGuardDevice, { privateKey, port }: { privateKey: Key; port: number }): Promise<void> {
-  try {
-    await device.configure({ privateKey, listenPort: port });
-  } catch (error) {
-    if (port === 0) throw error;
-    await device.configure({ privateKey, listenPort: 0 });
-  }
-}
 
 function isSame(one: PacketGrant, other: PacketGrant | undefined): boolean {
   return JSON.stringify(one) === JSON.stringify(other);

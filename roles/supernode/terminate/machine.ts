@@ -5,9 +5,10 @@
 import type { WireGuardDevice } from "../../../native/wireguard/device.ts";
 import type { RtNetlink } from "../../../native/rtnetlink.ts";
 import type { Clock } from "../../../protocol/clock.ts";
-import { CulvertError } from "../../../protocol/errors.ts";
+import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import type { IpAddress } from "../../../protocol/ip.ts";
 import type { Log } from "../../../protocol/log.ts";
+import type { Key } from "../../../protocol/wireguard/settings.ts";
 import type { ChosenBackend, DeviceMaker } from "../../machine/devices.ts";
 import type { Journal, Undo } from "../../machine/journal.ts";
 import type { PacketFilter } from "./relay_firewall.ts";
@@ -65,4 +66,22 @@ export async function openDevice(
   if (link) return { device, linkIndex: link.index };
   await device.close();
   throw new CulvertError("removed", `Cannot set up ${name}: the interface must be there, and is gone`);
+}
+
+/** Gives the device its key and the first of the ports that is free; rejects with `no_port`. */
+export async function listen(
+  device: WireGuardDevice,
+  { privateKey, ports }: { readonly privateKey: Key; readonly ports: readonly number[] },
+): Promise<number> {
+  let cause: unknown;
+  for (const listenPort of ports) {
+    try {
+      await device.configure({ privateKey, listenPort });
+      return (await device.status()).listenPort;
+    } catch (error) {
+      cause = error;
+    }
+  }
+  const why = `none of ${ports.length} UDP ports can be had: ${messageOf(cause)}`;
+  throw new CulvertError("no_port", `Cannot listen at ${device.interfaceName}: ${why}`, { cause });
 }

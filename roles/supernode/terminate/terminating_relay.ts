@@ -14,7 +14,7 @@
  */
 
 import type { PacketGrant, PacketOffer } from "../../../protocol/control/packets.ts";
-import { CulvertError } from "../../../protocol/errors.ts";
+import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import type { PeerKeys } from "../../../protocol/fields.ts";
 import { formatCidr, formatIp, type IpAddress, parseCidr } from "../../../protocol/ip.ts";
 import { formatTarget } from "../../../protocol/stream.ts";
@@ -41,12 +41,11 @@ export interface RelayOptions {
   readonly privateKey: Key;
   /** Of each family that clients are to have. */
   readonly pools: readonly AddressPool[];
-  /** UDP ports at which clients may find us, tried in turn. */
-  readonly ports: readonly number[];
+  /** UDP ports, tried in turn: at which clients find us, and at which exits do. 0: any. */
+  readonly clientPorts: readonly number[];
+  readonly exitPorts: readonly number[];
   /** How they find us. */
   readonly host: string;
-  /** The tunnel to that exit has ceased to work. Its clients' packets go nowhere until they are applied anew. */
-  onTrouble(exitPeerId: string): void;
 }
 
 /** An exit in use. */
@@ -75,6 +74,8 @@ interface Session {
 }
 
 export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
+  /** What goes to that exit goes nowhere, until its clients are applied at another, or it works again. */
+  onTrouble: TerminatingRelay["onTrouble"] = () => {};
   readonly #options: RelayOptions;
   readonly #machine: RelayMachine;
   readonly #port: ClientPort;
@@ -112,7 +113,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     await noteUndo(machine, { kind: "firewall", table: tableName });
     // Before the interface is there, so that nothing ever passes without it.
     const firewall = held.use(new RelayFirewall({ tableName, interfaceName, gateways }, machine.filter));
-    const port = held.use(await ClientPort.open({ ...options, mtu: CLIENT_MTU }, machine));
+    const port = held.use(await ClientPort.open({ ...options, ports: options.clientPorts, mtu: CLIENT_MTU }, machine));
     const isServed = (address: IpAddress) => relay.#isServed(address);
     held.use(machine.serveGateway(gateways, isServed));
     const relay = new WireGuardRelay(options, machine, { port, firewall, held: held.move() });
@@ -162,6 +163,10 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     return this.#offer(client, grant);
   }
 
+  isHealthy(exitPeerId: string): boolean {
+    return this.#ways.get(exitPeerId)?.tunnel?.isHealthy === true;
+  }
+
   async remove(sessionId: string): Promise<void> {
     const session = this.#sessions.get(sessionId);
     if (!session) return;
@@ -178,7 +183,11 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await using _held = this.#held;
-    for (const sessionId of [...this.#sessions.keys()]) await this.remove(sessionId);
+    for (const sessionId of [...this.#sessions.keys()]) {
+      await this.remove(sessionId).catch((error) =>
+        this.#machine.log.error("A session could not be taken away whole", { error: messageOf(error) })
+      );
+    }
   }
 
   /** The tunnel to that exit, which is opened unless it is there. */
@@ -192,7 +201,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
   }
 
   async #openTunnel(exit: PeerKeys, port: number | undefined): Promise<ExitTunnel> {
-    const { interfaceName, privateKey, pools, onTrouble } = this.#options;
+    const { interfaceName, privateKey, pools } = this.#options;
     const exitKey = keyFromBase64(exit.wireguardKey);
     if (!exitKey) throw new CulvertError("invalid_key", "Cannot open a tunnel: the exit's key must be of 32 bytes");
     const slot = this.#takeSlot();
@@ -203,14 +212,21 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
         mark: FIRST_TABLE + slot,
         privateKey,
         exitKey,
-        port,
+        ports: [...port === undefined ? [] : [port], ...this.#exitPortsFrom(slot)],
         clients: { networks: pools.map(({ network }) => network), linkIndex: this.#port.linkIndex },
-        onTrouble: () => onTrouble(exit.peerId),
+        onTrouble: () => this.onTrouble(exit.peerId),
       }, this.#machine);
     } catch (error) {
       this.#slots.delete(slot);
       throw error;
     }
+  }
+
+  /** Those that others probably have come last. */
+  #exitPortsFrom(slot: number): number[] {
+    const { exitPorts } = this.#options;
+    const first = slot % exitPorts.length;
+    return [...exitPorts.slice(first), ...exitPorts.slice(0, first)];
   }
 
   /** The first number that no tunnel has, and whose table nobody uses. */

@@ -1,0 +1,83 @@
+/**
+ * The terminating relay of a supernode, as its settings say: `--terminate`, `--relay-ports`, `--relay-pool` and
+ * `--relay-interface`.
+ *
+ * Of the ports the last is its clients', so that they find it there after a restart too, and those before it are its
+ * exits'; the others are left to the blind relay.
+ */
+
+import { messageOf } from "../../../protocol/errors.ts";
+import { type Cidr, parseCidr } from "../../../protocol/ip.ts";
+import type { Key } from "../../../protocol/wireguard/settings.ts";
+import { ConfigError } from "../../config.ts";
+import { AddressPool } from "../../exit/packets/address_pool.ts";
+import { hasIpv6 } from "../../exit/packets/forwarding.ts";
+import type { RoleContext } from "../../role.ts";
+import { ACTION, type SupernodeSettings } from "../settings.ts";
+import { openHostMachine } from "./host_machine.ts";
+import { WireGuardRelay } from "./terminating_relay.ts";
+
+/** As many exits can be in use at once, or as many as a quarter of the ports. */
+const MAX_EXIT_PORTS = 255;
+const SHARE = 1 / 4;
+/**
+ * Of every supernode alike, as 10.200.0.0/16 is: a client that goes to another keeps its address. Unique local (RFC 4193),
+ * and translated on the way out; beside that of exits.
+ */
+const POOL6 = parseCidr("fdc7:1be5:c000::/64")!;
+
+type Ports = SupernodeSettings["relayPorts"];
+
+export interface SharedPorts {
+  /** For the blind relay. */
+  readonly blind: Ports;
+  readonly clientPorts: readonly number[];
+  readonly exitPorts: readonly number[];
+}
+
+export function sharePorts({ first, last }: Ports): SharedPorts {
+  const count = last - first + 1;
+  const exitCount = Math.min(MAX_EXIT_PORTS, Math.floor(count * SHARE));
+  if (exitCount === 0) {
+    throw new ConfigError(ACTION, [`--terminate needs --relay-ports of at least 4 ports, got ${first}-${last}`]);
+  }
+  const firstOfExits = last - exitCount;
+  const exitPorts = Array.from({ length: exitCount }, (_, at) => firstOfExits + at);
+  return { blind: { first, last: firstOfExits - 1 }, clientPorts: [last], exitPorts };
+}
+
+export interface OpenOptions {
+  readonly host: string;
+  /** The supernode's own. */
+  readonly privateKey: Key;
+  readonly clientPorts: readonly number[];
+  readonly exitPorts: readonly number[];
+}
+
+/** Rejects with the reason where this machine, or this user, cannot have one; whoever has asked for it is to know. */
+export async function openTerminatingRelay(
+  { relayPool, relayInterface: interfaceName }: Pick<SupernodeSettings, "relayPool" | "relayInterface">,
+  options: OpenOptions,
+  context: Pick<RoleContext, "clock" | "random" | "log" | "check">,
+): Promise<{ readonly terminating: WireGuardRelay } & AsyncDisposable> {
+  const pools = await poolsOf(relayPool);
+  await using held = new AsyncDisposableStack();
+  const machine = held.use(await openHostMachine({ interfaceName, backend: "auto" }, context));
+  const terminating = held.use(await WireGuardRelay.open({ ...options, interfaceName, pools }, machine));
+  let problem: string | undefined;
+  void terminating.ended.then((error) => {
+    if (!error) return;
+    problem = messageOf(error);
+    context.log.error("Tunnels do not end here any more, until the supernode is started again", { error: problem });
+  });
+  context.check("terminate", () => problem);
+  const kept = held.move();
+  return { terminating, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+async function poolsOf(relayPool: Cidr): Promise<AddressPool[]> {
+  if (relayPool.address.length !== 4) {
+    throw new ConfigError(ACTION, ["--relay-pool must be a network of IPv4; that of IPv6 is given"]);
+  }
+  return [relayPool, ...await hasIpv6() ? [POOL6] : []].map((network) => new AddressPool(network));
+}
