@@ -136,6 +136,16 @@ Deno.test("another supernode cannot have datagrams sent where it is not", async 
   assertEquals([relay.ports, rig.kindsTo(exit), [...rig.sessions]], [[], [], []]);
 });
 
+Deno.test("an exit that grants no addresses to another supernode's client is told to let go of it", async () => {
+  const relay = new FakeRelay();
+  using rig = new SessionRig({ carriers: { relay } });
+  const exit = await rig.connectExit(100, grants);
+  await rig.connect(exit, () => "applied");
+  assertEquals(await rig.hosted.setUp(hostedRequest(rig), ELSEWHERE), { status: "failed", code: "no_grant" });
+  await settle();
+  assertEquals([relay.ports, rig.kindsTo(exit), rig.notices], [[], ["SETUP_EXIT", "DISCONNECT"], []]);
+});
+
 Deno.test("another supernode has no more than a share of the ports", async () => {
   const relay = new FakeRelay({ portCount: 8 });
   using rig = new SessionRig({ carriers: { relay } });
