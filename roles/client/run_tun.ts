@@ -150,6 +150,7 @@ function keepAtIt(
       searchExits(options, signal),
       keepWanted(options, signal),
       stats.run(signal),
+      mode.keepLocked(signal),
       watchSleeps(clock, () => greetAnew(mode, exits, log), signal),
     ]);
   });
