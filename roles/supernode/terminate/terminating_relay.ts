@@ -19,7 +19,7 @@ import type { PeerKeys } from "../../../protocol/fields.ts";
 import { formatCidr, formatIp, type IpAddress, parseCidr } from "../../../protocol/ip.ts";
 import { formatTarget } from "../../../protocol/stream.ts";
 import { keyFromBase64 } from "../../../protocol/wireguard/keys.ts";
-import type { Key } from "../../../protocol/wireguard/settings.ts";
+import type { Endpoint, Key } from "../../../protocol/wireguard/settings.ts";
 import type { AddressPool } from "../../exit/packets/address_pool.ts";
 import { firewallTableOf } from "../../machine/firewall.ts";
 import type { TerminatedSession, TerminatingRelay } from "../packet_relay.ts";
@@ -148,7 +148,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
   }
 
   async apply(terminated: TerminatedSession): Promise<Omit<PacketOffer, "terminatedBy">> {
-    const { sessionId, exit, grant, exitAt } = terminated;
+    const { sessionId, exit, grant, exitAt, isResumed } = terminated;
     const session = this.#sessions.get(sessionId);
     const way = session?.ways.get(exit.peerId);
     if (!session || !way) {
@@ -156,7 +156,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     }
     const { signal } = session.ended;
     const tunnel = await way.opening;
-    await tunnel.use(grant, { exitAt, signal });
+    await tunnel.use(grant, { exitAt, isResumed, signal });
     this.#firewall.setTunnel(tunnel.place);
     const client = await this.#enter({ sessionId, session, way }, terminated);
     for (const other of session.ways.values()) if (other !== way) await this.#leave(sessionId, session, other);
@@ -165,6 +165,11 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
 
   isHealthy(exitPeerId: string): boolean {
     return this.#ways.get(exitPeerId)?.tunnel?.isHealthy === true;
+  }
+
+  async exitAt(sessionId: string): Promise<Endpoint | undefined> {
+    const ways = this.#sessions.get(sessionId)?.ways.values();
+    return await ways?.next().value?.tunnel?.exitAt();
   }
 
   async remove(sessionId: string): Promise<void> {
