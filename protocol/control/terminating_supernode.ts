@@ -17,7 +17,10 @@ export interface TerminationCheck extends Omit<PeerKeysCheck, "role" | "region">
   readonly supernodeId: string;
 }
 
-/** Why the offer cannot be taken, or undefined: also for what carries no packets. Never throws. The exit's own keys are another question. */
+/**
+ * Why the offer cannot be taken, or undefined: also for what carries no packets. Never throws. The exit's own keys are
+ * another question.
+ */
 export function refusalOfTermination(
   { packets }: Pick<SessionOffer, "packets">,
   { relay, supernodeId, ...check }: TerminationCheck,
