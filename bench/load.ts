@@ -8,6 +8,7 @@
  *   stalled --proxy H:P --target H:P              asks for bulk and reads none of it; ends with its standard input
  *   relay --to H:P --delay-ms N                   a relay that delays each way; ends with its standard input
  *   blind-relay                                   our blind relay; does what its standard input says, see `blind_relay`
+ *   relay-load                                    a pair of sockets around a relay; the same, see `relay_load`
  *   initiators --target H:P --key K --private-keys FILE --warm-ms N --measure-ms N        WireGuard handshakes
  *   flood --target H:P --key K --private-keys FILE --per-s N    initiations; ends with its standard input
  *   peers --supernode URL --count N    control streams; does what its standard input says and ends with it, see `peers`
@@ -29,6 +30,7 @@ import { runConnections } from "./load/connections.ts";
 import { holdIdle, holdStalled } from "./load/hold.ts";
 import { type InitiatorsOptions, runFlood, runInitiators } from "./load/initiators.ts";
 import { Peers } from "./load/peers.ts";
+import { serveRelayLoad } from "./load/relay_load.ts";
 import { awaitRotation, runSessions } from "./load/sessions.ts";
 import { startSource } from "./load/source.ts";
 
@@ -67,6 +69,9 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
   },
   async "blind-relay"() {
     await serveBlindRelay(stdinLines(), print);
+  },
+  async "relay-load"() {
+    await serveRelayLoad(stdinLines(), print);
   },
   async initiators(flags) {
     using suite = openCrypto();

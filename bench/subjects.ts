@@ -6,6 +6,7 @@ import type { Subject } from "./subject.ts";
 import { controlSubject } from "./subjects/control.ts";
 import { failoverSubject } from "./subjects/failover.ts";
 import { proxySubject } from "./subjects/proxy.ts";
+import { relaySubject } from "./subjects/relay.ts";
 import { relayStreamSubject } from "./subjects/relay_stream.ts";
 import { tunnelSubject } from "./subjects/tunnel.ts";
 import { wireguardSubject } from "./subjects/wireguard.ts";
@@ -15,6 +16,7 @@ export const subjects: readonly Subject[] = [
   tunnelSubject,
   wireguardSubject,
   controlSubject,
+  relaySubject,
   relayStreamSubject,
   failoverSubject,
 ];

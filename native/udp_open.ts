@@ -7,13 +7,11 @@ import * as option from "./udp_options.ts";
 
 /** Sets an option that is an int; false when the system does not have it or does not allow it. */
 export function setSocketOption(libc: Libc, fd: number, level: number, name: number, value: number): boolean {
-  const bytes = new Uint8Array(new Uint32Array([value]).buffer);
-  return libc.call.setsockopt(fd, level, name, bytes, 4) >= 0;
+  return libc.call.setsockopt(fd, level, name, Uint32Array.of(value), 4) >= 0;
 }
 
 export function hasSocketOption(libc: Libc, fd: number, level: number, name: number): boolean {
-  const size = new Uint8Array(new Uint32Array([4]).buffer);
-  return libc.call.getsockopt(fd, level, name, new Uint8Array(4), size) >= 0;
+  return libc.call.getsockopt(fd, level, name, new Uint8Array(4), Uint32Array.of(4)) >= 0;
 }
 
 /** How much may wait in the kernel: beyond the system's limit where that is allowed, otherwise up to it. */
@@ -32,7 +30,6 @@ export function bindUdpPort(libc: Libc, fd: number, { isV6, port }: { isV6: bool
   name[3] = port;
   const action = `listen on UDP port ${port} for ${isV6 ? "IPv6" : "IPv4"}`;
   if (libc.call.bind(fd, name, name.length) < 0) throw libc.error(action, "bind");
-  const size = new Uint32Array([name.length]);
-  if (libc.call.getsockname(fd, name, new Uint8Array(size.buffer)) < 0) throw libc.error(action, "getsockname");
+  if (libc.call.getsockname(fd, name, Uint32Array.of(name.length)) < 0) throw libc.error(action, "getsockname");
   return (name[2]! << 8) | name[3]!;
 }

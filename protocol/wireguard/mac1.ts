@@ -15,18 +15,24 @@ import type { Key } from "./settings.ts";
 const MAC1_LABEL = "mac1----";
 
 /** What the messages for the owner of a public key are keyed with. */
-export function mac1Key(publicKey: Key): Bytes {
-  return labelledKey(MAC1_LABEL, publicKey);
+export function mac1Key(publicKey: Key, hasher?: Blake2s): Bytes {
+  return labelledKey(MAC1_LABEL, publicKey, hasher);
 }
 
-export function labelledKey(label: string, publicKey: Key): Bytes {
-  return new Blake2s().hash(new TextEncoder().encode(label), publicKey);
+/** Whoever makes thousands hands in a hasher, which is larger than what it gives. */
+export function labelledKey(label: string, publicKey: Key, hasher: Blake2s = new Blake2s()): Bytes {
+  return hasher.hash(new TextEncoder().encode(label), publicKey);
 }
 
 /** Checks the macs of any number of receivers, one after another. */
 export class Mac1Checker implements Disposable {
   readonly #hasher = new Blake2s();
   readonly #mac = new Uint8Array(MAC_BYTES);
+
+  /** `mac1Key`, without a hasher of its own. */
+  keyFor(publicKey: Key): Bytes {
+    return mac1Key(publicKey, this.#hasher);
+  }
 
   /** Whether the handshake message in packet[offset, offset+length) is meant for the one whose `mac1Key` this is. */
   fits(key: Bytes, packet: Uint8Array, offset: number, length: number): boolean {

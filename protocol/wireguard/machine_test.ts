@@ -162,6 +162,30 @@ Deno.test("packets go where the peer was last heard from, and handshakes make it
   assertEquals(a.peer(b).endpoint, b.endpoint);
 });
 
+Deno.test("a peer that keeps its endpoint is heard from elsewhere, but not followed, until it is told to be again", () => {
+  using network = new MachineNetwork();
+  const [a, b] = pair(network);
+  a.talk(b, 1);
+  network.run(ROUND_TRIP_MS);
+  const endpoint = endpointAt("192.0.2.77:77");
+  const tell = (keepsEndpoint: boolean) => {
+    b.machine.configure({ peers: [{ publicKey: a.publicKey, updateOnly: true, endpoint, keepsEndpoint }] });
+  };
+  tell(true);
+  a.talk(b, 2);
+  network.run(ROUND_TRIP_MS);
+  assertEquals([b.heard, b.peer(a).endpoint], [[1, 2], endpoint]);
+  // A handshake of a's is heard from elsewhere, too.
+  network.run(130_000);
+  a.talk(b, 3);
+  network.run(ROUND_TRIP_MS);
+  assertEquals([b.heard, b.peer(a).endpoint], [[1, 2, 3], endpoint]);
+  tell(false);
+  a.talk(b, 4);
+  network.run(ROUND_TRIP_MS);
+  assertEquals(b.peer(a).endpoint, a.endpoint);
+});
+
 Deno.test("only a responder that has an endpoint by then can answer, and it learns it from the initiation", () => {
   using network = new MachineNetwork();
   const a = network.add({ endpoint: "192.0.2.1:1000", inner: "10.0.0.1" });

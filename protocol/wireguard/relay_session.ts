@@ -23,7 +23,7 @@ import type { Bytes } from "../primitives.ts";
 import type { Slab } from "../slab.ts";
 import { INITIATION_TYPE, RESPONSE_TYPE, TRANSPORT_TYPE } from "./constants.ts";
 import { equalKeys } from "./keys.ts";
-import { type Mac1Checker, mac1Key } from "./mac1.ts";
+import type { Mac1Checker } from "./mac1.ts";
 import { type MessageType, messageType, receiverOf, senderOf } from "./messages.ts";
 import { type Asked, type Candidate, Candidates, isSamePlace } from "./relay_candidates.ts";
 import type { Endpoint, Key } from "./settings.ts";
@@ -70,8 +70,8 @@ export class RelayedSession<At extends Endpoint> {
       throw new RangeError("Cannot relay a session: the client's key must be another than the exit's, got the same");
     }
     this.#mac1 = mac1;
-    this.#client = { side: "client", mac1Key: mac1Key(clientKey), candidates: new Candidates(), at: clientAt };
-    this.#exit = { side: "exit", mac1Key: mac1Key(exitKey), candidates: new Candidates(), at: exitAt };
+    this.#client = { side: "client", mac1Key: mac1.keyFor(clientKey), candidates: new Candidates(), at: clientAt };
+    this.#exit = { side: "exit", mac1Key: mac1.keyFor(exitKey), candidates: new Candidates(), at: exitAt };
     this.#onLearned = onLearned;
   }
 

@@ -17,9 +17,11 @@ import { silentLog } from "../../protocol/log.ts";
 import { noMetrics } from "../../protocol/metrics.ts";
 import { settle } from "../../testing/fake_clock.ts";
 import { CommandDesk } from "../peer/commands.ts";
+import { FakePackets } from "./packets/fixtures/fake_packets.ts";
 import { exitHandlers, restoreSessions } from "./sessions.ts";
 
 const SUPERNODE = "a".repeat(26);
+const CLIENT_KEY = encodeBase64(new Uint8Array(32).fill(9));
 const idOf = (number: number) => encodeBase64Url(new Uint8Array(16).fill(number));
 
 interface Crash {
@@ -30,6 +32,7 @@ interface Crash {
 /** The process: what it keeps, it keeps in the KV; the rest is gone once it is killed. */
 class Exit {
   readonly served = new Set<string>();
+  readonly packets: FakePackets;
   readonly answers = new Map<string, string>();
   writes = 0;
   isDead = false;
@@ -43,6 +46,7 @@ class Exit {
     // A store that fails is tried again at once.
     this.#clock = { ...clockOf(globalThis), after: (_, then) => clockOf(globalThis).after(0, then) };
     this.#crash = crash;
+    this.packets = new FakePackets(this.#clock);
     this.#applied = createKvApplied(kv, this.#clock, { space: "exit" });
     this.#sessions = createKvServedSessions(kv, this.#clock, { space: "exit" });
   }
@@ -58,7 +62,8 @@ class Exit {
       remove: (sessionId: string) => this.served.delete(sessionId),
       expiryOf: () => undefined,
     } as unknown as SessionServer;
-    await restoreSessions({ server, store });
+    const packets = this.packets.service;
+    await restoreSessions({ server, store, packets });
     this.#desk = await CommandDesk.open({
       store: {
         load: () => this.#applied.load(),
@@ -67,6 +72,7 @@ class Exit {
       handlers: exitHandlers({
         server,
         store,
+        packets,
         primitives: hostPrimitives(),
         network: undefined,
         clock: this.#clock,
@@ -104,15 +110,14 @@ class Exit {
 function commands(): Command[] {
   const issuedAtMs = Date.now();
   const common = { type: "command", issuedAtMs, deadlineAtMs: issuedAtMs + 60_000 } as const;
-  const clientWireguardKey = encodeBase64(new Uint8Array(32).fill(9));
-  const payload = { clientPeerId: SUPERNODE, clientWireguardKey, expiresAtMs: issuedAtMs + 3_600_000 };
+  const payload = { clientPeerId: SUPERNODE, clientWireguardKey: CLIENT_KEY, expiresAtMs: issuedAtMs + 3_600_000 };
   const setUp = (number: number): Command => ({
     ...common,
     kind: "SETUP_EXIT",
     commandId: idOf(number),
     sequence: number,
     sessionId: idOf(100 + number),
-    payload,
+    payload: { ...payload, expiresAtMs: payload.expiresAtMs + number, packets: { relay: `192.0.2.1:${number}` } },
   });
   const end: Command = {
     ...common,
@@ -140,9 +145,12 @@ async function live(crash?: Crash): Promise<number> {
     assertEquals(status, "applied");
   }
   assertEquals([...exit.served], [idOf(102)]);
+  const { allowedIps } = exit.packets.peers.get(CLIENT_KEY)!;
+  assertEquals([...exit.packets.peers], [[CLIENT_KEY, { endpoint: "192.0.2.1:2", allowedIps }]]);
   const again = new Exit(kv);
   await again.start();
   assertEquals([...again.served], [idOf(102)]);
+  assertEquals(again.packets.peers, exit.packets.peers);
   return exit.writes;
 }
 

@@ -49,7 +49,7 @@ export async function restoreSessions(
   { server, store, packets }: Pick<ExitSessionsOptions, "server" | "store" | "packets">,
 ): Promise<string[]> {
   const left: string[] = [];
-  await Promise.all((await store.load()).map(async (session) => {
+  const takeUp = async (session: ServedSessionRecord) => {
     const { sessionId } = session;
     try {
       serve(server, session);
@@ -61,6 +61,11 @@ export async function restoreSessions(
       await store.remove(sessionId);
       left.push(sessionId);
     }
+  };
+  // Of several of one client, the newest comes last again. Clients do not wait for each other's look-ups.
+  const sessions = (await store.load()).toSorted((one, other) => one.expiresAtMs - other.expiresAtMs);
+  await Promise.all([...Map.groupBy(sessions, ({ clientKey }) => clientKey).values()].map(async (ofClient) => {
+    for (const session of ofClient) await takeUp(session);
   }));
   return left;
 }
@@ -105,7 +110,7 @@ export function exitHandlers(options: ExitSessionsOptions): CommandHandlers {
           if (renews) server.renew(sessionId, oldExpiryMs!);
           else {
             server.remove(sessionId);
-            await packets?.remove(sessionId);
+            await packets?.remove(sessionId).catch(() => {}); // the first failure is the one to tell
           }
           throw error;
         }
@@ -116,9 +121,11 @@ export function exitHandlers(options: ExitSessionsOptions): CommandHandlers {
       async apply({ sessionId }, signal) {
         const ended = sessionId === undefined ? (await store.load()).map((session) => session.sessionId) : [sessionId];
         for (const each of ended) server.remove(each);
+        const shutOut = await Promise.allSettled(ended.map((each) => packets?.remove(each)));
         // One that stayed in the store would be served again after a restart.
         for (const each of ended) await untilStored(() => store.remove(each), { clock, log, signal });
-        for (const each of ended) await packets?.remove(each);
+        const failed = shutOut.find((one) => one.status === "rejected");
+        if (failed) throw failed.reason;
       },
     },
   };

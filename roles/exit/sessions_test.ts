@@ -12,6 +12,7 @@ import { silentLog } from "../../protocol/log.ts";
 import { noMetrics } from "../../protocol/metrics.ts";
 import { randomOf } from "../../protocol/random.ts";
 import { FakeClock } from "../../testing/fake_clock.ts";
+import { FakePackets } from "./packets/fixtures/fake_packets.ts";
 import { exitHandlers, type ExitSessionsOptions, restoreSessions } from "./sessions.ts";
 
 type SetupExit = Extract<Command, { kind: "SETUP_EXIT" }>;
@@ -220,4 +221,105 @@ Deno.test("a session that ends while the store does not work is served no longer
   await clock.advanceAsync(1_000);
   await ended;
   assertEquals(await exit.keptCount(), 0);
+});
+
+const RELAY = "192.0.2.1:40000";
+const wanted = (clock: FakeClock, more: Partial<SetupExit["payload"]> = {}) =>
+  setupOf(clock, { packets: { relay: RELAY }, ...more });
+
+Deno.test("a session that carries packets is answered with what its client gets, and is taken up by the next process", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const { service, peers } = new FakePackets(clock);
+  using exit = new Exit(kv, clock, { packets: service, endpoint: "exit.example:51820" });
+  const command = wanted(clock, { allowedIps: ["10.201.7.7/32"] });
+  const found = await exitHandlers(exit.options).SETUP_EXIT!.apply(command, forever);
+  const grant = { addresses: ["10.201.7.7/32"], gateways: ["10.201.0.1"], dns: ["10.201.0.1"], mtu: 1420 };
+  assertEquals(found, { packets: grant, endpoint: "exit.example:51820" });
+  assertEquals((await exit.options.store.load())[0]?.packets, { relay: RELAY, grant });
+  const again = new FakePackets(clock);
+  using next = new Exit(kv, clock, { packets: again.service });
+  assertEquals(await restoreSessions(next.options), []);
+  assertEquals([next.server.sessionCount, again.peers], [1, peers]);
+  await next.disconnect(command.sessionId);
+  assertEquals([next.server.sessionCount, again.peers.size, await next.keptCount()], [0, 0, 0]);
+});
+
+Deno.test("a renewal keeps what the session's packets were granted, also in the store", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const { service, told } = new FakePackets(clock);
+  using exit = new Exit(kv, clock, { packets: service });
+  const command = wanted(clock);
+  await exit.setUp(command);
+  const [before] = await exit.options.store.load();
+  const changes = told.length;
+  const expiresAtMs = clock.wallNow() + 600_000;
+  await exit.setUp({ ...command, payload: { ...command.payload, expiresAtMs, renews: true } });
+  assertEquals(await exit.options.store.load(), [{ ...before!, expiresAtMs }]);
+  assertEquals(told.length, changes);
+});
+
+Deno.test("packets that cannot be let in leave no session", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const fake = new FakePackets(clock);
+  using streams = new Exit(kv, clock);
+  using exit = new Exit(kv, clock, { packets: fake.service });
+  assertEquals(await refusal(streams, wanted(clock)), "unsupported_packets");
+  assertEquals(await refusal(exit, wanted(clock, { packets: { relay: "nowhere.example:1" } })), "bad_relay");
+  fake.isBroken = true;
+  await assertRejects(() => exit.setUp(wanted(clock)), Error, "broken");
+  fake.isBroken = false;
+  const { store } = exit.options;
+  const full = { ...store, save: () => Promise.reject(new CulvertError("full", "The disk is full")) };
+  const handler = exitHandlers({ ...exit.options, store: full }).SETUP_EXIT!;
+  await assertRejects(async () => await handler.apply(wanted(clock), forever), CulvertError, "full");
+  const half = wanted(clock);
+  await exit.setUp(half);
+  await exitHandlers(exit.options).SETUP_EXIT!.undo!(half);
+  assertEquals([exit.server.sessionCount, streams.server.sessionCount, fake.peers.size, await exit.keptCount()], [
+    0,
+    0,
+    0,
+    0,
+  ]);
+});
+
+Deno.test("packets are shut out at once, also while the store does not work", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const { service, peers } = new FakePackets(clock);
+  const store = createKvServedSessions(kv, clock, { space: "exit" });
+  let isFull = true;
+  const failing = {
+    ...store,
+    remove: (sessionId: string) =>
+      isFull ? Promise.reject(new CulvertError("store_full", "no room")) : store.remove(sessionId),
+  };
+  using exit = new Exit(kv, clock, { store: failing, packets: service });
+  const command = wanted(clock);
+  await exit.setUp(command);
+  const ended = exit.disconnect(command.sessionId);
+  await clock.advanceAsync(5_000);
+  assertEquals([peers.size, await exit.keptCount()], [0, 1]);
+  isFull = false;
+  await clock.advanceAsync(1_000);
+  await ended;
+});
+
+Deno.test("sessions whose packets cannot be carried as before are not taken up, and their supernode is to be told", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  using exit = new Exit(kv, clock, { packets: new FakePackets(clock).service });
+  const [carried, streams] = [wanted(clock), setupOf(clock)];
+  await exit.setUp(carried);
+  await exit.setUp(streams);
+  const other = new FakePackets(clock, { pool: "10.99.0.0/16" });
+  using moved = new Exit(kv, clock, { packets: other.service });
+  assertEquals(await restoreSessions(moved.options), [carried.sessionId]);
+  assertEquals([moved.server.sessionCount, other.peers.size, await moved.keptCount()], [1, 0, 1]);
+  await exit.setUp(carried);
+  using without = new Exit(kv, clock);
+  assertEquals(await restoreSessions(without.options), [carried.sessionId]);
 });

@@ -6,9 +6,10 @@
  *     ↑                                                                            │ asked twice a second
  *     └───────────────────── no answer for 0.6 s, and again later ←────────────────┘
  *
- * Nothing is lost on the way over: both ways stay open, and the device takes what comes on either. Only it must not be led
- * back by what was still under way on the old one, since a device sends to where the last authentic datagram came from: so
- * its endpoint is looked at for a while and set again. The exit's device follows ours.
+ * Nothing is lost on the way over: both ways stay open, and a device takes what comes on either. But it sends to where the
+ * last authentic datagram came from: what is still under way on the old way would lead ours back, and ours the exit's. Our own
+ * device can be told to keep its endpoint, and then the exit's has followed as soon as the old way is empty. Others are set
+ * again and again for a moment; where much is under way both ways, they may change over only at the next pause.
  */
 
 import type { WireGuardDevice } from "../../native/wireguard/device.ts";
@@ -22,13 +23,19 @@ import { PunchClient, WATCH_MS } from "../../protocol/packets/punch_client.ts";
 import { probeId, ProbeKeys } from "../../protocol/packets/punch_probe.ts";
 import type { Random } from "../../protocol/random.ts";
 import { formatEndpoint } from "../../protocol/wireguard/endpoint.ts";
+import { equalKeys } from "../../protocol/wireguard/keys.ts";
 import type { Endpoint, Key } from "../../protocol/wireguard/settings.ts";
 import type { AskGateway } from "../client/tun/gateway_client.ts";
 import { ownPlaces } from "./own_places.ts";
 import { type OpenProbePort, openProbePort, type ProbePort } from "./probe_port.ts";
 import { Reflections, REMIND_MS } from "./reflections.ts";
 
+/** Said, at the level of debugging, after each search that found nothing. */
+export const NO_WAY = "There is no way to the exit without the relay now";
+
 export type Way = "direct" | "relay";
+/** Why a direct way was left: its probes are no longer answered, or nothing else ever came through it. */
+type End = "no answer" | "no data";
 
 export interface DirectUpgradeOptions {
   readonly device: WireGuardDevice;
@@ -67,7 +74,10 @@ export class DirectUpgrade {
     this.#options = options;
   }
 
-  /** Until the signal aborts; then it settles, and the device stays as it is. Rejects where there can be no raw socket. */
+  /**
+   * Until the signal aborts; then it settles, and the device stays as it is. Rejects where there can be no raw socket, and
+   * when the device has ended.
+   */
   async run(signal: AbortSignal): Promise<void> {
     const { device, mark, clock, random, openPort = openProbePort } = this.#options;
     const { listenPort } = await device.status();
@@ -90,9 +100,10 @@ export class DirectUpgrade {
     for (;;) {
       const place = await this.#find(port, reflections, signal);
       const sinceMs = clock.now();
-      if (place) await this.#stayDirect(place, reflections, signal);
+      const end = place && await this.#stayDirect(place, reflections, signal);
       if (clock.now() - sinceMs >= LASTING_MS) backoff.reset();
-      await delay(clock, LEAST_RETRY_MS + backoff.nextMs(), signal);
+      // A way that lets probes through and no data costs a second of data each time it is tried.
+      await delay(clock, end === "no data" ? RETRY.maxMs : LEAST_RETRY_MS + backoff.nextMs(), signal);
     }
   }
 
@@ -122,15 +133,19 @@ export class DirectUpgrade {
       send: (probe, to) => void port.send(probe, to),
       mayProbe: (at) => mayProbe(at, scope, isNeighbour),
     });
-    return await this.#punch.search(signal);
+    const place = await this.#punch.search(signal);
+    if (!place) log.debug(NO_WAY);
+    return place;
   }
 
-  /** Takes the way, and when it ends the relay again. */
-  async #stayDirect(place: Endpoint, reflections: Reflections, signal: AbortSignal): Promise<void> {
+  /** Takes the way, and when it ends the relay again; gives why it has. */
+  async #stayDirect(place: Endpoint, reflections: Reflections, signal: AbortSignal): Promise<End> {
     const { relayAt, onChange, log, clock } = this.#options;
     using end = endWith(signal);
-    const lost = this.#punch!.watch(place, end.signal).then(() => "no answer");
-    const failed = this.#take(place, end.signal).then((isTaken) => isTaken ? new Promise<never>(() => {}) : "no data");
+    const lost = this.#punch!.watch(place, end.signal).then((): End => "no answer");
+    const failed = this.#take(place, end.signal).then((isTaken): End | Promise<never> =>
+      isTaken ? forever() : "no data"
+    );
     const reminding = this.#remind(reflections, end.signal);
     const holding = this.#hold(place, end.signal);
     for (const work of [lost, failed, reminding, holding]) work.catch(() => {});
@@ -144,12 +159,15 @@ export class DirectUpgrade {
     log.info("Back to the relay", { reason, afterMs: Math.round(clock.now() - sinceMs) });
     await back;
     await this.#settle(relayAt, signal);
+    // From here on it may follow again, as any device on a relay does.
+    await this.#setEndpoint(relayAt, { keeps: false });
+    return reason;
   }
 
   /** Sends there from now on, and something at once, so that the exit sees it; false when nothing comes back. */
   async #take(at: Endpoint, signal: AbortSignal): Promise<boolean> {
     const { ask, random } = this.#options;
-    await this.#setEndpoint(at);
+    await this.#setEndpoint(at, { keeps: true });
     const id = encodeBase64Url(random.fill(new Uint8Array(16)));
     return await ask.ask({ type: "probe", id }, { signal, withinMs: TAKEN_MS }).then(() => true, () => {
       signal.throwIfAborted();
@@ -157,26 +175,32 @@ export class DirectUpgrade {
     });
   }
 
-  /** Sees to it that the device stays there. */
+  /** Sees to it that the device stays there; one that keeps its endpoint needs no looking after. */
   async #hold(at: Endpoint, signal: AbortSignal): Promise<never> {
+    if (this.#options.device.backend === "userspace") return await forever();
+    await this.#settle(at, signal);
     for (;;) {
-      await this.#settle(at, signal);
-      while (await this.#isAt(at)) await delay(this.#options.clock, WATCH_MS, signal);
+      await delay(this.#options.clock, WATCH_MS, signal);
+      await this.#setAgain(at, signal);
     }
   }
 
-  /** While what was under way may still lead it back, looks often and sets it again. */
+  /** Until what was under way on the old way has come. */
   async #settle(at: Endpoint, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
-    for (let untilMs = clock.now() + SETTLE_MS; clock.now() < untilMs;) {
-      const isAt = await this.#isAt(at);
-      signal.throwIfAborted();
-      if (!isAt) {
-        await this.#setEndpoint(at);
-        untilMs = clock.now() + SETTLE_MS;
-      }
+    const { clock, device } = this.#options;
+    if (device.backend === "userspace") return await delay(clock, SETTLE_MS, signal);
+    for (const untilMs = clock.now() + SETTLE_MS; clock.now() < untilMs;) {
+      await this.#setAgain(at, signal);
       await delay(clock, SETTLE_LOOK_MS, signal);
     }
+  }
+
+  async #setAgain(at: Endpoint, signal: AbortSignal): Promise<void> {
+    const { device, exitKey } = this.#options;
+    const { peers } = await device.status();
+    signal.throwIfAborted();
+    const endpoint = peers.find(({ publicKey }) => equalKeys(publicKey, exitKey))?.endpoint;
+    if (endpoint && formatEndpoint(endpoint) !== formatEndpoint(at)) await this.#setEndpoint(at, { keeps: true });
   }
 
   async #remind(reflections: Reflections, signal: AbortSignal): Promise<never> {
@@ -186,16 +210,9 @@ export class DirectUpgrade {
     }
   }
 
-  async #isAt(at: Endpoint): Promise<boolean> {
+  async #setEndpoint(endpoint: Endpoint, { keeps }: { readonly keeps: boolean }): Promise<void> {
     const { device, exitKey } = this.#options;
-    const { peers } = await device.status();
-    const peer = peers.find(({ publicKey }) => equalKey(publicKey, exitKey));
-    return !peer?.endpoint || formatEndpoint(peer.endpoint) === formatEndpoint(at);
-  }
-
-  async #setEndpoint(endpoint: Endpoint, keepsEndpoint = true): Promise<void> {
-    const { device, exitKey } = this.#options;
-    await device.configure({ peers: [{ publicKey: exitKey, updateOnly: true, endpoint, keepsEndpoint }] });
+    await device.configure({ peers: [{ publicKey: exitKey, updateOnly: true, endpoint, keepsEndpoint: keeps }] });
   }
 }
 
@@ -208,6 +225,6 @@ function endWith(signal: AbortSignal): Disposable & { readonly signal: AbortSign
   };
 }
 
-function equalKey(one: Key, other: Key): boolean {
-  return one.length === other.length && one.every((byte, at) => byte === other[at]);
+function forever(): Promise<never> {
+  return new Promise(() => {});
 }

@@ -99,8 +99,7 @@ export class PacketSessions {
     const onCount = (count: number) => ports.set(count);
     this.#relayed = new RelayedSessions({ ...options, host, relay, places, onCount });
     this.#counter = new RelayCounter(relay, metrics);
-    if (!terminating) return;
-    this.#terminated = new TerminatedSessions({ ...options, host, relay: terminating, places });
+    if (terminating) this.#terminated = new TerminatedSessions({ ...options, host, relay: terminating, places });
   }
 
   /** Whether the tunnel to that exit, if one ends here, carries packets. */

@@ -35,7 +35,8 @@ async function isKilledAt(machine: Machine, step: number, start: () => Promise<u
 function stepsOf(machine: Machine, pid: number): number {
   const folder = machine.path("run/culvert/machine");
   try {
-    const texts = [...Deno.readDirSync(folder)].map(({ name }) => Deno.readTextFileSync(`${folder}/${name}`));
+    const journals = [...Deno.readDirSync(folder)].filter(({ isFile }) => isFile);
+    const texts = journals.map(({ name }) => Deno.readTextFileSync(`${folder}/${name}`));
     return texts.map((text) => text.split(`{"pid":${pid}}`).slice(1).at(-1) ?? "")
       .reduce((sum, text) => sum + text.split("\n").filter((line) => line !== "").length, 0);
   } catch (error) {

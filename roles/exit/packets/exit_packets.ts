@@ -7,6 +7,7 @@ import type { Telemetry } from "../../../protocol/control/messages.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import { GATEWAY_PORT } from "../../../protocol/packets/gateway.ts";
 import type { Random } from "../../../protocol/random.ts";
+import { PunchResponder } from "../../packets/punch_responder.ts";
 import type { Rates } from "../../peer/traffic_rates.ts";
 import { DeviceReport } from "./device_report.ts";
 import { DnsForwarder } from "./dns_forwarder.ts";
@@ -14,10 +15,12 @@ import { GatewayService } from "./gateway_service.ts";
 import { givenNameServers, systemNameServers } from "./name_servers.ts";
 import { PacketService, type PacketTools } from "./packet_service.ts";
 import { DNS_PORT } from "./packet_table.ts";
+import { relayAddress } from "./relay_address.ts";
 import type { PacketFlags } from "./settings.ts";
 
 export interface ExitPacketTools extends PacketTools {
   readonly random: Random;
+  readonly signal: AbortSignal;
 }
 
 export type PacketsTelemetry = Pick<Telemetry, "packets" | "wireguard"> & Rates;
@@ -26,12 +29,18 @@ export class ExitPackets implements AsyncDisposable {
   readonly service: PacketService;
   readonly #tools: ExitPacketTools;
   readonly #report: DeviceReport;
+  readonly #punching: PunchResponder;
   readonly #resources: AsyncDisposableStack;
 
-  private constructor(service: PacketService, tools: ExitPacketTools, resources: AsyncDisposableStack) {
+  private constructor(
+    { service, punching }: { service: PacketService; punching: PunchResponder },
+    tools: ExitPacketTools,
+    resources: AsyncDisposableStack,
+  ) {
     this.service = service;
     this.#tools = tools;
     this.#resources = resources;
+    this.#punching = punching;
     this.#report = new DeviceReport({ ...tools, device: service.device });
     resources.defer(() => this.#report.settled());
   }
@@ -51,7 +60,17 @@ export class ExitPackets implements AsyncDisposable {
     const { nameServer } = flags;
     const servers = nameServer.length > 0 ? givenNameServers(nameServer) : systemNameServers(tools.clock);
     resources.use(await DnsForwarder.open({ ...tools, addresses: service.gateways, port: DNS_PORT, servers }));
-    return new ExitPackets(service, tools, resources.move());
+    const endpoint = flags.endpoint === undefined ? undefined : await relayAddress(flags.endpoint, tools);
+    const punching = resources.use(
+      new PunchResponder({
+        ...tools,
+        device: service.device,
+        tunnels: service.networks,
+        ...endpoint && { endpoint },
+      }),
+    );
+    service.onClientGone = (key) => punching.forget(key);
+    return new ExitPackets({ service, punching }, tools, resources.move());
   }
 
   /** Answers what clients ask from now on. */
@@ -60,6 +79,7 @@ export class ExitPackets implements AsyncDisposable {
     this.#resources.use(GatewayService.open({
       ...this.#tools,
       ...asked,
+      punching: this.#punching,
       addresses: service.gateways,
       port: GATEWAY_PORT,
       clientAt: (address) => service.clientAt(address),

@@ -19,7 +19,7 @@ import { type Cidr, formatIp, type IpAddress, parseCidr } from "../../../protoco
 import type { Log } from "../../../protocol/log.ts";
 import type { Endpoint, Key } from "../../../protocol/wireguard/settings.ts";
 import type { Backend, DeviceMaker } from "../../machine/devices.ts";
-import { tunnelMtu } from "../../wireguard/mtu.ts";
+import { type MtuView, tunnelMtu } from "../../wireguard/mtu.ts";
 import { AddressPool } from "./address_pool.ts";
 import { type ClientPeer, ClientTable } from "./client_table.ts";
 import { ExitInterface } from "./exit_interface.ts";
@@ -72,27 +72,36 @@ export type GrantedPackets = PacketSetup & { readonly grant: PacketGrant };
  */
 const DEFAULT_POOL6 = parseCidr("fdc7:1be5:c001::/64")!;
 
+/** The interface as the service uses it. */
+export type PacketInterface =
+  & Pick<ExitInterface, "device" | "mtu" | "listenPort" | "ended" | "setTable">
+  & { readonly network: MtuView }
+  & AsyncDisposable;
+
 export class PacketService implements AsyncDisposable {
   readonly #settings: PacketSettings;
   readonly #tools: PacketTools;
-  readonly #interface: ExitInterface;
+  readonly #interface: PacketInterface;
   readonly #pools: readonly AddressPool[];
   readonly #clients: ClientTable;
   readonly #granted = new Map<string, GrantedPackets>();
   readonly #watching: Disposable;
+  /** Told of a client whose last session has ended. */
+  onClientGone: (key: Key) => void = () => {};
   /** Called when a session has ended. */
   #onEnd = () => {};
   /** Changes of the device, one after the other. */
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(
+  /** Over an interface that is up, with these pools' gateways on it; it is taken away with the service. */
+  constructor(
     settings: PacketSettings,
     tools: PacketTools,
-    opened: { readonly exitInterface: ExitInterface; readonly pools: readonly AddressPool[] },
+    opened: { readonly packetInterface: PacketInterface; readonly pools: readonly AddressPool[] },
   ) {
     this.#settings = settings;
     this.#tools = tools;
-    this.#interface = opened.exitInterface;
+    this.#interface = opened.packetInterface;
     this.#pools = opened.pools;
     this.#clients = new ClientTable(opened.pools);
     this.#watching = tools.policy.subscribe(() => this.#follow(tools.policy.current));
@@ -102,14 +111,14 @@ export class PacketService implements AsyncDisposable {
   static async open(settings: PacketSettings, tools: PacketTools): Promise<PacketService> {
     const pools = await poolsOf(settings);
     tell(tools.policy.current, tools.log);
-    const exitInterface = await ExitInterface.open({
+    const packetInterface = await ExitInterface.open({
       ...settings,
       ...tools,
       pools,
       mtuOf: (network) => Math.max(MIN_MTU, tunnelMtu([], network)),
       table: tableFor(settings, pools, tools.policy.current),
     });
-    return new PacketService(settings, tools, { exitInterface, pools });
+    return new PacketService(settings, tools, { packetInterface, pools });
   }
 
   get device(): WireGuardDevice {
@@ -123,6 +132,11 @@ export class PacketService implements AsyncDisposable {
   /** The exit's addresses in the tunnel. */
   get gateways(): readonly IpAddress[] {
     return this.#pools.map(({ gateway }) => gateway);
+  }
+
+  /** The networks that are inside the tunnel. */
+  get networks(): readonly Cidr[] {
+    return this.#pools.map(({ network }) => network);
   }
 
   /** Settles with what ended it unasked. */
@@ -200,8 +214,10 @@ export class PacketService implements AsyncDisposable {
     this.#granted.delete(sessionId);
     this.#onEnd();
     const left = this.#clients.peerOf(key);
-    if (!left) await this.device.configure({ peers: [{ publicKey: key, remove: true }] });
-    else if (!isSamePlace(old.relayAt, left.relayAt)) await this.#begin(left);
+    if (!left) {
+      this.onClientGone(key);
+      await this.device.configure({ peers: [{ publicKey: key, remove: true }] });
+    } else if (!isSamePlace(old.relayAt, left.relayAt)) await this.#begin(left);
   }
 
   /**

@@ -1,211 +1,117 @@
-/** Packets through an exit, in namespaces: what passes, what does not, and that nothing is left. */
+/** What the device is told of sessions, and what they are granted; without a network. */
 
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { inNamespace } from "../../../native/fixtures/in_namespace.ts";
-import type { PacketGrant } from "../../../protocol/control/packets.ts";
-import { lookUp, NameServer, probe, watchSegments } from "./fixtures/client_tools.ts";
-import type { PacketsTelemetry } from "./exit_packets.ts";
-import { eventually } from "../../../testing/waiting.ts";
-import type { NetNamespace } from "../../../testing/netns.ts";
-import { testWith } from "../../../testing/requirements.ts";
-import { culvertUserspace, wireguardGo, type WireGuardMaker } from "../../../testing/wireguard_rig.ts";
-import { EXIT_OUTSIDE, EXIT_OUTSIDE6, GATEWAY, INTERNET, INTERNET6, OFFICE, PacketLab } from "./fixtures/packet_lab.ts";
+import { assertEquals, assertRejects } from "@std/assert";
+import { encodeBase64 } from "../../../protocol/encoding.ts";
+import { CulvertError } from "../../../protocol/errors.ts";
+import { parseIp } from "../../../protocol/ip.ts";
+import { FakeClock, settle } from "../../../testing/fake_clock.ts";
+import { FakePackets } from "./fixtures/fake_packets.ts";
+import type { PacketOrder } from "./packet_service.ts";
 
-const needs = {
-  netns: true,
-  tools: ["ip", "nft", "wg", "wireguard-go", "curl", "ping", "sysctl", "iperf3", "ss", "tcpdump"],
-  files: ["/dev/net/tun"],
-};
+const keyOf = (number: number) => encodeBase64(new Uint8Array(32).fill(number));
+const signal = new AbortController().signal;
 
-const RATE_MBPS = 20;
-const PROBE_ID = "AAAAAAAAAAAAAAAAAAAAAA";
-
-/** Answers HTTP with the address it was asked from. */
-function whoAmI(namespace: NetNamespace, hostname: string, port = 0): Deno.HttpServer<Deno.NetAddr> {
-  const handler = (_: Request, { remoteAddr }: { remoteAddr: Deno.Addr }) =>
-    new Response((remoteAddr as Deno.NetAddr).hostname);
-  return inNamespace(namespace, () => Deno.serve({ hostname, port, onListen() {}, handler }));
+function order(sessionId: string, client: number, more: Partial<PacketOrder> & { relay?: string } = {}): PacketOrder {
+  const { relay = "192.0.2.1:40000", ...rest } = more;
+  return { sessionId, clientKey: keyOf(client), setup: { relay }, wishes: [], ...rest };
 }
 
-const makers: Readonly<Record<string, WireGuardMaker>> = {
-  "wireguard-go": wireguardGo(),
-  "our own device": culvertUserspace(),
-};
-
-for (const [name, maker] of Object.entries(makers)) {
-  testWith(
-    needs,
-    `${name} as the client: what it sends leaves from the exit's address, and nothing is left`,
-    async () => {
-      await using lab = await PacketLab.open();
-      const client = await lab.client(maker);
-      const before = await lab.stateOf(lab.exit);
-      const exit = await lab.startExit();
-      const grant = await exit.admit(client);
-      assertEquals(grant.mtu, 1420);
-      assert(await client.pings(GATEWAY));
-      assert(await client.pings(INTERNET));
-      assert(await client.pings(INTERNET6));
-      await using http = whoAmI(lab.internet, INTERNET);
-      await using http6 = whoAmI(lab.internet, INTERNET6);
-      assertEquals(await client.fetches(INTERNET, http.addr.port), EXIT_OUTSIDE);
-      assertEquals(await client.fetches(INTERNET6, http6.addr.port), EXIT_OUTSIDE6);
-      assertEquals(await exit.program.stop(), 0);
-      assertEquals(await lab.stateOf(lab.exit), before);
-    },
-  );
-}
-
-testWith(needs, "killed, the exit leaves its packet filter, and the next one takes all of it away", async () => {
-  await using lab = await PacketLab.open();
-  const client = await lab.client();
-  const before = await lab.stateOf(lab.exit);
-  const first = await lab.startExit();
-  await first.admit(client);
-  first.program.crash();
-  await first.program.ended();
-  assertStringIncludes(await lab.stateOf(lab.exit), "table inet culvert_exit_");
-  const next = await lab.startExit();
-  await next.admit(client);
-  assert(await client.pings(INTERNET));
-  assertEquals(await next.program.stop(), 0);
-  assertEquals(await lab.stateOf(lab.exit), before);
-});
-
-testWith(needs, "clients reach the internet and the gateway, and nothing else", async () => {
-  await using lab = await PacketLab.open();
-  const [client, other] = [await lab.client(), await lab.client()];
-  const exit = await lab.startExit();
-  await exit.admit(client);
-  const grant = await exit.admit(other);
-  assert(await client.pings(INTERNET) && await other.pings(INTERNET), "the internet");
-  assert(!await client.pings(grant.addresses[0]!.split("/")[0]!), "another client");
-  assert(!await client.pings(grant.addresses[1]!.split("/")[0]!), "another client's IPv6 address");
-  assert(!await client.pings(OFFICE), "a private network");
-  assert(!await client.pings(EXIT_OUTSIDE), "the exit's own address");
-  assert(!await client.pings("169.254.169.254"), "link-local");
-  await using mail = whoAmI(lab.internet, INTERNET, 25);
-  await using web = whoAmI(lab.internet, INTERNET, 80);
-  await using ssh = whoAmI(lab.exit, "0.0.0.0", 22);
-  assertEquals([mail.addr.port, ssh.addr.port], [25, 22]);
-  assertEquals(await client.fetches(INTERNET, web.addr.port), EXIT_OUTSIDE);
-  for (const [host, port] of [[INTERNET, 25], [GATEWAY, 22], [EXIT_OUTSIDE, 22]] as const) {
-    assertEquals(await client.fetches(host, port), 7, `${host}:${port} is closed, and said to be`);
-  }
-  // What the policy opens, without a new connection of the device.
-  await exit.call({ policy: { allow_addresses: ["10.99.0.0/24"], ports: { deny: [80] } } });
-  assert(await client.pings(OFFICE));
-  assertEquals(await client.fetches(INTERNET, 80), 7);
-});
-
-testWith(needs, "neighbours of the exit do not reach its gateway, nor clients", async () => {
-  await using lab = await PacketLab.open();
-  const client = await lab.client();
-  const exit = await lab.startExit();
-  const [address] = (await exit.admit(client)).addresses;
-  assert(await client.pings(INTERNET));
-  await lab.internet.run(["ip", "route", "add", "10.201.0.0/16", "via", EXIT_OUTSIDE]);
-  for (const host of [GATEWAY, address!.split("/")[0]!]) {
-    const { code } = await lab.internet.run(["ping", "-c1", "-W1", host], { mayFail: true });
-    assertEquals(code, 1, host);
-  }
-});
-
-testWith(needs, "a client is let in again with the addresses it had, and shut out with its last session", async () => {
-  await using lab = await PacketLab.open();
-  const client = await lab.client();
-  const exit = await lab.startExit();
-  const order = { clientKey: client.key, setup: { relay: client.relay }, wishes: ["10.201.77.7/32"] };
-  const first = await exit.call({ setUp: { ...order, sessionId: "first" } }) as PacketGrant;
-  assertEquals(first.addresses[0], "10.201.77.7/32");
-  await client.setUp(first);
-  assert(await client.pings(INTERNET));
-  assertEquals(await exit.call({ setUp: { ...order, sessionId: "second", wishes: [] } }), first);
-  await exit.call({ remove: "first" });
-  assert(await client.pings(INTERNET));
-  await exit.call({ remove: "second" });
-  assert(!await client.pings(INTERNET));
-  assertEquals(await exit.call({ setUp: { ...order, sessionId: "third", wishes: first.addresses } }), first);
-  await eventually("a new handshake", () => client.pings(INTERNET));
-  for (const wrong of ["nowhere.invalid:1", "192.168.51.2:0", "192.168.51.2"]) {
-    const failed = exit.call({ setUp: { ...order, sessionId: "fourth", setup: { relay: wrong } } });
-    await assertRejects(() => failed, Error, "Cannot find the relay");
-  }
-});
-
-testWith(needs, "names are looked up through the gateway, over UDP and TCP, and probes are answered", async () => {
-  await using lab = await PacketLab.open();
-  const client = await lab.client();
-  const exit = await lab.startExit();
-  const grant = await exit.admit(client);
-  assertEquals(grant.dns, grant.gateways);
-  await using _server = new NameServer(lab.internet, INTERNET);
-  for (const gateway of grant.gateways) {
-    assertEquals(await lookUp(client.namespace, gateway, "udp"), "45.45.45.45");
-    assertEquals(await lookUp(client.namespace, gateway, "tcp"), "45.45.45.45");
-    assertEquals(await probe(client.namespace, gateway), { type: "probe.answer", id: PROBE_ID, ok: true });
-  }
-  await exit.call({ isOk: false });
-  assertEquals(await probe(client.namespace, GATEWAY), { type: "probe.answer", id: PROBE_ID, ok: false });
-});
-
-testWith(needs, "segments of TCP are made to fit the tunnel, both ways", async () => {
-  await using lab = await PacketLab.open();
-  const client = await lab.client();
-  const exit = await lab.startExit();
-  await exit.admit(client);
-  // The client's own interface would allow more than the exit's.
-  await client.namespace.run(["ip", "link", "set", client.interfaceName, "mtu", "1500"]);
-  await using http = whoAmI(lab.internet, INTERNET);
-  const [outside, inside] = [
-    await watchSegments(lab.internet, "eth0", http.addr.port),
-    await watchSegments(client.namespace, client.interfaceName, http.addr.port),
-  ];
-  assertEquals(await client.fetches(INTERNET, http.addr.port), EXIT_OUTSIDE);
-  assertEquals([await outside.seen, await inside.seen], [["1380", "1460"], ["1460", "1380"]]);
-});
-
-testWith(needs, "each client has its rate, sending and receiving", async () => {
-  await using lab = await PacketLab.open();
-  const client = await lab.client();
-  const exit = await lab.startExit({ clientRate: RATE_MBPS });
-  await exit.admit(client);
-  for (const direction of [[], ["-R"]]) {
-    lab.internet.spawn(["iperf3", "-s", "-1", "-B", INTERNET], { stdout: "null", stderr: "null" });
-    // One second's worth may come at once, and is left out.
-    const measure = ["iperf3", "-J", "-c", INTERNET, "-t", "4", "-O", "2", "--connect-timeout", "5000", ...direction];
-    await eventually("iperf3 listens", async () => (await lab.internet.run(["ss", "-Hltn"])).stdout.includes(":5201"));
-    const { end } = JSON.parse((await client.namespace.run(measure)).stdout);
-    const mbps = end.sum_received.bits_per_second / 1e6;
-    assert(mbps > RATE_MBPS * 0.6 && mbps < RATE_MBPS * 1.1, `${direction}: ${mbps} Mbit/s`);
-  }
-  const { wireguard, packets } = await exit.call({ telemetry: true }) as PacketsTelemetry;
-  assertEquals([packets?.limitMbps, wireguard?.peers], [RATE_MBPS, undefined]);
-  await eventually("the device's report", async () => {
-    const { wireguard } = await exit.call({ telemetry: true }) as PacketsTelemetry;
-    return wireguard?.peers === 1 && wireguard.rxBytes > 1e6 && wireguard.lastHandshakeAgeMs! < 60_000;
+Deno.test("a session is a peer at its relay with its own addresses, and is granted what its interface is to have", async () => {
+  const fake = new FakePackets(new FakeClock());
+  const granted = await fake.service.setUp(order("a", 1, { wishes: ["10.201.3.4/32"] }), signal);
+  assertEquals(granted, {
+    relay: "192.0.2.1:40000",
+    grant: { addresses: ["10.201.3.4/32"], gateways: ["10.201.0.1"], dns: ["10.201.0.1"], mtu: 1420 },
   });
+  assertEquals([...fake.peers], [[keyOf(1), { endpoint: "192.0.2.1:40000", allowedIps: ["10.201.3.4/32"] }]]);
+  assertEquals(fake.service.granted("a"), granted);
+  assertEquals(fake.service.clientAt(parseIp("10.201.3.4")!)?.relayAt, { address: parseIp("192.0.2.1")!, port: 40000 });
+  await fake.service.remove("a");
+  assertEquals([fake.peers.size, fake.service.granted("a"), fake.service.telemetry.spareClients], [
+    0,
+    undefined,
+    65533,
+  ]);
 });
 
-testWith(needs, "an interface that is taken away from outside ends the exit with the reason", async () => {
-  await using lab = await PacketLab.open();
-  const before = await lab.stateOf(lab.exit);
-  const exit = await lab.startExit();
-  await lab.exit.run(["ip", "link", "delete", lab.interfaceName]);
-  const { error } = await exit.program.readJson();
-  assertStringIncludes(String(error), "Cannot carry packets any more");
-  await exit.program.ended();
-  assertEquals(await lab.stateOf(lab.exit), before);
+Deno.test("the same order again changes nothing; another relay has the device begin anew there", async () => {
+  const fake = new FakePackets(new FakeClock());
+  const first = await fake.service.setUp(order("a", 1), signal);
+  const told = fake.told.length;
+  assertEquals(await fake.service.setUp(order("a", 1), signal), first);
+  assertEquals(fake.told.length, told);
+  const moved = await fake.service.setUp(order("a", 1, { relay: "[2001:db8::1]:7" }), signal);
+  assertEquals(moved, { relay: "[2001:db8::1]:7", grant: first.grant });
+  assertEquals(fake.told.slice(told), ["remove", "set"]);
+  assertEquals(fake.peers.get(keyOf(1))?.endpoint, "[2001:db8::1]:7");
 });
 
-testWith(needs, "an interface that others have made is left alone, as is one in use", async () => {
-  await using lab = await PacketLab.open();
-  await lab.exit.run(["ip", "link", "add", lab.interfaceName, "type", "veth", "peer", "name", "other"]);
-  const before = await lab.stateOf(lab.exit);
-  assertStringIncludes(String((await lab.startExit()).ready.error), "must not exist yet");
-  assertEquals(await lab.stateOf(lab.exit), before);
-  await lab.exit.run(["ip", "link", "delete", lab.interfaceName]);
-  const exit = await lab.startExit();
-  assertStringIncludes(String((await lab.startExit()).ready.error), `in use by process ${exit.program.pid}`);
-  await exit.admit(await lab.client());
+Deno.test("a client goes back to its session before when the newest ends, and no further when an older one does", async () => {
+  const fake = new FakePackets(new FakeClock());
+  for (const number of [1, 2, 3]) {
+    await fake.service.setUp(order(`${number}`, 1, { relay: `192.0.2.1:${number}` }), signal);
+  }
+  await fake.service.remove("1");
+  assertEquals(fake.peers.get(keyOf(1))?.endpoint, "192.0.2.1:3");
+  await fake.service.remove("3");
+  assertEquals(fake.peers.get(keyOf(1))?.endpoint, "192.0.2.1:2");
+  await fake.service.remove("2");
+  assertEquals(fake.peers.size, 0);
+});
+
+Deno.test("a device that refuses leaves nothing of the session behind, and others as they were", async () => {
+  const fake = new FakePackets(new FakeClock(), { pool: "10.7.7.0/29" });
+  await fake.service.setUp(order("a", 1), signal);
+  fake.isBroken = true;
+  await assertRejects(() => fake.service.setUp(order("b", 2), signal), Error, "broken");
+  assertEquals([fake.service.granted("b"), fake.service.telemetry.spareClients], [undefined, 4]);
+  fake.isBroken = false;
+  await fake.service.setUp(order("b", 2), signal);
+  assertEquals(fake.peers.size, 2);
+});
+
+Deno.test("without an address left a client is refused", async () => {
+  const fake = new FakePackets(new FakeClock(), { pool: "10.7.7.0/29" });
+  for (let client = 1; client <= 5; client++) await fake.service.setUp(order(`${client}`, client), signal);
+  const error = await assertRejects(() => fake.service.setUp(order("6", 6), signal), CulvertError);
+  assertEquals([error.code, fake.service.telemetry.spareClients], ["no_address", 0]);
+});
+
+Deno.test("a relay's name is looked up, but not for ever", async () => {
+  const clock = new FakeClock();
+  const names: Record<string, Promise<Uint8Array<ArrayBuffer>[]>> = {
+    "sn.example": Promise.resolve([parseIp("192.0.2.9")!]),
+    "nobody.example": Promise.resolve([]),
+    "slow.example": new Promise(() => {}),
+  };
+  const fake = new FakePackets(clock, { lookup: (name) => names[name]! });
+  await fake.service.setUp(order("a", 1, { relay: "sn.example:7" }), signal);
+  assertEquals(fake.peers.get(keyOf(1))?.endpoint, "192.0.2.9:7");
+  for (const relay of ["nobody.example:7", "sn.example:0", "sn.example", ""]) {
+    const error = await assertRejects(() => fake.service.setUp(order("b", 2, { relay }), signal), CulvertError);
+    assertEquals(error.code, "bad_relay", relay);
+  }
+  const late = assertRejects(
+    () => fake.service.setUp(order("b", 2, { relay: "slow.example:7" }), signal),
+    CulvertError,
+  );
+  await settle();
+  await clock.advance(5_000);
+  assertEquals((await late).code, "bad_relay");
+});
+
+Deno.test("it is drained once the last session has ended, or when there is no more time", async () => {
+  const fake = new FakePackets(new FakeClock());
+  await fake.service.drained(signal);
+  await fake.service.setUp(order("a", 1), signal);
+  await fake.service.setUp(order("b", 2), signal);
+  let isDrained = false;
+  const drained = fake.service.drained(signal).then(() => isDrained = true);
+  await fake.service.remove("a");
+  await settle();
+  assertEquals(isDrained, false);
+  await fake.service.remove("b");
+  await drained;
+  await fake.service.setUp(order("c", 3), signal);
+  await fake.service.drained(AbortSignal.abort());
 });
