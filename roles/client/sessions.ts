@@ -15,7 +15,7 @@ import { type ExitWish, MAX_SESSIONS } from "../../protocol/control/messages.ts"
 import type { CertificateRefusal } from "../../protocol/certificate.ts";
 import type { Carries, RelayMode } from "../../protocol/control/packets.ts";
 import { type PeerKeysCheck, refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
-import { refusalOfTermination } from "../../protocol/control/terminating_supernode.ts";
+import { refusalOfTermination, type TerminationRefusal } from "../../protocol/control/terminating_supernode.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { DialError } from "../../protocol/errors.ts";
 import type { Bytes, Primitives } from "../../protocol/primitives.ts";
@@ -40,6 +40,13 @@ export interface ClientSessionsOptions {
   /** The way through a session whose exit's key has been checked. */
   openWay(session: ClientSession): SessionWay;
 }
+
+/** What is wrong with where a tunnel ends, unless it is the supernode's keys. */
+const WRONG_ENDS: ReadonlyMap<string, string> = new Map<TerminationRefusal, string>([
+  ["not_wished", "its relay must be blind, and is not"],
+  ["not_terminated", "its relay must be one that terminates the tunnel, and is not"],
+  ["other_supernode", "another supernode terminates the tunnel"],
+]);
 
 export class ClientSessions {
   readonly #options: ClientSessionsOptions;
@@ -109,9 +116,7 @@ export class ClientSessions {
     if (wrong !== undefined) throw cannot(`its keys are no good (${wrong})`);
     const { supernodeId } = control().supernode;
     const badEnd = this.#refusal((check) => refusalOfTermination(offer, { ...check, relay, supernodeId }));
-    if (badEnd !== undefined) {
-      throw cannot(`its tunnel must end where it was to, and with keys that are good (${badEnd})`);
-    }
+    if (badEnd !== undefined) throw cannot(WRONG_ENDS.get(badEnd) ?? `the supernode's keys are no good (${badEnd})`);
   }
 
   /** What a check finds wrong, with what is wrong with a certificate. */
