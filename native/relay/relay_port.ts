@@ -4,6 +4,7 @@
  * engine's own.
  */
 
+import { Pace } from "../../protocol/pace.ts";
 import type { RelayedSession } from "../../protocol/wireguard/relay_session.ts";
 import { Errno } from "../errno.ts";
 import { Fd } from "../fd.ts";
@@ -24,6 +25,8 @@ export class RelayPort implements Disposable {
   droppedDatagrams = 0;
   /** The kernel handed over several datagrams as one the last time, so it will again. */
   isCoalesced = false;
+  /** Of places not known. */
+  readonly initiations = new Pace();
   readonly sessionId: string;
   readonly session: RelayedSession<UdpEndpoint>;
   readonly #fd: Fd;

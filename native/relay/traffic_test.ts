@@ -60,6 +60,18 @@ Deno.test("an initiation or a response behind data in a batch is noticed", async
   assertEquals(pair.exit.receive(1), [initiationFor(exitKey, 99)]);
 });
 
+Deno.test("all of the first batch behind a response goes on, though its first datagram is what makes the place known", async () => {
+  await using pair = await RelayedPair.open();
+  using moved = pair.stranger();
+  moved.send(pair.at, initiationFor(exitKey, 77));
+  pair.exit.receive(1);
+  pair.exit.send(pair.at, responseFor(clientKey, 88, 77));
+  moved.receive(1);
+  const sizes = Array<number>(30).fill(1452);
+  moved.sendBatch(pair.at, batch(88, sizes));
+  assertEquals(pair.exit.receive(30), batch(88, sizes));
+});
+
 Deno.test("the bits for congestion and the class of traffic go on with the datagrams, of both families", async () => {
   for (const [isV6, address] of [[false, "127.0.0.1"], [true, "::1"]] as const) {
     await using pair = await RelayedPair.open();

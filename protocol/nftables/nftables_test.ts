@@ -215,7 +215,11 @@ Deno.test("what cannot be meant is refused in words", () => {
     ["two protocols", of(l4proto("tcp"), udp.dport(5)), "must be of one protocol"],
     ["a limit of nothing", () => limit({ packets: 0, per: "second" }), "rate must be a whole number from 1"],
     ["a burst too large", () => limit({ bytes: 1, per: "second", burst: 2 ** 32 }), "burst must be"],
-    ["a meter that drops", of(meter("m", ip.saddr, { expressions: () => [] })), "must be a limit, a count of connections or a counter"],
+    [
+      "a meter that drops",
+      of(meter("m", ip.saddr, { expressions: () => [] })),
+      "must be a limit, a count of connections or a counter",
+    ],
     ["NAT to a network", () => snat({ address: "10.0.0.0/8" }), "NAT must be to one IP address"],
     ["NAT to a bad port", () => dnat({ address: "10.0.0.1", port: -1 }), "inet_service must be"],
     ["no port", () => redirect(1.5), "inet_service must be"],

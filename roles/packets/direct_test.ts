@@ -130,11 +130,42 @@ testWith(needs, "an exit that says where it is reached is asked there, whatever 
   assert(await pings(scene));
 });
 
-testWith({ ...needs, tools: [...needs.tools, "wireguard-go"] }, "devices of others become direct as well", async () => {
-  await using scene = await PunchScene.open({ client: "port-restricted", exit: "restricted", isExternal: true });
+testWith(needs, "two behind one NAT find each other inside it", async () => {
+  await using scene = await PunchScene.open({ client: "symmetric", exit: "same" });
   assert(await pings(scene));
   await scene.upgrade();
-  assertEquals((await scene.nextWay()).way, "direct");
-  await isBetween(scene, EXIT_AT, CLIENT_AT);
+  assertEquals(await scene.nextWay(), { way: "direct", at: "192.168.1.3:51002" });
+  await isBetween(scene, "192.168.1.3:51002", "192.168.1.2:51001");
   assert(await pings(scene));
 });
+
+testWith(
+  needs,
+  "where no IPv4 way can be opened, IPv6 is one, though its firewalls let nothing in unasked",
+  async () => {
+    await using scene = await PunchScene.open({ client: "symmetric", exit: "symmetric", hasV6: true });
+    assert(await pings(scene));
+    await using up = await flow(scene, "client", 20);
+    await scene.upgrade();
+    assertEquals(await scene.nextWay(), { way: "direct", at: "[2001:db8:2::2]:51002" });
+    await isBetween(scene, "[2001:db8:2::2]:51002", "[2001:db8:1::2]:51001");
+    await eventually("a second of it", async () => await received(up) > 2_000);
+    assertEquals((await up.stop()).lost, 0);
+  },
+);
+
+testWith(
+  { ...needs, tools: [...needs.tools, "wireguard-go"] },
+  "devices of others become direct as well, and lose nothing",
+  async () => {
+    await using scene = await PunchScene.open({ client: "port-restricted", exit: "restricted", isExternal: true });
+    assert(await pings(scene));
+    await using up = await flow(scene, "client", 5);
+    await using down = await flow(scene, "exit", 5);
+    await scene.upgrade();
+    assertEquals((await scene.nextWay()).way, "direct");
+    await isBetween(scene, EXIT_AT, CLIENT_AT);
+    for (const one of [up, down]) await eventually("a second of it", async () => await received(one) > 500);
+    for (const one of [up, down]) assertEquals((await one.stop()).lost, 0);
+  },
+);

@@ -72,8 +72,8 @@ export class HostedExits {
   }
 
   candidates({ clientPeerId, wish, count = MAX_TOLD }: ExitPeerRequest): ExitPeerResponse {
-    const { pool, random, isDraining } = this.#options;
-    if (isDraining()) return { candidates: [] };
+    const { pool, packets, random, isDraining } = this.#options;
+    if (isDraining() || wish.carries === "packets" && !packets.isRelaying) return { candidates: [] };
     const ranked = rank(pool.candidates(clientPeerId, wish), wish, random);
     return { candidates: ranked.slice(0, Math.min(count, MAX_TOLD)).map(({ candidate }) => candidate) };
   }

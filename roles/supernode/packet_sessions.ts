@@ -102,6 +102,11 @@ export class PacketSessions {
     if (terminating) this.#terminated = new TerminatedSessions({ ...options, host, relay: terminating, places });
   }
 
+  /** Whether packets are carried here at all. */
+  get isRelaying(): boolean {
+    return this.#relayed !== undefined;
+  }
+
   /** Whether the tunnel to that exit, if one ends here, carries packets. */
   isTunnelHealthy(exitPeerId: string): boolean {
     return this.#options.carriers?.terminating?.isHealthy(exitPeerId) ?? true;

@@ -18,7 +18,7 @@ import type { OpenSession } from "../../../net/watched_session.ts";
 import type { Locate } from "../../../net/websocket_dial.ts";
 import type { PacketOffer } from "../../../protocol/control/packets.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
-import { type Cidr, formatCidr } from "../../../protocol/ip.ts";
+import { type Cidr, formatCidr, type IpAddress } from "../../../protocol/ip.ts";
 import type { Target } from "../../../protocol/stream.ts";
 import type { Key } from "../../../protocol/wireguard/settings.ts";
 import { type Backend, chooseBackend, type ChosenBackend, type DeviceMaker } from "../../machine/devices.ts";
@@ -257,13 +257,16 @@ export class PacketMode implements AsyncDisposable {
 
   #setGuard(way: PacketWay): void {
     const { settings: { dns, exclude }, context: { log } } = this.#options;
+    const reachable = (server: IpAddress) => way.addresses.some((own) => own.length === server.length);
     try {
       setFirewall(guardTable({
         table: this.#guardTable,
         interfaces: this.#interfaces,
         mark: this.#routing!.mark,
         addresses: way.addresses,
-        dns: dns ? { servers: way.nameServers, exclude, takesAll: this.#nameServers === undefined } : undefined,
+        dns: dns
+          ? { servers: way.nameServers.filter(reachable), exclude, takesAll: this.#nameServers === undefined }
+          : undefined,
       }));
     } catch (error) {
       log.warn("The firewall table of the tunnel could not be set: names may be looked up around the tunnel", {

@@ -10,7 +10,7 @@
  */
 
 import { type Libc, openLibc } from "../../../native/libc.ts";
-import { Nft } from "../../../native/nft.ts";
+import { type NamedSet, Nft, type SetChange } from "../../../native/nft.ts";
 import { RtNetlink } from "../../../native/rtnetlink.ts";
 import type { WireGuardDevice } from "../../../native/wireguard/device.ts";
 import { serveUapi, type UapiServer } from "../../../native/wireguard/uapi_server.ts";
@@ -94,6 +94,12 @@ export class ExitInterface implements AsyncDisposable {
   setTable(table: Table): void {
     using nft = new Nft(this.#libc);
     nft.replaceTable(table);
+  }
+
+  /** Adds addresses to one of the table's sets, and removes others that are in it. */
+  changeSet(set: Pick<NamedSet, "name" | "key">, change: SetChange): void {
+    using nft = new Nft(this.#libc);
+    nft.changeSet(this.#options.table.name, set, change);
   }
 
   async #bringUp(backend: ChosenBackend): Promise<void> {

@@ -59,6 +59,20 @@ Deno.test("a client goes back to its session before when the newest ends, and no
   assertEquals(fake.peers.size, 0);
 });
 
+Deno.test("what holds for one client is not held against a supernode that has many", async () => {
+  const fake = new FakePackets(new FakeClock());
+  const setup = { relay: "192.0.2.1:1", isTerminated: true };
+  const { grant } = await fake.service.setUp(order("a", 1, { setup, wishes: ["10.201.9.9/32"] }), signal);
+  assertEquals(grant.addresses, ["10.201.9.9/32"]);
+  await fake.service.setUp(order("b", 1, { setup }), signal);
+  await fake.service.setUp(order("c", 2), signal);
+  assertEquals([...fake.shared], ["10.201.9.9"]);
+  await fake.service.remove("a");
+  assertEquals(fake.shared.size, 1);
+  await fake.service.remove("b");
+  assertEquals(fake.shared.size, 0);
+});
+
 Deno.test("a device that refuses leaves nothing of the session behind, and others as they were", async () => {
   const fake = new FakePackets(new FakeClock(), { pool: "10.7.7.0/29" });
   await fake.service.setUp(order("a", 1), signal);

@@ -9,7 +9,16 @@ import { eventually } from "../../../testing/waiting.ts";
 import type { NetNamespace } from "../../../testing/netns.ts";
 import { testWith } from "../../../testing/requirements.ts";
 import { culvertUserspace, wireguardGo, type WireGuardMaker } from "../../../testing/wireguard_rig.ts";
-import { EXIT_OUTSIDE, EXIT_OUTSIDE6, GATEWAY, INTERNET, INTERNET6, OFFICE, PacketLab } from "./fixtures/packet_lab.ts";
+import {
+  EXIT_OUTSIDE,
+  EXIT_OUTSIDE6,
+  GATEWAY,
+  INTERNET,
+  INTERNET6,
+  type LabClient,
+  OFFICE,
+  PacketLab,
+} from "./fixtures/packet_lab.ts";
 
 const needs = {
   netns: true,
@@ -165,20 +174,30 @@ testWith(needs, "segments of TCP are made to fit the tunnel, both ways", async (
   assertEquals([await outside.seen, await inside.seen], [["1380", "1460"], ["1460", "1380"]]);
 });
 
+/** How much TCP carries between a client and the internet, in Mbit/s, once what may come at once has. */
+async function measure(lab: PacketLab, client: LabClient, ...flags: string[]): Promise<number> {
+  lab.internet.spawn(["iperf3", "-s", "-1", "-B", INTERNET], { stdout: "null", stderr: "null" });
+  await eventually("iperf3 listens", async () => (await lab.internet.run(["ss", "-Hltn"])).stdout.includes(":5201"));
+  const command = ["iperf3", "-J", "-c", INTERNET, "-t", "3", "-O", "2", "--connect-timeout", "5000", ...flags];
+  const { end } = JSON.parse((await client.namespace.run(command)).stdout);
+  return end.sum_received.bits_per_second / 1e6;
+}
+
 testWith(needs, "each client has its rate, sending and receiving", async () => {
   await using lab = await PacketLab.open();
   const client = await lab.client();
   const exit = await lab.startExit({ clientRate: RATE_MBPS });
   await exit.admit(client);
   for (const direction of [[], ["-R"]]) {
-    lab.internet.spawn(["iperf3", "-s", "-1", "-B", INTERNET], { stdout: "null", stderr: "null" });
-    // One second's worth may come at once, and is left out.
-    const measure = ["iperf3", "-J", "-c", INTERNET, "-t", "4", "-O", "2", "--connect-timeout", "5000", ...direction];
-    await eventually("iperf3 listens", async () => (await lab.internet.run(["ss", "-Hltn"])).stdout.includes(":5201"));
-    const { end } = JSON.parse((await client.namespace.run(measure)).stdout);
-    const mbps = end.sum_received.bits_per_second / 1e6;
+    const mbps = await measure(lab, client, ...direction);
     assert(mbps > RATE_MBPS * 0.6 && mbps < RATE_MBPS * 1.1, `${direction}: ${mbps} Mbit/s`);
   }
+  const { key: clientKey, relay } = client;
+  await exit.call({
+    setUp: { sessionId: "many", clientKey, setup: { relay, isTerminated: true }, wishes: [] },
+  });
+  const free = await measure(lab, client);
+  assert(free > RATE_MBPS * 1.5, `not held against a supernode: ${free} Mbit/s`);
   const { wireguard, packets } = await exit.call({ telemetry: true }) as PacketsTelemetry;
   assertEquals([packets?.limitMbps, wireguard?.peers], [RATE_MBPS, undefined]);
   await eventually("the device's report", async () => {
