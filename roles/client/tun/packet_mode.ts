@@ -143,7 +143,7 @@ export class PacketMode implements AsyncDisposable {
       clock,
       random,
       log,
-    });
+    }, this.#present?.tunnel);
   }
 
   /** The network as datagrams of ours meet it, which do not go through a tunnel. */
@@ -168,7 +168,7 @@ export class PacketMode implements AsyncDisposable {
     const before = this.#present;
     this.#present = path;
     this.#hasBeenUp = true;
-    this.#slots.use(path);
+    this.#slots.use(path.tunnel);
     try {
       this.#setGuard(path);
       this.#routing!.use(path.slot);
