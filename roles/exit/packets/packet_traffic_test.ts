@@ -65,7 +65,7 @@ for (const [name, maker] of Object.entries(makers)) {
   );
 }
 
-testWith(needs, "killed, the exit leaves its packet filter, and the next one takes all of it away", async () => {
+testWith(needs, "what a killed exit leaves, the next one takes away", async () => {
   await using lab = await PacketLab.open();
   const client = await lab.client();
   const before = await lab.stateOf(lab.exit);
@@ -73,12 +73,23 @@ testWith(needs, "killed, the exit leaves its packet filter, and the next one tak
   await first.admit(client);
   first.program.crash();
   await first.program.ended();
-  assertStringIncludes(await lab.stateOf(lab.exit), "table inet culvert_exit_");
+  assertStringIncludes(await lab.stateOf(lab.exit), "net.ipv4.ip_forward = 1");
   const next = await lab.startExit();
   await next.admit(client);
   assert(await client.pings(INTERNET));
   assertEquals(await next.program.stop(), 0);
   assertEquals(await lab.stateOf(lab.exit), before);
+});
+
+testWith(needs, "the packet filter cannot be flushed from under an exit", async () => {
+  await using lab = await PacketLab.open();
+  const client = await lab.client();
+  const exit = await lab.startExit();
+  await exit.admit(client);
+  assert(await client.pings(INTERNET));
+  await lab.exit.run(["nft", "flush", "ruleset"]);
+  assert(!await client.pings(OFFICE));
+  assert(await client.pings(INTERNET));
 });
 
 testWith(needs, "clients reach the internet and the gateway, and nothing else", async () => {
