@@ -37,7 +37,7 @@ export class TerminatedSessions implements PacketWay {
   async agreed(record: SessionRecord, { grant, relay }: PacketAnswer): Promise<SessionPackets> {
     const packets = { ...record.packets!, ...(relay !== undefined && { farRelay: relay }), grant };
     const offer = await this.#apply({ ...record, packets });
-    await this.note(record);
+    await this.note([record]).catch(() => {}); // it is noted again later
     return { ...packets, offer };
   }
 
