@@ -36,7 +36,9 @@ export class TerminatedSessions implements PacketWay {
 
   async agreed(record: SessionRecord, { grant, relay }: PacketAnswer): Promise<SessionPackets> {
     const packets = { ...record.packets!, ...(relay !== undefined && { farRelay: relay }), grant };
-    return { ...packets, offer: await this.#apply({ ...record, packets }) };
+    const offer = await this.#apply({ ...record, packets });
+    await this.note([record]).catch(() => {}); // it is noted again later
+    return { ...packets, offer };
   }
 
   /** It must become what its client and its exit have been told. */
