@@ -56,11 +56,14 @@ export class TerminatedSessions implements PacketWay {
     await places.forget(sessionId);
   }
 
-  /** Notes where the session's exit is heard at present: to find it there after a restart. */
-  async note(record: SessionRecord): Promise<void> {
+  /** Notes where the exits of sessions are heard at present: to find them there after a restart. */
+  async note(records: readonly SessionRecord[]): Promise<void> {
     const { relay, places } = this.#options;
-    const at = await relay.exitAt(record.sessionId);
-    if (at) places.learned(record, "exit", at);
+    // All sessions of an exit share one tunnel.
+    for (const ofExit of Map.groupBy(records, ({ exit }) => exit!.exit.peerId).values()) {
+      const at = await relay.exitAt(ofExit[0]!.sessionId);
+      if (at) { for (const record of ofExit) places.learned(record, "exit", at); }
+    }
   }
 
   async #apply(
