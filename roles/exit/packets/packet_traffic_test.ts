@@ -3,12 +3,12 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { inNamespace } from "../../../native/fixtures/in_namespace.ts";
 import type { PacketGrant } from "../../../protocol/control/packets.ts";
-import { lookUp, NameServer, probe, watchSegments } from "./fixtures/client_tools.ts";
-import type { PacketsTelemetry } from "./exit_packets.ts";
-import { eventually } from "../../../testing/waiting.ts";
 import type { NetNamespace } from "../../../testing/netns.ts";
 import { testWith } from "../../../testing/requirements.ts";
+import { eventually } from "../../../testing/waiting.ts";
 import { culvertUserspace, wireguardGo, type WireGuardMaker } from "../../../testing/wireguard_rig.ts";
+import type { PacketsTelemetry } from "./exit_packets.ts";
+import { lookUp, NameServer, probe, PROBE_ID, watchSegments } from "./fixtures/client_tools.ts";
 import {
   EXIT_OUTSIDE,
   EXIT_OUTSIDE6,
@@ -27,7 +27,6 @@ const needs = {
 };
 
 const RATE_MBPS = 20;
-const PROBE_ID = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /** Answers HTTP with the address it was asked from. */
 function whoAmI(namespace: NetNamespace, hostname: string, port = 0): Deno.HttpServer<Deno.NetAddr> {
