@@ -143,15 +143,10 @@ function sessionColumns(wallMs: number): readonly Column<NamedSession>[] {
     { title: "client", cell: ({ name, clientPeerId }) => name ?? clientPeerId, canBeCut: true },
     { title: "exit", cell: ({ exitPeerId }) => exitPeerId ?? "", canBeCut: true },
     { title: "region", cell: ({ exitRegion }) => exitRegion ?? "", canBeCut: true },
-    { title: "carries", cell: carriesText },
+    // Of sessions that carry packets; others have none.
+    { title: "port", cell: ({ relayPort }) => relayPort?.toString() ?? "" },
     { title: "ends in", cell: ({ expiresAtMs }) => spanText(expiresAtMs - wallMs), align: "right" },
   ];
-}
-
-/** `packets :40012`: by that UDP port of the supernode. */
-function carriesText({ carries, relayPort, relay }: SessionView): string {
-  if (relay === "terminate") return "terminated";
-  return relayPort === undefined ? carries : `${carries} :${relayPort}`;
 }
 
 function peerColumns(): readonly Column<PeerView>[] {

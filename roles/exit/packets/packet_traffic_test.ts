@@ -228,3 +228,30 @@ testWith(needs, "an interface that others have made is left alone, as is one in 
   assertStringIncludes(String((await lab.startExit()).ready.error), `in use by process ${exit.program.pid}`);
   await exit.admit(await lab.client());
 });
+
+testWith(needs, "a start that fails half way takes back what it did", async () => {
+  await using lab = await PacketLab.open();
+  const before = await lab.stateOf(lab.exit);
+  const everywhere = { transport: "udp", hostname: "0.0.0.0", port: 53 } as const;
+  const other = inNamespace(lab.exit, () => Deno.listenDatagram(everywhere));
+  try {
+    assertStringIncludes(String((await lab.startExit()).ready.error), "port 53 of 10.201.0.1 must be free");
+  } finally {
+    other.close();
+  }
+  assertEquals(await lab.stateOf(lab.exit), before);
+  assertStringIncludes(String((await lab.startExit({ pool: "10.201.0.0/30" })).ready.error), "from /8 to /29");
+});
+
+testWith(needs, "what the kernel changes beside forwarding is put back too", async () => {
+  await using lab = await PacketLab.open();
+  await lab.exit.run(["sysctl", "-qw", "net.ipv4.conf.all.accept_redirects=0", "net.ipv6.conf.eth0.accept_ra=1"]);
+  await lab.exit.run(["ip", "-6", "route", "add", "default", "via", INTERNET6, "proto", "ra"]);
+  const before = await lab.stateOf(lab.exit);
+  const exit = await lab.startExit();
+  const setting = async (name: string) => (await lab.exit.run(["sysctl", "-n", name])).stdout.trim();
+  assertEquals(await setting("net.ipv6.conf.eth0.accept_ra"), "2", "so that the router's route stays");
+  assertEquals(await setting("net.ipv6.conf.eth1.accept_ra"), "1");
+  assertEquals(await exit.program.stop(), 0);
+  assertEquals(await lab.stateOf(lab.exit), before);
+});
