@@ -32,10 +32,10 @@ export class UdpEndpoint implements Endpoint {
 
   /** Takes over the words. */
   constructor(words: Uint32Array<ArrayBuffer>) {
-    const bytes = new Uint8Array(words.buffer);
     this.words = words;
-    this.port = (bytes[2]! << 8) | bytes[3]!;
-    this.address = words.length === V4_NAME_WORDS + V4_OUR_WORDS ? bytes.slice(4, 8) : bytes.slice(8, 24);
+    this.port = (words[0]! >>> 8 & 0xff00) | words[0]! >>> 24;
+    // Not through `words.buffer`: asking for it moves small arrays out of V8's heap, which costs more than they hold.
+    this.address = words.length === V4_NAME_WORDS + V4_OUR_WORDS ? bytesOf(words, 1, 4) : bytesOf(words, 2, 16);
     if (this.isV6 && words[V6_SCOPE_WORD] !== 0) this.scopeId = words[V6_SCOPE_WORD]!;
   }
 
@@ -45,11 +45,8 @@ export class UdpEndpoint implements Endpoint {
     const address = isV4Mapped(endpoint.address) ? endpoint.address.slice(12) : endpoint.address;
     const isV6 = address.length === 16;
     const words = new Uint32Array(isV6 ? V6_NAME_WORDS + V6_OUR_WORDS : V4_NAME_WORDS + V4_OUR_WORDS);
-    const bytes = new Uint8Array(words.buffer);
-    bytes[0] = isV6 ? AF_INET6 : AF_INET;
-    bytes[2] = port >> 8;
-    bytes[3] = port;
-    bytes.set(address, isV6 ? 8 : 4);
+    words[0] = nameWord(isV6 ? AF_INET6 : AF_INET, port);
+    putBytes(words, isV6 ? 2 : 1, address);
     if (isV6) words[V6_SCOPE_WORD] = scopeId;
     return new UdpEndpoint(words);
   }
@@ -73,6 +70,25 @@ export class UdpEndpoint implements Endpoint {
   forgetOurAddress(): void {
     this.words.fill(0, this.nameWords);
   }
+}
+
+/** The first word of a sockaddr: the family in our order, the port in the network's. */
+export function nameWord(family: number, port: number): number {
+  return family | (port & 0xff00) << 8 | (port & 0xff) << 24;
+}
+
+/** Bytes in network order as words from `at` on. */
+export function putBytes(words: Uint32Array, at: number, bytes: Uint8Array): void {
+  for (let byte = 0; byte < bytes.length; byte++) {
+    const word = at + (byte >> 2);
+    words[word] = words[word]! | bytes[byte]! << 8 * (byte & 3);
+  }
+}
+
+function bytesOf(words: Uint32Array, at: number, count: number): IpAddress {
+  const bytes = new Uint8Array(count);
+  for (let byte = 0; byte < count; byte++) bytes[byte] = words[at + (byte >> 2)]! >>> 8 * (byte & 3);
+  return bytes;
 }
 
 /** Enough for ten thousand peers; 128 KiB of pointers. A flood of forged sources holds no more than these. */

@@ -6,7 +6,7 @@ import type { Datagrams, DialOptions, Stream, Target } from "../protocol/stream.
 import { FakeClock, settle } from "../testing/fake_clock.ts";
 import { SeededRandom } from "../testing/seeded_random.ts";
 import { memoryStreamPair } from "./memory.ts";
-import { SessionSwitch } from "./session_switch.ts";
+import { SessionSwitch, type SessionSwitchOptions } from "./session_switch.ts";
 import type { OpenSession, SessionWay, SupernodeWay } from "./watched_session.ts";
 
 const TARGET: Target = { host: "target.example", port: 80 };
@@ -95,7 +95,14 @@ class Rig {
   failNext: DialError | undefined;
   /** What the supernode waits for before it answers. */
   hold: Promise<void> = Promise.resolve();
-  readonly path = new SessionSwitch({
+  readonly taken: string[] = [];
+  readonly path: SessionSwitch;
+
+  constructor(options: Partial<SessionSwitchOptions> = {}) {
+    this.path = new SessionSwitch({ ...this.#options(), ...options });
+  }
+
+  readonly #options = (): SessionSwitchOptions => ({
     acquire: async (exclude) => {
       this.asked.push(exclude);
       await this.hold;
@@ -115,6 +122,8 @@ class Rig {
       signal.throwIfAborted();
       (await path.dial(PROBED, { signal })).close();
     },
+    onTake: ({ sessionId }) => void this.taken.push(sessionId),
+    onLose: () => void this.taken.push("none"),
     clock: this.clock,
     random: new SeededRandom(1),
     log: silentLog,
@@ -448,4 +457,70 @@ Deno.test("after close nothing is dialled", async () => {
   const rig = new Rig();
   await rig.end();
   await assertRejects(() => rig.path.dial(TARGET), DialError, "closed");
+});
+
+Deno.test("whoever wants to know is told which session is in use, before the old one goes", async () => {
+  const rig = new Rig();
+  await rig.path.warm();
+  const before = rig.ways[0]!;
+  const replaced = rig.path.replace("moved", new AbortController().signal);
+  await rig.clock.runUntil(replaced, 1000);
+  assertEquals(rig.taken, ["session-1", "session-2"]);
+  rig.path.drop("session-2");
+  assertEquals(rig.taken, ["session-1", "session-2", "none"]);
+  assertEquals(before.isClosed, true);
+  await rig.end();
+});
+
+Deno.test("where a session has to prove itself one that carries no probe is left for the next", async () => {
+  const rig = new Rig({ proveWithinMs: 1_000 });
+  await rig.path.warm();
+  assertEquals(rig.taken, ["session-1"]);
+  const { session } = rig;
+  rig.session = () => {
+    const made = session.call(rig);
+    if (rig.ways.length === 2) rig.ways[1]!.mood = "mute";
+    return made;
+  };
+  rig.ways[0]!.mood = "gone";
+  await rig.clock.runUntil(rig.path.dial(TARGET), 5_000);
+  assertEquals(rig.taken, ["session-1", "none", "session-3"]);
+  assertEquals(rig.asked, [[], ["exit-1"], ["exit-1", "exit-2"]]);
+  await rig.end();
+});
+
+Deno.test("one failed probe is enough where that is asked for", async () => {
+  const rig = new Rig({ failuresToDown: 1, probeEveryMs: 500, probeTimeoutMs: 1_200 });
+  await rig.path.warm();
+  await rig.clock.advanceAsync(1_000);
+  rig.ways[0]!.mood = "mute";
+  const struckMs = rig.clock.now();
+  while (rig.present !== "session-2") await rig.clock.advanceAsync(50);
+  assertEquals(rig.clock.now() - struckMs <= 500 * 1.25 + 1_200 + 50, true);
+  await rig.end();
+});
+
+Deno.test("somebody who asks for another exit gets another, or is told that there is none", async () => {
+  const rig = new Rig();
+  const { signal } = new AbortController();
+  await rig.path.warm();
+  await rig.clock.runUntil(rig.path.replace("asked", signal), 1_000);
+  assertEquals(rig.asked, [[], ["exit-1"]]);
+  assertEquals(rig.present, "session-2");
+  rig.failNext = new DialError("host_unreachable", "there is none");
+  await assertRejects(() => rig.path.replace("asked", signal), DialError, "there is none");
+  assertEquals(rig.present, "session-2");
+  await rig.end();
+});
+
+Deno.test("where every exit has failed, the one that failed last is the last to be asked for again", async () => {
+  const rig = new Rig({ proveWithinMs: 1_000 });
+  await rig.path.warm();
+  rig.ways[0]!.mood = "gone";
+  await rig.clock.runUntil(rig.path.dial(TARGET), 5_000);
+  rig.ways[1]!.mood = "gone";
+  rig.failNext = new DialError("host_unreachable", "there is none");
+  await rig.clock.runUntil(rig.path.dial(TARGET), 5_000);
+  assertEquals(rig.asked, [[], ["exit-1"], ["exit-1", "exit-2"], ["exit-2"]]);
+  await rig.end();
 });

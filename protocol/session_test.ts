@@ -130,3 +130,19 @@ Deno.test("the largest record there can be fits into a value of KV", () => {
   const session = { ...sessionWith(candidates), exit: large[0], failed };
   assertGreaterOrEqual(40_000, JSON.stringify(session).length);
 });
+
+Deno.test("what was opened for an exit goes when that says no, and is replaced when it is set up again", () => {
+  const grant = { addresses: ["10.201.0.2/32"], gateways: ["10.201.0.1"], dns: [], mtu: 1420 };
+  const opened = { ...chosen(0), packets: { relayPort: 40_000 } } as SessionEvent;
+  const ready: SessionEvent = { kind: "ready", packets: { relayPort: 40_000, grant } };
+  assertEquals(after([opened])!.packets, { relayPort: 40_000 });
+  assertEquals(after([opened, REFUSED])!.packets, undefined);
+  assertEquals(after([opened, REFUSED, chosen(1)])!.packets, undefined);
+  assertEquals(after([opened, ready])!.packets, { relayPort: 40_000, grant });
+  assertEquals(after([opened, READY])!.packets, { relayPort: 40_000 });
+  const again: SessionEvent = { kind: "set_up_again", setupCommandId: idOf(7), packets: { relayPort: 40_001 } };
+  const told = after([opened, ready, again])!;
+  assertEquals([told.state, told.setupCommandId, told.packets], ["active", idOf(7), { relayPort: 40_001 }]);
+  assertEquals(after([opened, again]), undefined, "it has not been set up once");
+  for (const session of [told, after([opened, REFUSED])!]) sessionRecordSchema.parse(session);
+});

@@ -12,17 +12,18 @@ import { createKvServedSessions } from "../kv/served_sessions.ts";
 import { systemLookup } from "../net/resolve.ts";
 import { SessionServer, type SessionServerOptions } from "../net/session_server.ts";
 import { aborted } from "../protocol/abort.ts";
+import type { PolicySource } from "../protocol/egress_policy.ts";
 import { ExitPackets } from "./exit/packets/exit_packets.ts";
 import { requirePacketRights } from "./exit/packets/exit_interface.ts";
-import { packetFlags } from "./exit/packets/settings.ts";
+import { type PacketFlags, packetFlags } from "./exit/packets/settings.ts";
 import { exitHandlers, restoreSessions } from "./exit/sessions.ts";
 import { SessionReports } from "./exit/session_reports.ts";
 import { ExitTelemetry } from "./exit/telemetry.ts";
 import { hostDevices } from "./machine/devices.ts";
-import { openPeer, openPeerParts } from "./peer/open_peer.ts";
+import { openPeer, openPeerParts, type PeerParts } from "./peer/open_peer.ts";
 import { peerSettings, regionName } from "./peer/settings.ts";
 import { TrafficRates } from "./peer/traffic_rates.ts";
-import { defineRole, type Role, runRole } from "./role.ts";
+import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 import { openWayOut, wayOut } from "./way_out.ts";
 
 const config = z.object({
@@ -51,11 +52,8 @@ export const role: Role<typeof config> = defineRole({
     fault.promise.catch(() => {}); // heard below, unless the start fails first
     await using parts = await openPeerParts({ role: "exit", region: config.region }, config, context);
     using onward = await openWayOut(config, "start exit", context);
-    const { identity, local, primitives, network, kv, guard } = parts;
-    const { privateKey } = local;
-    await using packets = config.tun
-      ? await ExitPackets.open(config, { ...context, privateKey, policy: onward.policy, ...ofThisMachine })
-      : undefined;
+    const { identity, primitives, network, kv, guard } = parts;
+    await using packets = config.tun ? await openPackets(config, { ...parts, ...onward }, context) : undefined;
     packets?.failure().catch(fault.reject);
     await using serving = serve({
       ...parts,
@@ -72,18 +70,11 @@ export const role: Role<typeof config> = defineRole({
       },
     });
     const { server } = serving;
-    const sessions = {
-      expiryOf: (sessionId: string) => server.expiryOf(sessionId),
-      remove(sessionId: string) {
-        packets?.service.drop(sessionId);
-        return server.remove(sessionId);
-      },
-    };
     const store = createKvServedSessions(kv, clock, { space: "exit", guard });
     const control = () => peer.connection.control;
     const supernodeId = () => control().supernode.supernodeId;
     // Before there are sessions, whose time may come at any moment.
-    await using reports = new SessionReports({ server: sessions, store, control, clock, log });
+    await using reports = new SessionReports({ server: withPackets(server, packets), store, control, clock, log });
     const unserved = await restoreSessions({ server, store, packets: packets?.service });
     const isDraining = () => signal.aborted;
     await using peer = await openPeer({
@@ -92,16 +83,9 @@ export const role: Role<typeof config> = defineRole({
       settings: config,
       parts,
       handlers: exitHandlers({
-        server,
-        store,
+        ...{ server, store, primitives, network, clock, log, supernodeId, isDraining },
         packets: packets?.service,
         endpoint: config.endpoint,
-        primitives,
-        network,
-        clock,
-        log,
-        supernodeId,
-        isDraining,
       }),
       onStream: (stream) => server.serve(stream),
       telemetry: () => telemetry.take(),
@@ -147,7 +131,28 @@ function serve(options: SessionServerOptions): { readonly server: SessionServer 
   };
 }
 
-const ofThisMachine = { devices: hostDevices, lookup: systemLookup };
+function openPackets(
+  config: PacketFlags,
+  { local: { privateKey }, policy }: Pick<PeerParts, "local"> & { readonly policy: PolicySource },
+  context: RoleContext,
+): Promise<ExitPackets> {
+  const ofThisMachine = { devices: hostDevices, lookup: systemLookup };
+  return ExitPackets.open(config, { ...context, ...ofThisMachine, privateKey, policy });
+}
+
+/** The server's sessions, of which some have packets that end with them. */
+function withPackets(
+  server: SessionServer,
+  packets: ExitPackets | undefined,
+): Pick<SessionServer, "expiryOf" | "remove"> {
+  return {
+    expiryOf: (sessionId) => server.expiryOf(sessionId),
+    remove(sessionId) {
+      packets?.service.drop(sessionId);
+      return server.remove(sessionId);
+    },
+  };
+}
 
 function stopper(): { readonly signal: AbortSignal } & Disposable {
   const controller = new AbortController();

@@ -3,11 +3,14 @@ import fc from "fast-check";
 import type { z } from "zod";
 import {
   byteSize,
+  cidr,
   directoryPath,
   durationMs,
   filePath,
+  hostName,
   listenAddress,
   pathUrl,
+  portRange,
   secret,
   targetAddress,
 } from "./fields.ts";
@@ -40,6 +43,44 @@ Deno.test("fields turn what people type into what programs use", async (t) => {
       field: "targetAddress",
       schema: targetAddress(undefined, { defaultPort: 443 }),
       cases: [["a.example", { host: "a.example", port: 443 }], ["a:1", { host: "a", port: 1 }], [undefined, REFUSED]],
+    },
+    {
+      field: "hostName",
+      schema: hostName(),
+      cases: [
+        ["sn.example", "sn.example"],
+        ["192.0.2.1", "192.0.2.1"],
+        ["2001:db8::1", "2001:db8::1"],
+        ["[2001:db8::1]", "2001:db8::1"],
+        ["sn.example:443", REFUSED],
+        ["https://sn.example", REFUSED],
+        ["", REFUSED],
+      ],
+    },
+    {
+      field: "cidr",
+      schema: cidr("10.200.0.0/16"),
+      cases: [
+        [undefined, { address: new Uint8Array([10, 200, 0, 0]), bits: 16 }],
+        ["192.0.2.7/24", { address: new Uint8Array([192, 0, 2, 0]), bits: 24 }],
+        ["192.0.2.7", { address: new Uint8Array([192, 0, 2, 7]), bits: 32 }],
+        ["192.0.2.7/33", REFUSED],
+        ["here", REFUSED],
+      ],
+    },
+    {
+      field: "portRange",
+      schema: portRange("40000-49999"),
+      cases: [
+        [undefined, { first: 40_000, last: 49_999 }],
+        ["1024", { first: 1024, last: 1024 }],
+        ["40000-65535", { first: 40_000, last: 65_535 }],
+        ["1023-2000", REFUSED],
+        ["50000-40000", REFUSED],
+        ["40000-65536", REFUSED],
+        ["40000-", REFUSED],
+        ["", REFUSED],
+      ],
     },
     {
       field: "durationMs",

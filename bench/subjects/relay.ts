@@ -10,7 +10,7 @@
 import type { Program } from "../../testing/program.ts";
 import { findTool } from "../../testing/requirements.ts";
 import { culvertUserspace } from "../../testing/wireguard_rig.ts";
-import { RelayRig } from "../../native/relay/fixtures/relay_rig.ts";
+import { RelayRig } from "../relay_rig.ts";
 import { hasCoturn, startCoturn } from "../coturn.ts";
 import { measureTcp, startIperf } from "../iperf.ts";
 import { load } from "../loads.ts";

@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { measureTcp, startIperf } from "../../bench/iperf.ts";
 import { testWith } from "../../testing/requirements.ts";
 import { culvertUserspace, wireguardGo, type WireGuardMaker } from "../../testing/wireguard_rig.ts";
-import { RelayRig } from "./fixtures/relay_rig.ts";
+import { RelayRig } from "../../bench/relay_rig.ts";
 
 const needs = { netns: true, tools: ["wg", "ip", "ping"], files: ["/dev/net/tun"] };
 const rivals = { ...needs, tools: [...needs.tools, "wireguard-go"] };

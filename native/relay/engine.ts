@@ -40,6 +40,8 @@ import { RelayPorts } from "./relay_ports.ts";
 const RECEIVES_PER_TURN = 64;
 const BYTES_PER_TURN = 1 << 20;
 
+/** Beyond this a port takes initiations of places not known only from hosts that do not send many. */
+const CALM: PaceLimit = { perSecond: 2, burst: 4 };
 /** Initiations of places not known that all ports together look at: some 5 % of a core. */
 const INITIATIONS: PaceLimit = { perSecond: 10_000, burst: 1000 };
 const REFLECTIONS: PaceLimit = { perSecond: 1000, burst: 200 };
@@ -135,25 +137,31 @@ export class RelayEngine implements Disposable {
   /** The datagrams of one slot, all from one place. */
   #relay(port: RelayPort, slot: number): void {
     const inbox = this.#inbox, { clientAt, exitAt } = port.session;
-    const length = inbox.length(slot), segmentBytes = inbox.segmentBytes(slot);
+    const offset = inbox.offset(slot), length = inbox.length(slot), segmentBytes = inbox.segmentBytes(slot);
     if (segmentBytes < length) port.isCoalesced = true;
-    const isClient = clientAt !== undefined && inbox.isFrom(slot, clientAt);
-    const from = isClient ? clientAt : exitAt !== undefined && inbox.isFrom(slot, exitAt) ? exitAt : undefined;
-    const to = isClient ? exitAt : clientAt;
-    const offset = inbox.offset(slot);
+    const from = this.#knownPlace(port, slot);
+    const to = from === clientAt ? exitAt : clientAt;
     if (from === undefined || to === undefined || !isAllData(inbox.data, offset, length, segmentBytes)) {
-      return this.#lookAtEach(port, slot, from);
+      return this.#lookAtEach(port, slot);
     }
-    if (isClient) port.toExitBytes += length;
+    if (to === exitAt) port.toExitBytes += length;
     else port.toClientBytes += length;
     this.#outbox.add(port.fd, inbox.data, offset, length, segmentBytes, to, inbox.tos(slot));
   }
 
-  #lookAtEach(port: RelayPort, slot: number, from: UdpEndpoint | undefined): void {
+  /** The side that the datagrams of a slot came from, if they did from one. */
+  #knownPlace(port: RelayPort, slot: number): UdpEndpoint | undefined {
+    const { clientAt, exitAt } = port.session;
+    if (clientAt !== undefined && this.#inbox.isFrom(slot, clientAt)) return clientAt;
+    return exitAt !== undefined && this.#inbox.isFrom(slot, exitAt) ? exitAt : undefined;
+  }
+
+  #lookAtEach(port: RelayPort, slot: number): void {
     const offset = this.#inbox.offset(slot), end = offset + this.#inbox.length(slot);
     const segmentBytes = this.#inbox.segmentBytes(slot);
     for (let at = offset; at < end; at += segmentBytes) {
-      this.#lookAt(port, slot, at, Math.min(segmentBytes, end - at), from);
+      // Asked again for each: the first may be what makes the place known.
+      this.#lookAt(port, slot, at, Math.min(segmentBytes, end - at), this.#knownPlace(port, slot));
     }
   }
 
@@ -181,7 +189,8 @@ export class RelayEngine implements Disposable {
     if (!port.session.isAwaited(inbox.data, offset, type)) return false;
     if (type !== INITIATION_TYPE) return true;
     const nowMs = this.#nowMs();
-    return this.#initiators.allow(inbox.host(slot), nowMs) && this.#initiations.allow(INITIATIONS, nowMs);
+    const isCalm = port.initiations.allow(CALM, nowMs) || this.#initiators.allow(inbox.host(slot), nowMs);
+    return isCalm && this.#initiations.allow(INITIATIONS, nowMs);
   }
 
   /** Says where it saw whoever asked; false when it was no such question, or one too many. */

@@ -9,6 +9,8 @@ import { CulvertError } from "../../protocol/errors.ts";
 import { clientKey, exitKey, RelayedPair, TO_CLIENT, TO_EXIT } from "./fixtures/relayed_pair.ts";
 import { openRelay } from "./relay.ts";
 
+const FLOOD_BYTES = 1_000_000;
+
 /** Data still passes both ways, between the places where it did. */
 function assertJoined(pair: RelayedPair, note?: string): void {
   pair.client.send(pair.at, dataFor(TO_EXIT, { bytes: 333 }));
@@ -32,7 +34,9 @@ Deno.test("floods of anything from strangers reach nobody, and the sides do not 
     { name: "no byte", packet: new Uint8Array(0) },
   ];
   for (const { name, packet } of rows) {
-    for (let count = 0; count < 500; count++) stranger.send(pair.at, packet);
+    // No more than the socket's buffer holds: what is tested is not the kernel.
+    const copies = Math.min(500, Math.floor(FLOOD_BYTES / Math.max(1, packet.length)));
+    for (let count = 0; count < copies; count++) stranger.send(pair.at, packet);
     assertJoined(pair, name);
     assertEquals([pair.client.drain(), pair.exit.drain(), stranger.drain()], [0, 0, 0], name);
   }
@@ -131,8 +135,8 @@ Deno.test("an engine that fails says why, and whoever waits for it is told", asy
   await using pair = await RelayedPair.open();
   const epoll = epollOf(pair.port);
   pair.libc.call.close(epoll);
-  // Woken once more, it goes back to sleep on what is no longer there.
-  await pair.relay.counts();
+  // Woken once more, it goes back to sleep on what is no longer there, before or after it has answered.
+  await pair.relay.counts().catch(() => {});
   const error = await pair.relay.ended;
   assertInstanceOf(error, CulvertError);
   assertEquals(error.code, "EBADF");

@@ -5,7 +5,7 @@
 
 import { isV4Mapped } from "../../protocol/ip.ts";
 import type { Endpoint } from "../../protocol/wireguard/settings.ts";
-import { UdpEndpoint } from "../udp_endpoint.ts";
+import { nameWord, putBytes, UdpEndpoint } from "../udp_endpoint.ts";
 import { AF_INET6 } from "../udp_options.ts";
 
 const V6_WORDS = 11;
@@ -17,12 +17,9 @@ export function placeAt(endpoint: Endpoint, isV6: boolean): UdpEndpoint {
   const place = UdpEndpoint.from(endpoint);
   if (place.isV6 || !isV6) return place;
   const words = new Uint32Array(V6_WORDS);
-  const bytes = new Uint8Array(words.buffer);
-  bytes[0] = AF_INET6;
-  bytes[2] = place.port >> 8;
-  bytes[3] = place.port;
+  words[0] = nameWord(AF_INET6, place.port);
   words[4] = V4_MAPPED_WORD;
-  bytes.set(place.address, 20);
+  putBytes(words, 5, place.address);
   return new UdpEndpoint(words);
 }
 

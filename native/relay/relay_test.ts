@@ -71,6 +71,30 @@ Deno.test("a placed side is sent to at once, over IPv4 and IPv6 in one session",
   assertEquals((await relay.counts())[0]!.clientAt, client.at);
 });
 
+Deno.test("two relays in a row, each placed in the other's session, join two sides that know only their own", async () => {
+  await using near = await openRelay(ANY);
+  await using far = await openRelay(ANY);
+  const loopback = parseIp("127.0.0.1")!;
+  const nearPort = await near.open({ sessionId: "s", clientKey, exitKey });
+  const clientAt = { address: loopback, port: nearPort };
+  const farPort = await far.open({ sessionId: "s", clientKey, exitKey, clientAt });
+  await near.place("s", "exit", { address: loopback, port: farPort });
+  await using client = new UdpPeer();
+  await using exit = new UdpPeer();
+  await exit.send(farPort, initiationFor(clientKey, 0xe0));
+  await settled(farPort, exit);
+  await client.send(nearPort, initiationFor(exitKey, 0xc0));
+  assertEquals(await exit.next(), initiationFor(exitKey, 0xc0));
+  await exit.send(farPort, responseFor(clientKey, 0xe1, 0xc0));
+  // Before it, the near relay may have had the exit's own initiation for a client it did not know.
+  assertEquals(await client.next(), responseFor(clientKey, 0xe1, 0xc0));
+  await client.send(nearPort, dataFor(0xe1, { bytes: 999 }));
+  assertEquals(await exit.next(), dataFor(0xe1, { bytes: 999 }));
+  await exit.send(farPort, dataFor(0xc0, { bytes: 1000 }));
+  assertEquals(await client.next(), dataFor(0xc0, { bytes: 1000 }));
+  assertEquals((await far.counts())[0]!.exitAt, exit.at);
+});
+
 Deno.test("a cookie finds its way to a side that is not known yet", async () => {
   await using relay = await openRelay(ANY);
   await using client = new UdpPeer();

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { dataFor, initiationFor, responseFor } from "../../protocol/wireguard/fixtures/relayed_messages.ts";
 import { parseIp } from "../../protocol/ip.ts";
-import { setSocketOption } from "../udp_open.ts";
+import { UdpOpener } from "../udp_open.ts";
 import { IP_RECVTOS, IPPROTO_IP, IPPROTO_IPV6, IPV6_RECVTCLASS } from "../udp_options.ts";
 import { BatchSocket, clientKey, exitKey, RelayedPair, TO_CLIENT, TO_EXIT } from "./fixtures/relayed_pair.ts";
 import { Inbox } from "./inbox.ts";
@@ -60,6 +60,18 @@ Deno.test("an initiation or a response behind data in a batch is noticed", async
   assertEquals(pair.exit.receive(1), [initiationFor(exitKey, 99)]);
 });
 
+Deno.test("all of the first batch behind a response goes on, though its first datagram is what makes the place known", async () => {
+  await using pair = await RelayedPair.open();
+  using moved = pair.stranger();
+  moved.send(pair.at, initiationFor(exitKey, 77));
+  pair.exit.receive(1);
+  pair.exit.send(pair.at, responseFor(clientKey, 88, 77));
+  moved.receive(1);
+  const sizes = Array<number>(30).fill(1452);
+  moved.sendBatch(pair.at, batch(88, sizes));
+  assertEquals(pair.exit.receive(30), batch(88, sizes));
+});
+
 Deno.test("the bits for congestion and the class of traffic go on with the datagrams, of both families", async () => {
   for (const [isV6, address] of [[false, "127.0.0.1"], [true, "::1"]] as const) {
     await using pair = await RelayedPair.open();
@@ -67,7 +79,7 @@ Deno.test("the bits for congestion and the class of traffic go on with the datag
     await pair.relay.place("s", "exit", { address: parseIp(address)!, port: watching.socket.port });
     const inbox = new Inbox(pair.libc, isV6);
     const [level, option] = isV6 ? [IPPROTO_IPV6, IPV6_RECVTCLASS] : [IPPROTO_IP, IP_RECVTOS];
-    assert(setSocketOption(pair.libc, watching.socket.fd, level, option, 1));
+    assert(new UdpOpener(pair.libc).set(watching.socket.fd, level, option, 1));
     for (const tos of [0, 1, 2, 3, 0x88, 0]) {
       pair.client.sendBatch(pair.at, batch(TO_EXIT, [500, 500, 400]), tos);
       watching.wait();

@@ -34,6 +34,14 @@ Deno.test("what does not meet the wish is left out, what is unknown is not", () 
     { name: "too slow", candidate: GOOD, wish: { maxLatencyMs: 49 }, meets: false },
     { name: "too narrow", candidate: GOOD, wish: { minBandwidthMbps: 101 }, meets: false },
     { name: "failed before", candidate: GOOD, wish: { exclude: [GOOD.exit.peerId] }, meets: false },
+    { name: "for streams alone", candidate: GOOD, wish: { carries: "packets" }, meets: false },
+    {
+      name: "for packets too",
+      candidate: { ...GOOD, carriesPackets: true },
+      wish: { carries: "packets" },
+      meets: true,
+    },
+    { name: "for streams, which all carry", candidate: GOOD, wish: { carries: "streams" }, meets: true },
     { name: "dead", candidate: { ...GOOD, health: 0 }, wish: {}, meets: false },
     {
       name: "full, since there may be no other",

@@ -33,7 +33,7 @@ export type RelaySide = "client" | "exit";
 /** How many candidates of a side that is not known get an initiation. */
 const MAX_COPIES = 4;
 /** Handshakes of places not known whose macs are looked at. A device sends one in five seconds. */
-const CHECKS: PaceLimit = { perSecond: 100, burst: 100 };
+const CHECKS: PaceLimit = { perSecond: 50, burst: 50 };
 
 const NOWHERE: readonly never[] = [];
 

@@ -165,13 +165,13 @@ Deno.test("what fits neither key, or names nothing, is dropped", () => {
   for (const { name, packet } of rows) assertEquals(world.send(stranger, packet), [], name);
 });
 
-Deno.test("of a flood of forged initiations a hundred a second have their macs looked at, and the sides do not notice", () => {
+Deno.test("of a flood of forged initiations fifty a second have their macs looked at, and the sides do not notice", () => {
   const world = joined();
   const forged = initiationFor(exitKey, 66);
   world.nowMs += 1000;
   world.losing(() => {
     const passed = Array.from({ length: 1000 }, (_, at) => world.send(placeOf(66, at + 1), forged).length);
-    assertEquals(passed.filter((count) => count > 0).length, 100);
+    assertEquals(passed.filter((count) => count > 0).length, 50);
   });
   world.client.initiate();
   world.exit.initiate();

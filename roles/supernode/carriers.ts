@@ -1,63 +1,56 @@
 /**
- * What a supernode carries packets with, made as its settings say and this machine allows. Where the relay cannot be made
- * the supernode does without: it says so once, and refuses clients that wish for packets. Where tunnels are to end here
- * (`--terminate`) and cannot, it does not start.
+ * What a supernode carries packets with, made as its settings say and this machine allows. Where the blind relay cannot be
+ * made the supernode does without: it says so once, and refuses clients that wish for packets. Who asks for tunnels to end
+ * here has it made, or is told why not.
+ *
+ *   --relay-ports   first … blind sessions … │ … tunnels to exits … │ … clients' tunnels, last        the last with --terminate
  */
 
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
+import type { Identity } from "../../protocol/identity.ts";
 import { parseIp } from "../../protocol/ip.ts";
 import { classify } from "../../protocol/ip_class.ts";
-import type { Identity } from "../../protocol/identity.ts";
 import { ConfigError } from "../config.ts";
+import type { PortRange } from "../fields.ts";
 import type { RoleContext } from "../role.ts";
 import { LastingRelay } from "./lasting_relay.ts";
 import type { PacketCarriers } from "./packet_relay.ts";
 import { ACTION, type SupernodeSettings } from "./settings.ts";
 
+/** Of the range, for tunnels that end here: one for all clients, and one for each exit in use. */
+const TERMINATED_PORTS = 256;
+/** Tried for the clients' tunnels. */
+const CLIENT_PORTS = 4;
+
 export type CarriersContext = Pick<RoleContext, "clock" | "random" | "log" | "check">;
 
-export type Carriers = PacketCarriers & AsyncDisposable;
-
-/** Undefined when there are to be none, or can be none. Disposing closes every port, and ends every tunnel. */
+/** Undefined when there are to be none, or can be none. Disposing takes everything away. */
 export async function openCarriers(
   config: SupernodeSettings,
-  identity: Pick<Identity, "secrets">,
+  identity: Identity,
   context: CarriersContext,
-): Promise<Carriers | undefined> {
-  if (!config.terminate) return await openBlind(config, context);
-  // Most users of it need not load what it is made of.
-  const { openTerminatingRelay, sharePorts } = await import("./terminate/open.ts");
-  const { blind, ...ports } = sharePorts(config.relayPorts);
-  await using held = new AsyncDisposableStack();
-  const carriers = await openBlind({ ...config, relayPorts: blind }, context);
-  if (!carriers) {
-    throw new ConfigError(ACTION, ["--terminate needs a relay, and there is none: see --relay and --relay-host"]);
-  }
-  held.use(carriers);
-  const options = { host: carriers.host, privateKey: identity.secrets().wireguardKey, ...ports };
-  const { terminating } = held.use(await openTerminatingRelay(config, options, context));
-  const kept = held.move();
-  return { ...carriers, terminating, [Symbol.asyncDispose]: () => kept.disposeAsync() };
-}
-
-async function openBlind(config: SupernodeSettings, context: CarriersContext): Promise<Carriers | undefined> {
-  if (!config.relay) return undefined;
+): Promise<(PacketCarriers & AsyncDisposable) | undefined> {
   const { log } = context;
-  const { first, last } = config.relayPorts;
   const host = relayHostOf(config);
+  if (config.terminate && (!config.relay || host === undefined)) {
+    throw new ConfigError(ACTION, ["--terminate needs the relay, and --relay-host, or a host that others can reach"]);
+  }
+  if (!config.relay) return undefined;
   if (host === undefined) {
     log.warn("Packets are not relayed: --relay-host must say under which address others reach this machine");
     return undefined;
   }
-  try {
-    const relay = await openLastingRelay(config, context);
-    context.check("relay", () => relay.problem);
-    log.debug("Packets are relayed", { host, first_port: first, last_port: last });
-    return { host, relay, [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose]() };
-  } catch (error) {
-    log.warn("Packets are not relayed: the relay cannot be started", { error: messageOf(error) });
-    return undefined;
-  }
+  const ports = portsOf(config);
+  await using held = new AsyncDisposableStack();
+  const relay = await openBlind(ports.blind, context);
+  if (!relay && config.terminate) throw new CulvertError("no_relay", "Cannot terminate tunnels without the relay");
+  if (!relay) return undefined;
+  held.use(relay);
+  const terminating = config.terminate
+    ? held.use(await openTerminating(config, { host, ports, identity }, context)).terminating
+    : undefined;
+  const kept = held.move();
+  return { host, relay, terminating, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
 /** Under which others find the relay's ports. An address that stands for all of a machine's is none to be told. */
@@ -70,15 +63,58 @@ export function relayHostOf(
   return address && classify(address) === "unspecified" ? undefined : host;
 }
 
-async function openLastingRelay(
-  { relayPorts: { first, last } }: SupernodeSettings,
-  { clock, random, log }: CarriersContext,
-): Promise<LastingRelay> {
-  const { state } = await Deno.permissions.query({ name: "ffi" });
-  if (state !== "granted") throw new CulvertError("no_ffi", "Cannot relay packets: it needs --allow-ffi");
-  const { openRelay } = await import("../../native/relay/relay.ts");
-  const portCount = last - first + 1;
-  const start = (onLearned: LastingRelay["onLearned"]) =>
-    openRelay({ firstPort: first, lastPort: last, maxSessions: portCount, log, onLearned });
-  return await LastingRelay.start({ portCount, start, clock, random, log });
+interface Ports {
+  readonly blind: PortRange;
+  readonly tunnels: PortRange;
+  /** Tried in turn. */
+  readonly clients: readonly number[];
+}
+
+/** A small range is shared in halves. */
+export function portsOf(
+  { relayPorts: { first, last }, terminate }: Pick<SupernodeSettings, "relayPorts" | "terminate">,
+): Ports {
+  const count = terminate ? Math.min(TERMINATED_PORTS, Math.floor((last - first + 1) / 2)) : 0;
+  const clientCount = Math.min(CLIENT_PORTS, Math.ceil(count / 2));
+  return {
+    blind: { first, last: last - count },
+    tunnels: { first: last - count + 1, last: last - clientCount },
+    clients: Array.from({ length: clientCount }, (_, at) => last - at),
+  };
+}
+
+async function openBlind(
+  { first, last }: PortRange,
+  { clock, random, log, check }: CarriersContext,
+): Promise<LastingRelay | undefined> {
+  try {
+    const { state } = await Deno.permissions.query({ name: "ffi" });
+    if (state !== "granted") throw new CulvertError("no_ffi", "it needs --allow-ffi");
+    const { openRelay } = await import("../../native/relay/relay.ts");
+    const portCount = last - first + 1;
+    const start = (onLearned: LastingRelay["onLearned"]) =>
+      openRelay({ firstPort: first, lastPort: last, maxSessions: portCount, log, onLearned });
+    const relay = await LastingRelay.start({ portCount, start, clock, random, log });
+    check("relay", () => relay.problem);
+    return relay;
+  } catch (error) {
+    log.warn("Packets are not relayed: the relay cannot be started", { error: messageOf(error) });
+    return undefined;
+  }
+}
+
+/** Rejects when this machine does not allow it. Most users need not load what it is made of. */
+async function openTerminating(
+  config: SupernodeSettings,
+  { host, ports: { tunnels, clients }, identity }: {
+    readonly host: string;
+    readonly ports: Ports;
+    readonly identity: Identity;
+  },
+  context: CarriersContext,
+) {
+  const { openTerminatingRelay } = await import("./terminate/open.ts");
+  const exitPorts = Array.from({ length: tunnels.last - tunnels.first + 1 }, (_, at) => tunnels.first + at);
+  const { wireguardKey: privateKey } = identity.secrets();
+  return await openTerminatingRelay(config, { host, privateKey, clientPorts: clients, exitPorts }, context);
 }

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { parseTarget } from "../../protocol/stream.ts";
-import { relayHostOf } from "./carriers.ts";
+import { portsOf, relayHostOf } from "./carriers.ts";
 
 Deno.test("others find the relay where they find the supernode, unless that is told, or none can be told", () => {
   const rows: [string, { listen: string; advertise?: string; relayHost?: string }, string | undefined][] = [
@@ -14,4 +14,23 @@ Deno.test("others find the relay where they find the supernode, unless that is t
   for (const [name, { listen, advertise, relayHost }, host] of rows) {
     assertEquals(relayHostOf({ listen: parseTarget(listen)!, advertise, relayHost }), host, name);
   }
+});
+
+Deno.test("tunnels that end here have the end of the range, and at most half of it", () => {
+  const relayPorts = { first: 40_000, last: 40_999 };
+  assertEquals(portsOf({ relayPorts, terminate: false }), {
+    blind: relayPorts,
+    tunnels: { first: 41_000, last: 40_999 },
+    clients: [],
+  });
+  assertEquals(portsOf({ relayPorts, terminate: true }), {
+    blind: { first: 40_000, last: 40_743 },
+    tunnels: { first: 40_744, last: 40_995 },
+    clients: [40_999, 40_998, 40_997, 40_996],
+  });
+  assertEquals(portsOf({ relayPorts: { first: 40_000, last: 40_005 }, terminate: true }), {
+    blind: { first: 40_000, last: 40_002 },
+    tunnels: { first: 40_003, last: 40_003 },
+    clients: [40_005, 40_004],
+  });
 });

@@ -2,9 +2,10 @@ import { assertEquals } from "@std/assert";
 import { MAX_EXIT_REGIONS } from "../../protocol/directory.ts";
 import { randomOf } from "../../protocol/random.ts";
 import type { AuthenticatedPeer } from "../../protocol/control/stream_server.ts";
-import { ExitPool } from "./exit_pool.ts";
+import type { Telemetry } from "../../protocol/control/messages.ts";
+import { ExitPool, type ExitPoolOptions } from "./exit_pool.ts";
 
-function makePool(): ExitPool {
+function makePool(changes: Partial<ExitPoolOptions> = {}): ExitPool {
   return new ExitPool({
     supernodeId: "sn",
     random: randomOf(crypto),
@@ -12,6 +13,7 @@ function makePool(): ExitPool {
     linkRttMs: () => undefined,
     linkHealth: () => ({ health: 1, latencyMs: undefined }),
     sessionCount: () => 0,
+    ...changes,
   });
 }
 
@@ -29,6 +31,19 @@ Deno.test("it says where its exits are, and when that changes", () => {
     false,
   ]);
   assertEquals([pool.regions, pool.size], [["eu"], 1]);
+});
+
+Deno.test("an exit carries packets if it says so, and has addresses to give", () => {
+  const rows: [Telemetry | undefined, true | undefined][] = [
+    [undefined, undefined],
+    [{}, undefined],
+    [{ packets: { spareClients: 0 } }, undefined],
+    [{ packets: { spareClients: 1 } }, true],
+  ];
+  for (const [telemetry, carriesPackets] of rows) {
+    const pool = makePool({ find: () => ({ peer: exit(1, "eu"), telemetry }), linkRttMs: () => 1 });
+    assertEquals(pool.candidate("exit-1")!.carriesPackets, carriesPackets);
+  }
 });
 
 Deno.test("of too many regions those with the most exits are told", () => {

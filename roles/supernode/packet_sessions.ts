@@ -102,6 +102,11 @@ export class PacketSessions {
     if (terminating) this.#terminated = new TerminatedSessions({ ...options, host, relay: terminating, places });
   }
 
+  /** Whether packets are carried here at all. */
+  get isRelaying(): boolean {
+    return this.#relayed !== undefined;
+  }
+
   /** Whether the tunnel to that exit, if one ends here, carries packets. */
   isTunnelHealthy(exitPeerId: string): boolean {
     return this.#options.carriers?.terminating?.isHealthy(exitPeerId) ?? true;
@@ -254,9 +259,8 @@ export class PacketSessions {
   /** Where the exits of tunnels that end here are. */
   async #note(): Promise<void> {
     if (!this.#terminated) return;
-    for (const record of [...this.#options.sessions]) {
-      if (record.packets?.grant && this.#isTerminatedHere(record)) await this.#terminated.note(record);
-    }
+    const isAgreed = (record: SessionRecord) => record.packets?.grant !== undefined && this.#isTerminatedHere(record);
+    await this.#terminated.note([...this.#options.sessions].filter(isAgreed));
   }
 
   get #portCount(): number {

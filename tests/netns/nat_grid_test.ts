@@ -6,10 +6,11 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { NO_WAY } from "../../roles/packets/direct_upgrade.ts";
 import { canPunch, NAT_KINDS } from "../../testing/nat_kinds.ts";
 import { eventually } from "../../testing/waiting.ts";
 import { scenario } from "./fixtures/scenario.ts";
-import { clientName, exitName, setNat } from "./fixtures/topology.ts";
+import { clientName, DEFAULT_NAT, exitName, setNat } from "./fixtures/topology.ts";
 import type { Vpn } from "./fixtures/vpn.ts";
 
 const OPTIONS = {
@@ -65,6 +66,6 @@ async function wayFound(vpn: Vpn, { client, exit, isDirect }: Cell): Promise<str
     });
     return way;
   }
-  await vpn.logged(clientName(client), "There is no direct way");
+  await vpn.logged(clientName(client), NO_WAY);
   return await vpn.wayOf({ client });
 }

@@ -27,16 +27,24 @@ scenario("drain: an exit that stops loses no packet", { exits: 2 }, async (vpn) 
   assertEquals(await Promise.all(stopping), [0]);
 });
 
-scenario("drain: a client whose supernode leaves loses no packet", {}, async (vpn) => {
-  await vpn.startClient(["--supernode", vpn.supernodeUrl(1)]);
-  await vpn.exitInUse();
-  const { supernodes } = vpn.topology;
-  await using flow = await startFlow(vpn);
-  await eventually("the flow arrives", async () => Object.keys(await flow.sources()).length > 0);
-  await vpn.ask("sn-a", ["admin", "drain", "--within", "5s"]);
-  await eventually("the client is at the other supernode", async () => !(await vpn.wayOf()).includes(supernodes[0].v4));
-  assertNothingLost(await flow.stop());
-});
+for (const flags of [["--no-direct"], []]) {
+  const way = flags.length > 0 ? "by the relay" : "directly";
+  scenario(`drain: a client whose supernode leaves loses no packet, ${way}`, {}, async (vpn) => {
+    await vpn.startClient(["--supernode", vpn.supernodeUrl(1), ...flags]);
+    await vpn.exitInUse();
+    if (flags.length === 0) await vpn.logged("client", "Direct to the exit");
+    await using flow = await startFlow(vpn);
+    await eventually("the flow arrives", async () => Object.keys(await flow.sources()).length > 0);
+    await vpn.ask("sn-a", ["admin", "drain", "--within", "5s"]);
+    // At the same exit, by way of the other supernode.
+    await vpn.logged("client", "Streams leave through an exit", 2);
+    await eventually("the client does not use the first supernode", async () => {
+      const way = await vpn.wayOf();
+      return way.length === 1 && way[0] !== vpn.topology.supernodes[0].v4;
+    });
+    assertNothingLost(await flow.stop());
+  });
+}
 
 scenario("upgrade from relay to direct loses no packet", {}, async (vpn) => {
   assertNothingLost(await flowOverUpgrade(vpn));

@@ -16,9 +16,10 @@ import type { Lookup } from "../../../net/resolve.ts";
 import type { ClientSession } from "../../../net/session_path.ts";
 import type { OpenSession } from "../../../net/watched_session.ts";
 import type { Locate } from "../../../net/websocket_dial.ts";
+import { delay } from "../../../protocol/clock.ts";
 import type { PacketOffer } from "../../../protocol/control/packets.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
-import { type Cidr, formatCidr } from "../../../protocol/ip.ts";
+import { type Cidr, formatCidr, type IpAddress } from "../../../protocol/ip.ts";
 import type { Target } from "../../../protocol/stream.ts";
 import type { Key } from "../../../protocol/wireguard/settings.ts";
 import { type Backend, chooseBackend, type ChosenBackend, type DeviceMaker } from "../../machine/devices.ts";
@@ -62,6 +63,9 @@ export interface PacketModeOptions {
   readonly startDirect?: StartDirect | undefined;
 }
 
+/** How often to see whether the kill switch is still there. */
+const LOCK_LOOK_MS = 1_000;
+
 export class PacketMode implements AsyncDisposable {
   readonly #options: PacketModeOptions;
   readonly #libc: Libc;
@@ -73,7 +77,7 @@ export class PacketMode implements AsyncDisposable {
   readonly #resources: DisposableStack;
   /** Somebody had locked the machine before. */
   readonly #wasLocked: boolean;
-  #underlay!: Underlay;
+  #underlay: Underlay | undefined;
   #routing: Routing | undefined;
   #nameServers: NameServers | undefined;
   #present: PacketWay | undefined;
@@ -112,7 +116,7 @@ export class PacketMode implements AsyncDisposable {
 
   /** For connections to supernodes: where they are, let through. */
   get locate(): Locate {
-    return this.#underlay.locate;
+    return this.#underlay!.locate;
   }
 
   get present(): PacketWay | undefined {
@@ -135,11 +139,11 @@ export class PacketMode implements AsyncDisposable {
       slots: this.#slots,
       routing: this.#routing!,
       underlay: this.#underlayView,
-      addressesOf: (host, signal) => this.#underlay.addressesOf(host, signal),
+      addressesOf: (host, signal) => this.#underlay!.addressesOf(host, signal),
       clock,
       random,
       log,
-    });
+    }, this.#present?.tunnel);
   }
 
   /** The network as datagrams of ours meet it, which do not go through a tunnel. */
@@ -164,7 +168,7 @@ export class PacketMode implements AsyncDisposable {
     const before = this.#present;
     this.#present = path;
     this.#hasBeenUp = true;
-    this.#slots.use(path);
+    this.#slots.use(path.tunnel);
     try {
       this.#setGuard(path);
       this.#routing!.use(path.slot);
@@ -174,6 +178,22 @@ export class PacketMode implements AsyncDisposable {
     this.#nameServers?.set(path.nameServers);
     path.taken();
     before?.left(path);
+  }
+
+  /** Puts the kill switch back where somebody else has flushed it, as restarts of firewalls do; until the signal aborts. */
+  async keepLocked(signal: AbortSignal): Promise<void> {
+    const { settings: { killSwitch }, context: { clock, log } } = this.#options;
+    while (killSwitch && !signal.aborted) {
+      await delay(clock, LOCK_LOOK_MS, signal).catch(() => {});
+      if (signal.aborted || this.isLocked) continue;
+      log.warn("The kill switch was taken away by somebody else, and is put back");
+      try {
+        this.#lock();
+        if (this.#present) this.#setGuard(this.#present);
+      } catch (error) {
+        log.error("The kill switch could not be put back", { error: messageOf(error) });
+      }
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -223,7 +243,7 @@ export class PacketMode implements AsyncDisposable {
       failsClosed: settings.killSwitch,
       log,
     });
-    for (const place of this.#underlay.places) await this.#routing.letThrough(place);
+    for (const place of this.#underlay!.places) await this.#routing.letThrough(place);
     if (settings.dns) {
       this.#nameServers = await NameServers.open(this.#interfaces[0], { journal: this.#journal, log });
     }
@@ -240,7 +260,7 @@ export class PacketMode implements AsyncDisposable {
       setFirewall(lockTable({
         interfaces: this.#interfaces,
         mark: this.#routing?.mark,
-        supernodes: this.#underlay.places,
+        supernodes: this.#underlay!.places,
         open: [...exclude, ...allow, ...allowLan ? LAN : []],
         include,
         keepsDns: dns,
@@ -257,13 +277,16 @@ export class PacketMode implements AsyncDisposable {
 
   #setGuard(way: PacketWay): void {
     const { settings: { dns, exclude }, context: { log } } = this.#options;
+    const reachable = (server: IpAddress) => way.addresses.some((own) => own.length === server.length);
     try {
       setFirewall(guardTable({
         table: this.#guardTable,
         interfaces: this.#interfaces,
         mark: this.#routing!.mark,
         addresses: way.addresses,
-        dns: dns ? { servers: way.nameServers, exclude, takesAll: this.#nameServers === undefined } : undefined,
+        dns: dns
+          ? { servers: way.nameServers.filter(reachable), exclude, takesAll: this.#nameServers === undefined }
+          : undefined,
       }));
     } catch (error) {
       log.warn("The firewall table of the tunnel could not be set: names may be looked up around the tunnel", {
@@ -288,6 +311,7 @@ export class PacketMode implements AsyncDisposable {
     const { settings, context: { log, signal } } = this.#options;
     this.#present = undefined;
     await this.#nameServers?.settled();
+    await this.#underlay?.settled();
     await undoAll(this.#journal, this.#network, log);
     const isAsked = signal.aborted;
     const stays = settings.killSwitch && (isAsked ? settings.keepLock : this.#hasBeenUp || this.#wasLocked);

@@ -17,6 +17,7 @@ import { decodeBase64 } from "../../../protocol/encoding.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import { type Cidr, formatIp, type IpAddress, parseCidr } from "../../../protocol/ip.ts";
 import type { Log } from "../../../protocol/log.ts";
+import type { Table } from "../../../protocol/nftables/table.ts";
 import type { Endpoint, Key } from "../../../protocol/wireguard/settings.ts";
 import type { Backend, DeviceMaker } from "../../machine/devices.ts";
 import { type MtuView, tunnelMtu } from "../../wireguard/mtu.ts";
@@ -24,7 +25,7 @@ import { AddressPool } from "./address_pool.ts";
 import { type ClientPeer, ClientTable } from "./client_table.ts";
 import { ExitInterface } from "./exit_interface.ts";
 import { hasIpv6 } from "./forwarding.ts";
-import { packetTable } from "./packet_table.ts";
+import { packetTable, SHARED } from "./packet_table.ts";
 import { type Lookup, relayAddress } from "./relay_address.ts";
 
 /** Most NATs forget a UDP flow after 30 s of silence. */
@@ -74,7 +75,7 @@ const DEFAULT_POOL6 = parseCidr("fdc7:1be5:c001::/64")!;
 
 /** The interface as the service uses it. */
 export type PacketInterface =
-  & Pick<ExitInterface, "device" | "mtu" | "listenPort" | "ended" | "setTable">
+  & Pick<ExitInterface, "device" | "mtu" | "listenPort" | "ended" | "setTable" | "changeSet">
   & { readonly network: MtuView }
   & AsyncDisposable;
 
@@ -86,6 +87,8 @@ export class PacketService implements AsyncDisposable {
   readonly #clients: ClientTable;
   readonly #granted = new Map<string, GrantedPackets>();
   readonly #watching: Disposable;
+  /** The addresses behind which there are many clients, as the packet filter knows them. */
+  #shared: readonly string[] = [];
   /** Told of a client whose last session has ended. */
   onClientGone: (key: Key) => void = () => {};
   /** Called when a session has ended. */
@@ -171,6 +174,7 @@ export class PacketService implements AsyncDisposable {
     const clientKey = decodeBase64(order.clientKey) as Key;
     const relayAt = await relayAddress(setup.relay, { ...this.#tools, signal });
     return await this.#alone(async () => {
+      if (this.#clients.keyOf(sessionId)?.toHex() !== clientKey.toHex()) await this.#letGo(sessionId);
       const before = this.#clients.peerOf(clientKey);
       const peer = this.#clients.add({ sessionId, clientKey, relayAt, wishes: wishes.map(addressIn) });
       try {
@@ -181,6 +185,7 @@ export class PacketService implements AsyncDisposable {
       }
       const granted = { ...setup, grant: this.#grant(peer) };
       this.#granted.set(sessionId, granted);
+      this.#share();
       return granted;
     });
   }
@@ -218,6 +223,7 @@ export class PacketService implements AsyncDisposable {
       this.onClientGone(key);
       await this.device.configure({ peers: [{ publicKey: key, remove: true }] });
     } else if (!isSamePlace(old.relayAt, left.relayAt)) await this.#begin(left);
+    this.#share();
   }
 
   /**
@@ -247,10 +253,32 @@ export class PacketService implements AsyncDisposable {
     };
   }
 
+  /** A supernode that terminates its clients' tunnels is many clients in one. */
+  #share(): void {
+    try {
+      this.#shareNow();
+    } catch (error) {
+      this.#tools.log.error("A supernode's rates could not be set", { error: messageOf(error) });
+    }
+  }
+
+  #shareNow(): void {
+    const terminating = [...this.#granted.values()].filter(({ isTerminated }) => isTerminated);
+    const shared = [...new Set(terminating.flatMap(({ grant }) => grant.addresses))];
+    for (const bytes of [4, 16] as const) {
+      const isNew = (address: string) => addressIn(address).length === bytes && !this.#shared.includes(address);
+      const isOld = (address: string) => addressIn(address).length === bytes && !shared.includes(address);
+      const [add, remove] = [shared.filter(isNew).map(addressIn), this.#shared.filter(isOld).map(addressIn)];
+      if (add.length + remove.length > 0) this.#interface.changeSet(SHARED[bytes], { add, remove });
+    }
+    this.#shared = shared;
+  }
+
   #follow(policy: EgressPolicy): void {
     tell(policy, this.#tools.log);
     try {
-      this.#interface.setTable(tableFor(this.#settings, this.#pools, policy));
+      const shared = this.#shared.map(addressIn);
+      this.#interface.setTable(tableFor(this.#settings, this.#pools, policy, shared));
     } catch (error) {
       this.#tools.log.error("The new policy does not hold for packets; the old one stays", { error: messageOf(error) });
     }
@@ -274,12 +302,17 @@ async function poolsOf({ pool, pool6 }: PacketSettings): Promise<AddressPool[]> 
   return [pool, ...network6 === "none" ? [] : [network6]].map((network) => new AddressPool(network));
 }
 
-function tableFor(settings: PacketSettings, pools: readonly AddressPool[], policy: EgressPolicy) {
-  const { interfaceName, clientRateMbps } = settings;
+function tableFor(
+  { interfaceName, clientRateMbps }: PacketSettings,
+  pools: readonly AddressPool[],
+  policy: EgressPolicy,
+  shared: readonly IpAddress[] = [],
+): Table {
   return packetTable({
     interfaceName,
     pools,
     policy,
+    shared,
     ...clientRateMbps !== undefined && { clientBytesPerSecond: Math.round(clientRateMbps * BYTES_PER_MEGABIT) },
   });
 }

@@ -46,6 +46,13 @@ Deno.test("the same order again changes nothing; another relay has the device be
   assertEquals(fake.peers.get(keyOf(1))?.endpoint, "[2001:db8::1]:7");
 });
 
+Deno.test("a session that changes hands leaves its first client nothing", async () => {
+  const fake = new FakePackets(new FakeClock());
+  await fake.service.setUp(order("a", 1), signal);
+  await fake.service.setUp(order("a", 2), signal);
+  assertEquals([...fake.peers.keys()], [keyOf(2)]);
+});
+
 Deno.test("a client goes back to its session before when the newest ends, and no further when an older one does", async () => {
   const fake = new FakePackets(new FakeClock());
   for (const number of [1, 2, 3]) {
@@ -57,6 +64,20 @@ Deno.test("a client goes back to its session before when the newest ends, and no
   assertEquals(fake.peers.get(keyOf(1))?.endpoint, "192.0.2.1:2");
   await fake.service.remove("2");
   assertEquals(fake.peers.size, 0);
+});
+
+Deno.test("what holds for one client is not held against a supernode that has many", async () => {
+  const fake = new FakePackets(new FakeClock());
+  const setup = { relay: "192.0.2.1:1", isTerminated: true };
+  const { grant } = await fake.service.setUp(order("a", 1, { setup, wishes: ["10.201.9.9/32"] }), signal);
+  assertEquals(grant.addresses, ["10.201.9.9/32"]);
+  await fake.service.setUp(order("b", 1, { setup }), signal);
+  await fake.service.setUp(order("c", 2), signal);
+  assertEquals([...fake.shared], ["10.201.9.9"]);
+  await fake.service.remove("a");
+  assertEquals(fake.shared.size, 1);
+  await fake.service.remove("b");
+  assertEquals(fake.shared.size, 0);
 });
 
 Deno.test("a device that refuses leaves nothing of the session behind, and others as they were", async () => {

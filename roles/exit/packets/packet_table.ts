@@ -53,6 +53,9 @@ export const DNS_PORT = 53;
 const ECHO_REQUEST = 8;
 const ECHO_REQUEST_V6 = 128;
 
+/** The kernel hands packets of one flow on in one piece, which a slow client's allowance for a second may not hold. */
+const LARGEST_BYTES = 65_536;
+
 /** A client may begin so many connections a second, after a pause more; browsers begin some tens. */
 const NEW_PER_SECOND = 200;
 const NEW_BURST = 1000;
@@ -80,14 +83,22 @@ export interface PacketTableOptions {
   readonly policy: EgressPolicy;
   /** What each client may send, and receive, in bytes a second; unlimited when left out. */
   readonly clientBytesPerSecond?: number;
+  /** Addresses behind which there are many clients, so that what holds for one is not held against them. */
+  readonly shared?: readonly IpAddress[];
 }
+
+/** The addresses of `shared`, which changes while the table stays. */
+export const SHARED = {
+  4: { name: "shared4", key: "ipv4_addr" },
+  16: { name: "shared6", key: "ipv6_addr" },
+} as const;
 
 export function packetTableName(interfaceName: string): string {
   return firewallTableOf(`exit_${interfaceName}`);
 }
 
 export function packetTable(options: PacketTableOptions): Table {
-  const { interfaceName, pools } = options;
+  const { interfaceName, pools, shared = [] } = options;
   const leaving = pools.map(({ network }) =>
     rule(ipOf(network).saddr(network), oifname(not(interfaceName)), counter(), comment("connections"), masquerade())
   );
@@ -98,7 +109,13 @@ export function packetTable(options: PacketTableOptions): Table {
   return {
     name: packetTableName(interfaceName),
     comment: "clients of a culvert exit",
-    sets: (Object.keys(METERS) as Meter[]).flatMap(meterSets),
+    sets: [
+      ...([4, 16] as const).map((bytes) => ({
+        ...SHARED[bytes],
+        elements: shared.filter(({ length }) => length === bytes),
+      })),
+      ...(Object.keys(METERS) as Meter[]).flatMap(meterSets),
+    ],
     chains: [
       { name: "refused", rules: [rule(counter(), reject("admin-prohibited"))] },
       { name: "begins", rules: beginning() },
@@ -128,9 +145,11 @@ function meterSets(meter: Meter): NamedSet[] {
 
 /** A rule for each family about the address of the client that a packet is from, or for. */
 function perClient(name: Meter, side: "saddr" | "daddr", each: Clause, ...around: readonly Clause[]): Rule[] {
+  const [own4, own6] = [ip[side], ip6[side]];
+  const dropping = [counter(), comment(`too much ${name}`), drop()];
   return [
-    rule(...around, meter(`${name}4`, ip[side], each), counter(), comment(`too much ${name}`), drop()),
-    rule(...around, meter(`${name}6`, ip6[side], each), counter(), comment(`too much ${name}`), drop()),
+    rule(...around, own4(not({ inSet: SHARED[4].name })), meter(`${name}4`, own4, each), ...dropping),
+    rule(...around, own6(not({ inSet: SHARED[16].name })), meter(`${name}6`, own6, each), ...dropping),
   ];
 }
 
@@ -138,7 +157,7 @@ function forwarding({ interfaceName, clientBytesPerSecond }: PacketTableOptions)
   const [fromClients, toClients] = [iifname(interfaceName), oifname(interfaceName)];
   const rate = clientBytesPerSecond === undefined
     ? undefined
-    : limit({ bytes: clientBytesPerSecond, per: "second", over: true });
+    : limit({ bytes: clientBytesPerSecond, burst: LARGEST_BYTES, per: "second", over: true });
   return [
     rule(fromClients, toClients, goto("refused")),
     ...rate

@@ -3,13 +3,22 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { inNamespace } from "../../../native/fixtures/in_namespace.ts";
 import type { PacketGrant } from "../../../protocol/control/packets.ts";
-import { lookUp, NameServer, probe, watchSegments } from "./fixtures/client_tools.ts";
-import type { PacketsTelemetry } from "./exit_packets.ts";
-import { eventually } from "../../../testing/waiting.ts";
 import type { NetNamespace } from "../../../testing/netns.ts";
 import { testWith } from "../../../testing/requirements.ts";
+import { eventually } from "../../../testing/waiting.ts";
 import { culvertUserspace, wireguardGo, type WireGuardMaker } from "../../../testing/wireguard_rig.ts";
-import { EXIT_OUTSIDE, EXIT_OUTSIDE6, GATEWAY, INTERNET, INTERNET6, OFFICE, PacketLab } from "./fixtures/packet_lab.ts";
+import type { PacketsTelemetry } from "./exit_packets.ts";
+import { lookUp, NameServer, probe, PROBE_ID, watchSegments } from "./fixtures/client_tools.ts";
+import {
+  EXIT_OUTSIDE,
+  EXIT_OUTSIDE6,
+  GATEWAY,
+  INTERNET,
+  INTERNET6,
+  type LabClient,
+  OFFICE,
+  PacketLab,
+} from "./fixtures/packet_lab.ts";
 
 const needs = {
   netns: true,
@@ -18,7 +27,6 @@ const needs = {
 };
 
 const RATE_MBPS = 20;
-const PROBE_ID = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /** Answers HTTP with the address it was asked from. */
 function whoAmI(namespace: NetNamespace, hostname: string, port = 0): Deno.HttpServer<Deno.NetAddr> {
@@ -56,7 +64,7 @@ for (const [name, maker] of Object.entries(makers)) {
   );
 }
 
-testWith(needs, "killed, the exit leaves its packet filter, and the next one takes all of it away", async () => {
+testWith(needs, "what a killed exit leaves, the next one takes away", async () => {
   await using lab = await PacketLab.open();
   const client = await lab.client();
   const before = await lab.stateOf(lab.exit);
@@ -64,12 +72,23 @@ testWith(needs, "killed, the exit leaves its packet filter, and the next one tak
   await first.admit(client);
   first.program.crash();
   await first.program.ended();
-  assertStringIncludes(await lab.stateOf(lab.exit), "table inet culvert_exit_");
+  assertStringIncludes(await lab.stateOf(lab.exit), "net.ipv4.ip_forward = 1");
   const next = await lab.startExit();
   await next.admit(client);
   assert(await client.pings(INTERNET));
   assertEquals(await next.program.stop(), 0);
   assertEquals(await lab.stateOf(lab.exit), before);
+});
+
+testWith(needs, "the packet filter cannot be flushed from under an exit", async () => {
+  await using lab = await PacketLab.open();
+  const client = await lab.client();
+  const exit = await lab.startExit();
+  await exit.admit(client);
+  assert(await client.pings(INTERNET));
+  await lab.exit.run(["nft", "flush", "ruleset"]);
+  assert(!await client.pings(OFFICE));
+  assert(await client.pings(INTERNET));
 });
 
 testWith(needs, "clients reach the internet and the gateway, and nothing else", async () => {
@@ -165,20 +184,30 @@ testWith(needs, "segments of TCP are made to fit the tunnel, both ways", async (
   assertEquals([await outside.seen, await inside.seen], [["1380", "1460"], ["1460", "1380"]]);
 });
 
+/** How much TCP carries between a client and the internet, in Mbit/s, once what may come at once has. */
+async function measure(lab: PacketLab, client: LabClient, ...flags: string[]): Promise<number> {
+  lab.internet.spawn(["iperf3", "-s", "-1", "-B", INTERNET], { stdout: "null", stderr: "null" });
+  await eventually("iperf3 listens", async () => (await lab.internet.run(["ss", "-Hltn"])).stdout.includes(":5201"));
+  const command = ["iperf3", "-J", "-c", INTERNET, "-t", "3", "-O", "2", "--connect-timeout", "5000", ...flags];
+  const { end } = JSON.parse((await client.namespace.run(command)).stdout);
+  return end.sum_received.bits_per_second / 1e6;
+}
+
 testWith(needs, "each client has its rate, sending and receiving", async () => {
   await using lab = await PacketLab.open();
   const client = await lab.client();
   const exit = await lab.startExit({ clientRate: RATE_MBPS });
   await exit.admit(client);
   for (const direction of [[], ["-R"]]) {
-    lab.internet.spawn(["iperf3", "-s", "-1", "-B", INTERNET], { stdout: "null", stderr: "null" });
-    // One second's worth may come at once, and is left out.
-    const measure = ["iperf3", "-J", "-c", INTERNET, "-t", "4", "-O", "2", "--connect-timeout", "5000", ...direction];
-    await eventually("iperf3 listens", async () => (await lab.internet.run(["ss", "-Hltn"])).stdout.includes(":5201"));
-    const { end } = JSON.parse((await client.namespace.run(measure)).stdout);
-    const mbps = end.sum_received.bits_per_second / 1e6;
+    const mbps = await measure(lab, client, ...direction);
     assert(mbps > RATE_MBPS * 0.6 && mbps < RATE_MBPS * 1.1, `${direction}: ${mbps} Mbit/s`);
   }
+  const { key: clientKey, relay } = client;
+  await exit.call({
+    setUp: { sessionId: "many", clientKey, setup: { relay, isTerminated: true }, wishes: [] },
+  });
+  const free = await measure(lab, client);
+  assert(free > RATE_MBPS * 1.5, `not held against a supernode: ${free} Mbit/s`);
   const { wireguard, packets } = await exit.call({ telemetry: true }) as PacketsTelemetry;
   assertEquals([packets?.limitMbps, wireguard?.peers], [RATE_MBPS, undefined]);
   await eventually("the device's report", async () => {
@@ -208,4 +237,31 @@ testWith(needs, "an interface that others have made is left alone, as is one in 
   const exit = await lab.startExit();
   assertStringIncludes(String((await lab.startExit()).ready.error), `in use by process ${exit.program.pid}`);
   await exit.admit(await lab.client());
+});
+
+testWith(needs, "a start that fails half way takes back what it did", async () => {
+  await using lab = await PacketLab.open();
+  const before = await lab.stateOf(lab.exit);
+  const everywhere = { transport: "udp", hostname: "0.0.0.0", port: 53 } as const;
+  const other = inNamespace(lab.exit, () => Deno.listenDatagram(everywhere));
+  try {
+    assertStringIncludes(String((await lab.startExit()).ready.error), "port 53 of 10.201.0.1 must be free");
+  } finally {
+    other.close();
+  }
+  assertEquals(await lab.stateOf(lab.exit), before);
+  assertStringIncludes(String((await lab.startExit({ pool: "10.201.0.0/30" })).ready.error), "from /8 to /29");
+});
+
+testWith(needs, "what the kernel changes beside forwarding is put back too", async () => {
+  await using lab = await PacketLab.open();
+  await lab.exit.run(["sysctl", "-qw", "net.ipv4.conf.all.accept_redirects=0", "net.ipv6.conf.eth0.accept_ra=1"]);
+  await lab.exit.run(["ip", "-6", "route", "add", "default", "via", INTERNET6, "proto", "ra"]);
+  const before = await lab.stateOf(lab.exit);
+  const exit = await lab.startExit();
+  const setting = async (name: string) => (await lab.exit.run(["sysctl", "-n", name])).stdout.trim();
+  assertEquals(await setting("net.ipv6.conf.eth0.accept_ra"), "2", "so that the router's route stays");
+  assertEquals(await setting("net.ipv6.conf.eth1.accept_ra"), "1");
+  assertEquals(await exit.program.stop(), 0);
+  assertEquals(await lab.stateOf(lab.exit), before);
 });

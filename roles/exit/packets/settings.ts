@@ -48,7 +48,7 @@ export const packetFlags = {
   endpoint: endpointSchema.optional()
     .describe("Where anybody reaches that port, if they do, so that clients need no relay.")
     .meta({ placeholder: "host:port" }),
-  clientRate: z.number().positive().max(1_000_000).optional()
+  clientRate: z.number().min(0.1).max(1_000_000).optional()
     .describe("What each client may send, and receive, as packets, in Mbit/s.").meta({ placeholder: "mbps" }),
   nameServer: z.array(nameServer).max(3).default([])
     .describe("Whom to ask when clients look names up; those of the machine unless given."),

@@ -25,7 +25,7 @@ const PROBE_WITHIN_MS = 1_200;
 const FIRST_ANSWER_WITHIN_MS = 4_000;
 /** An exit that answers that its own way out is shut is given up after so many such answers. */
 const SHUT_ANSWERS = 3;
-/** How often trouble is told of while it lasts. */
+/** How often trouble is told of while it lasts; also how long an exit has that was in use before a restart. */
 const TROUBLE_EVERY_MS = 10_000;
 /** Before the rules of any other tunnel on this machine. */
 const RULE_PRIORITY = 2;
@@ -50,6 +50,8 @@ export interface ExitTunnelOptions {
 export interface UseOptions {
   /** Where the exit is, if that is known; it comes by itself otherwise. */
   readonly exitAt?: Endpoint | undefined;
+  /** It has been in use before this process was there: do not wait until it answers. */
+  readonly isResumed?: boolean | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -112,6 +114,11 @@ export class ExitTunnel implements AsyncDisposable {
     return this.#isHealthy;
   }
 
+  /** It has been in use, and nothing gets through. */
+  get hasFailed(): boolean {
+    return this.#wired !== undefined && !this.#isHealthy;
+  }
+
   /**
    * Has what the exit has granted set up, and waits until its gateway answers; at once where it does already. Rejects with
    * `exit_silent` when it does not in time, and then is as it was before.
@@ -120,6 +127,12 @@ export class ExitTunnel implements AsyncDisposable {
     const turn = this.#using.then(() => this.#use(grant, options));
     this.#using = turn.catch(() => {});
     return turn;
+  }
+
+  /** Where the exit has last been heard. */
+  async exitAt(): Promise<Endpoint | undefined> {
+    const { peers: [exit] } = await this.#device.status();
+    return exit?.endpoint;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -135,7 +148,7 @@ export class ExitTunnel implements AsyncDisposable {
     }
   }
 
-  async #use(grant: PacketGrant, { exitAt, signal: wanted }: UseOptions): Promise<void> {
+  async #use(grant: PacketGrant, { exitAt, isResumed = false, signal: wanted }: UseOptions): Promise<void> {
     const signal = AbortSignal.any([wanted, this.#stop.signal]);
     signal.throwIfAborted();
     if (exitAt) {
@@ -143,16 +156,17 @@ export class ExitTunnel implements AsyncDisposable {
         peers: [{ publicKey: this.#options.exitKey, updateOnly: true, endpoint: exitAt }],
       });
     }
-    if (this.#isHealthy && isSame(grant, this.#wired?.grant)) return;
+    if ((this.#isHealthy || isResumed) && isSame(grant, this.#wired?.grant)) return;
     this.#wired?.undo.dispose();
     this.#wired = undefined;
     this.#isHealthy = false;
     using undo = new DisposableStack();
     await this.#wire(grant, undo);
     this.#probe ??= this.#machine.probe(this.#options.interfaceName);
-    await this.#firstAnswer(this.#probe, grant, signal);
+    if (!isResumed) await this.#firstAnswer(this.#probe, grant, signal);
     this.#wired = { grant, undo: undo.move() };
-    this.#isHealthy = true;
+    this.#isHealthy = !isResumed;
+    this.#toldAtMs = isResumed ? this.#machine.clock.now() : -Infinity;
     this.#watching ??= this.#watch(this.#probe);
   }
 

@@ -1,9 +1,5 @@
 /**
- * The terminating relay of a supernode, as its settings say: `--terminate`, `--relay-ports`, `--relay-pool` and
- * `--relay-interface`.
- *
- * Of the ports the last is its clients', so that they find it there after a restart too, and those before it are its
- * exits'; the others are left to the blind relay.
+ * The terminating relay of a supernode, as its settings say: `--relay-pool` and `--relay-interface`.
  */
 
 import { messageOf } from "../../../protocol/errors.ts";
@@ -17,39 +13,17 @@ import { ACTION, type SupernodeSettings } from "../settings.ts";
 import { openHostMachine } from "./host_machine.ts";
 import { WireGuardRelay } from "./terminating_relay.ts";
 
-/** As many exits can be in use at once, or as many as a quarter of the ports. */
-const MAX_EXIT_PORTS = 255;
-const SHARE = 1 / 4;
 /**
  * Of every supernode alike, as 10.200.0.0/16 is: a client that goes to another keeps its address. Unique local (RFC 4193),
  * and translated on the way out; beside that of exits.
  */
 const POOL6 = parseCidr("fdc7:1be5:c000::/64")!;
 
-type Ports = SupernodeSettings["relayPorts"];
-
-export interface SharedPorts {
-  /** For the blind relay. */
-  readonly blind: Ports;
-  readonly clientPorts: readonly number[];
-  readonly exitPorts: readonly number[];
-}
-
-export function sharePorts({ first, last }: Ports): SharedPorts {
-  const count = last - first + 1;
-  const exitCount = Math.min(MAX_EXIT_PORTS, Math.floor(count * SHARE));
-  if (exitCount === 0) {
-    throw new ConfigError(ACTION, [`--terminate needs --relay-ports of at least 4 ports, got ${first}-${last}`]);
-  }
-  const firstOfExits = last - exitCount;
-  const exitPorts = Array.from({ length: exitCount }, (_, at) => firstOfExits + at);
-  return { blind: { first, last: firstOfExits - 1 }, clientPorts: [last], exitPorts };
-}
-
 export interface OpenOptions {
   readonly host: string;
   /** The supernode's own. */
   readonly privateKey: Key;
+  /** Tried in turn, so that clients find it at the same one after a restart. */
   readonly clientPorts: readonly number[];
   readonly exitPorts: readonly number[];
 }

@@ -39,6 +39,7 @@ interface SetUp {
   readonly clientKey?: string;
   readonly exit?: PeerKeys;
   readonly addresses?: readonly string[];
+  readonly isResumed?: boolean;
 }
 
 async function setUp(relay: WireGuardRelay, sessionId: string, { exit = exitOf(1), ...more }: SetUp = {}) {
@@ -205,6 +206,39 @@ Deno.test("exits find tunnels at free ports, at the one wished for where that is
   assertEquals((await assertRejects(() => prepare(3), CulvertError)).code, "no_port");
   await relay.remove("2");
   assertEquals(await prepare(3, 51_831), 51_832);
+});
+
+Deno.test("a tunnel that carries nothing is made anew at another port, for all who use it", async () => {
+  const { machine, relay } = await open();
+  await using _relay = relay;
+  const { addresses: [address] } = await setUp(relay, "one");
+  machine.answers.set("wg-relay-0", undefined);
+  await machine.clock.advanceAsync(1_000);
+  assertEquals(await relay.prepare({ sessionId: "again", exit: exitOf(1), port: 51_830 }), 51_830, "asked for itself");
+  assertEquals(await relay.prepare({ sessionId: "two", exit: exitOf(1) }), 51_831);
+  await setUp(relay, "two", { clientKey: OTHER_CLIENT });
+  assertEquals(linksOf(machine), ["wg-relay", "wg-relay-1"]);
+  const sets = setsOf(machine).filter((line) => line.includes(address!.split("/")[0]!));
+  assertEquals(sets.map((line) => line.split("_")[1]), ["52801"], "the first client goes by it too");
+  assert(machine.isServed(parseIp(address!.split("/")[0]!)!));
+  for (const sessionId of ["one", "again", "two"]) await relay.remove(sessionId);
+  assertEquals(linksOf(machine), ["wg-relay"]);
+});
+
+Deno.test("after a restart an exit is not waited for, and its clients have what they had", async () => {
+  const { machine, relay } = await open();
+  await using _relay = relay;
+  const troubles: string[] = [];
+  relay.onTrouble = (exitPeerId) => void troubles.push(exitPeerId);
+  machine.answers.set("wg-relay-0", undefined);
+  const addresses = ["10.200.7.7/32", "fd00:200::7/128"];
+  const offer = await setUp(relay, "one", { addresses, isResumed: true });
+  assertEquals(offer.addresses, addresses);
+  await machine.clock.advanceAsync(5_000);
+  assertEquals([relay.isHealthy("exit1"), troubles], [false, []], "it has a moment to come");
+  machine.answers.delete("wg-relay-0");
+  await machine.clock.advanceAsync(1_000);
+  assert(relay.isHealthy("exit1"));
 });
 
 Deno.test("a session that ends while it is set up leaves nothing", async () => {
