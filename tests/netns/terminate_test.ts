@@ -26,5 +26,24 @@ scenario(
       "the client has changed nothing",
     );
     assert(exits.length === 2);
+    await vpn.startExit(first); // to take away what the killed one has left
+  },
+);
+
+scenario(
+  "a terminating relay that is killed goes on with its clients, at the addresses they had",
+  { supernodes: 1, supernodeFlags: ["--terminate"] },
+  async (vpn) => {
+    const { client } = vpn.topology;
+    await vpn.startClient(["--relay", "terminate"]);
+    await vpn.exitInUse();
+    const addressOf = async () =>
+      / inet (10\.200\.\S+)/.exec((await client.machine.run(["ip", "-o", "-4", "addr"])).stdout)?.[1];
+    const address = await addressOf();
+    assert(address);
+    await vpn.kill("sn-a");
+    await vpn.startSupernode(0);
+    await vpn.exitInUse();
+    assertEquals(await addressOf(), address);
   },
 );
