@@ -45,6 +45,8 @@ const RETRY_MS = 2_000;
 const MAX_TRIES = 5;
 /** Where the exit still serves, until it has found another supernode, or an exit has come that can take its place. */
 const MAX_TRIES_UNHURRIED = 30;
+/** After so many, for whom is not given up. */
+const SLOW_RETRY_MS = 10_000;
 const TELL_WITHIN_MS = 60_000;
 /** How long streams on a session whose exit still works may go on. */
 const DRAIN_MS = 30_000;
@@ -206,7 +208,7 @@ export class Rotation implements Disposable {
     const unwanted = (record.wish.exclude ?? []).filter((exit) => exit !== record.exit!.exit.peerId);
     const excluded = new Set(unwanted);
     if (reason !== "supernode_drains" && reason !== "relay_lost") excluded.add(record.exit!.exit.peerId);
-    const maxTries = reason === "exit_failed" || reason === "revoked" ? MAX_TRIES : MAX_TRIES_UNHURRIED;
+    const maxTries = maxTriesOf(record, reason);
     const ask = async () => {
       const wish = { ...record.wish, exclude: [...excluded].slice(-64), ...addressesOf(record) };
       const grant = await orAborted(requests.grant(client, wish, { previous: record }), this.#stop.signal);
@@ -214,7 +216,7 @@ export class Rotation implements Disposable {
     };
     for (let tries = 0; tries < maxTries; tries++) {
       if (tries === 1 && reason === "tunnel_failed") excluded.delete(record.exit!.exit.peerId);
-      if (tries > 0) await delay(clock, RETRY_MS, this.#stop.signal);
+      if (tries > 0) await delay(clock, tries < MAX_TRIES_UNHURRIED ? RETRY_MS : SLOW_RETRY_MS, this.#stop.signal);
       if (sessions.find(sessionId)?.state !== "active") return;
       if (tries > 0 && await isBack()) return;
       let grant = await ask();
@@ -289,6 +291,12 @@ export class Rotation implements Disposable {
 function addressesOf({ packets }: SessionRecord): Pick<ExitWish, "addresses"> {
   const addresses = (packets?.offer ?? packets?.grant)?.addresses;
   return addresses ? { addresses } : {};
+}
+
+/** A static session has a client that cannot ask for another: it is moved however long there is no exit. */
+function maxTriesOf({ isStatic }: SessionRecord, reason: RotationReason): number {
+  if (isStatic) return Infinity;
+  return reason === "exit_failed" || reason === "revoked" ? MAX_TRIES : MAX_TRIES_UNHURRIED;
 }
 
 /** Whether nothing can be expected of the old exit any more. */
