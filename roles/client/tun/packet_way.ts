@@ -22,6 +22,7 @@ import { type IpAddress, parseCidr, parseIp } from "../../../protocol/ip.ts";
 import type { Log } from "../../../protocol/log.ts";
 import type { Random } from "../../../protocol/random.ts";
 import { splitHostAndPort } from "../../../protocol/wireguard/endpoint.ts";
+import { equalKeys } from "../../../protocol/wireguard/keys.ts";
 import type { Endpoint, Key, PeerChange, PeerStatus } from "../../../protocol/wireguard/settings.ts";
 import type { ChosenBackend, DeviceMaker } from "../../machine/devices.ts";
 import type { DirectUpgradeOptions, Way } from "../../packets/direct_upgrade.ts";
@@ -51,6 +52,8 @@ export interface PacketWayParts {
   /** The addresses of a relay's host. */
   addressesOf(host: string, signal: AbortSignal): Promise<readonly IpAddress[]>;
   readonly startDirect?: StartDirect | undefined;
+  /** The one that everything goes through. */
+  inUse(): PacketWay | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -123,9 +126,14 @@ export class PacketWay implements SessionWay {
     return (await this.#device?.status())?.peers[0];
   }
 
-  /** Settles when the exit's gateway has answered that packets get through. */
+  /**
+   * Settles when the exit's gateway has answered that packets get through. While another way is in use to the same peer, its
+   * answers go there: that peer sends to where it has last heard from us. Then the handshake shows as much.
+   */
   async probe(signal: AbortSignal): Promise<void> {
     await this.opened;
+    const inUse = this.#parts.inUse();
+    if (inUse && inUse !== this && equalKeys(inUse.peerKey, this.peerKey)) return;
     const id = encodeBase64Url(this.#parts.random.fill(new Uint8Array(PROBE_ID_BYTES)));
     const { ok } = await this.#gateway!.ask({ type: "probe", id }, { signal, withinMs: PROBE_MS });
     if (!ok) throw new DialError("path_down", "The exit's own way out does not work");
@@ -152,7 +160,7 @@ export class PacketWay implements SessionWay {
    * from here would be the newest, and its answers would come here.
    */
   left(next: PacketWay): void {
-    if (next.peerKey.toHex() !== this.peerKey.toHex()) return;
+    if (!equalKeys(next.peerKey, this.peerKey)) return;
     this.#device?.configure({ peers: [{ publicKey: this.peerKey, updateOnly: true, persistentKeepaliveS: 0 }] })
       .catch(() => {}); // it goes anyway
     const timer = this.#parts.clock.after(SAME_PEER_DRAIN_MS, () => this.close());
