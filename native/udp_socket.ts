@@ -18,7 +18,7 @@ import { Fd } from "./fd.ts";
 import { CMSGHDR, IN6_PKTINFO, IN_PKTINFO, IOVEC, MSGHDR, putU64, SlabAddresses } from "./layout.ts";
 import { addressOf, type Libc } from "./libc.ts";
 import { EndpointTable, type UdpEndpoint } from "./udp_endpoint.ts";
-import { bindUdpPort, growSocketBuffers, hasSocketOption, setSocketOption } from "./udp_open.ts";
+import { UdpOpener } from "./udp_open.ts";
 import * as option from "./udp_options.ts";
 import { UdpSender } from "./udp_sender.ts";
 
@@ -59,6 +59,7 @@ export class UdpSocket implements Disposable {
   /** The size of each datagram of the last receive but the last of them. */
   segmentBytes = 0;
   readonly #libc: Libc;
+  readonly #opener: UdpOpener;
   readonly #fd: Fd;
   readonly #sources: EndpointTable;
   readonly #addresses = new SlabAddresses();
@@ -71,6 +72,7 @@ export class UdpSocket implements Disposable {
   constructor(libc: Libc, options: UdpSocketOptions) {
     const { isV6, port, fwmark = 0, offload = true } = options;
     this.#libc = libc;
+    this.#opener = new UdpOpener(libc);
     this.isV6 = isV6;
     this.#nameBytes = isV6 ? 28 : 16;
     using stack = new DisposableStack();
@@ -78,13 +80,13 @@ export class UdpSocket implements Disposable {
     const number = libc.call.socket(domain, option.DATAGRAM_SOCKET, 0);
     this.#fd = stack.use(new Fd(libc, number, `open a UDP socket for ${isV6 ? "IPv6" : "IPv4"}`, "socket"));
     if (isV6) this.#mustSet(option.IPPROTO_IPV6, option.IPV6_V6ONLY, 1, "keep IPv4 out of an IPv6 socket");
-    growSocketBuffers(libc, this.#fd.number, BUFFER_BYTES);
+    this.#opener.growBuffers(this.#fd.number, BUFFER_BYTES);
     const level = isV6 ? option.IPPROTO_IPV6 : option.IPPROTO_IP;
     this.#set(level, isV6 ? option.IPV6_RECVPKTINFO : option.IP_PKTINFO, 1);
     if (fwmark !== 0) this.setFwmark(fwmark);
-    this.port = bindUdpPort(libc, this.#fd.number, { isV6, port });
+    this.port = this.#opener.bind(this.#fd.number, { isV6, port });
     this.offload = {
-      segments: offload && hasSocketOption(libc, this.#fd.number, option.SOL_UDP, option.UDP_SEGMENT),
+      segments: offload && this.#opener.has(this.#fd.number, option.SOL_UDP, option.UDP_SEGMENT),
       coalesces: offload && this.#set(option.SOL_UDP, option.UDP_GRO, 1),
     };
     this.sender = new UdpSender(libc, this.#fd.number, { isV6, segments: this.offload.segments });
@@ -165,7 +167,7 @@ export class UdpSocket implements Disposable {
   }
 
   #set(level: number, name: number, value: number): boolean {
-    return setSocketOption(this.#libc, this.#fd.number, level, name, value);
+    return this.#opener.set(this.#fd.number, level, name, value);
   }
 
   #mustSet(level: number, name: number, value: number, action: string): void {

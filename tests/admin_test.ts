@@ -108,7 +108,7 @@ Deno.test("admin finds the supernode of its state directory, and shows what ther
     assertMatch(list, new RegExp(`\\n${exitId} [^\\n]*exit +north`));
     assertMatch(list, new RegExp(`\\n${clientId} [^\\n]*client`));
   }
-  assertMatch(sessions!, /^SESSION +STATE +CLIENT +EXIT +REGION +ENDS IN\n[\w-]{22} {2}active /);
+  assertMatch(sessions!, /^SESSION +STATE +CLIENT +EXIT +REGION +PORT +ENDS IN\n[\w-]{22} {2}active /);
   assertEquals((await rig.admin("sn", "blocks")).out, "No blocks.\n");
 });
 

@@ -6,7 +6,7 @@ import { openLibc } from "../libc.ts";
 import { BatchSocket } from "./fixtures/relayed_pair.ts";
 import { Outbox } from "./outbox.ts";
 import { placeAt } from "./relay_place.ts";
-import { openRelaySocket } from "./relay_port.ts";
+import { RelaySocketOpener } from "./relay_port.ts";
 
 /** Each byte of a datagram says where in the slab it lies. */
 function slabOf(bytes: number): Slab {
@@ -20,7 +20,7 @@ for (const isV6 of [true, false]) {
     const how = `${isV6 ? "of both families" : "of IPv4 alone"}, ${canSegment ? "with" : "without"} segmentation`;
     Deno.test(`datagrams from anywhere in a slab arrive as they were added, by a socket ${how}`, () => {
       using libc = openLibc();
-      const { fd } = openRelaySocket(libc, { isV6, port: 0 })!;
+      const { fd } = new RelaySocketOpener(libc, isV6).open(0)!;
       using _socket = fd;
       using far = new BatchSocket(libc), other = new BatchSocket(libc);
       const place = ({ socket }: BatchSocket) => placeAt({ address: parseIp("127.0.0.1")!, port: socket.port }, isV6);
@@ -57,7 +57,7 @@ for (const isV6 of [true, false]) {
 
 Deno.test("what the kernel refuses is counted, datagram by datagram, and what follows goes", () => {
   using libc = openLibc();
-  const { fd } = openRelaySocket(libc, { isV6: true, port: 0 })!;
+  const { fd } = new RelaySocketOpener(libc, true).open(0)!;
   using _socket = fd;
   using far = new BatchSocket(libc);
   const outbox = new Outbox(libc, { isV6: true, canSegment: true });
@@ -76,7 +76,7 @@ Deno.test("what the kernel refuses is counted, datagram by datagram, and what fo
 
 Deno.test("an address of ours that is gone is no longer answered from", () => {
   using libc = openLibc();
-  const { fd } = openRelaySocket(libc, { isV6: true, port: 0 })!;
+  const { fd } = new RelaySocketOpener(libc, true).open(0)!;
   using _socket = fd;
   using far = new BatchSocket(libc);
   const outbox = new Outbox(libc, { isV6: true, canSegment: true });

@@ -6,11 +6,11 @@
 
 import { Pace } from "../../protocol/pace.ts";
 import type { RelayedSession } from "../../protocol/wireguard/relay_session.ts";
-import { Errno } from "../errno.ts";
+import { Errno, SysError } from "../errno.ts";
 import { Fd } from "../fd.ts";
 import type { Libc } from "../libc.ts";
 import type { UdpEndpoint } from "../udp_endpoint.ts";
-import { bindUdpPort, growSocketBuffers, hasSocketOption, setSocketOption } from "../udp_open.ts";
+import { UdpOpener } from "../udp_open.ts";
 import * as option from "../udp_options.ts";
 import { endpointAt } from "./relay_place.ts";
 import type { RelayCounts } from "./relay_messages.ts";
@@ -74,34 +74,54 @@ export function udpAbilities(libc: Libc): UdpAbilities {
   const isV6 = six >= 0;
   const four = isV6 ? six : libc.call.socket(option.AF_INET, option.DATAGRAM_SOCKET, 0);
   using fd = new Fd(libc, four, "open a UDP socket", "socket");
-  return { isV6, canSegment: hasSocketOption(libc, fd.number, option.SOL_UDP, option.UDP_SEGMENT) };
+  return { isV6, canSegment: new UdpOpener(libc).has(fd.number, option.SOL_UDP, option.UDP_SEGMENT) };
 }
 
-/** Binds a port, of both families; undefined when somebody has it. */
-export function openRelaySocket(libc: Libc, { isV6, port }: { isV6: boolean; port: number }): RelaySocket | undefined {
-  using stack = new DisposableStack();
-  const domain = isV6 ? option.AF_INET6 : option.AF_INET;
-  const fd = stack.use(
-    new Fd(libc, libc.call.socket(domain, option.DATAGRAM_SOCKET, 0), "open a UDP socket", "socket"),
-  );
-  const set = (level: number, name: number, value: number) => setSocketOption(libc, fd.number, level, name, value);
-  if (isV6) {
-    set(option.IPPROTO_IPV6, option.IPV6_V6ONLY, 0);
-    set(option.IPPROTO_IPV6, option.IPV6_RECVPKTINFO, 1);
-    set(option.IPPROTO_IPV6, option.IPV6_RECVTCLASS, 1);
-  } else {
-    set(option.IPPROTO_IP, option.IP_PKTINFO, 1);
+/** Opens the sockets of all ports. */
+export class RelaySocketOpener {
+  readonly #libc: Libc;
+  readonly #isV6: boolean;
+  readonly #opener: UdpOpener;
+
+  /** `isV6`: of both families, otherwise of IPv4 alone. */
+  constructor(libc: Libc, isV6: boolean) {
+    this.#libc = libc;
+    this.#isV6 = isV6;
+    this.#opener = new UdpOpener(libc);
   }
-  // Of IPv4 datagrams, in a socket of both families too.
-  set(option.IPPROTO_IP, option.IP_RECVTOS, 1);
-  set(option.SOL_UDP, option.UDP_GRO, 1);
-  growSocketBuffers(libc, fd.number, BUFFER_BYTES);
-  try {
-    const bound = bindUdpPort(libc, fd.number, { isV6, port });
-    stack.move();
-    return { fd, port: bound };
-  } catch (error) {
-    if ((error as { errno?: number }).errno === Errno.EADDRINUSE) return undefined;
-    throw error;
+
+  /** Binds a port, 0 for any; undefined when somebody has it. */
+  open(port: number): RelaySocket | undefined {
+    using stack = new DisposableStack();
+    const number = this.#libc.call.socket(
+      this.#isV6 ? option.AF_INET6 : option.AF_INET,
+      option.DATAGRAM_SOCKET,
+      0,
+    );
+    const fd = stack.use(new Fd(this.#libc, number, "open a UDP socket", "socket"));
+    this.#prepare(fd.number);
+    try {
+      const bound = this.#opener.bind(fd.number, { isV6: this.#isV6, port });
+      stack.move();
+      return { fd, port: bound };
+    } catch (error) {
+      if (error instanceof SysError && error.errno === Errno.EADDRINUSE) return undefined;
+      throw error;
+    }
+  }
+
+  #prepare(fd: number): void {
+    const opener = this.#opener;
+    if (this.#isV6) {
+      opener.set(fd, option.IPPROTO_IPV6, option.IPV6_V6ONLY, 0);
+      opener.set(fd, option.IPPROTO_IPV6, option.IPV6_RECVPKTINFO, 1);
+      opener.set(fd, option.IPPROTO_IPV6, option.IPV6_RECVTCLASS, 1);
+    } else {
+      opener.set(fd, option.IPPROTO_IP, option.IP_PKTINFO, 1);
+    }
+    // Of IPv4 datagrams, in a socket of both families too.
+    opener.set(fd, option.IPPROTO_IP, option.IP_RECVTOS, 1);
+    opener.set(fd, option.SOL_UDP, option.UDP_GRO, 1);
+    opener.growBuffers(fd, BUFFER_BYTES);
   }
 }

@@ -13,7 +13,7 @@ import type { Libc } from "../libc.ts";
 import type { UdpEndpoint } from "../udp_endpoint.ts";
 import type { RelayCounts, RelayEngineOptions, RelaySession } from "./relay_messages.ts";
 import { endpointAt, placeAt } from "./relay_place.ts";
-import { openRelaySocket, RelayPort, type RelaySocket } from "./relay_port.ts";
+import { RelayPort, type RelaySocket, RelaySocketOpener } from "./relay_port.ts";
 
 /** Ports that others have are passed over, but not for ever. */
 const MAX_TRIES = 256;
@@ -24,7 +24,7 @@ export interface RelayPortsOptions extends RelayEngineOptions {
 }
 
 export class RelayPorts implements Disposable {
-  readonly #libc: Libc;
+  readonly #opener: RelaySocketOpener;
   readonly #epoll: Epoll;
   readonly #options: RelayPortsOptions;
   readonly #random: Random = randomOf(crypto);
@@ -35,7 +35,7 @@ export class RelayPorts implements Disposable {
   readonly #isTaken: Uint8Array;
 
   constructor(libc: Libc, epoll: Epoll, options: RelayPortsOptions) {
-    this.#libc = libc;
+    this.#opener = new RelaySocketOpener(libc, options.isV6);
     this.#epoll = epoll;
     this.#options = options;
     this.#isTaken = new Uint8Array(options.lastPort - options.firstPort + 1);
@@ -121,7 +121,7 @@ export class RelayPorts implements Disposable {
 
   #socket(port: number): RelaySocket | undefined {
     try {
-      return openRelaySocket(this.#libc, { isV6: this.#options.isV6, port });
+      return this.#opener.open(port);
     } catch (cause) {
       if (!(cause instanceof SysError && isExhausted(cause.errno))) throw cause;
       throw new CulvertError("busy", `Cannot relay a session: the system gives no more sockets: ${cause.message}`, {

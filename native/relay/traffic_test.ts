@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { dataFor, initiationFor, responseFor } from "../../protocol/wireguard/fixtures/relayed_messages.ts";
 import { parseIp } from "../../protocol/ip.ts";
-import { setSocketOption } from "../udp_open.ts";
+import { UdpOpener } from "../udp_open.ts";
 import { IP_RECVTOS, IPPROTO_IP, IPPROTO_IPV6, IPV6_RECVTCLASS } from "../udp_options.ts";
 import { BatchSocket, clientKey, exitKey, RelayedPair, TO_CLIENT, TO_EXIT } from "./fixtures/relayed_pair.ts";
 import { Inbox } from "./inbox.ts";
@@ -79,7 +79,7 @@ Deno.test("the bits for congestion and the class of traffic go on with the datag
     await pair.relay.place("s", "exit", { address: parseIp(address)!, port: watching.socket.port });
     const inbox = new Inbox(pair.libc, isV6);
     const [level, option] = isV6 ? [IPPROTO_IPV6, IPV6_RECVTCLASS] : [IPPROTO_IP, IP_RECVTOS];
-    assert(setSocketOption(pair.libc, watching.socket.fd, level, option, 1));
+    assert(new UdpOpener(pair.libc).set(watching.socket.fd, level, option, 1));
     for (const tos of [0, 1, 2, 3, 0x88, 0]) {
       pair.client.sendBatch(pair.at, batch(TO_EXIT, [500, 500, 400]), tos);
       watching.wait();

@@ -6,28 +6,29 @@
 
 import { SUPERNODE_ROLE } from "./auth.ts";
 import type { SessionOffer } from "./commands.ts";
-import type { ExitWish } from "./messages.ts";
+import type { RelayMode } from "./packets.ts";
 import { type PeerKeysCheck, type PeerKeysRefusal, refusalOfPeerKeys } from "./peer_keys.ts";
 
-export type TerminationRefusal = PeerKeysRefusal | "not_wished" | "other_supernode";
+export type TerminationRefusal = PeerKeysRefusal | "not_wished" | "not_terminated" | "other_supernode";
 
 export interface TerminationCheck extends Omit<PeerKeysCheck, "role" | "region"> {
-  readonly wish: Pick<ExitWish, "relay">;
+  readonly relay: RelayMode;
   /** The one it is connected to. */
   readonly supernodeId: string;
 }
 
 /**
- * Why the offer cannot be taken, or undefined: also when nothing is terminated, which is never worse for the client. Never
- * throws. The exit's own keys are another question.
+ * Why the offer cannot be taken, or undefined: also for what carries no packets. Never throws. The exit's own keys are
+ * another question.
  */
 export function refusalOfTermination(
   { packets }: Pick<SessionOffer, "packets">,
-  { wish, supernodeId, ...check }: TerminationCheck,
+  { relay, supernodeId, ...check }: TerminationCheck,
 ): TerminationRefusal | undefined {
-  const terminatedBy = packets?.terminatedBy;
-  if (!terminatedBy) return undefined;
-  if (wish.relay !== "terminate") return "not_wished";
+  if (!packets) return undefined;
+  const { terminatedBy } = packets;
+  if (!terminatedBy) return relay === "terminate" ? "not_terminated" : undefined;
+  if (relay !== "terminate") return "not_wished";
   if (terminatedBy.peerId !== supernodeId) return "other_supernode";
   return refusalOfPeerKeys(terminatedBy, { ...check, role: SUPERNODE_ROLE });
 }

@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import { encodeCertificate, issueCertificate } from "../certificate.ts";
 import { encodeBase64 } from "../encoding.ts";
 import type { PeerKeys } from "../fields.ts";
+import type { RelayMode } from "./packets.ts";
 import { generateSecrets, Identity } from "../identity.ts";
 import { portablePrimitives as primitives } from "../primitives.ts";
 import { SeededRandom } from "../../testing/seeded_random.ts";
@@ -30,17 +31,17 @@ function keysOf(identity: Identity, role?: string): PeerKeys {
 interface Row {
   readonly name: string;
   readonly by?: PeerKeys;
-  readonly relay?: "blind" | "terminate";
+  readonly relay?: RelayMode;
   readonly closed?: true;
   readonly refusal: TerminationRefusal | undefined;
 }
 
 const good = keysOf(supernode);
 const rows: readonly Row[] = [
-  { name: "by nobody", relay: "terminate", refusal: undefined },
+  { name: "by nobody", refusal: undefined },
+  { name: "by nobody, though wished", relay: "terminate", refusal: "not_terminated" },
   { name: "by its supernode, as wished", by: good, relay: "terminate", refusal: undefined },
   { name: "unasked", by: good, refusal: "not_wished" },
-  { name: "where it is to be blind", by: good, relay: "blind", refusal: "not_wished" },
   { name: "by another supernode", by: keysOf(other), relay: "terminate", refusal: "other_supernode" },
   {
     name: "with a WireGuard key of somebody else",
@@ -67,16 +68,16 @@ const rows: readonly Row[] = [
 
 const grant = { addresses: ["10.200.0.2/32"], gateways: ["10.200.0.1"], dns: [], mtu: 1420 };
 
-for (const { name, by, relay, closed, refusal } of rows) {
+for (const { name, by, relay = "blind", closed, refusal } of rows) {
   const where = closed ? "a closed" : "an open";
   Deno.test(`an offer whose tunnel is terminated ${name}, in ${where} network: ${refusal ?? "taken"}`, () => {
     const packets = { ...grant, endpoint: "192.0.2.1:40000", ...(by && { terminatedBy: by }) };
-    const wish = relay === undefined ? {} : { relay };
-    const check = { wish, supernodeId: supernode.peerId, wallMs, primitives, network: closed && network };
+    const check = { relay, supernodeId: supernode.peerId, wallMs, primitives, network: closed && network };
     assertEquals(refusalOfTermination({ packets }, check), refusal);
   });
 }
 
 Deno.test("a session that carries streams has no tunnel to terminate", () => {
-  assertEquals(refusalOfTermination({}, { wish: {}, supernodeId: supernode.peerId, wallMs, primitives }), undefined);
+  const check = { relay: "terminate", supernodeId: supernode.peerId, wallMs, primitives } as const;
+  assertEquals(refusalOfTermination({}, check), undefined);
 });

@@ -132,20 +132,14 @@ function sessionColumns(wallMs: number): readonly Column<SessionView>[] {
     { title: "client", cell: ({ clientPeerId }) => clientPeerId, canBeCut: true },
     { title: "exit", cell: ({ exitPeerId }) => exitPeerId ?? "", canBeCut: true },
     { title: "region", cell: ({ exitRegion }) => exitRegion ?? "", canBeCut: true },
-    { title: "carries", cell: carriesText },
+    { title: "port", cell: portText },
     { title: "ends in", cell: ({ expiresAtMs }) => spanText(expiresAtMs - wallMs), align: "right" },
   ];
 }
 
-/** `packets :40012`: by that UDP port of the supernode. */
-function carriesText({ carries, isStatic, relayPort, relay }: SessionView): string {
-  const words = [
-    carries,
-    ...(relay === "terminate" ? ["terminated"] : []),
-    ...(relayPort === undefined ? [] : [`:${relayPort}`]),
-    ...(isStatic ? ["static"] : []),
-  ];
-  return words.join(" ");
+/** Of sessions that carry packets; others have none. */
+function portText({ relayPort, isStatic }: SessionView): string {
+  return [...relayPort === undefined ? [] : [relayPort], ...isStatic ? ["static"] : []].join(" ");
 }
 
 function peerColumns(): readonly Column<PeerView>[] {

@@ -9,7 +9,6 @@ import type { ExitWish } from "../../protocol/control/messages.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { RoleContext } from "../role.ts";
-import { type ExitSearchOptions, searchExits } from "./exit_search.ts";
 import type { ClientSessions } from "./sessions.ts";
 
 export interface ExitsOptions extends
@@ -65,11 +64,6 @@ export function streamsWay(sessions: ClientSessions): SupernodeWay {
     },
     up: (signal) => sessions.way.up(signal),
   };
-}
-
-/** Goes on looking for an exit where there is none, until it is disposed. */
-export function searchFor(options: ExitSearchOptions): AsyncDisposable {
-  return untilDisposed((signal) => searchExits(options, signal));
 }
 
 export function untilDisposed(run: (signal: AbortSignal) => Promise<void>): AsyncDisposable {

@@ -14,10 +14,11 @@ import { openPeer, openPeerParts, type Peer } from "../peer/open_peer.ts";
 import { TrafficRates } from "../peer/traffic_rates.ts";
 import type { RoleContext } from "../role.ts";
 import { proxySocketPath, serveControl } from "./control_socket.ts";
-import { openExits, searchFor, settle, streamsWay } from "./exits.ts";
+import { searchExits } from "./exit_search.ts";
+import { openExits, settle, streamsWay, untilDisposed } from "./exits.ts";
 import { ClientSessions, UNKNOWN_REGION } from "./sessions.ts";
 import type { UpConfig } from "./settings.ts";
-import type { ClientStatus } from "./status.ts";
+import { type ClientStatus, sessionStatus } from "./status.ts";
 import { clientTelemetry } from "./telemetry.ts";
 import { wishOf } from "./wish.ts";
 
@@ -71,14 +72,8 @@ export async function runProxy(config: UpConfig, context: RoleContext): Promise<
   using proxy = listenOn(config.listen, (listen) => serveProxy({ listen, path: exits.path, clock, log, metrics }));
   const listen = formatTarget({ host: proxy.address.hostname, port: proxy.address.port });
   const { control } = peer.connection;
-  await using _search = searchFor({
-    exits: exits.path,
-    control,
-    supernodes: config.supernode.length,
-    clock,
-    random,
-    log,
-  });
+  const searching = { exits: exits.path, control, supernodes: config.supernode.length, clock, random, log };
+  await using _search = untilDisposed((signal) => searchExits(searching, signal));
   await using _control = await offerControl(exits.path, { peer, listen, context, end: () => ending.resolve() });
   context.check("exit", () => exits.path.present ? undefined : "There is no session with an exit");
   context.ready({ addresses: { listen } });
@@ -128,21 +123,4 @@ async function offerControl(
     log.warn("`culvert client status`, `rotate` and `down` will not find this client", { error: messageOf(error) });
     return undefined;
   }
-}
-
-/** What either kind of client says of its session. */
-export function sessionStatus(
-  exits: Pick<SessionSwitch, "present" | "dataPath">,
-  control: Peer["connection"]["control"],
-): Omit<ClientStatus, "mode"> {
-  const { present, dataPath } = exits;
-  return {
-    connected: present !== undefined && dataPath?.ok !== false,
-    pid: Deno.pid,
-    supernode: control.supernode.supernodeId,
-    control: control.isOpen,
-    ...present && { session: present.sessionId, exit: present.exitPeerId, expiresAtMs: present.expiresAtMs },
-    ...present?.region !== undefined && { region: present.region },
-    ...dataPath?.latencyMs !== undefined && { latencyMs: dataPath.latencyMs },
-  };
 }

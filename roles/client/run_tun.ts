@@ -8,33 +8,32 @@
  * Until then nothing leaves by another way: the old interface is there, and so is the kill switch.
  */
 
+import type { ControlStream } from "../../net/control.ts";
 import { systemLookup } from "../../net/resolve.ts";
 import type { SessionSwitch } from "../../net/session_switch.ts";
 import type { SupernodeWay } from "../../net/watched_session.ts";
 import { aborted } from "../../protocol/abort.ts";
-import { type Clock, delay } from "../../protocol/clock.ts";
 import { RELAY_PATH, supernodeEndpoint } from "../../protocol/control/endpoints.ts";
 import type { Telemetry } from "../../protocol/control/messages.ts";
 import { messageOf } from "../../protocol/errors.ts";
-import { formatIp } from "../../protocol/ip.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Path } from "../../protocol/stream.ts";
-import { formatEndpoint } from "../../protocol/wireguard/endpoint.ts";
 import type { Key } from "../../protocol/wireguard/settings.ts";
 import { hostDevices } from "../machine/devices.ts";
 import { DirectUpgrade } from "../packets/direct_upgrade.ts";
-import { openPeer, openPeerParts, type Peer } from "../peer/open_peer.ts";
+import { openPeer, openPeerParts, type PeerParts } from "../peer/open_peer.ts";
 import { TrafficRates } from "../peer/traffic_rates.ts";
 import type { RoleContext } from "../role.ts";
-import { serveControl, tunnelSocketPath } from "./control_socket.ts";
-import { keepWanted, openExits, searchFor, settle, untilDisposed } from "./exits.ts";
-import { sessionStatus } from "./run_proxy.ts";
+import { searchExits } from "./exit_search.ts";
+import { keepWanted, openExits, settle, untilDisposed } from "./exits.ts";
 import { ClientSessions } from "./sessions.ts";
 import type { UpConfig } from "./settings.ts";
-import type { ClientStatus } from "./status.ts";
 import { clientTelemetry } from "./telemetry.ts";
+import { offerControl } from "./tun/control.ts";
+import { ControlWay } from "./tun/control_way.ts";
 import { PacketMode } from "./tun/packet_mode.ts";
 import { PacketWay, type StartDirect } from "./tun/packet_way.ts";
+import { watchSleeps } from "./tun/sleeps.ts";
 import { TunnelStats } from "./tun/stats.ts";
 import { wishOf } from "./wish.ts";
 
@@ -48,19 +47,11 @@ export async function runTun(config: UpConfig, given: RoleContext): Promise<void
   const ending = new AbortController();
   // Being asked to end by `down` is a stop like any other.
   const context = { ...given, signal: AbortSignal.any([given.signal, ending.signal]) };
-  const { clock, random, log, signal } = context;
+  const { clock, signal } = context;
   const fault = Promise.withResolvers<never>();
   fault.promise.catch(() => {}); // heard below, unless the start fails first
   await using parts = await openPeerParts({ role: "client", region: config.home }, config, context);
-  await using mode = await PacketMode.open({
-    settings: { ...config, interfacePrefix: config.interface },
-    supernodes: config.supernode.map(({ url }) => supernodeEndpoint(url, RELAY_PATH).target),
-    privateKey: parts.local.privateKey as Key,
-    context,
-    devices: hostDevices,
-    lookup: systemLookup,
-    startDirect: config.direct ? directStarter(context) : undefined,
-  });
+  await using mode = await openMode(config, parts, context);
   const sessions = new ClientSessions({
     ...parts,
     region: config.region,
@@ -71,21 +62,9 @@ export async function runTun(config: UpConfig, given: RoleContext): Promise<void
     openWay: (session) => mode.openWay(session),
   });
   const supernode = new ControlWay(() => peer.connection);
-  await using exits = openExits({
-    sessions,
-    wish: () => ({ ...wishOf(config), carries: "packets", relay: config.relay, ...keptAddresses(mode) }),
-    supernode,
-    probe,
-    probeEveryMs: config.probeEvery ?? PROBE_EVERY_MS,
-    probeTimeoutMs: config.probeTimeout ?? PROBE_TIMEOUT_MS,
-    failuresToDown: 1,
-    proveWithinMs: PROVE_WITHIN_MS,
-    onTake: (session) => {
-      mode.take(session);
-      sayReady(mode, session.exitPeerId, context);
-    },
-  }, context);
+  await using exits = openTunnels(config, { mode, sessions, supernode }, context);
   const stats = new TunnelStats(() => mode.present, clock);
+  const rates = new TrafficRates(stats.traffic, clock);
   await using peer = await openPeer({
     role: "client",
     region: config.home,
@@ -100,25 +79,81 @@ export async function runTun(config: UpConfig, given: RoleContext): Promise<void
     },
     onFault: fault.reject,
   }, context);
-  const rates = new TrafficRates(stats.traffic, clock);
-  const { control } = peer.connection;
-  const exitsOfControl = { exits: exits.path, control, clock, random, log };
-  await using _search = searchFor({ ...exitsOfControl, supernodes: config.supernode.length });
-  await using _wanted = untilDisposed((signal) => keepWanted(exitsOfControl, signal));
-  await using _stats = untilDisposed((signal) => stats.run(signal));
-  await using _sleeps = untilDisposed((signal) => watchSleeps({ exits: exits.path, mode, clock, log }, signal));
+  const running = { exits: exits.path, control: peer.connection.control, mode, stats };
+  await using _work = keepAtIt(running, config, context);
   await using _control = await offerControl({
-    config,
-    exits: exits.path,
-    mode,
-    stats,
-    control,
+    ...running,
+    interfacePrefix: config.interface,
     context,
     end: () => ending.abort(),
   });
   context.check("exit", () => exits.path.present ? undefined : "There is no session with an exit");
   await Promise.race([aborted(signal), fault.promise]);
   await exits[Symbol.asyncDispose](); // while the supernode can still be told
+}
+
+function openMode(config: UpConfig, { local }: Pick<PeerParts, "local">, context: RoleContext): Promise<PacketMode> {
+  return PacketMode.open({
+    settings: { ...config, interfacePrefix: config.interface },
+    supernodes: config.supernode.map(({ url }) => supernodeEndpoint(url, RELAY_PATH).target),
+    privateKey: local.privateKey as Key,
+    context,
+    devices: hostDevices,
+    lookup: systemLookup,
+    startDirect: config.direct ? directStarter(context) : undefined,
+  });
+}
+
+interface TunnelParts {
+  readonly mode: PacketMode;
+  readonly sessions: ClientSessions;
+  readonly supernode: SupernodeWay;
+}
+
+function openTunnels(
+  config: UpConfig,
+  { mode, sessions, supernode }: TunnelParts,
+  context: RoleContext,
+): ReturnType<typeof openExits> {
+  return openExits({
+    sessions,
+    wish: () => ({ ...wishOf(config), carries: "packets", relay: config.relay, ...keptAddresses(mode) }),
+    supernode,
+    probe,
+    probeEveryMs: config.probeEvery ?? PROBE_EVERY_MS,
+    probeTimeoutMs: config.probeTimeout ?? PROBE_TIMEOUT_MS,
+    failuresToDown: 1,
+    proveWithinMs: PROVE_WITHIN_MS,
+    onTake: (session) => {
+      mode.take(session);
+      sayReady(mode, session.exitPeerId, context);
+    },
+  }, context);
+}
+
+interface Running {
+  readonly exits: SessionSwitch;
+  readonly control: ControlStream;
+  readonly mode: PacketMode;
+  readonly stats: TunnelStats;
+}
+
+/** What goes on beside, until it is disposed. */
+function keepAtIt(
+  { exits, control, mode, stats }: Running,
+  { supernode }: UpConfig,
+  { clock, random, log }: RoleContext,
+): AsyncDisposable {
+  const options = { exits, control, supernodes: supernode.length, clock, random, log };
+  return untilDisposed(async (signal) => {
+    await Promise.all([
+      searchExits(options, signal),
+      keepWanted(options, signal),
+      stats.run(signal),
+      mode.keepLocked(signal),
+      watchSleeps(clock, () => greetAnew(mode, exits, log), signal),
+    ]);
+  });
 }
 
 function directStarter({ clock, random, log }: RoleContext): StartDirect {
@@ -145,111 +180,8 @@ async function probe(path: Path, signal: AbortSignal): Promise<void> {
   await path.probe(signal);
 }
 
-/**
- * What a tunnel needs of the supernode is its relay, not its control stream. But when probes fail while the stream is down
- * too, it is likely the supernode that has gone, and no exit is to blame.
- */
-class ControlWay implements SupernodeWay {
-  readonly #connection: () => Peer["connection"];
-  losses = 0;
-
-  constructor(connection: () => Peer["connection"]) {
-    this.#connection = connection;
-  }
-
-  get isUp(): boolean {
-    return this.#connection().control.isOpen;
-  }
-
-  up(signal: AbortSignal): Promise<void> {
-    return this.#connection().control.opened(signal);
-  }
-
-  opened(): void {
-    this.losses++;
-  }
-}
-
-const LOOK_MS = 1_000;
-/** The wall clock goes on while the machine sleeps; a correction as large as this does no harm either. */
-const SLEPT_MS = 5_000;
-
-/** After a sleep of the machine the tunnel greets its peer anew and is probed, at once. */
-async function watchSleeps(
-  { exits, mode, clock, log }: {
-    readonly exits: SessionSwitch;
-    readonly mode: PacketMode;
-    readonly clock: Clock;
-    readonly log: Log;
-  },
-  signal: AbortSignal,
-): Promise<void> {
-  for (let awayMs = clock.wallNow() - clock.now(); !signal.aborted;) {
-    await delay(clock, LOOK_MS, signal).catch(() => {});
-    const nowAwayMs = clock.wallNow() - clock.now();
-    if (signal.aborted || nowAwayMs - awayMs < SLEPT_MS) {
-      awayMs = nowAwayMs;
-      continue;
-    }
-    awayMs = nowAwayMs;
-    log.info("The machine has slept: greeting the exit anew");
-    await mode.present?.greetAnew().catch((error) =>
-      log.debug("The exit was not greeted", { error: messageOf(error) })
-    );
-    exits.suspect();
-  }
-}
-
-interface Offered {
-  readonly config: UpConfig;
-  readonly exits: SessionSwitch;
-  readonly mode: PacketMode;
-  readonly stats: TunnelStats;
-  readonly control: Peer["connection"]["control"];
-  readonly context: RoleContext;
-  end(): void;
-}
-
-async function offerControl(offered: Offered): Promise<AsyncDisposable> {
-  const { config, exits, context: { clock, log }, end } = offered;
-  return await serveControl({
-    path: await tunnelSocketPath(config.interface),
-    clock,
-    log,
-    deeds: {
-      status: () => statusOf(offered),
-      async rotate(signal) {
-        await exits.replace("asked", signal);
-        return await statusOf(offered);
-      },
-      async down() {
-        const status = await statusOf(offered);
-        end();
-        return status;
-      },
-    },
-  });
-}
-
-async function statusOf({ exits, mode, stats, control }: Offered): Promise<ClientStatus> {
-  const { present } = mode;
-  await stats.refresh();
-  const { way, interfaceName } = present ?? {};
-  return {
-    mode: "tun",
-    ...sessionStatus(exits, control),
-    locked: mode.isLocked,
-    ...present && interfaceName !== undefined && {
-      tunnel: {
-        interface: interfaceName,
-        addresses: present.addresses.map(formatIp),
-        dns: present.nameServers.map(formatIp),
-        mtu: present.offer.mtu,
-        ...way && { way: way.kind, endpoint: formatEndpoint(way.at) },
-        ...present.offer.terminatedBy && { terminatedBy: present.offer.terminatedBy.peerId },
-        ...stats.handshakeAgeMs !== undefined && { handshakeAgeMs: stats.handshakeAgeMs },
-        ...stats.traffic,
-      },
-    },
-  };
+function greetAnew(mode: PacketMode, exits: SessionSwitch, log: Log): void {
+  log.info("The machine has slept: greeting the exit anew");
+  mode.present?.greetAnew().catch((error) => log.debug("The exit was not greeted", { error: messageOf(error) }))
+    .finally(() => exits.suspect());
 }

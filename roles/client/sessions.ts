@@ -15,9 +15,9 @@ import { type ExitWish, MAX_SESSIONS } from "../../protocol/control/messages.ts"
 import type { CertificateRefusal } from "../../protocol/certificate.ts";
 import type { Carries, RelayMode } from "../../protocol/control/packets.ts";
 import { type PeerKeysCheck, refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
+import { refusalOfTermination, type TerminationRefusal } from "../../protocol/control/terminating_supernode.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { DialError } from "../../protocol/errors.ts";
-import type { PeerKeys } from "../../protocol/fields.ts";
 import type { Bytes, Primitives } from "../../protocol/primitives.ts";
 import type { CommandHandlers } from "../peer/commands.ts";
 
@@ -40,6 +40,13 @@ export interface ClientSessionsOptions {
   /** The way through a session whose exit's key has been checked. */
   openWay(session: ClientSession): SessionWay;
 }
+
+/** What is wrong with where a tunnel ends, unless it is the supernode's keys. */
+const WRONG_ENDS: ReadonlyMap<string, string> = new Map<TerminationRefusal, string>([
+  ["not_wished", "its relay must be blind, and is not"],
+  ["not_terminated", "its relay must be one that terminates the tunnel, and is not"],
+  ["other_supernode", "another supernode terminates the tunnel"],
+]);
 
 export class ClientSessions {
   readonly #options: ClientSessionsOptions;
@@ -99,29 +106,24 @@ export class ClientSessions {
   }
 
   /** Throws `unauthorized` unless the exit has shown that it is one, there, and that the key is its own. */
-  #check({ exit, region, packets }: SessionOffer): void {
+  #check(offer: SessionOffer): void {
+    const { exit, region, packets } = offer;
     const { region: wanted, carries = "streams", relay = "blind", control } = this.#options;
     const cannot = (why: string) => new DialError("unauthorized", `Cannot use the exit that was offered: ${why}`);
     if (wanted !== undefined && region !== wanted) throw cannot(`it must be in ${wanted}, got one in ${region}`);
     if ((carries === "packets") !== (packets !== undefined)) throw cannot(`it must carry ${carries}, and does not`);
-    const wrong = this.#refusalOf(exit, "exit", region);
+    const wrong = this.#refusal((check) => refusalOfPeerKeys(exit, { ...check, role: "exit", region }));
     if (wrong !== undefined) throw cannot(`its keys are no good (${wrong})`);
-    const terminator = packets?.terminatedBy;
-    if ((relay === "terminate") !== (terminator !== undefined) && packets) {
-      throw cannot(`its relay must be ${relay === "blind" ? "blind" : "one that terminates the tunnel"}, and is not`);
-    }
-    if (!terminator) return;
-    if (terminator.peerId !== control().supernode.supernodeId) throw cannot("another supernode terminates the tunnel");
-    const wrongToo = this.#refusalOf(terminator, "supernode");
-    if (wrongToo !== undefined) throw cannot(`the supernode's keys are no good (${wrongToo})`);
+    const { supernodeId } = control().supernode;
+    const badEnd = this.#refusal((check) => refusalOfTermination(offer, { ...check, relay, supernodeId }));
+    if (badEnd !== undefined) throw cannot(WRONG_ENDS.get(badEnd) ?? `the supernode's keys are no good (${badEnd})`);
   }
 
-  #refusalOf(keys: PeerKeys, role: PeerKeysCheck["role"], region?: string): string | undefined {
+  /** What a check finds wrong, with what is wrong with a certificate. */
+  #refusal(find: (check: Omit<PeerKeysCheck, "role" | "region">) => string | undefined): string | undefined {
     const { primitives, network, clock } = this.#options;
     let fault: CertificateRefusal | undefined;
-    const refusal = refusalOfPeerKeys(keys, {
-      role,
-      ...region !== undefined && { region },
+    const refusal = find({
       wallMs: clock.wallNow(),
       primitives,
       network,

@@ -3,6 +3,8 @@
  */
 
 import { z } from "zod";
+import type { ControlStream } from "../../net/control.ts";
+import type { SessionSwitch } from "../../net/session_switch.ts";
 import { escapeText } from "../escape.ts";
 
 const countSchema = z.number().min(0);
@@ -42,6 +44,23 @@ export const clientStatusSchema = z.object({
 });
 
 export type ClientStatus = z.infer<typeof clientStatusSchema>;
+
+/** What either kind of client says of its session. */
+export function sessionStatus(
+  exits: Pick<SessionSwitch, "present" | "dataPath">,
+  control: Pick<ControlStream, "supernode" | "isOpen">,
+): Omit<ClientStatus, "mode"> {
+  const { present, dataPath } = exits;
+  return {
+    connected: present !== undefined && dataPath?.ok !== false,
+    pid: Deno.pid,
+    supernode: control.supernode.supernodeId,
+    control: control.isOpen,
+    ...present && { session: present.sessionId, exit: present.exitPeerId, expiresAtMs: present.expiresAtMs },
+    ...present?.region !== undefined && { region: present.region },
+    ...dataPath?.latencyMs !== undefined && { latencyMs: dataPath.latencyMs },
+  };
+}
 
 /** For people. */
 export function statusLines(status: ClientStatus): string[] {

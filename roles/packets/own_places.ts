@@ -4,7 +4,7 @@
  * the same NAT.
  */
 
-import { equalIp, parseIp } from "../../protocol/ip.ts";
+import { type Cidr, equalIp, parseIp } from "../../protocol/ip.ts";
 import { isLocal, mayProbe } from "../../protocol/packets/punch_candidates.ts";
 import { formatEndpoint } from "../../protocol/wireguard/endpoint.ts";
 import type { Endpoint } from "../../protocol/wireguard/settings.ts";
@@ -21,9 +21,12 @@ export interface OwnPlacesOptions {
   readonly endpoint?: Endpoint | undefined;
   /** Whether the other side is behind the same NAT. */
   readonly isNeighbour: boolean;
+  readonly tunnels?: readonly Cidr[] | undefined;
 }
 
-export function ownPlaces({ port, relayAt, reflexive, endpoint, isNeighbour }: OwnPlacesOptions): readonly string[] {
+export function ownPlaces(
+  { port, relayAt, reflexive, endpoint, isNeighbour, tunnels }: OwnPlacesOptions,
+): readonly string[] {
   const found: Endpoint[] = [];
   if (endpoint) found.push(endpoint);
   if (isNeighbour) {
@@ -33,6 +36,6 @@ export function ownPlaces({ port, relayAt, reflexive, endpoint, isNeighbour }: O
   if (reflexive) found.push(reflexive);
   const v6 = port.sourceTo({ address: SOMEWHERE_V6 });
   const global = v6 && { address: v6, port: port.port };
-  if (global && !isLocal(v6) && mayProbe(global, {}, false)) found.push(global);
+  if (global && !isLocal(v6) && mayProbe(global, { tunnels }, false)) found.push(global);
   return [...new Set(found.map(formatEndpoint))];
 }

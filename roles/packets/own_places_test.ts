@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { parseIp } from "../../protocol/ip.ts";
+import { parseCidr, parseIp } from "../../protocol/ip.ts";
 import { parseEndpoint } from "../../protocol/wireguard/endpoint.ts";
 import { ownPlaces } from "./own_places.ts";
 import type { ProbePort } from "./probe_port.ts";
@@ -42,6 +42,12 @@ for (
       v6: "2001:db8::7",
       options: { reflexive },
       says: ["203.0.113.1:6000", "[2001:db8::7]:5000"],
+    },
+    {
+      name: "not inside its tunnel",
+      v6: "2001:db8::7",
+      options: { reflexive, tunnels: [parseCidr("2001:db8::/64")!] },
+      says: ["203.0.113.1:6000"],
     },
     { name: "not at a local IPv6 address", v6: "fd00::7", options: { reflexive }, says: ["203.0.113.1:6000"] },
     { name: "not at a link-local IPv6 address", v6: "fe80::7", options: { reflexive }, says: ["203.0.113.1:6000"] },

@@ -58,7 +58,7 @@ const MAX_CLIENTS = 65_536;
 interface Served {
   readonly offers: TokenBucket;
   readonly relayAt: Endpoint;
-  offerId: string;
+  readonly offerId: string;
   answer: Promise<PunchAnswer>;
   punch?: PunchExit;
   remindedAtMs: number;
@@ -106,7 +106,8 @@ export class PunchResponder implements AsyncDisposable {
       remindedAtMs: this.#options.clock.now(),
     };
     this.#clients.set(name, served);
-    return served.answer = this.#begin(offer, served).catch(() => refusal(offer));
+    const isCurrent = () => this.#clients.get(name) === served;
+    return served.answer = this.#begin(offer, served, isCurrent).catch(() => refusal(offer));
   }
 
   /** The client is gone. */
@@ -123,7 +124,7 @@ export class PunchResponder implements AsyncDisposable {
     await (await this.#opening)?.[Symbol.asyncDispose]();
   }
 
-  async #begin(offer: PunchOffer, served: Served): Promise<PunchAnswer> {
+  async #begin(offer: PunchOffer, served: Served, isCurrent: () => boolean): Promise<PunchAnswer> {
     const { random, clock, tunnels, endpoint } = this.#options;
     const port = await (this.#opening ??= this.#open());
     const clientSecret = decodeBase64(offer.secret);
@@ -132,11 +133,11 @@ export class PunchResponder implements AsyncDisposable {
     const candidates = readCandidates(offer.at, { reflexive, tunnels });
     const isNeighbour = reflexive !== undefined &&
       candidates.some(({ address }) => equalIp(address, reflexive.address));
-    const at = ownPlaces({ port, relayAt: served.relayAt, reflexive, endpoint, isNeighbour });
+    const at = ownPlaces({ port, relayAt: served.relayAt, reflexive, endpoint, isNeighbour, tunnels });
     const secret = random.fill(new Uint8Array(32));
     const keys = new ProbeKeys("exit", { client: clientSecret, exit: secret });
     // Meanwhile it may have gone, or offered again.
-    if (this.#stop.signal.aborted || served.offerId !== offer.id) return refusal(offer);
+    if (!isCurrent()) return refusal(offer);
     served.punch = new PunchExit({ keys, candidates, clock });
     this.#punches.set(keys.id, served.punch);
     this.#schedule(0);

@@ -33,6 +33,18 @@ Deno.test("the same offer again has the same answer, another has another", async
   assert(answer.grant && other.grant && answer.grant.secret !== other.grant.secret);
 });
 
+Deno.test("of offers that overtake each other the last one counts, and nothing is left of the others", async () => {
+  await using world = new PunchWorld();
+  const answers = [0, 1, 2].map((number) => world.responder.answer(offer(number), client));
+  const granted = await world.clock.runUntil(Promise.all(answers));
+  assertEquals(granted.map(({ grant }) => grant !== undefined), [false, false, true]);
+  const leaving = world.responder.answer(offer(3), { ...client, key: new Uint8Array(32).fill(9) });
+  world.responder.forget(new Uint8Array(32).fill(9));
+  assertEquals((await world.clock.runUntil(leaving)).grant, undefined);
+  await world.clock.advanceAsync(60_000);
+  assertEquals(world.clock.pendingTimers, 0);
+});
+
 Deno.test("a client that offers too often is told to wait, and others are not", async () => {
   await using world = new PunchWorld();
   for (let number = 0; number < 3; number++) {

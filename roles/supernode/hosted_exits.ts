@@ -22,7 +22,7 @@ import type { Log } from "../../protocol/log.ts";
 import type { Random } from "../../protocol/random.ts";
 import { openSession, type SessionEnd, type SessionPackets, type SessionRecord } from "../../protocol/session.ts";
 import type { ExitPool } from "./exit_pool.ts";
-import type { ExitSetup } from "./exit_setup.ts";
+import type { ExitSetup, SetupAnswer } from "./exit_setup.ts";
 import type { PacketSessions } from "./packet_sessions.ts";
 import type { SessionEnding } from "./session_ending.ts";
 import type { Sessions } from "./sessions.ts";
@@ -38,6 +38,9 @@ const REASONS: Readonly<Record<ExitEndRequest["reason"], SessionEnd>> = {
   admin: "admin",
   shutdown: "shutdown",
 };
+
+/** Somebody has ended it while it was set up. */
+const ENDED: ExitSetupResponse = { status: "failed", code: "ended" };
 
 /** Told to one who asks. */
 const MAX_TOLD = 8;
@@ -123,21 +126,16 @@ export class HostedExits {
     const chosen = sessions.change(sessionId, { kind: "chosen", exitPeerId, setupCommandId, packets: opened });
     if (!chosen) {
       await packets.close(record);
-      return { status: "failed", code: "ended" };
+      return ENDED;
     }
     try {
       const asking = setup.command(withinReason(request, this.#relayOf(chosen.record)));
       await chosen.kept;
       const answer = await asking;
       const { status, code, remark } = answer;
-      if (!sessions.find(sessionId)) return { status: "failed", code: "ended" };
-      if (status !== "applied") await sessions.advance(sessionId, { kind: "end", reason: "exit_failed" });
-      else if (request.packets && !answer.packets) return await this.#ungranted(chosen.record);
-      else {
-        const agreed = await packets.agreed(chosen.record, answer);
-        const ready = await sessions.advance(sessionId, { kind: "ready", packets: agreed });
-        return { status, ...(ready && this.#packetsOf(ready)) };
-      }
+      if (!sessions.find(sessionId)) return ENDED;
+      if (status === "applied") return await this.#ready(chosen.record, answer);
+      await sessions.advance(sessionId, { kind: "end", reason: "exit_failed" });
       return { status, ...(code !== undefined && { code }), ...(remark !== undefined && { remark }) };
     } catch (error) {
       sessions.forget(sessionId);
@@ -146,10 +144,17 @@ export class HostedExits {
     }
   }
 
-  /** The exit serves the session, and has not said which addresses its client has: it does not know of packets. */
-  async #ungranted(record: SessionRecord): Promise<ExitSetupResponse> {
-    await this.#options.ending.end(record.sessionId, "exit_failed", "client");
-    return { status: "failed", code: "no_grant" };
+  /** The exit serves the session. One that does not say which addresses its client has knows nothing of packets. */
+  async #ready(record: SessionRecord, answer: SetupAnswer): Promise<ExitSetupResponse> {
+    const { sessions, packets, ending } = this.#options;
+    const { sessionId } = record;
+    if (record.packets && !answer.packets) {
+      await ending.end(sessionId, "exit_failed", "client");
+      return { status: "failed", code: "no_grant" };
+    }
+    const agreed = await packets.agreed(record, answer);
+    const ready = await sessions.advance(sessionId, { kind: "ready", packets: agreed });
+    return ready ? { status: "applied", ...this.#packetsOf(ready) } : ENDED;
   }
 
   /** For the client's supernode. */

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { token } from "../../kv/fixtures/records.ts";
 import { MAX_SESSIONS } from "../../protocol/control/messages.ts";
-import { CLIENT, ELSEWHERE, SessionRig } from "./fixtures/session_rig.ts";
+import { FakeRelay } from "../fixtures/fake_relay.ts";
+import { CLIENT, ELSEWHERE, grants, SessionRig } from "./fixtures/session_rig.ts";
 import { answerRequest, type InfoRequestDeps } from "./info_requests.ts";
 
 /** What a client that has these sessions asks for, and which of them it may keep. */
@@ -29,6 +30,13 @@ Deno.test("a session that its client has not heard of ends when it asks for anot
   assertEquals(await ask(rig, undefined), [first!, second!]);
   assertEquals((await ask(rig, [second!])).includes(first!), false);
   assertEquals(rig.sessions.find(second!)?.state, "active");
+});
+
+Deno.test("a static session, of which nobody has ever heard, does not", async () => {
+  using rig = new SessionRig({ carriers: { relay: new FakeRelay() } });
+  await rig.connectExit(100, grants);
+  await rig.requests.grant(CLIENT, { carries: "packets" }, { staticUntilMs: rig.clock.wallNow() + 86_400_000 });
+  assertEquals((await ask(rig, [])).length, 1);
 });
 
 Deno.test("a session that its client is about to be told of does not", async () => {

@@ -136,6 +136,16 @@ Deno.test("another supernode cannot have datagrams sent where it is not", async 
   assertEquals([relay.ports, rig.kindsTo(exit), [...rig.sessions]], [[], [], []]);
 });
 
+Deno.test("an exit that grants no addresses to another supernode's client is told to let go of it", async () => {
+  const relay = new FakeRelay();
+  using rig = new SessionRig({ carriers: { relay } });
+  const exit = await rig.connectExit(100, grants);
+  await rig.connect(exit, () => "applied");
+  assertEquals(await rig.hosted.setUp(hostedRequest(rig), ELSEWHERE), { status: "failed", code: "no_grant" });
+  await settle();
+  assertEquals([relay.ports, rig.kindsTo(exit), rig.notices], [[], ["SETUP_EXIT", "DISCONNECT"], []]);
+});
+
 Deno.test("another supernode has no more than a share of the ports", async () => {
   const relay = new FakeRelay({ portCount: 8 });
   using rig = new SessionRig({ carriers: { relay } });
@@ -177,6 +187,9 @@ Deno.test("without a relay, or without one that terminates, it says so", async (
   assert(!refused.ok);
   assertEquals([refused.reason, refused.remark], ["unavailable", "This supernode does not relay packets"]);
   assertEquals((await without.hosted.setUp(hostedRequest(without), ELSEWHERE)).status, "busy");
+  const asked = { requestId: token(1), clientPeerId: CLIENT.peerId };
+  assertEquals(without.hosted.candidates({ ...asked, wish: WISH }).candidates, []);
+  assertEquals(without.hosted.candidates({ ...asked, wish: {} }).candidates.length, 1);
   using blind = new SessionRig({ carriers: { relay: new FakeRelay() } });
   const grant = await blind.requests.grant(CLIENT, { ...WISH, relay: "terminate" });
   assert(!grant.ok);

@@ -16,6 +16,7 @@ import type { Lookup } from "../../../net/resolve.ts";
 import type { ClientSession } from "../../../net/session_path.ts";
 import type { OpenSession } from "../../../net/watched_session.ts";
 import type { Locate } from "../../../net/websocket_dial.ts";
+import { delay } from "../../../protocol/clock.ts";
 import type { PacketOffer } from "../../../protocol/control/packets.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import { type Cidr, formatCidr, type IpAddress } from "../../../protocol/ip.ts";
@@ -62,6 +63,9 @@ export interface PacketModeOptions {
   readonly startDirect?: StartDirect | undefined;
 }
 
+/** How often to see whether the kill switch is still there. */
+const LOCK_LOOK_MS = 1_000;
+
 export class PacketMode implements AsyncDisposable {
   readonly #options: PacketModeOptions;
   readonly #libc: Libc;
@@ -73,7 +77,7 @@ export class PacketMode implements AsyncDisposable {
   readonly #resources: DisposableStack;
   /** Somebody had locked the machine before. */
   readonly #wasLocked: boolean;
-  #underlay!: Underlay;
+  #underlay: Underlay | undefined;
   #routing: Routing | undefined;
   #nameServers: NameServers | undefined;
   #present: PacketWay | undefined;
@@ -112,7 +116,7 @@ export class PacketMode implements AsyncDisposable {
 
   /** For connections to supernodes: where they are, let through. */
   get locate(): Locate {
-    return this.#underlay.locate;
+    return this.#underlay!.locate;
   }
 
   get present(): PacketWay | undefined {
@@ -136,11 +140,11 @@ export class PacketMode implements AsyncDisposable {
       routing: this.#routing!,
       underlay: this.#underlayView,
       inUse: () => this.#present,
-      addressesOf: (host, signal) => this.#underlay.addressesOf(host, signal),
+      addressesOf: (host, signal) => this.#underlay!.addressesOf(host, signal),
       clock,
       random,
       log,
-    });
+    }, this.#present?.tunnel);
   }
 
   /** The network as datagrams of ours meet it, which do not go through a tunnel. */
@@ -165,7 +169,7 @@ export class PacketMode implements AsyncDisposable {
     const before = this.#present;
     this.#present = path;
     this.#hasBeenUp = true;
-    this.#slots.use(path);
+    this.#slots.use(path.tunnel);
     try {
       this.#setGuard(path);
       this.#routing!.use(path.slot);
@@ -175,6 +179,22 @@ export class PacketMode implements AsyncDisposable {
     this.#nameServers?.set(path.nameServers);
     path.taken();
     before?.left(path);
+  }
+
+  /** Puts the kill switch back where somebody else has flushed it, as restarts of firewalls do; until the signal aborts. */
+  async keepLocked(signal: AbortSignal): Promise<void> {
+    const { settings: { killSwitch }, context: { clock, log } } = this.#options;
+    while (killSwitch && !signal.aborted) {
+      await delay(clock, LOCK_LOOK_MS, signal).catch(() => {});
+      if (signal.aborted || this.isLocked) continue;
+      log.warn("The kill switch was taken away by somebody else, and is put back");
+      try {
+        this.#lock();
+        if (this.#present) this.#setGuard(this.#present);
+      } catch (error) {
+        log.error("The kill switch could not be put back", { error: messageOf(error) });
+      }
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -224,7 +244,7 @@ export class PacketMode implements AsyncDisposable {
       failsClosed: settings.killSwitch,
       log,
     });
-    for (const place of this.#underlay.places) await this.#routing.letThrough(place);
+    for (const place of this.#underlay!.places) await this.#routing.letThrough(place);
     if (settings.dns) {
       this.#nameServers = await NameServers.open(this.#interfaces[0], { journal: this.#journal, log });
     }
@@ -241,7 +261,7 @@ export class PacketMode implements AsyncDisposable {
       setFirewall(lockTable({
         interfaces: this.#interfaces,
         mark: this.#routing?.mark,
-        supernodes: this.#underlay.places,
+        supernodes: this.#underlay!.places,
         open: [...exclude, ...allow, ...allowLan ? LAN : []],
         include,
         keepsDns: dns,
@@ -292,6 +312,7 @@ export class PacketMode implements AsyncDisposable {
     const { settings, context: { log, signal } } = this.#options;
     this.#present = undefined;
     await this.#nameServers?.settled();
+    await this.#underlay?.settled();
     await undoAll(this.#journal, this.#network, log);
     const isAsked = signal.aborted;
     const stays = settings.killSwitch && (isAsked ? settings.keepLock : this.#hasBeenUp || this.#wasLocked);

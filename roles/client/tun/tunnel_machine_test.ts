@@ -167,6 +167,18 @@ testWith(needs, "a stop may leave the kill switch on; a start without it takes i
   assertEquals(await lab.picture(), before);
 });
 
+testWith(needs, "a kill switch that somebody else has flushed is put back", async () => {
+  await using lab = await TunnelLab.open();
+  const before = await lab.picture();
+  const run = await up(lab);
+  await lab.client.run(["nft", "flush", "ruleset"]);
+  const ruleset = async () => (await lab.client.run(["nft", "list", "ruleset"])).stdout;
+  await eventually("the kill switch is back", async () => /culvert_lock/.test(await ruleset()));
+  assertEquals(await lookUp(lab, ROUTER), `[ "${NAMED}" ]`);
+  await run.say("stop", "over");
+  assertEquals(await lab.picture(), before);
+});
+
 /** What a name is said to be by a name server that the client's programs ask. */
 async function lookUp(lab: TunnelLab, nameServer: string): Promise<string> {
   const options = JSON.stringify({ nameServer: { ipAddr: nameServer } });

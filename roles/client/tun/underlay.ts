@@ -101,6 +101,11 @@ export class Underlay {
     return this.#addressesOf(host, signal);
   }
 
+  /** Settles when nothing is looked up any more, nor written down. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#lookingUp.values());
+  }
+
   async #addressesOf(
     host: string,
     signal: AbortSignal,

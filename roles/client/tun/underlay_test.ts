@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { formatIp, type IpAddress, parseIp } from "../../../protocol/ip.ts";
 import { silentLog } from "../../../protocol/log.ts";
-import { FakeClock, settle } from "../../../testing/fake_clock.ts";
+import { FakeClock } from "../../../testing/fake_clock.ts";
 import { TempDirectory } from "../../../testing/temp_directory.ts";
 import { StateDirectory } from "../../state.ts";
 import { Underlay } from "./underlay.ts";
@@ -71,8 +71,7 @@ Deno.test("a known host is not waited for; it is looked up again behind that, an
   const underlay = await rig.open();
   rig.address = "192.0.2.2";
   assertEquals(texts(await underlay.locate(SUPERNODE, signal)), ["192.0.2.1"]);
-  await settle();
-  await rig.clock.advanceAsync(0);
+  await underlay.settled();
   assertEquals(texts(await underlay.locate(SUPERNODE, signal)), ["192.0.2.2"]);
   assertEquals(rig.passed.slice(1), ["192.0.2.1 8443", "192.0.2.2 8443"]);
 });
