@@ -314,7 +314,10 @@ export class SessionSwitch implements Path {
     this.#options.onLose?.();
   }
 
-  /** A new session, not at `leaving`; should there be none but at exits that have failed, one of those is better than nothing. */
+  /**
+   * A new session, not at `leaving`. Should there be none but at exits that have failed, one of those is better than
+   * nothing, and one that failed long ago better than the last.
+   */
   async #ask(leaving?: string): Promise<WatchedSession> {
     const { acquire, clock } = this.#options;
     for (const [exit, untilMs] of this.#excluded) if (untilMs <= clock.now()) this.#excluded.delete(exit);
@@ -331,7 +334,9 @@ export class SessionSwitch implements Path {
     } catch (error) {
       this.#metrics.acquired.add(1, { outcome: dialFailureOf(error) });
       if (this.#excluded.size === 0 || dialFailureOf(error) !== "host_unreachable") throw error;
-      this.#excluded.clear();
+      const earlier = [...this.#excluded.keys()].slice(0, -1);
+      for (const exit of earlier) this.#excluded.delete(exit);
+      if (earlier.length === 0) this.#excluded.clear();
       return await this.#ask(leaving);
     }
   }
@@ -347,6 +352,7 @@ export class SessionSwitch implements Path {
     const { log, clock } = this.#options;
     const { sessionId, exitPeerId } = session.session;
     if (this.#excluded.size >= MAX_EXCLUDED) this.#excluded.delete(this.#excluded.keys().next().value!);
+    this.#excluded.delete(exitPeerId); // it goes last
     this.#excluded.set(exitPeerId, clock.now() + EXCLUDE_MS);
     log.warn("An exit has failed", { session_id: sessionId, exit: exitPeerId });
     const wasPresent = this.#present === session;

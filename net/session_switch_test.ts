@@ -512,3 +512,15 @@ Deno.test("somebody who asks for another exit gets another, or is told that ther
   assertEquals(rig.present, "session-2");
   await rig.end();
 });
+
+Deno.test("where every exit has failed, the one that failed last is the last to be asked for again", async () => {
+  const rig = new Rig({ proveWithinMs: 1_000 });
+  await rig.path.warm();
+  rig.ways[0]!.mood = "gone";
+  await rig.clock.runUntil(rig.path.dial(TARGET), 5_000);
+  rig.ways[1]!.mood = "gone";
+  rig.failNext = new DialError("host_unreachable", "there is none");
+  await rig.clock.runUntil(rig.path.dial(TARGET), 5_000);
+  assertEquals(rig.asked, [[], ["exit-1"], ["exit-1", "exit-2"], ["exit-2"]]);
+  await rig.end();
+});

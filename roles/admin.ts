@@ -6,23 +6,30 @@
 import { z } from "zod";
 import { delay } from "../protocol/clock.ts";
 import { COMMAND_KINDS } from "../protocol/control/commands.ts";
+import { RELAY_MODES } from "../protocol/control/packets.ts";
 import { peerIdSchema } from "../protocol/fields.ts";
+import { isPeerId } from "../protocol/identity.ts";
 import { AdminConnection } from "./admin/connection.ts";
 import { DEEDS, doDeed } from "./admin/deeds.ts";
+import { DEFAULT_DAYS } from "./admin/export_config.ts";
+import { exportConfig } from "./admin/export_output.ts";
+import { deviceNames, deviceNameSchema } from "./admin/kept_peers.ts";
 import { type Listing, type ListName, LISTS, readList } from "./admin/lists.ts";
 import { ConfigError } from "./config.ts";
 import { quoteText } from "./escape.ts";
 import { durationMs, filePath, secret } from "./fields.ts";
+import { regionName } from "./peer/settings.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
-import { statusAnswer } from "./supernode/admin_schema.ts";
+import { MAX_STATIC_DAYS, statusAnswer } from "./supernode/admin_schema.ts";
 import { spanText } from "./table.ts";
 
+const EXPORT = "export-config";
 const CLEAR_SCREEN = "\x1b[H\x1b[2J";
 
 const word = (placeholder: string) => z.string().min(1).optional().meta({ positional: true, placeholder });
 
 const config = z.object({
-  action: z.enum(["status", ...LISTS, ...DEEDS]).describe("What to see or do.")
+  action: z.enum(["status", ...LISTS, ...DEEDS, EXPORT]).describe("What to see or do.")
     .meta({ positional: true, placeholder: "action" }),
   subject: word("subject").describe("The peer, supernode or session that it is about."),
   kind: z.enum(COMMAND_KINDS).optional().describe("push: which command.")
@@ -45,6 +52,22 @@ const config = z.object({
   queue: z.boolean().default(false).describe("push: keep the command for a peer that is not connected."),
   timeout: durationMs("30s", { minMs: 100, maxMs: 3_600_000 }).describe("push: how long the peer may take to answer."),
   within: durationMs("60s", { maxMs: 3_600_000 }).describe("drain: how long the peers have to leave."),
+  peer: deviceNameSchema.optional().describe("export-config: what you call the device, such as phone.")
+    .meta({ placeholder: "name" }),
+  region: regionName().optional().describe("export-config: where its traffic should leave; anywhere unless given."),
+  exit: z.string().refine(isPeerId, "a peer id of 26 characters").optional()
+    .describe("export-config: the exit at which it should leave.").meta({ placeholder: "peer id" }),
+  relay: z.enum(RELAY_MODES).optional()
+    .describe(
+      "export-config: blind, only the exit can read what passes, and when that stops so does the device; or terminate, the supernode can read it, and takes another exit.",
+    ).meta({ placeholder: "mode", defaultText: "blind" }),
+  days: z.number().min(1 / 24).max(MAX_STATIC_DAYS).optional().describe("export-config: for how long.")
+    .meta({ placeholder: "days", defaultText: `${DEFAULT_DAYS}` }),
+  renew: z.boolean().default(false).describe("export-config: have a new session, in place of the one there is."),
+  cert: z.string().optional().describe("export-config: the device's certificate in a closed network.")
+    .meta({ placeholder: "certificate", rule: "a certificate or a file with one", completes: "file" }),
+  qr: z.boolean().default(false).describe("export-config: show a code for a phone's camera."),
+  out: filePath().optional().describe("export-config: write it to this file, which nobody else may read."),
 });
 type AdminSettings = z.output<typeof config>;
 
@@ -58,12 +81,14 @@ export const role: Role<typeof config> = defineRole({
     "culvert admin revoke PEER --reason 'key was stolen'",
     'culvert admin push PEER DISCONNECT \'{"reason":"admin"}\'',
     "culvert admin end SESSION",
+    "culvert admin export-config --peer phone --region eu --qr",
     "CULVERT_ADMIN_TOKEN=T culvert admin peers --admin http://127.0.0.1:8451",
   ],
   longRunning: false,
   async run(config, context) {
     const { action } = config;
     requireWords(config);
+    if (action === EXPORT) return await exportConfig(config, context);
     const connection = await AdminConnection.find(config, context);
     if (action === "status") return await show(() => readStatus(connection), config, context);
     if (isList(action)) return await show(() => readNow(action, config, { connection, context }), config, context);
@@ -77,15 +102,16 @@ function isList(action: string): action is ListName {
 }
 
 /** Words that a deed has no use for are a mistake, and what is not about a peer may be about much more. */
-function requireWords({ action, subject, kind, payload, watch }: AdminSettings): void {
+function requireWords({ action, subject, kind, payload, watch, peer }: AdminSettings): void {
   const problems: string[] = [];
-  const takesSubject = !["status", "drain", "undrain"].includes(action);
+  const takesSubject = !["status", "drain", "undrain", EXPORT].includes(action);
   if (!takesSubject && subject !== undefined) problems.push("<subject> must be left out");
   if (action !== "push" && (kind ?? payload) !== undefined) problems.push("<kind> must be left out");
   if (isList(action) && subject !== undefined && !peerIdSchema.safeParse(subject).success) {
     problems.push(`<subject> must be a peer id, got ${quoteText(subject, 40)}`);
   }
-  if (watch && (DEEDS as readonly string[]).includes(action)) problems.push("--watch must be left out");
+  if (action === EXPORT && peer === undefined) problems.push("--peer must be given: a name for the device");
+  if (watch && !isList(action) && action !== "status") problems.push("--watch must be left out");
   if (problems.length > 0) throw new ConfigError(`run admin ${action}`, problems);
 }
 
@@ -105,19 +131,21 @@ async function show(
   } while (watch);
 }
 
-function readNow(
+async function readNow(
   action: ListName,
   { subject, limit }: AdminSettings,
   { connection, context }: { readonly connection: AdminConnection; readonly context: RoleContext },
 ): Promise<Listing> {
-  return readList(action, { peer: subject, limit, wallMs: context.clock.wallNow() }, connection);
+  const names = await deviceNames(context.stateDir);
+  return await readList(action, { peer: subject, limit, wallMs: context.clock.wallNow(), names }, connection);
 }
 
 async function readStatus(connection: AdminConnection): Promise<Listing> {
   const status = await connection.call({ path: "/v1/status", answer: statusAnswer });
-  const { supernodeId, region, version, upMs, draining, streams, exits, sessions, links, blocks } = status;
+  const { supernodeId, networkId, region, version, upMs, draining, streams, exits, sessions, links, blocks } = status;
   const lines = [
     `supernode  ${supernodeId}`,
+    ...(networkId === undefined ? [] : [`network    ${networkId}, closed`]),
     `region     ${region}`,
     `version    ${version}, up for ${spanText(upMs)}`,
     `state      ${draining ? "draining: nobody is let in" : "serving"}`,

@@ -203,7 +203,8 @@ function keyOf({ networkPublicKey }: EnrollSettings): Uint8Array | undefined {
   return networkPublicKey === undefined ? undefined : decodeBase64(networkPublicKey);
 }
 
-async function readCertificate(textOrFile: string): Promise<Certificate> {
+/** A certificate from its text or a file with it. Throws `invalid_certificate` or `not_found`. */
+export async function readCertificate(textOrFile: string): Promise<Certificate> {
   const text = textOrFile.startsWith("culvert-cert-") ? textOrFile : await readSmallFile(textOrFile);
   const certificate = parseCertificate(text.trim());
   if (certificate) return certificate;

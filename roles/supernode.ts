@@ -7,6 +7,7 @@
 
 import deno from "../deno.json" with { type: "json" };
 import { aborted } from "../protocol/abort.ts";
+import { networkIdOf } from "../protocol/certificate.ts";
 import { encodeBase64 } from "../protocol/encoding.ts";
 import { messageOf } from "../protocol/errors.ts";
 import { formatTarget } from "../protocol/stream.ts";
@@ -79,6 +80,7 @@ export const role: Role<typeof supernodeSettings> = defineRole({
       leave({ supernode, directory, membership, region, leaveWithinMs, signal });
     await using admin = await openAdminPort(config, {
       supernode,
+      networkId: parts.network && networkIdOf(parts.network.networkPublicKey, parts.primitives),
       region,
       audit,
       blocks,

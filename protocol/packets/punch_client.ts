@@ -25,10 +25,15 @@ const LAST_ANSWER_MS = 700;
 /** Places that the exit did not name, but sent asks from. */
 const MAX_LEARNT = 4;
 
-/** While direct: how often to ask, how often again when there is no answer yet, and when to give up. Together 1.1 s. */
-export const WATCH_MS = 500;
-const WATCH_AGAIN_MS = 100;
-export const WATCH_LIMIT_MS = 600;
+/**
+ * While direct: how long after an answer to ask again, how often when there is none yet, and when to give up. Together 0.8 s and
+ * a round trip, so that the relay is taken before whoever looks after the session thinks it dead.
+ */
+export const WATCH_MS = 400;
+const WATCH_AGAIN_MS = 80;
+const WATCH_LIMIT_MS = 400;
+/** No way is waited for longer. */
+const MAX_ROUND_TRIP_MS = 1_000;
 /** Asks whose answers count; those before are late. */
 const MAX_ASKED = (MAX_CANDIDATES + MAX_LEARNT) * PUNCH_ROUNDS;
 
@@ -41,11 +46,18 @@ export interface PunchClientOptions {
   mayProbe(at: Endpoint): boolean;
 }
 
+interface Asked {
+  readonly place: string;
+  readonly atMs: number;
+}
+
 export class PunchClient {
   readonly #options: PunchClientOptions;
   readonly #places: Map<string, Endpoint>;
-  /** Where each ask went, by its sequence; the oldest first. */
-  readonly #asked = new Map<number, string>();
+  /** Where each ask went and when, by its sequence; the oldest first. */
+  readonly #asked = new Map<number, Asked>();
+  /** Of the last answer. */
+  #roundTripMs = 0;
   #learnt = 0;
   #onAnswer: (from: string) => void = () => {};
 
@@ -62,10 +74,13 @@ export class PunchClient {
     if (probe.kind === "ask") {
       this.#options.send(this.#options.keys.answer(probe.sequence), from);
       this.#learn(place, from);
-    } else if (this.#asked.get(probe.sequence) === place) {
-      this.#asked.delete(probe.sequence);
-      this.#onAnswer(place);
+      return;
     }
+    const asked = this.#asked.get(probe.sequence);
+    if (asked?.place !== place) return;
+    this.#asked.delete(probe.sequence);
+    this.#roundTripMs = Math.min(this.#options.clock.now() - asked.atMs, MAX_ROUND_TRIP_MS);
+    this.#onAnswer(place);
   }
 
   /** The first place that answers; undefined when none has in all rounds. Rejects when aborted. */
@@ -105,7 +120,7 @@ export class PunchClient {
       if (from === place) answered.abort();
     };
     const either = AbortSignal.any([signal, answered.signal]);
-    const untilMs = clock.now() + WATCH_LIMIT_MS;
+    const untilMs = clock.now() + WATCH_LIMIT_MS + this.#roundTripMs;
     while (!either.aborted && clock.now() < untilMs) {
       this.#ask(place, at);
       await delay(clock, WATCH_AGAIN_MS, either).catch(() => {});
@@ -117,7 +132,7 @@ export class PunchClient {
   #ask(place: string, at: Endpoint): void {
     const { sequence, bytes } = this.#options.keys.ask();
     if (this.#asked.size >= MAX_ASKED) this.#asked.delete(this.#asked.keys().next().value!);
-    this.#asked.set(sequence, place);
+    this.#asked.set(sequence, { place, atMs: this.#options.clock.now() });
     this.#options.send(bytes, at);
   }
 

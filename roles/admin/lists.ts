@@ -27,6 +27,8 @@ export interface ListWish {
   readonly peer: string | undefined;
   readonly limit: number;
   readonly wallMs: number;
+  /** What devices are called here (`kept_peers.ts`). */
+  readonly names: ReadonlyMap<string, string>;
 }
 
 /** A list as it was just now. */
@@ -51,7 +53,8 @@ export async function readList(name: ListName, wish: ListWish, connection: Admin
     }
     case "sessions": {
       const sessions = await readPages(connection, wish, "sessions", sessionsAnswer, (page) => page.sessions);
-      return listing(name, sessions, sessionColumns(wish.wallMs));
+      const items = sessions.items.map((session) => named(session, wish.names));
+      return listing(name, { ...sessions, items }, sessionColumns(wish.wallMs));
     }
     case "peers": {
       const peers = await readPages(connection, wish, "peers", peersAnswer, (page) => page.peers);
@@ -125,21 +128,25 @@ function streamColumns(): readonly Column<StreamView>[] {
   ];
 }
 
-function sessionColumns(wallMs: number): readonly Column<SessionView>[] {
-  return [
-    { title: "session", cell: ({ sessionId }) => sessionId },
-    { title: "state", cell: ({ state }) => state },
-    { title: "client", cell: ({ clientPeerId }) => clientPeerId, canBeCut: true },
-    { title: "exit", cell: ({ exitPeerId }) => exitPeerId ?? "", canBeCut: true },
-    { title: "region", cell: ({ exitRegion }) => exitRegion ?? "", canBeCut: true },
-    { title: "port", cell: portText },
-    { title: "ends in", cell: ({ expiresAtMs }) => spanText(expiresAtMs - wallMs), align: "right" },
-  ];
+type NamedSession = SessionView & { readonly name?: string };
+
+/** With what its device is called here. */
+function named(session: SessionView, names: ListWish["names"]): NamedSession {
+  const name = session.isStatic && names.get(session.clientPeerId);
+  return name ? { ...session, name } : session;
 }
 
-/** Of sessions that carry packets; others have none. */
-function portText({ relayPort, isStatic }: SessionView): string {
-  return [...relayPort === undefined ? [] : [relayPort], ...isStatic ? ["static"] : []].join(" ");
+function sessionColumns(wallMs: number): readonly Column<NamedSession>[] {
+  return [
+    { title: "session", cell: ({ sessionId }) => sessionId },
+    { title: "state", cell: ({ state, isStatic }) => isStatic && state === "active" ? "static" : state },
+    { title: "client", cell: ({ name, clientPeerId }) => name ?? clientPeerId, canBeCut: true },
+    { title: "exit", cell: ({ exitPeerId }) => exitPeerId ?? "", canBeCut: true },
+    { title: "region", cell: ({ exitRegion }) => exitRegion ?? "", canBeCut: true },
+    // Of sessions that carry packets; others have none.
+    { title: "port", cell: ({ relayPort }) => relayPort?.toString() ?? "" },
+    { title: "ends in", cell: ({ expiresAtMs }) => spanText(expiresAtMs - wallMs), align: "right" },
+  ];
 }
 
 function peerColumns(): readonly Column<PeerView>[] {

@@ -61,12 +61,12 @@ export const clientConfig = z.object({
   backend: z.enum(BACKENDS).default("auto")
     .describe("What carries the packets; auto takes the kernel when it can.").meta({ placeholder: "backend" }),
   interface: interfacePrefix.describe("What the two interfaces are called, before their number."),
-  include: cidrs().describe("With --tun: route nothing but this; several may be given."),
-  exclude: cidrs().describe("With --tun: do not route this, nor keep it in; several may be given."),
+  include: cidrs().describe("With --tun: route nothing but this."),
+  exclude: cidrs().describe("With --tun: do not route this, nor keep it in."),
   killSwitch: z.boolean().default(true)
     .describe("With --tun: let nothing out but through the tunnel, whatever happens to it."),
   keepLock: z.boolean().default(false).describe("Leave the kill switch on when the client is stopped."),
-  allow: cidrs().describe("What the kill switch lets out beside the tunnel; several may be given."),
+  allow: cidrs().describe("What the kill switch lets out beside the tunnel."),
   allowLan: z.boolean().default(false).describe("Let the kill switch pass what goes to private networks."),
   dns: z.boolean().default(true).describe("With --tun: look names up at the exit, whatever /etc/resolv.conf says."),
   relay: z.enum(RELAY_MODES).default("blind")

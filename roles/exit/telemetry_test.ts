@@ -35,6 +35,33 @@ Deno.test("rates are those since the last ping, and the load is that of what is 
   assertEquals({ rxMbps, spareMbps, load }, { rxMbps: 0, spareMbps: 100, load: 0.9 });
 });
 
+Deno.test("what is carried as packets counts with the rest, and is told of besides", () => {
+  const clock = new FakeClock();
+  const wireguard = { peers: 1, rxBytes: 7, txBytes: 8 };
+  const packets = { spareClients: 5, limitMbps: 20 };
+  const telemetry = new ExitTelemetry({
+    rates: new TrafficRates({ rxBytes: 0, txBytes: 0 }, clock),
+    bandwidthMbps: 100,
+    maxSessions: 10,
+    sessionCount: () => 1,
+    isDraining: () => false,
+    packets: () => ({ packets, wireguard, rxMbps: 30, txMbps: 50 }),
+    onChange() {},
+    clock,
+    metrics: noMetrics,
+  });
+  assertEquals(telemetry.take(), {
+    rxMbps: 30,
+    txMbps: 50,
+    spareMbps: 50,
+    load: 0.5,
+    sessions: 1,
+    draining: false,
+    packets,
+    wireguard,
+  });
+});
+
 Deno.test("a way out that fails is told with how often it has", async () => {
   const clock = new FakeClock();
   let changes = 0;

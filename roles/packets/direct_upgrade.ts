@@ -3,8 +3,8 @@
  * goes back when it ends.
  *
  *   relay ── reflection, punch.offer and punch.answer in the tunnel, probes ──→ answered: direct
- *     ↑                                                                            │ asked twice a second
- *     └───────────────────── no answer for 0.6 s, and again later ←────────────────┘
+ *     ↑                                                                            │ asked every 0.4 s
+ *     └───────────────────── no answer for 0.4 s, and again later ←────────────────┘
  *
  * Nothing is lost on the way over: both ways stay open, and a device takes what comes on either. But it sends to where the
  * last authentic datagram came from: what is still under way on the old way would lead ours back, and ours the exit's. Our own

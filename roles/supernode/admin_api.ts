@@ -41,6 +41,8 @@ const DESCRIPTION = "docs/admin.md";
 
 export interface AdminApiDeps {
   readonly supernode: Supernode;
+  /** Of a closed network. */
+  readonly networkId?: string | undefined;
   readonly region: string;
   readonly audit: AuditStore;
   readonly blocks: BlockStore;
@@ -91,13 +93,14 @@ function guard(app: Hono, { token, log, metrics }: AdminApiDeps): void {
 }
 
 function addLists(app: Hono, deps: AdminApiDeps): void {
-  const { supernode, blocks, audit, clock, region } = deps;
+  const { supernode, networkId, blocks, audit, clock, region } = deps;
   const startedMs = clock.now();
 
   app.get("/v1/status", async (context) => {
     const { streams, exits, draining } = supernode.status;
     const status: StatusAnswer = {
       supernodeId: supernode.supernodeId,
+      ...(networkId !== undefined && { networkId }),
       region,
       version: deno.version,
       upMs: Math.round(clock.now() - startedMs),

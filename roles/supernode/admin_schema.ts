@@ -28,7 +28,7 @@ import { sessionRecordSchema } from "../../protocol/session.ts";
 import { auditEntrySchema, blockSchema } from "../../protocol/stored_records.ts";
 
 /** For how long a session may be granted that nobody renews. */
-const MAX_STATIC_DAYS = 366;
+export const MAX_STATIC_DAYS = 366;
 
 /** The most that one answer lists. */
 export const MAX_LISTED = 1000;
@@ -90,6 +90,8 @@ export const auditQuery = z.object({
 
 export const statusAnswer = z.object({
   supernodeId: peerIdSchema,
+  /** Of a closed network. */
+  networkId: peerIdSchema.optional(),
   region: nameSchema,
   version: versionSchema,
   upMs: countSchema,

@@ -259,9 +259,8 @@ export class PacketSessions {
   /** Where the exits of tunnels that end here are. */
   async #note(): Promise<void> {
     if (!this.#terminated) return;
-    for (const record of [...this.#options.sessions]) {
-      if (record.packets?.grant && this.#isTerminatedHere(record)) await this.#terminated.note(record);
-    }
+    const isAgreed = (record: SessionRecord) => record.packets?.grant !== undefined && this.#isTerminatedHere(record);
+    await this.#terminated.note([...this.#options.sessions].filter(isAgreed));
   }
 
   get #portCount(): number {

@@ -178,9 +178,9 @@ export class SessionWork implements Disposable {
   }
 
   async #giveUp(record: SessionRecord): Promise<void> {
-    if (isFixed(record)) this.statics.keepClosed(record);
-    else if (!this.#sessions.isOwn(record)) await this.ending.end(record.sessionId, "exit_failed");
+    if (isFixed(record)) return this.statics.keepClosed(record);
     // Its exit is as good as before: the session needs another port.
-    else this.rotation.move(record, "relay_lost");
+    if (this.#sessions.isOwn(record) && this.packets.isRelaying) return this.rotation.move(record, "relay_lost");
+    await this.ending.end(record.sessionId, "exit_failed");
   }
 }

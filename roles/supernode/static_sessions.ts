@@ -111,6 +111,7 @@ export class StaticSessions {
     const { clock, sessions, packets } = this.#options;
     while (!signal.aborted) {
       await delay(clock, AGAIN_EVERY_MS, signal).catch(() => {});
+      if (!packets.isRelaying) continue;
       for (const sessionId of [...this.#closed, ...this.#unserved]) {
         const record = sessions.find(sessionId);
         if (signal.aborted) return;

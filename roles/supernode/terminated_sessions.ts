@@ -36,7 +36,9 @@ export class TerminatedSessions implements PacketWay {
 
   async agreed(record: SessionRecord, { grant, relay }: PacketAnswer): Promise<SessionPackets> {
     const packets = { ...record.packets!, ...(relay !== undefined && { farRelay: relay }), grant };
-    return { ...packets, offer: await this.#apply({ ...record, packets }) };
+    const offer = await this.#apply({ ...record, packets });
+    await this.note([record]).catch(() => {}); // it is noted again later
+    return { ...packets, offer };
   }
 
   /** It must become what its client and its exit have been told. */
@@ -56,11 +58,14 @@ export class TerminatedSessions implements PacketWay {
     await places.forget(sessionId);
   }
 
-  /** Notes where the session's exit is heard at present: to find it there after a restart. */
-  async note(record: SessionRecord): Promise<void> {
+  /** Notes where the exits of sessions are heard at present: to find them there after a restart. */
+  async note(records: readonly SessionRecord[]): Promise<void> {
     const { relay, places } = this.#options;
-    const at = await relay.exitAt(record.sessionId);
-    if (at) places.learned(record, "exit", at);
+    // All sessions of an exit share one tunnel.
+    for (const ofExit of Map.groupBy(records, ({ exit }) => exit!.exit.peerId).values()) {
+      const at = await relay.exitAt(ofExit[0]!.sessionId);
+      if (at) { for (const record of ofExit) places.learned(record, "exit", at); }
+    }
   }
 
   async #apply(

@@ -1,8 +1,13 @@
-/** Any WireGuard can be the client: wireguard-go, configured by hand with `wg` from what a supernode offers. */
+/**
+ * Any WireGuard can be the client: wireguard-go, configured by hand with `wg` from what a supernode offers, and wg-quick
+ * with the file that an administrator exports.
+ */
 
 import { assertEquals } from "@std/assert";
 import type { SessionOffer } from "../../protocol/control/commands.ts";
+import { eventually } from "../../testing/waiting.ts";
 import { scenario } from "./fixtures/scenario.ts";
+import { exitName, supernodeName } from "./fixtures/topology.ts";
 import type { Vpn } from "./fixtures/vpn.ts";
 
 const INTERFACE = "wg0";
@@ -21,6 +26,63 @@ for (const supernodes of [2, 1] as const) {
     assertEquals(await vpn.seenAs({ isV6: true }), exits[0]!.v6);
     assertEquals((await vpn.fetch(`http://${internet.v4}/bytes/1000000`)).length, 1_000_000);
   });
+}
+
+for (const supernodes of [2, 1] as const) {
+  const by = supernodes === 2 ? "two supernodes" : "one supernode";
+  scenario(
+    `a stock client: wg-quick with an exported file comes out at the exit, by ${by}`,
+    { supernodes },
+    async (vpn) => {
+      const { exits, internet } = vpn.topology;
+      await using _tunnel = await upWithExported(vpn);
+      assertEquals([await vpn.seenAs(), await vpn.seenAs({ isV6: true })], [exits[0]!.v4, exits[0]!.v6]);
+      assertEquals((await vpn.fetch(`http://${internet.v4}/bytes/1000000`)).length, 1_000_000);
+      assertEquals(await vpn.wayOf(), [vpn.topology.supernodes[0].v4]);
+    },
+  );
+}
+
+scenario("a stock client: an exit that was gone serves the same file again", { supernodes: 1 }, async (vpn) => {
+  await using _tunnel = await upWithExported(vpn);
+  await vpn.kill(exitName(0));
+  await vpn.startExit(0);
+  assertEquals(await vpn.exitInUse(), 0);
+});
+
+const TERMINATING = { exits: 2, supernodes: 1, supernodeFlags: ["--terminate"] } as const;
+scenario("a stock client: with a terminated tunnel it goes on when its exit stops", TERMINATING, async (vpn) => {
+  await using _tunnel = await upWithExported(vpn, ["--relay", "terminate"]);
+  const first = await vpn.exitInUse();
+  const before = await exported(vpn);
+  await vpn.kill(exitName(first));
+  assertEquals(await vpn.exitInUse(), 1 - first);
+  const after = await exported(vpn);
+  assertEquals(after.replaceAll(/^#.*$/gm, ""), before.replaceAll(/^#.*$/gm, ""), "the file is as good as before");
+});
+
+/** What `export-config` prints. */
+async function exported(vpn: Vpn, flags: readonly string[] = []): Promise<string> {
+  return await vpn.ask(supernodeName(0), ["admin", "export-config", "--peer", "phone", ...flags]);
+}
+
+/** As its user would: the file, and `wg-quick up`; disposing takes it down again. */
+async function upWithExported(vpn: Vpn, flags: readonly string[] = []): Promise<AsyncDisposable> {
+  const { client: { machine } } = vpn.topology;
+  let text = "";
+  await eventually("an exit that carries packets", async () => {
+    text = await exported(vpn, flags).catch(() => "");
+    return text !== "";
+  });
+  const file = machine.path(`${INTERFACE}.conf`);
+  await Deno.writeTextFile(file, text, { mode: 0o600 });
+  const env = { WG_QUICK_USERSPACE_IMPLEMENTATION: "wireguard-go" };
+  await machine.run(["wg-quick", "up", file], { env });
+  return {
+    async [Symbol.asyncDispose]() {
+      await machine.run(["wg-quick", "down", file], { env });
+    },
+  };
 }
 
 /** As a person would with `wg` and `ip`, with nothing but the internet's host routed through the tunnel. */

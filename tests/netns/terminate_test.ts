@@ -25,6 +25,24 @@ scenario(
       stdout,
       "the client has changed nothing",
     );
-    await vpn.startExit(first);
+    await vpn.startExit(first); // to take away what the killed one has left
+  },
+);
+
+scenario(
+  "a terminating relay that is killed goes on with its clients, at the addresses they had",
+  { supernodes: 1, supernodeFlags: ["--terminate"] },
+  async (vpn) => {
+    const { client } = vpn.topology;
+    await vpn.startClient(["--relay", "terminate"]);
+    await vpn.exitInUse();
+    const addressOf = async () =>
+      / inet (10\.200\.\S+)/.exec((await client.machine.run(["ip", "-o", "-4", "addr"])).stdout)?.[1];
+    const address = await addressOf();
+    assert(address);
+    await vpn.kill("sn-a");
+    await vpn.startSupernode(0);
+    await vpn.exitInUse();
+    assertEquals(await addressOf(), address);
   },
 );

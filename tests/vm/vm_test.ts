@@ -10,6 +10,7 @@ import { requires, withNeeds } from "../../testing/requirements.ts";
 import { findGuestKernel, GUEST_TOOLS, runInGuest } from "./guest.ts";
 
 const guestTests = [
+  "direct.ts",
   "kernel_device.ts",
   "userspace_device.ts",
   "wireguard_role.ts",
@@ -44,7 +45,7 @@ function testScript(): string {
     .map(([name, value]) => `export ${name}=${quote(value!)}`);
   return [
     ...exports,
-    "modprobe --all wireguard veth tun",
+    "modprobe --all wireguard veth tun bridge",
     `cd ${quote(fromFileUrl(new URL("../..", import.meta.url)))}`,
     `${quote(Deno.execPath())} test --allow-all --no-check --cached-only ${
       guestTests.map((file) => `tests/vm/guest/${file}`).join(" ")

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
+import { silentLog } from "../../../protocol/log.ts";
 import type { DeviceStatus, PeerStatus } from "../../../protocol/wireguard/settings.ts";
 import { FakeClock } from "../../../testing/fake_clock.ts";
-import { silentLog } from "../../../protocol/log.ts";
 import { DeviceReport } from "./device_report.ts";
 
 function peer(number: number, receivedBytes: number, sentBytes: number, lastHandshakeMs = 0): PeerStatus {

@@ -1,13 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
 import { clockOf } from "../../../protocol/clock.ts";
 import { parseIp } from "../../../protocol/ip.ts";
+import { formatIp } from "../../../protocol/ip.ts";
 import { silentLog } from "../../../protocol/log.ts";
 import { randomOf } from "../../../protocol/random.ts";
+import { FakeClock } from "../../../testing/fake_clock.ts";
 import { DnsForwarder, type DnsLimits } from "./dns_forwarder.ts";
 import { type NameServer, readDnsMessage, writeDnsMessage } from "./dns_upstream.ts";
 import { givenNameServers, parseNameServers, systemNameServers } from "./name_servers.ts";
-import { formatIp } from "../../../protocol/ip.ts";
-import { FakeClock } from "../../../testing/fake_clock.ts";
 
 const LOCAL = parseIp("127.0.0.1")!;
 const SERVFAIL = 2;

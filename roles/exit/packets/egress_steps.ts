@@ -48,10 +48,16 @@ export function egressSteps(policy: Pick<EgressPolicy, "addressRules" | "deniedH
         .map(({ prefix, class: ipClass }) => ({ isOpen: isOpenClass(ipClass), networks: [prefix] })),
     ]);
   const v4 = stepsOf(4, []);
+  const own6 = of(16, openNetworks);
   const carrying = CLASS_ROWS.filter((row) => EMBEDDING.includes(row.class)).flatMap(({ prefix, class: ipClass }) =>
-    embeddedSteps(v4, prefix, [...of(16, openNetworks), ...openClasses.has(ipClass) ? [prefix] : []])
+    embeddedSteps(v4, prefix, [...own6, ...openClasses.has(ipClass) ? [prefix] : []])
   );
-  return { v4, v6: stepsOf(16, [{ isOpen: false, networks: [TEREDO] }, ...carrying]) };
+  // `::` and `::1` look as if they carried an IPv4 address, and do not.
+  const single = CLASS_ROWS.filter(({ prefix }) => prefix.bits === 128).map(({ prefix, class: ipClass }) => ({
+    isOpen: isOpenClass(ipClass) || own6.some((network) => contains(network, prefix.address)),
+    networks: [prefix],
+  }));
+  return { v4, v6: stepsOf(16, [{ isOpen: false, networks: [TEREDO] }, ...single, ...carrying]) };
 }
 
 /** What holds for IPv4 addresses, said of the IPv6 addresses that carry them, as far as those are opened. */

@@ -5,16 +5,17 @@
  *   stop   ─▶ device ─▶ forwarding as it was ─▶ packet filter
  *
  * The filter is there before the interface and goes after it: no packet of a client passes without it, not even when this
- * process is killed and the kernel's device goes on. For that reason it is not tied to the process (`isOwned`). What
- * outlives the process is in the journal, and the next start takes it away first.
+ * process is killed and the kernel's device goes on. What outlives the process is in the journal, and the next start takes
+ * it away first.
  */
 
 import { type Libc, openLibc } from "../../../native/libc.ts";
-import { type NamedSet, Nft, type SetChange } from "../../../native/nft.ts";
+import type { NamedSet } from "../../../native/nft.ts";
 import { RtNetlink } from "../../../native/rtnetlink.ts";
 import type { WireGuardDevice } from "../../../native/wireguard/device.ts";
 import { serveUapi, type UapiServer } from "../../../native/wireguard/uapi_server.ts";
 import { uapiPathOf } from "../../../native/wireguard/uapi_socket.ts";
+import type { Clock } from "../../../protocol/clock.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import { formatIp } from "../../../protocol/ip.ts";
 import type { Log } from "../../../protocol/log.ts";
@@ -27,6 +28,7 @@ import { ownRights, requireRights, requireTun } from "../../machine/privileges.t
 import { undoAll } from "../../machine/undo.ts";
 import type { AddressPool } from "./address_pool.ts";
 import { enableForwarding } from "./forwarding.ts";
+import { type AddressChange, PacketFilter } from "./packet_filter.ts";
 
 export interface ExitInterfaceOptions {
   readonly interfaceName: string;
@@ -37,6 +39,7 @@ export interface ExitInterfaceOptions {
   mtuOf(network: RtNetlink): number;
   readonly table: Table;
   readonly devices: DeviceMaker;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -45,6 +48,7 @@ export class ExitInterface implements AsyncDisposable {
   readonly #resources = new AsyncDisposableStack();
   readonly #libc: Libc;
   readonly network: RtNetlink;
+  #filter: PacketFilter | undefined;
   #device: WireGuardDevice | undefined;
   #server: UapiServer | undefined;
   #mtu = 0;
@@ -92,18 +96,16 @@ export class ExitInterface implements AsyncDisposable {
 
   /** Puts a table in the place of the present one, between two packets. */
   setTable(table: Table): void {
-    using nft = new Nft(this.#libc);
-    nft.replaceTable(table);
+    this.#filter!.set(table);
   }
 
   /** Adds addresses to one of the table's sets, and removes others that are in it. */
-  changeSet(set: Pick<NamedSet, "name" | "key">, change: SetChange): void {
-    using nft = new Nft(this.#libc);
-    nft.changeSet(this.#options.table.name, set, change);
+  changeSet(set: Pick<NamedSet, "name" | "key">, change: AddressChange): void {
+    this.#filter!.changeSet(set, change);
   }
 
   async #bringUp(backend: ChosenBackend): Promise<void> {
-    const { interfaceName: name, table, pools, devices, log, privateKey, listenPort } = this.#options;
+    const { interfaceName: name, table, pools, devices, clock, log, privateKey, listenPort } = this.#options;
     const journal = await this.#takeJournal();
     if (this.network.link(name)) {
       throw new CulvertError(
@@ -112,7 +114,8 @@ export class ExitInterface implements AsyncDisposable {
       );
     }
     await journal.record({ kind: "firewall", table: table.name });
-    telling(() => this.setTable(table));
+    this.#filter = new PacketFilter({ libc: this.#libc, endsWithProcess: backend === "userspace", clock, log });
+    this.#filter.set(table);
     if (backend === "kernel") await journal.record({ kind: "link", name });
     this.#mtu = this.#options.mtuOf(this.network);
     // Closed before the journal is worked off: nothing is passed on while the filter goes.
@@ -162,6 +165,7 @@ export class ExitInterface implements AsyncDisposable {
     this.#resources.defer(async () => {
       await this.#server?.close();
       await this.#device?.close();
+      this.#filter?.[Symbol.dispose]();
     });
     return journal;
   }
@@ -208,19 +212,4 @@ export async function requirePacketRights(): Promise<void> {
     action: "carry packets (--tun)",
     uses: ["create the network interface", "pass packets on", "set up the packet filter and NAT"],
   });
-}
-
-/** Kernels may lack parts of nftables; which one is missing is in the kernel's answer. */
-function telling(set: () => void): void {
-  try {
-    set();
-  } catch (error) {
-    if (error instanceof CulvertError && (error.code === "no_nftables" || error.code === "EPERM")) throw error;
-    throw new CulvertError(
-      "no_nat",
-      `Cannot carry packets: the kernel must have nftables with NAT and connection tracking (nf_tables, nft_masq, ` +
-        `nft_ct, nft_limit, nft_reject): ${messageOf(error)}`,
-      { cause: error },
-    );
-  }
 }

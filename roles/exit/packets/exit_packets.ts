@@ -7,6 +7,7 @@ import type { Telemetry } from "../../../protocol/control/messages.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import { GATEWAY_PORT } from "../../../protocol/packets/gateway.ts";
 import type { Random } from "../../../protocol/random.ts";
+import type { Endpoint } from "../../../protocol/wireguard/settings.ts";
 import { PunchResponder } from "../../packets/punch_responder.ts";
 import type { Rates } from "../../peer/traffic_rates.ts";
 import { DeviceReport } from "./device_report.ts";
@@ -61,7 +62,7 @@ export class ExitPackets implements AsyncDisposable {
     const { nameServer } = flags;
     const servers = nameServer.length > 0 ? givenNameServers(nameServer) : systemNameServers(tools.clock);
     resources.use(await DnsForwarder.open({ ...tools, addresses: service.gateways, port: DNS_PORT, servers }));
-    const endpoint = flags.endpoint === undefined ? undefined : await relayAddress(flags.endpoint, tools);
+    const endpoint = await endpointAddress(flags.endpoint, tools);
     const punching = resources.use(
       new PunchResponder({
         ...tools,
@@ -104,5 +105,17 @@ export class ExitPackets implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
+  }
+}
+
+/** Without an address clients are still told the name, but this side cannot offer it as a place to be found at. */
+async function endpointAddress(endpoint: string | undefined, tools: ExitPacketTools): Promise<Endpoint | undefined> {
+  if (endpoint === undefined) return undefined;
+  try {
+    return await relayAddress(endpoint, tools);
+  } catch (error) {
+    tools.signal.throwIfAborted();
+    tools.log.warn("The endpoint has no address for now", { endpoint, error: messageOf(error) });
+    return undefined;
   }
 }

@@ -176,6 +176,7 @@ export class PacketService implements AsyncDisposable {
     const clientKey = decodeBase64(order.clientKey) as Key;
     const relayAt = await relayAddress(setup.relay, { ...this.#tools, signal });
     return await this.#alone(async () => {
+      if (this.#clients.keyOf(sessionId)?.toHex() !== clientKey.toHex()) await this.#letGo(sessionId);
       const before = this.#clients.peerOf(clientKey);
       const peer = this.#clients.add({ sessionId, clientKey, relayAt, wishes: wishes.map(addressIn) });
       try {
@@ -219,13 +220,13 @@ export class PacketService implements AsyncDisposable {
     const old = this.#clients.peerOf(key)!;
     this.#clients.remove(sessionId);
     this.#granted.delete(sessionId);
-    this.#share();
     this.#onEnd();
     const left = this.#clients.peerOf(key);
     if (!left) {
       this.onClientGone(key);
       await this.device.configure({ peers: [{ publicKey: key, remove: true }] });
     } else if (!isSamePlace(old.relayAt, left.relayAt)) await this.#begin(left);
+    this.#share();
   }
 
   /**
@@ -258,6 +259,14 @@ export class PacketService implements AsyncDisposable {
 
   /** A supernode that terminates its clients' tunnels is many clients in one. */
   #share(): void {
+    try {
+      this.#shareNow();
+    } catch (error) {
+      this.#tools.log.error("A supernode's rates could not be set", { error: messageOf(error) });
+    }
+  }
+
+  #shareNow(): void {
     const terminating = [...this.#granted.values()].filter(({ isTerminated }) => isTerminated);
     const shared = [...new Set(terminating.flatMap(({ grant }) => grant.addresses))];
     for (const bytes of [4, 16] as const) {

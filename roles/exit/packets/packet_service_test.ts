@@ -58,6 +58,13 @@ Deno.test("a client that gets another relay keeps its keys where this machine ca
   assertEquals(fake.peers.get(keyOf(1))?.endpoint, "192.0.2.1:40000");
 });
 
+Deno.test("a session that changes hands leaves its first client nothing", async () => {
+  const fake = new FakePackets(new FakeClock());
+  await fake.service.setUp(order("a", 1), signal);
+  await fake.service.setUp(order("a", 2), signal);
+  assertEquals([...fake.peers.keys()], [keyOf(2)]);
+});
+
 Deno.test("a client goes back to its session before when the newest ends, and no further when an older one does", async () => {
   const fake = new FakePackets(new FakeClock());
   for (const number of [1, 2, 3]) {

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { inNamespace } from "../../../native/fixtures/in_namespace.ts";
 import { openLibc } from "../../../native/libc.ts";
 import { Nft } from "../../../native/nft.ts";
@@ -46,10 +46,6 @@ Deno.test("without a rate nothing is held against it", () => {
 
 Deno.test("a policy that closes on reload lets nothing pass for being known already", () => {
   assertEquals(ruleCount(tableOf(), "out") - ruleCount(tableOf({ close_on_reload: true }), "out"), 1);
-});
-
-Deno.test("the table is not tied to the process: what it closes stays closed when that is killed", () => {
-  assert(!tableOf().isOwned);
 });
 
 Deno.test("its name is the interface's, in the letters that names of tables have", () => {

@@ -3,12 +3,12 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { inNamespace } from "../../../native/fixtures/in_namespace.ts";
 import type { PacketGrant } from "../../../protocol/control/packets.ts";
-import { lookUp, NameServer, probe, watchSegments } from "./fixtures/client_tools.ts";
-import type { PacketsTelemetry } from "./exit_packets.ts";
-import { eventually } from "../../../testing/waiting.ts";
 import type { NetNamespace } from "../../../testing/netns.ts";
 import { testWith } from "../../../testing/requirements.ts";
+import { eventually } from "../../../testing/waiting.ts";
 import { culvertUserspace, wireguardGo, type WireGuardMaker } from "../../../testing/wireguard_rig.ts";
+import type { PacketsTelemetry } from "./exit_packets.ts";
+import { lookUp, NameServer, probe, PROBE_ID, watchSegments } from "./fixtures/client_tools.ts";
 import {
   EXIT_OUTSIDE,
   EXIT_OUTSIDE6,
@@ -27,7 +27,6 @@ const needs = {
 };
 
 const RATE_MBPS = 20;
-const PROBE_ID = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /** Answers HTTP with the address it was asked from. */
 function whoAmI(namespace: NetNamespace, hostname: string, port = 0): Deno.HttpServer<Deno.NetAddr> {
@@ -65,7 +64,7 @@ for (const [name, maker] of Object.entries(makers)) {
   );
 }
 
-testWith(needs, "killed, the exit leaves its packet filter, and the next one takes all of it away", async () => {
+testWith(needs, "what a killed exit leaves, the next one takes away", async () => {
   await using lab = await PacketLab.open();
   const client = await lab.client();
   const before = await lab.stateOf(lab.exit);
@@ -73,12 +72,23 @@ testWith(needs, "killed, the exit leaves its packet filter, and the next one tak
   await first.admit(client);
   first.program.crash();
   await first.program.ended();
-  assertStringIncludes(await lab.stateOf(lab.exit), "table inet culvert_exit_");
+  assertStringIncludes(await lab.stateOf(lab.exit), "net.ipv4.ip_forward = 1");
   const next = await lab.startExit();
   await next.admit(client);
   assert(await client.pings(INTERNET));
   assertEquals(await next.program.stop(), 0);
   assertEquals(await lab.stateOf(lab.exit), before);
+});
+
+testWith(needs, "the packet filter cannot be flushed from under an exit", async () => {
+  await using lab = await PacketLab.open();
+  const client = await lab.client();
+  const exit = await lab.startExit();
+  await exit.admit(client);
+  assert(await client.pings(INTERNET));
+  await lab.exit.run(["nft", "flush", "ruleset"]);
+  assert(!await client.pings(OFFICE));
+  assert(await client.pings(INTERNET));
 });
 
 testWith(needs, "clients reach the internet and the gateway, and nothing else", async () => {

@@ -114,6 +114,11 @@ export class ExitTunnel implements AsyncDisposable {
     return this.#isHealthy;
   }
 
+  /** It has been in use, and nothing gets through. */
+  get hasFailed(): boolean {
+    return this.#wired !== undefined && !this.#isHealthy;
+  }
+
   /**
    * Has what the exit has granted set up, and waits until its gateway answers; at once where it does already. Rejects with
    * `exit_silent` when it does not in time, and then is as it was before.

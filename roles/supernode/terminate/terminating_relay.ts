@@ -6,6 +6,10 @@
  *   apply(grant)  ─▶ the exit answers in its tunnel ─▶ address from the pool ─▶ peer ─▶ into the tunnel ─▶ what the client is told
  *   remove        ─▶ the same backwards; a tunnel goes with its last session, a client with its own
  *
+ * A tunnel that carries nothing is made anew, at another port, when it is asked for again: an exit begins with a new
+ * handshake where it is told of another place, and does not know that this end has forgotten its keys. All who use the old
+ * one go by the new one then.
+ *
  * A client is known by its key. With several sessions it keeps its addresses, and its packets go by the newest: so an exit
  * is replaced beneath a client without its noticing more than that connections are cut.
  *
@@ -52,8 +56,8 @@ export interface RelayOptions {
 interface Way {
   readonly exitPeerId: string;
   readonly opening: Promise<ExitTunnel>;
-  /** Once it is open. */
-  tunnel?: ExitTunnel;
+  /** Once it is open, until it is made anew. */
+  tunnel?: ExitTunnel | undefined;
   /** Sessions that need it. */
   readonly users: Set<string>;
 }
@@ -90,6 +94,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
   readonly #byAddress = new Map<string, Client>();
   /** The numbers of tunnels that are there or on their way. */
   readonly #slots = new Set<number>();
+  readonly #closing = new Set<Promise<void>>();
   #isClosed = false;
 
   private constructor(
@@ -159,6 +164,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     await tunnel.use(grant, { exitAt, isResumed, signal });
     this.#firewall.setTunnel(tunnel.place);
     const client = await this.#enter({ sessionId, session, way }, terminated);
+    for (const one of this.#clients.values()) if ([...one.ways.values()].at(-1) === way) this.#place(one);
     for (const other of session.ways.values()) if (other !== way) await this.#leave(sessionId, session, other);
     return this.#offer(client, grant);
   }
@@ -193,16 +199,36 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
         this.#machine.log.error("A session could not be taken away whole", { error: messageOf(error) })
       );
     }
+    await Promise.allSettled(this.#closing);
   }
 
-  /** The tunnel to that exit, which is opened unless it is there. */
+  /** The tunnel to that exit, which is opened unless it is there, and works or is the one at that port. */
   #wayTo(exit: PeerKeys, port: number | undefined): Way {
     const known = this.#ways.get(exit.peerId);
-    if (known) return known;
+    const isDead = known?.tunnel?.hasFailed === true && known.tunnel.port !== port;
+    if (known && !isDead) return known;
     const way: Way = { exitPeerId: exit.peerId, opening: this.#openTunnel(exit, port), users: new Set() };
-    way.opening.then((tunnel) => way.tunnel = tunnel, () => {}); // whoever has asked for it is told
     this.#ways.set(exit.peerId, way);
+    way.opening.then((tunnel) => way.tunnel = tunnel, () => {
+      // Whoever has asked for it is told; the next who asks gets another.
+      if (this.#ways.get(exit.peerId) === way) this.#ways.delete(exit.peerId);
+    });
+    if (known) this.#replace(known, way);
     return way;
+  }
+
+  /** All who use a tunnel that is dead use the other from now on. */
+  #replace(dead: Way, way: Way): void {
+    for (const sessionId of dead.users) {
+      const session = this.#sessions.get(sessionId);
+      session?.ways.set(way.exitPeerId, way);
+      if (session?.client?.ways.get(sessionId) === dead) session.client.ways.set(sessionId, way);
+      way.users.add(sessionId);
+    }
+    dead.users.clear();
+    this.#closeTunnel(dead).catch((error) =>
+      this.#machine.log.error("A tunnel could not be taken away whole", { error: messageOf(error) })
+    );
   }
 
   async #openTunnel(exit: PeerKeys, port: number | undefined): Promise<ExitTunnel> {
@@ -334,8 +360,19 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     way.users.delete(sessionId);
     if (way.users.size > 0 || this.#ways.get(way.exitPeerId) !== way) return;
     this.#ways.delete(way.exitPeerId);
+    await this.#closeTunnel(way);
+  }
+
+  async #closeTunnel(way: Way): Promise<void> {
     const tunnel = await way.opening.catch(() => undefined);
+    way.tunnel = undefined;
     if (!tunnel) return;
+    const closing = this.#end(tunnel);
+    this.#closing.add(closing);
+    await closing.finally(() => this.#closing.delete(closing));
+  }
+
+  async #end(tunnel: ExitTunnel): Promise<void> {
     try {
       this.#firewall.removeTunnel(tunnel.place.mark);
     } finally {

@@ -208,6 +208,23 @@ Deno.test("exits find tunnels at free ports, at the one wished for where that is
   assertEquals(await prepare(3, 51_831), 51_832);
 });
 
+Deno.test("a tunnel that carries nothing is made anew at another port, for all who use it", async () => {
+  const { machine, relay } = await open();
+  await using _relay = relay;
+  const { addresses: [address] } = await setUp(relay, "one");
+  machine.answers.set("wg-relay-0", undefined);
+  await machine.clock.advanceAsync(1_000);
+  assertEquals(await relay.prepare({ sessionId: "again", exit: exitOf(1), port: 51_830 }), 51_830, "asked for itself");
+  assertEquals(await relay.prepare({ sessionId: "two", exit: exitOf(1) }), 51_831);
+  await setUp(relay, "two", { clientKey: OTHER_CLIENT });
+  assertEquals(linksOf(machine), ["wg-relay", "wg-relay-1"]);
+  const sets = setsOf(machine).filter((line) => line.includes(address!.split("/")[0]!));
+  assertEquals(sets.map((line) => line.split("_")[1]), ["52801"], "the first client goes by it too");
+  assert(machine.isServed(parseIp(address!.split("/")[0]!)!));
+  for (const sessionId of ["one", "again", "two"]) await relay.remove(sessionId);
+  assertEquals(linksOf(machine), ["wg-relay"]);
+});
+
 Deno.test("after a restart an exit is not waited for, and its clients have what they had", async () => {
   const { machine, relay } = await open();
   await using _relay = relay;
