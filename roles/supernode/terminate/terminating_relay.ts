@@ -60,6 +60,8 @@ interface Way {
   tunnel?: ExitTunnel | undefined;
   /** Sessions that need it. */
   readonly users: Set<string>;
+  /** It has been made in place of one whose clients' packets do not go by it yet. */
+  hasHeirs?: boolean;
 }
 
 interface Client {
@@ -164,7 +166,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     await tunnel.use(grant, { exitAt, isResumed, signal });
     this.#firewall.setTunnel(tunnel.place);
     const client = await this.#enter({ sessionId, session, way }, terminated);
-    for (const one of this.#clients.values()) if ([...one.ways.values()].at(-1) === way) this.#place(one);
+    this.#placeHeirs(way);
     for (const other of session.ways.values()) if (other !== way) await this.#leave(sessionId, session, other);
     return this.#offer(client, grant);
   }
@@ -226,6 +228,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
       way.users.add(sessionId);
     }
     dead.users.clear();
+    way.hasHeirs = true;
     this.#closeTunnel(dead).catch((error) =>
       this.#machine.log.error("A tunnel could not be taken away whole", { error: messageOf(error) })
     );
@@ -312,6 +315,13 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
       if (isThere && !this.#clients.has(text)) await this.#port.turnAway(client.key);
       this.#giveBack(client.addresses);
     }
+  }
+
+  /** The tunnel works: takes in all who went by the one before it. */
+  #placeHeirs(way: Way): void {
+    if (!way.hasHeirs) return;
+    for (const client of this.#clients.values()) if ([...client.ways.values()].at(-1) === way) this.#place(client);
+    way.hasHeirs = false;
   }
 
   #place(client: Client): void {
