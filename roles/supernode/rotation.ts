@@ -203,7 +203,9 @@ export class Rotation implements Disposable {
     const client = keysOf(clientPeerId) ??
       { peerId: clientPeerId, wireguardKey: clientWireguardKey, ...clientProof! };
     // An exit whose supernode goes away will be found at another.
-    const excluded = new Set(record.wish.exclude);
+    const excluded = new Set<string>();
+    // Those that had failed the client, or that it was about to leave, when it asked for the session.
+    const passedOver = new Set(record.wish.exclude);
     if (reason !== "supernode_drains" && reason !== "relay_lost") excluded.add(record.exit!.exit.peerId);
     const maxTries = reason === "exit_failed" || reason === "revoked" ? MAX_TRIES : MAX_TRIES_UNHURRIED;
     for (let tries = 0; tries < maxTries; tries++) {
@@ -211,8 +213,12 @@ export class Rotation implements Disposable {
       if (tries > 0) await delay(clock, RETRY_MS, this.#stop.signal);
       if (sessions.find(sessionId)?.state !== "active") return;
       if (tries > 0 && await isBack()) return;
-      const wish = { ...record.wish, exclude: [...excluded].slice(-64), ...addressesOf(record) };
+      const wish = { ...record.wish, exclude: [...passedOver, ...excluded].slice(-64), ...addressesOf(record) };
       const grant = await orAborted(requests.grant(client, wish, { previous: record }), this.#stop.signal);
+      if (!grant.ok && passedOver.size > 0) {
+        passedOver.clear(); // better than none, and at once
+        tries--;
+      }
       if (!grant.ok) continue;
       const next = grant.offer;
       if (!await sessions.advance(sessionId, { kind: "rotate", nextSessionId: next.sessionId })) {

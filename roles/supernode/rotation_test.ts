@@ -51,6 +51,17 @@ Deno.test("streams at an exit that drains may go on for as long as the client wa
   assertEquals(rig.kindsTo(exit), ["SETUP_EXIT", "DISCONNECT"]);
 });
 
+Deno.test("an exit that the client once did not want is better than none", async () => {
+  using rig = new SessionRig();
+  const other = await rig.connectExit(101);
+  const exit = await rig.connectExit(100);
+  await rig.connect(CLIENT.peerId, () => "applied");
+  await rig.requests.grant(CLIENT, { exclude: [other] });
+  rig.rotation.leave(exit, "exit_drains");
+  await settle();
+  assertEquals(summary(rig), [`active ${other}`, `rotating ${exit}`]);
+});
+
 Deno.test("a client that will not go keeps its session, and the new one ends", async () => {
   using rig = new SessionRig();
   const { exit, other } = await withSession(rig, () => "failed");
