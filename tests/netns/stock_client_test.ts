@@ -59,6 +59,7 @@ scenario("a stock client: with a terminated tunnel it goes on when its exit stop
   assertEquals(await vpn.exitInUse(), 1 - first);
   const after = await exported(vpn);
   assertEquals(after.replaceAll(/^#.*$/gm, ""), before.replaceAll(/^#.*$/gm, ""), "the file is as good as before");
+  await vpn.startExit(first); // which clears up what the killed one has left
 });
 
 /** What `export-config` prints. */
@@ -81,6 +82,8 @@ async function upWithExported(vpn: Vpn, flags: readonly string[] = []): Promise<
   return {
     async [Symbol.asyncDispose]() {
       await machine.run(["wg-quick", "down", file], { env });
+      // The one thing that wg-quick leaves as it has set it.
+      await machine.run(["sysctl", "-qw", "net.ipv4.conf.all.src_valid_mark=0"]);
     },
   };
 }
