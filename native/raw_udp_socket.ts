@@ -34,8 +34,8 @@ import * as option from "./udp_options.ts";
 
 /** What WireGuard's messages begin with is below it: 1 to 4. */
 export const FIRST_OURS = 0xc0;
-/** Longer datagrams arrive cut off. */
-export const RAW_PAYLOAD_BYTES = 128;
+/** Longer datagrams arrive cut off, and none is sent. As long as a handshake initiation. */
+export const RAW_PAYLOAD_BYTES = 148;
 
 const UDP_HEADER_BYTES = 8;
 const IP_HEADER_BYTES = 20;

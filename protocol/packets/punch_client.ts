@@ -120,8 +120,9 @@ export class PunchClient {
       if (from === place) answered.abort();
     };
     const either = AbortSignal.any([signal, answered.signal]);
-    const untilMs = clock.now() + WATCH_LIMIT_MS + this.#roundTripMs;
-    while (!either.aborted && clock.now() < untilMs) {
+    const limitMs = WATCH_LIMIT_MS + this.#roundTripMs;
+    // Waits are counted, not time: after a stall of this machine answers may lie unread.
+    for (let waitedMs = 0; !either.aborted && waitedMs < limitMs; waitedMs += WATCH_AGAIN_MS) {
       this.#ask(place, at);
       await delay(clock, WATCH_AGAIN_MS, either).catch(() => {});
     }

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
-import { FakeClock } from "../../testing/fake_clock.ts";
+import { FakeClock, settle } from "../../testing/fake_clock.ts";
 import { SeededRandom, withSeed } from "../../testing/seeded_random.ts";
 import { canPunch, type NatKind } from "../../testing/nat_kinds.ts";
 import { formatEndpoint, parseEndpoint } from "../wireguard/endpoint.ts";
@@ -121,6 +121,31 @@ Deno.test("a way is watched for as long as it answers, and given up soon after i
   const cutAtMs = world.clock.now();
   await world.clock.runUntil(watching);
   assertLessOrEqual(world.clock.now() - cutAtMs, 900);
+});
+
+Deno.test("a stall of the machine is not taken for the end of the way", async () => {
+  const world = new World();
+  const at = (await world.search())!;
+  let isLost = false;
+  world.client.watch(at, world.stop.signal).then(() => isLost = true, () => {});
+  let unread: (() => void)[] | undefined;
+  world.clientHost.onDatagram = (bytes, from) => {
+    const read = () => world.client.receive(bytes, from);
+    if (unread) unread.push(read);
+    else read();
+  };
+  for (let round = 0; round < 20; round++) {
+    // Until an ask is under way.
+    const { sent } = world.clientHost;
+    for (let waited = 0; waited < 1_000 && world.clientHost.sent === sent; waited++) await world.clock.advanceAsync(1);
+    // Timers that fell due run first, what the socket holds is read after them.
+    const late: (() => void)[] = unread = [];
+    world.clock.advance(5_000);
+    await settle();
+    unread = undefined;
+    for (const read of late) read();
+  }
+  assert(!isLost);
 });
 
 Deno.test("a long way is waited for as long as it takes", async () => {

@@ -45,6 +45,8 @@ const RETRY_MS = 2_000;
 const MAX_TRIES = 5;
 /** Where the exit still serves, until it has found another supernode, or an exit has come that can take its place. */
 const MAX_TRIES_UNHURRIED = 30;
+/** After so many, for whom is not given up. */
+const SLOW_RETRY_MS = 10_000;
 const TELL_WITHIN_MS = 60_000;
 /** How long streams on a session whose exit still works may go on. */
 const DRAIN_MS = 30_000;
@@ -203,17 +205,24 @@ export class Rotation implements Disposable {
     const client = keysOf(clientPeerId) ??
       { peerId: clientPeerId, wireguardKey: clientWireguardKey, ...clientProof! };
     // An exit whose supernode goes away will be found at another.
-    const excluded = new Set(record.wish.exclude);
+    const unwanted = (record.wish.exclude ?? []).filter((exit) => exit !== record.exit!.exit.peerId);
+    const excluded = new Set(unwanted);
     if (reason !== "supernode_drains" && reason !== "relay_lost") excluded.add(record.exit!.exit.peerId);
-    const maxTries = reason === "exit_failed" || reason === "revoked" ? MAX_TRIES : MAX_TRIES_UNHURRIED;
-    for (let tries = 0; tries < maxTries; tries++) {
-      if (tries === 1 && reason === "tunnel_failed") excluded.delete(record.exit!.exit.peerId);
-      if (tries > 0) await delay(clock, RETRY_MS, this.#stop.signal);
-      if (sessions.find(sessionId)?.state !== "active") return;
-      if (tries > 0 && await isBack()) return;
+    const maxTries = maxTriesOf(record, reason);
+    const ask = async () => {
       const wish = { ...record.wish, exclude: [...excluded].slice(-64), ...addressesOf(record) };
       const grant = await orAborted(requests.grant(client, wish, { previous: record }), this.#stop.signal);
-      if (!grant.ok) continue;
+      return grant.ok ? grant : undefined;
+    };
+    for (let tries = 0; tries < maxTries; tries++) {
+      if (tries === 1 && reason === "tunnel_failed") excluded.delete(record.exit!.exit.peerId);
+      if (tries > 0) await delay(clock, tries < MAX_TRIES_UNHURRIED ? RETRY_MS : SLOW_RETRY_MS, this.#stop.signal);
+      if (sessions.find(sessionId)?.state !== "active") return;
+      if (tries > 0 && await isBack()) return;
+      let grant = await ask();
+      // What the client did not want when it asked, long ago perhaps, is better than nothing.
+      if (!grant && unwanted.filter((exit) => excluded.delete(exit)).length > 0) grant = await ask();
+      if (!grant) continue;
       const next = grant.offer;
       if (!await sessions.advance(sessionId, { kind: "rotate", nextSessionId: next.sessionId })) {
         return void await ending.end(next.sessionId, "no_exit", "client"); // the client has let go of it meanwhile
@@ -282,6 +291,12 @@ export class Rotation implements Disposable {
 function addressesOf({ packets }: SessionRecord): Pick<ExitWish, "addresses"> {
   const addresses = (packets?.offer ?? packets?.grant)?.addresses;
   return addresses ? { addresses } : {};
+}
+
+/** A static session has a client that cannot ask for another: it is moved however long there is no exit. */
+function maxTriesOf({ isStatic }: SessionRecord, reason: RotationReason): number {
+  if (isStatic) return Infinity;
+  return reason === "exit_failed" || reason === "revoked" ? MAX_TRIES : MAX_TRIES_UNHURRIED;
 }
 
 /** Whether nothing can be expected of the old exit any more. */

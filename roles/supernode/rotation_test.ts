@@ -51,6 +51,17 @@ Deno.test("streams at an exit that drains may go on for as long as the client wa
   assertEquals(rig.kindsTo(exit), ["SETUP_EXIT", "DISCONNECT"]);
 });
 
+Deno.test("an exit that the client did not want when it asked is better than none", async () => {
+  using rig = new SessionRig();
+  await rig.connect(CLIENT.peerId, () => "applied");
+  const present = await rig.connectExit(100);
+  const left = await rig.connectExit(101);
+  await rig.requests.grant(CLIENT, { exclude: [left] });
+  rig.rotation.leave(present, "exit_drains");
+  await settle();
+  assertEquals(summary(rig), [`active ${left}`, `rotating ${present}`]);
+});
+
 Deno.test("a client that will not go keeps its session, and the new one ends", async () => {
   using rig = new SessionRig();
   const { exit, other } = await withSession(rig, () => "failed");

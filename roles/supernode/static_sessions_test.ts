@@ -152,6 +152,20 @@ Deno.test("one whose tunnel ends here goes to another exit, without anybody bein
   assertEquals(moved!.packets!.offer, packets!.offer);
 });
 
+Deno.test("one whose tunnel ends here waits for an exit, however long there is none", async () => {
+  const { rig } = makeRig();
+  using _rig = rig;
+  const exit = await rig.connectExit(100, grants);
+  await grantStatic(rig, { relay: "terminate" });
+  rig.exits.delete(exit);
+  rig.rotation.leave(exit, "exit_failed");
+  await rig.clock.advanceAsync(600_000);
+  assertEquals(rig.states, ["active"]);
+  await rig.connectExit(101, grants);
+  await rig.clock.advanceAsync(10_000);
+  assertEquals([...rig.sessions].map((record) => record.exit!.exit.peerId), [peerId(101)]);
+});
+
 Deno.test("one whose port is in use after a restart waits for it", async () => {
   const { relay, rig } = makeRig();
   using _rig = rig;

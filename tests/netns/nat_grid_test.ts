@@ -26,8 +26,7 @@ scenario(
   async (vpn, test) => {
     const { clients, exits } = vpn.topology;
     for (const [index, kind] of NAT_KINDS.entries()) {
-      await setNat(clients[index]!, kind);
-      await setNat(exits[index]!, kind);
+      for (const place of [clients[index]!, exits[index]!]) await setNat(place, kind);
     }
     for (const [exit, there] of NAT_KINDS.entries()) {
       // Those of one row at once: each has its own client, and they have the exit in common.
@@ -45,6 +44,7 @@ scenario(
         });
       }
     }
+    for (const place of [...clients, ...exits]) await setNat(place, DEFAULT_NAT);
   },
 );
 

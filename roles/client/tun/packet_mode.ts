@@ -139,6 +139,7 @@ export class PacketMode implements AsyncDisposable {
       slots: this.#slots,
       routing: this.#routing!,
       underlay: this.#underlayView,
+      inUse: () => this.#present,
       addressesOf: (host, signal) => this.#underlay!.addressesOf(host, signal),
       clock,
       random,

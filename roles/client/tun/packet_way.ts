@@ -11,6 +11,7 @@ import type { PacketOffer } from "../../../protocol/control/packets.ts";
 import { encodeBase64Url } from "../../../protocol/encoding.ts";
 import { DialError, messageOf } from "../../../protocol/errors.ts";
 import type { IpAddress } from "../../../protocol/ip.ts";
+import { equalKeys } from "../../../protocol/wireguard/keys.ts";
 import type { Endpoint, Key, PeerStatus } from "../../../protocol/wireguard/settings.ts";
 import type { DirectUpgradeOptions, Way } from "../../packets/direct_upgrade.ts";
 import { PacketTunnel, type TunnelParts } from "./packet_tunnel.ts";
@@ -25,6 +26,8 @@ export type StartDirect = (
 /** What all ways of a client share. */
 export interface PacketWayParts extends TunnelParts {
   readonly startDirect?: StartDirect | undefined;
+  /** The one that everything goes through. */
+  inUse(): PacketWay | undefined;
 }
 
 /** What a probe may take at most; whoever probes has a limit of its own. */
@@ -101,9 +104,14 @@ export class PacketWay implements SessionWay {
     return this.tunnel.status();
   }
 
-  /** Settles when the gateway has answered that packets get through. */
+  /**
+   * Settles when the gateway has answered that packets get through. While another way is in use to the same peer, its
+   * answers go there: that peer sends to where it has last heard from us. Then the handshake shows as much.
+   */
   async probe(signal: AbortSignal): Promise<void> {
     await this.opened;
+    const inUse = this.#parts.inUse();
+    if (inUse && inUse.tunnel !== this.tunnel && equalKeys(inUse.peerKey, this.peerKey)) return;
     const id = encodeBase64Url(this.#parts.random.fill(new Uint8Array(PROBE_ID_BYTES)));
     const { ok } = await this.tunnel.gateway!.ask({ type: "probe", id }, { signal, withinMs: PROBE_MS });
     if (ok) this.#shutAtMs = undefined;
@@ -138,7 +146,7 @@ export class PacketWay implements SessionWay {
    * from here would be the newest, and its answers would come here.
    */
   left(next: PacketWay): void {
-    if (next === this || next.peerKey.toHex() !== this.peerKey.toHex()) return;
+    if (next === this || !equalKeys(next.peerKey, this.peerKey)) return;
     if (next.tunnel === this.tunnel) return this.close();
     this.tunnel.quieten();
     const timer = this.#parts.clock.after(SAME_PEER_DRAIN_MS, () => this.close());

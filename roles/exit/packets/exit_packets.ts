@@ -17,6 +17,7 @@ import { givenNameServers, systemNameServers } from "./name_servers.ts";
 import { PacketService, type PacketTools } from "./packet_service.ts";
 import { DNS_PORT } from "./packet_table.ts";
 import { relayAddress } from "./relay_address.ts";
+import { RelayKnocks } from "./relay_knocks.ts";
 import type { PacketFlags } from "./settings.ts";
 
 export interface ExitPacketTools extends PacketTools {
@@ -70,6 +71,8 @@ export class ExitPackets implements AsyncDisposable {
         ...endpoint && { endpoint },
       }),
     );
+    const knocks = resources.use(new RelayKnocks({ ...tools, listenPort: service.listenPort }));
+    service.knock = (client) => knocks.knock(client);
     service.onClientGone = (key) => punching.forget(key);
     return new ExitPackets({ service, punching }, tools, resources.move());
   }

@@ -91,6 +91,8 @@ export class PacketService implements AsyncDisposable {
   #shared: readonly string[] = [];
   /** Told of a client whose last session has ended. */
   onClientGone: (key: Key) => void = () => {};
+  /** Makes this machine known to the new relay of a client that has keys with the device; false when that cannot be done. */
+  knock: (client: ClientPeer) => boolean = () => false;
   /** Called when a session has ended. */
   #onEnd = () => {};
   /** Changes of the device, one after the other. */
@@ -178,7 +180,8 @@ export class PacketService implements AsyncDisposable {
       const before = this.#clients.peerOf(clientKey);
       const peer = this.#clients.add({ sessionId, clientKey, relayAt, wishes: wishes.map(addressIn) });
       try {
-        if (!before || !isSamePlace(before.relayAt, relayAt)) await this.#begin(peer);
+        const hasMoved = before && !isSamePlace(before.relayAt, relayAt);
+        if (!before || (hasMoved && !this.knock(peer))) await this.#begin(peer);
       } catch (error) {
         await this.#letGo(sessionId).catch(() => {}); // the first failure is the one to tell
         throw error;
@@ -227,7 +230,8 @@ export class PacketService implements AsyncDisposable {
   }
 
   /**
-   * Anew, so that the device shakes hands by way of that relay at once: a relay learns where we are from nothing else.
+   * Anew, so that the device shakes hands by way of that relay at once: a relay learns where we are from nothing else. What
+   * the client sends until then is lost.
    */
   async #begin({ key, addresses, relayAt }: ClientPeer): Promise<void> {
     await this.device.configure({ peers: [{ publicKey: key, remove: true }] });

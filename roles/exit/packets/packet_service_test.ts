@@ -4,6 +4,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { encodeBase64 } from "../../../protocol/encoding.ts";
 import { CulvertError } from "../../../protocol/errors.ts";
 import { parseIp } from "../../../protocol/ip.ts";
+import { formatEndpoint } from "../../../protocol/wireguard/endpoint.ts";
 import { FakeClock, settle } from "../../../testing/fake_clock.ts";
 import { FakePackets } from "./fixtures/fake_packets.ts";
 import type { PacketOrder } from "./packet_service.ts";
@@ -44,6 +45,17 @@ Deno.test("the same order again changes nothing; another relay has the device be
   assertEquals(moved, { relay: "[2001:db8::1]:7", grant: first.grant });
   assertEquals(fake.told.slice(told), ["remove", "set"]);
   assertEquals(fake.peers.get(keyOf(1))?.endpoint, "[2001:db8::1]:7");
+});
+
+Deno.test("a client that gets another relay keeps its keys where this machine can knock there", async () => {
+  const fake = new FakePackets(new FakeClock());
+  const knocked: string[] = [];
+  fake.service.knock = ({ relayAt }) => knocked.push(formatEndpoint(relayAt)) > 0;
+  await fake.service.setUp(order("a", 1), signal);
+  const told = fake.told.length;
+  await fake.service.setUp(order("b", 1, { relay: "192.0.2.2:40001" }), signal);
+  assertEquals([knocked, fake.told.slice(told)], [["192.0.2.2:40001"], []]);
+  assertEquals(fake.peers.get(keyOf(1))?.endpoint, "192.0.2.1:40000");
 });
 
 Deno.test("a session that changes hands leaves its first client nothing", async () => {

@@ -37,10 +37,11 @@ export class ClientPort implements AsyncDisposable {
     await using held = new AsyncDisposableStack();
     const { device, linkIndex } = await openDevice(machine, { name: interfaceName, mtu });
     held.use(device);
+    // The kernel's device takes its port only then.
+    network.changeLink(linkIndex, { mtu, up: true });
     const port = await listen(device, options);
     await machine.forwardFrom(interfaceName, pools.map(({ gateway }) => gateway.length === 4 ? 4 : 6));
     for (const { gateway, network: { bits } } of pools) network.addAddress({ linkIndex, address: gateway, bits });
-    network.changeLink(linkIndex, { mtu, up: true });
     held.move();
     return new ClientPort(device, { port, linkIndex });
   }

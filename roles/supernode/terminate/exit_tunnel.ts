@@ -89,6 +89,8 @@ export class ExitTunnel implements AsyncDisposable {
     await using held = new AsyncDisposableStack();
     const { device, linkIndex } = await openDevice(machine, { name: interfaceName, mtu: SMALLEST_MTU });
     held.use(device);
+    // The kernel's device takes its port only then.
+    machine.network.changeLink(linkIndex, { up: true });
     const port = await listen(device, { privateKey, ports });
     const everything = FAMILIES.map((family) => ({ cidr: everywhere(family) }));
     await device.configure({
@@ -179,8 +181,7 @@ export class ExitTunnel implements AsyncDisposable {
       network.addAddress({ linkIndex, ...cidr });
       undo.defer(() => network.removeAddress({ linkIndex, ...cidr }));
     }
-    network.changeLink(linkIndex, { mtu, up: true });
-    undo.defer(() => network.changeLink(linkIndex, { up: false }));
+    network.changeLink(linkIndex, { mtu });
     for (const back of networks) {
       const family: 4 | 6 = back.address.length === 4 ? 4 : 6;
       const hasFamily = addresses.some((address) => address.includes(":") === (family === 6));

@@ -150,6 +150,21 @@ testWith(
   },
 );
 
+testWith(NEEDS, "an exit cannot use the supernode, not even before its tunnel is in use", async () => {
+  await using scene = await Scene.open();
+  await scene.start();
+  const { exits: [exit], supernodeKeys } = scene;
+  await scene.prepare("one", exit);
+  const { namespace, interfaceName } = exit;
+  await namespace.run(["wg", "set", interfaceName, "peer", supernodeKeys.public, "allowed-ips", "0.0.0.0/0"]);
+  await namespace.run(["ip", "route", "add", `${INTERNET}/32`, "dev", interfaceName]);
+  await using seen = await capture(scene.supernode, `host ${INTERNET}`);
+  await cannotPing(namespace, INTERNET);
+  assertEquals(await seen.stop(), []);
+  const received = await scene.supernode.run(["cat", "/sys/class/net/wg-relay-0/statistics/rx_packets"]);
+  assert(Number(received.stdout) > 0, "its packets have come that far");
+});
+
 testWith(NEEDS, "an exit is replaced beneath its clients, who keep their addresses", async () => {
   await using scene = await Scene.open();
   const { client, internet, exits: [first, second] } = scene;

@@ -9,7 +9,7 @@
  *   - What comes from a client goes into the tunnel of its exit and nowhere else: not to another client, not out of the
  *     machine's own interfaces, not to the machine, save probes and pings to the gateway. So when a tunnel is down, or
  *     was never there, nothing goes anywhere.
- *   - An exit opens nothing towards a client or this machine.
+ *   - An exit opens nothing towards a client or this machine, nor through it: from before there is a tunnel.
  *   - Names asked of the gateway are answered by the exit's own server.
  *
  * What is accepted here may still be dropped by another table of the machine's.
@@ -89,7 +89,7 @@ export function relayTable(rules: RelayRules): Table {
       {
         name: "leave",
         base: at("nat", "postrouting", Priority.srcnat),
-        rules: tunnels.map((tunnel) => rule(oifname(tunnel.interfaceName), masquerade())),
+        rules: [rule(oifname(tunnelNames(rules)), masquerade())],
       },
     ],
   };
@@ -119,9 +119,14 @@ function nameRules({ interfaceName, gateways, tunnels }: RelayRules): Rule[] {
   );
 }
 
-function passRules({ interfaceName, tunnels }: RelayRules): Rule[] {
-  const names = tunnels.map((tunnel) => tunnel.interfaceName);
-  const ours = [interfaceName, ...names];
+/** Of tunnels to exits, also of those that are not used yet. */
+function tunnelNames({ interfaceName }: RelayRules): string {
+  return `${interfaceName}-*`;
+}
+
+function passRules(rules: RelayRules): Rule[] {
+  const { interfaceName, tunnels } = rules;
+  const ours = [interfaceName, tunnelNames(rules)];
   return [
     ...tunnels.flatMap((tunnel) => [
       rule(iifname(interfaceName), mark(tunnel.mark), oifname(tunnel.interfaceName), clampMss("route")),
@@ -134,12 +139,12 @@ function passRules({ interfaceName, tunnels }: RelayRules): Rule[] {
         accept(),
       ),
     ]),
-    rule(iifname(ours), drop()),
-    rule(oifname(ours), drop()),
+    ...ours.flatMap((name) => [rule(iifname(name), drop()), rule(oifname(name), drop())]),
   ];
 }
 
-function enterRules({ interfaceName, gateways, tunnels }: RelayRules): Rule[] {
+function enterRules(rules: RelayRules): Rule[] {
+  const { interfaceName, gateways } = rules;
   const atGateway = gateways.flatMap((gateway) => {
     const here: Clause[] = [iifname(interfaceName), ipOf(gateway).daddr(gateway)];
     const ping = gateway.length === 4 ? icmp.type(ECHO_REQUEST) : icmpv6.type(ECHO_REQUEST_V6);
@@ -148,9 +153,7 @@ function enterRules({ interfaceName, gateways, tunnels }: RelayRules): Rule[] {
   return [
     ...atGateway,
     rule(iifname(interfaceName), drop()),
-    ...tunnels.flatMap((tunnel) => [
-      rule(iifname(tunnel.interfaceName), ct.state("established", "related"), accept()),
-      rule(iifname(tunnel.interfaceName), drop()),
-    ]),
+    rule(iifname(tunnelNames(rules)), ct.state("established", "related"), accept()),
+    rule(iifname(tunnelNames(rules)), drop()),
   ];
 }
