@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import decodeQR from "qr/decode.js";
 import { encodeBase64 } from "../protocol/encoding.ts";
-import { parseCertificate } from "../protocol/certificate.ts";
+import { networkIdOf, parseCertificate } from "../protocol/certificate.ts";
 import { clockOf } from "../protocol/clock.ts";
 import { parseQuickConfig } from "../protocol/wireguard/quick_config.ts";
 import { formatIp } from "../protocol/ip.ts";
@@ -208,6 +208,8 @@ Deno.test("in a closed network a device takes a certificate, and is told how to 
     }),
   );
   await desk.open();
+  const { networkId } = JSON.parse((await desk.admin("status", "--json")).out);
+  assertEquals(networkId, networkIdOf(networkPublicKey, primitives));
   const words = ["export-config", "--peer", "phone", "--days", "3"];
   const without = await desk.admin(...words);
   assertEquals([without.code, without.out], [1, ""]);
