@@ -158,10 +158,20 @@ export class ExitTunnel implements AsyncDisposable {
         peers: [{ publicKey: this.#options.exitKey, updateOnly: true, endpoint: exitAt }],
       });
     }
-    if ((this.#isHealthy || isResumed) && isSame(grant, this.#wired?.grant)) return;
+    const before = this.#wired?.grant;
+    if ((this.#isHealthy || isResumed) && isSame(grant, before)) return;
     this.#wired?.undo.dispose();
     this.#wired = undefined;
     this.#isHealthy = false;
+    try {
+      await this.#begin(grant, { isResumed, signal });
+    } catch (error) {
+      if (before && !this.#stop.signal.aborted) await this.#goBackTo(before);
+      throw error;
+    }
+  }
+
+  async #begin(grant: PacketGrant, { isResumed, signal }: Pick<UseOptions, "isResumed" | "signal">): Promise<void> {
     using undo = new DisposableStack();
     await this.#wire(grant, undo);
     this.#probe ??= this.#machine.probe(this.#options.interfaceName);
@@ -170,6 +180,18 @@ export class ExitTunnel implements AsyncDisposable {
     this.#isHealthy = !isResumed;
     this.#toldAtMs = isResumed ? this.#machine.clock.now() : -Infinity;
     this.#watching ??= this.#watch(this.#probe);
+  }
+
+  /** Others go by it, who are told of trouble if it does not work like that any more either. Never rejects. */
+  async #goBackTo(grant: PacketGrant): Promise<void> {
+    try {
+      using undo = new DisposableStack();
+      await this.#wire(grant, undo);
+      this.#wired = { grant, undo: undo.move() };
+    } catch (error) {
+      const { interfaceName } = this.#options;
+      this.#machine.log.error("A tunnel could not be put back", { interface: interfaceName, error: messageOf(error) });
+    }
   }
 
   async #wire({ addresses, mtu }: PacketGrant, undo: DisposableStack): Promise<void> {
