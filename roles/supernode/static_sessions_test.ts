@@ -75,6 +75,20 @@ Deno.test("it is granted at the exit that was asked for, and only to keys that f
   assertEquals(error.code, "bad_keys");
 });
 
+Deno.test("a client that is revoked is granted none, and where there is no relay that is what is said", async () => {
+  const { rig } = makeRig();
+  using _rig = rig;
+  await rig.connectExit(100, grants);
+  rig.revoked.add(stockKeys().peerId);
+  const refused = await rig.statics.grant({ keys: stockKeys(), wish: {}, days: 1 });
+  assert(!refused.ok);
+  assertEquals([refused.reason, refused.remark, rig.states], ["forbidden", "The client is revoked", []]);
+  using without = new SessionRig();
+  const unmet = await without.statics.grant({ keys: stockKeys(), wish: {}, days: 1 });
+  assert(!unmet.ok);
+  assertEquals([unmet.reason, unmet.remark], ["unavailable", "This supernode does not relay packets"]);
+});
+
 Deno.test("static sessions have no more than a share of the ports", async () => {
   const { rig } = makeRig({ portCount: 8 });
   using _rig = rig;

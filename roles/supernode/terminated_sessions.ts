@@ -21,6 +21,8 @@ export interface TerminatedSessionsOptions {
   readonly places: KnownPlaces;
   /** What this supernode shows of itself at present. */
   ownKeys(): PeerKeys;
+  /** Whether the keys are those of an exit of this name. */
+  isGenuine(exit: PeerKeys): boolean;
 }
 
 export class TerminatedSessions implements PacketWay {
@@ -30,8 +32,13 @@ export class TerminatedSessions implements PacketWay {
     this.#options = options;
   }
 
+  /** All sessions of an exit share one tunnel, so another supernode's word for its key is not enough. */
   async open({ sessionId }: SessionRecord, exit: PeerKeys): Promise<SessionPackets> {
-    return { relayPort: await this.#options.relay.prepare({ sessionId, exit }) };
+    const { relay, isGenuine } = this.#options;
+    if (!isGenuine(exit)) {
+      throw new CulvertError("bad_keys", `Cannot terminate a tunnel: the key of exit ${exit.peerId} must be its own`);
+    }
+    return { relayPort: await relay.prepare({ sessionId, exit }) };
   }
 
   async agreed(record: SessionRecord, { grant, relay }: PacketAnswer): Promise<SessionPackets> {

@@ -61,6 +61,24 @@ Deno.test("a tunnel to an exit elsewhere goes by the port of the exit's supernod
   assertEquals(requests.map(({ clientPeerId, packets }) => [clientPeerId, packets?.isTerminated]), [[HERE, true]]);
 });
 
+Deno.test("a key that another supernode says is an exit's opens no tunnel unless the exit has signed it", async () => {
+  const { terminating, rig } = makeRig();
+  using _rig = rig;
+  const { exit, ...rest } = candidate(110);
+  const wireguardKey = candidate(111).exit.wireguardKey.replace(/^./, (first) => first === "Z" ? "Y" : "Z");
+  rig.forged.add(wireguardKey);
+  rig.candidatesElsewhere = [
+    { ...rest, exit: { ...exit, wireguardKey }, supernodeId: ELSEWHERE, carriesPackets: true },
+  ];
+  const asked: ExitSetupRequest[] = [];
+  rig.setUpElsewhere = (request) => {
+    asked.push(request);
+    return { status: "applied", packets: GRANT, relay: "192.0.2.20:41000" };
+  };
+  assertEquals((await rig.requests.grant(CLIENT, WISH)).ok, false);
+  assertEquals([asked, terminating.prepared.size, rig.states], [[], 0, []]);
+});
+
 Deno.test("when the tunnel cannot be made the exit lets go of it, and nothing is left", async () => {
   const { terminating, rig } = makeRig();
   using _rig = rig;
