@@ -69,6 +69,7 @@ export class ExitTunnel implements AsyncDisposable {
   #probe: GatewayProbe | undefined;
   #watching: Promise<void> | undefined;
   #isHealthy = false;
+  #hasBegun = false;
   #toldAtMs = -Infinity;
 
   private constructor(
@@ -116,9 +117,9 @@ export class ExitTunnel implements AsyncDisposable {
     return this.#isHealthy;
   }
 
-  /** It has been in use, and nothing gets through. */
+  /** It was to be used, and nothing gets through. */
   get hasFailed(): boolean {
-    return this.#wired !== undefined && !this.#isHealthy;
+    return this.#hasBegun && !this.#isHealthy;
   }
 
   /**
@@ -175,7 +176,8 @@ export class ExitTunnel implements AsyncDisposable {
     using undo = new DisposableStack();
     await this.#wire(grant, undo);
     this.#probe ??= this.#machine.probe(this.#options.interfaceName);
-    if (!isResumed) await this.#firstAnswer(this.#probe, grant, signal);
+    if (!isResumed) await this.#firstAnswer(this.#probe, grant, signal).finally(() => this.#hasBegun = true);
+    this.#hasBegun = true;
     this.#wired = { grant, undo: undo.move() };
     this.#isHealthy = !isResumed;
     this.#toldAtMs = isResumed ? this.#machine.clock.now() : -Infinity;
