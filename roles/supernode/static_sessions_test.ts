@@ -180,6 +180,17 @@ Deno.test("one whose tunnel ends here waits for an exit, however long there is n
   assertEquals([...rig.sessions].map((record) => record.exit!.exit.peerId), [peerId(101)]);
 });
 
+Deno.test("one whose tunnel ends here is not left with an exit that is revoked", async () => {
+  const { rig } = makeRig();
+  using _rig = rig;
+  const exit = await rig.connectExit(100, grants);
+  await grantStatic(rig, { relay: "terminate" });
+  rig.exits.delete(exit);
+  rig.rotation.leave(exit, "revoked");
+  for (let second = 0; second < 20; second++) await rig.clock.advanceAsync(1_000);
+  assertEquals(rig.states, []);
+});
+
 Deno.test("one whose port is in use after a restart waits for it", async () => {
   const { relay, rig } = makeRig();
   using _rig = rig;
