@@ -7,7 +7,7 @@ import { openLibc } from "../../native/libc.ts";
 import { RtNetlink } from "../../native/rtnetlink.ts";
 import { deadline, delay } from "../../protocol/clock.ts";
 import { CulvertError } from "../../protocol/errors.ts";
-import { removeFirewall } from "../machine/firewall.ts";
+import { LOCK_TABLE, removeFirewall } from "../machine/firewall.ts";
 import { endHolder, Journal, journalPathOf } from "../machine/journal.ts";
 import { ownRights, requireRights } from "../machine/privileges.ts";
 import { undoAll } from "../machine/undo.ts";
@@ -15,7 +15,6 @@ import type { RoleContext } from "../role.ts";
 import { askClient, type ControlRequest, proxySocketPath, tunnelSocketPath } from "./control_socket.ts";
 import type { ClientConfig } from "./settings.ts";
 import { type ClientStatus, statusLines } from "./status.ts";
-import { LOCK_TABLE } from "./tun/lock.ts";
 import { isLocked } from "./tun/packet_mode.ts";
 
 type ActionContext = Pick<RoleContext, "clock" | "signal" | "log" | "json" | "print" | "stateDir">;

@@ -23,7 +23,7 @@ import { type Cidr, formatCidr, type IpAddress } from "../../../protocol/ip.ts";
 import type { Target } from "../../../protocol/stream.ts";
 import type { Key } from "../../../protocol/wireguard/settings.ts";
 import { type Backend, chooseBackend, type ChosenBackend, type DeviceMaker } from "../../machine/devices.ts";
-import { firewallTableOf, hasNoNftables, removeFirewall, setFirewall } from "../../machine/firewall.ts";
+import { firewallTableOf, hasNoNftables, LOCK_TABLE, removeFirewall, setFirewall } from "../../machine/firewall.ts";
 import { holderOf, Journal, journalPathOf } from "../../machine/journal.ts";
 import type { MtuView } from "../../wireguard/mtu.ts";
 import { ownRights, requireRights, requireTun } from "../../machine/privileges.ts";
@@ -31,7 +31,7 @@ import { undoAll } from "../../machine/undo.ts";
 import type { RoleContext } from "../../role.ts";
 import { StateDirectory } from "../../state.ts";
 import { guardTable } from "./guard.ts";
-import { LAN, LOCK_TABLE, lockTable } from "./lock.ts";
+import { LAN, lockTable } from "./lock.ts";
 import { NameServers } from "./name_servers.ts";
 import { PacketWay, type StartDirect } from "./packet_way.ts";
 import { hostCidr } from "./plan.ts";
@@ -186,9 +186,10 @@ export class PacketMode implements AsyncDisposable {
     const { settings: { killSwitch }, context: { clock, log } } = this.#options;
     while (killSwitch && !signal.aborted) {
       await delay(clock, LOCK_LOOK_MS, signal).catch(() => {});
-      if (signal.aborted || this.isLocked) continue;
-      log.warn("The kill switch was taken away by somebody else, and is put back");
+      if (signal.aborted) return;
       try {
+        if (this.isLocked) continue;
+        log.warn("The kill switch was taken away by somebody else, and is put back");
         this.#lock();
         if (this.#present) this.#setGuard(this.#present);
       } catch (error) {
