@@ -99,6 +99,12 @@ export class Routing {
     if (this.#families.includes(rule.family)) await this.#add(rule);
   }
 
+  /** No longer; what undoes it may stay in the journal. */
+  keepIn({ address, port }: SupernodePlace): void {
+    const rule = supernodeRule(this.numbers, { destination: hostCidr(address), port });
+    if (this.#families.includes(rule.family)) this.#options.network.removeRule(rule);
+  }
+
   /** Brings an interface up, with its addresses and its table. */
   setUp(slot: Slot, { addresses, inside, mtu }: InterfacePlan): void {
     const { network, interfaces, split, failsClosed } = this.#options;
