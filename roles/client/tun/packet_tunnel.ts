@@ -171,7 +171,7 @@ export class PacketTunnel implements Tenant {
       replacePeers: true,
       peers: [this.#peer(at)],
     });
-    routing.setUp(slot, { addresses: this.addresses, inside: [...gateways, ...this.nameServers], mtu });
+    routing.setUp(slot, { addresses: this.addresses, gateways, nameServers: this.nameServers, mtu });
     const gateway = gateways.find((one) => this.addresses.some((own) => own.length === one.length));
     if (!gateway) throw new DialError("failed", "Cannot open the tunnel: the exit has no gateway of our families");
     const socket = TunnelSocket.open(this.#parts.libc, { interfaceName: name, isV6: gateway.length === 16 });
