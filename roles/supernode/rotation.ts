@@ -293,9 +293,12 @@ function addressesOf({ packets }: SessionRecord): Pick<ExitWish, "addresses"> {
   return addresses ? { addresses } : {};
 }
 
-/** A static session has a client that cannot ask for another: it is moved however long there is no exit. */
+/**
+ * A static session has a client that cannot ask for another: it is moved however long there is no exit, unless its packets
+ * would go to one meanwhile that nobody is to use any more.
+ */
 function maxTriesOf({ isStatic }: SessionRecord, reason: RotationReason): number {
-  if (isStatic) return Infinity;
+  if (isStatic && reason !== "revoked") return Infinity;
   return reason === "exit_failed" || reason === "revoked" ? MAX_TRIES : MAX_TRIES_UNHURRIED;
 }
 

@@ -67,9 +67,9 @@ Deno.test("a static session lasts as long as was asked for, and stays while nobo
 Deno.test("it is granted at the exit that was asked for, and only to keys that fit together", async () => {
   const { rig } = makeRig();
   using _rig = rig;
-  for (const number of [100, 101, 102]) await rig.connectExit(number, grants);
-  const sessionId = await grantStatic(rig, { exitPeerId: peerId(102) });
-  assertEquals(rig.sessions.find(sessionId)!.exit!.exit.peerId, peerId(102));
+  for (let number = 100; number <= 150; number++) await rig.connectExit(number, grants);
+  const sessionId = await grantStatic(rig, { exitPeerId: peerId(150) });
+  assertEquals(rig.sessions.find(sessionId)!.exit!.exit.peerId, peerId(150));
   const keys = { ...stockKeys(), wireguardKey: stockKeys(2).wireguardKey };
   const error = await assertRejects(() => rig.statics.grant({ keys, wish: {}, days: 1 }), CulvertError);
   assertEquals(error.code, "bad_keys");
@@ -178,6 +178,17 @@ Deno.test("one whose tunnel ends here waits for an exit, however long there is n
   await rig.connectExit(101, grants);
   await rig.clock.advanceAsync(10_000);
   assertEquals([...rig.sessions].map((record) => record.exit!.exit.peerId), [peerId(101)]);
+});
+
+Deno.test("one whose tunnel ends here is not left with an exit that is revoked", async () => {
+  const { rig } = makeRig();
+  using _rig = rig;
+  const exit = await rig.connectExit(100, grants);
+  await grantStatic(rig, { relay: "terminate" });
+  rig.exits.delete(exit);
+  rig.rotation.leave(exit, "revoked");
+  for (let second = 0; second < 20; second++) await rig.clock.advanceAsync(1_000);
+  assertEquals(rig.states, []);
 });
 
 Deno.test("one whose port is in use after a restart waits for it", async () => {

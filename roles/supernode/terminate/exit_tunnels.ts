@@ -9,6 +9,7 @@
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import type { PeerKeys } from "../../../protocol/fields.ts";
 import type { Cidr } from "../../../protocol/ip.ts";
+import { randomInt } from "../../../protocol/random.ts";
 import { keyFromBase64 } from "../../../protocol/wireguard/keys.ts";
 import type { Key } from "../../../protocol/wireguard/settings.ts";
 import { ExitTunnel } from "./exit_tunnel.ts";
@@ -113,7 +114,7 @@ export class ExitTunnels {
         mark: FIRST_TABLE + slot,
         privateKey,
         exitKey,
-        ports: [...port === undefined ? [] : [port], ...this.#exitPortsFrom(slot)],
+        ports: [...port === undefined ? [] : [port], ...this.#exitPorts()],
         clients,
         onTrouble: () => onTrouble(exit.peerId),
       }, this.#machine);
@@ -123,10 +124,10 @@ export class ExitTunnels {
     }
   }
 
-  /** Those that others probably have come last. */
-  #exitPortsFrom(slot: number): number[] {
+  /** From anywhere on: where a process before this one had its tunnel, an exit would not begin anew. */
+  #exitPorts(): number[] {
     const { exitPorts } = this.#options;
-    const first = slot % exitPorts.length;
+    const first = randomInt(this.#machine.random, exitPorts.length);
     return [...exitPorts.slice(first), ...exitPorts.slice(0, first)];
   }
 

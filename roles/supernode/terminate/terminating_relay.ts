@@ -45,6 +45,7 @@ export interface RelayOptions {
 }
 
 interface Client {
+  readonly peerId: string;
   readonly key: Key;
   readonly addresses: readonly IpAddress[];
   readonly admitted: Promise<void>;
@@ -148,6 +149,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     const { signal } = session.ended;
     const tunnel = await way.opening;
     await tunnel.use(grant, { exitAt, isResumed, signal });
+    signal.throwIfAborted();
     this.#firewall.setTunnel(tunnel.place);
     const client = await this.#enter({ sessionId, session, way }, terminated);
     this.#placeHeirs(way);
@@ -241,15 +243,22 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     this.#firewall.place(client.addresses, [...client.ways.values()].at(-1)?.tunnel?.place.mark);
   }
 
-  #clientOf({ clientKey, addresses = [] }: TerminatedSession): Client {
+  /** A peer's word that a key is its own does not say that it is nobody else's, whose packets would go where it wishes. */
+  #clientOf({ clientPeerId: peerId, clientKey, addresses = [] }: TerminatedSession): Client {
     const known = this.#clients.get(clientKey);
+    if (known && known.peerId !== peerId) {
+      throw new CulvertError(
+        "key_in_use",
+        "Cannot admit the client: its key must be its own, and another client has it",
+      );
+    }
     if (known) return known;
     const key = keyFromBase64(clientKey);
     if (!key) throw new CulvertError("invalid_key", "Cannot admit the client: its key must be of 32 bytes");
     const taken = this.#take(key, addresses.map((text) => parseCidr(text)?.address));
     const admitted = this.#port.admit(key, taken);
     admitted.catch(() => {}); // whoever has asked for it is told
-    const client = { key, addresses: taken, admitted, ways: new Map<string, Way>() };
+    const client = { peerId, key, addresses: taken, admitted, ways: new Map<string, Way>() };
     this.#clients.set(clientKey, client);
     for (const address of taken) this.#byAddress.set(formatIp(address), client);
     return client;
