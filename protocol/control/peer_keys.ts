@@ -12,7 +12,7 @@ import { decodeBase64 } from "../encoding.ts";
 import type { PeerKeys } from "../fields.ts";
 import { peerIdFits, verifyWireGuardBinding } from "../identity.ts";
 import type { Primitives } from "../primitives.ts";
-import type { ClosedNetwork } from "./auth.ts";
+import type { ClosedNetwork, SUPERNODE_ROLE } from "./auth.ts";
 import type { ControlRole } from "./messages.ts";
 
 export interface PeerKeysCheck {
