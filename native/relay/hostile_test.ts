@@ -65,6 +65,20 @@ Deno.test("questions for a reflection are answered one for one, and not in flood
   assert(answers > 0 && answers < 200, `${answers}`);
 });
 
+Deno.test("a flood of questions from many hosts at one port leaves other ports' answers alone", async () => {
+  await using pair = await RelayedPair.open();
+  using stranger = pair.stranger(), asker = pair.stranger();
+  const question = encodeReflectionRequest(new Uint8Array(8));
+  const other = { ...pair.at, port: await pair.relay.open({ sessionId: "other", clientKey, exitKey }) };
+  for (let host = 1; host <= 250; host++) stranger.sendAs(Uint8Array.of(127, 1, 0, host), pair.at, question);
+  assertJoined(pair);
+  asker.send(other, question);
+  asker.receive(1);
+  const [flooded] = await pair.relay.counts();
+  // What is left out of the 250 was not answered.
+  assert(flooded!.droppedDatagrams > 150, `${flooded!.droppedDatagrams}`);
+});
+
 Deno.test("batches of whatever sizes and bytes break nothing", async () => {
   await using pair = await RelayedPair.open();
   using stranger = pair.stranger();

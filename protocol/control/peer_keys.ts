@@ -16,7 +16,7 @@ import type { ClosedNetwork, SUPERNODE_ROLE } from "./auth.ts";
 import type { ControlRole } from "./messages.ts";
 
 export interface PeerKeysCheck {
-  readonly role: ControlRole | typeof SUPERNODE_ROLE;
+  readonly role: ControlRole | "supernode";
   /** Where the peer is said to be; left out where that does not matter. */
   readonly region?: string;
   /** Milliseconds since 1970. */

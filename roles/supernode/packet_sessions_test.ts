@@ -331,6 +331,19 @@ Deno.test("after a restart the same ports are open, with both sides where they w
   assertEquals([after.ports, await relayAddresses.list()], [[], []]);
 });
 
+Deno.test("a session that ends while its port is opened again leaves none behind, and counts as none", async () => {
+  const relay = new FakeRelay({ portCount: 1 });
+  using rig = new SessionRig({ carriers: { relay } });
+  await rig.connectExit(100, grants);
+  const grant = await rig.requests.grant(CLIENT, WISH);
+  assert(grant.ok);
+  relay.sessions.clear();
+  relay.beforeOpen = async () => void await rig.ending.end(grant.offer.sessionId, "client_left", "client");
+  assertEquals(await rig.packets.restoreRelayed(), []);
+  relay.beforeOpen = () => {};
+  assertEquals([relay.ports, (await rig.requests.grant(CLIENT, WISH)).ok], [[], true]);
+});
+
 Deno.test("a session whose port has gone to somebody else meanwhile cannot go on", async () => {
   const clock = new FakeClock();
   const store = createMemorySessions(clock);

@@ -4,7 +4,7 @@
  *
  * Who asks is known by the address it asks from: WireGuard lets nobody else send from there. What comes from elsewhere, or
  * is no request, is not answered. No answer is longer than what was asked could be, and each goes to who asked alone. An
- * offer beyond so many that wait for their answer is dropped, and comes again.
+ * offer beyond so many that wait for their answer is dropped, and comes again; probes have room beside them.
  */
 
 import { closeQuietly } from "../../../net/close.ts";
@@ -16,6 +16,7 @@ import {
   encodeGateway,
   type GatewayAnswer,
   type GatewayMessage,
+  type GatewayRequest,
   MAX_GATEWAY_BYTES,
   parseGateway,
 } from "../../../protocol/packets/gateway.ts";
@@ -40,7 +41,7 @@ export interface GatewayServiceOptions {
 
 /** After a failure to read. */
 const REST_MS = 100;
-const MAX_WAITING = 256;
+const MAX_WAITING = { "punch.offer": 256, "probe": 512 } as const;
 
 export class GatewayService implements AsyncDisposable {
   readonly #options: GatewayServiceOptions;
@@ -110,22 +111,21 @@ export class GatewayService implements AsyncDisposable {
   ): void {
     const address = parseIp(hostname);
     const client = address && this.#options.clientAt(address);
-    if (!client || !message || this.#waiting.size >= MAX_WAITING) return;
+    if (message?.type !== "probe" && message?.type !== "punch.offer") return;
+    if (!client || this.#waiting.size >= MAX_WAITING[message.type]) return;
     const answering = this.#answerTo(message, client)?.then(send).catch((error) => {
       this.#options.log.debug("A client could not be answered", { error: messageOf(error) });
     }).finally(() => this.#waiting.delete(answering!));
     if (answering) this.#waiting.add(answering);
   }
 
-  #answerTo(message: GatewayMessage, client: ClientPeer): Promise<GatewayAnswer> | undefined {
+  #answerTo(message: GatewayRequest, client: ClientPeer): Promise<GatewayAnswer> | undefined {
     const { isOk, punching } = this.#options;
     switch (message.type) {
       case "probe":
         return Promise.resolve({ type: "probe.answer", id: message.id, ok: isOk() });
       case "punch.offer":
         return punching?.answer(message, client);
-      default:
-        return undefined;
     }
   }
 }
