@@ -32,7 +32,7 @@ import type { RoleContext } from "../../role.ts";
 import { StateDirectory } from "../../state.ts";
 import { guardTable } from "./guard.ts";
 import { takeJournal, takeLeft } from "./journals.ts";
-import { LAN, lockTable } from "./lock.ts";
+import { lockTable } from "./lock.ts";
 import { NameServers } from "./name_servers.ts";
 import { PacketWay, type StartDirect } from "./packet_way.ts";
 import { hostCidr } from "./plan.ts";
@@ -275,7 +275,8 @@ export class PacketMode implements AsyncDisposable {
         interfaces: this.#interfaces,
         mark: this.#routing?.mark,
         supernodes: this.#underlay!.places,
-        open: [...exclude, ...allow, ...allowLan ? LAN : []],
+        open: [...exclude, ...allow],
+        opensLan: allowLan,
         include,
         keepsDns: dns,
       }));
