@@ -130,6 +130,30 @@ testWith(needs, "neighbours of the exit do not reach its gateway, nor clients", 
   }
 });
 
+testWith(
+  needs,
+  "clients' packets come from the tunnel alone: no neighbour sends in their place, and none pass by another name",
+  async () => {
+    await using lab = await PacketLab.open();
+    const client = await lab.client();
+    const exit = await lab.startExit();
+    const [address] = (await exit.admit(client)).addresses;
+    assert(await client.pings(INTERNET));
+    const heard = async () => /^Icmp: \d.*$/m.exec((await lab.office.run(["cat", "/proc/net/snmp"])).stdout)![0];
+    const before = await heard();
+    await lab.exit.run(["sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.eth0.rp_filter=0"]);
+    await lab.internet.run(["ip", "address", "add", address!, "dev", "lo"]);
+    await lab.internet.run(["ip", "route", "add", "10.99.0.0/24", "via", EXIT_OUTSIDE]);
+    await lab.internet.run(["ping", "-c1", "-W1", "-I", address!.split("/")[0]!, OFFICE], { mayFail: true });
+    assertEquals(await heard(), before, "a neighbour's packet under a client's address was passed on");
+    // An interface that is up can be renamed since Linux 6.2.
+    const renaming = ["ip", "link", "set", lab.interfaceName, "name", "other"];
+    if ((await lab.exit.run(renaming, { mayFail: true })).code !== 0) return;
+    assert(!await client.pings(OFFICE), "through an interface of another name");
+    assertEquals(await heard(), before);
+  },
+);
+
 testWith(needs, "a client is let in again with the addresses it had, and shut out with its last session", async () => {
   await using lab = await PacketLab.open();
   const client = await lab.client();
