@@ -162,6 +162,11 @@ export class PacketService implements AsyncDisposable {
     return this.#clients.clientAt(address);
   }
 
+  /** Whether there are many clients behind an address, a supernode's. */
+  isShared(address: string): boolean {
+    return this.#shared.includes(`${address}/${address.includes(":") ? 128 : 32}`);
+  }
+
   /** What a session was ordered and granted. */
   granted(sessionId: string): GrantedPackets | undefined {
     return this.#granted.get(sessionId);

@@ -274,6 +274,9 @@ testWith(needs, "a start that fails half way takes back what it did", async () =
     other.close();
   }
   assertEquals(await lab.stateOf(lab.exit), before);
+  const own = await lab.startExit({ pool: "10.99.0.0/16" });
+  assertStringIncludes(String(own.ready.error), "the pool 10.99.0.0/16 must hold no address of this machine, and eth1");
+  assertEquals(await lab.stateOf(lab.exit), before);
   assertStringIncludes(String((await lab.startExit({ pool: "10.201.0.0/30" })).ready.error), "from /8 to /29");
 });
 
