@@ -292,3 +292,18 @@ testWith(needs, "what the kernel changes beside forwarding is put back too", asy
   assertEquals(await exit.program.stop(), 0);
   assertEquals(await lab.stateOf(lab.exit), before);
 });
+
+testWith(needs, "of two exits on a machine the first to end leaves the other what goes with forwarding", async () => {
+  await using lab = await PacketLab.open();
+  await lab.exit.run(["sysctl", "-qw", "net.ipv4.conf.all.accept_redirects=0", "net.ipv6.conf.eth0.accept_ra=1"]);
+  await lab.exit.run(["ip", "-6", "route", "add", "default", "via", INTERNET6, "proto", "ra"]);
+  const before = await lab.stateOf(lab.exit);
+  const first = await lab.startExit();
+  const other = { interface: `${lab.interfaceName}2`, pool: "10.202.0.0/16", pool6: "fd00:2::/64" };
+  const second = await lab.startExit(other);
+  assertEquals(await first.program.stop(), 0);
+  const names = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.eth0.accept_ra"];
+  assertEquals((await lab.exit.run(["sysctl", "-n", ...names])).stdout, "1\n1\n2\n");
+  assertEquals(await second.program.stop(), 0);
+  assertEquals(await lab.stateOf(lab.exit), before);
+});
