@@ -150,6 +150,27 @@ Deno.test("after a restart its tunnel is as it was, with the exit where it was; 
   assert(applied!.sessionId !== record!.sessionId);
 });
 
+Deno.test("after a restart an exit elsewhere is where it was last heard, though nobody says yet where its supernode is", async () => {
+  const clock = new FakeClock();
+  const [store, relayAddresses] = [createMemorySessions(clock), createMemoryRelayAddresses(clock)];
+  const exitEndpoint = parseEndpoint("192.0.2.20:41000")!;
+  {
+    const { rig, terminating } = makeRig({ store, relayAddresses });
+    using _rig = rig;
+    rig.candidatesElsewhere = [{ ...candidate(110), supernodeId: ELSEWHERE, carriesPackets: true }];
+    rig.setUpElsewhere = () => ({ status: "applied", packets: GRANT, relay: "192.0.2.20:41000" });
+    terminating.exitEndpoint = exitEndpoint;
+    assert((await rig.requests.grant(CLIENT, WISH)).ok);
+    await rig.packets.closed();
+  }
+  const { terminating, rig } = makeRig({ store, relayAddresses });
+  using _rig = rig;
+  rig.isBaseAway = true;
+  await rig.sessions.restore();
+  assertEquals(await rig.packets.restore(), []);
+  assertEquals([...terminating.applied.values()].map(({ exitAt }) => exitAt), [exitEndpoint]);
+});
+
 Deno.test("when its tunnel carries nothing any more another exit is tried first", async () => {
   const { terminating, rig } = makeRig();
   using _rig = rig;

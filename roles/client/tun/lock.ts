@@ -20,11 +20,9 @@ import { icmpv6, ipOf, mark, oifname, tcp, udp } from "../../../protocol/nftable
 import { comment, type Rule, rule } from "../../../protocol/nftables/rule.ts";
 import { accept, counter, drop } from "../../../protocol/nftables/statements.ts";
 import { Priority, type Table } from "../../../protocol/nftables/table.ts";
+import { LOCK_TABLE } from "../../machine/firewall.ts";
 import { hostCidr } from "./plan.ts";
 import type { SupernodePlace } from "./underlay.ts";
-
-/** One to a network namespace, so that whoever finds it knows whose it is. */
-export const LOCK_TABLE = "culvert_lock";
 
 /** Private and link-local networks, and the groups and broadcasts by which devices find each other there. */
 export const LAN: readonly Cidr[] = [

@@ -8,8 +8,9 @@ import { parseCidr, parseIp } from "../../../protocol/ip.ts";
 import type { Table } from "../../../protocol/nftables/table.ts";
 import { NetLab } from "../../../testing/netns.ts";
 import { testWith } from "../../../testing/requirements.ts";
+import { LOCK_TABLE } from "../../machine/firewall.ts";
 import { guardTable } from "./guard.ts";
-import { LOCK_TABLE, type LockPlan, lockTable } from "./lock.ts";
+import { type LockPlan, lockTable } from "./lock.ts";
 
 const needs = { netns: true, tools: ["ip", "nft"] };
 const MARK = 0xca94;

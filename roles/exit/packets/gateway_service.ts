@@ -4,7 +4,7 @@
  *
  * Who asks is known by the address it asks from: WireGuard lets nobody else send from there. What comes from elsewhere, or
  * is no request, is not answered. No answer is longer than what was asked could be, and each goes to who asked alone. What
- * a client asks beyond so much that waits for its answer is dropped, and comes again.
+ * a client asks beyond so much that waits for its answer is dropped, and comes again; probes have room beside offers.
  */
 
 import { closeQuietly } from "../../../net/close.ts";
@@ -16,6 +16,7 @@ import {
   encodeGateway,
   type GatewayAnswer,
   type GatewayMessage,
+  type GatewayRequest,
   MAX_GATEWAY_BYTES,
   parseGateway,
 } from "../../../protocol/packets/gateway.ts";
@@ -41,9 +42,8 @@ export interface GatewayServiceOptions {
 
 /** After a failure to read. */
 const REST_MS = 100;
-const MAX_WAITING = 1024;
-/** A client repeats what is not answered at once. */
-const MAX_WAITING_EACH = 16;
+/** In all, and of each client: they repeat what is not answered at once. */
+const MAX_WAITING = { "probe": [512, 16], "punch.offer": [256, 8] } as const;
 
 export class GatewayService implements AsyncDisposable {
   readonly #options: GatewayServiceOptions;
@@ -51,7 +51,10 @@ export class GatewayService implements AsyncDisposable {
   readonly #sockets: Deno.DatagramConn[] = [];
   readonly #tasks: Promise<void>[] = [];
   readonly #waiting = new Set<Promise<void>>();
-  readonly #places = new Places(MAX_WAITING, MAX_WAITING_EACH);
+  readonly #places = {
+    "probe": new Places(...MAX_WAITING.probe),
+    "punch.offer": new Places(...MAX_WAITING["punch.offer"]),
+  };
 
   private constructor(options: GatewayServiceOptions) {
     this.#options = options;
@@ -114,7 +117,8 @@ export class GatewayService implements AsyncDisposable {
   ): void {
     const address = parseIp(hostname);
     const client = address && this.#options.clientAt(address);
-    const place = client && message && this.#places.take(hostname);
+    if (!client || (message?.type !== "probe" && message?.type !== "punch.offer")) return;
+    const place = this.#places[message.type].take(hostname);
     if (!place) return;
     const waiting = this.#answer(message, client, send).finally(() => {
       this.#waiting.delete(waiting);
@@ -124,7 +128,7 @@ export class GatewayService implements AsyncDisposable {
   }
 
   async #answer(
-    message: GatewayMessage,
+    message: GatewayRequest,
     client: ClientPeer,
     send: (answer: GatewayAnswer) => Promise<void>,
   ): Promise<void> {
@@ -136,15 +140,13 @@ export class GatewayService implements AsyncDisposable {
     }
   }
 
-  #answerTo(message: GatewayMessage, client: ClientPeer): Promise<GatewayAnswer> | GatewayAnswer | undefined {
+  #answerTo(message: GatewayRequest, client: ClientPeer): Promise<GatewayAnswer> | GatewayAnswer | undefined {
     const { isOk, punching } = this.#options;
     switch (message.type) {
       case "probe":
         return { type: "probe.answer", id: message.id, ok: isOk() };
       case "punch.offer":
         return punching?.answer(message, client);
-      default:
-        return undefined;
     }
   }
 }

@@ -186,7 +186,9 @@ export class PacketService implements AsyncDisposable {
       const peer = this.#clients.add({ sessionId, clientKey, relayAt, wishes: wishes.map(addressIn) });
       try {
         const hasMoved = before && !isSamePlace(before.relayAt, relayAt);
-        if (!before || (hasMoved && !this.knock(peer))) await this.#begin(peer);
+        // A supernode that terminates tunnels has none to hear a knock, and has perhaps forgotten its keys.
+        const isKnocked = hasMoved && !setup.isTerminated && this.knock(peer);
+        if (!before || (hasMoved && !isKnocked)) await this.#begin(peer);
       } catch (error) {
         await this.#letGo(sessionId).catch(() => {}); // the first failure is the one to tell
         throw error;

@@ -58,7 +58,18 @@ Deno.test("a VPN of the kernel's devices: request, rotation, kill -9, down, a te
     console.error(await vpn.logs());
     throw error;
   }
-  void [assertMatch, assertNotEquals, assertRejects, assertStringIncludes, eventually, Capture, leaksIn, exitName, before, assertAsBefore];
+  void [
+    assertMatch,
+    assertNotEquals,
+    assertRejects,
+    assertStringIncludes,
+    eventually,
+    Capture,
+    leaksIn,
+    exitName,
+    before,
+    assertAsBefore,
+  ];
   void ({} as ClientStatus);
 });
 
