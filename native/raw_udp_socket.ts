@@ -79,8 +79,8 @@ export class RawUdpSocket implements Disposable {
     this.#port = port;
     this.#nameBytes = isV6 ? SOCKADDR_IN6.size : SOCKADDR_IN.size;
     using stack = new DisposableStack();
-    const number = libc.call.socket(isV6 ? option.AF_INET6 : option.AF_INET, option.RAW_SOCKET, option.IPPROTO_UDP);
     const action = `share UDP port ${port}`;
+    const number = libc.call.socket(isV6 ? option.AF_INET6 : option.AF_INET, option.RAW_SOCKET, option.IPPROTO_UDP);
     if (number < 0) throw notOpened(action, libc.errno());
     this.#fd = stack.use(new Fd(libc, number, action, "socket"));
     this.#attachFilter(action);

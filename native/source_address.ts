@@ -61,9 +61,9 @@ export class SourceAddresses implements Disposable {
   }
 
   #setMark(fd: Fd, mark: number): void {
-    const bytes = new Uint8Array(new Uint32Array([mark]).buffer);
+    const bytes = new Uint8Array(new Uint32Array([mark]).buffer), action = `mark datagrams with ${mark}`;
     if (this.#libc.call.setsockopt(fd.number, option.SOL_SOCKET, option.SO_MARK, bytes, bytes.length) < 0) {
-      throw this.#libc.error(`mark datagrams with ${mark}`, "setsockopt");
+      throw this.#libc.error(action, "setsockopt");
     }
   }
 }

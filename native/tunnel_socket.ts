@@ -59,11 +59,12 @@ export class TunnelSocket implements Disposable {
   /** Throws a SysError: ENODEV when there is no such interface, EPERM without CAP_NET_RAW on old kernels, EADDRINUSE. */
   static open(libc: Libc, { interfaceName, isV6, port = 0 }: TunnelSocketOptions): TunnelSocket {
     using stack = new DisposableStack();
+    const action = `listen on UDP port ${port} of ${interfaceName}`;
     const number = libc.call.socket(isV6 ? option.AF_INET6 : option.AF_INET, option.DATAGRAM_SOCKET, 0);
-    const fd = stack.use(new Fd(libc, number, `open a UDP socket for ${interfaceName}`, "socket"));
+    const fd = stack.use(new Fd(libc, number, action, "socket"));
     const name = cString(interfaceName).subarray(0, IFNAMSIZ);
     if (libc.call.setsockopt(fd.number, option.SOL_SOCKET, option.SO_BINDTODEVICE, name, name.length) < 0) {
-      throw libc.error(`bind a UDP socket to ${interfaceName}`, "setsockopt");
+      throw libc.error(action, "setsockopt");
     }
     const one = new Uint8Array(Uint32Array.of(1).buffer);
     if (isV6 && libc.call.setsockopt(fd.number, option.IPPROTO_IPV6, option.IPV6_V6ONLY, one, one.length) < 0) {
@@ -71,9 +72,7 @@ export class TunnelSocket implements Disposable {
     }
     const local = new Uint8Array(nameBytes(isV6));
     local.set([isV6 ? option.AF_INET6 : option.AF_INET, 0, port >> 8, port & 0xff]);
-    if (libc.call.bind(fd.number, local, local.length) < 0) {
-      throw libc.error(`listen on UDP port ${port} of ${interfaceName}`, "bind");
-    }
+    if (libc.call.bind(fd.number, local, local.length) < 0) throw libc.error(action, "bind");
     stack.move();
     return new TunnelSocket(libc, fd, isV6);
   }

@@ -77,8 +77,9 @@ export class UdpSocket implements Disposable {
     this.#nameBytes = isV6 ? 28 : 16;
     using stack = new DisposableStack();
     const domain = isV6 ? option.AF_INET6 : option.AF_INET;
+    const action = `open a UDP socket for ${isV6 ? "IPv6" : "IPv4"}`;
     const number = libc.call.socket(domain, option.DATAGRAM_SOCKET, 0);
-    this.#fd = stack.use(new Fd(libc, number, `open a UDP socket for ${isV6 ? "IPv6" : "IPv4"}`, "socket"));
+    this.#fd = stack.use(new Fd(libc, number, action, "socket"));
     if (isV6) this.#mustSet(option.IPPROTO_IPV6, option.IPV6_V6ONLY, 1, "keep IPv4 out of an IPv6 socket");
     this.#opener.growBuffers(this.#fd.number, BUFFER_BYTES);
     const level = isV6 ? option.IPPROTO_IPV6 : option.IPPROTO_IP;

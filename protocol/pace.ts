@@ -13,11 +13,15 @@ export class Pace {
   #fullAtMs = -Infinity;
 
   /** Whether one more may go on now; if so it is counted. `nowMs` never goes back. */
-  allow({ perSecond, burst }: PaceLimit, nowMs: number): boolean {
-    const costMs = 1000 / perSecond;
-    const fullAtMs = Math.max(this.#fullAtMs, nowMs) + costMs;
-    if (fullAtMs - nowMs > burst * costMs) return false;
-    this.#fullAtMs = fullAtMs;
+  allow(limit: PaceLimit, nowMs: number): boolean {
+    if (!this.has(limit, nowMs)) return false;
+    this.#fullAtMs = Math.max(this.#fullAtMs, nowMs) + 1000 / limit.perSecond;
     return true;
+  }
+
+  /** Whether one more might go on now; nothing is counted. */
+  has({ perSecond, burst }: PaceLimit, nowMs: number): boolean {
+    const costMs = 1000 / perSecond;
+    return Math.max(this.#fullAtMs, nowMs) + costMs - nowMs <= burst * costMs;
   }
 }

@@ -12,6 +12,14 @@ Deno.test("a burst goes on at once, and then one for each share of a second", ()
   assertEquals([1, 2, 3, 4].map(() => pace.allow(limit, 9000)), [true, true, true, false]);
 });
 
+Deno.test("to ask whether one might go on counts nothing", () => {
+  const pace = new Pace();
+  const limit = { perSecond: 10, burst: 2 };
+  assert(pace.has(limit, 1000) && pace.has(limit, 1000) && pace.has(limit, 1000));
+  assertEquals([1, 2, 3].map(() => pace.allow(limit, 1000)), [true, true, false]);
+  assertEquals([pace.has(limit, 1099), pace.has(limit, 1100)], [false, true]);
+});
+
 Deno.test("no stretch of time sees more than its share and one burst", () => {
   const limit = { perSecond: 100, burst: 5 };
   fc.assert(fc.property(fc.array(fc.nat(40), { maxLength: 200 }), (steps) => {

@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import decodeQR from "qr/decode.js";
 import { encodeBase64 } from "../protocol/encoding.ts";
-import { parseCertificate } from "../protocol/certificate.ts";
+import { networkIdOf, parseCertificate } from "../protocol/certificate.ts";
 import { clockOf } from "../protocol/clock.ts";
 import { parseQuickConfig } from "../protocol/wireguard/quick_config.ts";
 import { formatIp } from "../protocol/ip.ts";
@@ -208,13 +208,15 @@ Deno.test("in a closed network a device takes a certificate, and is told how to 
     }),
   );
   await desk.open();
+  const { networkId } = JSON.parse((await desk.admin("status", "--json")).out);
+  assertEquals(networkId, networkIdOf(networkPublicKey, primitives));
   const words = ["export-config", "--peer", "phone", "--days", "3"];
-  const without = await desk.admin(...words);
+  const without = await desk.admin(...words, "--qr");
   assertEquals([without.code, without.out], [1, ""]);
   const [, peerId] =
     /culvert enroll --network-key network\.key --peer ([a-z2-7]{26}) --role client --days 3 --out phone\.cert -- /
       .exec(without.said)!;
-  assertStringIncludes(without.said, "culvert admin export-config --peer phone --days 3 --cert phone.cert");
+  assertStringIncludes(without.said, "culvert admin export-config --peer phone --days 3 --qr --cert phone.cert");
   const cert = (terms: Partial<Parameters<typeof certify>[0]>) =>
     certify({ peerId: peerId!, nowMs: Date.now(), roles: ["client"], ...terms });
   const wrongs = [

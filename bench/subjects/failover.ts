@@ -18,7 +18,7 @@ import { Vpn, type VpnOptions } from "../../tests/netns/fixtures/vpn.ts";
 import type { Measurement, MeasureOptions, Subject } from "../subject.ts";
 
 const full = { rounds: 20, changes: 5, upgrades: 5 };
-const quick = { rounds: 3, changes: 1, upgrades: 1 };
+const quick = { rounds: 5, changes: 1, upgrades: 1 };
 
 /** One that was lost may be a while in coming back. */
 const EXITS = 3;

@@ -44,7 +44,9 @@ const BYTES_PER_TURN = 1 << 20;
 const CALM: PaceLimit = { perSecond: 2, burst: 4 };
 /** Initiations of places not known that all ports together look at: some 5 % of a core. */
 const INITIATIONS: PaceLimit = { perSecond: 10_000, burst: 1000 };
+/** Of all ports together, and of one: two sides ask a few times. */
 const REFLECTIONS: PaceLimit = { perSecond: 1000, burst: 200 };
+const PORT_REFLECTIONS: PaceLimit = { perSecond: 20, burst: 40 };
 
 export interface RelayEngineSettings extends RelayEngineOptions {
   readonly wakeFd: number;
@@ -186,9 +188,9 @@ export class RelayEngine implements Disposable {
   /** Sifts what comes from a place not known, before anything is made of it. */
   #mayMatter(port: RelayPort, slot: number, offset: number, type: MessageType): boolean {
     const inbox = this.#inbox;
-    if (!port.session.isAwaited(inbox.data, offset, type)) return false;
-    if (type !== INITIATION_TYPE) return true;
     const nowMs = this.#nowMs();
+    if (!port.session.isAwaited(inbox.data, offset, type, nowMs)) return false;
+    if (type !== INITIATION_TYPE) return true;
     const isCalm = port.initiations.allow(CALM, nowMs) || this.#initiators.allow(inbox.host(slot), nowMs);
     return isCalm && this.#initiations.allow(INITIATIONS, nowMs);
   }
@@ -198,7 +200,8 @@ export class RelayEngine implements Disposable {
     const inbox = this.#inbox;
     if (length !== REFLECTION_BYTES || inbox.data.bytes[offset] !== REFLECTION_REQUEST_TYPE) return false;
     const nowMs = this.#nowMs();
-    const isAllowed = this.#reflected.allow(inbox.host(slot), nowMs) && this.#reflections.allow(REFLECTIONS, nowMs);
+    const isAllowed = this.#reflected.allow(inbox.host(slot), nowMs) &&
+      port.reflections.allow(PORT_REFLECTIONS, nowMs) && this.#reflections.allow(REFLECTIONS, nowMs);
     if (!isAllowed) return false;
     const place = inbox.place(slot);
     const answer = answerReflection(inbox.data.bytes.subarray(offset, offset + length), place);

@@ -1,4 +1,5 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
+import { CulvertError } from "../../protocol/errors.ts";
 import { parseIp } from "../../protocol/ip.ts";
 import { Slab } from "../../protocol/slab.ts";
 import { Errno } from "../errno.ts";
@@ -86,4 +87,10 @@ Deno.test("an address of ours that is gone is no longer answered from", () => {
   outbox.add(fd.number, slabOf(300), 0, 300, 100, place, 0);
   outbox.flush();
   assertEquals([far.receive(3).length, outbox.refusedDatagrams, place.hasOurAddress], [3, 0, false]);
+});
+
+Deno.test("where there is no IPv6, no place can be one of it", () => {
+  const at = { address: parseIp("2001:db8::1")!, port: 9 };
+  assertThrows(() => placeAt(at, false), CulvertError, "got [2001:db8::1]:9");
+  assertEquals(placeAt({ address: parseIp("::ffff:192.0.2.1")!, port: 9 }, false).address.length, 4);
 });

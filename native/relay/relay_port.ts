@@ -27,6 +27,7 @@ export class RelayPort implements Disposable {
   isCoalesced = false;
   /** Of places not known. */
   readonly initiations = new Pace();
+  readonly reflections = new Pace();
   readonly sessionId: string;
   readonly session: RelayedSession<UdpEndpoint>;
   readonly #fd: Fd;

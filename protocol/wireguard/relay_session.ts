@@ -89,11 +89,11 @@ export class RelayedSession<At extends Endpoint> {
   }
 
   /**
-   * Whether a message from a place that is not known could do anything here. Costs next to nothing, so that a flood need
-   * not be made into places to `take` from.
+   * Whether a message from a place that is not known could do anything here now. Costs next to nothing, so that a flood
+   * need not be made into places to `take` from, and takes nothing of what all sessions share.
    */
-  isAwaited(packet: Slab, offset: number, type: MessageType): boolean {
-    if (type === INITIATION_TYPE) return true;
+  isAwaited(packet: Slab, offset: number, type: MessageType, nowMs: number): boolean {
+    if (type === INITIATION_TYPE) return this.#checks.has(CHECKS, nowMs);
     const index = receiverOf(packet.view, offset, type);
     return this.#client.candidates.names(index) || this.#exit.candidates.names(index);
   }

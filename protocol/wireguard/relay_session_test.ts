@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { anyBytes, mutationsOf } from "../../testing/fuzz.ts";
 import { Slab } from "../slab.ts";
+import { INITIATION_TYPE } from "./constants.ts";
 import { clientKey, exitKey, placeOf, RelayWorld, type WorldOptions } from "./fixtures/relayed_devices.ts";
 import { cookieFor, dataFor, initiationFor, responseFor } from "./fixtures/relayed_messages.ts";
 import { Mac1Checker } from "./mac1.ts";
@@ -180,6 +181,17 @@ Deno.test("of a flood of forged initiations fifty a second have their macs looke
   world.nowMs += 1000;
   world.client.initiate();
   assert(world.isJoined());
+});
+
+Deno.test("an initiation is not awaited from a place not known while too many have been looked at", () => {
+  const session = new RelayedSession<Endpoint>(new Mac1Checker(), { clientKey, exitKey });
+  const packet = initiationFor(new Uint8Array(32), 1);
+  const slab = new Slab(packet.length);
+  slab.bytes.set(packet);
+  const isAwaited = (nowMs: number) => session.isAwaited(slab, 0, INITIATION_TYPE, nowMs);
+  assert(isAwaited(1000));
+  for (let count = 0; count < 50; count++) session.take(slab, 0, packet.length, stranger, 1000);
+  assertEquals([isAwaited(1000), isAwaited(1020)], [false, true]);
 });
 
 Deno.test("the two keys must differ", () => {

@@ -46,6 +46,9 @@ export interface ExportWish {
   readonly renew: boolean;
   /** A certificate's text, or a file with it. */
   readonly cert?: string | undefined;
+  /** Where it is to go: repeated in what the administrator is told to type. */
+  readonly qr?: boolean | undefined;
+  readonly out?: string | undefined;
 }
 
 export interface Exported {
@@ -243,9 +246,10 @@ function livingOf({ offer }: KeptSession, present: readonly SessionView[]): Sess
 }
 
 /** The flags that ask for the same again. */
-function wordsOf({ peer, region, exit, relay, days, renew }: ExportWish): string {
-  const flags = Object.entries(given({ peer, region, exit, relay, days }));
-  return flags.map(([name, value]) => ` --${name} ${shellWord(String(value))}`).join("") + (renew ? " --renew" : "");
+function wordsOf({ peer, region, exit, relay, days, renew, qr, out }: ExportWish): string {
+  const flags = Object.entries(given({ peer, region, exit, relay, days, out }));
+  const words = flags.map(([name, value]) => ` --${name} ${shellWord(String(value))}`);
+  return [...words, ...renew ? [" --renew"] : [], ...qr ? [" --qr"] : []].join("");
 }
 
 /** Without what was left out. */

@@ -17,8 +17,6 @@ const ACTION = "run admin export-config";
 export interface ExportSettings extends AdminAddress, Omit<ExportWish, "peer"> {
   /** What the device is called. */
   readonly peer?: string | undefined;
-  readonly qr: boolean;
-  readonly out?: string | undefined;
 }
 
 export async function exportConfig(

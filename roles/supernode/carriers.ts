@@ -35,12 +35,15 @@ export async function openCarriers(
   if (config.terminate && (!config.relay || host === undefined)) {
     throw new ConfigError(ACTION, ["--terminate needs the relay, and --relay-host, or a host that others can reach"]);
   }
+  const ports = portsOf(config);
+  if (config.terminate && ports.tunnels.last < ports.tunnels.first) {
+    throw new ConfigError(ACTION, ["--terminate needs a range of four --relay-ports or more"]);
+  }
   if (!config.relay) return undefined;
   if (host === undefined) {
     log.warn("Packets are not relayed: --relay-host must say under which address others reach this machine");
     return undefined;
   }
-  const ports = portsOf(config);
   await using held = new AsyncDisposableStack();
   const relay = await openBlind(ports.blind, context);
   if (!relay && config.terminate) throw new CulvertError("no_relay", "Cannot terminate tunnels without the relay");

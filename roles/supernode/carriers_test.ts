@@ -1,6 +1,9 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
+import type { Identity } from "../../protocol/identity.ts";
 import { parseTarget } from "../../protocol/stream.ts";
-import { portsOf, relayHostOf } from "./carriers.ts";
+import { ConfigError } from "../config.ts";
+import { type CarriersContext, openCarriers, portsOf, relayHostOf } from "./carriers.ts";
+import type { SupernodeSettings } from "./settings.ts";
 
 Deno.test("others find the relay where they find the supernode, unless that is told, or none can be told", () => {
   const rows: [string, { listen: string; advertise?: string; relayHost?: string }, string | undefined][] = [
@@ -33,4 +36,15 @@ Deno.test("tunnels that end here have the end of the range, and at most half of 
     tunnels: { first: 40_003, last: 40_003 },
     clients: [40_005, 40_004],
   });
+});
+
+Deno.test("a range that leaves no port for tunnels to exits is refused before anything is opened", async () => {
+  for (const last of [40_000, 40_002]) {
+    const config = { relay: true, terminate: true, relayHost: "192.0.2.1", relayPorts: { first: 40_000, last } };
+    await assertRejects(
+      () => openCarriers(config as SupernodeSettings, {} as Identity, {} as CarriersContext),
+      ConfigError,
+      "four --relay-ports",
+    );
+  }
 });

@@ -94,8 +94,9 @@ export class LastingRelay implements PacketRelay, AsyncDisposable {
       this.#relay = undefined;
       log.error("The relay has ended, and is started again", { error: messageOf(error) });
       relay = await this.#startAgain(signal);
+      if (signal.aborted) return await relay?.close();
       this.#relay = relay;
-      if (relay) this.onReset();
+      this.onReset();
     }
   }
 
@@ -106,9 +107,7 @@ export class LastingRelay implements PacketRelay, AsyncDisposable {
       await delay(clock, backoff.nextMs(), signal).catch(() => {});
       if (signal.aborted) return undefined;
       try {
-        const relay = await start((...place) => this.onLearned(...place));
-        if (!signal.aborted) return relay;
-        await relay.close();
+        return await start((...place) => this.onLearned(...place));
       } catch (error) {
         log.error("The relay cannot be started", { error: messageOf(error) });
       }

@@ -68,6 +68,8 @@ export interface PacketSessionsOptions {
   readonly far: Pick<FarRelays, "find">;
   /** What this supernode shows of itself where it is a client of exits. */
   ownKeys(): PeerKeys;
+  /** Whether the keys are those of an exit of this name. */
+  isGenuine(exit: PeerKeys): boolean;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -228,6 +230,8 @@ export class PacketSessions {
     const { sessionId } = record;
     try {
       await this.#wayOf(record).reopen(record);
+      // It has ended meanwhile, and was closed before it was open.
+      if (!this.#options.sessions.find(sessionId)) await this.close(record);
       return true;
     } catch (error) {
       this.#options.log.warn("A session's relay cannot go on", { session_id: sessionId, error: messageOf(error) });

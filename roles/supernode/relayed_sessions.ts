@@ -80,9 +80,12 @@ export class RelayedSessions implements PacketWay {
     const port = this.#ports.get(sessionId);
     this.#ports.delete(sessionId);
     this.#told();
-    await relay.end(sessionId);
+    try {
+      await relay.end(sessionId);
+    } finally {
+      await places.forget(sessionId);
+    }
     if (port !== undefined) log.debug("A relay port was closed", { session_id: sessionId, port });
-    await places.forget(sessionId);
   }
 
   /** The relay has begun afresh, and has no ports. */

@@ -13,7 +13,7 @@
 
 import type { SessionOffer } from "../../protocol/control/commands.ts";
 import type { ExitWish, InfoFailure } from "../../protocol/control/messages.ts";
-import { hasRoom, rank } from "../../protocol/control/selection.ts";
+import { hasRoom, meetsWish, rank } from "../../protocol/control/selection.ts";
 import type { AuthenticatedPeer } from "../../protocol/control/stream_server.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import type { ExitCandidate } from "../../protocol/directory.ts";
@@ -47,7 +47,7 @@ export interface SessionClient
 export interface RequestExitOptions {
   readonly supernodeId: string;
   readonly sessions: Sessions;
-  readonly pool: Pick<ExitPool, "candidates">;
+  readonly pool: Pick<ExitPool, "candidate" | "candidates">;
   readonly peering: Pick<Peering, "candidates">;
   readonly setup: ExitSetup;
   readonly packets: PacketSessions;
@@ -97,14 +97,14 @@ export class RequestExit {
   }
 
   async #grant(client: SessionClient, wish: ExitWish, options: GrantOptions): Promise<ExitGrant> {
-    const { sessions, pool, setup, clock } = this.#options;
+    const { sessions, setup, clock } = this.#options;
     const refusal = this.#refusalOf(client, wish);
     if (refusal) return refusal;
     const { previous, only } = options;
     const isWanted = ({ exit }: ExitCandidate) => only === undefined || exit.peerId === only;
     const untilMs = clock.now() + GRANT_WITHIN_MS;
     const elsewhere = async () => (await this.#elsewhere(client.peerId, wish, previous)).filter(isWanted);
-    const here = this.#rank(client.peerId, wish, pool.candidates(client.peerId, wish)).filter(isWanted);
+    const here = this.#rank(client.peerId, wish, this.#here(client.peerId, wish, only));
     const isEnough = here.some(hasRoom);
     const candidates = isEnough ? here : inOrder(here, await elsewhere());
     if (candidates.length === 0) return { ...NO_EXIT, remark: describe(wish) };
@@ -166,6 +166,14 @@ export class RequestExit {
       if (ready) return ready;
     }
     return undefined;
+  }
+
+  /** Exits that are connected here; of many the pool gives some, so one that is asked for is looked up. */
+  #here(clientPeerId: string, wish: ExitWish, only: string | undefined): ExitCandidate[] {
+    const { pool } = this.#options;
+    if (only === undefined) return pool.candidates(clientPeerId, wish);
+    const candidate = only === clientPeerId ? undefined : pool.candidate(only);
+    return candidate && meetsWish(candidate, wish) ? [candidate] : [];
   }
 
   /** Exits of other supernodes; when none can be asked, those that were known when the session before was set up. */

@@ -14,7 +14,7 @@
  * found another by itself, and then ends. A client that cannot go to the exit it is sent to is sent to another.
  *
  * A static session has a client that knows one exit's key and cannot be told of another: it stays, and is there again when
- * its exit is (`static_sessions.ts`), unless its tunnel ends here.
+ * its exit is (`static_sessions.ts`). Unless its tunnel ends here: then it is moved, however long there is no other exit.
  *
  * What a restart has interrupted is told once more: the command's id is the new session's, so it is applied once.
  */
@@ -293,9 +293,12 @@ function addressesOf({ packets }: SessionRecord): Pick<ExitWish, "addresses"> {
   return addresses ? { addresses } : {};
 }
 
-/** A static session has a client that cannot ask for another: it is moved however long there is no exit. */
+/**
+ * A static session has a client that cannot ask for another: it is moved however long there is no exit, unless its packets
+ * would go to one meanwhile that nobody is to use any more.
+ */
 function maxTriesOf({ isStatic }: SessionRecord, reason: RotationReason): number {
-  if (isStatic) return Infinity;
+  if (isStatic && reason !== "revoked") return Infinity;
   return reason === "exit_failed" || reason === "revoked" ? MAX_TRIES : MAX_TRIES_UNHURRIED;
 }
 

@@ -15,6 +15,7 @@ import type { RelayAddressStore } from "../../kv/relay_addresses.ts";
 import { CachingResolver } from "../../net/resolve.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
+import { refusalOfPeerKeys } from "../../protocol/control/peer_keys.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { PeerKeys } from "../../protocol/fields.ts";
 import type { Log } from "../../protocol/log.ts";
@@ -94,7 +95,12 @@ export class SessionWork implements Disposable {
     this.#log = options.log;
     const hostOf = (id: string) => options.peering.hostOf(id);
     const far = new FarRelays({ resolver: new CachingResolver({ clock }), hostOf, clock });
-    const packets = this.packets = new PacketSessions({ ...options, addresses: options.relayAddresses, far });
+    const { primitives, network } = options;
+    const packets = this.packets = new PacketSessions({
+      ...{ ...options, addresses: options.relayAddresses, far },
+      isGenuine: (exit) =>
+        refusalOfPeerKeys(exit, { role: "exit", wallMs: clock.wallNow(), primitives, network }) === undefined,
+    });
     const { relay, terminating } = options.carriers ?? {};
     if (relay) relay.onReset = () => void this.#reopen(() => packets.restoreRelayed());
     if (terminating) terminating.onTrouble = (exitPeerId) => this.#tunnelFailed(exitPeerId);

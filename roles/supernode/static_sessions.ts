@@ -37,6 +37,7 @@ export interface StaticSessionsOptions {
   readonly requests: Pick<RequestExit, "grant">;
   readonly primitives: Primitives;
   readonly network?: ClosedNetwork | undefined;
+  isRevoked(peerId: string): boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -65,14 +66,17 @@ export class StaticSessions {
 
   /** Rejects with a CulvertError `bad_keys` for keys that nobody would take, and as the store does. */
   async grant({ keys, wish, days, exitPeerId: only }: StaticWish): Promise<ExitGrant> {
-    const { sessions, packets, requests, primitives, network, clock } = this.#options;
+    const { sessions, packets, requests, primitives, network, isRevoked, clock } = this.#options;
     const wallMs = clock.wallNow();
     const refusal = refusalOfPeerKeys(keys, { role: "client", wallMs, primitives, network });
     if (refusal) {
       throw new CulvertError("bad_keys", `Cannot grant a session: the keys must fit together, got ${refusal}`);
     }
+    if (isRevoked(keys.peerId)) return { ok: false, reason: "forbidden", remark: "The client is revoked" };
     const count = [...sessions].filter(({ isStatic }) => isStatic).length;
-    if (count >= packets.maxStatic) return { ok: false, reason: "busy", remark: "There are too many static sessions" };
+    if (packets.isRelaying && count >= packets.maxStatic) {
+      return { ok: false, reason: "busy", remark: "There are too many static sessions" };
+    }
     const staticUntilMs = wallMs + Math.round(days * DAY_MS);
     return await requests.grant(keys, { ...wish, carries: "packets" }, { staticUntilMs, only });
   }

@@ -67,12 +67,26 @@ Deno.test("a static session lasts as long as was asked for, and stays while nobo
 Deno.test("it is granted at the exit that was asked for, and only to keys that fit together", async () => {
   const { rig } = makeRig();
   using _rig = rig;
-  for (const number of [100, 101, 102]) await rig.connectExit(number, grants);
-  const sessionId = await grantStatic(rig, { exitPeerId: peerId(102) });
-  assertEquals(rig.sessions.find(sessionId)!.exit!.exit.peerId, peerId(102));
+  for (let number = 100; number <= 150; number++) await rig.connectExit(number, grants);
+  const sessionId = await grantStatic(rig, { exitPeerId: peerId(150) });
+  assertEquals(rig.sessions.find(sessionId)!.exit!.exit.peerId, peerId(150));
   const keys = { ...stockKeys(), wireguardKey: stockKeys(2).wireguardKey };
   const error = await assertRejects(() => rig.statics.grant({ keys, wish: {}, days: 1 }), CulvertError);
   assertEquals(error.code, "bad_keys");
+});
+
+Deno.test("a client that is revoked is granted none, and where there is no relay that is what is said", async () => {
+  const { rig } = makeRig();
+  using _rig = rig;
+  await rig.connectExit(100, grants);
+  rig.revoked.add(stockKeys().peerId);
+  const refused = await rig.statics.grant({ keys: stockKeys(), wish: {}, days: 1 });
+  assert(!refused.ok);
+  assertEquals([refused.reason, refused.remark, rig.states], ["forbidden", "The client is revoked", []]);
+  using without = new SessionRig();
+  const unmet = await without.statics.grant({ keys: stockKeys(), wish: {}, days: 1 });
+  assert(!unmet.ok);
+  assertEquals([unmet.reason, unmet.remark], ["unavailable", "This supernode does not relay packets"]);
 });
 
 Deno.test("static sessions have no more than a share of the ports", async () => {
@@ -164,6 +178,17 @@ Deno.test("one whose tunnel ends here waits for an exit, however long there is n
   await rig.connectExit(101, grants);
   await rig.clock.advanceAsync(10_000);
   assertEquals([...rig.sessions].map((record) => record.exit!.exit.peerId), [peerId(101)]);
+});
+
+Deno.test("one whose tunnel ends here is not left with an exit that is revoked", async () => {
+  const { rig } = makeRig();
+  using _rig = rig;
+  const exit = await rig.connectExit(100, grants);
+  await grantStatic(rig, { relay: "terminate" });
+  rig.exits.delete(exit);
+  rig.rotation.leave(exit, "revoked");
+  for (let second = 0; second < 20; second++) await rig.clock.advanceAsync(1_000);
+  assertEquals(rig.states, []);
 });
 
 Deno.test("one whose port is in use after a restart waits for it", async () => {

@@ -8,6 +8,7 @@ import { CulvertError } from "../../protocol/errors.ts";
 import type { PeerKeys } from "../../protocol/fields.ts";
 import type { PacketOffer } from "../../protocol/control/packets.ts";
 import type { SessionPackets, SessionRecord } from "../../protocol/session.ts";
+import type { Endpoint } from "../../protocol/wireguard/settings.ts";
 import type { FarRelays } from "./far_relays.ts";
 import type { KnownPlaces } from "./known_places.ts";
 import type { TerminatedSession, TerminatingRelay } from "./packet_relay.ts";
@@ -21,6 +22,8 @@ export interface TerminatedSessionsOptions {
   readonly places: KnownPlaces;
   /** What this supernode shows of itself at present. */
   ownKeys(): PeerKeys;
+  /** Whether the keys are those of an exit of this name. */
+  isGenuine(exit: PeerKeys): boolean;
 }
 
 export class TerminatedSessions implements PacketWay {
@@ -30,8 +33,13 @@ export class TerminatedSessions implements PacketWay {
     this.#options = options;
   }
 
+  /** All sessions of an exit share one tunnel, so another supernode's word for its key is not enough. */
   async open({ sessionId }: SessionRecord, exit: PeerKeys): Promise<SessionPackets> {
-    return { relayPort: await this.#options.relay.prepare({ sessionId, exit }) };
+    const { relay, isGenuine } = this.#options;
+    if (!isGenuine(exit)) {
+      throw new CulvertError("bad_keys", `Cannot terminate a tunnel: the key of exit ${exit.peerId} must be its own`);
+    }
+    return { relayPort: await relay.prepare({ sessionId, exit }) };
   }
 
   async agreed(record: SessionRecord, { grant, relay }: PacketAnswer): Promise<SessionPackets> {
@@ -54,8 +62,11 @@ export class TerminatedSessions implements PacketWay {
 
   async close(sessionId: string): Promise<void> {
     const { relay, places } = this.#options;
-    await relay.remove(sessionId);
-    await places.forget(sessionId);
+    try {
+      await relay.remove(sessionId);
+    } finally {
+      await places.forget(sessionId);
+    }
   }
 
   /** Notes where the exits of sessions are heard at present: to find them there after a restart. */
@@ -72,15 +83,18 @@ export class TerminatedSessions implements PacketWay {
     record: SessionRecord,
     resumed: Partial<Pick<TerminatedSession, "addresses" | "isResumed">> = {},
   ): Promise<PacketOffer> {
-    const { supernodeId, relay, far, host, places, ownKeys } = this.#options;
+    const { supernodeId, relay, places, ownKeys } = this.#options;
     const { sessionId, clientPeerId, clientWireguardKey: clientKey, packets } = record;
     const { exit, supernodeId: exitSupernodeId } = record.exit!;
     const { farRelay: at, grant } = packets!;
     const { addresses = record.wish.addresses, isResumed } = resumed;
-    const { exitAt } = places.of(sessionId);
     if (exitSupernodeId !== supernodeId && at === undefined) {
       throw new CulvertError("bad_relay", "Cannot relay to another supernode: it has not said where its port is");
     }
+    const { exitAt: lastAt } = places.of(sessionId);
+    // After a restart nobody may be there yet who could say where the other supernode is.
+    const isFound = at === undefined || isResumed && lastAt !== undefined;
+    const exitAt = isFound ? lastAt : await this.#find(at, exitSupernodeId);
     const session: TerminatedSession = {
       sessionId,
       clientPeerId,
@@ -88,13 +102,15 @@ export class TerminatedSessions implements PacketWay {
       exit,
       grant: grant!,
       ...(exitAt && { exitAt }),
-      ...(at !== undefined && {
-        exitAt: await far.find({ supernodeId: exitSupernodeId, at, own: { host, has: () => false } }),
-      }),
       ...(addresses && { addresses }),
       ...(isResumed && { isResumed }),
     };
     return { ...await relay.apply(session), terminatedBy: ownKeys() };
+  }
+
+  #find(at: string, supernodeId: string): Promise<Endpoint> {
+    const { far, host } = this.#options;
+    return far.find({ supernodeId, at, own: { host, has: () => false } });
   }
 }
 

@@ -61,6 +61,24 @@ Deno.test("a tunnel to an exit elsewhere goes by the port of the exit's supernod
   assertEquals(requests.map(({ clientPeerId, packets }) => [clientPeerId, packets?.isTerminated]), [[HERE, true]]);
 });
 
+Deno.test("a key that another supernode says is an exit's opens no tunnel unless the exit has signed it", async () => {
+  const { terminating, rig } = makeRig();
+  using _rig = rig;
+  const { exit, ...rest } = candidate(110);
+  const wireguardKey = candidate(111).exit.wireguardKey.replace(/^./, (first) => first === "Z" ? "Y" : "Z");
+  rig.forged.add(wireguardKey);
+  rig.candidatesElsewhere = [
+    { ...rest, exit: { ...exit, wireguardKey }, supernodeId: ELSEWHERE, carriesPackets: true },
+  ];
+  const asked: ExitSetupRequest[] = [];
+  rig.setUpElsewhere = (request) => {
+    asked.push(request);
+    return { status: "applied", packets: GRANT, relay: "192.0.2.20:41000" };
+  };
+  assertEquals((await rig.requests.grant(CLIENT, WISH)).ok, false);
+  assertEquals([asked, terminating.prepared.size, rig.states], [[], 0, []]);
+});
+
 Deno.test("when the tunnel cannot be made the exit lets go of it, and nothing is left", async () => {
   const { terminating, rig } = makeRig();
   using _rig = rig;
@@ -130,6 +148,27 @@ Deno.test("after a restart its tunnel is as it was, with the exit where it was; 
   assertEquals(left, []);
   assertEquals([applied!.addresses, applied!.exit.peerId], [["10.200.3.3/32"], exit]);
   assert(applied!.sessionId !== record!.sessionId);
+});
+
+Deno.test("after a restart an exit elsewhere is where it was last heard, though nobody says yet where its supernode is", async () => {
+  const clock = new FakeClock();
+  const [store, relayAddresses] = [createMemorySessions(clock), createMemoryRelayAddresses(clock)];
+  const exitEndpoint = parseEndpoint("192.0.2.20:41000")!;
+  {
+    const { rig, terminating } = makeRig({ store, relayAddresses });
+    using _rig = rig;
+    rig.candidatesElsewhere = [{ ...candidate(110), supernodeId: ELSEWHERE, carriesPackets: true }];
+    rig.setUpElsewhere = () => ({ status: "applied", packets: GRANT, relay: "192.0.2.20:41000" });
+    terminating.exitEndpoint = exitEndpoint;
+    assert((await rig.requests.grant(CLIENT, WISH)).ok);
+    await rig.packets.closed();
+  }
+  const { terminating, rig } = makeRig({ store, relayAddresses });
+  using _rig = rig;
+  rig.isBaseAway = true;
+  await rig.sessions.restore();
+  assertEquals(await rig.packets.restore(), []);
+  assertEquals([...terminating.applied.values()].map(({ exitAt }) => exitAt), [exitEndpoint]);
 });
 
 Deno.test("when its tunnel carries nothing any more another exit is tried first", async () => {

@@ -16,15 +16,23 @@ function assertNothingLost(flow: FlowResult): void {
 scenario("planned rotation by the client loses no packet", { exits: 2 }, async (vpn) => {
   await vpn.startClient();
   await vpn.exitInUse();
-  assertNothingLost(await flowWhile(vpn, () => vpn.ask("client", ["client", "rotate"])));
+  for (let turn = 0; turn < 2; turn++) {
+    assertNothingLost(await flowWhile(vpn, () => vpn.ask("client", ["client", "rotate"])));
+  }
 });
 
-scenario("drain: an exit that stops loses no packet", { exits: 2 }, async (vpn) => {
+scenario("drain: an exit that stops loses no packet, one after the other", { exits: 2 }, async (vpn) => {
   await vpn.startClient();
-  const first = await vpn.exitInUse();
-  const stopping: Promise<number>[] = [];
-  assertNothingLost(await flowWhile(vpn, () => Promise.resolve(stopping.push(vpn.stopRole(exitName(first))))));
-  assertEquals(await Promise.all(stopping), [0]);
+  await vpn.exitInUse();
+  for (let turn = 0; turn < 2; turn++) {
+    await vpn.ask("client", ["client", "rotate"]);
+    const first = await vpn.exitInUse();
+    const stopping: Promise<number>[] = [];
+    assertNothingLost(await flowWhile(vpn, () => Promise.resolve(stopping.push(vpn.stopRole(exitName(first))))));
+    assertEquals(await Promise.all(stopping), [0]);
+    await vpn.startExit(first);
+    await vpn.hasExits(2);
+  }
 });
 
 for (const flags of [["--no-direct"], []]) {

@@ -44,21 +44,28 @@ for (const supernodes of [2, 1] as const) {
 }
 
 scenario("a stock client: an exit that was gone serves the same file again", { supernodes: 1 }, async (vpn) => {
-  await using _tunnel = await upWithExported(vpn);
-  await vpn.kill(exitName(0));
-  await vpn.startExit(0);
+  {
+    await using _tunnel = await upWithExported(vpn);
+    await vpn.kill(exitName(0));
+    await vpn.startExit(0);
+    assertEquals(await vpn.exitInUse(), 0);
+  }
+  await using _tunnel = await upWithExported(vpn, ["--renew"]);
   assertEquals(await vpn.exitInUse(), 0);
 });
 
 const TERMINATING = { exits: 2, supernodes: 1, supernodeFlags: ["--terminate"] } as const;
 scenario("a stock client: with a terminated tunnel it goes on when its exit stops", TERMINATING, async (vpn) => {
-  await using _tunnel = await upWithExported(vpn, ["--relay", "terminate"]);
+  await using tunnel = await upWithExported(vpn, ["--relay", "terminate"]);
   const first = await vpn.exitInUse();
   const before = await exported(vpn);
   await vpn.kill(exitName(first));
   assertEquals(await vpn.exitInUse(), 1 - first);
   const after = await exported(vpn);
   assertEquals(after.replaceAll(/^#.*$/gm, ""), before.replaceAll(/^#.*$/gm, ""), "the file is as good as before");
+  await tunnel[Symbol.asyncDispose]();
+  await using _again = await upWithExported(vpn, ["--renew"]);
+  assertEquals(await vpn.exitInUse(), 1 - first);
   await vpn.startExit(first); // which clears up what the killed one has left
 });
 
@@ -79,8 +86,11 @@ async function upWithExported(vpn: Vpn, flags: readonly string[] = []): Promise<
   await Deno.writeTextFile(file, text, { mode: 0o600 });
   const env = { WG_QUICK_USERSPACE_IMPLEMENTATION: "wireguard-go" };
   await machine.run(["wg-quick", "up", file], { env });
+  let isUp = true;
   return {
     async [Symbol.asyncDispose]() {
+      if (!isUp) return;
+      isUp = false;
       await machine.run(["wg-quick", "down", file], { env });
       // The one thing that wg-quick leaves as it has set it.
       await machine.run(["sysctl", "-qw", "net.ipv4.conf.all.src_valid_mark=0"]);

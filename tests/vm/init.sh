@@ -3,7 +3,7 @@
 # the serial console and turns the machine off. What the guest writes stays in its memory: the host's files lie under an
 # overlay, and were shared read-only anyway.
 export PATH=/bin
-/bin/busybox mkdir -p /proc /sys /dev /host /scratch /root
+/bin/busybox mkdir -p /proc /sys /dev /host /sbin /scratch /root
 /bin/busybox --install -s /bin
 
 mount -t proc proc /proc
@@ -20,6 +20,10 @@ mount -t sysfs sys /root/sys
 mount --bind /dev /root/dev
 mount -t tmpfs run /root/run
 ip link set lo up
+
+# Whatever the kernel asks for is loaded, as on a real machine.
+printf '#!/bin/sh\nexec chroot /root /sbin/modprobe "$@"\n' >/sbin/modprobe
+chmod +x /sbin/modprobe
 
 cp /command /scratch/upper/guest-command
 chroot /root /bin/bash /guest-command

@@ -13,6 +13,7 @@ const guestTests = [
   "direct.ts",
   "kernel_device.ts",
   "userspace_device.ts",
+  "vpn.ts",
   "wireguard_role.ts",
 ];
 
@@ -20,7 +21,10 @@ const guestTests = [
 const TIME_LIMIT_MS = 600_000;
 
 const kernel = findGuestKernel();
-const needs = { tools: [...GUEST_TOOLS, "ip"], files: [kernel?.image ?? "/boot/vmlinuz-*-amd64 with its modules"] };
+const needs = {
+  tools: [...GUEST_TOOLS, "curl", "ip", "nft", "ping", "tcpdump"],
+  files: [kernel?.image ?? "/boot/vmlinuz-*-amd64 with its modules"],
+};
 
 testInGuest("in a guest with Debian's kernel all is well", async () => {
   const { code, output } = await runInGuest(kernel!, testScript(), { timeLimitMs: TIME_LIMIT_MS });

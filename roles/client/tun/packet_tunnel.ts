@@ -122,8 +122,10 @@ export class PacketTunnel implements Tenant {
 
   /** The machine has slept, or the network is another: begins a session of keys at once. */
   async greetAnew(): Promise<void> {
-    const device = this.#device, at = this.way?.at;
-    if (device && at) await device.configure({ peers: [{ publicKey: this.peerKey, remove: true }, this.#peer(at)] });
+    const device = this.#device, way = this.way;
+    if (!device || !way) return;
+    const peer = { ...this.#peer(way.at), keepsEndpoint: way.kind === "direct" };
+    await device.configure({ peers: [{ publicKey: this.peerKey, remove: true }, peer] });
   }
 
   /** Says nothing any more unless it is asked to. */

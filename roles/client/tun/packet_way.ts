@@ -43,6 +43,7 @@ export class PacketWay implements SessionWay {
   readonly opened: Promise<void>;
   readonly #parts: PacketWayParts;
   readonly #stop = new AbortController();
+  readonly #noDirect = new AbortController();
   readonly #ended: Promise<void>;
   #direct: Promise<void> | undefined;
   /** Since when the supernode has had no exit for us. */
@@ -137,8 +138,9 @@ export class PacketWay implements SessionWay {
     };
     const tunnels = [...this.addresses, ...this.nameServers].map(hostCidr);
     const found = { device, exitKey: this.peerKey, relayAt: way.at, ask, tunnels, mark: routing.mark, onChange };
-    this.#direct = startDirect(found, this.#stop.signal).catch((error) => {
-      if (!this.#stop.signal.aborted) log.warn("No direct way is looked for", { error: messageOf(error) });
+    const until = AbortSignal.any([this.#stop.signal, this.#noDirect.signal]);
+    this.#direct = startDirect(found, until).catch((error) => {
+      if (!until.aborted) log.warn("No direct way is looked for", { error: messageOf(error) });
     });
   }
 
@@ -149,6 +151,7 @@ export class PacketWay implements SessionWay {
   left(next: PacketWay): void {
     if (next === this || !equalKeys(next.peerKey, this.peerKey)) return;
     if (next.tunnel === this.tunnel) return this.close();
+    this.#noDirect.abort();
     this.tunnel.quieten();
     const timer = this.#parts.clock.after(SAME_PEER_DRAIN_MS, () => this.close());
     this.#stop.signal.addEventListener("abort", () => timer.cancel(), { once: true });

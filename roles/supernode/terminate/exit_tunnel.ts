@@ -69,6 +69,7 @@ export class ExitTunnel implements AsyncDisposable {
   #probe: GatewayProbe | undefined;
   #watching: Promise<void> | undefined;
   #isHealthy = false;
+  #hasBegun = false;
   #toldAtMs = -Infinity;
 
   private constructor(
@@ -116,9 +117,9 @@ export class ExitTunnel implements AsyncDisposable {
     return this.#isHealthy;
   }
 
-  /** It has been in use, and nothing gets through. */
+  /** It was to be used, and nothing gets through. */
   get hasFailed(): boolean {
-    return this.#wired !== undefined && !this.#isHealthy;
+    return this.#hasBegun && !this.#isHealthy;
   }
 
   /**
@@ -158,18 +159,41 @@ export class ExitTunnel implements AsyncDisposable {
         peers: [{ publicKey: this.#options.exitKey, updateOnly: true, endpoint: exitAt }],
       });
     }
-    if ((this.#isHealthy || isResumed) && isSame(grant, this.#wired?.grant)) return;
+    const before = this.#wired?.grant;
+    if ((this.#isHealthy || isResumed) && isSame(grant, before)) return;
     this.#wired?.undo.dispose();
     this.#wired = undefined;
     this.#isHealthy = false;
+    try {
+      await this.#begin(grant, { isResumed, signal });
+    } catch (error) {
+      if (before && !this.#stop.signal.aborted) await this.#goBackTo(before);
+      throw error;
+    }
+  }
+
+  async #begin(grant: PacketGrant, { isResumed, signal }: Pick<UseOptions, "isResumed" | "signal">): Promise<void> {
     using undo = new DisposableStack();
     await this.#wire(grant, undo);
     this.#probe ??= this.#machine.probe(this.#options.interfaceName);
-    if (!isResumed) await this.#firstAnswer(this.#probe, grant, signal);
+    if (!isResumed) await this.#firstAnswer(this.#probe, grant, signal).finally(() => this.#hasBegun = true);
+    this.#hasBegun = true;
     this.#wired = { grant, undo: undo.move() };
     this.#isHealthy = !isResumed;
     this.#toldAtMs = isResumed ? this.#machine.clock.now() : -Infinity;
     this.#watching ??= this.#watch(this.#probe);
+  }
+
+  /** Others go by it, who are told of trouble if it does not work like that any more either. Never rejects. */
+  async #goBackTo(grant: PacketGrant): Promise<void> {
+    try {
+      using undo = new DisposableStack();
+      await this.#wire(grant, undo);
+      this.#wired = { grant, undo: undo.move() };
+    } catch (error) {
+      const { interfaceName } = this.#options;
+      this.#machine.log.error("A tunnel could not be put back", { interface: interfaceName, error: messageOf(error) });
+    }
   }
 
   async #wire({ addresses, mtu }: PacketGrant, undo: DisposableStack): Promise<void> {

@@ -58,6 +58,7 @@ export async function openHostMachine(
     probe: (name) => new Probe(name, { libc, clock, newId: () => newId(random) }),
     serveGateway,
     clock,
+    random,
     log,
     async [Symbol.asyncDispose]() {
       using _held = held;

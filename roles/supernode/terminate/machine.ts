@@ -8,6 +8,7 @@ import type { Clock } from "../../../protocol/clock.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import type { IpAddress } from "../../../protocol/ip.ts";
 import type { Log } from "../../../protocol/log.ts";
+import type { Random } from "../../../protocol/random.ts";
 import type { Key } from "../../../protocol/wireguard/settings.ts";
 import type { ChosenBackend, DeviceMaker } from "../../machine/devices.ts";
 import type { Journal, Undo } from "../../machine/journal.ts";
@@ -45,6 +46,7 @@ export interface RelayMachine {
   /** Answers probes at these addresses: `isOk` says whether what comes from an address gets out. */
   serveGateway(gateways: readonly IpAddress[], isOk: (client: IpAddress) => boolean): AsyncDisposable;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
 }
 

@@ -6,10 +6,6 @@
  *   apply(grant)  ─▶ the exit answers in its tunnel ─▶ address from the pool ─▶ peer ─▶ into the tunnel ─▶ what the client is told
  *   remove        ─▶ the same backwards; a tunnel goes with its last session, a client with its own
  *
- * A tunnel that carries nothing is made anew, at another port, when it is asked for again: an exit begins with a new
- * handshake where it is told of another place, and does not know that this end has forgotten its keys. All who use the old
- * one go by the new one then.
- *
  * A client is known by its key. With several sessions it keeps its addresses, and its packets go by the newest: so an exit
  * is replaced beneath a client without its noticing more than that connections are cut.
  *
@@ -19,7 +15,6 @@
 
 import type { PacketGrant, PacketOffer } from "../../../protocol/control/packets.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
-import type { PeerKeys } from "../../../protocol/fields.ts";
 import { formatCidr, formatIp, type IpAddress, parseCidr } from "../../../protocol/ip.ts";
 import { formatTarget } from "../../../protocol/stream.ts";
 import { keyFromBase64 } from "../../../protocol/wireguard/keys.ts";
@@ -28,15 +23,12 @@ import type { AddressPool } from "../../exit/packets/address_pool.ts";
 import { firewallTableOf } from "../../machine/firewall.ts";
 import type { TerminatedSession, TerminatingRelay } from "../packet_relay.ts";
 import { ClientPort } from "./client_port.ts";
-import { ExitTunnel } from "./exit_tunnel.ts";
+import { ExitTunnels, type Way } from "./exit_tunnels.ts";
 import { noteUndo, type RelayMachine } from "./machine.ts";
 import { RelayFirewall } from "./relay_firewall.ts";
 
 /** As WireGuard's own default; what the way to an exit takes less of, its grant says. */
 const CLIENT_MTU = 1420;
-/** Where tables for tunnels begin; the mark of a tunnel is the number of its table. */
-const FIRST_TABLE = 52_800;
-const FAMILIES = [4, 6] as const;
 
 export interface RelayOptions {
   /** Of the clients' interface; those to exits have a number behind it. */
@@ -52,17 +44,8 @@ export interface RelayOptions {
   readonly host: string;
 }
 
-/** An exit in use. */
-interface Way {
-  readonly exitPeerId: string;
-  readonly opening: Promise<ExitTunnel>;
-  /** Once it is open, until it is made anew. */
-  tunnel?: ExitTunnel | undefined;
-  /** Sessions that need it. */
-  readonly users: Set<string>;
-}
-
 interface Client {
+  readonly peerId: string;
   readonly key: Key;
   readonly addresses: readonly IpAddress[];
   readonly admitted: Promise<void>;
@@ -86,15 +69,11 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
   readonly #firewall: RelayFirewall;
   readonly #held: AsyncDisposableStack;
   readonly #sessions = new Map<string, Session>();
-  /** By exit. */
-  readonly #ways = new Map<string, Way>();
+  readonly #tunnels: ExitTunnels;
   /** By their keys. */
   readonly #clients = new Map<string, Client>();
   /** By their addresses. */
   readonly #byAddress = new Map<string, Client>();
-  /** The numbers of tunnels that are there or on their way. */
-  readonly #slots = new Set<number>();
-  readonly #closing = new Set<Promise<void>>();
   #isClosed = false;
 
   private constructor(
@@ -107,6 +86,14 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     this.#port = made.port;
     this.#firewall = made.firewall;
     this.#held = made.held;
+    const { linkIndex } = made.port;
+    this.#tunnels = new ExitTunnels({
+      ...options,
+      clients: { networks: options.pools.map(({ network }) => network), linkIndex },
+      firewall: made.firewall,
+      onTrouble: (exitPeerId) => this.onTrouble(exitPeerId),
+      onReplaced: (dead, way) => this.#follow(dead, way),
+    }, machine);
   }
 
   /** Rejects, and leaves nothing, when it cannot be made. */
@@ -138,7 +125,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
   async prepare({ sessionId, exit, port }: Parameters<TerminatingRelay["prepare"]>[0]): Promise<number> {
     if (this.#isClosed) throw new CulvertError("closed", "Cannot terminate a tunnel: the relay is stopping");
     const session = this.#sessions.get(sessionId) ?? { ways: new Map(), ended: new AbortController() };
-    const way = session.ways.get(exit.peerId) ?? this.#wayTo(exit, port);
+    const way = session.ways.get(exit.peerId) ?? this.#tunnels.to(exit, port);
     this.#sessions.set(sessionId, session);
     session.ways.set(exit.peerId, way);
     way.users.add(sessionId);
@@ -162,15 +149,16 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     const { signal } = session.ended;
     const tunnel = await way.opening;
     await tunnel.use(grant, { exitAt, isResumed, signal });
+    signal.throwIfAborted();
     this.#firewall.setTunnel(tunnel.place);
     const client = await this.#enter({ sessionId, session, way }, terminated);
-    for (const one of this.#clients.values()) if ([...one.ways.values()].at(-1) === way) this.#place(one);
+    this.#placeHeirs(way);
     for (const other of session.ways.values()) if (other !== way) await this.#leave(sessionId, session, other);
     return this.#offer(client, grant);
   }
 
   isHealthy(exitPeerId: string): boolean {
-    return this.#ways.get(exitPeerId)?.tunnel?.isHealthy === true;
+    return this.#tunnels.isHealthy(exitPeerId);
   }
 
   async exitAt(sessionId: string): Promise<Endpoint | undefined> {
@@ -199,77 +187,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
         this.#machine.log.error("A session could not be taken away whole", { error: messageOf(error) })
       );
     }
-    await Promise.allSettled(this.#closing);
-  }
-
-  /** The tunnel to that exit, which is opened unless it is there, and works or is the one at that port. */
-  #wayTo(exit: PeerKeys, port: number | undefined): Way {
-    const known = this.#ways.get(exit.peerId);
-    const isDead = known?.tunnel?.hasFailed === true && known.tunnel.port !== port;
-    if (known && !isDead) return known;
-    const way: Way = { exitPeerId: exit.peerId, opening: this.#openTunnel(exit, port), users: new Set() };
-    this.#ways.set(exit.peerId, way);
-    way.opening.then((tunnel) => way.tunnel = tunnel, () => {
-      // Whoever has asked for it is told; the next who asks gets another.
-      if (this.#ways.get(exit.peerId) === way) this.#ways.delete(exit.peerId);
-    });
-    if (known) this.#replace(known, way);
-    return way;
-  }
-
-  /** All who use a tunnel that is dead use the other from now on. */
-  #replace(dead: Way, way: Way): void {
-    for (const sessionId of dead.users) {
-      const session = this.#sessions.get(sessionId);
-      session?.ways.set(way.exitPeerId, way);
-      if (session?.client?.ways.get(sessionId) === dead) session.client.ways.set(sessionId, way);
-      way.users.add(sessionId);
-    }
-    dead.users.clear();
-    this.#closeTunnel(dead).catch((error) =>
-      this.#machine.log.error("A tunnel could not be taken away whole", { error: messageOf(error) })
-    );
-  }
-
-  async #openTunnel(exit: PeerKeys, port: number | undefined): Promise<ExitTunnel> {
-    const { interfaceName, privateKey, pools } = this.#options;
-    const exitKey = keyFromBase64(exit.wireguardKey);
-    if (!exitKey) throw new CulvertError("invalid_key", "Cannot open a tunnel: the exit's key must be of 32 bytes");
-    const slot = this.#takeSlot();
-    try {
-      return await ExitTunnel.open({
-        interfaceName: `${interfaceName}-${slot}`,
-        slot,
-        mark: FIRST_TABLE + slot,
-        privateKey,
-        exitKey,
-        ports: [...port === undefined ? [] : [port], ...this.#exitPortsFrom(slot)],
-        clients: { networks: pools.map(({ network }) => network), linkIndex: this.#port.linkIndex },
-        onTrouble: () => this.onTrouble(exit.peerId),
-      }, this.#machine);
-    } catch (error) {
-      this.#slots.delete(slot);
-      throw error;
-    }
-  }
-
-  /** Those that others probably have come last. */
-  #exitPortsFrom(slot: number): number[] {
-    const { exitPorts } = this.#options;
-    const first = slot % exitPorts.length;
-    return [...exitPorts.slice(first), ...exitPorts.slice(0, first)];
-  }
-
-  /** The first number that no tunnel has, and whose table nobody uses. */
-  #takeSlot(): number {
-    const { network } = this.#machine;
-    for (let slot = 0;; slot++) {
-      const table = FIRST_TABLE + slot;
-      const isFree = () => FAMILIES.every((family) => network.routes({ family, table }).length === 0);
-      if (this.#slots.has(slot) || !isFree()) continue;
-      this.#slots.add(slot);
-      return slot;
-    }
+    await this.#tunnels.settled();
   }
 
   /** The session's client, admitted unless it is, whose packets go this way from now on. */
@@ -310,23 +228,37 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
       const isThere = await client.admitted.then(() => true, () => false);
       // It may have come again meanwhile.
       if (isThere && !this.#clients.has(text)) await this.#port.turnAway(client.key);
-      this.#giveBack(client.addresses);
+      this.#giveBack(client.addresses, client.key);
     }
+  }
+
+  /** The tunnel works: takes in all who went by the one before it. */
+  #placeHeirs(way: Way): void {
+    if (!way.hasHeirs) return;
+    for (const client of this.#clients.values()) if ([...client.ways.values()].at(-1) === way) this.#place(client);
+    way.hasHeirs = false;
   }
 
   #place(client: Client): void {
     this.#firewall.place(client.addresses, [...client.ways.values()].at(-1)?.tunnel?.place.mark);
   }
 
-  #clientOf({ clientKey, addresses = [] }: TerminatedSession): Client {
+  /** A peer's word that a key is its own does not say that it is nobody else's, whose packets would go where it wishes. */
+  #clientOf({ clientPeerId: peerId, clientKey, addresses = [] }: TerminatedSession): Client {
     const known = this.#clients.get(clientKey);
+    if (known && known.peerId !== peerId) {
+      throw new CulvertError(
+        "key_in_use",
+        "Cannot admit the client: its key must be its own, and another client has it",
+      );
+    }
     if (known) return known;
     const key = keyFromBase64(clientKey);
     if (!key) throw new CulvertError("invalid_key", "Cannot admit the client: its key must be of 32 bytes");
     const taken = this.#take(key, addresses.map((text) => parseCidr(text)?.address));
     const admitted = this.#port.admit(key, taken);
     admitted.catch(() => {}); // whoever has asked for it is told
-    const client = { key, addresses: taken, admitted, ways: new Map<string, Way>() };
+    const client = { peerId, key, addresses: taken, admitted, ways: new Map<string, Way>() };
     this.#clients.set(clientKey, client);
     for (const address of taken) this.#byAddress.set(formatIp(address), client);
     return client;
@@ -338,7 +270,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     for (const pool of this.#options.pools) {
       const address = pool.take(key, wishes.find((wish) => wish?.length === pool.gateway.length));
       if (!address) {
-        this.#giveBack(taken);
+        this.#giveBack(taken, key);
         throw new CulvertError("busy", "Cannot admit the client: every address of the pool is taken");
       }
       taken.push(address);
@@ -346,38 +278,26 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     return taken;
   }
 
-  #giveBack(addresses: readonly IpAddress[]): void {
+  #giveBack(addresses: readonly IpAddress[], key: Key): void {
     addresses.forEach((address, index) => {
       this.#byAddress.delete(formatIp(address));
-      this.#options.pools[index]!.release(address);
+      this.#options.pools[index]!.release(address, key);
     });
   }
 
-  /** The session needs that tunnel no longer, which ends with its last. */
+  /** The session needs that tunnel no longer. */
   async #leave(sessionId: string, session: Session, way: Way): Promise<void> {
     session.ways.delete(way.exitPeerId);
     if (session.ways.size === 0) this.#sessions.delete(sessionId);
-    way.users.delete(sessionId);
-    if (way.users.size > 0 || this.#ways.get(way.exitPeerId) !== way) return;
-    this.#ways.delete(way.exitPeerId);
-    await this.#closeTunnel(way);
+    await this.#tunnels.leave(way, sessionId);
   }
 
-  async #closeTunnel(way: Way): Promise<void> {
-    const tunnel = await way.opening.catch(() => undefined);
-    way.tunnel = undefined;
-    if (!tunnel) return;
-    const closing = this.#end(tunnel);
-    this.#closing.add(closing);
-    await closing.finally(() => this.#closing.delete(closing));
-  }
-
-  async #end(tunnel: ExitTunnel): Promise<void> {
-    try {
-      this.#firewall.removeTunnel(tunnel.place.mark);
-    } finally {
-      await tunnel[Symbol.asyncDispose]();
-      this.#slots.delete(tunnel.slot);
+  /** All who went by a tunnel that is dead go by the other from now on. */
+  #follow(dead: Way, way: Way): void {
+    for (const sessionId of dead.users) {
+      const session = this.#sessions.get(sessionId);
+      session?.ways.set(way.exitPeerId, way);
+      if (session?.client?.ways.get(sessionId) === dead) session.client.ways.set(sessionId, way);
     }
   }
 

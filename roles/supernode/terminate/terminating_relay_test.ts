@@ -184,6 +184,39 @@ Deno.test("an exit that answers no more is told of once, and again only later; p
   assertEquals([machine.isServed(client), machine.isServed(parseIp("10.200.9.9")!)], [true, false]);
 });
 
+Deno.test("an exit that grants something else, and then is silent, is told of to those who went there already", async () => {
+  const { machine, relay } = await open();
+  await using _relay = relay;
+  const troubles: string[] = [];
+  relay.onTrouble = (exitPeerId) => void troubles.push(exitPeerId);
+  const { addresses: [address] } = await setUp(relay, "one");
+  const before = machine.text;
+  machine.answers.set("wg-relay-0", undefined);
+  const [exit, grant] = [exitOf(1), { ...GRANT, addresses: ["10.201.0.3/32"] }];
+  await relay.prepare({ sessionId: "two", exit });
+  const session = { sessionId: "two", clientPeerId: "client", clientKey: CLIENT, exit, grant };
+  assertEquals((await assertRejects(() => relay.apply(session), CulvertError)).code, "exit_silent");
+  await relay.remove("two");
+  assertEquals(machine.text, before);
+  await machine.clock.advanceAsync(1_000);
+  assertEquals([troubles, relay.isHealthy("exit1")], [["exit1"], false]);
+  machine.answers.delete("wg-relay-0");
+  await machine.clock.advanceAsync(1_000);
+  assert(machine.isServed(parseIp(address!.split("/")[0]!)!));
+});
+
+Deno.test("who shows another client's key as his own does not have that client's packets", async () => {
+  const { machine, relay } = await open();
+  await using _relay = relay;
+  await setUp(relay, "one");
+  const before = machine.text;
+  await relay.prepare({ sessionId: "two", exit: exitOf(2) });
+  const theft = { sessionId: "two", clientPeerId: "thief", clientKey: CLIENT, exit: exitOf(2), grant: GRANT };
+  assertEquals((await assertRejects(() => relay.apply(theft), CulvertError)).code, "key_in_use");
+  await relay.remove("two");
+  assertEquals(machine.text, before);
+});
+
 Deno.test("an exit whose own way out is shut is given up when it says so again and again", async () => {
   const { machine, relay } = await open();
   await using _relay = relay;
