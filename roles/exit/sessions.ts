@@ -54,6 +54,7 @@ export async function restoreSessions(
     try {
       serve(server, session);
       if (session.packets) await restorePackets(session.packets, session, packets);
+      requireLiving(server, sessionId);
     } catch (error) {
       if (!(error instanceof DialError) && !(error instanceof CulvertError)) throw error;
       server.remove(sessionId);
@@ -104,6 +105,7 @@ export function exitHandlers(options: ExitSessionsOptions): CommandHandlers {
         serve(server, session);
         try {
           const granted = await grantPackets(command, packets, signal);
+          requireLiving(server, sessionId);
           await store.save({ ...session, ...granted && { packets: granted } });
           return granted && { packets: granted.grant, ...endpoint !== undefined && { endpoint } };
         } catch (error) {
@@ -140,6 +142,11 @@ async function grantPackets(
   const { packets: setup, allowedIps: wishes = [], clientWireguardKey: clientKey, renews } = payload;
   if (renews || !setup) return packets?.granted(sessionId);
   return await packets?.setUp({ sessionId, clientKey, setup, wishes }, signal);
+}
+
+/** Its time may have come while its packets were let in, and nothing would end them any more. */
+function requireLiving(server: ExitSessionsOptions["server"], sessionId: string): void {
+  if (server.expiryOf(sessionId) === undefined) throw new CulvertError("expired", "The session has expired meanwhile");
 }
 
 function noPackets(): CulvertError {

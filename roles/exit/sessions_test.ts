@@ -8,6 +8,7 @@ import type { Command } from "../../protocol/control/commands.ts";
 import { encodeBase64, encodeBase64Url } from "../../protocol/encoding.ts";
 import { CulvertError, DialError } from "../../protocol/errors.ts";
 import { generateSecrets, Identity } from "../../protocol/identity.ts";
+import { type IpAddress, parseIp } from "../../protocol/ip.ts";
 import { silentLog } from "../../protocol/log.ts";
 import { noMetrics } from "../../protocol/metrics.ts";
 import { randomOf } from "../../protocol/random.ts";
@@ -258,6 +259,20 @@ Deno.test("a renewal keeps what the session's packets were granted, also in the 
   await exit.setUp({ ...command, payload: { ...command.payload, expiresAtMs, renews: true } });
   assertEquals(await exit.options.store.load(), [{ ...before!, expiresAtMs }]);
   assertEquals(told.length, changes);
+});
+
+Deno.test("a session that expires while its packets are let in leaves nothing", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const { promise, resolve } = Promise.withResolvers<IpAddress[]>();
+  const { service, peers } = new FakePackets(clock, { lookup: () => promise });
+  using exit = new Exit(kv, clock, { packets: service });
+  const expiresAtMs = clock.wallNow() + 1_000;
+  const refused = refusal(exit, wanted(clock, { packets: { relay: "slow.example:1" }, expiresAtMs }));
+  await clock.advanceAsync(1_000);
+  resolve([parseIp("192.0.2.1")!]);
+  assertEquals(await refused, "expired");
+  assertEquals([peers.size, exit.server.sessionCount, await exit.keptCount()], [0, 0, 0]);
 });
 
 Deno.test("packets that cannot be let in leave no session", async () => {

@@ -23,15 +23,16 @@ import { type Cidr, formatCidr, type IpAddress } from "../../../protocol/ip.ts";
 import type { Target } from "../../../protocol/stream.ts";
 import type { Key } from "../../../protocol/wireguard/settings.ts";
 import { type Backend, chooseBackend, type ChosenBackend, type DeviceMaker } from "../../machine/devices.ts";
-import { firewallTableOf, hasNoNftables, removeFirewall, setFirewall } from "../../machine/firewall.ts";
-import { holderOf, Journal, journalPathOf } from "../../machine/journal.ts";
+import { firewallTableOf, hasNoNftables, LOCK_TABLE, removeFirewall, setFirewall } from "../../machine/firewall.ts";
+import type { Journal } from "../../machine/journal.ts";
 import type { MtuView } from "../../wireguard/mtu.ts";
 import { ownRights, requireRights, requireTun } from "../../machine/privileges.ts";
 import { undoAll } from "../../machine/undo.ts";
 import type { RoleContext } from "../../role.ts";
 import { StateDirectory } from "../../state.ts";
 import { guardTable } from "./guard.ts";
-import { LAN, LOCK_TABLE, lockTable } from "./lock.ts";
+import { takeJournal, takeLeft } from "./journals.ts";
+import { lockTable } from "./lock.ts";
 import { NameServers } from "./name_servers.ts";
 import { PacketWay, type StartDirect } from "./packet_way.ts";
 import { hostCidr } from "./plan.ts";
@@ -71,6 +72,8 @@ export class PacketMode implements AsyncDisposable {
   readonly #libc: Libc;
   readonly #network: RtNetlink;
   readonly #journal: Journal;
+  /** Of clients with other interfaces that were killed. */
+  readonly #left: readonly Journal[];
   readonly #backend: ChosenBackend;
   readonly #interfaces: readonly [string, string];
   readonly #slots = new Slots();
@@ -84,10 +87,16 @@ export class PacketMode implements AsyncDisposable {
   #hasBeenUp = false;
   #isOver = false;
 
-  private constructor(options: PacketModeOptions, backend: ChosenBackend, journal: Journal, held: DisposableStack) {
+  private constructor(
+    options: PacketModeOptions,
+    backend: ChosenBackend,
+    { journal, left }: { readonly journal: Journal; readonly left: readonly Journal[] },
+    held: DisposableStack,
+  ) {
     this.#options = options;
     this.#backend = backend;
     this.#journal = journal;
+    this.#left = left;
     this.#libc = held.use(openLibc());
     this.#network = held.use(new RtNetlink(this.#libc));
     this.#resources = held;
@@ -101,8 +110,9 @@ export class PacketMode implements AsyncDisposable {
     const { settings, devices, context } = options;
     const backend = await chooseWithRights(settings, devices, context);
     using held = new DisposableStack();
+    const left = (await takeLeft(settings.interfacePrefix)).map((one) => held.use(one));
     const journal = held.use(await takeJournal(settings.interfacePrefix));
-    const mode = new PacketMode(options, backend, journal, held);
+    const mode = new PacketMode(options, backend, { journal, left }, held);
     const kept = held.move();
     try {
       await mode.#prepare();
@@ -186,9 +196,10 @@ export class PacketMode implements AsyncDisposable {
     const { settings: { killSwitch }, context: { clock, log } } = this.#options;
     while (killSwitch && !signal.aborted) {
       await delay(clock, LOCK_LOOK_MS, signal).catch(() => {});
-      if (signal.aborted || this.isLocked) continue;
-      log.warn("The kill switch was taken away by somebody else, and is put back");
+      if (signal.aborted) return;
       try {
+        if (this.isLocked) continue;
+        log.warn("The kill switch was taken away by somebody else, and is put back");
         this.#lock();
         if (this.#present) this.#setGuard(this.#present);
       } catch (error) {
@@ -220,9 +231,11 @@ export class PacketMode implements AsyncDisposable {
     });
     await this.#underlay.prepare(supernodes, signal);
     if (settings.killSwitch) this.#lock();
-    if (this.#journal.undos.length > 0) {
-      log.warn("Taking away what a run that was killed has left", { interface: this.#interfaces[0] });
-      await undoAll(this.#journal, this.#network, log);
+    for (const journal of [this.#journal, ...this.#left]) {
+      if (journal.undos.length === 0) continue;
+      log.warn("Taking away what a run that was killed has left", { journal: journal.path });
+      await undoAll(journal, this.#network, log);
+      if (journal !== this.#journal) await journal.finish();
     }
     this.#requireFree();
     await this.#openRouting();
@@ -262,7 +275,8 @@ export class PacketMode implements AsyncDisposable {
         interfaces: this.#interfaces,
         mark: this.#routing?.mark,
         supernodes: this.#underlay!.places,
-        open: [...exclude, ...allow, ...allowLan ? LAN : []],
+        open: [...exclude, ...allow],
+        opensLan: allowLan,
         include,
         keepsDns: dns,
       }));
@@ -346,16 +360,4 @@ async function chooseWithRights(
   const backend = chooseBackend(wanted, devices, log);
   requireTun(rights, backend, `${interfacePrefix}0`);
   return backend;
-}
-
-async function takeJournal(interfacePrefix: string): Promise<Journal> {
-  const path = await journalPathOf(interfacePrefix);
-  const journal = await Journal.take(path);
-  if (journal) return journal;
-  const holder = await holderOf(path);
-  throw new CulvertError(
-    "exists",
-    `Cannot bring up the tunnel: it is up already${holder === undefined ? "" : `, by process ${holder}`}; ` +
-      "`culvert client status` tells of it and `culvert client down` ends it",
-  );
 }

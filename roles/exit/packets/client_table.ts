@@ -81,6 +81,11 @@ export class ClientTable {
     return this.#bySession.get(sessionId)?.key;
   }
 
+  /** Where a session is relayed. */
+  relayOf(sessionId: string): Endpoint | undefined {
+    return this.#bySession.get(sessionId)?.relays.get(sessionId);
+  }
+
   /** What the device is to know of a client; undefined: nothing. */
   peerOf(key: Key): ClientPeer | undefined {
     const client = this.#clients.get(encodeBase64(key));
@@ -98,7 +103,7 @@ export class ClientTable {
     for (const pool of this.#pools) {
       const address = pool.take(key, wishes.find((wish) => contains(pool.network, wish)));
       if (!address) {
-        this.#release(addresses);
+        this.#release(addresses, key);
         throw new CulvertError("no_address", "Cannot take the client: every address of the pool is in use");
       }
       addresses.push(address);
@@ -112,11 +117,11 @@ export class ClientTable {
   #dismiss({ key, addresses }: Client): void {
     this.#clients.delete(encodeBase64(key));
     for (const address of addresses) this.#byAddress.delete(formatIp(address));
-    this.#release(addresses);
+    this.#release(addresses, key);
   }
 
-  #release(addresses: readonly IpAddress[]): void {
-    addresses.forEach((address, index) => this.#pools[index]!.release(address));
+  #release(addresses: readonly IpAddress[], key: Key): void {
+    addresses.forEach((address, index) => this.#pools[index]!.release(address, key));
   }
 }
 

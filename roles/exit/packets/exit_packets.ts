@@ -61,7 +61,10 @@ export class ExitPackets implements AsyncDisposable {
     );
     const { nameServer } = flags;
     const servers = nameServer.length > 0 ? givenNameServers(nameServer) : systemNameServers(tools.clock);
-    resources.use(await DnsForwarder.open({ ...tools, addresses: service.gateways, port: DNS_PORT, servers }));
+    const isShared = (host: string) => service.isShared(host);
+    resources.use(
+      await DnsForwarder.open({ ...tools, addresses: service.gateways, port: DNS_PORT, isShared, servers }),
+    );
     const endpoint = await endpointAddress(flags.endpoint, tools);
     const punching = resources.use(
       new PunchResponder({

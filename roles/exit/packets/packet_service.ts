@@ -2,7 +2,7 @@
  * Packets of clients, let out here: what a session that carries packets is to an exit.
  *
  *   setUp   ─▶ the relay's address ─▶ addresses for the client ─▶ a peer of the device ─▶ grant
- *   remove  ─▶ the peer goes with its client's last session, or is looked for where the one before is relayed
+ *   remove  ─▶ the peer goes with its client's last session, or is looked for where another one is relayed
  *
  * One change at a time, each whole or not at all. The client is told nothing here: the device begins by itself to shake
  * hands by way of the relay, which opens this machine's own NAT, and says something every 20 seconds to keep it open.
@@ -162,6 +162,11 @@ export class PacketService implements AsyncDisposable {
     return this.#clients.clientAt(address);
   }
 
+  /** Whether there are many clients behind an address, a supernode's. */
+  isShared(address: string): boolean {
+    return this.#shared.includes(`${address}/${address.includes(":") ? 128 : 32}`);
+  }
+
   /** What a session was ordered and granted. */
   granted(sessionId: string): GrantedPackets | undefined {
     return this.#granted.get(sessionId);
@@ -220,6 +225,7 @@ export class PacketService implements AsyncDisposable {
     const key = this.#clients.keyOf(sessionId);
     if (!key) return;
     const old = this.#clients.peerOf(key)!;
+    const relayAt = this.#clients.relayOf(sessionId)!;
     this.#clients.remove(sessionId);
     this.#granted.delete(sessionId);
     this.#onEnd();
@@ -227,8 +233,16 @@ export class PacketService implements AsyncDisposable {
     if (!left) {
       this.onClientGone(key);
       await this.device.configure({ peers: [{ publicKey: key, remove: true }] });
-    } else if (!isSamePlace(old.relayAt, left.relayAt)) await this.#begin(left);
+    } else if (!isSamePlace(old.relayAt, left.relayAt) || await this.#isStillAt(relayAt, left)) await this.#begin(left);
     this.#share();
+  }
+
+  /** Whether the device still looks for a client at a relay that it had: one that was knocked for, and has not come yet. */
+  async #isStillAt(relayAt: Endpoint, { key, relayAt: present }: ClientPeer): Promise<boolean> {
+    if (isSamePlace(relayAt, present)) return false;
+    const { peers } = await this.device.status();
+    const endpoint = peers.find(({ publicKey }) => publicKey.toHex() === key.toHex())?.endpoint;
+    return endpoint !== undefined && isSamePlace(endpoint, relayAt);
   }
 
   /**
