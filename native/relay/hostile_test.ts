@@ -9,7 +9,8 @@ import { CulvertError } from "../../protocol/errors.ts";
 import { clientKey, exitKey, RelayedPair, TO_CLIENT, TO_EXIT } from "./fixtures/relayed_pair.ts";
 import { openRelay } from "./relay.ts";
 
-const FLOOD_BYTES = 1_000_000;
+/** No more than the smallest socket buffer holds, that of a stock system without root: what is tested is not the kernel. */
+const FLOOD = { bytes: 100_000, datagrams: 250 } as const;
 
 /** Data still passes both ways, between the places where it did. */
 function assertJoined(pair: RelayedPair, note?: string): void {
@@ -34,8 +35,7 @@ Deno.test("floods of anything from strangers reach nobody, and the sides do not 
     { name: "no byte", packet: new Uint8Array(0) },
   ];
   for (const { name, packet } of rows) {
-    // No more than the socket's buffer holds: what is tested is not the kernel.
-    const copies = Math.min(500, Math.floor(FLOOD_BYTES / Math.max(1, packet.length)));
+    const copies = Math.min(FLOOD.datagrams, Math.floor(FLOOD.bytes / Math.max(1, packet.length)));
     for (let count = 0; count < copies; count++) stranger.send(pair.at, packet);
     assertJoined(pair, name);
     assertEquals([pair.client.drain(), pair.exit.drain(), stranger.drain()], [0, 0, 0], name);
@@ -46,7 +46,7 @@ Deno.test("floods of anything from strangers reach nobody, and the sides do not 
 Deno.test("of a flood of initiations with the right mac a few a second reach the exit, and the client stays", async () => {
   await using pair = await RelayedPair.open();
   using stranger = pair.stranger();
-  for (let count = 0; count < 2000; count++) stranger.send(pair.at, initiationFor(exitKey, count));
+  for (let count = 0; count < FLOOD.datagrams; count++) stranger.send(pair.at, initiationFor(exitKey, count));
   pair.client.send(pair.at, dataFor(TO_EXIT));
   const isData = (packet: Uint8Array) => packet[0] === 4;
   let forged = 0;
@@ -59,10 +59,10 @@ Deno.test("questions for a reflection are answered one for one, and not in flood
   await using pair = await RelayedPair.open();
   using stranger = pair.stranger();
   const question = encodeReflectionRequest(new Uint8Array(8));
-  for (let count = 0; count < 2000; count++) stranger.send(pair.at, question);
+  for (let count = 0; count < FLOOD.datagrams; count++) stranger.send(pair.at, question);
   assertJoined(pair);
   const answers = stranger.drain();
-  assert(answers > 0 && answers < 200, `${answers}`);
+  assert(answers > 0 && answers < 100, `${answers}`);
 });
 
 Deno.test("a flood of questions from many hosts at one port leaves other ports' answers alone", async () => {

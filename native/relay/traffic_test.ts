@@ -33,11 +33,14 @@ Deno.test("a batch arrives as the datagrams it was made of, in their order", asy
 
 Deno.test("datagrams sent one by one arrive in their order, whatever their sizes", async () => {
   await using pair = await RelayedPair.open();
-  const sizes = Array.from({ length: 200 }, (_, at) => [32, 1452, 1452, 1452, 100, 100, 9000][at % 7]!);
-  pair.client.send(pair.at, ...batch(TO_EXIT, sizes));
-  pair.exit.send(pair.at, ...batch(TO_CLIENT, sizes));
-  assertEquals(pair.exit.receive(200), batch(TO_EXIT, sizes));
-  assertEquals(pair.client.receive(200), batch(TO_CLIENT, sizes));
+  // No more than the smallest socket buffer holds.
+  const sizes = Array.from({ length: 42 }, (_, at) => [32, 1452, 1452, 1452, 100, 100, 9000][at % 7]!);
+  for (let round = 0; round < 5; round++) {
+    pair.client.send(pair.at, ...batch(TO_EXIT, sizes));
+    assertEquals(pair.exit.receive(sizes.length), batch(TO_EXIT, sizes));
+    pair.exit.send(pair.at, ...batch(TO_CLIENT, sizes));
+    assertEquals(pair.client.receive(sizes.length), batch(TO_CLIENT, sizes));
+  }
 });
 
 Deno.test("an initiation or a response behind data in a batch is noticed", async () => {

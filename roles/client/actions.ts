@@ -5,17 +5,18 @@
 
 import { openLibc } from "../../native/libc.ts";
 import { RtNetlink } from "../../native/rtnetlink.ts";
+import { removeStaleSocket } from "../../native/wireguard/uapi_socket.ts";
 import { deadline, delay } from "../../protocol/clock.ts";
-import { CulvertError } from "../../protocol/errors.ts";
-import { removeFirewall } from "../machine/firewall.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
+import { LOCK_TABLE, removeFirewall } from "../machine/firewall.ts";
 import { endHolder, Journal, journalPathOf } from "../machine/journal.ts";
 import { ownRights, requireRights } from "../machine/privileges.ts";
 import { undoAll } from "../machine/undo.ts";
 import type { RoleContext } from "../role.ts";
-import { askClient, type ControlRequest, proxySocketPath, tunnelSocketPath } from "./control_socket.ts";
+import { askClient, type ControlRequest, proxySocketPath, socketPathOf, tunnelSocketPath } from "./control_socket.ts";
 import type { ClientConfig } from "./settings.ts";
 import { type ClientStatus, statusLines } from "./status.ts";
-import { LOCK_TABLE } from "./tun/lock.ts";
+import { otherClients } from "./tun/journals.ts";
 import { isLocked } from "./tun/packet_mode.ts";
 
 type ActionContext = Pick<RoleContext, "clock" | "signal" | "log" | "json" | "print" | "stateDir">;
@@ -61,7 +62,10 @@ function notUp(action: string, more = ""): CulvertError {
   );
 }
 
-/** The client of this state directory, else the one that routes the machine. */
+/**
+ * The client of this state directory, else the one that routes the machine. One that is to end need not answer well, as when
+ * it hangs or is of another version: its process is ended all the same.
+ */
 async function find(
   config: Where,
   request: ControlRequest,
@@ -69,10 +73,19 @@ async function find(
 ): Promise<{ readonly path: string; readonly status: ClientStatus } | undefined> {
   const tunnel = await tunnelSocketPath(config.interface);
   for (const path of config.tun ? [tunnel] : [proxySocketPath(context.stateDir), tunnel]) {
-    const status = await askClient(path, request, context);
+    const status = await askClient(path, request, context).catch((error) => {
+      const isEnded = request.do === "down" && path === tunnel && !isDenied(error);
+      if (!isEnded || context.signal.aborted) throw error;
+      context.log.warn("The client does not answer as it should", { error: messageOf(error) });
+      return undefined;
+    });
     if (status) return { path, status };
   }
   return undefined;
+}
+
+function isDenied(error: unknown): boolean {
+  return error instanceof CulvertError && error.code === "denied";
 }
 
 async function untilGone(path: string, { clock, signal }: ActionContext): Promise<void> {
@@ -80,28 +93,49 @@ async function untilGone(path: string, { clock, signal }: ActionContext): Promis
   while (await Deno.lstat(path).then(() => true, () => false)) await delay(clock, LOOK_MS, limit.signal);
 }
 
-/** Takes away what there is of a client that routed the machine; says whether there was anything. */
+/**
+ * Takes away what there is of a client that routed the machine, whatever its interfaces are called; says whether there was
+ * anything. The kill switch goes even when something else cannot be taken back.
+ */
 async function clearUp({ interface: prefix }: Where, context: ActionContext): Promise<boolean> {
-  const path = await journalPathOf(prefix);
-  const isLeft = await Deno.stat(path).then(() => true, () => false) || isLockedHere();
-  if (!isLeft) return false;
+  const own = await journalPathOf(prefix);
+  const paths = await isThere(own) ? [own] : [];
+  const others = await otherClients(own).catch((error) => {
+    context.log.debug("Whether there are others cannot be seen", { error: messageOf(error) });
+    return [];
+  });
+  paths.push(...others);
+  const wasLocked = isLockedHere();
+  if (paths.length === 0 && !wasLocked) return false;
   requireRights(await ownRights(), {
     action: "take down the client's tunnel",
     uses: ["end the process that holds it", "remove its interfaces, routes and rules", "take the kill switch away"],
   });
+  const results: PromiseSettledResult<boolean>[] = [];
+  for (const path of paths) results.push(...await Promise.allSettled([clearUpOne(path, context)]));
+  context.signal.throwIfAborted();
+  if (isLockedHere()) removeFirewall(LOCK_TABLE);
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+  return wasLocked || results.some((result) => result.status === "fulfilled" && result.value);
+}
+
+async function clearUpOne(path: string, context: ActionContext): Promise<boolean> {
   const free = await Journal.take(path);
   using journal = free ?? await endHolder(path, { what: "the client's tunnel", patienceMs: ENDS_WITHIN_MS }, context);
   const wasUp = free === undefined || free.wasLeft;
   if (journal.undos.length > 0) {
     using libc = openLibc();
     using network = new RtNetlink(libc);
-    context.log.info("Taking away what a run that was killed has left", { interface: prefix });
+    context.log.info("Taking away what a run that was killed has left", { journal: path });
     await undoAll(journal, network, context.log);
   }
-  const wasLocked = isLockedHere();
-  if (wasLocked) removeFirewall(LOCK_TABLE);
+  await removeStaleSocket(socketPathOf(path));
   await journal.finish();
-  return wasUp || wasLocked;
+  return wasUp;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
 }
 
 /** Whoever may not look is told that it is not. */

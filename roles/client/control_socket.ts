@@ -39,7 +39,12 @@ export function proxySocketPath(stateDir: string): string {
 }
 
 export async function tunnelSocketPath(interfacePrefix: string): Promise<string> {
-  return `${await journalPathOf(interfacePrefix)}.sock`;
+  return socketPathOf(await journalPathOf(interfacePrefix));
+}
+
+/** Beside the journal. */
+export function socketPathOf(journalPath: string): string {
+  return `${journalPath}.sock`;
 }
 
 /** What a client does when it is asked to; what it throws is told. */

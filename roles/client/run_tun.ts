@@ -13,6 +13,7 @@ import { systemLookup } from "../../net/resolve.ts";
 import type { SessionSwitch } from "../../net/session_switch.ts";
 import type { SupernodeWay } from "../../net/watched_session.ts";
 import { aborted } from "../../protocol/abort.ts";
+import { deadline } from "../../protocol/clock.ts";
 import { RELAY_PATH, supernodeEndpoint } from "../../protocol/control/endpoints.ts";
 import type { Telemetry } from "../../protocol/control/messages.ts";
 import { messageOf } from "../../protocol/errors.ts";
@@ -41,6 +42,9 @@ const PROBE_EVERY_MS = 500;
 const PROBE_TIMEOUT_MS = 1_200;
 /** A new session must carry a probe within so long; its handshake is over by then. */
 const PROVE_WITHIN_MS = 3_000;
+
+/** How soon an exit answers at the least, or is taken for lost where there is a reason to. */
+const LEAST_ANSWER_MS = 400;
 
 /** Until the context's signal, or until it is asked to end. */
 export async function runTun(config: UpConfig, given: RoleContext): Promise<void> {
@@ -76,6 +80,7 @@ export async function runTun(config: UpConfig, given: RoleContext): Promise<void
     onOpen: () => {
       supernode.opened();
       void settle(sessions, exits.path, context);
+      void greetIfLost({ mode, exits: exits.path }, context);
     },
     onFault: fault.reject,
   }, context);
@@ -151,7 +156,10 @@ function keepAtIt(
       keepWanted(options, signal),
       stats.run(signal),
       mode.keepLocked(signal),
-      watchSleeps(clock, () => greetAnew(mode, exits, log), signal),
+      watchSleeps(clock, () => {
+        log.info("The machine has slept: greeting the exit anew");
+        greetAnew({ mode, exits }, log);
+      }, signal),
     ]);
   });
 }
@@ -180,8 +188,25 @@ async function probe(path: Path, signal: AbortSignal): Promise<void> {
   await path.probe(signal);
 }
 
-function greetAnew(mode: PacketMode, exits: SessionSwitch, log: Log): void {
-  log.info("The machine has slept: greeting the exit anew");
+/** The control stream is open. If it has been lost because the network is another, the relay looks for us where we were. */
+async function greetIfLost(running: Pick<Running, "mode" | "exits">, context: RoleContext): Promise<void> {
+  const { clock, log, signal } = context;
+  const { mode, exits } = running;
+  const way = mode.present;
+  if (!way) return;
+  try {
+    const withinMs = Math.max(LEAST_ANSWER_MS, 3 * (exits.dataPath?.latencyMs ?? 0));
+    using limit = deadline(clock, withinMs, "probe the exit", signal);
+    await way.probe(limit.signal);
+  } catch {
+    if (signal.aborted || mode.present !== way) return;
+    log.info("The exit does not answer, maybe because the network is another: greeting it anew");
+    greetAnew(running, log);
+  }
+}
+
+/** And sees soon whether that was any good. */
+function greetAnew({ mode, exits }: Pick<Running, "mode" | "exits">, log: Log): void {
   mode.present?.greetAnew().catch((error) => log.debug("The exit was not greeted", { error: messageOf(error) }))
     .finally(() => exits.suspect());
 }

@@ -7,11 +7,16 @@ import { Nft } from "../../native/nft.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { Table } from "../../protocol/nftables/table.ts";
 
-/** The name of a table that belongs to an interface: names of tables allow fewer characters than those of interfaces. */
+/** A client's kill switch: one to a network namespace, so that whoever finds it knows whose it is. */
+export const LOCK_TABLE = "culvert_lock";
+
+/**
+ * The name of a table that belongs to an interface: names of tables allow fewer characters than those of interfaces. An
+ * interface called `lock` must not take the kill switch's.
+ */
 export function firewallTableOf(interfaceName: string): string {
-  return `culvert_${
-    interfaceName.replace(/[^A-Za-z0-9_]/g, (character) => `x${character.charCodeAt(0).toString(16)}`)
-  }`;
+  const name = interfaceName.replace(/[^A-Za-z0-9_]/g, (character) => `x${character.charCodeAt(0).toString(16)}`);
+  return `culvert_${name}${/^lock_*$/.test(name) ? "_" : ""}`;
 }
 
 /** In place of the table of that name, at once. Throws `no_nftables` in a kernel that has none. */

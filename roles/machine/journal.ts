@@ -129,11 +129,7 @@ export class Journal implements Disposable {
 
   /** What another interface's journal in the same namespace records of a setting. */
   async othersSetting(path: string): Promise<SettingUndo | undefined> {
-    const [directory, namespace] = [dirname(this.path), this.path.slice(this.path.lastIndexOf("."))];
-    for await (const { name } of Deno.readDir(directory)) {
-      const other = `${directory}/${name}`;
-      if (other === this.path || !name.endsWith(namespace)) continue;
-      const { undos } = await read(other);
+    for await (const { undos } of otherJournals(this.path)) {
       const setting = undos.find((undo): undo is SettingUndo => undo.kind === "setting" && undo.path === path);
       if (setting) return setting;
     }
@@ -162,6 +158,21 @@ export class Journal implements Disposable {
   async #append(line: z.output<typeof lineSchema>, before = ""): Promise<void> {
     if (!this.#file) throw new CulvertError("closed", "Cannot write to a journal: it has been closed");
     await writeAll(this.#file, new TextEncoder().encode(before + JSON.stringify(line) + "\n"));
+  }
+}
+
+/** The journals of other interfaces in the same namespace, held or left behind, with what they record. */
+export async function* otherJournals(path: string): AsyncGenerator<{ path: string; undos: readonly Undo[] }> {
+  const [directory, namespace] = [dirname(path), path.slice(path.lastIndexOf("."))];
+  const names: string[] = [];
+  try {
+    for await (const { name } of Deno.readDir(directory)) if (name.endsWith(namespace)) names.push(name);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  for (const name of names) {
+    const other = `${directory}/${name}`;
+    if (other !== path) yield { path: other, undos: (await read(other)).undos };
   }
 }
 

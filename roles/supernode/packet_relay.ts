@@ -7,33 +7,13 @@
  * Not here: which session has which, and what is kept of it (`packet_sessions.ts`).
  */
 
+import type { RelayCounts, RelaySession } from "../../native/relay/relay_messages.ts";
 import type { PacketGrant, PacketOffer } from "../../protocol/control/packets.ts";
 import type { PeerKeys } from "../../protocol/fields.ts";
-import type { Endpoint, Key } from "../../protocol/wireguard/settings.ts";
+import type { RelaySide } from "../../protocol/wireguard/relay_session.ts";
+import type { Endpoint } from "../../protocol/wireguard/settings.ts";
 
-export type RelaySide = "client" | "exit";
-
-/** A session whose datagrams are to be passed on. */
-export interface RelaySession {
-  readonly sessionId: string;
-  /** Left out: any that is free. */
-  readonly port?: number;
-  readonly clientKey: Key;
-  readonly exitKey: Key;
-  /** Where they are, when that is known: from another supernode, or from an earlier life of the port. */
-  readonly clientAt?: Endpoint;
-  readonly exitAt?: Endpoint;
-}
-
-export interface RelayCounts {
-  readonly sessionId: string;
-  readonly port: number;
-  readonly toExitBytes: number;
-  readonly toClientBytes: number;
-  readonly droppedDatagrams: number;
-  readonly clientAt?: Endpoint;
-  readonly exitAt?: Endpoint;
-}
+export type { RelayCounts, RelaySession, RelaySide };
 
 /** UDP ports between clients and exits. It passes on what it cannot read. */
 export interface PacketRelay {

@@ -7,6 +7,7 @@ import { parseEndpoint } from "../../protocol/wireguard/endpoint.ts";
 import { FakeClock, settle } from "../../testing/fake_clock.ts";
 import { FakeRelay } from "../fixtures/fake_relay.ts";
 import { CLIENT, ELSEWHERE, GRANT, grants, HOST, SessionRig } from "./fixtures/session_rig.ts";
+import { turnAway } from "./turning_away.ts";
 
 const WISH = { carries: "packets" } as const;
 const elsewhere = (number: number) => ({ ...candidate(number), supernodeId: ELSEWHERE, carriesPackets: true });
@@ -144,6 +145,21 @@ Deno.test("an exit that grants no addresses to another supernode's client is tol
   assertEquals(await rig.hosted.setUp(hostedRequest(rig), ELSEWHERE), { status: "failed", code: "no_grant" });
   await settle();
   assertEquals([relay.ports, rig.kindsTo(exit), rig.notices], [[], ["SETUP_EXIT", "DISCONNECT"], []]);
+});
+
+Deno.test("an exit that is revoked has no port left for another supernode's client, who is moved", async () => {
+  const relay = new FakeRelay();
+  using rig = new SessionRig({ carriers: { relay } });
+  const exit = await rig.connectExit(100, grants);
+  await rig.hosted.setUp(hostedRequest(rig), ELSEWHERE);
+  await turnAway({ kind: "peer", peerId: exit, by: "admin", reason: "", sinceMs: 0 }, {
+    ...{ outbox: rig.outbox, sessions: rig.sessions, rotation: rig.rotation },
+    links: { end() {} },
+    streams: { end: () => false },
+    endSession: (sessionId, reason, by) => rig.ending.end(sessionId, reason, by),
+  });
+  await settle();
+  assertEquals([relay.ports, rig.states, rig.notices.map(({ reason }) => reason)], [[], [], ["revoked"]]);
 });
 
 Deno.test("another supernode has no more than a share of the ports", async () => {

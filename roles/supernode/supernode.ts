@@ -371,7 +371,8 @@ export class Supernode implements AsyncDisposable {
 
   async #turnAway(block: Block): Promise<void> {
     const { links, streams, outbox, sessions } = this;
-    const endSession = (sessionId: string, reason: SessionEnd) => this.endSession(sessionId, reason);
-    await turnAway(block, { links, streams, outbox, sessions, rotation: this.#work.rotation, endSession });
+    const { ending, rotation } = this.#work;
+    const endSession = ending.end.bind(ending);
+    await turnAway(block, { links, streams, outbox, sessions, rotation, endSession });
   }
 }

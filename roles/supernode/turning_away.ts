@@ -8,6 +8,7 @@ import type { Block } from "../../protocol/stored_records.ts";
 import type { CommandOutbox } from "./command_outbox.ts";
 import type { DataLinks } from "./data_links.ts";
 import type { Rotation } from "./rotation.ts";
+import type { SessionSide } from "./session_ending.ts";
 import type { Sessions } from "./sessions.ts";
 import type { StreamManager } from "./stream_manager.ts";
 
@@ -17,7 +18,7 @@ export interface TurningAwayParts {
   readonly outbox: Pick<CommandOutbox, "drop">;
   readonly sessions: Sessions;
   readonly rotation: Pick<Rotation, "leave" | "move">;
-  endSession(sessionId: string, reason: SessionEnd): Promise<boolean>;
+  endSession(sessionId: string, reason: SessionEnd, by?: SessionSide): Promise<boolean>;
 }
 
 export async function turnAway({ kind, peerId }: Block, parts: TurningAwayParts): Promise<void> {
@@ -30,6 +31,10 @@ async function turnAwayPeer(peerId: string, parts: TurningAwayParts): Promise<vo
   streams.end(peerId, "revoked");
   // An exit may be connected elsewhere, to a supernode that has not been told.
   rotation.leave(peerId, "revoked");
+  // Packets do not go by its link. The ports for clients of other supernodes are closed, whether or not those heard of it.
+  for (const record of sessions.ofExit(peerId)) {
+    if (record.packets && !sessions.isOwn(record)) await endSession(record.sessionId, "revoked", "client");
+  }
   for (const { sessionId } of sessions.ofClient(peerId)) await endSession(sessionId, "revoked");
   await outbox.drop(peerId);
 }

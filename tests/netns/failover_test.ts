@@ -1,12 +1,14 @@
 /** The exit in use is lost, in three ways that look different from outside, and nobody at the client does anything. */
 
 import { assertEquals, assertLessOrEqual } from "@std/assert";
-import { FAULTS } from "./fixtures/faults.ts";
+import { FAULTS, moveTo } from "./fixtures/faults.ts";
 import { scenario } from "./fixtures/scenario.ts";
 import { TcpProbe } from "./fixtures/tcp_probe.ts";
 import { exitName } from "./fixtures/topology.ts";
 
 const LIMIT_MS = 3000;
+/** What the machine's NAT may be seen as after a move. */
+const ELSEWHERE = "11.7.0.141";
 
 for (const { name, strike, mend } of FAULTS) {
   scenario(`failover: the exit is ${name}, and TCP works again within 3 s`, { exits: 2 }, async (vpn) => {
@@ -42,3 +44,20 @@ scenario(
     await vpn.startExit(other);
   },
 );
+
+for (const flags of [["--no-direct"], []]) {
+  const way = flags.length > 0 ? "by the relay" : "directly";
+  scenario(`the client is in another network, and TCP works again within 3 s, ${way}`, {}, async (vpn) => {
+    const { client, internet } = vpn.topology;
+    await vpn.startClient(flags);
+    await vpn.exitInUse();
+    if (flags.length === 0) await vpn.logged("client", "Direct to the exit");
+    await using probe = await TcpProbe.start(client.machine, internet.v4);
+    await probe.worksAgain(Date.now());
+    await moveTo(client, ELSEWHERE);
+    const { tookMs } = await probe.worksAgain(Date.now());
+    assertLessOrEqual(tookMs, LIMIT_MS);
+    await moveTo({ ...client, v4: ELSEWHERE }, client.v4);
+    await probe.worksAgain(Date.now());
+  });
+}

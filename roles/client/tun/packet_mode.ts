@@ -19,12 +19,13 @@ import type { Locate } from "../../../net/websocket_dial.ts";
 import { delay } from "../../../protocol/clock.ts";
 import type { PacketOffer } from "../../../protocol/control/packets.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
-import { type Cidr, formatCidr, type IpAddress } from "../../../protocol/ip.ts";
+import { type Cidr, formatCidr, type IpAddress, parseIp } from "../../../protocol/ip.ts";
+import { MAIN_TABLE } from "../../../protocol/rtnetlink/route.ts";
 import type { Target } from "../../../protocol/stream.ts";
 import type { Key } from "../../../protocol/wireguard/settings.ts";
 import { type Backend, chooseBackend, type ChosenBackend, type DeviceMaker } from "../../machine/devices.ts";
-import { firewallTableOf, hasNoNftables, removeFirewall, setFirewall } from "../../machine/firewall.ts";
-import { holderOf, Journal, journalPathOf } from "../../machine/journal.ts";
+import { firewallTableOf, hasNoNftables, LOCK_TABLE, removeFirewall, setFirewall } from "../../machine/firewall.ts";
+import type { Journal } from "../../machine/journal.ts";
 import { noteKernelLink } from "../../machine/kernel_link.ts";
 import type { MtuView } from "../../wireguard/mtu.ts";
 import { ownRights, requireRights, requireTun } from "../../machine/privileges.ts";
@@ -32,7 +33,8 @@ import { undoAll } from "../../machine/undo.ts";
 import type { RoleContext } from "../../role.ts";
 import { StateDirectory } from "../../state.ts";
 import { guardTable } from "./guard.ts";
-import { LAN, LOCK_TABLE, lockTable } from "./lock.ts";
+import { takeJournal, takeLeft } from "./journals.ts";
+import { lockTable } from "./lock.ts";
 import { NameServers } from "./name_servers.ts";
 import { PacketWay, type StartDirect } from "./packet_way.ts";
 import { hostCidr } from "./plan.ts";
@@ -72,6 +74,8 @@ export class PacketMode implements AsyncDisposable {
   readonly #libc: Libc;
   readonly #network: RtNetlink;
   readonly #journal: Journal;
+  /** Of clients with other interfaces that were killed. */
+  readonly #left: readonly Journal[];
   readonly #backend: ChosenBackend;
   readonly #interfaces: readonly [string, string];
   readonly #slots = new Slots();
@@ -82,13 +86,21 @@ export class PacketMode implements AsyncDisposable {
   #routing: Routing | undefined;
   #nameServers: NameServers | undefined;
   #present: PacketWay | undefined;
+  /** That are not gone yet. */
+  readonly #ways = new Set<PacketWay>();
   #hasBeenUp = false;
   #isOver = false;
 
-  private constructor(options: PacketModeOptions, backend: ChosenBackend, journal: Journal, held: DisposableStack) {
+  private constructor(
+    options: PacketModeOptions,
+    backend: ChosenBackend,
+    { journal, left }: { readonly journal: Journal; readonly left: readonly Journal[] },
+    held: DisposableStack,
+  ) {
     this.#options = options;
     this.#backend = backend;
     this.#journal = journal;
+    this.#left = left;
     this.#libc = held.use(openLibc());
     this.#network = held.use(new RtNetlink(this.#libc));
     this.#resources = held;
@@ -102,8 +114,9 @@ export class PacketMode implements AsyncDisposable {
     const { settings, devices, context } = options;
     const backend = await chooseWithRights(settings, devices, context);
     using held = new DisposableStack();
+    const left = (await takeLeft(settings.interfacePrefix)).map((one) => held.use(one));
     const journal = held.use(await takeJournal(settings.interfacePrefix));
-    const mode = new PacketMode(options, backend, journal, held);
+    const mode = new PacketMode(options, backend, { journal, left }, held);
     const kept = held.move();
     try {
       await mode.#prepare();
@@ -131,8 +144,9 @@ export class PacketMode implements AsyncDisposable {
   openWay(session: ClientSession): PacketWay {
     const { packets } = session;
     if (!packets) throw new CulvertError("failed", "Cannot open the tunnel: the session carries no packets");
+    if (this.#isOver) throw new CulvertError("stopped", "Cannot open the tunnel: the client ends");
     const { context: { clock, random, log } } = this.#options;
-    return new PacketWay({ ...session, packets: packets satisfies PacketOffer }, {
+    const way = new PacketWay({ ...session, packets: packets satisfies PacketOffer }, {
       ...this.#options,
       libc: this.#libc,
       backend: this.#backend,
@@ -142,10 +156,14 @@ export class PacketMode implements AsyncDisposable {
       underlay: this.#underlayView,
       inUse: () => this.#present,
       addressesOf: (host, signal) => this.#underlay!.addressesOf(host, signal),
+      takenAddresses: () => this.#takenAddresses(),
       clock,
       random,
       log,
     }, this.#present?.tunnel);
+    this.#ways.add(way);
+    way.closed().then(() => this.#ways.delete(way));
+    return way;
   }
 
   /** The network as datagrams of ours meet it, which do not go through a tunnel. */
@@ -156,6 +174,17 @@ export class PacketMode implements AsyncDisposable {
       link: (which) => network.link(which),
       routes: (filter) => network.routes(filter),
     };
+  }
+
+  /** Of this machine, of its routers and of its supernodes. */
+  #takenAddresses(): IpAddress[] {
+    const own = Deno.networkInterfaces().filter(({ name }) => !this.#interfaces.includes(name));
+    const routes = ([4, 6] as const).flatMap((family) => this.#network.routes({ family, table: MAIN_TABLE }));
+    const found = [...own.map(({ address }) => parseIp(address)), ...routes.map(({ gateway }) => gateway)];
+    return [
+      ...found.filter((address) => address !== undefined),
+      ...this.#underlay!.places.map(({ address }) => address),
+    ];
   }
 
   /** The addresses that the next session should keep. */
@@ -187,9 +216,10 @@ export class PacketMode implements AsyncDisposable {
     const { settings: { killSwitch }, context: { clock, log } } = this.#options;
     while (killSwitch && !signal.aborted) {
       await delay(clock, LOCK_LOOK_MS, signal).catch(() => {});
-      if (signal.aborted || this.isLocked) continue;
-      log.warn("The kill switch was taken away by somebody else, and is put back");
+      if (signal.aborted) return;
       try {
+        if (this.isLocked) continue;
+        log.warn("The kill switch was taken away by somebody else, and is put back");
         this.#lock();
         if (this.#present) this.#setGuard(this.#present);
       } catch (error) {
@@ -202,6 +232,9 @@ export class PacketMode implements AsyncDisposable {
     if (this.#isOver) return;
     this.#isOver = true;
     using _resources = this.#resources;
+    // One that was still being opened may not be known to anybody else.
+    for (const way of this.#ways) way.close();
+    await Promise.all([...this.#ways].map((way) => way.closed()));
     await this.#takeBack();
   }
 
@@ -218,12 +251,15 @@ export class PacketMode implements AsyncDisposable {
         await this.#routing?.letThrough(place);
         if (this.#routing && settings.killSwitch) this.#lock();
       },
+      onForgotten: (place) => this.#routing?.keepIn(place),
     });
     await this.#underlay.prepare(supernodes, signal);
     if (settings.killSwitch) this.#lock();
-    if (this.#journal.undos.length > 0) {
-      log.warn("Taking away what a run that was killed has left", { interface: this.#interfaces[0] });
-      await undoAll(this.#journal, this.#network, log);
+    for (const journal of [this.#journal, ...this.#left]) {
+      if (journal.undos.length === 0) continue;
+      log.warn("Taking away what a run that was killed has left", { journal: journal.path });
+      await undoAll(journal, this.#network, log);
+      if (journal !== this.#journal) await journal.finish();
     }
     this.#requireFree();
     await this.#openRouting();
@@ -263,7 +299,8 @@ export class PacketMode implements AsyncDisposable {
         interfaces: this.#interfaces,
         mark: this.#routing?.mark,
         supernodes: this.#underlay!.places,
-        open: [...exclude, ...allow, ...allowLan ? LAN : []],
+        open: [...exclude, ...allow],
+        opensLan: allowLan,
         include,
         keepsDns: dns,
       }));
@@ -347,16 +384,4 @@ async function chooseWithRights(
   const backend = chooseBackend(wanted, devices, log);
   requireTun(rights, backend, `${interfacePrefix}0`);
   return backend;
-}
-
-async function takeJournal(interfacePrefix: string): Promise<Journal> {
-  const path = await journalPathOf(interfacePrefix);
-  const journal = await Journal.take(path);
-  if (journal) return journal;
-  const holder = await holderOf(path);
-  throw new CulvertError(
-    "exists",
-    `Cannot bring up the tunnel: it is up already${holder === undefined ? "" : `, by process ${holder}`}; ` +
-      "`culvert client status` tells of it and `culvert client down` ends it",
-  );
 }

@@ -1,6 +1,7 @@
 /** What a client's packet mode does to a machine, in namespaces: `fixtures/lab.ts`. */
 
-import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import { testWith } from "../../../testing/requirements.ts";
 import { eventually } from "../../../testing/waiting.ts";
 import { ADDRESS, type ClientRun, HOST, NAMED, needs, nft, QUIET, ROUTER, tell, TunnelLab } from "./fixtures/lab.ts";
@@ -155,6 +156,39 @@ testWith(needs, "after kill -9 nothing gets out, and the next start takes over w
   assertEquals(await lab.picture(), before);
 });
 
+/** What `culvert client down` says, in the client's namespace. */
+async function down(lab: TunnelLab): Promise<string> {
+  const main = fromFileUrl(new URL("../../main.ts", import.meta.url));
+  const { stdout } = await lab.client.run([Deno.execPath(), "run", "-A", main, "client", "down"], { env: QUIET });
+  return stdout.trim();
+}
+
+testWith(needs, "there is one tunnel, whatever its interfaces are called", async () => {
+  await using lab = await TunnelLab.open();
+  const before = await lab.picture();
+  const run = await up(lab, { interfacePrefix: "other" });
+  const second = lab.run({ interfacePrefix: "lock" });
+  await assertRejects(() => second.until("taken"), Error, "it is up already, by process");
+  assert(await reaches(lab, HOST));
+  run.program.crash();
+  await run.program.ended();
+  assert(!await reaches(lab, HOST));
+  await (await up(lab)).say("stop", "over");
+  assertEquals(await lab.picture(), before);
+});
+
+testWith(needs, "down takes away what a killed client has left, whatever its interfaces were called", async () => {
+  await using lab = await TunnelLab.open();
+  const before = await lab.picture();
+  const run = await up(lab, { interfacePrefix: "lock" });
+  run.program.crash();
+  await run.program.ended();
+  assert(!await reaches(lab, HOST));
+  assertEquals(await down(lab), "The client is down");
+  assertEquals(await lab.picture(), before);
+  assert(await reaches(lab, HOST));
+});
+
 testWith(needs, "a stop may leave the kill switch on; a start without it takes it away", async () => {
   await using lab = await TunnelLab.open();
   const before = await lab.picture();
@@ -198,6 +232,24 @@ testWith(needs, "names are looked up at the exit, whichever name server is asked
   assertEquals(await lookUp(lab, ROUTER), `[ "${NAMED}" ]`);
   await run.say("stop", "over");
 });
+
+testWith(
+  needs,
+  "names are looked up at the exit also where the local network has addresses like those in the tunnel",
+  async () => {
+    await using lab = await TunnelLab.open();
+    await lab.client.run(["ip", "route", "add", "10.0.0.0/8", "via", ROUTER]);
+    const before = await lab.picture();
+    const run = await up(lab, { allowLan: true });
+    await lab.watchLeaks();
+    for (const server of [ROUTER, "10.9.9.9"]) assertEquals(await lookUp(lab, server), `[ "${NAMED}" ]`, server);
+    await run.say("rotate", "taken");
+    assertEquals(await lookUp(lab, ROUTER), `[ "${NAMED}" ]`);
+    assertEquals(await lab.leaks(), []);
+    await run.say("stop", "over");
+    assertEquals(await lab.picture(), before);
+  },
+);
 
 testWith(needs, "what is excluded goes around the tunnel, and nothing else", async () => {
   await using lab = await TunnelLab.open();

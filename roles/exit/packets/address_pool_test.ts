@@ -27,7 +27,7 @@ Deno.test("a pool gives out every address once, and then none", () => {
   const taken = Array.from({ length: 5 }, () => formatIp(pool.take(KEY)!));
   assertEquals(taken.toSorted(), ["10.7.7.10", "10.7.7.11", "10.7.7.12", "10.7.7.13", "10.7.7.14"]);
   assertEquals([pool.take(KEY), pool.spare], [undefined, 0]);
-  pool.release(parseIp("10.7.7.12")!);
+  pool.release(parseIp("10.7.7.12")!, KEY);
   assertEquals([pool.spare, formatIp(pool.take(KEY)!)], [1, "10.7.7.12"]);
 });
 
@@ -55,13 +55,33 @@ for (
   });
 }
 
+Deno.test("an address that was given back is nobody else's for a while, and comes back to who had it", () => {
+  const pool = poolOf("10.7.7.0/28");
+  const [mine, other] = [parseIp("10.7.7.9")!, new Uint8Array(32).fill(255)];
+  assertEquals(pool.take(KEY, mine), mine);
+  pool.release(mine, KEY);
+  for (let client = 1; client <= 12; client++) assert(formatIp(pool.take(other, mine)!) !== "10.7.7.9");
+  assertEquals(pool.take(KEY), mine);
+  pool.release(mine, KEY);
+  assertEquals(pool.take(other, mine), mine, "there is no other left");
+});
+
+Deno.test("who had an address is forgotten once many more were given back", () => {
+  const pool = poolOf("10.201.0.0/16");
+  const address = (number: number) => parseIp(`10.201.${number >> 8}.${number & 255}`)!;
+  const other = new Uint8Array(32).fill(255);
+  for (let number = 256; number <= 256 + 1024; number++) pool.release(pool.take(KEY, address(number))!, KEY);
+  assertEquals(pool.take(other, address(256)), address(256));
+  assert(formatIp(pool.take(other, address(257))!) !== "10.201.1.1");
+});
+
 Deno.test("no two have one address, whatever they wish for and give back", () => {
   const step = fc.record({ key, wish: fc.option(fc.nat(40), { nil: undefined }), gives: fc.boolean() });
   fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
     const pool = poolOf("10.7.7.0/28");
     const taken: string[] = [];
     for (const { key, wish, gives } of steps) {
-      if (gives && taken.length > 0) pool.release(parseIp(taken.shift()!)!);
+      if (gives && taken.length > 0) pool.release(parseIp(taken.shift()!)!, key);
       const address = pool.take(key, wish === undefined ? undefined : parseIp(`10.7.7.${wish}`)!);
       assertEquals(address === undefined, taken.length === 13);
       if (!address) continue;

@@ -16,11 +16,14 @@ import { CulvertError, messageOf } from "../../../protocol/errors.ts";
 import { formatIp, type IpAddress } from "../../../protocol/ip.ts";
 import type { Log } from "../../../protocol/log.ts";
 import { closedWith, DnsUpstream, type DnsUpstreamOptions, readDnsMessage, writeDnsMessage } from "./dns_upstream.ts";
+import { Places } from "./places.ts";
 
 export interface DnsForwarderOptions extends DnsUpstreamOptions {
   /** Where it listens. */
   readonly addresses: readonly IpAddress[];
   readonly port: number;
+  /** Whether there are many clients behind an address. */
+  isShared?(host: string): boolean;
   readonly limits?: DnsLimits;
 }
 
@@ -49,6 +52,7 @@ export class DnsForwarder implements AsyncDisposable {
   readonly #upstream: DnsUpstream;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #isShared: (host: string) => boolean;
   readonly #questions: Places;
   readonly #connections: Places;
   readonly #stop = new AbortController();
@@ -60,6 +64,7 @@ export class DnsForwarder implements AsyncDisposable {
     this.#upstream = new DnsUpstream(options);
     this.#clock = options.clock;
     this.#log = options.log;
+    this.#isShared = (host) => options.isShared?.(host) ?? false;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#questions = new Places(limits.maxQuestions, limits.maxQuestionsPerClient);
     this.#connections = new Places(limits.maxConnections, limits.maxConnectionsPerClient);
@@ -131,7 +136,7 @@ export class DnsForwarder implements AsyncDisposable {
 
   #take(message: Uint8Array, send: (answer: Uint8Array) => Promise<unknown>, client: string): void {
     const question = readDnsQuestion(message);
-    const place = question && this.#questions.take(client);
+    const place = question && this.#questions.take(client, this.#isShared(client));
     if (place) this.#run(this.#answer(message.slice(), question, send).finally(() => place[Symbol.dispose]()));
   }
 
@@ -147,7 +152,8 @@ export class DnsForwarder implements AsyncDisposable {
 
   async #serveTcp(listener: Deno.TcpListener): Promise<void> {
     for await (const conn of listener) {
-      const place = this.#connections.take(conn.remoteAddr.hostname);
+      const { hostname } = conn.remoteAddr;
+      const place = this.#connections.take(hostname, this.#isShared(hostname));
       if (place) this.#run(this.#serveConnection(conn, place));
       else conn.close();
     }
@@ -158,48 +164,20 @@ export class DnsForwarder implements AsyncDisposable {
     using _conn = closedWith(this.#stop.signal, conn);
     try {
       for (;;) {
-        const query = await this.#readQuery(conn);
+        const query = await this.#within("read a question", () => readDnsMessage(conn));
         const question = query && readDnsQuestion(query);
         if (!question) return;
         const answer = await this.#upstream.askByTcp(query, question, this.#stop.signal);
-        await writeDnsMessage(conn, answer ?? dnsFailure(query, question));
+        await this.#within("write an answer", () => writeDnsMessage(conn, answer ?? dnsFailure(query, question)));
       }
     } catch (error) {
       this.#log.debug("A client's connection to the name server broke", { error: messageOf(error) });
     }
   }
 
-  async #readQuery(conn: Deno.TcpConn): Promise<Uint8Array | undefined> {
-    using limit = deadline(this.#clock, IDLE_MS, "read a question", this.#stop.signal);
-    return await orAborted(readDnsMessage(conn), limit.signal);
-  }
-}
-
-/** So many at once in all, and so many of one client. */
-class Places {
-  readonly #max: number;
-  readonly #maxEach: number;
-  readonly #taken = new Map<string, number>();
-  #all = 0;
-
-  constructor(max: number, maxEach: number) {
-    this.#max = max;
-    this.#maxEach = maxEach;
-  }
-
-  /** A place until it is disposed of; undefined when there is none. */
-  take(client: string): Disposable | undefined {
-    const own = this.#taken.get(client) ?? 0;
-    if (this.#all >= this.#max || own >= this.#maxEach) return undefined;
-    this.#all++;
-    this.#taken.set(client, own + 1);
-    return { [Symbol.dispose]: () => this.#giveBack(client) };
-  }
-
-  #giveBack(client: string): void {
-    this.#all--;
-    const left = this.#taken.get(client)! - 1;
-    if (left === 0) this.#taken.delete(client);
-    else this.#taken.set(client, left);
+  /** Who is silent, or takes no answer, gives up its place. */
+  async #within<T>(deed: string, act: () => Promise<T>): Promise<T> {
+    using limit = deadline(this.#clock, IDLE_MS, deed, this.#stop.signal);
+    return await orAborted(act(), limit.signal);
   }
 }

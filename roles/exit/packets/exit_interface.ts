@@ -17,7 +17,7 @@ import { serveUapi, type UapiServer } from "../../../native/wireguard/uapi_serve
 import { uapiPathOf } from "../../../native/wireguard/uapi_socket.ts";
 import type { Clock } from "../../../protocol/clock.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
-import { formatIp } from "../../../protocol/ip.ts";
+import { contains, formatCidr, formatIp } from "../../../protocol/ip.ts";
 import type { Log } from "../../../protocol/log.ts";
 import type { Table } from "../../../protocol/nftables/table.ts";
 import { isLinkName } from "../../../protocol/rtnetlink/link.ts";
@@ -61,7 +61,7 @@ export class ExitInterface implements AsyncDisposable {
     this.network = this.#resources.use(new RtNetlink(this.#libc));
   }
 
-  /** Throws `denied`, `unsupported`, `exists`, `no_nftables`, `no_nat`, `no_forwarding`, and takes back what it has done. */
+  /** Throws `denied`, `unsupported`, `exists`, `pool_in_use`, `no_nftables`, `no_nat`, `no_forwarding`, and takes back what it has done. */
   static async open(options: ExitInterfaceOptions): Promise<ExitInterface> {
     const backend = await chooseWithRights(options);
     const opened = new ExitInterface(options);
@@ -114,6 +114,7 @@ export class ExitInterface implements AsyncDisposable {
         `Cannot carry packets: the interface ${name} must not exist yet, and was not made by an exit`,
       );
     }
+    this.#requireOwnPools();
     await journal.record({ kind: "firewall", table: table.name });
     this.#filter = new PacketFilter({ libc: this.#libc, endsWithProcess: backend === "userspace", clock, log });
     this.#filter.set(table);
@@ -127,6 +128,20 @@ export class ExitInterface implements AsyncDisposable {
     this.#setAddresses(name);
     const families = pools.map(({ network }) => network.address.length === 4 ? 4 : 6);
     await enableForwarding(families, { network: this.network, journal });
+  }
+
+  /** The filter would cut this machine off from a network with the addresses of its clients. */
+  #requireOwnPools(): void {
+    for (const { linkIndex, address } of this.network.addresses()) {
+      const pool = this.#options.pools.find(({ network }) => contains(network, address));
+      if (!pool) continue;
+      const where = this.network.link(linkIndex)?.name ?? "another interface";
+      throw new CulvertError(
+        "pool_in_use",
+        `Cannot carry packets: the pool ${formatCidr(pool.network)} must hold no address of this machine, and ` +
+          `${where} has ${formatIp(address)}; --pool and --pool6 give others`,
+      );
+    }
   }
 
   /** Offers a device of our own to `wg`. Its socket's name is the machine's, not the namespace's, so it may be taken. */

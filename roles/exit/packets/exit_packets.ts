@@ -61,7 +61,10 @@ export class ExitPackets implements AsyncDisposable {
     );
     const { nameServer } = flags;
     const servers = nameServer.length > 0 ? givenNameServers(nameServer) : systemNameServers(tools.clock);
-    resources.use(await DnsForwarder.open({ ...tools, addresses: service.gateways, port: DNS_PORT, servers }));
+    const isShared = (host: string) => service.isShared(host);
+    resources.use(
+      await DnsForwarder.open({ ...tools, addresses: service.gateways, port: DNS_PORT, isShared, servers }),
+    );
     const endpoint = await endpointAddress(flags.endpoint, tools);
     const punching = resources.use(
       new PunchResponder({
@@ -115,7 +118,10 @@ async function endpointAddress(endpoint: string | undefined, tools: ExitPacketTo
     return await relayAddress(endpoint, tools);
   } catch (error) {
     tools.signal.throwIfAborted();
-    tools.log.warn("The endpoint has no address for now", { endpoint, error: messageOf(error) });
+    tools.log.warn("The endpoint has no address: until the next start clients are told no more than its name", {
+      endpoint,
+      error: messageOf(error),
+    });
     return undefined;
   }
 }

@@ -35,18 +35,19 @@ export async function enableForwarding(families: readonly (4 | 6)[], tools: Forw
 
 async function enableV4({ journal }: ForwardingTools): Promise<void> {
   const isOn = await readSetting(FORWARD_V4) === "1";
-  if (!isOn && await readSetting(REDIRECTS_V4) === "0") {
+  if (await journal.othersSetting(REDIRECTS_V4) || (!isOn && await readSetting(REDIRECTS_V4) === "0")) {
     // Undone after forwarding, when the kernel will have made it 1.
     await journal.record({ kind: "setting", path: REDIRECTS_V4, before: "0", after: "1" });
   }
   await turnOn(FORWARD_V4, "1", journal);
 }
 
+/** Others of this machine that have turned it on may end before us, and must leave us what goes with it. */
 async function enableV6({ network, journal }: ForwardingTools): Promise<void> {
-  if (await readSetting(FORWARD_V6) !== "1") {
+  if (await readSetting(FORWARD_V6) !== "1" || await journal.othersSetting(FORWARD_V6)) {
     for (const name of defaultRouteInterfaces(network)) {
       const path = `${V6}/conf/${name}/accept_ra`;
-      if (await readSetting(path) === "1") await turnOn(path, "2", journal);
+      if (await readSetting(path) === "1" || await journal.othersSetting(path)) await turnOn(path, "2", journal);
     }
   }
   await turnOn(FORWARD_V6, "1", journal);

@@ -3,8 +3,8 @@
  * might reach each other without a relay.
  *
  * Who asks is known by the address it asks from: WireGuard lets nobody else send from there. What comes from elsewhere, or
- * is no request, is not answered. No answer is longer than what was asked could be, and each goes to who asked alone. An
- * offer beyond so many that wait for their answer is dropped, and comes again; probes have room beside them.
+ * is no request, is not answered. No answer is longer than what was asked could be, and each goes to who asked alone. What
+ * a client asks beyond so much that waits for its answer is dropped, and comes again; probes have room beside offers.
  */
 
 import { closeQuietly } from "../../../net/close.ts";
@@ -22,6 +22,7 @@ import {
 } from "../../../protocol/packets/gateway.ts";
 import type { PunchAnswer, PunchOffer } from "../../../protocol/packets/punch_offer.ts";
 import type { ClientPeer } from "./client_table.ts";
+import { Places } from "./places.ts";
 
 /** How an offer to do without the relay is answered; absent, none is. */
 export interface Punching {
@@ -41,7 +42,8 @@ export interface GatewayServiceOptions {
 
 /** After a failure to read. */
 const REST_MS = 100;
-const MAX_WAITING = { "punch.offer": 256, "probe": 512 } as const;
+/** In all, and of each client: they repeat what is not answered at once. */
+const MAX_WAITING = { "probe": [512, 16], "punch.offer": [256, 8] } as const;
 
 export class GatewayService implements AsyncDisposable {
   readonly #options: GatewayServiceOptions;
@@ -49,6 +51,10 @@ export class GatewayService implements AsyncDisposable {
   readonly #sockets: Deno.DatagramConn[] = [];
   readonly #tasks: Promise<void>[] = [];
   readonly #waiting = new Set<Promise<void>>();
+  readonly #places = {
+    "probe": new Places(...MAX_WAITING.probe),
+    "punch.offer": new Places(...MAX_WAITING["punch.offer"]),
+  };
 
   private constructor(options: GatewayServiceOptions) {
     this.#options = options;
@@ -111,19 +117,34 @@ export class GatewayService implements AsyncDisposable {
   ): void {
     const address = parseIp(hostname);
     const client = address && this.#options.clientAt(address);
-    if (message?.type !== "probe" && message?.type !== "punch.offer") return;
-    if (!client || this.#waiting.size >= MAX_WAITING[message.type]) return;
-    const answering = this.#answerTo(message, client)?.then(send).catch((error) => {
-      this.#options.log.debug("A client could not be answered", { error: messageOf(error) });
-    }).finally(() => this.#waiting.delete(answering!));
-    if (answering) this.#waiting.add(answering);
+    if (!client || (message?.type !== "probe" && message?.type !== "punch.offer")) return;
+    const place = this.#places[message.type].take(hostname);
+    if (!place) return;
+    const waiting = this.#answer(message, client, send).finally(() => {
+      this.#waiting.delete(waiting);
+      place[Symbol.dispose]();
+    });
+    this.#waiting.add(waiting);
   }
 
-  #answerTo(message: GatewayRequest, client: ClientPeer): Promise<GatewayAnswer> | undefined {
+  async #answer(
+    message: GatewayRequest,
+    client: ClientPeer,
+    send: (answer: GatewayAnswer) => Promise<void>,
+  ): Promise<void> {
+    try {
+      const answer = await this.#answerTo(message, client);
+      if (answer) await send(answer);
+    } catch (error) {
+      this.#options.log.debug("A client could not be answered", { error: messageOf(error) });
+    }
+  }
+
+  #answerTo(message: GatewayRequest, client: ClientPeer): Promise<GatewayAnswer> | GatewayAnswer | undefined {
     const { isOk, punching } = this.#options;
     switch (message.type) {
       case "probe":
-        return Promise.resolve({ type: "probe.answer", id: message.id, ok: isOk() });
+        return { type: "probe.answer", id: message.id, ok: isOk() };
       case "punch.offer":
         return punching?.answer(message, client);
     }

@@ -2,7 +2,7 @@
  * Packets of clients, let out here: what a session that carries packets is to an exit.
  *
  *   setUp   ─▶ the relay's address ─▶ addresses for the client ─▶ a peer of the device ─▶ grant
- *   remove  ─▶ the peer goes with its client's last session, or is looked for where the one before is relayed
+ *   remove  ─▶ the peer goes with its client's last session, or is looked for where another one is relayed
  *
  * One change at a time, each whole or not at all. The client is told nothing here: the device begins by itself to shake
  * hands by way of the relay, which opens this machine's own NAT, and says something every 20 seconds to keep it open.
@@ -57,6 +57,8 @@ export interface PacketTools {
 /** A session as it was ordered. */
 export interface PacketOrder {
   readonly sessionId: string;
+  /** Whose key it is; what earlier versions have stored does not say. */
+  readonly clientPeerId?: string | undefined;
   /** The client's key, in base64. */
   readonly clientKey: string;
   readonly setup: PacketSetup;
@@ -162,23 +164,28 @@ export class PacketService implements AsyncDisposable {
     return this.#clients.clientAt(address);
   }
 
+  /** Whether there are many clients behind an address, a supernode's. */
+  isShared(address: string): boolean {
+    return this.#shared.includes(`${address}/${address.includes(":") ? 128 : 32}`);
+  }
+
   /** What a session was ordered and granted. */
   granted(sessionId: string): GrantedPackets | undefined {
     return this.#granted.get(sessionId);
   }
 
   /**
-   * Lets a client's packets in; one that is there may have moved. Throws `no_address`, `bad_relay`; then the session is
-   * not there.
+   * Lets a client's packets in; one that is there may have moved. Throws `no_address`, `bad_relay`, `key_in_use`; then
+   * the session is not there.
    */
   async setUp(order: PacketOrder, signal: AbortSignal): Promise<GrantedPackets> {
-    const { sessionId, setup, wishes } = order;
+    const { sessionId, clientPeerId, setup, wishes } = order;
     const clientKey = decodeBase64(order.clientKey) as Key;
     const relayAt = await relayAddress(setup.relay, { ...this.#tools, signal });
     return await this.#alone(async () => {
       if (this.#clients.keyOf(sessionId)?.toHex() !== clientKey.toHex()) await this.#letGo(sessionId);
       const before = this.#clients.peerOf(clientKey);
-      const peer = this.#clients.add({ sessionId, clientKey, relayAt, wishes: wishes.map(addressIn) });
+      const peer = this.#clients.add({ sessionId, clientPeerId, clientKey, relayAt, wishes: wishes.map(addressIn) });
       try {
         const hasMoved = before && !isSamePlace(before.relayAt, relayAt);
         // A supernode that terminates tunnels has none to hear a knock, and has perhaps forgotten its keys.
@@ -220,6 +227,7 @@ export class PacketService implements AsyncDisposable {
     const key = this.#clients.keyOf(sessionId);
     if (!key) return;
     const old = this.#clients.peerOf(key)!;
+    const relayAt = this.#clients.relayOf(sessionId)!;
     this.#clients.remove(sessionId);
     this.#granted.delete(sessionId);
     this.#onEnd();
@@ -227,8 +235,16 @@ export class PacketService implements AsyncDisposable {
     if (!left) {
       this.onClientGone(key);
       await this.device.configure({ peers: [{ publicKey: key, remove: true }] });
-    } else if (!isSamePlace(old.relayAt, left.relayAt)) await this.#begin(left);
+    } else if (!isSamePlace(old.relayAt, left.relayAt) || await this.#isStillAt(relayAt, left)) await this.#begin(left);
     this.#share();
+  }
+
+  /** Whether the device still looks for a client at a relay that it had: one that was knocked for, and has not come yet. */
+  async #isStillAt(relayAt: Endpoint, { key, relayAt: present }: ClientPeer): Promise<boolean> {
+    if (isSamePlace(relayAt, present)) return false;
+    const { peers } = await this.device.status();
+    const endpoint = peers.find(({ publicKey }) => publicKey.toHex() === key.toHex())?.endpoint;
+    return endpoint !== undefined && isSamePlace(endpoint, relayAt);
   }
 
   /**

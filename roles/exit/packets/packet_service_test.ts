@@ -58,6 +58,20 @@ Deno.test("a client that gets another relay keeps its keys where this machine ca
   assertEquals(fake.peers.get(keyOf(1))?.endpoint, "192.0.2.1:40000");
 });
 
+Deno.test("a client that was knocked for and has not come when its old session ends is looked for at its new relay", async () => {
+  const fake = new FakePackets(new FakeClock());
+  fake.service.knock = () => true;
+  await fake.service.setUp(order("a", 1), signal);
+  await fake.service.setUp(order("b", 1, { relay: "192.0.2.2:40001" }), signal);
+  await fake.service.remove("a");
+  assertEquals(fake.peers.get(keyOf(1))?.endpoint, "192.0.2.2:40001");
+  await fake.service.setUp(order("c", 1, { relay: "192.0.2.3:40002" }), signal);
+  fake.peers.set(keyOf(1), { endpoint: "198.51.100.1:9", allowedIps: [] });
+  const told = fake.told.length;
+  await fake.service.remove("b");
+  assertEquals(fake.told.length, told, "it has come, or is direct");
+});
+
 Deno.test("a session that changes hands leaves its first client nothing", async () => {
   const fake = new FakePackets(new FakeClock());
   await fake.service.setUp(order("a", 1), signal);

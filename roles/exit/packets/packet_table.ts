@@ -1,11 +1,13 @@
 /**
  * What the machine's packet filter does for an exit, in one table of nftables of its own, put in place as a whole:
  *
- *   clients ─▶ gateway            ping, probes, names; nothing else of this machine
+ *   clients ─▶ gateway            ping, probes, names; nothing else of this machine. As few connections as elsewhere
  *   clients ─▶ other interface    within their rate; where the egress policy allows; from the exit's address (masquerade)
  *   clients ─▶ clients            closed
  *   other interface ─▶ clients    only what belongs to a connection that a client has begun
  *   neighbours ─▶ gateway         closed, whichever interface they try it on
+ *   clients' addresses            from nowhere but the tunnel: no neighbour is taken for a client, and no packet passes
+ *                                 beside these rules when the interface is given another name
  *
  * Segments of TCP are made to fit the way, both ways. That a client sends from its own addresses only is WireGuard's
  * doing. Packets that do not come from or go to the tunnel are left alone. Pure.
@@ -103,8 +105,10 @@ export function packetTable(options: PacketTableOptions): Table {
     rule(ipOf(network).saddr(network), oifname(not(interfaceName)), counter(), comment("connections"), masquerade())
   );
   const fitting = [iifname, oifname].map((side) => rule(side(interfaceName), clampMss("route")));
-  const guarding = pools.map(({ network }) =>
-    rule(iifname(not(interfaceName)), ipOf(network).daddr(network), fib.saddr(not("local")), counter(), drop())
+  const guarding = pools.flatMap(({ network }) =>
+    (["daddr", "saddr"] as const).map((side) =>
+      rule(iifname(not(interfaceName)), ipOf(network)[side](network), fib.saddr(not("local")), counter(), drop())
+    )
   );
   return {
     name: packetTableName(interfaceName),
@@ -208,9 +212,9 @@ function toGateway(gateways: readonly IpAddress[]): Rule[] {
       const to = ipOf(gateway).daddr(gateway);
       const isV4 = gateway.length === 4;
       return [
-        rule(to, isV4 ? icmp.type(ECHO_REQUEST) : icmpv6.type(ECHO_REQUEST_V6), accept()),
-        rule(to, udp.dport([DNS_PORT, GATEWAY_PORT]), accept()),
-        rule(to, tcp.dport(DNS_PORT), accept()),
+        rule(to, isV4 ? icmp.type(ECHO_REQUEST) : icmpv6.type(ECHO_REQUEST_V6), goto("begins")),
+        rule(to, udp.dport([DNS_PORT, GATEWAY_PORT]), goto("begins")),
+        rule(to, tcp.dport(DNS_PORT), goto("begins")),
       ];
     }),
     rule(goto("refused")),

@@ -130,6 +130,30 @@ testWith(needs, "neighbours of the exit do not reach its gateway, nor clients", 
   }
 });
 
+testWith(
+  needs,
+  "clients' packets come from the tunnel alone: no neighbour sends in their place, and none pass by another name",
+  async () => {
+    await using lab = await PacketLab.open();
+    const client = await lab.client();
+    const exit = await lab.startExit();
+    const [address] = (await exit.admit(client)).addresses;
+    assert(await client.pings(INTERNET));
+    const heard = async () => /^Icmp: \d.*$/m.exec((await lab.office.run(["cat", "/proc/net/snmp"])).stdout)![0];
+    const before = await heard();
+    await lab.exit.run(["sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.eth0.rp_filter=0"]);
+    await lab.internet.run(["ip", "address", "add", address!, "dev", "lo"]);
+    await lab.internet.run(["ip", "route", "add", "10.99.0.0/24", "via", EXIT_OUTSIDE]);
+    await lab.internet.run(["ping", "-c1", "-W1", "-I", address!.split("/")[0]!, OFFICE], { mayFail: true });
+    assertEquals(await heard(), before, "a neighbour's packet under a client's address was passed on");
+    // An interface that is up can be renamed since Linux 6.2.
+    const renaming = ["ip", "link", "set", lab.interfaceName, "name", "other"];
+    if ((await lab.exit.run(renaming, { mayFail: true })).code !== 0) return;
+    assert(!await client.pings(OFFICE), "through an interface of another name");
+    assertEquals(await heard(), before);
+  },
+);
+
 testWith(needs, "a client is let in again with the addresses it had, and shut out with its last session", async () => {
   await using lab = await PacketLab.open();
   const client = await lab.client();
@@ -250,6 +274,9 @@ testWith(needs, "a start that fails half way takes back what it did", async () =
     other.close();
   }
   assertEquals(await lab.stateOf(lab.exit), before);
+  const own = await lab.startExit({ pool: "10.99.0.0/16" });
+  assertStringIncludes(String(own.ready.error), "the pool 10.99.0.0/16 must hold no address of this machine, and eth1");
+  assertEquals(await lab.stateOf(lab.exit), before);
   assertStringIncludes(String((await lab.startExit({ pool: "10.201.0.0/30" })).ready.error), "from /8 to /29");
 });
 
@@ -263,5 +290,20 @@ testWith(needs, "what the kernel changes beside forwarding is put back too", asy
   assertEquals(await setting("net.ipv6.conf.eth0.accept_ra"), "2", "so that the router's route stays");
   assertEquals(await setting("net.ipv6.conf.eth1.accept_ra"), "1");
   assertEquals(await exit.program.stop(), 0);
+  assertEquals(await lab.stateOf(lab.exit), before);
+});
+
+testWith(needs, "of two exits on a machine the first to end leaves the other what goes with forwarding", async () => {
+  await using lab = await PacketLab.open();
+  await lab.exit.run(["sysctl", "-qw", "net.ipv4.conf.all.accept_redirects=0", "net.ipv6.conf.eth0.accept_ra=1"]);
+  await lab.exit.run(["ip", "-6", "route", "add", "default", "via", INTERNET6, "proto", "ra"]);
+  const before = await lab.stateOf(lab.exit);
+  const first = await lab.startExit();
+  const other = { interface: `${lab.interfaceName}2`, pool: "10.202.0.0/16", pool6: "fd00:2::/64" };
+  const second = await lab.startExit(other);
+  assertEquals(await first.program.stop(), 0);
+  const names = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.eth0.accept_ra"];
+  assertEquals((await lab.exit.run(["sysctl", "-n", ...names])).stdout, "1\n1\n2\n");
+  assertEquals(await second.program.stop(), 0);
   assertEquals(await lab.stateOf(lab.exit), before);
 });

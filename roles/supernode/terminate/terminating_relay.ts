@@ -228,7 +228,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
       const isThere = await client.admitted.then(() => true, () => false);
       // It may have come again meanwhile.
       if (isThere && !this.#clients.has(text)) await this.#port.turnAway(client.key);
-      this.#giveBack(client.addresses);
+      this.#giveBack(client.addresses, client.key);
     }
   }
 
@@ -270,7 +270,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     for (const pool of this.#options.pools) {
       const address = pool.take(key, wishes.find((wish) => wish?.length === pool.gateway.length));
       if (!address) {
-        this.#giveBack(taken);
+        this.#giveBack(taken, key);
         throw new CulvertError("busy", "Cannot admit the client: every address of the pool is taken");
       }
       taken.push(address);
@@ -278,10 +278,10 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     return taken;
   }
 
-  #giveBack(addresses: readonly IpAddress[]): void {
+  #giveBack(addresses: readonly IpAddress[], key: Key): void {
     addresses.forEach((address, index) => {
       this.#byAddress.delete(formatIp(address));
-      this.#options.pools[index]!.release(address);
+      this.#options.pools[index]!.release(address, key);
     });
   }
 
