@@ -26,6 +26,7 @@ import type { Key } from "../../../protocol/wireguard/settings.ts";
 import { type Backend, chooseBackend, type ChosenBackend, type DeviceMaker } from "../../machine/devices.ts";
 import { firewallTableOf, hasNoNftables, LOCK_TABLE, removeFirewall, setFirewall } from "../../machine/firewall.ts";
 import type { Journal } from "../../machine/journal.ts";
+import { noteKernelLink } from "../../machine/kernel_link.ts";
 import type { MtuView } from "../../wireguard/mtu.ts";
 import { ownRights, requireRights, requireTun } from "../../machine/privileges.ts";
 import { undoAll } from "../../machine/undo.ts";
@@ -269,7 +270,7 @@ export class PacketMode implements AsyncDisposable {
   async #openRouting(): Promise<void> {
     const { settings, context: { log } } = this.#options;
     if (this.#backend === "kernel") {
-      for (const name of this.#interfaces) await this.#journal.record({ kind: "link", name });
+      for (const name of this.#interfaces) await noteKernelLink(name, this.#journal);
     }
     await this.#journal.record({ kind: "firewall", table: this.#guardTable });
     this.#routing = await Routing.open({
