@@ -99,6 +99,8 @@ export type RelayAddresses = z.infer<typeof relayAddressesSchema>;
 /** A session as its exit keeps it: whose streams it takes, and until when. */
 export const servedSessionSchema = z.object({
   sessionId: tokenSchema,
+  /** Whose session it is; earlier versions did not store it. */
+  clientPeerId: peerIdSchema.optional(),
   /** The client's X25519 key. */
   clientKey: keySchema,
   expiresAtMs: timeSchema,

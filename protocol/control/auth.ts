@@ -25,6 +25,7 @@ export const AUTH_SKEW_MS = 60_000;
 /** How long after its timestamp a nonce is remembered: longer than it may pass, by what a store may take for it. */
 export const NONCE_KEPT_MS = AUTH_SKEW_MS + 10_000;
 export const SUPERNODE_ROLE = "supernode";
+export type SupernodeRole = typeof SUPERNODE_ROLE;
 const NONCE_BYTES = 16;
 
 /** A closed network, as those in it see it. */

@@ -12,11 +12,11 @@ import { decodeBase64 } from "../encoding.ts";
 import type { PeerKeys } from "../fields.ts";
 import { peerIdFits, verifyWireGuardBinding } from "../identity.ts";
 import type { Primitives } from "../primitives.ts";
-import type { ClosedNetwork, SUPERNODE_ROLE } from "./auth.ts";
+import type { ClosedNetwork, SupernodeRole } from "./auth.ts";
 import type { ControlRole } from "./messages.ts";
 
 export interface PeerKeysCheck {
-  readonly role: ControlRole | typeof SUPERNODE_ROLE;
+  readonly role: ControlRole | SupernodeRole;
   /** Where the peer is said to be; left out where that does not matter. */
   readonly region?: string;
   /** Milliseconds since 1970. */

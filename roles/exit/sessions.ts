@@ -74,11 +74,11 @@ export async function restoreSessions(
 /** With the very addresses that the client has, or not at all. */
 async function restorePackets(
   { grant, ...setup }: GrantedPackets,
-  { sessionId, clientKey }: ServedSessionRecord,
+  { sessionId, clientPeerId, clientKey }: ServedSessionRecord,
   packets: ExitSessionsOptions["packets"],
 ): Promise<void> {
   if (!packets) throw noPackets();
-  const order = { sessionId, clientKey, setup, wishes: grant.addresses };
+  const order = { sessionId, clientPeerId, clientKey, setup, wishes: grant.addresses };
   const { grant: again } = await packets.setUp(order, AbortSignal.timeout(RESTORE_WITHIN_MS));
   if (again.addresses.join() === grant.addresses.join()) return;
   throw new CulvertError("no_address", "Cannot take the client back: its addresses are not to be had any more");
@@ -98,8 +98,8 @@ export function exitHandlers(options: ExitSessionsOptions): CommandHandlers {
         if (options.isDraining()) throw new CulvertError("draining", "The exit takes no new sessions");
         checkClient(payload, options);
         if (payload.packets && !packets) throw noPackets();
-        const { clientWireguardKey: clientKey, expiresAtMs, renews } = payload;
-        const session = { sessionId, clientKey, expiresAtMs, supernodeId: options.supernodeId() };
+        const { clientPeerId, clientWireguardKey: clientKey, expiresAtMs, renews } = payload;
+        const session = { sessionId, clientPeerId, clientKey, expiresAtMs, supernodeId: options.supernodeId() };
         const oldExpiryMs = server.expiryOf(sessionId);
         if (renews && oldExpiryMs === undefined) throw new CulvertError("unknown_session", "There is no such session");
         serve(server, session);
@@ -139,9 +139,9 @@ async function grantPackets(
   packets: ExitSessionsOptions["packets"],
   signal: AbortSignal,
 ): Promise<GrantedPackets | undefined> {
-  const { packets: setup, allowedIps: wishes = [], clientWireguardKey: clientKey, renews } = payload;
+  const { packets: setup, allowedIps: wishes = [], clientPeerId, clientWireguardKey: clientKey, renews } = payload;
   if (renews || !setup) return packets?.granted(sessionId);
-  return await packets?.setUp({ sessionId, clientKey, setup, wishes }, signal);
+  return await packets?.setUp({ sessionId, clientPeerId, clientKey, setup, wishes }, signal);
 }
 
 /** Its time may have come while its packets were let in, and nothing would end them any more. */

@@ -88,8 +88,8 @@ function envelope(clock: FakeClock) {
   return { type: "command", commandId: newId(), sequence: 1, issuedAtMs, deadlineAtMs: issuedAtMs + 5_000 } as const;
 }
 
-function setupOf(clock: FakeClock, payload: Partial<SetupExit["payload"]> = {}): SetupExit {
-  const { peerId, publicKey, wireguardKey, signature } = client.wireguardBinding();
+function setupOf(clock: FakeClock, payload: Partial<SetupExit["payload"]> = {}, who = client): SetupExit {
+  const { peerId, publicKey, wireguardKey, signature } = who.wireguardBinding();
   return {
     ...envelope(clock),
     kind: "SETUP_EXIT",
@@ -244,6 +244,22 @@ Deno.test("a session that carries packets is answered with what its client gets,
   assertEquals([next.server.sessionCount, again.peers], [1, peers]);
   await next.disconnect(command.sessionId);
   assertEquals([next.server.sessionCount, again.peers.size, await next.keptCount()], [0, 0, 0]);
+});
+
+Deno.test("a client that has signed another's key cannot move its packets, nor after a restart", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const { service, peers } = new FakePackets(clock);
+  using exit = new Exit(kv, clock, { packets: service });
+  await exit.setUp(wanted(clock));
+  const before = structuredClone(peers);
+  const thief = new Identity({ ...generateSecrets(random), wireguardKey: client.secrets().wireguardKey }, primitives);
+  const theft = setupOf(clock, { packets: { relay: "203.0.113.6:6" } }, thief);
+  assertEquals([await refusal(exit, theft), peers, exit.server.sessionCount], ["key_in_use", before, 1]);
+  const again = new FakePackets(clock);
+  using next = new Exit(kv, clock, { packets: again.service });
+  await restoreSessions(next.options);
+  assertEquals([await refusal(next, theft), again.peers, await next.keptCount()], ["key_in_use", before, 1]);
 });
 
 Deno.test("a renewal keeps what the session's packets were granted, also in the store", async () => {

@@ -52,6 +52,8 @@ const RETRY_MS = 5_000;
 /** A client that has not asked for so long is not direct, or no longer. */
 const SILENCE_MS = 15_000;
 const IDLE_TICK_MS = 1_000;
+/** Where there could be no port there may be one later. */
+const REOPEN_MS = 30_000;
 /** Clients with a punch; more than any exit has addresses to be used at once. */
 const MAX_CLIENTS = 65_536;
 
@@ -73,6 +75,9 @@ export class PunchResponder implements AsyncDisposable {
   readonly #punches = new Map<string, PunchExit>();
   readonly #reflections: Reflections;
   #opening: Promise<ProbePort | undefined> | undefined;
+  /** When to try again. */
+  #reopenAtMs = Infinity;
+  #hasWarned = false;
   #port: ProbePort | undefined;
   #timer: Timer | undefined;
 
@@ -126,7 +131,7 @@ export class PunchResponder implements AsyncDisposable {
 
   async #begin(offer: PunchOffer, served: Served, isCurrent: () => boolean): Promise<PunchAnswer> {
     const { random, clock, tunnels, endpoint } = this.#options;
-    const port = await (this.#opening ??= this.#open());
+    const port = await this.#portForAll();
     const clientSecret = decodeBase64(offer.secret);
     if (!port || !clientSecret) return refusal(offer);
     const reflexive = await this.#reflections.ask(served.relayAt, this.#stop.signal);
@@ -144,16 +149,25 @@ export class PunchResponder implements AsyncDisposable {
     return { type: "punch.answer", id: offer.id, grant: { secret: encodeBase64(secret), at: [...at] } };
   }
 
-  /** Undefined, and said once, when there can be no such port. */
+  /** The one port; undefined as long as there can be none. */
+  #portForAll(): Promise<ProbePort | undefined> {
+    if (this.#opening && this.#options.clock.now() < this.#reopenAtMs) return this.#opening;
+    this.#reopenAtMs = Infinity;
+    return this.#opening = this.#open();
+  }
+
+  /** Undefined, and said aloud once, when there can be no such port now. */
   async #open(): Promise<ProbePort | undefined> {
-    const { device, mark, log, openPort = openProbePort } = this.#options;
+    const { device, mark, clock, log, openPort = openProbePort } = this.#options;
     try {
       const { listenPort } = await device.status();
       const onDatagram = (bytes: Uint8Array, from: Endpoint) => this.#receive(bytes, from);
       this.#port = openPort({ port: listenPort, onDatagram, ...mark !== undefined && { mark } });
       return this.#port;
     } catch (error) {
-      log.warn("Clients stay on their relays", { reason: String(error) });
+      log[this.#hasWarned ? "debug" : "warn"]("Clients stay on their relays", { reason: String(error) });
+      this.#hasWarned = true;
+      this.#reopenAtMs = clock.now() + REOPEN_MS;
       return undefined;
     }
   }

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { encodeBase64 } from "../../protocol/encoding.ts";
 import type { PunchOffer } from "../../protocol/packets/punch_offer.ts";
 import { parseEndpoint } from "../../protocol/wireguard/endpoint.ts";
-import { CLIENT_KEY, EXIT, PunchWorld, RELAY } from "./fixtures/punch_world.ts";
+import { CLIENT_KEY, EXIT, FakeDevice, PunchWorld, RELAY } from "./fixtures/punch_world.ts";
 
 const client = { key: CLIENT_KEY, relayAt: RELAY };
 const secret = encodeBase64(new Uint8Array(32));
@@ -98,6 +98,19 @@ Deno.test("where there can be no port, offers are refused and it is said once", 
   for (let number = 0; number < 3; number++) {
     const { grant } = await world.clock.runUntil(world.responder.answer(offer(number), client));
     assertEquals(grant, undefined);
+  }
+  assertEquals(world.log.lines.filter(({ level }) => level === "warn").length, 1);
+});
+
+Deno.test("where there could be no port once, there may be one later", async () => {
+  const device = new FakeDevice();
+  let asked = 0;
+  const status = () => asked++ < 2 ? Promise.reject(new Error("The device is busy")) : FakeDevice.prototype.status();
+  await using world = new PunchWorld({ responder: { device: Object.assign(device, { status }) } });
+  for (const [atMs, isGranted, times] of [[0, false, 1], [10_000, false, 1], [30_000, false, 2], [60_000, true, 3]]) {
+    await world.clock.advanceAsync(Number(atMs) - world.clock.now());
+    const { grant } = await world.clock.runUntil(world.responder.answer(offer(Number(atMs)), client));
+    assertEquals([grant !== undefined, asked], [isGranted, times]);
   }
   assertEquals(world.log.lines.filter(({ level }) => level === "warn").length, 1);
 });

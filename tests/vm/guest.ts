@@ -103,7 +103,7 @@ async function run(tool: string, args: readonly string[]): Promise<Uint8Array> {
 async function boot({ image }: GuestKernel, initramfs: string, timeLimitMs: number): Promise<string> {
   const options: Record<string, string> = {
     accel: "tcg",
-    cpu: "max",
+    cpu: "max,-erms,-fsrm",
     smp: "2",
     m: String(MEMORY_MIB),
     display: "none",

@@ -35,6 +35,7 @@ const plan: LockPlan = {
   mark: MARK,
   supernodes: [{ address: ips("192.0.2.1")[0]!, port: 8443 }, { address: ips("2001:db8::1")[0]!, port: 443 }],
   open: [],
+  opensLan: false,
   include: [],
   keepsDns: true,
 };
@@ -43,7 +44,7 @@ const PASSING = [
   'oifname "lo" accept',
   'oifname "culvert0" accept',
   'oifname "culvert1" accept',
-  "meta mark 0x0000ca94 accept",
+  "meta l4proto udp meta mark 0x0000ca94 accept",
   'ip daddr 192.0.2.1 tcp dport 8443 accept comment "supernode"',
   'ip6 daddr 2001:db8::1 tcp dport 443 accept comment "supernode"',
   "udp sport 68 udp dport 67 accept",
@@ -64,22 +65,38 @@ testWith(needs, "the kill switch passes what there is to pass, and drops the res
 testWith(needs, "what is open passes the kill switch; before there is a mark nothing passes for its sake", async () => {
   const open = cidrs("192.168.0.0/16", "fe80::/10");
   assertEquals((await shown(lockTable({ ...plan, open, mark: undefined }))).slice(2), [
-    ...PASSING.filter((rule) => !rule.startsWith("meta mark")),
+    ...PASSING.filter((rule) => !rule.includes("meta mark")),
     'ip daddr 192.168.0.0/16 accept comment "open"',
     'ip6 daddr fe80::/10 accept comment "open"',
     'counter drop comment "kept in"',
   ]);
 });
 
+testWith(
+  needs,
+  "where private networks are open, their name servers are not unless names are looked up there",
+  async () => {
+    const lines = (await shown(lockTable({ ...plan, opensLan: true }))).slice(2 + PASSING.length);
+    assertEquals(lines.slice(0, 3), [
+      'udp dport 53 counter drop comment "kept in"',
+      'tcp dport 53 counter drop comment "kept in"',
+      'ip daddr 10.0.0.0/8 accept comment "open"',
+    ]);
+    assertEquals(lines.at(-1), 'counter drop comment "kept in"');
+    const without = await shown(lockTable({ ...plan, opensLan: true, keepsDns: false }));
+    assertEquals(without.slice(2 + PASSING.length), lines.slice(2));
+  },
+);
+
 testWith(needs, "with included networks the kill switch keeps those in, and questions for names", async () => {
   assertEquals(await shown(lockTable({ ...plan, include: cidrs("198.51.100.0/24", "2001:db8:7::/48") })), [
     "chain out {",
     "type filter hook postrouting priority filter; policy accept;",
     ...PASSING,
-    'ip daddr 198.51.100.0/24 counter drop comment "kept in"',
-    'ip6 daddr 2001:db8:7::/48 counter drop comment "kept in"',
     'udp dport 53 counter drop comment "kept in"',
     'tcp dport 53 counter drop comment "kept in"',
+    'ip daddr 198.51.100.0/24 counter drop comment "kept in"',
+    'ip6 daddr 2001:db8:7::/48 counter drop comment "kept in"',
   ]);
   assertEquals(LOCK_TABLE, "culvert_lock");
 });

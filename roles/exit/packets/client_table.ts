@@ -2,8 +2,9 @@
  * Who sends packets through an exit: clients by their keys, each with its sessions and the addresses it has in the tunnel.
  *
  * A device knows a key but once, so a client with several sessions is one peer: its addresses are the same in all of them,
- * it is looked for where the newest one's relay is, and it goes with the last one. Pure; what the device is told follows
- * from `peerOf`.
+ * it is looked for where the newest one's relay is, and it goes with the last one. While it has any, its key is nobody
+ * else's: a peer's word that a key is its own does not say that it is nobody else's, whose packets would go where it wishes.
+ * Pure; what the device is told follows from `peerOf`.
  */
 
 import { CulvertError } from "../../../protocol/errors.ts";
@@ -14,6 +15,8 @@ import type { AddressPool } from "./address_pool.ts";
 
 export interface ClientSession {
   readonly sessionId: string;
+  /** Whose key it is; those that were stored by earlier versions do not say. */
+  readonly clientPeerId?: string | undefined;
   readonly clientKey: Key;
   /** Where its supernode relays it. */
   readonly relayAt: Endpoint;
@@ -29,6 +32,8 @@ export interface ClientPeer {
 }
 
 interface Client {
+  /** Undefined until a session has said it. */
+  peerId: string | undefined;
   readonly key: Key;
   /** One of each pool, in their order. */
   readonly addresses: readonly IpAddress[];
@@ -55,10 +60,11 @@ export class ClientTable {
     return Math.min(...this.#pools.map(({ spare }) => spare));
   }
 
-  /** Takes a session in, as the newest of its client; one of that id that is there moves. Throws `no_address`. */
-  add({ sessionId, clientKey, relayAt, wishes }: ClientSession): ClientPeer {
+  /** Takes a session in, as the newest of its client; one of that id that is there moves. Throws `no_address`, `key_in_use`. */
+  add(session: ClientSession): ClientPeer {
+    const { sessionId, relayAt } = session;
     const before = this.#bySession.get(sessionId);
-    const client = this.#clients.get(encodeBase64(clientKey)) ?? this.#admit(clientKey, wishes);
+    const client = this.#clientOf(session);
     if (before && before !== client) this.remove(sessionId);
     client.relays.delete(sessionId);
     client.relays.set(sessionId, relayAt);
@@ -98,6 +104,13 @@ export class ClientTable {
     return client && peerOf(client);
   }
 
+  #clientOf({ clientPeerId: peerId, clientKey, wishes }: ClientSession): Client {
+    const client = this.#clients.get(encodeBase64(clientKey)) ?? this.#admit(clientKey, wishes);
+    client.peerId ??= peerId;
+    if (peerId === undefined || peerId === client.peerId) return client;
+    throw new CulvertError("key_in_use", "Cannot take the client: its key must be its own, and another client has it");
+  }
+
   #admit(key: Key, wishes: readonly IpAddress[]): Client {
     const addresses: IpAddress[] = [];
     for (const pool of this.#pools) {
@@ -108,7 +121,7 @@ export class ClientTable {
       }
       addresses.push(address);
     }
-    const client: Client = { key: key.slice(), addresses, relays: new Map() };
+    const client: Client = { peerId: undefined, key: key.slice(), addresses, relays: new Map() };
     this.#clients.set(encodeBase64(key), client);
     for (const address of addresses) this.#byAddress.set(formatIp(address), client);
     return client;

@@ -54,6 +54,29 @@ Deno.test("a session that is set up again becomes the newest, and may change han
   assertEquals([table.peerOf(keyOf(1)), table.clientCount], [undefined, 1]);
 });
 
+Deno.test("a key is one client's while it has sessions, and whoever comes first may have it afterwards", () => {
+  const table = new ClientTable(poolsOf("10.201.0.0/16"));
+  table.add(session("a", 1, { clientPeerId: "owner", relayAt: at(1) }));
+  const theft = session("b", 1, { clientPeerId: "thief", relayAt: at(2) });
+  const theftOfSession = { ...theft, sessionId: "a" };
+  for (const order of [theft, theftOfSession]) {
+    assertEquals(assertThrows(() => table.add(order), CulvertError).code, "key_in_use");
+  }
+  assertEquals([table.peerOf(keyOf(1))?.relayAt, table.keyOf("b")], [at(1), undefined]);
+  table.add(session("c", 1, { clientPeerId: "owner" }));
+  for (const sessionId of ["a", "c"]) table.remove(sessionId);
+  assertEquals(table.add(theft).relayAt, at(2));
+});
+
+Deno.test("a key of which nobody has said whose it is becomes that of the first who does", () => {
+  const table = new ClientTable(poolsOf("10.201.0.0/16"));
+  table.add(session("a", 1));
+  table.add(session("b", 1, { clientPeerId: "owner" }));
+  table.add(session("c", 1));
+  const theft = session("d", 1, { clientPeerId: "thief" });
+  assertEquals(assertThrows(() => table.add(theft), CulvertError).code, "key_in_use");
+});
+
 Deno.test("without an address of each pool a client is not taken, and takes none", () => {
   const table = new ClientTable(poolsOf("10.201.0.0/16", "10.202.0.0/29"));
   for (let client = 1; client <= 5; client++) table.add(session(`${client}`, client));

@@ -57,6 +57,8 @@ export interface PacketTools {
 /** A session as it was ordered. */
 export interface PacketOrder {
   readonly sessionId: string;
+  /** Whose key it is; what earlier versions have stored does not say. */
+  readonly clientPeerId?: string | undefined;
   /** The client's key, in base64. */
   readonly clientKey: string;
   readonly setup: PacketSetup;
@@ -173,17 +175,17 @@ export class PacketService implements AsyncDisposable {
   }
 
   /**
-   * Lets a client's packets in; one that is there may have moved. Throws `no_address`, `bad_relay`; then the session is
-   * not there.
+   * Lets a client's packets in; one that is there may have moved. Throws `no_address`, `bad_relay`, `key_in_use`; then
+   * the session is not there.
    */
   async setUp(order: PacketOrder, signal: AbortSignal): Promise<GrantedPackets> {
-    const { sessionId, setup, wishes } = order;
+    const { sessionId, clientPeerId, setup, wishes } = order;
     const clientKey = decodeBase64(order.clientKey) as Key;
     const relayAt = await relayAddress(setup.relay, { ...this.#tools, tunnels: this.networks, signal });
     return await this.#alone(async () => {
       if (this.#clients.keyOf(sessionId)?.toHex() !== clientKey.toHex()) await this.#letGo(sessionId);
       const before = this.#clients.peerOf(clientKey);
-      const peer = this.#clients.add({ sessionId, clientKey, relayAt, wishes: wishes.map(addressIn) });
+      const peer = this.#clients.add({ sessionId, clientPeerId, clientKey, relayAt, wishes: wishes.map(addressIn) });
       try {
         const hasMoved = before && !isSamePlace(before.relayAt, relayAt);
         // A supernode that terminates tunnels has none to hear a knock, and has perhaps forgotten its keys.
