@@ -50,6 +50,7 @@ export class NetLab implements AsyncDisposable {
     const namespace = new NetNamespace(`${PREFIX}${Deno.pid}-${name}`);
     await run(["ip", "netns", "add", namespace.name]);
     this.#namespaces.use(namespace);
+    await forgetJournals(namespace.name);
     await namespace.run(["ip", "link", "set", "lo", "up"]);
     return namespace;
   }
@@ -133,6 +134,21 @@ export class NetNamespace implements AsyncDisposable {
     await using steps = new AsyncDisposableStack();
     steps.defer(() => removeNamespace(this.name));
     for (const child of this.#children.splice(0)) steps.defer(() => end(child));
+  }
+}
+
+/** Where roles note what they change in a namespace, by its number (`roles/machine/journal.ts`). */
+const JOURNALS = "/run/culvert/machine";
+
+/** Numbers of namespaces that are gone are used again: what was killed in an earlier one has left nothing in this one. */
+async function forgetJournals(name: string): Promise<void> {
+  const { ino } = await Deno.stat(`/run/netns/${name}`);
+  const entries = await Array.fromAsync(Deno.readDir(JOURNALS)).catch((error) => {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  });
+  for (const entry of entries) {
+    if (entry.name.endsWith(`.${ino}`)) await Deno.remove(`${JOURNALS}/${entry.name}`);
   }
 }
 

@@ -54,10 +54,14 @@ export function mayProbe({ address, port, scopeId }: Endpoint, scope: ProbeScope
   const { reflexive, tunnels = [] } = scope;
   if (port === 0 || scopeId || isV4Mapped(address)) return false;
   if (tunnels.some((tunnel) => contains(tunnel, address))) return false;
-  const kind = classify(address);
-  if (CLOSED.includes(kind)) return false;
+  if (isClosed(address)) return false;
   if (!isLocal(address)) return true;
   return isNeighbour || (reflexive !== undefined && isLocal(reflexive.address));
+}
+
+/** Whether it is no single host's, or this host's own. */
+export function isClosed(address: IpAddress): boolean {
+  return CLOSED.includes(classify(address));
 }
 
 export function isLocal(address: IpAddress): boolean {

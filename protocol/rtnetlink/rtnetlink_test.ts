@@ -154,6 +154,8 @@ Deno.test("links, addresses, routes and rules are read as they were written", ()
     boundTo: "culvert0",
   } as const;
   assertEquals(readRule(only(encodeAddRule(particular))), particular);
+  const names = { family: 4, table: 7, priority: 8, fwmark: 9, not: true, udpPort: 53 } as const;
+  assertEquals(readRule(only(encodeAddRule(names))), names);
 });
 
 Deno.test("a removed link is told as removed", () => {

@@ -5,7 +5,7 @@
  *   flags u32; then attributes
  *
  * linux/fib_rules.h. Only what a default route through a tunnel needs: the firewall mark, its opposite, the suppression
- * of short prefixes; a destination, a TCP port, the interface that a socket is bound to.
+ * of short prefixes; a destination, a port, the interface that a socket is bound to.
  */
 
 import type { Cidr } from "../ip.ts";
@@ -37,6 +37,7 @@ const FRA_OIFNAME = 17;
 const FRA_IP_PROTO = 22;
 const FRA_DPORT_RANGE = 24;
 const IPPROTO_TCP = 6;
+const IPPROTO_UDP = 17;
 const FR_ACT_TO_TBL = 1;
 const FIB_RULE_INVERT = 2;
 /** How the kernel lists "no suppression". */
@@ -57,6 +58,8 @@ export interface Rule {
   readonly destination?: Cidr;
   /** For TCP to this port alone. Since Linux 4.17. */
   readonly tcpPort?: number;
+  /** For UDP to this port alone, instead. */
+  readonly udpPort?: number;
   /** For packets of sockets that are bound to this interface. */
   readonly boundTo?: string;
 }
@@ -71,17 +74,17 @@ export function encodeRemoveRule(rule: Rule): Bytes {
 }
 
 function encodeRule(type: number, flags: number, rule: Rule): Bytes {
-  const { family, table, priority, fwmark, not = false, suppressPrefixLength, destination, tcpPort, boundTo } = rule;
+  const { family, table, priority, fwmark, not = false, suppressPrefixLength, destination, tcpPort, udpPort, boundTo } =
+    rule;
+  const port = tcpPort ?? udpPort;
   const writer = new NetlinkWriter(type, NLM_F_REQUEST | NLM_F_ACK | flags)
     .raw(family === 4 ? AF_INET : AF_INET6, destination?.bits ?? 0, 0, 0, table < 256 ? table : 0, 0, 0, FR_ACT_TO_TBL)
     .rawU32(not ? FIB_RULE_INVERT : 0);
   if (destination && destination.bits > 0) writer.bytes(FRA_DST, destination.address);
   if (boundTo !== undefined) writer.text(FRA_OIFNAME, boundTo);
-  if (tcpPort !== undefined) {
-    writer.u8(FRA_IP_PROTO, IPPROTO_TCP).bytes(
-      FRA_DPORT_RANGE,
-      new Uint8Array(new Uint16Array([tcpPort, tcpPort]).buffer),
-    );
+  if (port !== undefined) {
+    writer.u8(FRA_IP_PROTO, tcpPort === undefined ? IPPROTO_UDP : IPPROTO_TCP)
+      .bytes(FRA_DPORT_RANGE, new Uint8Array(new Uint16Array([port, port]).buffer));
   }
   if (priority !== undefined) writer.u32(FRA_PRIORITY, priority);
   if (fwmark !== undefined) writer.u32(FRA_FWMARK, fwmark);
@@ -107,7 +110,9 @@ export function readRule({ type, payload }: NetlinkMessage): Rule | undefined {
   const suppressPrefixLength = attributes.u32(FRA_SUPPRESS_PREFIXLEN);
   const address = attributes.bytes(FRA_DST, family === 4 ? 4 : 16);
   const boundTo = attributes.text(FRA_OIFNAME);
-  const ports = attributes.u8(FRA_IP_PROTO) === IPPROTO_TCP ? attributes.bytes(FRA_DPORT_RANGE, 4) : undefined;
+  const protocol = attributes.u8(FRA_IP_PROTO);
+  const ports = attributes.bytes(FRA_DPORT_RANGE, 4);
+  const port = ports && (ports[0]! | (ports[1]! << 8));
   const isNot = new DataView(payload.buffer, payload.byteOffset).getUint32(8, true) & FIB_RULE_INVERT;
   return {
     family,
@@ -117,7 +122,8 @@ export function readRule({ type, payload }: NetlinkMessage): Rule | undefined {
     ...isNot !== 0 && { not: true },
     ...suppressPrefixLength !== undefined && suppressPrefixLength !== NO_SUPPRESSION && { suppressPrefixLength },
     ...address && { destination: { address: address.slice(), bits: payload[1]! } },
-    ...ports && { tcpPort: ports[0]! | (ports[1]! << 8) },
+    ...port !== undefined && protocol === IPPROTO_TCP && { tcpPort: port },
+    ...port !== undefined && protocol === IPPROTO_UDP && { udpPort: port },
     ...boundTo !== undefined && { boundTo },
   };
 }

@@ -60,7 +60,7 @@ class Exit {
     const server = {
       setUp: ({ sessionId }: { sessionId: string }) => void this.served.add(sessionId),
       remove: (sessionId: string) => this.served.delete(sessionId),
-      expiryOf: () => undefined,
+      expiryOf: (sessionId: string) => this.served.has(sessionId) ? Infinity : undefined,
     } as unknown as SessionServer;
     const packets = this.packets.service;
     await restoreSessions({ server, store, packets });

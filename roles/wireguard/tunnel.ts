@@ -14,6 +14,7 @@ import type { ChosenBackend, DeviceMaker } from "../machine/devices.ts";
 import { type EndpointTools, type Lookup, type NamedPeer, resolveEventually, resolveOnce } from "./endpoints.ts";
 import type { Hooks } from "./hooks.ts";
 import type { Journal } from "../machine/journal.ts";
+import { noteKernelLink } from "../machine/kernel_link.ts";
 import { tunnelMtu } from "./mtu.ts";
 import { chooseMark, type Network, setNetwork } from "./network.ts";
 import { planRoutes } from "./routing.ts";
@@ -85,8 +86,7 @@ export class Tunnel {
 
   async #openDevice(mtu: number): Promise<WireGuardDevice> {
     const { file: { interfaceName: name }, backend, journal, context, devices } = this.#options;
-    // The kernel's interface outlives us, a TUN interface does not.
-    if (backend === "kernel") await journal.record({ kind: "link", name });
+    if (backend === "kernel") await noteKernelLink(name, journal);
     return this.#resources.use(await devices.open(backend, { name, mtu, log: context.log }));
   }
 

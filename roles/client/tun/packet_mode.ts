@@ -19,12 +19,14 @@ import type { Locate } from "../../../net/websocket_dial.ts";
 import { delay } from "../../../protocol/clock.ts";
 import type { PacketOffer } from "../../../protocol/control/packets.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
-import { type Cidr, formatCidr, type IpAddress } from "../../../protocol/ip.ts";
+import { type Cidr, formatCidr, type IpAddress, parseIp } from "../../../protocol/ip.ts";
+import { MAIN_TABLE } from "../../../protocol/rtnetlink/route.ts";
 import type { Target } from "../../../protocol/stream.ts";
 import type { Key } from "../../../protocol/wireguard/settings.ts";
 import { type Backend, chooseBackend, type ChosenBackend, type DeviceMaker } from "../../machine/devices.ts";
 import { firewallTableOf, hasNoNftables, LOCK_TABLE, removeFirewall, setFirewall } from "../../machine/firewall.ts";
 import type { Journal } from "../../machine/journal.ts";
+import { noteKernelLink } from "../../machine/kernel_link.ts";
 import type { MtuView } from "../../wireguard/mtu.ts";
 import { ownRights, requireRights, requireTun } from "../../machine/privileges.ts";
 import { undoAll } from "../../machine/undo.ts";
@@ -84,6 +86,8 @@ export class PacketMode implements AsyncDisposable {
   #routing: Routing | undefined;
   #nameServers: NameServers | undefined;
   #present: PacketWay | undefined;
+  /** That are not gone yet. */
+  readonly #ways = new Set<PacketWay>();
   #hasBeenUp = false;
   #isOver = false;
 
@@ -140,8 +144,9 @@ export class PacketMode implements AsyncDisposable {
   openWay(session: ClientSession): PacketWay {
     const { packets } = session;
     if (!packets) throw new CulvertError("failed", "Cannot open the tunnel: the session carries no packets");
+    if (this.#isOver) throw new CulvertError("stopped", "Cannot open the tunnel: the client ends");
     const { context: { clock, random, log } } = this.#options;
-    return new PacketWay({ ...session, packets: packets satisfies PacketOffer }, {
+    const way = new PacketWay({ ...session, packets: packets satisfies PacketOffer }, {
       ...this.#options,
       libc: this.#libc,
       backend: this.#backend,
@@ -151,10 +156,14 @@ export class PacketMode implements AsyncDisposable {
       underlay: this.#underlayView,
       inUse: () => this.#present,
       addressesOf: (host, signal) => this.#underlay!.addressesOf(host, signal),
+      takenAddresses: () => this.#takenAddresses(),
       clock,
       random,
       log,
     }, this.#present?.tunnel);
+    this.#ways.add(way);
+    way.closed().then(() => this.#ways.delete(way));
+    return way;
   }
 
   /** The network as datagrams of ours meet it, which do not go through a tunnel. */
@@ -165,6 +174,17 @@ export class PacketMode implements AsyncDisposable {
       link: (which) => network.link(which),
       routes: (filter) => network.routes(filter),
     };
+  }
+
+  /** Of this machine, of its routers and of its supernodes. */
+  #takenAddresses(): IpAddress[] {
+    const own = Deno.networkInterfaces().filter(({ name }) => !this.#interfaces.includes(name));
+    const routes = ([4, 6] as const).flatMap((family) => this.#network.routes({ family, table: MAIN_TABLE }));
+    const found = [...own.map(({ address }) => parseIp(address)), ...routes.map(({ gateway }) => gateway)];
+    return [
+      ...found.filter((address) => address !== undefined),
+      ...this.#underlay!.places.map(({ address }) => address),
+    ];
   }
 
   /** The addresses that the next session should keep. */
@@ -212,6 +232,9 @@ export class PacketMode implements AsyncDisposable {
     if (this.#isOver) return;
     this.#isOver = true;
     using _resources = this.#resources;
+    // One that was still being opened may not be known to anybody else.
+    for (const way of this.#ways) way.close();
+    await Promise.all([...this.#ways].map((way) => way.closed()));
     await this.#takeBack();
   }
 
@@ -228,6 +251,7 @@ export class PacketMode implements AsyncDisposable {
         await this.#routing?.letThrough(place);
         if (this.#routing && settings.killSwitch) this.#lock();
       },
+      onForgotten: (place) => this.#routing?.keepIn(place),
     });
     await this.#underlay.prepare(supernodes, signal);
     if (settings.killSwitch) this.#lock();
@@ -246,7 +270,7 @@ export class PacketMode implements AsyncDisposable {
   async #openRouting(): Promise<void> {
     const { settings, context: { log } } = this.#options;
     if (this.#backend === "kernel") {
-      for (const name of this.#interfaces) await this.#journal.record({ kind: "link", name });
+      for (const name of this.#interfaces) await noteKernelLink(name, this.#journal);
     }
     await this.#journal.record({ kind: "firewall", table: this.#guardTable });
     this.#routing = await Routing.open({

@@ -26,6 +26,7 @@ import type { ChosenBackend, DeviceMaker } from "../../machine/devices.ts";
 import type { Way } from "../../packets/direct_upgrade.ts";
 import { type MtuView, tunnelMtu } from "../../wireguard/mtu.ts";
 import { GatewayClient } from "./gateway_client.ts";
+import { faultOfGrant } from "./grant_check.ts";
 import { everything, type Slot } from "./plan.ts";
 import type { Routing } from "./routing.ts";
 import type { Slots, Tenant } from "./slots.ts";
@@ -43,6 +44,8 @@ export interface TunnelParts {
   readonly privateKey: Key;
   /** The addresses of a relay's host. */
   addressesOf(host: string, signal: AbortSignal): Promise<readonly IpAddress[]>;
+  /** Those that this machine has or needs outside its tunnels: none of them may be granted. */
+  takenAddresses(): readonly IpAddress[];
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -157,6 +160,8 @@ export class PacketTunnel implements Tenant {
     using limit = deadline(clock, OPEN_WITHIN_MS, "open the tunnel", this.#stop.signal);
     const { signal } = limit;
     const at = await this.#endpoint(signal);
+    const gateways = this.offer.gateways.map(parseIp).filter((address) => address !== undefined);
+    this.#checkGrant(gateways, at);
     const slot = this.#slot = await slots.take(this, signal);
     const name = interfaces[slot];
     const mtu = Math.min(this.offer.mtu, tunnelMtu([at], underlay));
@@ -168,14 +173,19 @@ export class PacketTunnel implements Tenant {
       replacePeers: true,
       peers: [this.#peer(at)],
     });
-    const gateways = this.offer.gateways.map(parseIp).filter((address) => address !== undefined);
-    routing.setUp(slot, { addresses: this.addresses, inside: [...gateways, ...this.nameServers], mtu });
+    routing.setUp(slot, { addresses: this.addresses, gateways, nameServers: this.nameServers, mtu });
     const gateway = gateways.find((one) => this.addresses.some((own) => own.length === one.length));
     if (!gateway) throw new DialError("failed", "Cannot open the tunnel: the exit has no gateway of our families");
     const socket = TunnelSocket.open(this.#parts.libc, { interfaceName: name, isV6: gateway.length === 16 });
     this.#gateway = this.#held.use(new GatewayClient({ socket, gateway, clock }));
     this.way = { kind: "relay", at };
     await this.#handshake(device, at, signal);
+  }
+
+  #checkGrant(gateways: readonly IpAddress[], at: Endpoint): void {
+    const { addresses, nameServers } = this;
+    const fault = faultOfGrant({ addresses, gateways, nameServers }, [at.address, ...this.#parts.takenAddresses()]);
+    if (fault) throw new DialError("failed", `Cannot open the tunnel: what the exit grants is no good: ${fault}`);
   }
 
   async #openDevice(name: string, mtu: number): Promise<WireGuardDevice> {

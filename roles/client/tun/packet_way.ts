@@ -112,7 +112,8 @@ export class PacketWay implements SessionWay {
   async probe(signal: AbortSignal): Promise<void> {
     await this.opened;
     const inUse = this.#parts.inUse();
-    if (inUse && inUse.tunnel !== this.tunnel && equalKeys(inUse.peerKey, this.peerKey)) return;
+    const isElsewhere = inUse && inUse.streamCount > 0 && inUse.tunnel !== this.tunnel;
+    if (isElsewhere && equalKeys(inUse.peerKey, this.peerKey)) return;
     const id = encodeBase64Url(this.#parts.random.fill(new Uint8Array(PROBE_ID_BYTES)));
     const { ok } = await this.tunnel.gateway!.ask({ type: "probe", id }, { signal, withinMs: PROBE_MS });
     if (ok) this.#shutAtMs = undefined;

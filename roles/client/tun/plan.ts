@@ -7,14 +7,16 @@
  *   of a socket bound to culvert0 / culvert1        → its table       what probes a tunnel that is not in use, too
  *   TCP to a supernode's address and port           → main
  *   to what is excluded                             → main
+ *   questions to the exit's name server             → the table of the interface in use
  *   anything, but not by main's default route       → main            the local network
  *   anything without our mark                       → the table of the interface in use
  *
  * The last is one of two rules, one for each table: adding the other and removing this one moves everything at once. The
- * tunnels' own datagrams have the mark. What an exit does not carry, such as IPv6, leads nowhere and is not leaked.
+ * tunnels' own datagrams have the mark. The local network may have addresses like those in the tunnel: then it is asked no
+ * names, and an exit that calls one of its hosts a name server gets nothing else that is meant for it. What an exit does not carry, such as IPv6, leads nowhere and is not leaked.
  */
 
-import { type Cidr, contains, formatCidr, networkOf } from "../../../protocol/ip.ts";
+import { type Cidr, contains, formatCidr, type IpAddress, networkOf } from "../../../protocol/ip.ts";
 import { MAIN_TABLE, type Route, RouteType } from "../../../protocol/rtnetlink/route.ts";
 import type { Rule } from "../../../protocol/rtnetlink/rule.ts";
 import type { Target } from "../../../protocol/stream.ts";
@@ -100,9 +102,10 @@ export interface RoutingNumbers {
   readonly firstPriority: number;
 }
 
-const Step = { bound: 0, supernode: 1, exclude: 2, local: 3, inUse: 4 } as const;
+const Step = { bound: 0, supernode: 1, exclude: 2, names: 3, local: 4, inUse: 5 } as const;
 /** How many priorities our rules take. */
-export const PRIORITIES = 6;
+export const PRIORITIES = 7;
+const DNS_PORT = 53;
 
 export function tableOf({ mark }: RoutingNumbers, slot: Slot): number {
   return mark + slot;
@@ -144,9 +147,21 @@ export function supernodeRule({ firstPriority }: RoutingNumbers, { destination, 
   return { family: familyOf(destination), table: MAIN_TABLE, priority, destination, tcpPort: port };
 }
 
-/** Sends what has no mark to an interface's table. */
-export function inUseRule(numbers: RoutingNumbers, family: Family, slot: Slot): Rule {
+/**
+ * Sends what has no mark to an interface's table: first questions to its name server, if it has one, then everything.
+ * One name server of a family, since that is how many are used.
+ */
+export function inUseRules(numbers: RoutingNumbers, family: Family, slot: Slot, nameServer?: IpAddress): Rule[] {
   const { mark, firstPriority } = numbers;
-  const priority = firstPriority + Step.inUse + slot;
-  return { family, table: tableOf(numbers, slot), priority, fwmark: mark, not: true };
+  const table = tableOf(numbers, slot);
+  const names: Rule[] = nameServer
+    ? [{ udpPort: DNS_PORT }, { tcpPort: DNS_PORT }].map((port) => ({
+      family,
+      table,
+      priority: firstPriority + Step.names,
+      destination: hostCidr(nameServer),
+      ...port,
+    }))
+    : [];
+  return [...names, { family, table, priority: firstPriority + Step.inUse + slot, fwmark: mark, not: true }];
 }

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { formatCidr, parseCidr } from "../../../protocol/ip.ts";
 import type { Rule } from "../../../protocol/rtnetlink/rule.ts";
 import { RouteType } from "../../../protocol/rtnetlink/route.ts";
-import { inUseRule, standingRules, supernodeRule, type TablePlan, tableRoutes } from "./plan.ts";
+import { inUseRules, standingRules, supernodeRule, type TablePlan, tableRoutes } from "./plan.ts";
 
 const cidr = (text: string) => parseCidr(text)!;
 const numbers = { mark: 51_860, firstPriority: 100 };
@@ -54,12 +54,12 @@ for (const { name, plan, routes } of tables) {
 Deno.test("rules stand in the order in which they must be asked, and each family has its own", () => {
   const interfaces = ["culvert0", "culvert1"] as const;
   const exclude = [cidr("192.168.0.0/16"), cidr("fd00::/8")];
-  const text = ({ priority, table, boundTo, destination, fwmark, tcpPort, suppressPrefixLength }: Rule) =>
+  const text = ({ priority, table, boundTo, destination, fwmark, tcpPort, udpPort, suppressPrefixLength }: Rule) =>
     [
       priority,
       boundTo,
       destination && formatCidr(destination),
-      tcpPort,
+      tcpPort ?? udpPort,
       fwmark !== undefined && "unmarked",
       suppressPrefixLength === 0 && "no default",
       `→ ${table}`,
@@ -67,17 +67,19 @@ Deno.test("rules stand in the order in which they must be asked, and each family
   const rules = [
     ...standingRules(numbers, { family: 4, exclude, interfaces }),
     supernodeRule(numbers, { destination: cidr("203.0.113.1/32"), port: 8443 }),
-    inUseRule(numbers, 4, 0),
-    inUseRule(numbers, 4, 1),
+    ...inUseRules(numbers, 4, 0),
+    ...inUseRules(numbers, 4, 1, GATEWAY.address),
   ];
   assertEquals(rules.map(text).sort(), [
     "100 culvert0 → 51860",
     "100 culvert1 → 51861",
     "101 203.0.113.1/32 8443 → 254",
     "102 192.168.0.0/16 → 254",
-    "103 no default → 254",
-    "104 unmarked → 51860",
-    "105 unmarked → 51861",
+    "103 10.201.0.1/32 53 → 51861",
+    "103 10.201.0.1/32 53 → 51861",
+    "104 no default → 254",
+    "105 unmarked → 51860",
+    "106 unmarked → 51861",
   ]);
   const six = standingRules(numbers, { family: 6, exclude, interfaces });
   assertEquals(six.flatMap(({ destination }) => destination ? [formatCidr(destination)] : []), ["fd00::/8"]);

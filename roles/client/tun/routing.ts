@@ -15,10 +15,11 @@ import type { Rule } from "../../../protocol/rtnetlink/rule.ts";
 import { changeSetting } from "../../machine/kernel_setting.ts";
 import type { Journal } from "../../machine/journal.ts";
 import {
+  everything,
   type Family,
   familyOf,
   hostCidr,
-  inUseRule,
+  inUseRules,
   PRIORITIES,
   type RoutingNumbers,
   type Slot,
@@ -48,7 +49,8 @@ export interface RoutingOptions {
 /** What an interface is to have. */
 export interface InterfacePlan {
   readonly addresses: readonly IpAddress[];
-  readonly inside: readonly IpAddress[];
+  readonly gateways: readonly IpAddress[];
+  readonly nameServers: readonly IpAddress[];
   readonly mtu: number;
 }
 
@@ -64,7 +66,10 @@ export class Routing {
   readonly #options: RoutingOptions;
   /** Those that the kernel has. */
   readonly #families: readonly Family[];
-  #inUse: Slot | undefined;
+  /** Of each interface, those that are used. */
+  readonly #nameServers: Record<Slot, readonly IpAddress[]> = { 0: [], 1: [] };
+  /** Those that send everything to the interface in use. */
+  #inUse: Rule[] = [];
 
   private constructor(options: RoutingOptions) {
     this.#options = options;
@@ -83,7 +88,10 @@ export class Routing {
       const rules = standingRules(routing.numbers, { family, exclude: split.exclude, interfaces });
       for (const rule of rules) await routing.#add(rule);
       // These come and go at once, so what undoes them is written down beforehand.
-      for (const slot of SLOTS) await routing.#record(inUseRule(routing.numbers, family, slot));
+      for (const slot of SLOTS) {
+        const anyServer = everything(family).address;
+        for (const rule of inUseRules(routing.numbers, family, slot, anyServer)) await routing.#record(rule);
+      }
     }
     return routing;
   }
@@ -99,8 +107,14 @@ export class Routing {
     if (this.#families.includes(rule.family)) await this.#add(rule);
   }
 
+  /** No longer; what undoes it may stay in the journal. */
+  keepIn({ address, port }: SupernodePlace): void {
+    const rule = supernodeRule(this.numbers, { destination: hostCidr(address), port });
+    if (this.#families.includes(rule.family)) this.#options.network.removeRule(rule);
+  }
+
   /** Brings an interface up, with its addresses and its table. */
-  setUp(slot: Slot, { addresses, inside, mtu }: InterfacePlan): void {
+  setUp(slot: Slot, { addresses, gateways, nameServers, mtu }: InterfacePlan): void {
     const { network, interfaces, split, failsClosed } = this.#options;
     const name = interfaces[slot];
     const link = network.link(name);
@@ -112,6 +126,7 @@ export class Routing {
       if (this.#families.includes(family) && this.#address(link.index, address)) families.add(family);
     }
     network.changeLink(link.index, { mtu, up: true });
+    this.#nameServers[slot] = nameServers.filter((server) => families.has(familyOf({ address: server })));
     const table = tableOf(this.numbers, slot);
     this.#emptyTable(table);
     const routes = tableRoutes({
@@ -119,7 +134,7 @@ export class Routing {
       table,
       linkIndex: link.index,
       families: [...families],
-      inside: inside.map(hostCidr),
+      inside: [...gateways, ...nameServers].map(hostCidr),
       failsClosed,
     });
     for (const route of routes) {
@@ -130,14 +145,18 @@ export class Routing {
 
   /** From now on everything goes through this interface: between two packets. */
   use(slot: Slot): void {
-    if (this.#inUse === slot) return;
+    const rules = this.#families.flatMap((family) => {
+      const server = this.#nameServers[slot].find((address) => familyOf({ address }) === family);
+      return inUseRules(this.numbers, family, slot, server);
+    });
     const { network } = this.#options;
-    const other = slot === 0 ? 1 : 0;
-    for (const family of this.#families) {
-      telling("add a routing rule", () => network.addRule(inUseRule(this.numbers, family, slot)));
-      network.removeRule(inUseRule(this.numbers, family, other));
+    for (const rule of rules) {
+      if (this.#inUse.some((one) => isSame(one, rule))) continue;
+      telling("add a routing rule", () => network.addRule(rule));
+      this.#inUse.push(rule);
     }
-    this.#inUse = slot;
+    for (const rule of this.#inUse) if (!rules.some((one) => isSame(one, rule))) network.removeRule(rule);
+    this.#inUse = rules;
   }
 
   #address(linkIndex: number, address: IpAddress): boolean {
@@ -210,4 +229,8 @@ function telling(action: string, act: () => void): void {
 
 function refused(action: string, error: unknown): CulvertError {
   return new CulvertError("network_refused", `Cannot ${action}: ${messageOf(error)}`, { cause: error });
+}
+
+function isSame(one: Rule, other: Rule): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }

@@ -233,6 +233,24 @@ testWith(needs, "names are looked up at the exit, whichever name server is asked
   await run.say("stop", "over");
 });
 
+testWith(
+  needs,
+  "names are looked up at the exit also where the local network has addresses like those in the tunnel",
+  async () => {
+    await using lab = await TunnelLab.open();
+    await lab.client.run(["ip", "route", "add", "10.0.0.0/8", "via", ROUTER]);
+    const before = await lab.picture();
+    const run = await up(lab, { allowLan: true });
+    await lab.watchLeaks();
+    for (const server of [ROUTER, "10.9.9.9"]) assertEquals(await lookUp(lab, server), `[ "${NAMED}" ]`, server);
+    await run.say("rotate", "taken");
+    assertEquals(await lookUp(lab, ROUTER), `[ "${NAMED}" ]`);
+    assertEquals(await lab.leaks(), []);
+    await run.say("stop", "over");
+    assertEquals(await lab.picture(), before);
+  },
+);
+
 testWith(needs, "what is excluded goes around the tunnel, and nothing else", async () => {
   await using lab = await TunnelLab.open();
   const before = await lab.picture();

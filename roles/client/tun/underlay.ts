@@ -36,6 +36,8 @@ export interface UnderlayOptions {
   canLookUp(): boolean;
   /** Lets connections to another place go out; what throws keeps it from being used. */
   onPlace(place: SupernodePlace): Promise<void>;
+  /** It is not let through any more: there are too many, and this one has been known the longest. */
+  onForgotten(place: SupernodePlace): void;
 }
 
 const FILE = "supernode-addresses.json";
@@ -43,6 +45,7 @@ const LOOKUP_MS = 5_000;
 const LOOK_AGAIN_MS = 300_000;
 const MAX_HOSTS = 64;
 const MAX_ADDRESSES = 16;
+const MAX_PLACES = 128;
 
 const fileSchema = z.object({ hosts: z.record(z.string().max(253), z.array(ipSchema).max(MAX_ADDRESSES)) });
 
@@ -156,13 +159,19 @@ export class Underlay {
   }
 
   async #letThrough(place: SupernodePlace): Promise<void> {
-    const isKnown = ({ address, port }: SupernodePlace) => port === place.port && equalIp(address, place.address);
-    if (this.#places.some(isKnown)) return;
-    if (this.#places.length >= MAX_HOSTS * 2) {
-      throw new DialError("busy", "Cannot connect: too many supernodes are known");
+    const { onPlace, onForgotten } = this.#options;
+    const at = this.#places.findIndex(({ address, port }) => port === place.port && equalIp(address, place.address));
+    const [known] = at < 0 ? [] : this.#places.splice(at, 1);
+    this.#places.push(known ?? place); // the last used is the last
+    if (known) return;
+    const oldest = this.#places.length > MAX_PLACES ? this.#places.shift() : undefined;
+    if (oldest) onForgotten(oldest);
+    try {
+      await onPlace(place);
+    } catch (error) {
+      this.#places.splice(this.#places.indexOf(place), 1); // to be tried again
+      throw error;
     }
-    this.#places.push(place);
-    await this.#options.onPlace(place);
   }
 
   async #remember(): Promise<void> {

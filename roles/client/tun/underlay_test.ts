@@ -17,6 +17,8 @@ class Rig implements Disposable {
   isLocked = false;
   lookups = 0;
   readonly passed: string[] = [];
+  readonly forgotten: string[] = [];
+  isRefused = false;
 
   async open(): Promise<Underlay> {
     return await Underlay.open({
@@ -30,9 +32,11 @@ class Rig implements Disposable {
       log: silentLog,
       canLookUp: () => !this.isLocked,
       onPlace: ({ address, port }) => {
+        if (this.isRefused) return Promise.reject(new Error("the kernel refuses it"));
         this.passed.push(`${formatIp(address)} ${port}`);
         return Promise.resolve();
       },
+      onForgotten: ({ address, port }) => void this.forgotten.push(`${formatIp(address)} ${port}`),
     });
   }
 
@@ -82,4 +86,26 @@ Deno.test("a name that nobody answers for is given up in time", async () => {
   const underlay = await rig.open();
   await assertRejects(() => underlay.prepare([SUPERNODE], signal), Error, "nobody answers");
   assertEquals(rig.passed, []);
+});
+
+Deno.test("a supernode that could not be let through is let through the next time", async () => {
+  using rig = new Rig();
+  const underlay = await rig.open();
+  rig.isRefused = true;
+  await assertRejects(() => underlay.locate(SUPERNODE, signal), Error, "the kernel refuses it");
+  rig.isRefused = false;
+  await underlay.locate(SUPERNODE, signal);
+  assertEquals(rig.passed, ["192.0.2.1 8443"]);
+});
+
+Deno.test("a supernode whose address is another every time does not run out of places: the one unused longest goes", async () => {
+  using rig = new Rig();
+  const underlay = await rig.open();
+  const nth = (index: number) => ({ host: `192.0.2.${index}`, port: 8443 });
+  for (let index = 0; index < 128; index++) await underlay.locate(nth(index), signal);
+  await underlay.locate(nth(0), signal);
+  assertEquals(rig.forgotten, []);
+  await underlay.locate(nth(128), signal);
+  assertEquals(rig.forgotten, ["192.0.2.1 8443"]);
+  assertEquals(underlay.places.length, 128);
 });

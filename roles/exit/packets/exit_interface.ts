@@ -24,6 +24,7 @@ import { isLinkName } from "../../../protocol/rtnetlink/link.ts";
 import type { Key } from "../../../protocol/wireguard/settings.ts";
 import { type Backend, chooseBackend, type ChosenBackend, type DeviceMaker } from "../../machine/devices.ts";
 import { holderOf, Journal, journalPathOf } from "../../machine/journal.ts";
+import { noteKernelLink } from "../../machine/kernel_link.ts";
 import { ownRights, requireRights, requireTun } from "../../machine/privileges.ts";
 import { undoAll } from "../../machine/undo.ts";
 import type { AddressPool } from "./address_pool.ts";
@@ -117,7 +118,7 @@ export class ExitInterface implements AsyncDisposable {
     await journal.record({ kind: "firewall", table: table.name });
     this.#filter = new PacketFilter({ libc: this.#libc, endsWithProcess: backend === "userspace", clock, log });
     this.#filter.set(table);
-    if (backend === "kernel") await journal.record({ kind: "link", name });
+    if (backend === "kernel") await noteKernelLink(name, journal);
     this.#mtu = this.#options.mtuOf(this.network);
     // Closed before the journal is worked off: nothing is passed on while the filter goes.
     this.#device = await devices.open(backend, { name, mtu: this.#mtu, log });

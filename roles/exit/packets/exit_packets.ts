@@ -118,7 +118,10 @@ async function endpointAddress(endpoint: string | undefined, tools: ExitPacketTo
     return await relayAddress(endpoint, tools);
   } catch (error) {
     tools.signal.throwIfAborted();
-    tools.log.warn("The endpoint has no address for now", { endpoint, error: messageOf(error) });
+    tools.log.warn("The endpoint has no address: until the next start clients are told no more than its name", {
+      endpoint,
+      error: messageOf(error),
+    });
     return undefined;
   }
 }

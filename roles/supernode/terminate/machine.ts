@@ -12,6 +12,7 @@ import type { Random } from "../../../protocol/random.ts";
 import type { Key } from "../../../protocol/wireguard/settings.ts";
 import type { ChosenBackend, DeviceMaker } from "../../machine/devices.ts";
 import type { Journal, Undo } from "../../machine/journal.ts";
+import { noteKernelLink } from "../../machine/kernel_link.ts";
 import type { PacketFilter } from "./relay_firewall.ts";
 
 export type RelayNetwork = Pick<
@@ -62,7 +63,7 @@ export async function openDevice(
   { name, mtu }: { readonly name: string; readonly mtu: number },
 ): Promise<{ readonly device: WireGuardDevice; readonly linkIndex: number }> {
   const { backend, devices, network, log } = machine;
-  if (backend === "kernel") await noteUndo(machine, { kind: "link", name });
+  if (backend === "kernel") await noteKernelLink(name, machine.journal);
   const device = await devices.open(backend, { name, mtu, log });
   const link = network.link(device.interfaceName);
   if (link) return { device, linkIndex: link.index };

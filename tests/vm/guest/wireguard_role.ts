@@ -19,7 +19,9 @@ function culvert(...args: readonly string[]): ReturnType<typeof run> {
 async function traces(): Promise<string> {
   const commands = [["-o", "link"], ["rule"], ["-6", "rule"], ["route", "show", "table", "all"]];
   const outputs = await Promise.all(commands.map((args) => run("ip", args)));
-  return outputs.map(({ out }) => out).join("\n");
+  // What the kernel's device changes of the machine by itself.
+  const redirects = await Deno.readTextFile("/proc/sys/net/ipv4/conf/all/send_redirects");
+  return [...outputs.map(({ out }) => out), redirects].join("\n");
 }
 
 async function writeConf(): Promise<void> {
