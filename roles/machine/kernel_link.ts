@@ -7,16 +7,19 @@
 import type { Journal } from "./journal.ts";
 import { changeSetting } from "./kernel_setting.ts";
 
-type Notes = Pick<Journal, "record" | "othersSetting" | "undos">;
+type Notes = Pick<Journal, "record" | "othersSetting">;
 
 const REDIRECTS = "/proc/sys/net/ipv4/conf/all/send_redirects";
 
-/** To be called before each one is made; notes things once. */
+/** To be called before it is made. */
 export async function noteKernelLink(name: string, journal: Notes): Promise<void> {
-  // Ours come before the kernel's, so that what was there before is still known. In a container settings may be read-only.
-  if (await isWritable(REDIRECTS)) await changeSetting(REDIRECTS, "0", journal);
-  if (journal.undos.some((undo) => undo.kind === "link" && undo.name === name)) return;
+  await noteRedirects(journal);
   await journal.record({ kind: "link", name });
+}
+
+/** Switches them off before the kernel does, while it is known how they were. In a container settings may be read-only. */
+export async function noteRedirects(journal: Notes): Promise<void> {
+  if (await isWritable(REDIRECTS)) await changeSetting(REDIRECTS, "0", journal);
 }
 
 async function isWritable(path: string): Promise<boolean> {

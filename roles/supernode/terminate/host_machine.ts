@@ -13,6 +13,7 @@ import { GatewayClient } from "../../client/tun/gateway_client.ts";
 import { enableForwarding, type ForwardingTools } from "../../exit/packets/forwarding.ts";
 import { type Backend, chooseBackend, hostDevices } from "../../machine/devices.ts";
 import { holderOf, Journal, journalPathOf } from "../../machine/journal.ts";
+import { noteRedirects } from "../../machine/kernel_link.ts";
 import { ownRights, requireRights, requireTun } from "../../machine/privileges.ts";
 import { undoAll } from "../../machine/undo.ts";
 import type { RoleContext } from "../../role.ts";
@@ -47,6 +48,7 @@ export async function openHostMachine(
     await journal.finish();
     throw new CulvertError("exists", `Cannot make ${interfaceName}: an interface of that name must not exist yet`);
   }
+  if (backend === "kernel") await noteRedirects(journal);
   const held = opened.move();
   return {
     network,

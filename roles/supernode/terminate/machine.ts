@@ -12,7 +12,6 @@ import type { Random } from "../../../protocol/random.ts";
 import type { Key } from "../../../protocol/wireguard/settings.ts";
 import type { ChosenBackend, DeviceMaker } from "../../machine/devices.ts";
 import type { Journal, Undo } from "../../machine/journal.ts";
-import { noteKernelLink } from "../../machine/kernel_link.ts";
 import type { PacketFilter } from "./relay_firewall.ts";
 
 export type RelayNetwork = Pick<
@@ -63,7 +62,7 @@ export async function openDevice(
   { name, mtu }: { readonly name: string; readonly mtu: number },
 ): Promise<{ readonly device: WireGuardDevice; readonly linkIndex: number }> {
   const { backend, devices, network, log } = machine;
-  if (backend === "kernel") await noteKernelLink(name, machine.journal);
+  if (backend === "kernel") await noteUndo(machine, { kind: "link", name });
   const device = await devices.open(backend, { name, mtu, log });
   const link = network.link(device.interfaceName);
   if (link) return { device, linkIndex: link.index };
