@@ -150,7 +150,8 @@ export class RequestExit {
     if (others.filter(({ isStatic }) => !isStatic).length >= MAX_SESSIONS_PER_CLIENT) {
       return { ok: false, reason: "busy", retryAfterMs: 30_000 };
     }
-    const isReplacing = (record: SessionRecord) => others.some(({ sessionId }) => sessionId === record.previousSessionId);
+    const isReplacing = (record: SessionRecord) =>
+      others.some(({ sessionId }) => sessionId === record.previousSessionId);
     const refusal = packets.refusalOf(wish, others.filter((record) => !isReplacing(record)));
     return refusal && { ok: false, ...refusal };
   }
