@@ -1,6 +1,7 @@
 /**
- * What every engine in a Worker says in the same way: its log, and errors, which would lose their class and code on their way
- * between the threads.
+ * What the main thread and an engine in a Worker say to each other, and how: errors would lose their class and code on their
+ * way between the threads. The Worker sleeps in the kernel, so after posting to it the main thread adds one to an eventfd;
+ * the Worker then turns to its messages until it has seen as many.
  */
 
 import { CulvertError, messageOf } from "../protocol/errors.ts";
@@ -29,6 +30,32 @@ export interface LogMessage {
   readonly fields: LogFields;
 }
 
+/** What is said with one kind of engine. */
+export interface EngineTalk {
+  /** What it is to be. */
+  readonly options: unknown;
+  /** What it says of itself once it runs. */
+  readonly started: unknown;
+  readonly command: unknown;
+  readonly answer: unknown;
+  /** What it tells unasked. */
+  readonly news: unknown;
+}
+
+export type ToEngine<Talk extends EngineTalk> =
+  | { readonly type: "start"; readonly options: Talk["options"]; readonly wakeFd: number }
+  | { readonly type: "command"; readonly id: number; readonly command: Talk["command"] }
+  | { readonly type: "close" };
+
+export type FromEngine<Talk extends EngineTalk> =
+  | { readonly type: "started"; readonly started: Talk["started"] }
+  | { readonly type: "answer"; readonly id: number; readonly answer: Talk["answer"]; readonly error?: undefined }
+  | { readonly type: "answer"; readonly id: number; readonly error: PlainError }
+  | { readonly type: "news"; readonly news: Talk["news"] }
+  | LogMessage
+  /** The last thing it says; an error when nobody asked it to end. */
+  | { readonly type: "ended"; readonly error?: PlainError };
+
 /** A log that another thread writes. */
 export function remoteLog(post: (message: LogMessage) => void, fields: LogFields = {}): Log {
   const say = (level: LogLevel) => (message: string, more?: LogFields) =>
@@ -40,9 +67,4 @@ export function remoteLog(post: (message: LogMessage) => void, fields: LogFields
     error: say("error"),
     with: (more) => remoteLog(post, { ...fields, ...more }),
   };
-}
-
-/** Lets messages that have come be heard. */
-export function eventLoopTurn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }

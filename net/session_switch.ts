@@ -17,7 +17,8 @@
  * Streams do not move between exits. However many dials there are, one session is asked for at a time, and not more often
  * than the supernode takes kindly.
  *
- * Not here: what asking and opening takes (`acquire`), when a session is renewed (`session_renewal.ts`).
+ * Not here: what asking and opening takes (`acquire`), when a session is renewed (`session_renewal.ts`), which exits are not
+ * wanted (`failed_exits.ts`).
  */
 
 import { orAborted } from "../protocol/abort.ts";
@@ -25,6 +26,7 @@ import { deadline, delay } from "../protocol/clock.ts";
 import { CulvertError, DialError, type DialFailure, dialFailureOf, messageOf } from "../protocol/errors.ts";
 import type { Log } from "../protocol/log.ts";
 import type { Datagrams, DialOptions, Path, Stream, Target } from "../protocol/stream.ts";
+import { FailedExits } from "./failed_exits.ts";
 import { SessionRenewal } from "./session_renewal.ts";
 import {
   type DataPath,
@@ -67,9 +69,6 @@ const WORTH_WAITING: readonly DialFailure[] = ["host_unreachable", "path_down", 
 const MAX_ATTEMPTS = 3;
 /** Between two requests for a session. */
 const ACQUIRE_GAP_MS = 300;
-/** How long an exit that has failed is not asked for again. */
-const EXCLUDE_MS = 60_000;
-const MAX_EXCLUDED = 64;
 /** How long streams on a session that is left may go on, unless told otherwise. */
 const DRAIN_MS = 30_000;
 /** How long is waited for the way to the supernode, and by a dial for the session that follows one that was lost. */
@@ -85,8 +84,7 @@ export class SessionSwitch implements Path {
   #failedId: string | undefined;
   #acquiring: Promise<WatchedSession> | undefined;
   #acquiredAtMs = -Infinity;
-  /** Exits that have failed, and until when they are not wanted. */
-  readonly #excluded = new Map<string, number>();
+  readonly #failedExits: FailedExits;
   readonly #sessions = new Set<WatchedSession>();
   /** When there was last a session and then none. */
   #lostAtMs = -Infinity;
@@ -95,6 +93,7 @@ export class SessionSwitch implements Path {
 
   constructor(options: SessionSwitchOptions) {
     this.#options = options;
+    this.#failedExits = new FailedExits(options.clock);
     const { metrics } = options;
     this.#metrics = {
       switches: metrics.counter("client_exit_switches_total", "Sessions left for another, by reason", ["reason"]),
@@ -319,11 +318,10 @@ export class SessionSwitch implements Path {
    * nothing, and one that failed long ago better than the last.
    */
   async #ask(leaving?: string): Promise<WatchedSession> {
-    const { acquire, clock } = this.#options;
-    for (const [exit, untilMs] of this.#excluded) if (untilMs <= clock.now()) this.#excluded.delete(exit);
+    const failed = this.#failedExits.list();
     try {
-      const left = leaving === undefined || this.#excluded.has(leaving) ? [] : [leaving];
-      const session = await acquire([...this.#excluded.keys(), ...left], this.#stop.signal);
+      const left = leaving === undefined || failed.includes(leaving) ? [] : [leaving];
+      const session = await this.#options.acquire([...failed, ...left], this.#stop.signal);
       if (this.#stop.signal.aborted) {
         session.path.close();
         this.#options.release(session.sessionId);
@@ -333,10 +331,7 @@ export class SessionSwitch implements Path {
       return this.#watch(session);
     } catch (error) {
       this.#metrics.acquired.add(1, { outcome: dialFailureOf(error) });
-      if (this.#excluded.size === 0 || dialFailureOf(error) !== "host_unreachable") throw error;
-      const earlier = [...this.#excluded.keys()].slice(0, -1);
-      for (const exit of earlier) this.#excluded.delete(exit);
-      if (earlier.length === 0) this.#excluded.clear();
+      if (dialFailureOf(error) !== "host_unreachable" || !this.#failedExits.forgive()) throw error;
       return await this.#ask(leaving);
     }
   }
@@ -349,11 +344,9 @@ export class SessionSwitch implements Path {
   }
 
   #failed(session: WatchedSession): void {
-    const { log, clock } = this.#options;
+    const { log } = this.#options;
     const { sessionId, exitPeerId } = session.session;
-    if (this.#excluded.size >= MAX_EXCLUDED) this.#excluded.delete(this.#excluded.keys().next().value!);
-    this.#excluded.delete(exitPeerId); // it goes last
-    this.#excluded.set(exitPeerId, clock.now() + EXCLUDE_MS);
+    this.#failedExits.add(exitPeerId);
     log.warn("An exit has failed", { session_id: sessionId, exit: exitPeerId });
     const wasPresent = this.#present === session;
     this.#close(session, wasPresent ? DRAIN_MS : 0, { isReleased: true });

@@ -9,6 +9,7 @@ import { FakeSupernode } from "../net/fixtures/fake_supernode.ts";
 import { parseCertificate } from "../protocol/certificate.ts";
 import { clockOf } from "../protocol/clock.ts";
 import type { SessionOffer, SetupExit } from "../protocol/control/commands.ts";
+import { peerKeysOf } from "../protocol/control/peer_keys.ts";
 import { encodeBase64, encodeBase64Url } from "../protocol/encoding.ts";
 import type { PeerKeys } from "../protocol/fields.ts";
 import type { Identity } from "../protocol/identity.ts";
@@ -29,14 +30,7 @@ const { signal } = new AbortController();
 const newId = () => encodeBase64Url(random.fill(new Uint8Array(16)));
 
 function keysOf(identity: Identity, roles?: string[]): PeerKeys {
-  const { peerId, publicKey, wireguardKey, signature } = identity.wireguardBinding();
-  return {
-    peerId,
-    publicKey: encodeBase64(publicKey),
-    wireguardKey: encodeBase64(wireguardKey),
-    wireguardSignature: encodeBase64(signature),
-    ...(roles && { certificate: certify({ peerId, nowMs: clock.wallNow(), roles }) }),
-  };
+  return peerKeysOf(identity, roles && certify({ peerId: identity.peerId, nowMs: clock.wallNow(), roles }));
 }
 
 /** A captured supernode with an exit and a client, and what it lies about. */

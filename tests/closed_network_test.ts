@@ -6,8 +6,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Asker, startBase } from "../edge/fixtures/directory.ts";
 import { refusalOfAuthAnswer } from "../protocol/control/auth.ts";
-import { refusalOfPeerKeys } from "../protocol/control/peer_keys.ts";
-import { encodeBase64 } from "../protocol/encoding.ts";
+import { peerKeysOf, refusalOfPeerKeys } from "../protocol/control/peer_keys.ts";
 import { signRequest } from "../protocol/http_signature.ts";
 import { PEERING_PATHS } from "../roles/supernode/peering_schema.ts";
 import { AttackedSupernode, newIdentity, primitives, random } from "./fixtures/attacked_supernode.ts";
@@ -63,16 +62,8 @@ for (const { name, refusal, make } of badCertificates) {
   });
 
   Deno.test(`no belief in an exit with ${name}`, () => {
-    const { peerId, publicKey, wireguardKey, signature } = me.wireguardBinding();
-    const certificate = make(peerId, wallMs);
     let told: string | undefined;
-    const given = {
-      peerId,
-      publicKey: encodeBase64(publicKey),
-      wireguardKey: encodeBase64(wireguardKey),
-      wireguardSignature: encodeBase64(signature),
-      ...(certificate !== undefined && { certificate }),
-    };
+    const given = peerKeysOf(me, make(me.peerId, wallMs));
     const check = { role: "exit", region: "north", wallMs, primitives, network: closed } as const;
     assertEquals(refusalOfPeerKeys(given, { ...check, onBadCertificate: (refusal) => told = refusal }), code);
     assertEquals(told, refusal);

@@ -26,13 +26,14 @@ import { type MessageType, messageType } from "../../protocol/wireguard/messages
 import type { RelaySide } from "../../protocol/wireguard/relay_session.ts";
 import type { Endpoint } from "../../protocol/wireguard/settings.ts";
 import { bootTimeMs } from "../boot_time.ts";
+import type { RunningEngine } from "../engine_loop.ts";
 import { Epoll } from "../epoll.ts";
 import { type Libc, openLibc } from "../libc.ts";
 import { drainEventFd } from "../poll.ts";
 import type { UdpEndpoint } from "../udp_endpoint.ts";
 import { Inbox, INBOX_SLOTS } from "./inbox.ts";
 import { Outbox } from "./outbox.ts";
-import type { RelayAnswer, RelayCommand, RelayEngineOptions } from "./relay_messages.ts";
+import type { RelayAnswer, RelayCommand, RelayEngineOptions, RelayTalk } from "./relay_messages.ts";
 import { type RelayPort, udpAbilities } from "./relay_port.ts";
 import { RelayPorts } from "./relay_ports.ts";
 
@@ -54,7 +55,8 @@ export interface RelayEngineSettings extends RelayEngineOptions {
   onLearned(sessionId: string, side: RelaySide, at: Endpoint): void;
 }
 
-export class RelayEngine implements Disposable {
+export class RelayEngine implements RunningEngine<RelayTalk> {
+  readonly started = undefined;
   readonly #resources = new DisposableStack();
   readonly #libc: Libc;
   readonly #wakeFd: number;

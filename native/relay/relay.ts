@@ -11,16 +11,13 @@
  * `protocol/wireguard/relay_session.ts`.
  */
 
-import { CulvertError } from "../../protocol/errors.ts";
 import { type Log, silentLog } from "../../protocol/log.ts";
 import { KEY_BYTES } from "../../protocol/primitives.ts";
 import { equalKeys } from "../../protocol/wireguard/keys.ts";
 import type { RelaySide } from "../../protocol/wireguard/relay_session.ts";
 import type { Endpoint, Key } from "../../protocol/wireguard/settings.ts";
-import { type Libc, openLibc } from "../libc.ts";
-import { EventFd } from "../poll.ts";
-import { errorOf } from "../worker_messages.ts";
-import type { FromRelay, RelayAnswer, RelayCommand, RelayCounts, RelaySession, ToRelay } from "./relay_messages.ts";
+import { EngineWorker } from "../engine_worker.ts";
+import type { RelayCounts, RelaySession, RelayTalk } from "./relay_messages.ts";
 
 export type { RelayCounts, RelaySession } from "./relay_messages.ts";
 export type { RelaySide } from "../../protocol/wireguard/relay_session.ts";
@@ -65,123 +62,53 @@ export async function openRelay(options: RelayOptions): Promise<Relay> {
   }
 }
 
-interface Question {
-  resolve(answer: RelayAnswer): void;
-  reject(error: Error): void;
-}
-
 class WorkerRelay implements Relay {
-  readonly started: Promise<void>;
-  readonly ended: Promise<Error | undefined>;
-  readonly #libc: Libc;
-  readonly #wake: EventFd;
-  readonly #worker: Worker;
-  readonly #log: Log;
-  readonly #onLearned: RelayOptions["onLearned"];
-  readonly #questions = new Map<number, Question>();
-  readonly #starting = Promise.withResolvers<void>();
-  readonly #ending = Promise.withResolvers<Error | undefined>();
-  #nextId = 0;
-  #isClosing = false;
-  #hasEnded = false;
+  readonly #engine: EngineWorker<RelayTalk>;
 
-  constructor(options: RelayOptions) {
-    const { firstPort, lastPort, log = silentLog, onLearned } = options;
-    const maxSessions = options.maxSessions ?? (firstPort === 0 ? MAX_PORT : lastPort - firstPort + 1);
-    this.started = this.#starting.promise;
-    this.ended = this.#ending.promise;
-    this.#log = log;
-    this.#onLearned = onLearned;
-    using opened = new DisposableStack();
-    this.#libc = opened.use(openLibc());
-    this.#wake = opened.use(new EventFd(this.#libc));
-    this.#worker = new Worker(new URL("./main_relay.ts", import.meta.url), { type: "module", name: "relay" });
-    opened.move();
-    this.#worker.onmessage = ({ data }: MessageEvent<FromRelay>) => this.#hear(data);
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      this.#end(new CulvertError("engine_failed", `The relay failed: ${event.message}`));
-    };
-    this.#post({ type: "start", options: { firstPort, lastPort, maxSessions }, wakeFd: this.#wake.fd });
+  constructor({ firstPort, lastPort, log = silentLog, onLearned, ...more }: RelayOptions) {
+    const maxSessions = more.maxSessions ?? (firstPort === 0 ? MAX_PORT : lastPort - firstPort + 1);
+    this.#engine = new EngineWorker({
+      module: new URL("./main_relay.ts", import.meta.url),
+      name: "relay",
+      title: () => "relay",
+      start: { firstPort, lastPort, maxSessions },
+      log,
+      onNews: ({ sessionId, side, at }) => onLearned?.(sessionId, side, at),
+    });
+  }
+
+  get started(): Promise<void> {
+    return this.#engine.started;
+  }
+
+  get ended(): Promise<Error | undefined> {
+    return this.#engine.ended;
   }
 
   async open(session: RelaySession): Promise<number> {
     checkSession(session);
-    return await this.#ask({ type: "open", session }) as number;
+    return await this.#engine.ask({ type: "open", session }) as number;
   }
 
   async place(sessionId: string, side: RelaySide, at: Endpoint): Promise<void> {
     checkPlace(at);
-    await this.#ask({ type: "place", sessionId, side, at });
+    await this.#engine.ask({ type: "place", sessionId, side, at });
   }
 
   async end(sessionId: string): Promise<void> {
-    await this.#ask({ type: "end", sessionId });
+    await this.#engine.ask({ type: "end", sessionId });
   }
 
   async counts(): Promise<RelayCounts[]> {
-    return await this.#ask({ type: "counts" }) as RelayCounts[];
+    return await this.#engine.ask({ type: "counts" }) as RelayCounts[];
   }
 
-  async close(): Promise<void> {
-    if (!this.#isClosing && !this.#hasEnded) {
-      this.#isClosing = true;
-      this.#post({ type: "close" });
-    }
-    await this.ended;
+  close(): Promise<void> {
+    return this.#engine.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  #ask(command: RelayCommand): Promise<RelayAnswer> {
-    if (this.#isClosing || this.#hasEnded) {
-      return Promise.reject(new CulvertError("closed", "Cannot ask the relay: it has ended"));
-    }
-    const id = this.#nextId++;
-    return new Promise((resolve, reject) => {
-      this.#questions.set(id, { resolve, reject });
-      this.#post({ type: "command", id, command });
-    });
-  }
-
-  #post(message: ToRelay): void {
-    this.#worker.postMessage(message);
-    this.#wake.wake();
-  }
-
-  #hear(message: FromRelay): void {
-    switch (message.type) {
-      case "started":
-        return this.#starting.resolve();
-      case "answer": {
-        const question = this.#questions.get(message.id);
-        this.#questions.delete(message.id);
-        return message.error ? question?.reject(errorOf(message.error)) : question?.resolve(message.answer);
-      }
-      case "learned":
-        return this.#onLearned?.(message.sessionId, message.side, message.at);
-      case "log":
-        return this.#log[message.level](message.message, message.fields);
-      case "ended":
-        return this.#end(message.error && errorOf(message.error));
-    }
-  }
-
-  /** Once: lets go of everything and tells everyone who waits. */
-  #end(error: Error | undefined): void {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
-    this.#worker.terminate();
-    this.#wake[Symbol.dispose]();
-    this.#libc[Symbol.dispose]();
-    const reason = error ?? new CulvertError("closed", "The relay was closed");
-    this.#starting.reject(reason);
-    this.#starting.promise.catch(() => {}); // it is told by `ended` too
-    for (const { reject } of this.#questions.values()) reject(reason);
-    this.#questions.clear();
-    this.#ending.resolve(error);
   }
 }
 

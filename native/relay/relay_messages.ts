@@ -1,12 +1,8 @@
-/**
- * What the main thread and the relay's Worker say to each other, and what the relay is told and tells. The Worker sleeps in
- * the kernel, so after posting to it the main thread adds one to an eventfd; the Worker then turns to its messages until it
- * has seen as many.
- */
+/** What the relay is told, and tells. */
 
 import type { RelaySide } from "../../protocol/wireguard/relay_session.ts";
 import type { Endpoint, Key } from "../../protocol/wireguard/settings.ts";
-import type { LogMessage, PlainError } from "../worker_messages.ts";
+import type { EngineTalk } from "../worker_messages.ts";
 
 export interface RelaySession {
   readonly sessionId: string;
@@ -46,15 +42,17 @@ export type RelayCommand =
 /** A port for `open`, the counts for `counts`. */
 export type RelayAnswer = number | RelayCounts[] | undefined;
 
-export type ToRelay =
-  | { readonly type: "start"; readonly options: RelayEngineOptions; readonly wakeFd: number }
-  | { readonly type: "command"; readonly id: number; readonly command: RelayCommand }
-  | { readonly type: "close" };
+/** A handshake has shown that a side is at another place than before. */
+export interface RelayNews {
+  readonly sessionId: string;
+  readonly side: RelaySide;
+  readonly at: Endpoint;
+}
 
-export type FromRelay =
-  | { readonly type: "started" }
-  | { readonly type: "answer"; readonly id: number; readonly answer?: RelayAnswer; readonly error?: PlainError }
-  | { readonly type: "learned"; readonly sessionId: string; readonly side: RelaySide; readonly at: Endpoint }
-  | LogMessage
-  /** The last thing it says; an error when nobody asked it to end. */
-  | { readonly type: "ended"; readonly error?: PlainError };
+export interface RelayTalk extends EngineTalk {
+  readonly options: RelayEngineOptions;
+  readonly started: undefined;
+  readonly command: RelayCommand;
+  readonly answer: RelayAnswer;
+  readonly news: RelayNews;
+}

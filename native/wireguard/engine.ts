@@ -26,11 +26,12 @@ import type { DeviceChange, DeviceStatus, Endpoint } from "../../protocol/wiregu
 import { openLibcrypto } from "../crypto.ts";
 import { bootTimeMs } from "../boot_time.ts";
 import { Iovec } from "../iovec.ts";
+import type { RunningEngine } from "../engine_loop.ts";
 import { type Libc, openLibc } from "../libc.ts";
 import { drainEventFd, POLLIN, PollSet } from "../poll.ts";
 import { Tun, TUN_READ_BYTES } from "../tun.ts";
 import { UdpPort } from "../udp.ts";
-import type { EngineOptions } from "./engine_messages.ts";
+import type { DeviceTalk, EngineOptions } from "./engine_messages.ts";
 import { RECEIVE_LANE_BYTES, Receiving } from "./receiving.ts";
 import { LANE_BYTES, Sending } from "./sending.ts";
 
@@ -59,7 +60,7 @@ export interface EngineSettings extends EngineOptions {
   readonly clock: Clock;
 }
 
-export class Engine implements Disposable {
+export class Engine implements RunningEngine<DeviceTalk> {
   readonly interfaceName: string;
   readonly #resources: DisposableStack;
   readonly #libc: Libc;
@@ -154,7 +155,17 @@ export class Engine implements Disposable {
       : 0;
   }
 
-  configure(change: DeviceChange): void {
+  /** What its interface is called. */
+  get started(): string {
+    return this.interfaceName;
+  }
+
+  /** Between two turns. */
+  obey(command: DeviceTalk["command"]): DeviceStatus | undefined {
+    return command.type === "status" ? this.#status() : void this.#configure(command.change);
+  }
+
+  #configure(change: DeviceChange): void {
     const { listenPort, fwmark } = change;
     if (listenPort !== undefined && (listenPort === 0 || listenPort !== this.#udp.port)) this.#listen(listenPort);
     if (fwmark !== undefined) {
@@ -165,7 +176,7 @@ export class Engine implements Disposable {
     this.#machine.configure(change);
   }
 
-  status(): DeviceStatus {
+  #status(): DeviceStatus {
     return { ...this.#machine.status(), listenPort: this.#udp.port, fwmark: this.#fwmark };
   }
 

@@ -1,10 +1,7 @@
-/**
- * What the main thread and the engine's Worker say to each other. The Worker sleeps in the kernel, so after posting to it
- * the main thread adds one to an eventfd; the Worker then turns to its messages until it has seen as many.
- */
+/** What our own device's engine is told, and answers. */
 
 import type { DeviceChange, DeviceStatus } from "../../protocol/wireguard/settings.ts";
-import type { LogMessage, PlainError } from "../worker_messages.ts";
+import type { EngineTalk } from "../worker_messages.ts";
 
 export interface EngineOptions {
   /** What the interface shall be called; a `%d` in it is replaced by the first free number. */
@@ -16,15 +13,14 @@ export interface EngineOptions {
   readonly offload: boolean;
 }
 
-export type ToEngine =
-  | { readonly type: "open"; readonly options: EngineOptions; readonly wakeFd: number }
-  | { readonly type: "configure"; readonly id: number; readonly change: DeviceChange }
-  | { readonly type: "status"; readonly id: number }
-  | { readonly type: "close" };
-
-export type FromEngine =
-  | { readonly type: "opened"; readonly interfaceName: string }
-  | { readonly type: "answer"; readonly id: number; readonly status?: DeviceStatus; readonly error?: PlainError }
-  | LogMessage
-  /** The last thing it says; an error when nobody asked it to end. */
-  | { readonly type: "ended"; readonly error?: PlainError };
+export interface DeviceTalk extends EngineTalk {
+  readonly options: EngineOptions;
+  /** What the interface is called. */
+  readonly started: string;
+  readonly command:
+    | { readonly type: "configure"; readonly change: DeviceChange }
+    | { readonly type: "status" };
+  /** To the question for it. */
+  readonly answer: DeviceStatus | undefined;
+  readonly news: never;
+}

@@ -7,16 +7,13 @@
  * the interface. Addresses and routes are not set here.
  */
 
-import { CulvertError } from "../../protocol/errors.ts";
 import { type Log, silentLog } from "../../protocol/log.ts";
 import { checkDeviceChange } from "../../protocol/wireguard/check_change.ts";
 import { DEFAULT_MTU } from "../../protocol/wireguard/constants.ts";
 import type { DeviceChange, DeviceStatus } from "../../protocol/wireguard/settings.ts";
-import { type Libc, openLibc } from "../libc.ts";
-import { EventFd } from "../poll.ts";
-import { errorOf } from "../worker_messages.ts";
+import { EngineWorker } from "../engine_worker.ts";
 import type { WireGuardDevice } from "./device.ts";
-import type { FromEngine, ToEngine } from "./engine_messages.ts";
+import type { DeviceTalk } from "./engine_messages.ts";
 
 export interface UserspaceOptions {
   /** What the interface shall be called; a `%d` in it is replaced by the first free number. */
@@ -34,7 +31,7 @@ export interface UserspaceOptions {
 export async function openUserspaceDevice(options: UserspaceOptions): Promise<WireGuardDevice> {
   const device = new UserspaceDevice(options);
   try {
-    await device.opened;
+    await device.opened();
     return device;
   } catch (error) {
     await device.close();
@@ -45,46 +42,32 @@ export async function openUserspaceDevice(options: UserspaceOptions): Promise<Wi
 /** How many peers cross between the threads at once. */
 const PEERS_PER_PART = 256;
 
-interface Question {
-  resolve(status: DeviceStatus | undefined): void;
-  reject(error: Error): void;
-}
-
 class UserspaceDevice implements WireGuardDevice {
   readonly backend = "userspace";
-  readonly opened: Promise<void>;
-  readonly ended: Promise<Error | undefined>;
-  readonly #libc: Libc;
-  readonly #wake: EventFd;
-  readonly #worker: Worker;
-  readonly #log: Log;
-  readonly #questions = new Map<number, Question>();
-  readonly #opening = Promise.withResolvers<void>();
-  readonly #ending = Promise.withResolvers<Error | undefined>();
+  readonly #engine: EngineWorker<DeviceTalk>;
   #interfaceName: string;
   /** Changes are made one after another. */
   #configuring: Promise<void> = Promise.resolve();
-  #nextId = 0;
-  #isClosing = false;
-  #hasEnded = false;
 
   constructor(options: UserspaceOptions) {
     const { name, mtu = DEFAULT_MTU, log = silentLog, portableCrypto = false, offload = true } = options;
-    this.opened = this.#opening.promise;
-    this.ended = this.#ending.promise;
     this.#interfaceName = name;
-    this.#log = log;
-    using opened = new DisposableStack();
-    this.#libc = opened.use(openLibc());
-    this.#wake = opened.use(new EventFd(this.#libc));
-    this.#worker = new Worker(new URL("./main_userspace.ts", import.meta.url), { type: "module", name: "wireguard" });
-    opened.move();
-    this.#worker.onmessage = ({ data }: MessageEvent<FromEngine>) => this.#hear(data);
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      this.#end(new CulvertError("engine_failed", `The WireGuard engine failed: ${event.message}`));
-    };
-    this.#post({ type: "open", options: { name, mtu, portableCrypto, offload }, wakeFd: this.#wake.fd });
+    this.#engine = new EngineWorker({
+      module: new URL("./main_userspace.ts", import.meta.url),
+      name: "wireguard",
+      title: () => `device ${this.#interfaceName}`,
+      start: { name, mtu, portableCrypto, offload },
+      log,
+    });
+  }
+
+  /** Rejects with the reason when it cannot be. */
+  async opened(): Promise<void> {
+    this.#interfaceName = await this.#engine.started;
+  }
+
+  get ended(): Promise<Error | undefined> {
+    return this.#engine.ended;
   }
 
   get interfaceName(): string {
@@ -99,74 +82,22 @@ class UserspaceDevice implements WireGuardDevice {
     this.#configuring = promise;
     try {
       await before;
-      for (const part of partsOf(change)) await this.#ask((id) => ({ type: "configure", id, change: part }));
+      for (const part of partsOf(change)) await this.#engine.ask({ type: "configure", change: part });
     } finally {
       resolve();
     }
   }
 
   async status(): Promise<DeviceStatus> {
-    return (await this.#ask((id) => ({ type: "status", id })))!;
+    return (await this.#engine.ask({ type: "status" }))!;
   }
 
-  async close(): Promise<void> {
-    if (!this.#isClosing && !this.#hasEnded) {
-      this.#isClosing = true;
-      this.#post({ type: "close" });
-    }
-    await this.ended;
+  close(): Promise<void> {
+    return this.#engine.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  #ask(question: (id: number) => ToEngine): Promise<DeviceStatus | undefined> {
-    if (this.#isClosing || this.#hasEnded) {
-      return Promise.reject(new CulvertError("closed", `Cannot ask ${this.#interfaceName}: the device has ended`));
-    }
-    const id = this.#nextId++;
-    return new Promise((resolve, reject) => {
-      this.#questions.set(id, { resolve, reject });
-      this.#post(question(id));
-    });
-  }
-
-  #post(message: ToEngine): void {
-    this.#worker.postMessage(message);
-    this.#wake.wake();
-  }
-
-  #hear(message: FromEngine): void {
-    switch (message.type) {
-      case "opened":
-        this.#interfaceName = message.interfaceName;
-        return this.#opening.resolve();
-      case "answer": {
-        const question = this.#questions.get(message.id);
-        this.#questions.delete(message.id);
-        return message.error ? question?.reject(errorOf(message.error)) : question?.resolve(message.status);
-      }
-      case "log":
-        return this.#log[message.level](message.message, message.fields);
-      case "ended":
-        return this.#end(message.error && errorOf(message.error));
-    }
-  }
-
-  /** Once: lets go of everything and tells everyone who waits. */
-  #end(error: Error | undefined): void {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
-    this.#worker.terminate();
-    this.#wake[Symbol.dispose]();
-    this.#libc[Symbol.dispose]();
-    const reason = error ?? new CulvertError("closed", `The device ${this.#interfaceName} was closed`);
-    this.#opening.reject(reason);
-    this.#opening.promise.catch(() => {}); // it is told by `ended` too
-    for (const { reject } of this.#questions.values()) reject(reason);
-    this.#questions.clear();
-    this.#ending.resolve(error);
   }
 }
 

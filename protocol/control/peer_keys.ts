@@ -8,9 +8,9 @@
  */
 
 import { type CertificateRefusal, verifyCertificate } from "../certificate.ts";
-import { decodeBase64 } from "../encoding.ts";
+import { decodeBase64, encodeBase64 } from "../encoding.ts";
 import type { PeerKeys } from "../fields.ts";
-import { peerIdFits, verifyWireGuardBinding } from "../identity.ts";
+import { type Identity, peerIdFits, verifyWireGuardBinding } from "../identity.ts";
 import type { Primitives } from "../primitives.ts";
 import type { ClosedNetwork, SupernodeRole } from "./auth.ts";
 import type { ControlRole } from "./messages.ts";
@@ -28,6 +28,18 @@ export interface PeerKeysCheck {
 }
 
 export type PeerKeysRefusal = "malformed" | "wrong_peer_id" | "bad_binding" | "no_certificate" | "bad_certificate";
+
+/** What an identity shows of itself. */
+export function peerKeysOf(identity: Identity, certificate?: string): PeerKeys {
+  const { peerId, publicKey, wireguardKey, signature } = identity.wireguardBinding();
+  return {
+    peerId,
+    publicKey: encodeBase64(publicKey),
+    wireguardKey: encodeBase64(wireguardKey),
+    wireguardSignature: encodeBase64(signature),
+    ...(certificate !== undefined && { certificate }),
+  };
+}
 
 /** Why they cannot be believed, or undefined. Never throws. */
 export function refusalOfPeerKeys(keys: PeerKeys, check: PeerKeysCheck): PeerKeysRefusal | undefined {

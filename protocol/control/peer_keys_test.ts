@@ -1,12 +1,11 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { encodeCertificate, issueCertificate } from "../certificate.ts";
-import { encodeBase64 } from "../encoding.ts";
 import type { PeerKeys } from "../fields.ts";
 import { generateSecrets, Identity } from "../identity.ts";
 import { portablePrimitives as primitives } from "../primitives.ts";
 import { SeededRandom } from "../../testing/seeded_random.ts";
-import { type PeerKeysCheck, type PeerKeysRefusal, refusalOfPeerKeys } from "./peer_keys.ts";
+import { type PeerKeysCheck, peerKeysOf, type PeerKeysRefusal, refusalOfPeerKeys } from "./peer_keys.ts";
 
 const random = new SeededRandom(1);
 const wallMs = Date.UTC(2026, 0, 1);
@@ -15,23 +14,13 @@ const network = { networkPublicKey: primitives.ed25519PublicKey(networkKey) };
 const exit = new Identity(generateSecrets(random), primitives);
 const other = new Identity(generateSecrets(random), primitives);
 
-function keysOf(identity: Identity): PeerKeys {
-  const { peerId, publicKey, wireguardKey, signature } = identity.wireguardBinding();
-  return {
-    peerId,
-    publicKey: encodeBase64(publicKey),
-    wireguardKey: encodeBase64(wireguardKey),
-    wireguardSignature: encodeBase64(signature),
-  };
-}
-
 function certificateOf({ peerId }: Identity, role: string, notAfterMs = wallMs + 1000): string {
   const request = { peerId, roles: [role], notBeforeMs: wallMs - 1000, notAfterMs };
   return encodeCertificate(issueCertificate(request, { networkKey, primitives, random }));
 }
 
-const good = keysOf(exit);
-const swapped = { ...good, wireguardKey: keysOf(other).wireguardKey };
+const good = peerKeysOf(exit);
+const swapped = { ...good, wireguardKey: peerKeysOf(other).wireguardKey };
 
 const rows: readonly { name: string; keys: PeerKeys; closed?: true; refusal: PeerKeysRefusal | undefined }[] = [
   { name: "its own", keys: good, refusal: undefined },
@@ -39,7 +28,7 @@ const rows: readonly { name: string; keys: PeerKeys; closed?: true; refusal: Pee
   { name: "another peer's id", keys: { ...good, peerId: other.peerId }, refusal: "wrong_peer_id" },
   {
     name: "an identity key of somebody else",
-    keys: { ...good, publicKey: keysOf(other).publicKey },
+    keys: { ...good, publicKey: peerKeysOf(other).publicKey },
     refusal: "wrong_peer_id",
   },
   { name: "what is no key", keys: { ...good, publicKey: "?" }, refusal: "malformed" },

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { encodeCertificate, issueCertificate } from "../certificate.ts";
-import { encodeBase64 } from "../encoding.ts";
 import type { PeerKeys } from "../fields.ts";
+import { peerKeysOf } from "./peer_keys.ts";
 import type { RelayMode } from "./packets.ts";
 import { generateSecrets, Identity } from "../identity.ts";
 import { portablePrimitives as primitives } from "../primitives.ts";
@@ -16,16 +16,10 @@ const supernode = new Identity(generateSecrets(random), primitives);
 const other = new Identity(generateSecrets(random), primitives);
 
 function keysOf(identity: Identity, role?: string): PeerKeys {
-  const { peerId, publicKey, wireguardKey, signature } = identity.wireguardBinding();
-  const request = { peerId, roles: [role ?? ""], notBeforeMs: wallMs - 1000, notAfterMs: wallMs + 1000 };
-  const tools = { networkKey, primitives, random };
-  return {
-    peerId,
-    publicKey: encodeBase64(publicKey),
-    wireguardKey: encodeBase64(wireguardKey),
-    wireguardSignature: encodeBase64(signature),
-    ...(role !== undefined && { certificate: encodeCertificate(issueCertificate(request, tools)) }),
-  };
+  if (role === undefined) return peerKeysOf(identity);
+  const { peerId } = identity;
+  const request = { peerId, roles: [role], notBeforeMs: wallMs - 1000, notAfterMs: wallMs + 1000 };
+  return peerKeysOf(identity, encodeCertificate(issueCertificate(request, { networkKey, primitives, random })));
 }
 
 interface Row {

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { hostPrimitives } from "../../net/host_primitives.ts";
 import { clockOf } from "../../protocol/clock.ts";
 import type { SessionOffer } from "../../protocol/control/commands.ts";
-import { encodeBase64 } from "../../protocol/encoding.ts";
+import { peerKeysOf } from "../../protocol/control/peer_keys.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { PeerKeys } from "../../protocol/fields.ts";
 import { generateSecrets, Identity } from "../../protocol/identity.ts";
@@ -18,14 +18,7 @@ const clock = clockOf(globalThis);
 const DAY_MS = 86_400_000;
 
 function newKeys(): PeerKeys {
-  const identity = new Identity(generateSecrets(random), hostPrimitives());
-  const { peerId, publicKey, wireguardKey, signature } = identity.wireguardBinding();
-  return {
-    peerId,
-    publicKey: encodeBase64(publicKey),
-    wireguardKey: encodeBase64(wireguardKey),
-    wireguardSignature: encodeBase64(signature),
-  };
+  return peerKeysOf(new Identity(generateSecrets(random), hostPrimitives()));
 }
 
 const [exit, supernode] = [newKeys(), newKeys()];

@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { hostPrimitives } from "../../net/host_primitives.ts";
-import { encodeBase64 } from "../../protocol/encoding.ts";
-import type { PeerKeys } from "../../protocol/fields.ts";
+import { peerKeysOf } from "../../protocol/control/peer_keys.ts";
 import { generateSecrets, Identity } from "../../protocol/identity.ts";
 import { parseQuickConfig } from "../../protocol/wireguard/quick_config.ts";
 import { SeededRandom } from "../../testing/seeded_random.ts";
@@ -13,22 +12,12 @@ function newIdentity(): Identity {
   return new Identity(generateSecrets(random), hostPrimitives());
 }
 
-function keysOf(identity: Identity): PeerKeys {
-  const { peerId, publicKey, wireguardKey, signature } = identity.wireguardBinding();
-  return {
-    peerId,
-    publicKey: encodeBase64(publicKey),
-    wireguardKey: encodeBase64(wireguardKey),
-    wireguardSignature: encodeBase64(signature),
-  };
-}
-
 const [device, exit, supernode] = [newIdentity(), newIdentity(), newIdentity()];
 
 function offer(packets: Partial<ExportedOffer["packets"]> = {}): ExportedOffer {
   return {
     sessionId: "A".repeat(22),
-    exit: keysOf(exit),
+    exit: peerKeysOf(exit),
     region: "eu",
     expiresAtMs: Date.UTC(2026, 11, 24, 18, 30, 59),
     packets: {
@@ -76,7 +65,7 @@ Deno.test("an exit without IPv6 gets it all the same, so that nothing goes past 
 });
 
 Deno.test("a tunnel that the supernode terminates is sealed for its key, and the file says who can read it", () => {
-  const terminated = offer({ terminatedBy: keysOf(supernode) });
+  const terminated = offer({ terminatedBy: peerKeysOf(supernode) });
   const [peer] = parseQuickConfig(exportedConfig(device, terminated)).peers;
   assertEquals(peer!.publicKey, supernode.wireguardPublicKey);
   assertStringIncludes(textOf(terminated), `The supernode ${supernode.peerId} can read`);

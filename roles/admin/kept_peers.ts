@@ -11,7 +11,7 @@ import { z } from "zod";
 import { type Certificate, encodeCertificate } from "../../protocol/certificate.ts";
 import { sessionOfferSchema } from "../../protocol/control/commands.ts";
 import { relayModeSchema } from "../../protocol/control/packets.ts";
-import { encodeBase64 } from "../../protocol/encoding.ts";
+import { peerKeysOf } from "../../protocol/control/peer_keys.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import { nameSchema, peerIdSchema, type PeerKeys } from "../../protocol/fields.ts";
 import type { Identity } from "../../protocol/identity.ts";
@@ -69,14 +69,7 @@ export class KeptPeer {
 
   /** As a supernode is told of them. */
   keys(certificate: Certificate | undefined): PeerKeys {
-    const { peerId, publicKey, wireguardKey, signature } = this.identity.wireguardBinding();
-    return {
-      peerId,
-      publicKey: encodeBase64(publicKey),
-      wireguardKey: encodeBase64(wireguardKey),
-      wireguardSignature: encodeBase64(signature),
-      ...(certificate && { certificate: encodeCertificate(certificate) }),
-    };
+    return peerKeysOf(this.identity, certificate && encodeCertificate(certificate));
   }
 
   /** Keeps others from asking for the same device at once. */

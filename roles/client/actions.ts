@@ -123,13 +123,13 @@ async function clearUpOne(path: string, context: ActionContext): Promise<boolean
   const free = await Journal.take(path);
   using journal = free ?? await endHolder(path, { what: "the client's tunnel", patienceMs: ENDS_WITHIN_MS }, context);
   const wasUp = free === undefined || free.wasLeft;
+  await removeStaleSocket(socketPathOf(path));
   if (journal.undos.length > 0) {
     using libc = openLibc();
     using network = new RtNetlink(libc);
     context.log.info("Taking away what a run that was killed has left", { journal: path });
     await undoAll(journal, network, context.log);
   }
-  await removeStaleSocket(socketPathOf(path));
   await journal.finish();
   return wasUp;
 }

@@ -7,7 +7,7 @@ import type { ClientSession } from "../../net/session_path.ts";
 import type { SessionWay } from "../../net/watched_session.ts";
 import type { SessionOffer } from "../../protocol/control/commands.ts";
 import type { PacketOffer } from "../../protocol/control/packets.ts";
-import { encodeBase64 } from "../../protocol/encoding.ts";
+import { peerKeysOf } from "../../protocol/control/peer_keys.ts";
 import { DialError } from "../../protocol/errors.ts";
 import type { PeerKeys } from "../../protocol/fields.ts";
 import { generateSecrets, Identity } from "../../protocol/identity.ts";
@@ -20,14 +20,7 @@ const random = new SeededRandom(7);
 const { signal } = new AbortController();
 
 function newKeys(): PeerKeys {
-  const { peerId, publicKey, wireguardKey, signature } = new Identity(generateSecrets(random), primitives)
-    .wireguardBinding();
-  return {
-    peerId,
-    publicKey: encodeBase64(publicKey),
-    wireguardKey: encodeBase64(wireguardKey),
-    wireguardSignature: encodeBase64(signature),
-  };
+  return peerKeysOf(new Identity(generateSecrets(random), primitives));
 }
 
 const exit = newKeys(), supernode = newKeys(), stranger = newKeys();

@@ -10,7 +10,7 @@ import { messageOf } from "../../protocol/errors.ts";
 import { formatTarget, type Hop } from "../../protocol/stream.ts";
 import { ConfigError } from "../config.ts";
 import { isLoopback, listenOn } from "../listening.ts";
-import { openPeer, openPeerParts, type Peer } from "../peer/open_peer.ts";
+import { openPeer, openPeerParts, type Peer, type PeerParts } from "../peer/open_peer.ts";
 import { TrafficRates } from "../peer/traffic_rates.ts";
 import type { RoleContext } from "../role.ts";
 import { proxySocketPath, serveControl } from "./control_socket.ts";
@@ -35,22 +35,7 @@ export async function runProxy(config: UpConfig, context: RoleContext): Promise<
   fault.promise.catch(() => {}); // heard below, unless the start fails first
   const ending = Promise.withResolvers<void>();
   await using parts = await openPeerParts({ role: "client", region: config.home }, config, context);
-  const sessions = new ClientSessions({
-    ...parts,
-    region: config.region,
-    control: () => peer.connection.control,
-    way: () => peer.connection,
-    openWay: (session) =>
-      openSessionPath({
-        ...parts,
-        log,
-        metrics,
-        session,
-        open: (signal) => peer.connection.open(signal),
-        at: parts.identity.peerId,
-        about: () => aboutClient(config.home, peer.connection.linkRttMs),
-      }),
-  });
+  const sessions = streamSessions(config, context, { parts, connection: () => peer.connection });
   await using exits = openExits({
     sessions,
     wish: () => wishOf(config),
@@ -80,6 +65,30 @@ export async function runProxy(config: UpConfig, context: RoleContext): Promise<
   await Promise.race([aborted(signal), ending.promise, fault.promise]);
   await proxy.shutdown(hardSignal);
   await exits[Symbol.asyncDispose](); // while the supernode can still be told
+}
+
+/** Sessions that carry streams, through the supernode that the client is connected to. */
+function streamSessions(
+  { region, home }: UpConfig,
+  { log, metrics }: RoleContext,
+  { parts, connection }: { readonly parts: PeerParts; connection(): Peer["connection"] },
+): ClientSessions {
+  return new ClientSessions({
+    ...parts,
+    region,
+    control: () => connection().control,
+    way: connection,
+    openWay: (session) =>
+      openSessionPath({
+        ...parts,
+        log,
+        metrics,
+        session,
+        open: (signal) => connection().open(signal),
+        at: parts.identity.peerId,
+        about: () => aboutClient(home, connection().linkRttMs),
+      }),
+  });
 }
 
 /** What the page `hello.culvert` tells of this client. */

@@ -114,16 +114,17 @@ export class PacketSessions {
     return this.#options.carriers?.terminating?.isHealthy(exitPeerId) ?? true;
   }
 
-  /** Why the wish cannot be met now, whatever exits there are; undefined when it is for streams, or can be met. */
-  refusalOf({ carries, relay = "blind" }: ExitWish, clientPeerId: string): PacketRefusal | undefined {
+  /**
+   * Why the wish of a client that has these other sessions cannot be met now, whatever exits there are; undefined when it
+   * is for streams, or can be met.
+   */
+  refusalOf({ carries, relay = "blind" }: ExitWish, others: readonly SessionRecord[]): PacketRefusal | undefined {
     if (carries !== "packets") return undefined;
-    const { sessions } = this.#options;
     if (!this.#relayed) return { reason: "unavailable", remark: "This supernode does not relay packets" };
     if (relay === "terminate" && !this.#terminated) {
       return { reason: "unavailable", remark: "This supernode does not terminate tunnels: wish for a blind relay" };
     }
-    const ofClient = sessions.grantedTo(clientPeerId).filter(({ packets, isStatic }) => packets && !isStatic);
-    if (ofClient.length >= MAX_PER_CLIENT) {
+    if (others.filter(({ packets, isStatic }) => packets && !isStatic).length >= MAX_PER_CLIENT) {
       return { reason: "busy", remark: "The client has too many sessions", retryAfterMs: 30_000 };
     }
     if (relay === "blind" && this.#relayed.count >= this.#portCount) {

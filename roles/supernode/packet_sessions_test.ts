@@ -185,6 +185,14 @@ Deno.test("one client has a handful of ports", async () => {
   assert((await rig.requests.grant(CLIENT, {})).ok, "streams need none");
 });
 
+Deno.test("all sessions of a client that has as many as it may can be moved at once", async () => {
+  using rig = new SessionRig({ carriers: { relay: new FakeRelay() } });
+  await rig.connectExit(100, grants);
+  for (let count = 0; count < 6; count++) assert((await rig.requests.grant(CLIENT, WISH)).ok);
+  for (const previous of [...rig.sessions]) assert((await rig.requests.grant(CLIENT, WISH, { previous })).ok);
+  assertEquals((await rig.requests.grant(CLIENT, WISH)).ok, false);
+});
+
 Deno.test("when every port is taken that is said, and no exit is asked", async () => {
   const relay = new FakeRelay({ portCount: 1 });
   using rig = new SessionRig({ carriers: { relay } });

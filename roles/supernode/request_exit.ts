@@ -98,9 +98,9 @@ export class RequestExit {
 
   async #grant(client: SessionClient, wish: ExitWish, options: GrantOptions): Promise<ExitGrant> {
     const { sessions, setup, clock } = this.#options;
-    const refusal = this.#refusalOf(client, wish);
-    if (refusal) return refusal;
     const { previous, only } = options;
+    const refusal = this.#refusalOf(client, wish, previous);
+    if (refusal) return refusal;
     const isWanted = ({ exit }: ExitCandidate) => only === undefined || exit.peerId === only;
     const untilMs = clock.now() + GRANT_WITHIN_MS;
     const elsewhere = async () => (await this.#elsewhere(client.peerId, wish, previous)).filter(isWanted);
@@ -142,14 +142,17 @@ export class RequestExit {
     };
   }
 
-  /** Whatever exits there may be. */
-  #refusalOf({ peerId }: SessionClient, wish: ExitWish): ExitGrant | undefined {
+  /** Whatever exits there may be. One that is replaced takes no room, or those of a client with all it may have could not be. */
+  #refusalOf({ peerId }: SessionClient, wish: ExitWish, previous: SessionRecord | undefined): ExitGrant | undefined {
     const { sessions, packets } = this.#options;
     if (sessions.isFull) return { ok: false, reason: "busy", retryAfterMs: 5_000 };
-    if (sessions.grantedTo(peerId).filter(({ isStatic }) => !isStatic).length >= MAX_SESSIONS_PER_CLIENT) {
+    const others = sessions.grantedTo(peerId).filter(({ sessionId }) => sessionId !== previous?.sessionId);
+    if (others.filter(({ isStatic }) => !isStatic).length >= MAX_SESSIONS_PER_CLIENT) {
       return { ok: false, reason: "busy", retryAfterMs: 30_000 };
     }
-    const refusal = packets.refusalOf(wish, peerId);
+    const isReplacing = (record: SessionRecord) =>
+      others.some(({ sessionId }) => sessionId === record.previousSessionId);
+    const refusal = packets.refusalOf(wish, others.filter((record) => !isReplacing(record)));
     return refusal && { ok: false, ...refusal };
   }
 

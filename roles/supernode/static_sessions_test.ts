@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { candidate, peerId } from "../../kv/fixtures/records.ts";
 import { hostPrimitives } from "../../net/host_primitives.ts";
+import { peerKeysOf } from "../../protocol/control/peer_keys.ts";
 import type { PeerKeys } from "../../protocol/fields.ts";
-import { encodeBase64 } from "../../protocol/encoding.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import { generateSecrets, Identity } from "../../protocol/identity.ts";
 import type { ExitSetupRequest } from "../../protocol/directory.ts";
@@ -16,14 +16,7 @@ import { SessionKeeper } from "./session_keeper.ts";
 const DAY_MS = 86_400_000;
 
 function stockKeys(seed = 1): PeerKeys {
-  const binding = new Identity(generateSecrets(new SeededRandom(seed)), hostPrimitives()).wireguardBinding();
-  const { peerId, publicKey, wireguardKey, signature } = binding;
-  return {
-    peerId,
-    publicKey: encodeBase64(publicKey),
-    wireguardKey: encodeBase64(wireguardKey),
-    wireguardSignature: encodeBase64(signature),
-  };
+  return peerKeysOf(new Identity(generateSecrets(new SeededRandom(seed)), hostPrimitives()));
 }
 
 function makeRig({ portCount = 100 } = {}) {

@@ -15,9 +15,9 @@ import type { CertificateAndKey } from "../../net/renewable_listener.ts";
 import { AuthLimits } from "../../protocol/control/auth_limits.ts";
 import type { CommandOrder, SupernodeAddress } from "../../protocol/control/commands.ts";
 import { Nonces } from "../../protocol/control/nonces.ts";
+import { peerKeysOf } from "../../protocol/control/peer_keys.ts";
 import type { StreamEnd } from "../../protocol/control/stream_server.ts";
 import type { SupernodeStatus } from "../../protocol/directory.ts";
-import { encodeBase64 } from "../../protocol/encoding.ts";
 import type { PeerKeys } from "../../protocol/fields.ts";
 import type { SessionEnd } from "../../protocol/session.ts";
 import type { Block } from "../../protocol/stored_records.ts";
@@ -332,14 +332,7 @@ export class Supernode implements AsyncDisposable {
 
   #ownKeys(): PeerKeys {
     const { identity, certificate } = this.#options;
-    const { peerId, publicKey, wireguardKey, signature } = identity.wireguardBinding();
-    return {
-      peerId,
-      publicKey: encodeBase64(publicKey),
-      wireguardKey: encodeBase64(wireguardKey),
-      wireguardSignature: encodeBase64(signature),
-      ...(certificate && { certificate: certificate() }),
-    };
+    return peerKeysOf(identity, certificate?.());
   }
 
   #makeDoor(): FrontDoor {

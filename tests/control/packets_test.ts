@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { peerKeysOf } from "../../protocol/control/peer_keys.ts";
 import { eventually } from "../../testing/waiting.ts";
 import { admin, idOf, Network, type Started, twoRegions } from "../fixtures/control_network.ts";
 import { askForPackets, GRANT, reflectionAt, startPacketClient, startPacketExit } from "./fixtures/packet_peers.ts";
@@ -103,13 +104,7 @@ Deno.test("an administrator has a session granted for a client that never connec
   await using exit = await startPacketExit(here, "north");
   await using stranger = await startPacketClient(here, "north");
   await askForPackets(stranger); // by now it is known that the exit carries packets
-  const { peerId, publicKey, wireguardKey, signature } = stranger.identity.wireguardBinding();
-  const keys = {
-    peerId,
-    publicKey: publicKey.toBase64(),
-    wireguardKey: wireguardKey.toBase64(),
-    wireguardSignature: signature.toBase64(),
-  };
+  const keys = peerKeysOf(stranger.identity);
   const { offer } = await admin(here, "POST", "/v1/static-sessions", { keys, days: 366, exitPeerId: exit.peerId });
   assertMatch(offer.packets.endpoint, PORT);
   assertEquals(offer.exit.peerId, exit.peerId);

@@ -9,15 +9,18 @@ import type { PacketWay } from "./packet_way.ts";
 
 const LOOK_MS = 3_000;
 
+/** Several sessions may share a tunnel. */
+type Counted = Pick<PacketWay, "status"> & { readonly tunnel: object };
+
 export class TunnelStats {
   /** Only ever grows. */
   readonly traffic = { rxBytes: 0, txBytes: 0 };
-  readonly #present: () => Pick<PacketWay, "status"> | undefined;
+  readonly #present: () => Counted | undefined;
   readonly #clock: Clock;
   #counted = new WeakMap<object, { rxBytes: number; txBytes: number }>();
   #lastHandshakeMs = 0;
 
-  constructor(present: () => Pick<PacketWay, "status"> | undefined, clock: Clock) {
+  constructor(present: () => Counted | undefined, clock: Clock) {
     this.#present = present;
     this.#clock = clock;
   }
@@ -44,9 +47,9 @@ export class TunnelStats {
     const way = this.#present();
     const peer = await way?.status().catch(() => undefined); // its device may just have gone
     if (!way || !peer) return;
-    const before = this.#counted.get(way) ?? { rxBytes: 0, txBytes: 0 };
+    const before = this.#counted.get(way.tunnel) ?? { rxBytes: 0, txBytes: 0 };
     const now = { rxBytes: peer.receivedBytes, txBytes: peer.sentBytes };
-    this.#counted.set(way, now);
+    this.#counted.set(way.tunnel, now);
     // A peer that was made anew begins at nothing.
     this.traffic.rxBytes += now.rxBytes - (now.rxBytes < before.rxBytes ? 0 : before.rxBytes);
     this.traffic.txBytes += now.txBytes - (now.txBytes < before.txBytes ? 0 : before.txBytes);

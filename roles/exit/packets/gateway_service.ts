@@ -4,7 +4,8 @@
  *
  * Who asks is known by the address it asks from: WireGuard lets nobody else send from there. What comes from elsewhere, or
  * is no request, is not answered. No answer is longer than what was asked could be, and each goes to who asked alone. What
- * a client asks beyond so much that waits for its answer is dropped, and comes again; probes have room beside offers.
+ * a client asks beyond so much that waits for its answer is dropped, and comes again; probes have room beside offers. So is
+ * what waits already: the answer that comes is that of the repeat too.
  */
 
 import { closeQuietly } from "../../../net/close.ts";
@@ -50,7 +51,8 @@ export class GatewayService implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #sockets: Deno.DatagramConn[] = [];
   readonly #tasks: Promise<void>[] = [];
-  readonly #waiting = new Set<Promise<void>>();
+  /** By what is asked, and who asks it. */
+  readonly #waiting = new Map<string, Promise<void>>();
   readonly #places = {
     "probe": new Places(...MAX_WAITING.probe),
     "punch.offer": new Places(...MAX_WAITING["punch.offer"]),
@@ -78,7 +80,7 @@ export class GatewayService implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#close();
-    await Promise.all([...this.#tasks, ...this.#waiting]);
+    await Promise.all([...this.#tasks, ...this.#waiting.values()]);
   }
 
   #close(): void {
@@ -112,19 +114,21 @@ export class GatewayService implements AsyncDisposable {
 
   #hear(
     message: GatewayMessage | undefined,
-    { hostname }: Deno.NetAddr,
+    { hostname, port }: Deno.NetAddr,
     send: (answer: GatewayAnswer) => Promise<void>,
   ): void {
     const address = parseIp(hostname);
     const client = address && this.#options.clientAt(address);
     if (!client || (message?.type !== "probe" && message?.type !== "punch.offer")) return;
+    const name = `${message.type} ${message.id} ${hostname} ${port}`;
+    if (this.#waiting.has(name)) return;
     const place = this.#places[message.type].take(hostname);
     if (!place) return;
     const waiting = this.#answer(message, client, send).finally(() => {
-      this.#waiting.delete(waiting);
+      this.#waiting.delete(name);
       place[Symbol.dispose]();
     });
-    this.#waiting.add(waiting);
+    this.#waiting.set(name, waiting);
   }
 
   async #answer(

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { clockOf } from "../../../protocol/clock.ts";
-import { encodeBase64 } from "../../../protocol/encoding.ts";
+import { encodeBase64, encodeBase64Url } from "../../../protocol/encoding.ts";
 import { formatIp, parseIp } from "../../../protocol/ip.ts";
 import { silentLog } from "../../../protocol/log.ts";
 import { encodeGateway, parseGateway } from "../../../protocol/packets/gateway.ts";
@@ -78,9 +78,21 @@ Deno.test("a client whose offers wait for their answer does not keep others from
   const [to] = service.listening as [Deno.NetAddr];
   using greedy = socketAt("127.0.0.1");
   using other = socketAt("127.0.0.2");
-  const offer: PunchOffer = { type: "punch.offer", id: ID, secret: encodeBase64(new Uint8Array(32)), at: [] };
+  const offer = (id: string): PunchOffer => ({
+    type: "punch.offer",
+    id,
+    secret: encodeBase64(new Uint8Array(32)),
+    at: [],
+  });
+  for (let each = 0; each < 50; each++) await greedy.conn.send(encodeGateway(offer(ID)), to);
+  await other.conn.send(encodeGateway({ type: "probe", id: ID }), to);
+  assertEquals(parseGateway((await other.conn.receive())[0])?.type, "probe.answer");
+  assertEquals(offers, 1, "one that is repeated waits once");
   for (let round = 0; round < 30; round++) {
-    for (let each = 0; each < 50; each++) await greedy.conn.send(encodeGateway(offer), to);
+    for (let each = 0; each < 50; each++) {
+      const id = encodeBase64Url(Uint8Array.of(each, ...new Uint8Array(15)));
+      await greedy.conn.send(encodeGateway(offer(id)), to);
+    }
     await other.conn.send(encodeGateway({ type: "probe", id: ID }), to);
     assertEquals(parseGateway((await other.conn.receive())[0])?.type, "probe.answer");
   }

@@ -181,7 +181,7 @@ export class PacketService implements AsyncDisposable {
   async setUp(order: PacketOrder, signal: AbortSignal): Promise<GrantedPackets> {
     const { sessionId, clientPeerId, setup, wishes } = order;
     const clientKey = decodeBase64(order.clientKey) as Key;
-    const relayAt = await relayAddress(setup.relay, { ...this.#tools, signal });
+    const relayAt = await relayAddress(setup.relay, { ...this.#tools, tunnels: this.networks, signal });
     return await this.#alone(async () => {
       if (this.#clients.keyOf(sessionId)?.toHex() !== clientKey.toHex()) await this.#letGo(sessionId);
       const before = this.#clients.peerOf(clientKey);

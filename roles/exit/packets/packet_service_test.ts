@@ -130,11 +130,17 @@ Deno.test("a relay's name is looked up, but not for ever", async () => {
     "sn.example": Promise.resolve([parseIp("192.0.2.9")!]),
     "nobody.example": Promise.resolve([]),
     "slow.example": new Promise(() => {}),
+    "inside.example": Promise.resolve([parseIp("10.201.9.9")!]),
   };
   const fake = new FakePackets(clock, { lookup: (name) => names[name]! });
   await fake.service.setUp(order("a", 1, { relay: "sn.example:7" }), signal);
   assertEquals(fake.peers.get(keyOf(1))?.endpoint, "192.0.2.9:7");
-  for (const relay of ["nobody.example:7", "sn.example:0", "sn.example", ""]) {
+  for (
+    const relay of [
+      ...["nobody.example:7", "sn.example:0", "sn.example", ""],
+      ...["inside.example:7", "10.201.0.5:7", "224.0.0.1:7", "255.255.255.255:7", "0.0.0.0:7", "[::]:7", "[ff02::1]:7"],
+    ]
+  ) {
     const error = await assertRejects(() => fake.service.setUp(order("b", 2, { relay }), signal), CulvertError);
     assertEquals(error.code, "bad_relay", relay);
   }
