@@ -20,10 +20,10 @@ const MAX_STEPS = 100;
  * journal has a line for each step, written before the step is taken.
  */
 async function isKilledAt(machine: Machine, step: number, start: () => Promise<unknown>): Promise<boolean> {
+  const before = await machine.rolePids();
   let isReady = false, isOver = false;
   const starting = start().then(() => isReady = true, () => {}).finally(() => isOver = true);
   const clock = clockOf(globalThis);
-  const before = await machine.rolePids();
   let pid: number | undefined;
   while (!isOver && pid === undefined) pid = (await machine.rolePids()).find((pid) => !before.includes(pid));
   while (!isOver && stepsOf(machine, pid!) < step) await delay(clock, LOOK_MS);

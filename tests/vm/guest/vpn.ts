@@ -32,7 +32,7 @@ Deno.test("a VPN of the kernel's devices", async (test) => {
     supernodeFlags: ["--terminate"],
     exitFlags: KERNEL,
     patienceMs: PATIENCE_MS,
-    drainTimeoutS: 30,
+    drainTimeoutS: 5,
   });
   const { client, exits, supernodes: [supernode], internet } = vpn.topology;
   const before = await statesOf([client, supernode, ...exits].map(({ machine }) => machine));
