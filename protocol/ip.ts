@@ -155,6 +155,11 @@ export function networkOf(address: IpAddress, bits: number): Cidr | undefined {
   return { address: network, bits };
 }
 
+/** Of a single address. */
+export function hostCidr(address: IpAddress): Cidr {
+  return { address, bits: address.length * 8 };
+}
+
 /** Reads `address/bits`, or an address alone for itself only. Bits after the prefix are cleared. */
 export function parseCidr(text: string): Cidr | undefined {
   const slash = text.indexOf("/");

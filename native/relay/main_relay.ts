@@ -1,4 +1,4 @@
-/** The relay's Worker. */
+/** The Worker in which the relay's engine runs, started by `relay.ts`. */
 
 import { runEngine } from "../engine_loop.ts";
 import { RelayEngine } from "./engine.ts";

@@ -1,4 +1,4 @@
-/** The Worker of a device of our own. */
+/** The Worker in which the engine of a device of our own runs, started by `userspace.ts`. */
 
 import { clockOf } from "../../protocol/clock.ts";
 import { runEngine } from "../engine_loop.ts";

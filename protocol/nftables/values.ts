@@ -7,7 +7,7 @@
  */
 
 import { CulvertError } from "../errors.ts";
-import { type Cidr, type IpAddress, networkOf, parseCidr, parseIp } from "../ip.ts";
+import { type Cidr, hostCidr, type IpAddress, networkOf, parseCidr } from "../ip.ts";
 import type { Bytes } from "../primitives.ts";
 
 /** Numbers from the first to the last. */
@@ -92,11 +92,8 @@ function addressType(name: string, number: number, bytes: 4 | 16): ValueType {
 }
 
 function networkIn(value: Value): Cidr | undefined {
-  if (typeof value === "string") {
-    const address = parseIp(value);
-    return address ? { address, bits: 8 * address.length } : parseCidr(value);
-  }
-  if (value instanceof Uint8Array) return { address: value, bits: 8 * value.length };
+  if (typeof value === "string") return parseCidr(value);
+  if (value instanceof Uint8Array) return hostCidr(value);
   return typeof value === "object" && "bits" in value ? networkOf(value.address, value.bits) : undefined;
 }
 

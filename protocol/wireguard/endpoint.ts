@@ -5,7 +5,7 @@
  * which number only the system knows, so whoever reads such text hands that in.
  */
 
-import { formatIp, parseIp } from "../ip.ts";
+import { equalIp, formatIp, parseIp } from "../ip.ts";
 import { formatTarget, type Target } from "../stream.ts";
 import type { Endpoint } from "./settings.ts";
 
@@ -37,6 +37,10 @@ export function endpointOf({ host, port }: Target, scopeOf?: ScopeLookup): Endpo
   const scopeId = /^\d{1,10}$/.test(zone) ? Number(zone) : scopeOf?.(zone);
   if (address.length !== 16 || scopeId === undefined || scopeId > MAX_SCOPE_ID) return undefined;
   return scopeId === 0 ? { address, port } : { address, port, scopeId };
+}
+
+export function equalEndpoints(one: Endpoint, other: Endpoint): boolean {
+  return one.port === other.port && equalIp(one.address, other.address) && (one.scopeId ?? 0) === (other.scopeId ?? 0);
 }
 
 export function formatEndpoint({ address, port, scopeId }: Endpoint): string {

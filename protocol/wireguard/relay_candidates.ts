@@ -6,7 +6,8 @@
  * stranger does not drive the others out. When full the oldest goes; all go after a while.
  */
 
-import { commonBits, equalIp, isV4Mapped } from "../ip.ts";
+import { commonBits, isV4Mapped } from "../ip.ts";
+import { equalEndpoints } from "./endpoint.ts";
 import type { Endpoint } from "./settings.ts";
 
 export const MAX_CANDIDATES = 8;
@@ -34,7 +35,7 @@ export class Candidates<At extends Endpoint> {
 
   remember(candidate: Candidate<At>): void {
     const others = this.#entries.filter(({ from, cameMs }) =>
-      !isSamePlace(from, candidate.from) && candidate.cameMs - cameMs < CANDIDATE_MS
+      !equalEndpoints(from, candidate.from) && candidate.cameMs - cameMs < CANDIDATE_MS
     );
     const ofHost = others.filter(({ from }) => isSameHost(from, candidate.from));
     const crowded = ofHost.length === MAX_PLACES_OF_HOST
@@ -55,7 +56,7 @@ export class Candidates<At extends Endpoint> {
   askedAt(by: At, index: number): readonly [Candidate<At>, Asked<At>] | undefined {
     for (const candidate of this.#entries) {
       if (candidate.index !== index) continue;
-      const asked = candidate.asked.find(({ at }) => isSamePlace(at, by));
+      const asked = candidate.asked.find(({ at }) => equalEndpoints(at, by));
       if (asked) return [candidate, asked];
     }
     return undefined;
@@ -65,7 +66,7 @@ export class Candidates<At extends Endpoint> {
   answeredAs(from: At, index: number): readonly [Candidate<At>, Asked<At>] | undefined {
     for (const candidate of this.#entries) {
       const asked = candidate.asked.find(({ answeredAs }) => answeredAs === index);
-      if (asked && isSamePlace(candidate.from, from)) return [candidate, asked];
+      if (asked && equalEndpoints(candidate.from, from)) return [candidate, asked];
     }
     return undefined;
   }
@@ -82,10 +83,6 @@ export class Candidates<At extends Endpoint> {
   clear(): void {
     this.#entries = [];
   }
-}
-
-export function isSamePlace(one: Endpoint, other: Endpoint): boolean {
-  return one.port === other.port && equalIp(one.address, other.address) && (one.scopeId ?? 0) === (other.scopeId ?? 0);
 }
 
 /** Whoever has one address of a /64 has all of them. */

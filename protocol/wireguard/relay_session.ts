@@ -25,7 +25,8 @@ import { INITIATION_TYPE, RESPONSE_TYPE, TRANSPORT_TYPE } from "./constants.ts";
 import { equalKeys } from "./keys.ts";
 import type { Mac1Checker } from "./mac1.ts";
 import { type MessageType, messageType, receiverOf, senderOf } from "./messages.ts";
-import { type Asked, type Candidate, Candidates, isSamePlace } from "./relay_candidates.ts";
+import { equalEndpoints } from "./endpoint.ts";
+import { type Asked, type Candidate, Candidates } from "./relay_candidates.ts";
 import type { Endpoint, Key } from "./settings.ts";
 
 export type RelaySide = "client" | "exit";
@@ -124,9 +125,9 @@ export class RelayedSession<At extends Endpoint> {
     const near = this.#legThatSent(packet, offset, length);
     if (!near) return NOWHERE;
     const far = this.#otherLeg(near);
-    if (near.at && !far.at && !isSamePlace(near.at, from)) return NOWHERE;
+    if (near.at && !far.at && !equalEndpoints(near.at, from)) return NOWHERE;
     const places = far.at ? [far.at] : far.candidates.newest(MAX_COPIES, nowMs);
-    const asked = places.filter((at) => !isSamePlace(at, from)).map((at) => ({ at, answeredAs: undefined }));
+    const asked = places.filter((at) => !equalEndpoints(at, from)).map((at) => ({ at, answeredAs: undefined }));
     near.candidates.remember({ from, index: senderOf(packet.view, offset), asked, cameMs: nowMs });
     return asked.map(({ at }) => at);
   }
@@ -175,7 +176,7 @@ export class RelayedSession<At extends Endpoint> {
   }
 
   #learn(leg: Leg<At>, at: At): void {
-    const isNew = !leg.at || !isSamePlace(leg.at, at);
+    const isNew = !leg.at || !equalEndpoints(leg.at, at);
     leg.at = at;
     if (isNew) this.#onLearned?.(leg.side, at);
   }
@@ -184,7 +185,7 @@ export class RelayedSession<At extends Endpoint> {
   #otherPlace(from: At): At | undefined {
     const { at: client } = this.#client, { at: exit } = this.#exit;
     if (!client || !exit) return undefined;
-    return isSamePlace(client, from) ? exit : isSamePlace(exit, from) ? client : undefined;
+    return equalEndpoints(client, from) ? exit : equalEndpoints(exit, from) ? client : undefined;
   }
 
   #otherLeg(leg: Leg<At>): Leg<At> {

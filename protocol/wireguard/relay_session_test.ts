@@ -6,7 +6,7 @@ import { INITIATION_TYPE } from "./constants.ts";
 import { clientKey, exitKey, placeOf, RelayWorld, type WorldOptions } from "./fixtures/relayed_devices.ts";
 import { cookieFor, dataFor, initiationFor, responseFor } from "./fixtures/relayed_messages.ts";
 import { Mac1Checker } from "./mac1.ts";
-import { isSamePlace } from "./relay_candidates.ts";
+import { equalEndpoints } from "./endpoint.ts";
 import { RelayedSession } from "./relay_session.ts";
 import type { Endpoint } from "./settings.ts";
 
@@ -248,7 +248,7 @@ Deno.test("a stranger who knows both keys takes no side and breaks none, whateve
     fc.property(anyStart, fc.array(anyStep, { maxLength: 60 }), (start, steps) => {
       const world = start === "joined" ? joined() : new RelayWorld(start);
       const own: Endpoint[] = [world.client.place, world.exit.place];
-      const isOurs = (at: Endpoint | undefined) => at === undefined || own.some((each) => isSamePlace(each, at));
+      const isOurs = (at: Endpoint | undefined) => at === undefined || own.some((each) => equalEndpoints(each, at));
       const isKnown = () => world.session.clientAt && world.session.exitAt;
       let moved = 0;
       for (const step of steps) {

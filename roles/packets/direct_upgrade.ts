@@ -22,7 +22,7 @@ import { mayProbe, readCandidates } from "../../protocol/packets/punch_candidate
 import { PunchClient, WATCH_MS } from "../../protocol/packets/punch_client.ts";
 import { probeId, ProbeKeys } from "../../protocol/packets/punch_probe.ts";
 import type { Random } from "../../protocol/random.ts";
-import { formatEndpoint } from "../../protocol/wireguard/endpoint.ts";
+import { equalEndpoints, formatEndpoint } from "../../protocol/wireguard/endpoint.ts";
 import { equalKeys } from "../../protocol/wireguard/keys.ts";
 import type { Endpoint, Key } from "../../protocol/wireguard/settings.ts";
 import type { AskGateway } from "../client/tun/gateway_client.ts";
@@ -201,7 +201,7 @@ export class DirectUpgrade {
     const { peers } = await device.status();
     signal.throwIfAborted();
     const endpoint = peers.find(({ publicKey }) => equalKeys(publicKey, exitKey))?.endpoint;
-    if (!endpoint || formatEndpoint(endpoint) === formatEndpoint(at)) return false;
+    if (!endpoint || equalEndpoints(endpoint, at)) return false;
     await this.#setEndpoint(at, { keeps: true });
     return true;
   }

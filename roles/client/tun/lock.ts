@@ -16,13 +16,12 @@
  * would have to leave. ARP is not IP, and passes.
  */
 
-import { type Cidr, parseCidr } from "../../../protocol/ip.ts";
+import { type Cidr, hostCidr, parseCidr } from "../../../protocol/ip.ts";
 import { icmpv6, ipOf, l4proto, mark, oifname, tcp, udp } from "../../../protocol/nftables/fields.ts";
 import { type Clause, comment, type Rule, rule } from "../../../protocol/nftables/rule.ts";
 import { accept, counter, drop } from "../../../protocol/nftables/statements.ts";
 import { Priority, type Table } from "../../../protocol/nftables/table.ts";
 import { LOCK_TABLE } from "../../machine/firewall.ts";
-import { hostCidr } from "./plan.ts";
 import type { SupernodePlace } from "./underlay.ts";
 
 /** Private and link-local networks, and the groups and broadcasts by which devices find each other there. */

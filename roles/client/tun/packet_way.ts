@@ -10,12 +10,12 @@ import type { SessionWay } from "../../../net/watched_session.ts";
 import type { PacketOffer } from "../../../protocol/control/packets.ts";
 import { encodeBase64Url } from "../../../protocol/encoding.ts";
 import { DialError, messageOf } from "../../../protocol/errors.ts";
-import type { IpAddress } from "../../../protocol/ip.ts";
+import { hostCidr, type IpAddress } from "../../../protocol/ip.ts";
 import { equalKeys } from "../../../protocol/wireguard/keys.ts";
 import type { Endpoint, Key, PeerStatus } from "../../../protocol/wireguard/settings.ts";
 import type { DirectUpgradeOptions, Way } from "../../packets/direct_upgrade.ts";
 import { PacketTunnel, type TunnelParts } from "./packet_tunnel.ts";
-import { hostCidr, type Slot } from "./plan.ts";
+import type { Slot } from "./plan.ts";
 
 /** Looks for a way to the exit that needs no relay, until the signal aborts. */
 export type StartDirect = (

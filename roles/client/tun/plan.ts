@@ -16,7 +16,7 @@
  * names, and an exit that calls one of its hosts a name server gets nothing else that is meant for it. What an exit does not carry, such as IPv6, leads nowhere and is not leaked.
  */
 
-import { type Cidr, contains, formatCidr, type IpAddress, networkOf } from "../../../protocol/ip.ts";
+import { type Cidr, contains, formatCidr, hostCidr, type IpAddress, networkOf } from "../../../protocol/ip.ts";
 import { MAIN_TABLE, type Route, RouteType } from "../../../protocol/rtnetlink/route.ts";
 import type { Rule } from "../../../protocol/rtnetlink/rule.ts";
 import type { Target } from "../../../protocol/stream.ts";
@@ -51,11 +51,6 @@ const LAST_METRIC = 0xffff_ffff;
 
 export function familyOf({ address }: Pick<Cidr, "address">): Family {
   return address.length === 4 ? 4 : 6;
-}
-
-/** Of a single address. */
-export function hostCidr(address: Cidr["address"]): Cidr {
-  return { address, bits: 8 * address.length };
 }
 
 export function everything(family: Family): Cidr {

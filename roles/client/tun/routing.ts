@@ -9,7 +9,7 @@
 
 import type { RtNetlink } from "../../../native/rtnetlink.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
-import { formatCidr, type IpAddress } from "../../../protocol/ip.ts";
+import { formatCidr, hostCidr, type IpAddress } from "../../../protocol/ip.ts";
 import type { Log } from "../../../protocol/log.ts";
 import type { Rule } from "../../../protocol/rtnetlink/rule.ts";
 import { changeSetting } from "../../machine/kernel_setting.ts";
@@ -18,7 +18,6 @@ import {
   everything,
   type Family,
   familyOf,
-  hostCidr,
   inUseRules,
   PRIORITIES,
   type RoutingNumbers,
@@ -161,7 +160,7 @@ export class Routing {
 
   #address(linkIndex: number, address: IpAddress): boolean {
     try {
-      this.#options.network.addAddress({ linkIndex, address, bits: 8 * address.length });
+      this.#options.network.addAddress({ linkIndex, ...hostCidr(address) });
       return true;
     } catch (error) {
       // IPv6 may be switched off for new interfaces: then it is treated as what the exit does not carry.

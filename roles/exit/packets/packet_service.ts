@@ -15,9 +15,10 @@ import type { PacketGrant, PacketSetup, PacketTelemetry } from "../../../protoco
 import type { EgressPolicy, PolicySource } from "../../../protocol/egress_policy.ts";
 import { decodeBase64 } from "../../../protocol/encoding.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
-import { type Cidr, formatIp, type IpAddress, parseCidr } from "../../../protocol/ip.ts";
+import { type Cidr, formatCidr, formatIp, hostCidr, type IpAddress, parseCidr } from "../../../protocol/ip.ts";
 import type { Log } from "../../../protocol/log.ts";
 import type { Table } from "../../../protocol/nftables/table.ts";
+import { equalEndpoints } from "../../../protocol/wireguard/endpoint.ts";
 import type { Endpoint, Key } from "../../../protocol/wireguard/settings.ts";
 import type { Backend, DeviceMaker } from "../../machine/devices.ts";
 import { type MtuView, tunnelMtu } from "../../wireguard/mtu.ts";
@@ -187,7 +188,7 @@ export class PacketService implements AsyncDisposable {
       const before = this.#clients.peerOf(clientKey);
       const peer = this.#clients.add({ sessionId, clientPeerId, clientKey, relayAt, wishes: wishes.map(addressIn) });
       try {
-        const hasMoved = before && !isSamePlace(before.relayAt, relayAt);
+        const hasMoved = before && !equalEndpoints(before.relayAt, relayAt);
         // A supernode that terminates tunnels has none to hear a knock, and has perhaps forgotten its keys.
         const isKnocked = hasMoved && !setup.isTerminated && this.knock(peer);
         if (!before || (hasMoved && !isKnocked)) await this.#begin(peer);
@@ -235,16 +236,18 @@ export class PacketService implements AsyncDisposable {
     if (!left) {
       this.onClientGone(key);
       await this.device.configure({ peers: [{ publicKey: key, remove: true }] });
-    } else if (!isSamePlace(old.relayAt, left.relayAt) || await this.#isStillAt(relayAt, left)) await this.#begin(left);
+    } else if (!equalEndpoints(old.relayAt, left.relayAt) || await this.#isStillAt(relayAt, left)) {
+      await this.#begin(left);
+    }
     this.#share();
   }
 
   /** Whether the device still looks for a client at a relay that it had: one that was knocked for, and has not come yet. */
   async #isStillAt(relayAt: Endpoint, { key, relayAt: present }: ClientPeer): Promise<boolean> {
-    if (isSamePlace(relayAt, present)) return false;
+    if (equalEndpoints(relayAt, present)) return false;
     const { peers } = await this.device.status();
     const endpoint = peers.find(({ publicKey }) => publicKey.toHex() === key.toHex())?.endpoint;
-    return endpoint !== undefined && isSamePlace(endpoint, relayAt);
+    return endpoint !== undefined && equalEndpoints(endpoint, relayAt);
   }
 
   /**
@@ -259,7 +262,7 @@ export class PacketService implements AsyncDisposable {
         endpoint: relayAt,
         persistentKeepaliveS: KEEPALIVE_S,
         replaceAllowedIps: true,
-        allowedIps: addresses.map((address) => ({ cidr: alone(address) })),
+        allowedIps: addresses.map((address) => ({ cidr: hostCidr(address) })),
       }],
     });
   }
@@ -268,7 +271,7 @@ export class PacketService implements AsyncDisposable {
     const gateways = this.gateways.map(formatIp);
     const wayMtu = Math.max(MIN_MTU, tunnelMtu([relayAt], this.#interface.network));
     return {
-      addresses: addresses.map((address) => `${formatIp(address)}/${8 * address.length}`),
+      addresses: addresses.map((address) => formatCidr(hostCidr(address))),
       gateways,
       dns: gateways,
       mtu: Math.min(this.#interface.mtu, wayMtu),
@@ -348,16 +351,8 @@ function tell(policy: EgressPolicy, log: Log): void {
   }
 }
 
-function alone(address: IpAddress): Cidr {
-  return { address, bits: 8 * address.length };
-}
-
 function addressIn(cidr: string): IpAddress {
   const parsed = parseCidr(cidr);
   if (!parsed) throw new CulvertError("bad_address", `Cannot take the client: "${cidr}" must be an address`);
   return parsed.address;
-}
-
-function isSamePlace(one: Endpoint, other: Endpoint): boolean {
-  return one.port === other.port && formatIp(one.address) === formatIp(other.address);
 }

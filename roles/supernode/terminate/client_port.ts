@@ -4,7 +4,7 @@
  */
 
 import type { WireGuardDevice } from "../../../native/wireguard/device.ts";
-import type { IpAddress } from "../../../protocol/ip.ts";
+import { hostCidr, type IpAddress } from "../../../protocol/ip.ts";
 import type { Key } from "../../../protocol/wireguard/settings.ts";
 import type { AddressPool } from "../../exit/packets/address_pool.ts";
 import { listen, openDevice, type RelayMachine } from "./machine.ts";
@@ -53,7 +53,7 @@ export class ClientPort implements AsyncDisposable {
 
   /** This client alone may send from these addresses. */
   async admit(key: Key, addresses: readonly IpAddress[]): Promise<void> {
-    const allowedIps = addresses.map((address) => ({ cidr: { address, bits: address.length * 8 } }));
+    const allowedIps = addresses.map((address) => ({ cidr: hostCidr(address) }));
     await this.#device.configure({ peers: [{ publicKey: key, replaceAllowedIps: true, allowedIps }] });
   }
 

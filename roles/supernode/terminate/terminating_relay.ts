@@ -15,7 +15,7 @@
 
 import type { PacketGrant, PacketOffer } from "../../../protocol/control/packets.ts";
 import { CulvertError, messageOf } from "../../../protocol/errors.ts";
-import { formatCidr, formatIp, type IpAddress, parseCidr } from "../../../protocol/ip.ts";
+import { formatCidr, formatIp, hostCidr, type IpAddress, parseCidr } from "../../../protocol/ip.ts";
 import { formatTarget } from "../../../protocol/stream.ts";
 import { keyFromBase64 } from "../../../protocol/wireguard/keys.ts";
 import type { Endpoint, Key } from "../../../protocol/wireguard/settings.ts";
@@ -306,7 +306,7 @@ export class WireGuardRelay implements TerminatingRelay, AsyncDisposable {
     const gateways = this.#options.pools.map(({ gateway }) => formatIp(gateway));
     const isV6 = (address: string) => address.includes(":");
     return {
-      addresses: addresses.map((address) => formatCidr({ address, bits: 8 * address.length })),
+      addresses: addresses.map((address) => formatCidr(hostCidr(address))),
       gateways,
       dns: gateways.filter((gateway) => dns.some((server) => isV6(server) === isV6(gateway))),
       mtu: Math.min(mtu, CLIENT_MTU),
