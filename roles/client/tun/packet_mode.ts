@@ -277,6 +277,7 @@ export class PacketMode implements AsyncDisposable {
       journal: this.#journal,
       interfaces: this.#interfaces,
       split: settings,
+      asksExit: settings.dns,
       failsClosed: settings.killSwitch,
       log,
     });

@@ -6,14 +6,15 @@
  *
  *   of a socket bound to culvert0 / culvert1        → its table       what probes a tunnel that is not in use, too
  *   TCP to a supernode's address and port           → main
- *   to what is excluded                             → main
  *   questions to the exit's name server             → the table of the interface in use
+ *   to what is excluded                             → main
  *   anything, but not by main's default route       → main            the local network
  *   anything without our mark                       → the table of the interface in use
  *
  * The last is one of two rules, one for each table: adding the other and removing this one moves everything at once. The
- * tunnels' own datagrams have the mark. The local network may have addresses like those in the tunnel: then it is asked no
- * names, and an exit that calls one of its hosts a name server gets nothing else that is meant for it. What an exit does not carry, such as IPv6, leads nowhere and is not leaked.
+ * tunnels' own datagrams have the mark. The local network, or what is excluded, may have addresses like those in the
+ * tunnel: then it is asked no names, and an exit that calls one of its hosts a name server gets nothing else that is meant
+ * for it. What an exit does not carry, such as IPv6, leads nowhere and is not leaked.
  */
 
 import { type Cidr, contains, formatCidr, hostCidr, type IpAddress, networkOf } from "../../../protocol/ip.ts";
@@ -97,7 +98,7 @@ export interface RoutingNumbers {
   readonly firstPriority: number;
 }
 
-const Step = { bound: 0, supernode: 1, exclude: 2, names: 3, local: 4, inUse: 5 } as const;
+const Step = { bound: 0, supernode: 1, names: 2, exclude: 3, local: 4, inUse: 5 } as const;
 /** How many priorities our rules take. */
 export const PRIORITIES = 7;
 const DNS_PORT = 53;

@@ -41,6 +41,8 @@ export interface RoutingOptions {
   readonly journal: Journal;
   readonly interfaces: readonly [string, string];
   readonly split: Split;
+  /** Whether names are looked up by the exit. */
+  readonly asksExit: boolean;
   readonly failsClosed: boolean;
   readonly log: Log;
 }
@@ -114,7 +116,7 @@ export class Routing {
 
   /** Brings an interface up, with its addresses and its table. */
   setUp(slot: Slot, { addresses, gateways, nameServers, mtu }: InterfacePlan): void {
-    const { network, interfaces, split, failsClosed } = this.#options;
+    const { network, interfaces, split, asksExit, failsClosed } = this.#options;
     const name = interfaces[slot];
     const link = network.link(name);
     if (!link) throw new CulvertError("removed", `Cannot set up ${name}: the interface must be there, and is gone`);
@@ -125,7 +127,8 @@ export class Routing {
       if (this.#families.includes(family) && this.#address(link.index, address)) families.add(family);
     }
     network.changeLink(link.index, { mtu, up: true });
-    this.#nameServers[slot] = nameServers.filter((server) => families.has(familyOf({ address: server })));
+    const isAsked = (address: IpAddress) => asksExit && families.has(familyOf({ address }));
+    this.#nameServers[slot] = nameServers.filter(isAsked);
     const table = tableOf(this.numbers, slot);
     this.#emptyTable(table);
     const routes = tableRoutes({

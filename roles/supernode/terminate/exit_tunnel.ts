@@ -164,11 +164,14 @@ export class ExitTunnel implements AsyncDisposable {
     this.#wired?.undo.dispose();
     this.#wired = undefined;
     this.#isHealthy = false;
+    this.#hasBegun = false; // as long as it is tried, others may wait for it
     try {
       await this.#begin(grant, { isResumed, signal });
     } catch (error) {
       if (before && !this.#stop.signal.aborted) await this.#goBackTo(before);
       throw error;
+    } finally {
+      this.#hasBegun = true;
     }
   }
 
@@ -176,8 +179,7 @@ export class ExitTunnel implements AsyncDisposable {
     using undo = new DisposableStack();
     await this.#wire(grant, undo);
     this.#probe ??= this.#machine.probe(this.#options.interfaceName);
-    if (!isResumed) await this.#firstAnswer(this.#probe, grant, signal).finally(() => this.#hasBegun = true);
-    this.#hasBegun = true;
+    if (!isResumed) await this.#firstAnswer(this.#probe, grant, signal);
     this.#wired = { grant, undo: undo.move() };
     this.#isHealthy = !isResumed;
     this.#toldAtMs = isResumed ? this.#machine.clock.now() : -Infinity;

@@ -205,6 +205,27 @@ Deno.test("an exit that grants something else, and then is silent, is told of to
   assert(machine.isServed(parseIp(address!.split("/")[0]!)!));
 });
 
+Deno.test("a tunnel that is being set up for another grant is not taken for a dead one", async () => {
+  const { machine, relay } = await open();
+  await using _relay = relay;
+  const asked = Promise.withResolvers<void>(), answer = Promise.withResolvers<boolean>();
+  let ask = () => Promise.resolve(true);
+  machine.probe = () => ({ ask: () => ask(), [Symbol.dispose]() {} });
+  await setUp(relay, "one");
+  ask = () => {
+    asked.resolve();
+    return answer.promise;
+  };
+  const grant = { ...GRANT, mtu: 1320 };
+  await relay.prepare({ sessionId: "two", exit: exitOf(1) });
+  const applied = relay.apply({ sessionId: "two", clientPeerId: "client", clientKey: CLIENT, exit: exitOf(1), grant });
+  await asked.promise;
+  assertEquals(await relay.prepare({ sessionId: "three", exit: exitOf(1) }), 51_830);
+  answer.resolve(true);
+  assertEquals((await applied).mtu, 1320);
+  assert(relay.isHealthy("exit1"));
+});
+
 Deno.test("who shows another client's key as his own does not have that client's packets", async () => {
   const { machine, relay } = await open();
   await using _relay = relay;
@@ -358,6 +379,6 @@ Deno.test("what a killed process would leave is in the journal, however long the
     await setUp(relay, `${round}`, { exit: exitOf(round % 3) });
     await relay.remove(`${round}`);
   }
-  const kinds = machine.undos.map(({ kind }) => kind);
-  assertEquals(kinds, ["firewall", "rule", "rule"]);
+  const kinds = machine.undos.map((undo) => undo.kind === "link" ? undo.name : undo.kind);
+  assertEquals(kinds, ["firewall", "wg-relay", "wg-relay-0", "rule", "rule"]);
 });
