@@ -1,6 +1,6 @@
 /** The terminating relay in namespaces: what a client of any make gets through it, and what never leaves it. */
 
-import { assert, assertEquals, assertGreaterOrEqual, assertMatch, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertGreaterOrEqual, assertNotEquals } from "@std/assert";
 import { inNamespace } from "../../../native/fixtures/in_namespace.ts";
 import { encodeGateway, GATEWAY_PORT, parseGateway } from "../../../protocol/packets/gateway.ts";
 import type { NetNamespace } from "../../../testing/netns.ts";
