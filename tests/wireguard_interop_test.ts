@@ -133,6 +133,15 @@ for (const mtu of [1280, 1420, 8920]) {
   }, { mtu });
 }
 
+/** The server may still be at the end of the test before, and says that it is busy. */
+async function iperfMbitPerS(run: () => Promise<{ readonly stdout: string }>): Promise<number> {
+  for (let tries = 1;; tries++) {
+    const { end, error } = JSON.parse((await run()).stdout);
+    if (end?.sum_received) return end.sum_received.bits_per_second / 1e6;
+    if (tries === 20 || !String(error).includes("busy")) throw new Error(`iperf3 failed: ${error}`);
+  }
+}
+
 /** Of `linux/if_tun.h`. */
 const IFF_VNET_HDR = 0x4000;
 
@@ -145,8 +154,7 @@ for (const b of [wireguardGo(), culvertUserspace()]) {
     await using _server = await startIperf(rig.b);
     for (const direction of [[], ["--reverse"]]) {
       const command = ["timeout", "60", "iperf3", "--json", "--client", rig.b.inner[4], "--bytes", "30M", ...direction];
-      const { end } = JSON.parse((await rig.a.run(command)).stdout);
-      const mbitPerS = end.sum_received.bits_per_second / 1e6;
+      const mbitPerS = await iperfMbitPerS(() => rig.a.run(command, { mayFail: true }));
       // Hundreds on a quiet machine. It was 0.3 when joined segments went to a device that takes none.
       assert(mbitPerS > 20, `${mbitPerS} Mbit/s ${direction.join(" ")}`);
     }
