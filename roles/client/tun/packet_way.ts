@@ -183,6 +183,7 @@ export class PacketWay implements SessionWay {
   }
 
   async #end(): Promise<void> {
+    await this.opened.catch(() => {});
     await this.#direct;
     await this.tunnel.leave(this);
   }

@@ -1,6 +1,5 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { aborted } from "../../../protocol/abort.ts";
-import { DialError } from "../../../protocol/errors.ts";
 import { parseEndpoint } from "../../../protocol/wireguard/endpoint.ts";
 import { FakeClock, settle } from "../../../testing/fake_clock.ts";
 import { LogCollector } from "../../../testing/log_collector.ts";
@@ -47,15 +46,4 @@ Deno.test("a session looks for a direct way until another to the same peer is in
   }
   await settle();
   assertEquals([clock.pendingTimers, log.lines.length], [0, 0]);
-});
-
-Deno.test("a session that is closed while its tunnel opens lets go of that at once", async () => {
-  const parts = { clock: new FakeClock(), log: new LogCollector(), random: new SeededRandom(1) };
-  const opening = Promise.withResolvers<void>();
-  const leave = () => Promise.resolve(opening.reject(new DialError("path_down", "The tunnel is closed")));
-  const tunnel = Object.assign(tunnelTo(new Uint8Array(32)), { opened: opening.promise, leave });
-  const way = new PacketWay({} as Session, parts as unknown as PacketWayParts, tunnel);
-  way.close();
-  await way.closed();
-  await assertRejects(() => way.opened, DialError);
 });
