@@ -13,6 +13,7 @@
 import { decodeBase32 } from "../encoding.ts";
 import { isPeerId } from "../identity.ts";
 import type { Bytes, Primitives } from "../primitives.ts";
+import { concat } from "../tunnel_frame.ts";
 import { ALIAS_BYTES, CENTRAL_ID_BYTES } from "./messages.ts";
 
 export const SECRET_BYTES = 32;
@@ -41,15 +42,7 @@ export function peerIdBytes(peerId: string): Bytes | undefined {
 type Hash = Pick<Primitives, "sha256">;
 
 function digest(domain: string, parts: readonly Uint8Array[], primitives: Hash): Bytes {
-  const name = textBytes(domain);
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, name.length));
-  bytes.set(name);
-  let at = name.length;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return primitives.sha256(bytes);
+  return primitives.sha256(concat([textBytes(domain), ...parts]));
 }
 
 function textBytes(text: string): Uint8Array {
