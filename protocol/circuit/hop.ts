@@ -9,7 +9,7 @@
  *
  * It works in place on slabs with many cells, and knows neither streams nor links: whoever drives it reads whole cells
  * into a slab and writes out what is left there. Any cell that does not open, or is against the rules, is the end: `open`
- * gives FAULT, and from then on nothing else.
+ * gives FAULT, and from then on nothing else. After the owner's END cells are dropped.
  */
 
 import type { SealKeys } from "../sealed_handshake.ts";
