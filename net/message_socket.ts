@@ -1,0 +1,287 @@
+/**
+ * Whole binary messages over a WebSocket (RFC 6455) on any Stream: what relays of fragments speak, at either end.
+ *
+ *   bytes → frames → onMessage, whole          send → framed and masked in place → one write for what has gathered
+ *
+ * A message is copied once on its way out and, unless it came in one piece, once on its way in. What is sent while a
+ * write is under way gathers behind it, up to `maxQueuedBytes`; `isWritable` says when to hold back, and what is sent
+ * all the same is dropped once the queue is full: made for carriers above which losses are repaired. A quiet socket
+ * holds a few KiB; a busy one borrows its buffers. Closing says goodbye behind what was sent.
+ *
+ * Not here: the handshakes (`websocket.ts`), and what the messages mean.
+ */
+
+import type { Clock, Timer } from "../protocol/clock.ts";
+import { CulvertError } from "../protocol/errors.ts";
+import type { Random } from "../protocol/random.ts";
+import { type Stream, writeAll } from "../protocol/stream.ts";
+import {
+  applyMask,
+  WebsocketFrameReader,
+  websocketHeaderBytes,
+  WebSocketOpcode,
+  writeWebsocketHeader,
+} from "../protocol/websocket.ts";
+import type { BufferPool } from "./buffer_pool.ts";
+import { closeQuietly } from "./close.ts";
+
+const QUIET_READ_BYTES = 4096;
+const QUIET_WRITE_BYTES = 1024;
+/** No status in the close frame. RFC 6455 §7.4.1. */
+const NO_STATUS = 1005;
+
+export interface MessageSocketHandlers {
+  /** A message has come. A view, valid only during the call; it may be changed. */
+  onMessage(message: Uint8Array): void;
+  /** The socket has ended, by failure or by either side, with the status of the peer's goodbye if it said one. Last. */
+  onClose(error?: unknown, code?: number): void;
+}
+
+export interface MessageSocketOptions {
+  readonly clock: Pick<Clock, "after">;
+  /** Large buffers, shared with other sockets. */
+  readonly pool: BufferPool;
+  /** Bytes already read from the stream. */
+  readonly first?: Uint8Array;
+  /** Makes the masking keys of a client; a server has none. */
+  readonly random?: Random | undefined;
+  /** A longer one ends the socket. Default 256 KiB. */
+  readonly maxMessageBytes?: number;
+  /** From here on `isWritable` is false. Default 128 KiB. */
+  readonly fullBytes?: number;
+  /** What would queue more is dropped. Default 512 KiB. */
+  readonly maxQueuedBytes?: number;
+  /** How long to wait for the peer's goodbye. Default 2 s. */
+  readonly lingerMs?: number;
+}
+
+export class MessageSocket implements Disposable {
+  /** There is room again, after `isWritable` was false. */
+  onWritable: () => void = () => {};
+  readonly #stream: Stream;
+  readonly #options: MessageSocketOptions;
+  readonly #pool: BufferPool;
+  readonly #fullBytes: number;
+  readonly #maxQueuedBytes: number;
+  readonly #maxMessageBytes: number;
+  readonly #reader: WebsocketFrameReader;
+  readonly #key: Uint8Array<ArrayBuffer> | undefined;
+  #handlers: MessageSocketHandlers | undefined;
+  /** The beginning of a message whose end has not come. */
+  #held: Uint8Array | undefined;
+  #heldBytes = 0;
+  /** Frames that wait behind the write under way, or for the end of this turn. */
+  readonly #quiet = new Uint8Array(QUIET_WRITE_BYTES);
+  readonly #otherQuiet = new Uint8Array(QUIET_WRITE_BYTES);
+  #queue: Uint8Array<ArrayBuffer> = this.#quiet;
+  readonly #borrowed = new Set<Uint8Array>();
+  #queuedBytes = 0;
+  #isWriting = false;
+  #wasFull = false;
+  #state: "open" | "closing" | "closed" = "open";
+  #code: number | undefined;
+  #linger: Timer | undefined;
+  #error: unknown;
+
+  constructor(stream: Stream, options: MessageSocketOptions) {
+    this.#stream = stream;
+    this.#options = options;
+    this.#pool = options.pool;
+    this.#fullBytes = options.fullBytes ?? 128 * 1024;
+    this.#maxQueuedBytes = options.maxQueuedBytes ?? 512 * 1024;
+    this.#maxMessageBytes = options.maxMessageBytes ?? 256 * 1024;
+    this.#key = options.random && new Uint8Array(4);
+    this.#reader = new WebsocketFrameReader(options.random ? "client" : "server", {
+      onData: (bytes, last) => this.#take(bytes, last),
+      onPing: (payload) => void (this.#state === "open" && this.#enqueue(WebSocketOpcode.PONG, payload)),
+      onClose: (code) => {
+        this.#code ??= code;
+        this.close(code === NO_STATUS ? 1000 : code);
+      },
+    });
+  }
+
+  /** Begins to read. */
+  start(handlers: MessageSocketHandlers): void {
+    this.#handlers = handlers;
+    this.#readAll().catch((error) => this.#fail(error)).finally(() => {
+      this.#end();
+      handlers.onClose(this.#error, this.#code);
+    });
+  }
+
+  /** False while enough is queued; `onWritable` follows. */
+  get isWritable(): boolean {
+    if (this.#state === "open" && this.#queuedBytes < this.#fullBytes) return true;
+    this.#wasFull = true;
+    return false;
+  }
+
+  /** What waits to be written. */
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  /** Sends a message made of a head and a body; false when it was dropped, for want of room or because it closes. */
+  send(head: Uint8Array, body?: Uint8Array): boolean {
+    return this.#state === "open" && this.#enqueue(WebSocketOpcode.BINARY, head, body);
+  }
+
+  /** Says goodbye behind what was sent, with a status code (RFC 6455 §7.4), and closes. Disposing closes at once. */
+  close(code = 1000, reason = ""): void {
+    if (this.#state !== "open") return;
+    const text = new TextEncoder().encode(reason).subarray(0, 120);
+    const isQueued = this.#enqueue(WebSocketOpcode.CLOSE, Uint8Array.of(code >>> 8, code), text);
+    this.#state = "closing";
+    if (!isQueued) return this.#end();
+    this.#linger = this.#options.clock.after(this.#options.lingerMs ?? 2000, () => this.#end());
+  }
+
+  [Symbol.dispose](): void {
+    this.#end();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#state === "open") this.#error ??= error;
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#linger?.cancel();
+    this.#held = undefined;
+    this.#queuedBytes = 0;
+    closeQuietly(this.#stream);
+  }
+
+  async #readAll(): Promise<void> {
+    const { first } = this.#options;
+    if (first?.length) this.#receive(first);
+    const quiet = new Uint8Array(QUIET_READ_BYTES);
+    let buffer = quiet;
+    try {
+      while (this.#state !== "closed") {
+        const count = await this.#stream.read(buffer);
+        if (count === null) return;
+        this.#receive(buffer.subarray(0, count));
+        if (buffer === quiet) {
+          if (count === quiet.length) buffer = this.#pool.take() ?? quiet;
+        } else if (count < QUIET_READ_BYTES) {
+          this.#pool.give(buffer);
+          buffer = quiet;
+        }
+      }
+    } finally {
+      if (buffer !== quiet) this.#pool.give(buffer);
+    }
+  }
+
+  #receive(bytes: Uint8Array): void {
+    if (this.#state !== "open") return;
+    const fault = this.#reader.read(bytes);
+    if (fault) this.#breakOff(fault === "unsupported_data" ? 1003 : 1002, `broke the WebSocket protocol: ${fault}`);
+  }
+
+  #take(bytes: Uint8Array, last: boolean): void {
+    if (this.#state !== "open") return;
+    if (this.#heldBytes + bytes.length > this.#maxMessageBytes) {
+      return this.#breakOff(1009, "sent a message that is too large");
+    }
+    if (last && this.#heldBytes === 0) return this.#handlers!.onMessage(bytes);
+    this.#hold(bytes);
+    if (!last) return;
+    const message = this.#held!.subarray(0, this.#heldBytes);
+    this.#heldBytes = 0;
+    this.#handlers!.onMessage(message);
+    if (this.#heldBytes === 0 && message.length < QUIET_READ_BYTES) this.#held = undefined;
+  }
+
+  #hold(bytes: Uint8Array): void {
+    const wanted = this.#heldBytes + bytes.length;
+    if (!this.#held || wanted > this.#held.length) {
+      const larger = new Uint8Array(Math.min(Math.max(wanted * 2, QUIET_READ_BYTES), this.#maxMessageBytes));
+      if (this.#held) larger.set(this.#held.subarray(0, this.#heldBytes));
+      this.#held = larger;
+    }
+    this.#held.set(bytes, this.#heldBytes);
+    this.#heldBytes = wanted;
+  }
+
+  #breakOff(code: number, what: string): void {
+    this.#error ??= new CulvertError("protocol", `The peer ${what}`);
+    this.#held = undefined;
+    this.close(code, what);
+  }
+
+  #enqueue(opcode: number, head: Uint8Array, body?: Uint8Array): boolean {
+    const payloadBytes = head.length + (body?.length ?? 0);
+    const headerBytes = websocketHeaderBytes(payloadBytes, this.#key !== undefined);
+    const from = this.#queuedBytes;
+    const end = from + headerBytes + payloadBytes;
+    if (end > this.#maxQueuedBytes && from > 0) return false;
+    this.#makeRoom(end);
+    const queue = this.#queue;
+    const start = from + headerBytes;
+    queue.set(head, start);
+    if (body) queue.set(body, start + head.length);
+    if (this.#key) {
+      this.#options.random!.fill(this.#key);
+      applyMask(queue.subarray(start, end), this.#key);
+    }
+    writeWebsocketHeader(queue, from, opcode, payloadBytes, this.#key);
+    this.#queuedBytes = end;
+    if (!this.#isWriting) {
+      this.#isWriting = true;
+      // Not at once: what else is sent in this turn shares the write.
+      queueMicrotask(() => this.#writeAll().catch((error) => this.#fail(error)));
+    }
+    return true;
+  }
+
+  #makeRoom(bytes: number): void {
+    if (bytes <= this.#queue.length) return;
+    const larger = this.#borrow(bytes);
+    larger.set(this.#queue.subarray(0, this.#queuedBytes));
+    this.#giveBack(this.#queue);
+    this.#queue = larger;
+  }
+
+  #borrow(bytes: number): Uint8Array<ArrayBuffer> {
+    const borrowed = this.#pool.take();
+    if (borrowed && borrowed.length >= bytes) {
+      this.#borrowed.add(borrowed);
+      return borrowed;
+    }
+    if (borrowed) this.#pool.give(borrowed);
+    return new Uint8Array(Math.max(bytes, 2 * this.#queue.length));
+  }
+
+  #giveBack(buffer: Uint8Array<ArrayBuffer>): void {
+    if (this.#borrowed.delete(buffer)) this.#pool.give(buffer);
+  }
+
+  async #writeAll(): Promise<void> {
+    try {
+      while (this.#queuedBytes > 0 && this.#state !== "closed") {
+        const frames = this.#queue;
+        const count = this.#queuedBytes;
+        this.#queue = frames === this.#quiet ? this.#otherQuiet : this.#quiet;
+        this.#queuedBytes = 0;
+        await writeAll(this.#stream, frames.subarray(0, count));
+        this.#giveBack(frames);
+        this.#tellWritable();
+      }
+    } finally {
+      this.#isWriting = false;
+      if (this.#state === "closed") this.#giveBack(this.#queue);
+    }
+    if (this.#state === "closing") await this.#stream.closeWrite();
+  }
+
+  #tellWritable(): void {
+    if (!this.#wasFull || this.#state !== "open" || this.#queuedBytes >= this.#fullBytes) return;
+    this.#wasFull = false;
+    this.onWritable();
+  }
+}
