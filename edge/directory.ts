@@ -12,15 +12,25 @@
 import { type Context, Hono } from "hono";
 import type { BlockList, BlockStore } from "../kv/blocks.ts";
 import type { DirectoryStore } from "../kv/directory.ts";
-import { relayQuerySchema, SUPERNODE_HEARTBEAT_MS } from "../protocol/directory.ts";
+import {
+  relayQuerySchema,
+  type RelayRecord,
+  type RelayRegistration,
+  SUPERNODE_HEARTBEAT_MS,
+} from "../protocol/directory.ts";
 import { CulvertError, messageOf } from "../protocol/errors.ts";
-import { verifyWireGuardBinding } from "../protocol/identity.ts";
 import { type Log, silentLog } from "../protocol/log.ts";
 import { type Metrics, noMetrics } from "../protocol/metrics.ts";
 import { Admission, type AdmissionDeps } from "./directory/admission.ts";
 import * as api from "./directory/api.ts";
 import { HeartbeatWriter } from "./directory/heartbeats.ts";
-import { isStillCertified, keyBytes, type MembershipDeps, refusalOfClaim } from "./directory/membership.ts";
+import {
+  isOwnSealingKey,
+  isStillCertified,
+  type MembershipDeps,
+  refusalOfClaim,
+  refusalOfGateway,
+} from "./directory/membership.ts";
 import { RelayListing } from "./directory/relay_listing.ts";
 import { openApiOf, type Operation } from "./openapi.ts";
 import { openApiPage, PAGE_HEADERS } from "./openapi_page.ts";
@@ -110,7 +120,7 @@ class Directory {
     this.#relays = new RelayListing({
       store: deps.store.relays,
       clock: deps.clock,
-      shown: async (records) => this.#shown(records, await deps.blocks.list(), ({ relayId }) => ["peer", relayId]),
+      shown: async (records) => this.#shownRelays(records, await deps.blocks.list()),
     });
     this.#requests = (deps.metrics ?? noMetrics).counter(
       "directory_requests_total",
@@ -199,18 +209,29 @@ class Directory {
       nowMs: this.#deps.clock.wallNow(),
     });
     if (refusal) return refusal;
-    const binding = {
-      peerId,
-      publicKey: signature.publicKey,
-      wireguardKey: keyBytes(body.sealingKey),
-      signature: keyBytes(body.sealingKeySignature),
-    };
-    if (!verifyWireGuardBinding(binding, this.#deps.primitives)) {
-      return new Problem("bad_binding", "Cannot register: the sealing key must be signed by the relay's identity");
-    }
+    const unfit = this.#refusalOfKeys(body);
+    if (unfit) return unfit;
     const record = await this.#deps.store.relays.register(body);
     this.#log.info("A relay has registered", { peer_id: peerId, region, kind });
     return record;
+  }
+
+  /** The problem with the keys of a relay or of a gateway that it names, or undefined. */
+  #refusalOfKeys(relay: RelayRegistration): Problem | undefined {
+    const { primitives } = this.#deps;
+    if (!isOwnSealingKey(relay.relayId, relay, primitives)) {
+      return new Problem("bad_binding", "Cannot register: the sealing key must be signed by the relay's identity");
+    }
+    const gateways = relay.gateways ?? [];
+    if (gateways.length > 0 && relay.kind !== "relay") {
+      return new Problem("bad_request", 'Cannot register: only a relay of the kind "relay" may name gateways');
+    }
+    const checks = { ...this.#deps, nowMs: this.#deps.clock.wallNow() };
+    for (const gateway of gateways) {
+      const refusal = refusalOfGateway(gateway, checks);
+      if (refusal) return refusal;
+    }
+    return undefined;
   }
 
   async listRelays(request: Request): Promise<unknown> {
@@ -218,6 +239,13 @@ class Directory {
     const parsed = relayQuerySchema.safeParse({ ...rest, ...(count !== undefined && { count: Number(count) }) });
     if (!parsed.success) return schemaProblem(parsed.error);
     return await this.#relays.page(parsed.data);
+  }
+
+  #shownRelays(records: readonly RelayRecord[], blocked: BlockList): RelayRecord[] {
+    return this.#shown(records, blocked, ({ relayId }) => ["peer", relayId]).map((record) => {
+      if (!record.gateways) return record;
+      return { ...record, gateways: this.#shown(record.gateways, blocked, ({ gatewayId }) => ["peer", gatewayId]) };
+    });
   }
 
   /** Those that are neither blocked nor without a certificate that still counts. */

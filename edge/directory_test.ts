@@ -100,6 +100,31 @@ testOnEach("relays of every kind are listed with their keys, to anyone", async (
   assertEquals(relayIds(await get(base, "/v1/relays")), []);
 });
 
+testOnEach("a relay tells of the gateways linked to it, of none but them, and not of blocked ones", async (base) => {
+  const gateways = [two, three].map((asker) => asker.gateway());
+  assertEquals((await one.post(base, "/v1/relays", one.relay("relay", { gateways }))).status, 201);
+  const listed = async () => {
+    base.deps.clock.advance(1000);
+    return ((await get(base, "/v1/relays?kind=relay")).body.relays as { gateways: unknown[] }[])[0]!.gateways;
+  };
+  assertEquals(await listed(), gateways);
+  await base.blocks.block({ kind: "peer", peerId: two.id, by: "admin", reason: "captured", sinceMs: 0 });
+  assertEquals(await listed(), [gateways[1]]);
+  await one.post(base, "/v1/relays", one.relay("relay"));
+  assertEquals(await listed(), undefined);
+});
+
+Deno.test("a page of the list holds so many relays and gateways together", async () => {
+  const base = startBase();
+  const gateways = Array.from({ length: 16 }, () => two.gateway());
+  const askers = Array.from({ length: 16 }, (_, seed) => new Asker(100 + seed));
+  for (const asker of askers) await asker.post(base, "/v1/relays", asker.relay("relay", { gateways }));
+  const page = await get(base, "/v1/relays?count=64");
+  const rest = await get(base, `/v1/relays?count=64&after=${page.body.next}`);
+  assertEquals([relayIds(page).length, relayIds(rest).length, rest.body.next], [15, 1, undefined]);
+  assertEquals([...relayIds(page), ...relayIds(rest)].sort(), askers.map(({ id }) => id).sort());
+});
+
 testOnEach("a blocked supernode is neither heard nor shown, a blocked relay neither", async (base) => {
   await register(base, one);
   await register(base, two);
@@ -239,6 +264,27 @@ const refusals: readonly (readonly [string, number, string, () => Request])[] = 
     () => one.request("/v1/relays", one.relay("relay", { sealingKey: two.relay().sealingKey }), WALL_MS),
   ],
   [
+    "a gateway with another's sealing key",
+    403,
+    "bad_binding",
+    () => {
+      const gateway = { ...two.gateway(), sealingKey: three.relay().sealingKey };
+      return one.request("/v1/relays", one.relay("relay", { gateways: [gateway] }), WALL_MS);
+    },
+  ],
+  [
+    "a gateway of an upstream",
+    400,
+    "bad_request",
+    () => one.request("/v1/relays", one.relay("upstream", { gateways: [two.gateway()] }), WALL_MS),
+  ],
+  [
+    "more gateways than a relay may have",
+    400,
+    "bad_request",
+    () => one.request("/v1/relays", one.relay("relay", { gateways: Array(17).fill(two.gateway()) }), WALL_MS),
+  ],
+  [
     "a body of another type",
     415,
     "wrong_type",
@@ -355,6 +401,33 @@ Deno.test("a closed network lets in who has its certificate for the role and the
   assertEquals(await exits(base, one), [one.id]);
   clock.advance(20_000);
   assertEquals(await exits(base, one), [], "heartbeats must not outlive the certificate");
+});
+
+Deno.test("a closed network's relay may name gateways that have a certificate for it, while that counts", async () => {
+  const networkKey = new Uint8Array(32).fill(7);
+  const base = startBase({ networkPublicKey: primitives.ed25519PublicKey(networkKey) });
+  const { clock } = base.deps;
+  const certify = (asker: Asker, role: string, forMs: number) =>
+    encodeCertificate(issueCertificate({
+      peerId: asker.id,
+      roles: [role],
+      notBeforeMs: clock.wallNow(),
+      notAfterMs: clock.wallNow() + forMs,
+    }, { networkKey, primitives, random: new SeededRandom(5) }));
+  const codeWith = async (certificate?: string) => {
+    const gateways = [two.gateway(certificate === undefined ? {} : { certificate })];
+    const relay = one.relay("relay", { gateways, certificate: certify(one, "relay", 50_000) });
+    const { status, body } = await one.post(base, "/v1/relays", relay);
+    return status === 201 ? "ok" : body.code;
+  };
+  assertEquals(await codeWith(), "no_certificate");
+  assertEquals(await codeWith(certify(two, "relay", 20_000)), "bad_certificate");
+  assertEquals(await codeWith(certify(three, "gateway", 20_000)), "bad_certificate");
+  assertEquals(await codeWith(certify(two, "gateway", 20_000)), "ok");
+  const listed = async () => (await get(base, "/v1/relays")).body.relays as { gateways: { gatewayId: string }[] }[];
+  assertEquals((await listed())[0]!.gateways.map(({ gatewayId }) => gatewayId), [two.id]);
+  clock.advance(20_000);
+  assertEquals((await listed())[0]!.gateways, []);
 });
 
 Deno.test("a store that fails is told apart from an error, and neither tells what it was", async () => {

@@ -234,18 +234,20 @@ class NativeAead implements Aead {
     throw failed("take a key");
   }
 
-  seal(slab: Slab, offset: number, length: number, counter: number): void {
-    assertInSlab(slab, offset, length + TAG_BYTES);
+  seal(slab: Slab, offset: number, length: number, counter: number, headerBytes = 0): void {
+    assertInSlab(slab, offset, length + TAG_BYTES, headerBytes);
     this.#begin(counter, SEALING);
+    if (headerBytes > 0) this.#takeHeader(slab, offset, headerBytes);
     if (!this.#run(slab, offset, length) || !this.#tags.read(this.#context, slab, offset + length)) {
       throw failed("seal");
     }
   }
 
-  open(slab: Slab, offset: number, length: number, counter: number): boolean {
+  open(slab: Slab, offset: number, length: number, counter: number, headerBytes = 0): boolean {
     if (length < TAG_BYTES) return false;
-    assertInSlab(slab, offset, length);
+    assertInSlab(slab, offset, length, headerBytes);
     this.#begin(counter, OPENING);
+    if (headerBytes > 0) this.#takeHeader(slab, offset, headerBytes);
     const textLength = length - TAG_BYTES;
     return this.#tags.write(this.#context, slab, offset + textLength) && this.#run(slab, offset, textLength);
   }
@@ -264,6 +266,13 @@ class NativeAead implements Aead {
     this.#nonce[2] = counter / 2 ** 32;
     if (this.#call.initAt(this.#context, null, null, null, this.#noncePointer, direction) !== 1) {
       throw failed("set a nonce");
+    }
+  }
+
+  #takeHeader(slab: Slab, offset: number, headerBytes: number): void {
+    const header = this.#pointers.at(slab, offset - headerBytes);
+    if (this.#call.updateAt(this.#context, null, this.#length, header, headerBytes) !== 1) {
+      throw failed("take a header");
     }
   }
 

@@ -38,19 +38,23 @@ class HostAead implements Aead {
     this.#key = key.slice();
   }
 
-  seal(slab: Slab, offset: number, length: number, counter: number): void {
-    assertInSlab(slab, offset, length + TAG_BYTES);
+  seal(slab: Slab, offset: number, length: number, counter: number, headerBytes = 0): void {
+    assertInSlab(slab, offset, length + TAG_BYTES, headerBytes);
     const cipher = createCipheriv(CIPHER, ...this.#keyAndNonce(counter), TAG);
+    if (headerBytes > 0) cipher.setAAD(slab.bytes.subarray(offset - headerBytes, offset), { plaintextLength: length });
     slab.bytes.set(cipher.update(slab.bytes.subarray(offset, offset + length)), offset);
     cipher.final();
     slab.bytes.set(cipher.getAuthTag(), offset + length);
   }
 
-  open(slab: Slab, offset: number, length: number, counter: number): boolean {
+  open(slab: Slab, offset: number, length: number, counter: number, headerBytes = 0): boolean {
     if (length < TAG_BYTES) return false;
-    assertInSlab(slab, offset, length);
+    assertInSlab(slab, offset, length, headerBytes);
     const end = offset + length - TAG_BYTES;
     const decipher = createDecipheriv(CIPHER, ...this.#keyAndNonce(counter), TAG);
+    if (headerBytes > 0) {
+      decipher.setAAD(slab.bytes.subarray(offset - headerBytes, offset), { plaintextLength: end - offset });
+    }
     decipher.setAuthTag(slab.bytes.subarray(end, end + TAG_BYTES));
     const text = decipher.update(slab.bytes.subarray(offset, end));
     if (!isAuthentic(decipher)) return false;

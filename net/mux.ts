@@ -140,6 +140,8 @@ export class MuxStream implements Stream {
   #reader: Waiter<number | null> | undefined;
   #writer: Waiter<number> | undefined;
   #offeredBytes = 0;
+  /** What `readable` waits for; 0 while a read waits. */
+  #awaitedBytes = 0;
   #closed = false;
 
   /** Called once, when nobody will read what might still be written: the far side or the link has gone, or we closed. */
@@ -167,6 +169,33 @@ export class MuxStream implements Stream {
     if (this.#channel.end) return Promise.reject(this.#error());
     this.#channel.waitWith(into);
     return new Promise((resolve, reject) => this.#reader = { resolve, reject });
+  }
+
+  /** Received bytes that `readNow` can take. */
+  get readableBytes(): number {
+    return this.#channel.bufferedBytes;
+  }
+
+  /**
+   * Settles when so many bytes can be read, holding no buffer meanwhile: true; false when the stream ends before.
+   * Counts as a read, of which one may be pending. More than the first window never come before some are read.
+   */
+  readable(atLeastBytes: number): Promise<boolean> {
+    if (this.#reader) return Promise.reject(new CulvertError("busy", "Cannot read: another read is pending"));
+    if (this.#closed) return Promise.reject(this.#error());
+    if (this.#channel.bufferedBytes >= atLeastBytes) return Promise.resolve(true);
+    if (this.#channel.end && this.#channel.end !== "done") return Promise.reject(this.#error());
+    if (this.#channel.finReceived) return Promise.resolve(false);
+    this.#awaitedBytes = atLeastBytes;
+    return new Promise<number | null>((resolve, reject) => this.#reader = { resolve, reject })
+      .then((count) => count !== null);
+  }
+
+  /** Takes bytes that are there; gives how many. */
+  readNow(into: Uint8Array): number {
+    const count = this.#channel.take(into, this.#clock.now());
+    this.#connection.taken();
+    return count;
   }
 
   write(from: Uint8Array): Promise<number> {
@@ -210,11 +239,21 @@ export class MuxStream implements Stream {
   #wakeReader(): void {
     const reader = this.#reader;
     if (!reader) return;
+    if (this.#awaitedBytes > 0) return this.#wakeAwaiting(reader, this.#awaitedBytes);
     const count = this.#channel.collect();
     this.#reader = undefined;
     if (count > 0) reader.resolve(count);
     else if (!this.#closed && this.#channel.atEndOfFile) reader.resolve(null);
     else reader.reject(this.#error());
+  }
+
+  #wakeAwaiting(reader: Waiter<number | null>, bytes: number): void {
+    const { bufferedBytes, finReceived, end } = this.#channel;
+    if (!this.#closed && bufferedBytes < bytes && !finReceived && !end) return;
+    this.#reader = undefined;
+    this.#awaitedBytes = 0;
+    if (this.#closed || end && end !== "done") reader.reject(this.#error());
+    else reader.resolve(bufferedBytes >= bytes ? bufferedBytes : null);
   }
 
   #settleWrite(taken: boolean): void {

@@ -155,6 +155,29 @@ Deno.test("a stream says once that nobody hears it any more", async () => {
   }
 });
 
+Deno.test("whoever waits for so many bytes gets them whole, or hears of the end or the cut", async () => {
+  await using joined = await overMemory();
+  const [near, far] = await joined.pair();
+  const pieces = far.readable(6);
+  await writeAll(near, new Uint8Array(4));
+  await writeAll(near, new Uint8Array(4));
+  assertEquals([await pieces, far.readableBytes >= 6, await far.readable(1)], [true, true, true]);
+  await near.closeWrite();
+  const into = new Uint8Array(7);
+  assertEquals([await far.readable(9), far.readNow(into), await far.readable(2), far.readNow(into)], [
+    false,
+    7,
+    false,
+    1,
+  ]);
+  const back = near.readable(1);
+  await assertRejects(() => near.readable(1), CulvertError, "another read");
+  far.abort();
+  await assertRejects(() => back, CulvertError, "cut");
+  near.close();
+  await assertRejects(() => near.readable(1), CulvertError, "after close");
+});
+
 Deno.test("a version 1 link that waited for a stalled stream goes on when that one is closed", async () => {
   await using joined = await overTcp({ version: 1, sessionBufferBytes: 64 * 1024 });
   const [a, stalled] = await joined.pair();

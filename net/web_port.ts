@@ -37,6 +37,8 @@ export interface WebsocketCall {
   /** Without the query. */
   readonly path: string;
   readonly authorization: string | undefined;
+  /** All of it, such as for its signature to be checked; undefined for what no request can be made of. */
+  request(): Request | undefined;
   /** The address that the connection came from. */
   readonly remoteAddress: string;
 }
@@ -47,7 +49,7 @@ export type WebsocketAnswer =
    * whose it is, or it is gone.
    */
   | { readonly take: (stream: Stream, first: Uint8Array, settled: () => void) => void }
-  | { readonly status: 401 | 404 | 503 };
+  | { readonly status: keyof typeof REASONS };
 
 export interface WebPortOptions {
   readonly listen: { readonly hostname: string; readonly port: number };
@@ -66,8 +68,14 @@ const ACCEPT_PAUSE_MS = 50;
 const DEFAULT_MAX_BODY_BYTES = 64 * 1024;
 /** Of a body that is not taken so much is read and dropped, or our answer might be lost with it. */
 const MAX_DROPPED_BYTES = 256 * 1024;
-const REASONS = { 401: "Unauthorized", 404: "Not Found", 503: "Service Unavailable" } as const;
-const REFUSALS = { 401: "unauthorized", 404: "not_found", 503: "full" } as const;
+const REASONS = {
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  429: "Too Many Requests",
+  503: "Service Unavailable",
+} as const;
+const REFUSALS = { 401: "unauthorized", 403: "forbidden", 404: "not_found", 429: "too_often", 503: "full" } as const;
 
 export class WebPort implements Disposable {
   readonly #options: WebPortOptions;
@@ -183,10 +191,12 @@ export class WebPort implements Disposable {
   ): Promise<boolean> {
     const [path = "/"] = head.target.split("?", 1);
     const [authorization] = valuesOf(head.fields, "authorization");
-    const answer = this.#options.onWebsocket({ path, authorization, remoteAddress });
+    const isSecure = this.#options.tls !== undefined;
+    const whole = () => requestOf(head, new Uint8Array(), isSecure);
+    const answer = this.#options.onWebsocket({ path, authorization, remoteAddress, request: whole });
     if ("status" in answer) {
       this.#refused.add(1, { reason: REFUSALS[answer.status] });
-      const retry = answer.status === 503 ? "Retry-After: 10\r\n" : "";
+      const retry = answer.status === 503 || answer.status === 429 ? "Retry-After: 10\r\n" : "";
       await writeAll(
         conn,
         ascii(

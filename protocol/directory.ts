@@ -44,6 +44,10 @@ export const SUPERNODE_EXPIRY_MS = 30_000;
 export const SUPERNODE_HEARTBEAT_MS = 10_000;
 /** A relay registers again before this has passed. */
 export const RELAY_EXPIRY_MS = 60_000;
+/** Of a relay with more gateways than this, the others are not found. */
+export const MAX_RELAY_GATEWAYS = 16;
+/** Relays and their gateways on one page of a list. */
+export const MAX_RELAY_PAGE = 256;
 
 /** What of a supernode changes all the time. */
 export const supernodeStatusSchema = z.object({
@@ -196,20 +200,29 @@ export const RELAY_KINDS = ["upstream", "central", "downstream", "relay"] as con
 export const relayKindSchema = z.enum(RELAY_KINDS);
 export type RelayKind = z.infer<typeof relayKindSchema>;
 
+/** An identity, and the X25519 key that what is meant for it is sealed to, signed as a WireGuard key is. */
+const sealingFields = {
+  publicKey: keySchema,
+  sealingKey: keySchema,
+  sealingKeySignature: peerKeysSchema.shape.wireguardSignature,
+  certificate: certificateSchema.optional(),
+};
+
+/** A gateway as the relays tell of it that it keeps a link to: its keys, and no address. */
+export const relayGatewaySchema = z.object({ gatewayId: peerIdSchema, ...sealingFields });
+export type RelayGateway = z.infer<typeof relayGatewaySchema>;
+
 export const relayRegistrationSchema = z.object({
   relayId: peerIdSchema,
   kind: relayKindSchema,
-  /** Its identity. */
-  publicKey: keySchema,
-  /** The X25519 key that what is meant for it is sealed to, signed by the identity as a WireGuard key is. */
-  sealingKey: keySchema,
-  sealingKeySignature: peerKeysSchema.shape.wireguardSignature,
+  ...sealingFields,
   region: nameSchema,
   url: urlSchema,
   load: shareSchema,
   bandwidthMbps: megabitsSchema.optional(),
   version: versionSchema,
-  certificate: certificateSchema.optional(),
+  /** Of a relay of circuits: the gateways that can be reached through it now. */
+  gateways: z.array(relayGatewaySchema).max(MAX_RELAY_GATEWAYS).optional(),
 });
 export type RelayRegistration = z.infer<typeof relayRegistrationSchema>;
 
@@ -228,14 +241,14 @@ export const relayCursorSchema = z.string().regex(
 export const relayQuerySchema = z.object({
   kind: relayKindSchema.optional(),
   region: nameSchema.optional(),
-  count: z.int().min(1).max(256).optional(),
+  count: z.int().min(1).max(MAX_RELAY_PAGE).optional(),
   /** `next` of the page before. */
   after: relayCursorSchema.optional(),
 });
 export type RelayQuery = z.infer<typeof relayQuerySchema>;
 
 export const relayListSchema = z.object({
-  relays: z.array(relayRecordSchema).max(256),
+  relays: z.array(relayRecordSchema).max(MAX_RELAY_PAGE),
   /** There is more after this. */
   next: relayCursorSchema.optional(),
 });

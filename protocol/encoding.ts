@@ -25,6 +25,26 @@ export function encodeBase32(bytes: Uint8Array): string {
   return pendingBits === 0 ? text : text + BASE32[pending << 5 - pendingBits & 31];
 }
 
+/** The bytes of unpadded base32, or undefined for anything that `encodeBase32` does not give. */
+export function decodeBase32(text: string): Bytes | undefined {
+  const bytes = new Uint8Array(text.length * 5 >>> 3);
+  let pending = 0;
+  let pendingBits = 0;
+  let at = 0;
+  for (const character of text) {
+    const value = BASE32.indexOf(character);
+    if (value < 0) return undefined;
+    pending = pending << 5 | value;
+    pendingBits += 5;
+    if (pendingBits >= 8) {
+      pendingBits -= 8;
+      bytes[at++] = pending >>> pendingBits;
+    }
+    pending &= (1 << pendingBits) - 1;
+  }
+  return pendingBits >= 5 || pending !== 0 ? undefined : bytes;
+}
+
 /** Base64 with padding. */
 export function encodeBase64(bytes: Uint8Array): string {
   return bytes.toBase64();

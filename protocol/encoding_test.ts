@@ -1,6 +1,13 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { decodeBase64, decodeBase64Url, encodeBase32, encodeBase64, encodeBase64Url } from "./encoding.ts";
+import {
+  decodeBase32,
+  decodeBase64,
+  decodeBase64Url,
+  encodeBase32,
+  encodeBase64,
+  encodeBase64Url,
+} from "./encoding.ts";
 
 const RFC_4648 = [
   { text: "", base32: "", base64: "" },
@@ -26,6 +33,17 @@ Deno.test("base64 and base64url give back the bytes they were made from", () => 
     assertEquals(decodeBase64(encodeBase64(bytes)), new Uint8Array(bytes));
     assertEquals(decodeBase64Url(encodeBase64Url(bytes)), new Uint8Array(bytes));
   }));
+});
+
+Deno.test("base32 gives back the bytes it was made from, and takes only the one text that they have", () => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
+    assertEquals(decodeBase32(encodeBase32(bytes)), new Uint8Array(bytes));
+  }));
+  fc.assert(fc.property(fc.string({ unit: fc.constantFrom(..."ab27m4q1= A") }), (text) => {
+    const bytes = decodeBase32(text);
+    if (bytes) assertEquals(encodeBase32(bytes), text);
+  }));
+  for (const text of ["a", "aaa", "mz", "MY", "my======", "m1"]) assertEquals(decodeBase32(text), undefined, text);
 });
 
 Deno.test("base64 takes any text without throwing, and only the one text that its bytes have", () => {

@@ -21,6 +21,7 @@ import {
   firstStreamId,
   followingStreamId,
   MUX_HEADER_BYTES,
+  MUX_INITIAL_WINDOW_BYTES,
   MUX_UPDATE_BYTES,
   MuxCommand,
   MuxResetReason,
@@ -43,6 +44,10 @@ export interface MuxOptions {
   readonly windowBytes?: number;
   /** The largest window a stream may grow to. Default 16 MiB, or `windowBytes` without extensions. */
   readonly maxWindowBytes?: number;
+  /** What a sender may have in flight before its reader has granted anything. Both ends must agree. Default as smux. */
+  readonly initialWindowBytes?: number;
+  /** Bounds how far the windows of several sessions grow, together. Each of them has a bound of its own besides. */
+  readonly windowBudget?: WindowBudget;
   /** The cap on received and unread bytes of all streams. Default 64 MiB. */
   readonly sessionBufferBytes?: number;
   /** How many streams may be open at once; more are refused. Default 16,384. */
@@ -51,6 +56,15 @@ export interface MuxOptions {
   readonly keepAliveIntervalMs?: number;
   /** Silence for so long ends the session. Default 4 s with extensions, else 30 s, as smux does. */
   readonly keepAliveTimeoutMs?: number;
+}
+
+/** How far windows may still grow beyond the usual, in all sessions that share it. */
+export class WindowBudget {
+  leftBytes: number;
+
+  constructor(bytes: number) {
+    this.leftBytes = bytes;
+  }
 }
 
 export interface MuxEvents {
@@ -81,6 +95,7 @@ export class MuxSession {
   readonly #liveness: MuxLiveness;
   readonly #reader: MuxFrameReader;
   readonly #host: ChannelHost;
+  readonly #budget: WindowBudget | undefined;
 
   readonly #channels = new Map<number, MuxChannel>();
   #nextId: number;
@@ -122,9 +137,15 @@ export class MuxSession {
       onData: (bytes) => this.#receiveData(bytes),
       onShort: (command, streamId, payload) => this.#receiveShort(command, streamId, payload),
     });
+    this.#budget = options.windowBudget;
     const windowBytes = options.windowBytes ?? 2 * 1024 * 1024;
     const grownBytes = this.#extensions ? options.maxWindowBytes ?? 16 * 1024 * 1024 : windowBytes;
-    this.#host = this.#makeHost(windowBytes, Math.max(windowBytes, grownBytes));
+    const initialWindowBytes = options.initialWindowBytes ?? MUX_INITIAL_WINDOW_BYTES;
+    this.#host = this.#makeHost({
+      initialWindowBytes,
+      windowBytes,
+      maxWindowBytes: Math.max(windowBytes, grownBytes),
+    });
   }
 
   /** Why the session ended by itself, or undefined. After that it sends and receives nothing. */
@@ -369,26 +390,27 @@ export class MuxSession {
     if (again) this.#host.wantsData(channel);
   }
 
-  #makeHost(windowBytes: number, maxWindowBytes: number): ChannelHost {
+  #makeHost(windows: Pick<ChannelHost, "initialWindowBytes" | "windowBytes" | "maxWindowBytes">): ChannelHost {
     // deno-lint-ignore no-this-alias -- the getters below need the session, not the object they stand in
     const session = this;
     return {
       version: this.#version,
       extensions: this.#extensions,
       pool: new BlockPool(POOLED_BLOCKS),
-      windowBytes,
-      maxWindowBytes,
+      ...windows,
       get freeBytes() {
         return session.#sessionBufferBytes - session.#bufferedBytes;
       },
       get growableBytes() {
-        return session.#sessionBufferBytes / 2 - session.#grownBytes;
+        const ownBytes = session.#sessionBufferBytes / 2 - session.#grownBytes;
+        return Math.min(ownBytes, session.#budget?.leftBytes ?? ownBytes);
       },
       get minRttMs() {
         return session.#liveness.minRttMs;
       },
       grew(delta) {
         session.#grownBytes += delta;
+        if (session.#budget) session.#budget.leftBytes -= delta;
       },
       buffered(delta) {
         session.#bufferedBytes += delta;

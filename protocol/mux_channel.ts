@@ -12,9 +12,9 @@
  */
 
 import { type BlockPool, ByteQueue } from "./byte_queue.ts";
-import { MUX_INITIAL_WINDOW_BYTES, MuxResetReason } from "./mux_frame.ts";
+import { MuxResetReason } from "./mux_frame.ts";
 
-/** A stream is never granted less than this, however little the session has left: it must be able to go on. */
+/** A stream is never granted less than this or its first window, however little is left: it must be able to go on. */
 const MIN_WINDOW_BYTES = 64 * 1024;
 /** Of the session's free memory, one stream may be granted so much. */
 const SHARE_OF_FREE = 1 / 4;
@@ -35,6 +35,8 @@ export interface ChannelHost {
   readonly freeBytes: number;
   /** By how much windows may still grow beyond `windowBytes`, all together. */
   readonly growableBytes: number;
+  /** What a sender may have in flight before the first grant. */
+  readonly initialWindowBytes: number;
   /** The window every stream may have, and the largest one may grow to. */
   readonly windowBytes: number;
   readonly maxWindowBytes: number;
@@ -81,7 +83,7 @@ export class MuxChannel {
   #offeredAt = 0;
   #sent = 0; // modulo 2^32, as on the wire
   #peerConsumed = 0;
-  #peerWindow = MUX_INITIAL_WINDOW_BYTES;
+  #peerWindow: number;
   #finWanted = false;
   #finSent = false;
   /** The peer reads no more. */
@@ -94,13 +96,13 @@ export class MuxChannel {
   #waitingFilled = 0;
   #consumed = 0; // modulo 2^53: a stream does not live to wrap it
   #received = 0;
-  #limit = MUX_INITIAL_WINDOW_BYTES;
+  #limit: number;
   readonly #firstWindowBytes: number;
   #windowBytes: number;
   /** How far the window has grown beyond what every stream may have. */
   #beyondBytes = 0;
   /** The window of the last UPD, and what had been consumed when it went. */
-  #grantedBytes = MUX_INITIAL_WINDOW_BYTES;
+  #grantedBytes: number;
   #grantedAt = 0;
   #epochConsumed = 0;
   #epochStartMs = -Infinity;
@@ -111,10 +113,11 @@ export class MuxChannel {
     this.id = id;
     this.#host = host;
     this.#queue = new ByteQueue(host.pool);
-    const { extensions, windowBytes } = host;
-    this.#firstWindowBytes = extensions ? Math.min(windowBytes, MUX_INITIAL_WINDOW_BYTES) : windowBytes;
+    const { extensions, initialWindowBytes, windowBytes } = host;
+    this.#peerWindow = this.#limit = this.#grantedBytes = initialWindowBytes;
+    this.#firstWindowBytes = extensions ? Math.min(windowBytes, initialWindowBytes) : windowBytes;
     this.#windowBytes = this.#firstWindowBytes;
-    if (host.version === 2 && this.#windowBytes > MUX_INITIAL_WINDOW_BYTES) this.#owesUpdate();
+    if (host.version === 2 && this.#windowBytes > initialWindowBytes) this.#owesUpdate();
   }
 
   /** Why nothing more will work, or undefined while the channel lives. */
@@ -130,6 +133,11 @@ export class MuxChannel {
   /** No bytes are left and the peer has written its last. A cut drops bytes, so after one there is no end to speak of. */
   get atEndOfFile(): boolean {
     return this.#finReceived && this.#queue.length === 0 && (this.#end === undefined || this.#end === "done");
+  }
+
+  /** The peer has written its last byte, some of which may still wait to be read. */
+  get finReceived(): boolean {
+    return this.#finReceived;
   }
 
   /** The window now granted, which grows with need. */
@@ -258,7 +266,8 @@ export class MuxChannel {
   takeUpdate(): { consumed: number; window: number } {
     this.pendingUpdate = false;
     const share = Math.floor(this.#host.freeBytes * SHARE_OF_FREE);
-    const window = Math.max(MIN_WINDOW_BYTES, Math.min(this.#windowBytes, share));
+    const least = Math.min(MIN_WINDOW_BYTES, this.#host.initialWindowBytes);
+    const window = Math.max(least, Math.min(this.#windowBytes, share));
     this.#limit = Math.max(this.#limit, this.#consumed + window);
     this.#grantedAt = this.#consumed;
     this.#grantedBytes = window;

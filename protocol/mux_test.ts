@@ -2,6 +2,7 @@ import { assert, assertEquals, assertGreater, assertLess, assertLessOrEqual } fr
 import fc from "fast-check";
 import { SeededRandom } from "../testing/seeded_random.ts";
 import { MUX_INITIAL_WINDOW_BYTES, MuxCommand, MuxResetReason } from "./mux_frame.ts";
+import { WindowBudget } from "./mux.ts";
 import { framesOf, Pair, type PairOptions, type Program } from "./fixtures/mux_pair.ts";
 import { randomInt } from "./random.ts";
 
@@ -598,4 +599,31 @@ Deno.test("the first window is what smux assumes, and towards smux a larger one 
   assertEquals(data.reduce((sum, { length }) => sum + length, 0), MUX_INITIAL_WINDOW_BYTES);
   pair.settle();
   assertEquals(program.taken, 1);
+});
+
+Deno.test("a first window that both ends agree on is all that a reader who never reads can be made to hold", () => {
+  const { pair, near, far } = openOne({ both: { ...ours, initialWindowBytes: 16 * KIB, windowBytes: 16 * KIB } });
+  far.reading = false;
+  near.write(pattern(MIB, 3));
+  pair.settle();
+  assertEquals([far.channel.bufferedBytes, pair.server.session.failure], [16 * KIB, undefined]);
+  far.reading = true;
+  pair.settle();
+  assert(same(far.bytes, pattern(MIB, 3)));
+});
+
+Deno.test("sessions that share a budget grow their windows within it, and give back what they do not use", () => {
+  const windowBudget = new WindowBudget(3 * MIB);
+  const both = { ...ours, windowBudget: new WindowBudget(Infinity) };
+  const server = { windowBudget, initialWindowBytes: 64 * KIB, windowBytes: 64 * KIB };
+  const client = { initialWindowBytes: 64 * KIB };
+  const options: PairOptions = { both, server, client, latencyMs: 1 };
+  const fast = [openOneAfter(options), openOneAfter(options)] as const;
+  for (const { pair, near, far } of fast) run(pair, near, far, 300);
+  const grown = fast.map(({ far }) => far.channel.windowBytes - 64 * KIB);
+  assertEquals([grown[0]! + grown[1]!, windowBudget.leftBytes], [3 * MIB, 0]);
+  fast[0].pair.server.session.close();
+  assertEquals(windowBudget.leftBytes, grown[0]);
+  fast[1].far.channel.close();
+  assertEquals(windowBudget.leftBytes, 3 * MIB);
 });

@@ -160,7 +160,8 @@ function mixPresharedKey(state: SymmetricState, presharedKey: Bytes | undefined)
   if (presharedKey) state.mixKeyAndHash(presharedKey);
 }
 
-function mixAgreement(
+/** Mixes the secret of two keys in; false when it would be all zero. */
+export function mixAgreement(
   suite: NoiseCrypto,
   state: SymmetricState,
   privateKey: Bytes,

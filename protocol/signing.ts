@@ -20,6 +20,9 @@ export const WIREGUARD_KEY_DOMAIN = "culvert/wireguard-key/v1";
 export const CERTIFICATE_DOMAIN = "culvert/certificate/v1";
 /** Not signed: what a session's sealed streams begin with. */
 export const SESSION_DOMAIN = "culvert/session/v1";
+/** Not signed: what the hops between relays and central, and the openings of fragment sessions, begin with. */
+export const HOP_DOMAIN = "culvert/hop/v1";
+export const FRAGMENTS_DOMAIN = "culvert/fragments/v1";
 
 export type Field = string | number | Uint8Array | readonly string[];
 

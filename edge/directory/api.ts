@@ -10,6 +10,7 @@ import {
   heartbeatBatchSchema,
   heartbeatResponseSchema,
   relayCursorSchema,
+  relayGatewaySchema,
   relayKindSchema,
   relayListSchema,
   relayQuerySchema,
@@ -89,7 +90,10 @@ export const registerRelay = {
   method: "post",
   path: "/v1/relays",
   summary: "Register a relay of any kind",
-  description: "Once at the start and again before expiresAtMs. Replaces an earlier registration of the same relay.",
+  description:
+    "Once at the start and again before expiresAtMs. Replaces an earlier registration of the same relay. A " +
+    "relay of circuits names the gateways that are linked to it: each needs the signature of its own sealing key, and in " +
+    "a closed network a certificate of its own.",
   signed: true,
   body: relayRegistrationSchema,
   answer: { status: 201, schema: relayRecordSchema, description: "What is now known of it." },
@@ -103,8 +107,8 @@ export const listRelays = {
   summary: "List relays with their public keys",
   description:
     "Anyone may ask, and is told how it stood within the last second, the least loaded first. Where there are more than " +
-    "count (64 unless given), ask for those after `next`. Check the signature of the sealing key, and in a closed " +
-    "network the certificate.",
+    "count (64 unless given), or more gateways with them than a page holds, ask for those after `next`. Check the " +
+    "signature of the sealing key, and in a closed network the certificate; of gateways too.",
   query: relayQuerySchema,
   answer: { status: 200, schema: relayListSchema, description: "Live relays; there may be none." },
   problems: ["bad_request", ...ANY_PROBLEMS],
@@ -142,6 +146,7 @@ function namedSchemas(): NamedSchema[] {
     { name: "ExitRegionRequest", schema: exitRegionRequestSchema, description: "Without a region: anywhere." },
     { name: "ExitRegionResponse", schema: exitRegionResponseSchema },
     { name: "RelayRegistration", schema: relayRegistrationSchema },
+    { name: "RelayGateway", schema: relayGatewaySchema, description: "Its keys; nobody is told its address." },
     { name: "RelayRecord", schema: relayRecordSchema, description: "A registration and its times." },
     { name: "RelayList", schema: relayListSchema },
     { name: "RelayKind", schema: relayKindSchema },

@@ -4,8 +4,10 @@
  */
 
 import { parseCertificate, verifyCertificate } from "../../protocol/certificate.ts";
+import type { RelayGateway } from "../../protocol/directory.ts";
 import { decodeBase64, encodeBase64 } from "../../protocol/encoding.ts";
 import type { RequestSignature } from "../../protocol/http_signature.ts";
+import { verifyWireGuardBinding } from "../../protocol/identity.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import { Problem } from "../problem.ts";
 
@@ -57,7 +59,41 @@ export function isStillCertified(
   return certificate !== undefined && nowMs < certificate.notAfterMs;
 }
 
+/** An identity's public key, and the sealing key that it has signed. */
+type SealingKeys = Pick<RelayGateway, "publicKey" | "sealingKey" | "sealingKeySignature">;
+
+/** Whether the name, the key and the sealing key belong together. */
+export function isOwnSealingKey(peerId: string, keys: SealingKeys, primitives: Primitives): boolean {
+  return verifyWireGuardBinding({
+    peerId,
+    publicKey: keyBytes(keys.publicKey),
+    wireguardKey: keyBytes(keys.sealingKey),
+    signature: keyBytes(keys.sealingKeySignature),
+  }, primitives);
+}
+
+/** The problem with a gateway that a relay names: it has not signed anything here but its key, and its certificate. */
+export function refusalOfGateway(
+  gateway: RelayGateway,
+  { networkPublicKey, primitives, nowMs }: MembershipDeps & { readonly nowMs: number },
+): Problem | undefined {
+  const { gatewayId: peerId, certificate } = gateway;
+  if (!isOwnSealingKey(peerId, gateway, primitives)) {
+    return new Problem("bad_binding", `Cannot register: the sealing key of ${peerId} must be signed by its identity`);
+  }
+  if (!networkPublicKey) return undefined;
+  if (certificate === undefined) {
+    return new Problem("no_certificate", `Cannot register: gateway ${peerId} needs a certificate of this network`);
+  }
+  const verdict = verifyCertificate(certificate, { networkPublicKey, peerId, role: "gateway", nowMs, primitives });
+  if (verdict.ok) return undefined;
+  return new Problem(
+    "bad_certificate",
+    `Cannot register: the certificate of ${peerId} must fit, got ${verdict.reason}`,
+  );
+}
+
 /** A key in base64 as bytes; empty, which fits nothing, if it is none. */
-export function keyBytes(text: string): Uint8Array {
+function keyBytes(text: string): Uint8Array {
   return decodeBase64(text) ?? new Uint8Array();
 }

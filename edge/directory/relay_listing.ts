@@ -5,12 +5,12 @@
  *
  * To ask costs a stranger next to nothing, so that the store is read once for all who ask within a second. A page ends
  * with a cursor, which is the place of its last record in the order, not a number: what comes and goes between two pages
- * moves nothing else. A relay whose load changes in between may be met twice or not at all.
+ * moves nothing else. Gateways count like relays of their own, so that no page is long. A relay whose load changes in between may be met twice or not at all.
  */
 
 import { byUse, type RelayStore } from "../../kv/relays.ts";
 import type { Clock } from "../../protocol/clock.ts";
-import type { RelayList, RelayQuery, RelayRecord } from "../../protocol/directory.ts";
+import { MAX_RELAY_PAGE, type RelayList, type RelayQuery, type RelayRecord } from "../../protocol/directory.ts";
 
 const FRESH_MS = 1000;
 const DEFAULT_COUNT = 64;
@@ -38,10 +38,12 @@ export class RelayListing {
   async page({ kind, region, count = DEFAULT_COUNT, after }: RelayQuery): Promise<RelayList> {
     const last = after === undefined ? undefined : placeOf(after);
     const relays: RelayRecord[] = [];
+    let room = MAX_RELAY_PAGE;
     for (const record of await this.#fresh()) {
       if ((kind ?? record.kind) !== record.kind || (region ?? record.region) !== record.region) continue;
       if (last && byUse(record, last) <= 0) continue;
-      if (relays.length === count) return { relays, next: cursorOf(relays.at(-1)!) };
+      room -= 1 + (record.gateways?.length ?? 0);
+      if (relays.length === count || room < 0) return { relays, next: cursorOf(relays.at(-1)!) };
       relays.push(record);
     }
     return { relays };

@@ -4,7 +4,8 @@
  *
  *   memory.bytes   data 0 | data 1 | … | data k-1 | parity 0 | … | parity n-k-1     each of `shardBytes` bytes
  *
- * Nothing is allocated per call, and nothing in `memory` is kept from one call to the next.
+ * Nothing is allocated per call, and nothing in `memory` is kept from one call to the next. What is asked wrongly is
+ * the caller's mistake and throws a RangeError: counts and lengths come from the network only after they were checked.
  */
 
 /** Where shards lie. Plain memory: whoever has it may view and keep any part of it. */
@@ -33,3 +34,25 @@ export interface ReedSolomonFactory {
 
 /** A bit mask of 32 bits says which shards are there. */
 export const MAX_SHARDS = 32;
+/** Twice what a fragment or a datagram holds. */
+export const MAX_SHARD_BYTES = 64 * 1024;
+
+/** Throws unless there is a code for this many shards. */
+export function checkShards(dataShards: number, totalShards: number): void {
+  checkWhole("dataShards", dataShards, 1, MAX_SHARDS);
+  checkWhole("totalShards", totalShards, dataShards, MAX_SHARDS);
+}
+
+/** Throws unless the memory holds that many shards of that length. */
+export function checkMemory({ bytes }: ShardMemory, shardBytes: number, totalShards: number): void {
+  checkWhole("shardBytes", shardBytes, 1, MAX_SHARD_BYTES);
+  const needed = totalShards * shardBytes;
+  if (bytes.length < needed) {
+    throw new RangeError(`Cannot code shards: their memory must be at least ${needed} bytes, got ${bytes.length}`);
+  }
+}
+
+function checkWhole(name: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  throw new RangeError(`Cannot code shards: ${name} must be a whole number from ${least} to ${most}, got ${value}`);
+}

@@ -23,14 +23,15 @@ export const LONG_NONCE_BYTES = 24;
 export interface Aead extends Disposable {
   /**
    * Seals `length` bytes at `offset` in place and writes the tag behind them. Under one key no counter twice. The
-   * slab must hold all of it, otherwise it throws and writes nothing.
+   * slab must hold all of it, otherwise it throws and writes nothing. The `headerBytes` right before `offset` stay as
+   * they are and are authenticated along with it; none by default.
    */
-  seal(slab: Slab, offset: number, length: number, counter: number): void;
+  seal(slab: Slab, offset: number, length: number, counter: number, headerBytes?: number): void;
   /**
-   * Opens in place what `seal` made; `length` counts the tag. False when it is not authentic: the bytes are then
-   * worthless, and nothing else has changed.
+   * Opens in place what `seal` made; `length` counts the tag. False when it, or its header, is not authentic: the bytes
+   * are then worthless, and nothing else has changed.
    */
-  open(slab: Slab, offset: number, length: number, counter: number): boolean;
+  open(slab: Slab, offset: number, length: number, counter: number, headerBytes?: number): boolean;
 }
 
 /** Under what a small field is sealed. */
@@ -76,10 +77,14 @@ export function assertLength(what: string, bytes: Bytes, length: number): void {
   throw new RangeError(`Cannot use a ${what}: it must be ${length} bytes, got ${bytes.length}`);
 }
 
-/** Throws when bytes with their tag would not lie in the slab. `sealedLength` counts the tag. */
-export function assertInSlab(slab: Slab, offset: number, sealedLength: number): void {
-  if (offset >= 0 && sealedLength >= TAG_BYTES && offset + sealedLength <= slab.size) return;
-  throw new RangeError(`Cannot use ${sealedLength} bytes at ${offset}: the slab has ${slab.size}`);
+/** Throws when bytes with their header and tag would not lie in the slab. `sealedLength` counts the tag. */
+export function assertInSlab(slab: Slab, offset: number, sealedLength: number, headerBytes: number): void {
+  const isInside = headerBytes >= 0 && offset >= headerBytes && sealedLength >= TAG_BYTES &&
+    offset + sealedLength <= slab.size;
+  if (isInside) return;
+  throw new RangeError(
+    `Cannot use ${sealedLength} bytes at ${offset} with a header of ${headerBytes}: the slab has ${slab.size}`,
+  );
 }
 
 /** Crypto in plain JavaScript, for every runtime. */
@@ -109,17 +114,18 @@ class PortableAead implements Aead {
     this.#key = key.slice();
   }
 
-  seal(slab: Slab, offset: number, length: number, counter: number): void {
-    assertInSlab(slab, offset, length + TAG_BYTES);
+  seal(slab: Slab, offset: number, length: number, counter: number, headerBytes = 0): void {
+    assertInSlab(slab, offset, length + TAG_BYTES, headerBytes);
     const plain = slab.bytes.subarray(offset, offset + length);
-    this.#cipher(counter).encrypt(plain, slab.bytes.subarray(offset, offset + length + TAG_BYTES));
+    const cipher = this.#cipher(counter, slab.bytes.subarray(offset - headerBytes, offset));
+    cipher.encrypt(plain, slab.bytes.subarray(offset, offset + length + TAG_BYTES));
   }
 
-  open(slab: Slab, offset: number, length: number, counter: number): boolean {
+  open(slab: Slab, offset: number, length: number, counter: number, headerBytes = 0): boolean {
     if (length < TAG_BYTES) return false;
-    assertInSlab(slab, offset, length);
+    assertInSlab(slab, offset, length, headerBytes);
     const sealed = slab.bytes.subarray(offset, offset + length);
-    const cipher = this.#cipher(counter);
+    const cipher = this.#cipher(counter, slab.bytes.subarray(offset - headerBytes, offset));
     try {
       cipher.decrypt(sealed, slab.bytes.subarray(offset, offset + length - TAG_BYTES));
       return true;
@@ -133,10 +139,10 @@ class PortableAead implements Aead {
     this.#key = undefined;
   }
 
-  #cipher(counter: number): ReturnType<typeof chacha20poly1305> {
+  #cipher(counter: number, header: Uint8Array): ReturnType<typeof chacha20poly1305> {
     if (!this.#key) throw new TypeError("Cannot seal or open: the key has been wiped");
     this.#nonceView.setUint32(4, counter >>> 0, true);
     this.#nonceView.setUint32(8, Math.floor(counter / 2 ** 32), true);
-    return chacha20poly1305(this.#key, this.#nonce);
+    return chacha20poly1305(this.#key, this.#nonce, header);
   }
 }
