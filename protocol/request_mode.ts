@@ -83,13 +83,18 @@ export function parseResponseHead(bytes: Uint8Array): Parsed<ResponseModeHead> {
   return parseHead(bytes, responseHeadSchema);
 }
 
+/** How long the whole head is, by its first four bytes. */
+export function requestHeadBytes(start: Uint8Array): number {
+  return LENGTH_BYTES + new DataView(start.buffer, start.byteOffset).getUint32(0);
+}
+
 function parseHead<T>(bytes: Uint8Array, schema: z.ZodType<T>): Parsed<T> {
   if (bytes.length < LENGTH_BYTES) return MORE;
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
-  if (length > MAX_REQUEST_HEAD_BYTES) return bad("too long");
-  if (bytes.length < LENGTH_BYTES + length) return MORE;
-  const parsed = schema.safeParse(parseJson(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + length)));
-  return parsed.success ? done(parsed.data, LENGTH_BYTES + length) : bad("malformed head");
+  const length = requestHeadBytes(bytes);
+  if (length > LENGTH_BYTES + MAX_REQUEST_HEAD_BYTES) return bad("too long");
+  if (bytes.length < length) return MORE;
+  const parsed = schema.safeParse(parseJson(bytes.subarray(LENGTH_BYTES, length)));
+  return parsed.success ? done(parsed.data, length) : bad("malformed head");
 }
 
 function parseJson(bytes: Uint8Array): unknown {
