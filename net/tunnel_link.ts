@@ -163,7 +163,7 @@ export class TunnelLinks implements Disposable {
       if (!request) return stream.abort();
       const trail = request.trail.length > 0 ? [...request.trail, ...hops] : undefined;
       const options = { signal: limit.signal, ...(trail && { trail }) };
-      if (request.kind === "request") return await this.#serveRequest(stream, service, limit);
+      if (request.kind === "request") return await this.#serveRequest(stream, service, { limit, gone: gone.signal });
       if (request.kind === "datagrams") {
         using datagrams = await this.#openDatagrams(stream, onward, options);
         limit[Symbol.dispose]();
@@ -186,14 +186,16 @@ export class TunnelLinks implements Disposable {
   }
 
   /** From the reply on only the request's own deadlines count, and that the client is there. */
-  async #serveRequest(stream: MuxStream, { requests }: TunnelService, limit: Disposable): Promise<void> {
+  async #serveRequest(
+    stream: MuxStream,
+    { requests }: TunnelService,
+    { limit, gone }: { readonly limit: Disposable; readonly gone: AbortSignal },
+  ): Promise<void> {
     if (!requests) throw new DialError("unsupported", "This way out makes no requests for others");
     await this.#reply(stream, "request");
     limit[Symbol.dispose]();
-    const gone = new AbortController();
-    stream.onUnheard = () => gone.abort(new CulvertError("closed", "The client has gone"));
     try {
-      await requests.serve(stream, AbortSignal.any([this.#stop.signal, gone.signal]));
+      await requests.serve(stream, AbortSignal.any([this.#stop.signal, gone]));
       stream.close();
     } catch {
       stream.abort(); // an answer that was cut must not look whole
