@@ -96,7 +96,8 @@ async function startPlan(config: UpConfig, { directory, isTyped, context }: Surr
   const network = await Deployment.start({ plan, listen, egressPolicy: config.egressPolicy, directory, context });
   return {
     network,
-    addresses: { listen: network.waysIn[0]!.at, ...network.addresses },
+    // People have them in the welcome.
+    addresses: { listen: network.waysIn[0]!.at, ...context.json && network.addresses },
     text: deploymentWelcome(network, { plan, isTyped }),
   };
 }

@@ -78,20 +78,19 @@ class PlanReader {
       this.#problem(key, `is not part of a plan${didYouMean(key, ["summary", "machines"])}`);
     }
     if (typeof summary !== "string") this.#problem("summary", `must be text, got ${showValue(summary)}`);
-    const roles = isTable(machines)
-      ? Object.entries(machines).flatMap(([name, held]) => this.#machine(name, held))
-      : [];
-    const names = isTable(machines) ? Object.keys(machines) : [];
-    if (names.length < 1 || names.length > MAX_MACHINES) {
-      this.#problem("machines", `must be a section with 1 to ${MAX_MACHINES} machines, got ${names.length}`);
+    const held = isTable(machines) ? Object.entries(machines) : [];
+    if (held.length < 1 || held.length > MAX_MACHINES) {
+      const got = isTable(machines) ? held.length : showValue(machines);
+      this.#problem("machines", `must be a section with 1 to ${MAX_MACHINES} machines, got ${got}`);
     }
+    const roles = held.flatMap(([name, roles]) => this.#machine(name, roles));
     for (const role of ["base", "proxy"]) {
       if (!roles.some((planned) => planned.role === role)) {
         this.#problem("machines", `must hold the role ${role} somewhere, got none`);
       }
     }
     roles.sort((a, b) => PLAN_ROLES.indexOf(a.role) - PLAN_ROLES.indexOf(b.role));
-    return { file: this.#file, summary: String(summary), machines: names, roles };
+    return { file: this.#file, summary: String(summary), machines: held.map(([name]) => name), roles };
   }
 
   /** The settings must be of use whatever the addresses will be. */
