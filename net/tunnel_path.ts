@@ -25,6 +25,7 @@ export interface TunnelPathOptions extends LinkKeeperOptions {
   hop(rttMs: number | undefined): Hop;
 }
 
+const WORDS = { datagrams: "a datagram socket", request: "for a request" } as const;
 /** More links than this help nobody. */
 export const MAX_LINKS = 64;
 
@@ -65,6 +66,11 @@ export class TunnelPath implements Path {
     return new StreamDatagrams(await this.#open({ kind: "datagrams", trail: [] }, options));
   }
 
+  /** A stream on which the far end makes an HTTP request (`protocol/request_mode.ts`). */
+  request(options: DialOptions = {}): Promise<Stream> {
+    return this.#open({ kind: "request", trail: [] }, options);
+  }
+
   close(): void {
     this.#closed = true;
     for (const link of this.#links) link.close();
@@ -91,7 +97,7 @@ export class TunnelPath implements Path {
     options.signal?.addEventListener("abort", onAbort, { once: true });
     try {
       await writeAll(stream, bytes);
-      await readReply(stream, request.kind === "stream" ? formatTarget(request.target) : "a datagram socket");
+      await readReply(stream, request.kind === "stream" ? formatTarget(request.target) : WORDS[request.kind]);
       return stream;
     } catch (error) {
       stream.abort();
