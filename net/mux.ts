@@ -171,6 +171,12 @@ export class MuxStream implements Stream {
     return new Promise((resolve, reject) => this.#reader = { resolve, reject });
   }
 
+  /** It was cut or lost: nothing more can be read of it. */
+  get isCut(): boolean {
+    const { end } = this.#channel;
+    return end !== undefined && end !== "done";
+  }
+
   /** Received bytes that `readNow` can take. */
   get readableBytes(): number {
     return this.#channel.bufferedBytes;

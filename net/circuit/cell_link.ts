@@ -1,0 +1,133 @@
+/**
+ * A Link in the cells of a circuit, for its two ends: the owner, and the gateway that is its last hop.
+ *
+ *   fill ─▶ sealData, in place ─▶ one write of many cells          many cells read at once ─▶ open, in place ─▶ onBytes
+ *
+ * A quiet link holds no buffer at all. What it does not do: build the circuit; its machine can carry data already.
+ */
+
+import { CELL_BYTES } from "../../protocol/circuit/cell.ts";
+import { FAULT } from "../../protocol/circuit/hop.ts";
+import { CulvertError } from "../../protocol/errors.ts";
+import type { Slab } from "../../protocol/slab.ts";
+import { writeAll } from "../../protocol/stream.ts";
+import type { Link, LinkHandlers } from "../link.ts";
+import type { MuxStream } from "../mux.ts";
+import { type CellSlabs, cellsOf } from "./cell_slabs.ts";
+
+/** More than a small slab holds. */
+const MANY_CELLS = 32;
+
+/** An end of a circuit, as `CircuitOwner` and a gateway's `CircuitHop` are. */
+export interface CellMachine extends Disposable {
+  /** The most bytes of one DATA cell. */
+  readonly dataBytes: number;
+  open(slab: Slab, cells: number): number;
+  sealData(slab: Slab, count: number): number;
+}
+
+export class CellLink implements Link {
+  readonly #stream: MuxStream;
+  readonly #machine: CellMachine;
+  readonly #slabs: CellSlabs;
+  #handlers: LinkHandlers | undefined;
+  #isWriting = false;
+  #isClosed = false;
+  #error: unknown;
+  #wakeReader: (() => void) | undefined;
+
+  /** Takes over the stream and the machine. */
+  constructor(stream: MuxStream, machine: CellMachine, slabs: CellSlabs) {
+    this.#stream = stream;
+    this.#machine = machine;
+    this.#slabs = slabs;
+  }
+
+  start(handlers: LinkHandlers): void {
+    this.#handlers = handlers;
+    this.#readAll(handlers).catch((error) => this.#fail(error)).finally(() => {
+      this.close();
+      handlers.onClose(this.#error);
+    });
+    this.wake();
+  }
+
+  wake(): void {
+    if (this.#isWriting || this.#isClosed || !this.#handlers) return;
+    this.#isWriting = true;
+    // Not at once: what else becomes ready in this turn shares the cells.
+    queueMicrotask(() => this.#writeAll(this.#handlers!).catch((error) => this.#fail(error)));
+  }
+
+  get idle(): boolean {
+    return !this.#isWriting;
+  }
+
+  resume(): void {
+    this.#wakeReader?.();
+    this.#wakeReader = undefined;
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#stream.close();
+    this.#machine[Symbol.dispose]();
+    this.resume();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #fail(error: unknown): void {
+    if (!this.#isClosed) this.#error = error;
+    this.close();
+  }
+
+  async #readAll(handlers: LinkHandlers): Promise<void> {
+    const stream = this.#stream;
+    while (!this.#isClosed && await stream.readable(CELL_BYTES)) {
+      if (!handlers.wantsBytes()) await new Promise<void>((resolve) => this.#wakeReader = resolve);
+      if (this.#isClosed) return;
+      const there = Math.floor(stream.readableBytes / CELL_BYTES);
+      const slab = this.#slabs.take(there);
+      let count: number;
+      try {
+        const cells = Math.min(there, cellsOf(slab));
+        stream.readNow(slab.bytes.subarray(0, cells * CELL_BYTES));
+        count = this.#machine.open(slab, cells);
+        if (count > 0) handlers.onBytes(slab.bytes.subarray(0, count));
+      } finally {
+        this.#slabs.give(slab);
+      }
+      if (count === FAULT) throw new CulvertError("protocol", "The circuit was broken on its way, or ended by a hop");
+    }
+  }
+
+  async #writeAll(handlers: LinkHandlers): Promise<void> {
+    try {
+      // Who could have used more room gets more the next time.
+      for (let cells = 1; cells > 0 && !this.#isClosed;) cells = await this.#writeSome(handlers, cells);
+    } catch (error) {
+      if (!this.#isClosed) throw error;
+    } finally {
+      this.#isWriting = false;
+    }
+  }
+
+  /** Gives for how many cells there should be room the next time; 0 when there is nothing to write. */
+  async #writeSome(handlers: LinkHandlers, wantedCells: number): Promise<number> {
+    const slab = this.#slabs.take(wantedCells);
+    try {
+      const room = cellsOf(slab);
+      const count = handlers.fill(slab.bytes.subarray(0, room * this.#machine.dataBytes));
+      if (count === 0) return 0;
+      const cells = this.#machine.sealData(slab, count);
+      await writeAll(this.#stream, slab.bytes.subarray(0, cells * CELL_BYTES));
+      return cells === room ? MANY_CELLS : 1;
+    } finally {
+      this.#slabs.give(slab);
+    }
+  }
+}
