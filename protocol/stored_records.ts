@@ -94,3 +94,13 @@ export const auditEntrySchema = auditEventSchema.extend({
   atMs: timeSchema,
 });
 export type AuditEntry = z.infer<typeof auditEntrySchema>;
+
+/** At which process of a downstream the listener of a mailbox is. */
+export const storedListenerSchema = z.object({ place: z.string().max(64), expiresAtMs: timeSchema });
+
+/** What is on its way from one process of a downstream to another. */
+export const storedPostSchema = z.object({
+  alias: z.string().regex(/^[0-9a-f]{32}$/),
+  bytes: z.instanceof(Uint8Array),
+  expiresAtMs: timeSchema,
+});
