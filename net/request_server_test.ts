@@ -42,12 +42,13 @@ function origin(handler: Handler, tls: { cert: string; key: string } | undefined
   return { port: server.addr.port, requests, [Symbol.asyncDispose]: () => server.shutdown() };
 }
 
-function rig(options: { dialled?: string[]; caCerts?: string[] } = {}) {
+function rig(options: { dialled?: string[]; caCerts?: string[]; headTimeoutMs?: number } = {}) {
   const server = new RequestServer({
     path: loopback(options.dialled),
     clock: clockOf(globalThis),
     metrics: noMetrics,
     caCerts: options.caCerts,
+    ...(options.headTimeoutMs !== undefined && { headTimeoutMs: options.headTimeoutMs }),
   });
   const gone = new AbortController();
   return {
@@ -245,4 +246,12 @@ Deno.test("connections are used again", async () => {
   for (let count = 0; count < 20; count++) await ask(world, { url: `http://one.test:${server.port}/` });
   // The second may come before the first's connection is known to be free.
   assert(dialled.length < 4, `${dialled.length}`);
+});
+
+Deno.test("an origin that does not answer is given up", async () => {
+  const gone = Promise.withResolvers<Response>();
+  await using server = origin(() => gone.promise);
+  using world = rig({ headTimeoutMs: 50 });
+  assertEquals((await ask(world, { url: `http://one.test:${server.port}/` })).failure, "timeout");
+  gone.resolve(new Response());
 });
