@@ -26,6 +26,7 @@ export interface TunnelPathOptions extends LinkKeeperOptions {
 }
 
 const WORDS = { datagrams: "a datagram socket", request: "for a request" } as const;
+
 /** More links than this help nobody. */
 export const MAX_LINKS = 64;
 
@@ -102,23 +103,7 @@ export class TunnelPath implements Path {
     const connection = await this.#connection(options.signal);
     options.signal?.throwIfAborted();
     const trail = options.trail && [...options.trail, this.#hop(connection.rttMs)];
-    const bytes = encodeTunnelRequest({ ...request, trail: trail ?? [] });
-    if (!bytes) throw new DialError("unresolved", "Cannot dial: the host name must be 1 to 255 bytes");
-    const stream = openStream(connection);
-    const onAbort = () => stream.abort();
-    options.signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      await writeAll(stream, bytes);
-      await readReply(stream, request.kind === "stream" ? formatTarget(request.target) : WORDS[request.kind]);
-      return stream;
-    } catch (error) {
-      stream.abort();
-      options.signal?.throwIfAborted();
-      if (error instanceof DialError) throw error;
-      throw new DialError("path_down", `The tunnel was lost while it dialled: ${messageOf(error)}`, { cause: error });
-    } finally {
-      options.signal?.removeEventListener("abort", onAbort);
-    }
+    return openTunnelStream(connection, { ...request, trail: trail ?? [] }, options.signal);
   }
 
   async #connection(signal?: AbortSignal): Promise<MuxConnection> {
@@ -143,6 +128,31 @@ export class TunnelPath implements Path {
       if (!best || link.connection.streamCount < best.connection!.streamCount) best = link;
     }
     return best;
+  }
+}
+
+/** Opens a stream on a link whose far end serves tunnels, and has it dialled there. Rejects with a DialError. */
+export async function openTunnelStream(
+  connection: MuxConnection,
+  request: TunnelRequest,
+  signal?: AbortSignal,
+): Promise<MuxStream> {
+  const bytes = encodeTunnelRequest(request);
+  if (!bytes) throw new DialError("unresolved", "Cannot dial: the host name must be 1 to 255 bytes");
+  const stream = openStream(connection);
+  const onAbort = () => stream.abort();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    await writeAll(stream, bytes);
+    await readReply(stream, request.kind === "stream" ? formatTarget(request.target) : WORDS[request.kind]);
+    return stream;
+  } catch (error) {
+    stream.abort();
+    signal?.throwIfAborted();
+    if (error instanceof DialError) throw error;
+    throw new DialError("path_down", `The tunnel was lost while it dialled: ${messageOf(error)}`, { cause: error });
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
   }
 }
 
