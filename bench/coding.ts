@@ -12,7 +12,7 @@ const CODES = [[2, 3], [10, 14]] as const;
 const SHARD_BYTES = 32 * 1024;
 const ROUNDS = 5;
 
-export async function measureCoding(roundMs: number): Promise<Record<string, number>> {
+export function measureCoding(roundMs: number): Record<string, number> {
   const figures: Record<string, number> = {};
   const factory = openReedSolomon();
   for (const [dataShards, totalShards] of CODES) {

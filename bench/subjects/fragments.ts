@@ -51,7 +51,7 @@ interface Place {
 async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Measurement> {
   const settings = isQuick ? quick : full;
   report("the code alone");
-  const coding = await measureCoding(settings.codingMs);
+  const coding = measureCoding(settings.codingMs);
   await using resources = new AsyncDisposableStack();
   const { program, target } = await startSource();
   resources.use(program);
