@@ -27,6 +27,7 @@ export class MuxConnection implements Disposable {
   #closed = false;
   #linkFailure: string | undefined;
   readonly #ended = Promise.withResolvers<void>();
+  readonly #heard = Promise.withResolvers<void>();
 
   /** Called when the peer opens a stream. Unset, streams are closed at once. */
   onStream: (stream: MuxStream) => void = (stream) => stream.close();
@@ -49,6 +50,7 @@ export class MuxConnection implements Disposable {
     const session = this.#session;
     this.#link.start({
       onBytes: (bytes) => {
+        this.#heard.resolve();
         session.receive(bytes, this.#clock.now());
         if (session.failure) this.close();
       },
@@ -65,6 +67,11 @@ export class MuxConnection implements Disposable {
   /** Settles when the connection has ended and its link is closed. Never rejects; see `failure`. */
   get ended(): Promise<void> {
     return this.#ended.promise;
+  }
+
+  /** Settles when the first bytes of the other end have come. Never, if none do; see `ended`. */
+  get heard(): Promise<void> {
+    return this.#heard.promise;
   }
 
   get closed(): boolean {

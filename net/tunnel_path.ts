@@ -25,6 +25,8 @@ export interface TunnelPathOptions extends LinkKeeperOptions {
   hop(rttMs: number | undefined): Hop;
 }
 
+const WORDS = { datagrams: "a datagram socket", request: "for a request" } as const;
+
 /** More links than this help nobody. */
 export const MAX_LINKS = 64;
 
@@ -65,6 +67,11 @@ export class TunnelPath implements Path {
     return new StreamDatagrams(await this.#open({ kind: "datagrams", trail: [] }, options));
   }
 
+  /** A stream on which the far end makes an HTTP request (`protocol/request_mode.ts`). */
+  request(options: DialOptions = {}): Promise<Stream> {
+    return this.#open({ kind: "request", trail: [] }, options);
+  }
+
   close(): void {
     this.#closed = true;
     for (const link of this.#links) link.close();
@@ -84,23 +91,7 @@ export class TunnelPath implements Path {
     const connection = await this.#connection(options.signal);
     options.signal?.throwIfAborted();
     const trail = options.trail && [...options.trail, this.#hop(connection.rttMs)];
-    const bytes = encodeTunnelRequest({ ...request, trail: trail ?? [] });
-    if (!bytes) throw new DialError("unresolved", "Cannot dial: the host name must be 1 to 255 bytes");
-    const stream = openStream(connection);
-    const onAbort = () => stream.abort();
-    options.signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      await writeAll(stream, bytes);
-      await readReply(stream, request.kind === "stream" ? formatTarget(request.target) : "a datagram socket");
-      return stream;
-    } catch (error) {
-      stream.abort();
-      options.signal?.throwIfAborted();
-      if (error instanceof DialError) throw error;
-      throw new DialError("path_down", `The tunnel was lost while it dialled: ${messageOf(error)}`, { cause: error });
-    } finally {
-      options.signal?.removeEventListener("abort", onAbort);
-    }
+    return openTunnelStream(connection, { ...request, trail: trail ?? [] }, options.signal);
   }
 
   async #connection(signal?: AbortSignal): Promise<MuxConnection> {
@@ -125,6 +116,31 @@ export class TunnelPath implements Path {
       if (!best || link.connection.streamCount < best.connection!.streamCount) best = link;
     }
     return best;
+  }
+}
+
+/** Opens a stream on a link whose far end serves tunnels, and has it dialled there. Rejects with a DialError. */
+export async function openTunnelStream(
+  connection: MuxConnection,
+  request: TunnelRequest,
+  signal?: AbortSignal,
+): Promise<MuxStream> {
+  const bytes = encodeTunnelRequest(request);
+  if (!bytes) throw new DialError("unresolved", "Cannot dial: the host name must be 1 to 255 bytes");
+  const stream = openStream(connection);
+  const onAbort = () => stream.abort();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    await writeAll(stream, bytes);
+    await readReply(stream, request.kind === "stream" ? formatTarget(request.target) : WORDS[request.kind]);
+    return stream;
+  } catch (error) {
+    stream.abort();
+    signal?.throwIfAborted();
+    if (error instanceof DialError) throw error;
+    throw new DialError("path_down", `The tunnel was lost while it dialled: ${messageOf(error)}`, { cause: error });
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
   }
 }
 

@@ -24,6 +24,8 @@ export interface CellMachine extends Disposable {
   readonly dataBytes: number;
   open(slab: Slab, cells: number): number;
   sealData(slab: Slab, count: number): number;
+  /** Makes one cell at `at` that says nothing. */
+  sealPadding?(slab: Slab, at: number): void;
 }
 
 export class CellLink implements Link {
@@ -32,6 +34,7 @@ export class CellLink implements Link {
   readonly #slabs: CellSlabs;
   #handlers: LinkHandlers | undefined;
   #isWriting = false;
+  #isPadDue = false;
   #isClosed = false;
   #error: unknown;
   #wakeReader: (() => void) | undefined;
@@ -57,6 +60,13 @@ export class CellLink implements Link {
     this.#isWriting = true;
     // Not at once: what else becomes ready in this turn shares the cells.
     queueMicrotask(() => this.#writeAll(this.#handlers!).catch((error) => this.#fail(error)));
+  }
+
+  /** Sends a cell soon: one that says nothing, unless there is something to say. */
+  pad(): void {
+    if (!this.#machine.sealPadding) return;
+    this.#isPadDue = true;
+    this.wake();
   }
 
   get idle(): boolean {
@@ -103,6 +113,11 @@ export class CellLink implements Link {
       }
       if (count === FAULT) throw new CulvertError("protocol", "The circuit was broken on its way, or ended by a hop");
     }
+  }
+
+  #sealPadding(slab: Slab): number {
+    this.#machine.sealPadding!(slab, 0);
+    return 1;
   }
 
   async #writeAll(handlers: LinkHandlers): Promise<void> {

@@ -16,16 +16,18 @@ import { CulvertError, DialError, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import { WindowBudget } from "../../protocol/mux.ts";
+import type { RelayGateway } from "../../protocol/directory.ts";
 import type { Link } from "../link.ts";
 import { MuxConnection, type MuxStream } from "../mux.ts";
 import { circuitMux } from "./circuit_mux.ts";
-
-export type LinkRole = "client" | "relay" | "gateway";
+import type { LinkRole } from "./link_auth.ts";
 
 /** Who is at the other end of a link. */
 export interface LinkPeer {
   readonly peerId: string;
   readonly role: LinkRole;
+  /** Of a gateway, what others are told of it. */
+  readonly gateway?: RelayGateway;
 }
 
 /** A link that is up. */
@@ -109,10 +111,10 @@ export class RelayLinks implements Disposable {
     for (const links of this.#held.values()) for (const link of links) if (link.role === role) yield link;
   }
 
-  /** Begins to use a link that has come in. */
-  take(link: Link, peer: LinkPeer): void {
-    if (this.#stop.signal.aborted) return link.close();
-    this.#hold(link, peer, false);
+  /** Begins to use a link that has come in; undefined when it comes too late. */
+  take(link: Link, peer: LinkPeer): RelayLink | undefined {
+    if (this.#stop.signal.aborted) return void link.close();
+    return this.#hold(link, peer, false);
   }
 
   /** Opens a stream to a relay or gateway, nothing said on it yet. Rejects with a DialError. */
@@ -195,8 +197,9 @@ export class RelayLinks implements Disposable {
     return this.#hold(link, { peerId: relayId, role: "relay" }, true);
   }
 
-  #hold(link: Link, { peerId, role }: LinkPeer, isDialled: boolean): Held {
+  #hold(link: Link, peer: LinkPeer, isDialled: boolean): Held {
     const { clock, limits } = this.#options;
+    const { role } = peer;
     const isClient = role === "client";
     const connection = new MuxConnection(link, clock, {
       ...circuitMux({
@@ -207,7 +210,7 @@ export class RelayLinks implements Disposable {
       role: isDialled ? "client" : "server",
       extensions: true,
     });
-    const held: Held = { peerId, role, connection, isDialled, usedAtMs: clock.now() };
+    const held: Held = { ...peer, connection, isDialled, usedAtMs: clock.now() };
     connection.onStream = (stream) => this.#options.onStream(stream, held);
     const key = keyOf(held);
     const links = this.#held.get(key) ?? new Set();
