@@ -30,8 +30,6 @@ export interface FragmentPathOptions extends Omit<SessionOpenerOptions, "crypto"
   readonly owned?: AsyncDisposable;
 }
 
-/** A session that is not heard of for so long is over. Shorter than the mux does by itself: another one is at hand. */
-const SILENCE_MS = 2500;
 const CONNECT_MS = 12_000;
 
 export class FragmentPath implements Path {
@@ -55,7 +53,6 @@ export class FragmentPath implements Path {
       links: options.sessions ?? 2,
       farEnd: "the centrals",
       connectTimeoutMs: CONNECT_MS,
-      mux: { keepAliveTimeoutMs: SILENCE_MS },
       hop: (rttMs, link) => this.#hop(rttMs, link),
       connect: (signal) => this.#connect(signal),
     });

@@ -30,6 +30,7 @@ import type { WireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
 import { ClientLegs, type ClientLegsOptions } from "./client_legs.ts";
 import { FragmentLink } from "./fragment_link.ts";
 import type { LegTools, Relay } from "./legs.ts";
+import { LOOK_EVERY_MS, SessionWatch } from "./session_watch.ts";
 import type { UpstreamLeg } from "./upstream_leg.ts";
 
 /** How a session's bytes are coded. */
@@ -90,6 +91,7 @@ export class ClientSession implements Disposable {
   readonly #openedBy = new Set<number>();
   readonly #refusing = new Map<number, UpstreamRefusal>();
   #answerTimer: Timer | undefined;
+  #watchTimer: Timer | undefined;
   #link: FragmentLink<FragmentSession> | undefined;
   #isEnded = false;
 
@@ -163,6 +165,7 @@ export class ClientSession implements Disposable {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#answerTimer?.cancel();
+    this.#watchTimer?.cancel();
     this.#opening?.[Symbol.dispose]();
     this.#opened.reject(error ?? new CulvertError("closed", "The session was closed"));
     this.#link?.close();
@@ -236,6 +239,22 @@ export class ClientSession implements Disposable {
       else this.#link.failSendLeg(leg);
     }
     this.#opened.resolve(this.#link);
+    this.#watch(new SessionWatch(this.#options.tools.clock.now()));
+  }
+
+  /** Looks again and again at how the legs do. */
+  #watch(watch: SessionWatch): void {
+    const { clock } = this.#options.tools;
+    this.#watchTimer = clock.after(LOOK_EVERY_MS, () => {
+      const { session } = this.#link!;
+      const { badLegs, isDead } = watch.look(session.stats(), session.isIdle, clock.now());
+      if (isDead) {
+        const message = `The central ${this.#options.central.id} does not answer any more`;
+        return this.#fail(new DialError("path_down", message));
+      }
+      for (const leg of badLegs) this.#legs.replace(leg);
+      this.#watch(watch);
+    });
   }
 
   #makeLink(keys: DirectionKeys): FragmentLink<FragmentSession> {
