@@ -55,6 +55,11 @@ export class TunnelPath implements Path {
     return this.#links.reduce((sum, { connection }) => sum + (connection?.streamCount ?? 0), 0);
   }
 
+  /** No stream is open, and what the last ones wrote has left. */
+  get idle(): boolean {
+    return this.#links.every(({ connection }) => connection?.idle ?? true);
+  }
+
   /** The round trip to the far end, when a link is up and has measured it. */
   get rttMs(): number | undefined {
     return this.#leastBusy()?.connection?.rttMs;
@@ -71,6 +76,13 @@ export class TunnelPath implements Path {
   /** A stream on which the far end makes an HTTP request (`protocol/request_mode.ts`). */
   request(options: DialOptions = {}): Promise<Stream> {
     return this.#open({ kind: "request", trail: [] }, options);
+  }
+
+  /** Settles when a link is up and the far end has been heard on it. Rejects with a DialError, or the signal's reason. */
+  async ready(signal?: AbortSignal): Promise<void> {
+    const connection = await this.#connection(signal);
+    await orAborted(Promise.race([connection.heard, connection.ended]), signal);
+    if (connection.closed) throw new DialError("path_down", "The link was lost before its far end was heard");
   }
 
   close(): void {
