@@ -7,7 +7,7 @@
  * is made again by another, since nothing of the stream had been sent.
  */
 
-import { DialError } from "../../protocol/errors.ts";
+import { CulvertError, DialError } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Datagrams, DialOptions, Hop, Path, Stream, Target } from "../../protocol/stream.ts";
@@ -101,8 +101,7 @@ export class FragmentPath implements Path {
     try {
       return await dial();
     } catch (error) {
-      const isLost = error instanceof DialError && error.code === "path_down";
-      if (!isLost || options.signal?.aborted || this.#closed || this.sessionCount === 0 && !error.cause) throw error;
+      if (!isSessionLost(error) || options.signal?.aborted || this.#closed) throw error;
       return await dial();
     }
   }
@@ -136,6 +135,12 @@ export class FragmentPath implements Path {
     await opener?.closed();
     await this.#options.owned?.[Symbol.asyncDispose]();
   }
+}
+
+/** Not that there is none, or that the central's own way is down: that of a dial which another session may do better. */
+function isSessionLost(error: unknown): boolean {
+  return error instanceof DialError && error.code === "path_down" && error.cause instanceof CulvertError &&
+    (error.cause.code === "link_lost" || error.cause.code === "closed");
 }
 
 /** The relays of legs, as people tell them apart. */
