@@ -9,12 +9,11 @@
  * moves, or that nobody has extended, end after a while.
  */
 
-import { delay } from "../../protocol/clock.ts";
+import { type Clock, delay, type Timer } from "../../protocol/clock.ts";
 import { CircuitStatus, type HopKind } from "../../protocol/circuit/cell.ts";
 import { Filler } from "../../protocol/circuit/filler.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import { BurstTable, type BurstTableOptions } from "../../protocol/control/burst_table.ts";
-import type { Clock } from "../../protocol/clock.ts";
 import { MAX_RELAY_GATEWAYS, type RelayGateway } from "../../protocol/directory.ts";
 import { decodeBase32 } from "../../protocol/encoding.ts";
 import { DialError, messageOf } from "../../protocol/errors.ts";
@@ -78,6 +77,7 @@ export interface RelayServerOptions {
   readonly limits?: RelayLimits;
 }
 
+/** How often circuits that have come to a stop are looked for, if not oftener. */
 const SWEEP_MS = 5_000;
 const DRAIN_LOOK_MS = 50;
 const NOT_HERE = "Nothing is served here but links of circuits\n";
@@ -100,7 +100,7 @@ export class RelayServer implements Disposable {
   #isClosed = false;
   #gatewayCount = 0;
   #cells = 0;
-  #sweeper;
+  #sweeper: Timer;
 
   /** Begins to listen. Throws as `Deno.listen` does. */
   constructor(options: RelayServerOptions) {
@@ -127,7 +127,7 @@ export class RelayServer implements Disposable {
       isBlocked: (peerId) => limits?.isBlocked?.(peerId) ?? false,
     });
     this.#port = this.#listen();
-    this.#sweeper = clock.after(SWEEP_MS, () => this.#sweep());
+    this.#sweeper = this.#nextSweep();
   }
 
   get address(): Deno.NetAddr {
@@ -141,6 +141,11 @@ export class RelayServer implements Disposable {
   /** Cells that have gone through, both ways, since the beginning. */
   get cellCount(): number {
     return this.#cells;
+  }
+
+  /** Bytes of circuits that wait to be passed on. */
+  get bufferedBytes(): number {
+    return this.#links.bufferedBytes;
   }
 
   /** How full it is, from 0 to 1. */
@@ -322,7 +327,13 @@ export class RelayServer implements Disposable {
       const isHalfBuilt = !circuit.isExtended && nowMs - begunAtMs >= buildTimeoutMs;
       if (isHalfBuilt || nowMs - circuit.movedAtMs >= idleTimeoutMs) circuit.cut("limit");
     }
-    this.#sweeper = clock.after(SWEEP_MS, () => this.#sweep());
+    this.#sweeper = this.#nextSweep();
+  }
+
+  #nextSweep(): Timer {
+    const { clock, limits } = this.#options;
+    const { idleTimeoutMs = SWEEP_MS, buildTimeoutMs = SWEEP_MS } = limits ?? {};
+    return clock.after(Math.min(SWEEP_MS, idleTimeoutMs, buildTimeoutMs), () => this.#sweep());
   }
 
   #spawn(task: Promise<void>): void {
