@@ -16,7 +16,7 @@ export interface RoleEntry {
 export const registry: readonly RoleEntry[] = [
   {
     name: "up",
-    summary: "A small network on this machine: directory, supernodes, exits, client, to try.",
+    summary: "A network on this machine, to try: a small one, or that of a plan.",
     group: "To begin with",
     load: async () => (await import("./up.ts")).role,
   },

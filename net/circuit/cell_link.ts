@@ -6,9 +6,11 @@
  * A quiet link holds no buffer at all. What it does not do: build the circuit; its machine can carry data already.
  */
 
+import type { Clock, Timer } from "../../protocol/clock.ts";
 import { CELL_BYTES } from "../../protocol/circuit/cell.ts";
 import { FAULT } from "../../protocol/circuit/hop.ts";
 import { CulvertError } from "../../protocol/errors.ts";
+import type { Random } from "../../protocol/random.ts";
 import type { Slab } from "../../protocol/slab.ts";
 import { writeAll } from "../../protocol/stream.ts";
 import type { Link, LinkHandlers } from "../link.ts";
@@ -24,6 +26,15 @@ export interface CellMachine extends Disposable {
   readonly dataBytes: number;
   open(slab: Slab, cells: number): number;
   sealData(slab: Slab, count: number): number;
+  /** Makes one cell at `at` that says nothing. */
+  sealPadding?(slab: Slab, at: number): void;
+}
+
+/** Cells that say nothing, at random times, so many a second. */
+export interface Padding {
+  readonly perSecond: number;
+  readonly clock: Clock;
+  readonly random: Random;
 }
 
 export class CellLink implements Link {
@@ -32,9 +43,14 @@ export class CellLink implements Link {
   readonly #slabs: CellSlabs;
   #handlers: LinkHandlers | undefined;
   #isWriting = false;
+  #padTimer: Timer | undefined;
+  #isPadDue = false;
   #isClosed = false;
   #error: unknown;
   #wakeReader: (() => void) | undefined;
+
+  /** At the owner's end, set before it starts. Left unset: none. */
+  padding: Padding | undefined;
 
   /** Takes over the stream and the machine. */
   constructor(stream: MuxStream, machine: CellMachine, slabs: CellSlabs) {
@@ -49,6 +65,7 @@ export class CellLink implements Link {
       this.close();
       handlers.onClose(this.#error);
     });
+    this.#padLater();
     this.wake();
   }
 
@@ -71,6 +88,7 @@ export class CellLink implements Link {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#padTimer?.cancel();
     this.#stream.close();
     this.#machine[Symbol.dispose]();
     this.resume();
@@ -103,6 +121,23 @@ export class CellLink implements Link {
       }
       if (count === FAULT) throw new CulvertError("protocol", "The circuit was broken on its way, or ended by a hop");
     }
+  }
+
+  /** The waits are those of a Poisson process: when the next cell comes tells nothing about the last. */
+  #padLater(): void {
+    if (!this.padding || !this.#machine.sealPadding || this.#isClosed) return;
+    const { perSecond, clock, random } = this.padding;
+    const waitMs = -Math.log(1 - random.next()) * 1000 / perSecond;
+    this.#padTimer = clock.after(waitMs, () => {
+      this.#isPadDue = true;
+      this.wake();
+      this.#padLater();
+    });
+  }
+
+  #sealPadding(slab: Slab): number {
+    this.#machine.sealPadding!(slab, 0);
+    return 1;
   }
 
   async #writeAll(handlers: LinkHandlers): Promise<void> {

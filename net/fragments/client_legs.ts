@@ -18,6 +18,13 @@ import { openUpstreamLeg, type UpstreamLeg } from "./upstream_leg.ts";
 
 export type Direction = "up" | "down";
 
+/** What is asked of a draw. */
+export interface DrawWish {
+  readonly inUse: Readonly<Record<Direction, readonly Relay[]>>;
+  /** The first of a session: better such as have failed before than none. */
+  readonly isFirst: boolean;
+}
+
 export interface ClientLegEvents {
   onUp(leg: number, carrier: UpstreamLeg): void;
   onUpLost(leg: number): void;
@@ -38,8 +45,8 @@ export interface ClientLegsOptions {
   readonly secret: Uint8Array;
   /** How many are wanted of each. */
   readonly wanted: Readonly<Record<Direction, number>>;
-  /** Draws relays beside those in use; only such as have not failed, unless `isFirst`. */
-  draw(direction: Direction, count: number, inUse: readonly Relay[], isFirst: boolean): readonly Relay[];
+  /** Draws relays that are not in use that way. */
+  draw(direction: Direction, count: number, wish: DrawWish): readonly Relay[];
   /** A relay was of no use. */
   onFailed(direction: Direction, relay: Relay): void;
 }
@@ -86,7 +93,7 @@ export class ClientLegs implements Disposable {
     const keeper = legs.get(leg);
     if (!keeper || this.#isClosed || this.#nextLeg > MAX_LEG_NUMBER) return;
     this.#options.onFailed(direction, keeper.relay);
-    const [relay] = this.#options.draw(direction, 1, relaysOf(legs), false);
+    const [relay] = this.#options.draw(direction, 1, this.#wish(false));
     if (!relay) return;
     legs.delete(leg);
     keeper[Symbol.dispose]();
@@ -131,12 +138,16 @@ export class ClientLegs implements Disposable {
     for (const [direction, legs] of [["up", this.#up], ["down", this.#down]] as const) {
       const missing = wanted[direction] - legs.size;
       if (missing <= 0) continue;
-      for (const relay of draw(direction, missing, [...relaysOf(this.#up), ...relaysOf(this.#down)], isFirst)) {
+      for (const relay of draw(direction, missing, this.#wish(isFirst))) {
         this.#add(direction, relay);
         isAnyNew = true;
       }
     }
     return isAnyNew;
+  }
+
+  #wish(isFirst: boolean): DrawWish {
+    return { inUse: { up: relaysOf(this.#up), down: relaysOf(this.#down) }, isFirst };
   }
 
   #add(direction: Direction, relay: Relay): void {

@@ -2,7 +2,7 @@
  * The owner's side of one circuit, as a pure machine: adds hops one by one, seals what it says under a layer for each hop
  * up to the one that is meant, and opens what comes back layer by layer.
  *
- *   create(hop) ──CREATE──▶ … ──CREATED──▶ created()                          the first hop
+ *   create(hop) ──in a CREATE──▶ … ──CREATED──▶ created()                     the first hop
  *   extend(slab, at, hop) ──a cell──▶ … ──a cell──▶ onHop in open()           each next one, through those there are
  *   sealData(slab, bytes), open(slab, cells)                                  once the last hop is a gateway
  *
@@ -11,6 +11,7 @@
  */
 
 import type { Bytes } from "../primitives.ts";
+import { randomInt } from "../random.ts";
 import type { SealTools } from "../sealed_handshake.ts";
 import type { Slab } from "../slab.ts";
 import {
@@ -19,7 +20,6 @@ import {
   CELL_BYTES,
   CELL_HEADER_BYTES,
   CellCommand,
-  encodeCreate,
   encodeExtend,
   type HopAnswer,
   type HopKind,
@@ -72,10 +72,9 @@ export class CircuitOwner implements Disposable {
     return bodyBytesAt(this.hops);
   }
 
-  /** The CREATE for the first hop; undefined when its key is none that anyone can have. */
+  /** What the CREATE for the first hop is to carry; undefined when its key is none that anyone can have. */
   create(hop: HopChoice): Bytes | undefined {
-    const first = this.#begin(hop);
-    return first && encodeCreate(first);
+    return this.#begin(hop);
   }
 
   /** What the first hop has answered. `onHop` is called; false when it is somebody else who answered. */
@@ -112,6 +111,12 @@ export class CircuitOwner implements Disposable {
     slab.bytes.set(body, at + CELL_HEADER_BYTES);
     writeCellHeader(slab, at, { command, length: body.length, position: hop });
     this.#seal(slab, at, hop);
+  }
+
+  /** Makes a cell at `at` that some hop, drawn at random, will drop. */
+  sealPadding(slab: Slab, at: number): void {
+    const hop = 1 + randomInt(this.#tools.random, this.hops);
+    this.sealCell(slab, at, { command: CellCommand.PADDING, hop });
   }
 
   /** Opens `cells` cells at the slab's start; gives how many bytes of data are at its start then. FAULT is the end. */
