@@ -49,8 +49,10 @@ export interface RelayLimits extends RelayLinkLimits, LinkDoorLimits, Pick<WebPo
   readonly buildTimeoutMs?: number;
   /** For a next hop to answer. Default 8 s. */
   readonly extendTimeoutMs?: number;
-  /** A circuit on which no cell moves; those who live send one every second. Default 60 s. */
+  /** A circuit on which no cell moves; those who live send some all the time. Default 60 s. */
   readonly idleTimeoutMs?: number;
+  /** A circuit whose owner or gateway does not read what is for it; those who live always do. Default 20 s. */
+  readonly stallTimeoutMs?: number;
   /** Peer ids that are turned away, or let go of once they are among them. */
   isBlocked?(peerId: string): boolean;
 }
@@ -321,19 +323,20 @@ export class RelayServer implements Disposable {
 
   #sweep(): void {
     const { clock, limits } = this.#options;
-    const { idleTimeoutMs = 60_000, buildTimeoutMs = 30_000 } = limits ?? {};
+    const { idleTimeoutMs = 60_000, buildTimeoutMs = 30_000, stallTimeoutMs = 20_000 } = limits ?? {};
     const nowMs = clock.now();
     for (const [circuit, { begunAtMs }] of this.#circuits) {
       const isHalfBuilt = !circuit.isExtended && nowMs - begunAtMs >= buildTimeoutMs;
-      if (isHalfBuilt || nowMs - circuit.movedAtMs >= idleTimeoutMs) circuit.cut("limit");
+      const isStalled = nowMs - circuit.heldUpSinceMs >= stallTimeoutMs;
+      if (isHalfBuilt || isStalled || nowMs - circuit.movedAtMs >= idleTimeoutMs) circuit.cut("limit");
     }
     this.#sweeper = this.#nextSweep();
   }
 
   #nextSweep(): Timer {
     const { clock, limits } = this.#options;
-    const { idleTimeoutMs = SWEEP_MS, buildTimeoutMs = SWEEP_MS } = limits ?? {};
-    return clock.after(Math.min(SWEEP_MS, idleTimeoutMs, buildTimeoutMs), () => this.#sweep());
+    const { idleTimeoutMs = SWEEP_MS, buildTimeoutMs = SWEEP_MS, stallTimeoutMs = SWEEP_MS } = limits ?? {};
+    return clock.after(Math.min(SWEEP_MS, idleTimeoutMs, buildTimeoutMs, stallTimeoutMs), () => this.#sweep());
   }
 
   #spawn(task: Promise<void>): void {

@@ -11,6 +11,7 @@ import { eventually, within } from "../../testing/waiting.ts";
 import { LazyOwner } from "./fixtures/lazy_owner.ts";
 import { CircuitNetwork, CircuitOwnerEnd, gatewayHop, newIdentity, relayHop } from "./fixtures/circuit_network.ts";
 import { FIRST_WINDOW_BYTES } from "./circuit_mux.ts";
+import type { RelayLimits } from "./relay.ts";
 import { echoPath, floodPath } from "./fixtures/targets.ts";
 
 const TARGET = { host: "secret-target.example", port: 4711 };
@@ -24,8 +25,9 @@ async function withEcho(path: Path, text: string): Promise<string> {
 }
 
 /** Relays in a row, and a gateway that has a link to the last. */
-async function row(network: CircuitNetwork, count: number, onward: Path = echoPath()) {
-  const relays = Array.from({ length: count }, () => network.addRelay());
+async function row(network: CircuitNetwork, count: number, options: { onward?: Path; limits?: RelayLimits } = {}) {
+  const { onward = echoPath(), limits = {} } = options;
+  const relays = Array.from({ length: count }, () => network.addRelay({ limits }));
   const gateway = network.addGateway(onward, { relays: [relays.at(-1)!.identity.peerId] });
   await eventually("the gateway's link", () => gateway.server.relaysUp().length === 1);
   const hops = [...relays.map(({ identity }) => relayHop(identity)), gatewayHop(gateway.identity)];
@@ -73,7 +75,7 @@ Deno.test("circuits of many clients share one link for each pair of relays", asy
 
 Deno.test("when a relay in the middle is lost both sides hear of it at once, and nothing is left", async () => {
   await using network = new CircuitNetwork();
-  const { relays: [first, second, third], gateway, hops } = await row(network, 3, floodPath());
+  const { relays: [first, second, third], gateway, hops } = await row(network, 3, { onward: floodPath() });
   const owner = await network.addOwner(first!.identity);
   const path = owner.path(hops);
   using stream = await path.dial(TARGET);
@@ -273,17 +275,31 @@ Deno.test("a circuit that nobody extends, and one on which nothing moves, end af
 Deno.test("an owner that never reads is held up by itself: little is kept for it, and others go on", async () => {
   await using network = new CircuitNetwork();
   let writtenBytes = 0;
-  const { relays: [first, second], hops } = await row(network, 2, floodPath((count) => writtenBytes += count));
+  const { relays: [first, second], hops } = await row(network, 2, {
+    onward: floodPath((count) => writtenBytes += count),
+    limits: { windowBytes: 0 },
+  });
   const lazy = await network.addOwner(first!.identity);
   using owner = new LazyOwner(await lazy.build(hops), lazy.slabs);
   await within("the first bytes", owner.ask(TARGET));
   let before = -1;
   await eventually("the target is held up", () => before === (before = writtenBytes));
-  for (const { server } of [first!, second!]) assertLessOrEqual(server.bufferedBytes, 48 * 1024);
-  assertLessOrEqual(lazy.connection.bufferedBytes, FIRST_WINDOW_BYTES);
+  for (const { server } of [first!, second!]) assertLessOrEqual(server.bufferedBytes, FIRST_WINDOW_BYTES);
   const other = lazy.path(hops);
   using stream = await other.dial(TARGET);
   assert(await readFull(stream, new Uint8Array(1_000_000)));
+});
+
+Deno.test("a circuit whose owner does not read is cut after a while", async () => {
+  const metrics = createMetrics();
+  await using network = new CircuitNetwork();
+  const { relays: [last], hops } = await row(network, 1, { onward: floodPath() });
+  const entry = network.addRelay({ metrics, limits: { stallTimeoutMs: 100 } });
+  const lazy = await network.addOwner(entry.identity);
+  using owner = new LazyOwner(await lazy.build([relayHop(entry.identity), ...hops]), lazy.slabs);
+  await owner.ask(TARGET);
+  await eventually("it is over", () => entry.server.circuitCount + last!.server.circuitCount === 0);
+  assertMatch(await metrics.text(), /circuit_relay_circuits_total{outcome="limit"} 1\n/);
 });
 
 Deno.test("a relay learns neither the target nor a byte of what is said; the gateway does", async () => {
