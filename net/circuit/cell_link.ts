@@ -141,9 +141,19 @@ export class CellLink implements Link {
   }
 
   async #writeAll(handlers: LinkHandlers): Promise<void> {
+    let wantedCells = 1;
     try {
-      // Who could have used more room gets more the next time.
-      for (let cells = 1; cells > 0 && !this.#isClosed;) cells = await this.#writeSome(handlers, cells);
+      // Nothing may come between an empty fill and the end of writing: a call of `wake` in between would be lost.
+      for (let full = this.#seal(handlers, wantedCells); full; full = this.#seal(handlers, wantedCells)) {
+        const { slab, cells } = full;
+        try {
+          await writeAll(this.#stream, slab.bytes.subarray(0, cells * CELL_BYTES));
+        } finally {
+          this.#slabs.give(slab);
+        }
+        // Who could have used more room gets more the next time.
+        wantedCells = cells === cellsOf(slab) ? MANY_CELLS : 1;
+      }
     } catch (error) {
       if (!this.#isClosed) throw error;
     } finally {
@@ -151,18 +161,17 @@ export class CellLink implements Link {
     }
   }
 
-  /** Gives for how many cells there should be room the next time; 0 when there is nothing to write. */
-  async #writeSome(handlers: LinkHandlers, wantedCells: number): Promise<number> {
+  /** Takes what there is to send and makes cells of it; undefined when there is nothing. */
+  #seal(handlers: LinkHandlers, wantedCells: number): { slab: Slab; cells: number } | undefined {
+    if (this.#isClosed) return undefined;
     const slab = this.#slabs.take(wantedCells);
+    let cells = 0;
     try {
-      const room = cellsOf(slab);
-      const count = handlers.fill(slab.bytes.subarray(0, room * this.#machine.dataBytes));
-      if (count === 0) return 0;
-      const cells = this.#machine.sealData(slab, count);
-      await writeAll(this.#stream, slab.bytes.subarray(0, cells * CELL_BYTES));
-      return cells === room ? MANY_CELLS : 1;
+      const count = handlers.fill(slab.bytes.subarray(0, cellsOf(slab) * this.#machine.dataBytes));
+      if (count > 0) cells = this.#machine.sealData(slab, count);
     } finally {
-      this.#slabs.give(slab);
+      if (cells === 0) this.#slabs.give(slab);
     }
+    return cells > 0 ? { slab, cells } : undefined;
   }
 }

@@ -9,12 +9,11 @@
  * moves, or that nobody has extended, end after a while.
  */
 
-import { delay } from "../../protocol/clock.ts";
+import { type Clock, delay, type Timer } from "../../protocol/clock.ts";
 import { CircuitStatus, type HopKind } from "../../protocol/circuit/cell.ts";
 import { Filler } from "../../protocol/circuit/filler.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
 import { BurstTable, type BurstTableOptions } from "../../protocol/control/burst_table.ts";
-import type { Clock } from "../../protocol/clock.ts";
 import { MAX_RELAY_GATEWAYS, type RelayGateway } from "../../protocol/directory.ts";
 import { decodeBase32 } from "../../protocol/encoding.ts";
 import { DialError, messageOf } from "../../protocol/errors.ts";
@@ -50,8 +49,10 @@ export interface RelayLimits extends RelayLinkLimits, LinkDoorLimits, Pick<WebPo
   readonly buildTimeoutMs?: number;
   /** For a next hop to answer. Default 8 s. */
   readonly extendTimeoutMs?: number;
-  /** A circuit on which no cell moves; those who live send one every second. Default 60 s. */
+  /** A circuit on which no cell moves; those who live send some all the time. Default 60 s. */
   readonly idleTimeoutMs?: number;
+  /** A circuit whose owner or gateway does not read what is for it; those who live always do. Default 20 s. */
+  readonly stallTimeoutMs?: number;
   /** Peer ids that are turned away, or let go of once they are among them. */
   isBlocked?(peerId: string): boolean;
 }
@@ -78,6 +79,7 @@ export interface RelayServerOptions {
   readonly limits?: RelayLimits;
 }
 
+/** How often circuits that have come to a stop are looked for, if not oftener. */
 const SWEEP_MS = 5_000;
 const DRAIN_LOOK_MS = 50;
 const NOT_HERE = "Nothing is served here but links of circuits\n";
@@ -100,7 +102,7 @@ export class RelayServer implements Disposable {
   #isClosed = false;
   #gatewayCount = 0;
   #cells = 0;
-  #sweeper;
+  #sweeper: Timer;
 
   /** Begins to listen. Throws as `Deno.listen` does. */
   constructor(options: RelayServerOptions) {
@@ -127,7 +129,7 @@ export class RelayServer implements Disposable {
       isBlocked: (peerId) => limits?.isBlocked?.(peerId) ?? false,
     });
     this.#port = this.#listen();
-    this.#sweeper = clock.after(SWEEP_MS, () => this.#sweep());
+    this.#sweeper = this.#nextSweep();
   }
 
   get address(): Deno.NetAddr {
@@ -141,6 +143,11 @@ export class RelayServer implements Disposable {
   /** Cells that have gone through, both ways, since the beginning. */
   get cellCount(): number {
     return this.#cells;
+  }
+
+  /** Bytes of circuits that wait to be passed on. */
+  get bufferedBytes(): number {
+    return this.#links.bufferedBytes;
   }
 
   /** How full it is, from 0 to 1. */
@@ -316,13 +323,20 @@ export class RelayServer implements Disposable {
 
   #sweep(): void {
     const { clock, limits } = this.#options;
-    const { idleTimeoutMs = 60_000, buildTimeoutMs = 30_000 } = limits ?? {};
+    const { idleTimeoutMs = 60_000, buildTimeoutMs = 30_000, stallTimeoutMs = 20_000 } = limits ?? {};
     const nowMs = clock.now();
     for (const [circuit, { begunAtMs }] of this.#circuits) {
       const isHalfBuilt = !circuit.isExtended && nowMs - begunAtMs >= buildTimeoutMs;
-      if (isHalfBuilt || nowMs - circuit.movedAtMs >= idleTimeoutMs) circuit.cut("limit");
+      const isStalled = nowMs - circuit.heldUpSinceMs >= stallTimeoutMs;
+      if (isHalfBuilt || isStalled || nowMs - circuit.movedAtMs >= idleTimeoutMs) circuit.cut("limit");
     }
-    this.#sweeper = clock.after(SWEEP_MS, () => this.#sweep());
+    this.#sweeper = this.#nextSweep();
+  }
+
+  #nextSweep(): Timer {
+    const { clock, limits } = this.#options;
+    const { idleTimeoutMs = SWEEP_MS, buildTimeoutMs = SWEEP_MS, stallTimeoutMs = SWEEP_MS } = limits ?? {};
+    return clock.after(Math.min(SWEEP_MS, idleTimeoutMs, buildTimeoutMs, stallTimeoutMs), () => this.#sweep());
   }
 
   #spawn(task: Promise<void>): void {
