@@ -3,9 +3,9 @@
  * the last of them knows.
  */
 
-import { assert } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CheckedTarget, download, upload } from "../fixtures/checked_target.ts";
-import { FragmentNetwork, untilReachable } from "../fixtures/relay_network.ts";
+import { type CircuitRelays, FragmentNetwork, startCircuitRelays, untilReachable } from "../fixtures/relay_network.ts";
 
 const BYTES = 20_000_000;
 
@@ -23,3 +23,23 @@ for (const { name, query } of [{ name: "by WebSocket", query: "" }, { name: "by 
     }
   });
 }
+
+Deno.test("central leaves by relays and a gateway: bytes each way arrive, and only the gateway dials the target", async () => {
+  await using target = new CheckedTarget();
+  let circuits: CircuitRelays | undefined;
+  await using network = await FragmentNetwork.start({
+    upstreams: 2,
+    downstreams: 2,
+    async centralFlags(network) {
+      circuits = await startCircuitRelays(network, 3);
+      return ["--path", circuits.url];
+    },
+  });
+  const { gateway, relays } = circuits!;
+  await untilReachable(network.at, target.address);
+  await download(network.at, target.address, { bytes: BYTES });
+  await upload(network.at, target.address, { bytes: BYTES });
+  assertEquals(relays.filter(({ meddler }) => meddler.seen.has(`${target.address.port}`)).length, 0);
+  await gateway.program.stop();
+  await assertRejects(() => download(network.at, target.address, { bytes: 1000 }));
+});
