@@ -28,7 +28,7 @@ Deno.test("bytes each way go through two relays and a gateway", async (test) => 
   });
 
   await test.step("streams live on while circuits are replaced", async () => {
-    const circuits = async () => Number(/circuit\w*_built\w*_total\S* (\d+)/.exec(await role.metrics())?.[1] ?? 0);
+    const circuits = async () => Number(/circuit_rotations_total (\d+)/.exec(await role.metrics())?.[1] ?? 0);
     const before = await circuits();
     let enough = false;
     const streams = Array.from({ length: 5 }, () =>
