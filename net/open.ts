@@ -9,6 +9,7 @@
 import type { Clock } from "../protocol/clock.ts";
 import type { EgressPolicy, PolicySource } from "../protocol/egress_policy.ts";
 import { CulvertError } from "../protocol/errors.ts";
+import type { Identity } from "../protocol/identity.ts";
 import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import type { Random } from "../protocol/random.ts";
@@ -27,6 +28,12 @@ export interface OpenOptions {
   readonly policy: EgressPolicy | PolicySource;
   /** PEM certificates to trust beside the usual ones. */
   readonly caCerts?: string[];
+  /** Who we are, for paths through a closed network. */
+  readonly identity?: Identity;
+  /** The identity's certificate in it, as it is now. */
+  readonly certificate?: () => string | undefined;
+  /** The key of the closed network that paths lead through. */
+  readonly networkPublicKey?: Uint8Array;
 }
 
 /** How several paths act as one. */

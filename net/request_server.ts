@@ -12,13 +12,12 @@
  */
 
 import type { Agent } from "undici";
-import { DialError, type DialFailure, messageOf } from "../protocol/errors.ts";
+import { DialError, messageOf } from "../protocol/errors.ts";
 import { endToEnd } from "../protocol/http_proxy.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import {
   encodeRequestModeHead,
   fieldsOf,
-  REQUEST_FAILURES,
   type RequestFailure,
   type RequestModeHead,
   type ResponseModeHead,

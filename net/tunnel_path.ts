@@ -13,6 +13,7 @@ import { CulvertError, DialError, messageOf } from "../protocol/errors.ts";
 import type { Datagrams, DialOptions, Hop, Path, Stream, Target } from "../protocol/stream.ts";
 import { formatTarget, writeAll } from "../protocol/stream.ts";
 import { encodeTunnelRequest, type TunnelRequest } from "../protocol/tunnel.ts";
+import type { Link } from "./link.ts";
 import { LinkKeeper, type LinkKeeperOptions } from "./link_keeper.ts";
 import type { MuxConnection, MuxStream } from "./mux.ts";
 import { readReply } from "./read_frame.ts";
@@ -21,8 +22,8 @@ import { StreamDatagrams } from "./stream_datagrams.ts";
 export interface TunnelPathOptions extends LinkKeeperOptions {
   /** Links kept up. */
   readonly links: number;
-  /** What this end is called in trails; given the round trip to the far end, when it is known. */
-  hop(rttMs: number | undefined): Hop;
+  /** What this end is called in trails; given the round trip to the far end, when it is known, and the link. */
+  hop(rttMs: number | undefined, link: Link): Hop;
 }
 
 const WORDS = { datagrams: "a datagram socket", request: "for a request" } as const;
@@ -102,7 +103,7 @@ export class TunnelPath implements Path {
     options.signal?.throwIfAborted();
     const connection = await this.#connection(options.signal);
     options.signal?.throwIfAborted();
-    const trail = options.trail && [...options.trail, this.#hop(connection.rttMs)];
+    const trail = options.trail && [...options.trail, this.#hop(connection.rttMs, connection.link)];
     return openTunnelStream(connection, { ...request, trail: trail ?? [] }, options.signal);
   }
 

@@ -76,6 +76,12 @@ export async function beginCircuit(stream: MuxStream, options: BeginOptions): Pr
   }
 }
 
+/** One of few words, fit for a metric. */
+export function statusName(status: number): string {
+  const name = Object.entries(CircuitStatus).find(([, value]) => value === status)?.[0];
+  return name?.toLowerCase() ?? "other";
+}
+
 async function refuse(stream: MuxStream, status: number): Promise<Begun> {
   await writeAll(stream, encodeCreated({ status }));
   stream.close();

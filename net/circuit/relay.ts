@@ -31,7 +31,7 @@ import type { CertificateAndKey } from "../renewable_listener.ts";
 import { WebPort, type WebPortLimits, type WebsocketAnswer, type WebsocketCall } from "../web_port.ts";
 import { WebsocketLink } from "../websocket.ts";
 import { dialWebsocket, type Locate } from "../websocket_dial.ts";
-import { beginCircuit, type HopSelf } from "./begin_circuit.ts";
+import { beginCircuit, type HopSelf, statusName } from "./begin_circuit.ts";
 import { CellSlabs } from "./cell_slabs.ts";
 import { isCertifiedGateway } from "./gateway_keys.ts";
 import { LinkGuard, signLink } from "./link_auth.ts";
@@ -260,7 +260,7 @@ export class RelayServer implements Disposable {
       open: (kind, peerId, signal) => this.#open(kind, peerId, signal),
       mayExtend: (_kind, peerId) => peerId !== this.#options.identity.peerId && peerId !== link.peerId,
       onCells: (count) => this.#countCells(count),
-      onExtended: (status) => this.#metrics.extended.add(1, { status: STATUS_NAMES[status] ?? "other" }),
+      onExtended: (status) => this.#metrics.extended.add(1, { status: statusName(status) }),
       ...{ slabs: this.#slabs, clock, extendTimeoutMs: limits?.extendTimeoutMs ?? 8_000 },
     });
     try {
@@ -269,7 +269,7 @@ export class RelayServer implements Disposable {
         refusal: () => this.#refusalOf(link),
       });
       if (!begun) return this.#metrics.refused.add(1, { reason: "no_create" });
-      if ("status" in begun) return this.#metrics.refused.add(1, { reason: STATUS_NAMES[begun.status] ?? "other" });
+      if ("status" in begun) return this.#metrics.refused.add(1, { reason: statusName(begun.status) });
       this.#circuits.set(circuit, { begunAtMs: clock.now() });
       this.#metrics.active.set(this.#circuits.size);
       const outcome = await circuit.run(begun.hop);
@@ -330,10 +330,6 @@ export class RelayServer implements Disposable {
     task.finally(() => this.#tasks.delete(task));
   }
 }
-
-const STATUS_NAMES: Readonly<Record<number, string>> = Object.fromEntries(
-  Object.entries(CircuitStatus).map(([name, status]) => [status, name.toLowerCase()]),
-);
 
 function relayMetrics(metrics: Metrics) {
   return {
