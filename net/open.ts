@@ -4,6 +4,7 @@
  *   direct:                               leave the network here, under the egress policy
  *   tunnel+ws://host:port/path            through a tunnel server (`culvert tunnel`), plain or behind a TLS proxy
  *   tunnel+wss://token@host/path?links=4  the same over TLS
+ *   circuit+http(s)://base:port/?hops=2   over circuits of relays that the directory there knows (`circuit/circuit_url.ts`)
  */
 
 import type { Clock } from "../protocol/clock.ts";
@@ -15,6 +16,7 @@ import type { Metrics } from "../protocol/metrics.ts";
 import type { Random } from "../protocol/random.ts";
 import type { Path } from "../protocol/stream.ts";
 import { balance, failover, type Member, race } from "./combine.ts";
+import { openCircuits } from "./circuit/open_circuits.ts";
 import { direct } from "./egress.ts";
 import { withHello } from "./hello.ts";
 import { openTunnel } from "./tunnel_client.ts";
@@ -48,6 +50,8 @@ const schemes: readonly Scheme[] = [
   { prefix: "direct:", open: openDirect },
   { prefix: "tunnel+ws://", open: openTunnel },
   { prefix: "tunnel+wss://", open: openTunnel },
+  { prefix: "circuit+http://", open: openCircuits },
+  { prefix: "circuit+https://", open: openCircuits },
 ];
 
 /** What a path URL may begin with. */

@@ -15,6 +15,7 @@ import type { WireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
 import { openSealCrypto } from "../seal_crypto.ts";
 import { TunnelPath } from "../tunnel_path.ts";
 import { CircuitBuilder, type CircuitBuilderOptions } from "./circuit_builder.ts";
+import { endToEndMux } from "./circuit_mux.ts";
 import { CircuitSlot } from "./circuit_slot.ts";
 
 export interface CircuitPathOptions extends Omit<CircuitBuilderOptions, "tools"> {
@@ -140,7 +141,7 @@ export class CircuitPath implements Path {
       links: 1,
       farEnd: "a gateway",
       connectTimeoutMs: CONNECT_MS,
-      mux: { keepAliveTimeoutMs: SILENCE_MS },
+      mux: { ...endToEndMux(), keepAliveTimeoutMs: SILENCE_MS },
       hop: (rttMs) => ({
         name: "circuit client",
         at: `a circuit of ${hops} relays`,
