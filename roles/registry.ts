@@ -81,6 +81,12 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./admin.ts")).role,
   },
   {
+    name: "central",
+    summary: "Puts together what clients send in fragments, and lets it out under a policy.",
+    group: "Fragments and circuits",
+    load: async () => (await import("./central.ts")).role,
+  },
+  {
     name: "keys",
     summary: "Shows this peer's id and public keys, making them on first use.",
     group: "Identity",
