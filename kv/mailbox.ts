@@ -1,255 +1,272 @@
 /**
- * Mailboxes that several processes of one downstream serve together: who listens where, and what is on its way from the
- * process that central has posted to, to the one that the client listens at.
+ * What several processes of one downstream share: where the listener of an alias is, and what was posted to a process that
+ * has not got it. Within one process nothing of this is needed but the waiting for a listener.
  *
- *   <space> "listener" alias           { place, expiresAtMs }         the newest listener
- *   <space> "inbox" place time number  { alias, bytes, expiresAtMs }  what waits for that process
- *   <space> "inbox_bell" place         true, written with whatever is put there
+ *   <space> "listener" alias            { processId, expiresAtMs }
+ *   <space> "mail" alias n              { message, expiresAtMs }
+ *   <space> "mail_room" alias           { bytes, next, expiresAtMs }   what lies there, so that it stays bounded and in order
+ *   <space> "rung" processId alias      { expiresAtMs }                something was posted for a listener of this process
+ *   <space> "bell" processId            changes with each of those
  *
- * A place is the name that a process has drawn for itself. A listener says again and again that it is there; what one
- * leaves behind is forgotten. `post` puts no more before a place than it has shown to take, so that a process that is
- * gone costs a bounded amount.
+ * A process hears its bell at once on Deno Deploy's KV or a denokv; on a SQLite file it looks every `LOOK_MS`. What does
+ * not fit any more is dropped: above it, losses are repaired. Everything here expires.
  */
 
 import type { Clock } from "../protocol/clock.ts";
-import { storedListenerSchema, storedPostSchema } from "../protocol/stored_records.ts";
-import { commitAll, commitIf, MAX_COMMIT_BYTES, type Mutation } from "./commit.ts";
+import { isLive } from "../protocol/directory.ts";
+import {
+  type StoredListener,
+  storedListenerSchema,
+  storedMailRoomSchema,
+  storedMailSchema,
+} from "../protocol/stored_records.ts";
+import { commitAll, commitIf, type Mutation, untilCommitted, type Writable } from "./commit.ts";
 import { Doorbell } from "./doorbell.ts";
-import { ExpiringMap } from "./expiring_map.ts";
-import { type KvSpace, readMany, readVersion } from "./records.ts";
+import { type KvSpace, readOne, readVersion } from "./records.ts";
 import { inStore } from "./store_error.ts";
 import { watchKey } from "./watch.ts";
 
-/** The most bytes that one post may have. Deno KV takes 64 KiB, with what frames them. */
-export const MAX_POST_BYTES = 60 * 1024;
-/** How long a listener counts unless it says again that it is there. */
-export const LISTENER_EXPIRY_MS = 30_000;
-
-/** Something for the listener of an alias. */
-export interface Post {
-  /** In hex. */
-  readonly alias: string;
-  /** At most `MAX_POST_BYTES`. */
-  readonly bytes: Uint8Array;
-}
+/** With its time a message must fit a value of Deno KV. */
+export const MAX_MAIL_BYTES = 60_000;
+/** What one alias may have lying here. */
+export const MAX_MAILBOX_BYTES = 64 * 1024;
+/** How long mail lies, and a listener counts without saying so again. */
+export const MAIL_EXPIRY_MS = 30_000;
+/** How late another process on the same SQLite file is heard. */
+const LOOK_MS = 20;
 
 export interface MailboxStore {
-  /** Says that the listener is here, and gives where another was, if one was and not here. */
-  claim(alias: string, place: string): Promise<string | undefined>;
-  /** Says that it is no longer here; nothing if it is elsewhere by now. */
-  release(alias: string, place: string): Promise<void>;
-  /** Where the listeners are, in the order of the aliases; undefined for those that have none. */
-  whereAre(aliases: readonly string[]): Promise<(string | undefined)[]>;
-  /** Puts posts before a place, in their order; false, and nothing is put there, when it has too many already. */
-  post(place: string, posts: readonly Post[]): Promise<boolean>;
-  /** Takes what is put before a place, as it comes, until the signal aborts. One follows a place at a time. */
-  follow(place: string, signal: AbortSignal): AsyncIterable<readonly Post[]>;
+  /** The listener of the alias is at this process, for `MAIL_EXPIRY_MS`; the newest word counts. */
+  listen(alias: string, processId: string): Promise<void>;
+  /** It has gone, unless another process has said since that it is there. */
+  leave(alias: string, processId: string): Promise<void>;
+  /** The process where it is, if it is anywhere. */
+  whereIs(alias: string): Promise<string | undefined>;
+  /** Leaves messages, each of at most `MAX_MAIL_BYTES`. False when they do not fit, and then none is kept. */
+  post(alias: string, messages: readonly Uint8Array[]): Promise<boolean>;
+  /** What lies there, in order; it is there no more. */
+  take(alias: string): Promise<Uint8Array[]>;
+  /** Gives the aliases with something new for listeners of this process, until the signal aborts. */
+  posted(processId: string, signal: AbortSignal): AsyncGenerator<readonly string[]>;
 }
 
-/** What has been put before a place and was not seen to be taken. */
-const MAX_OUTSTANDING_BYTES = 2 * 1024 * 1024;
-const POST_KEPT_MS = 30_000;
-
-export interface MailboxStoreOptions extends KvSpace {
-  /** Sets apart what several processes put before one place in the same millisecond: drawn at random. */
-  readonly writer: string;
-  /** How often a place is looked at where the store does not tell of the writes of others. Default 20 ms. */
-  readonly pollMs?: number;
+interface Mailbox {
+  listener?: StoredListener | undefined;
+  messages: Uint8Array[];
+  bytes: number;
+  expiresAtMs: number;
 }
 
-/** Mailboxes of processes that are all this one: for tests, and for a downstream that is alone. */
+/** Mailboxes of one process. */
 export function createMemoryMailboxes(clock: Clock): MailboxStore {
   return new MemoryMailboxes(clock);
 }
 
+const SWEEP_EVERY_MS = 5_000;
+
 class MemoryMailboxes implements MailboxStore {
-  readonly #listeners: ExpiringMap<string>;
-  readonly #inboxes = new Map<string, { posts: Post[]; bytes: number; readonly bell: Doorbell }>();
   readonly #clock: Clock;
+  readonly #boxes = new Map<string, Mailbox>();
+  readonly #bells = new Map<string, { bell: Doorbell; rung: Set<string> }>();
+  #sweptAtMs = -Infinity;
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#listeners = new ExpiringMap(clock, { what: "listeners" });
   }
 
-  claim(alias: string, place: string): Promise<string | undefined> {
-    return inStore("claim a mailbox", () => {
-      const before = this.#listeners.get(alias);
-      this.#listeners.set(alias, place, this.#clock.wallNow() + LISTENER_EXPIRY_MS);
-      return Promise.resolve(before === place ? undefined : before);
-    });
-  }
-
-  release(alias: string, place: string): Promise<void> {
-    if (this.#listeners.get(alias) === place) this.#listeners.delete(alias);
+  listen(alias: string, processId: string): Promise<void> {
+    const box = this.#boxOf(alias);
+    box.listener = { processId, expiresAtMs: box.expiresAtMs };
     return Promise.resolve();
   }
 
-  whereAre(aliases: readonly string[]): Promise<(string | undefined)[]> {
-    return Promise.resolve(aliases.map((alias) => this.#listeners.get(alias)));
+  leave(alias: string, processId: string): Promise<void> {
+    const box = this.#find(alias);
+    if (box?.listener?.processId === processId) box.listener = undefined;
+    return Promise.resolve();
   }
 
-  post(place: string, posts: readonly Post[]): Promise<boolean> {
-    const inbox = this.#inboxOf(place);
-    const bytes = weigh(posts);
-    if (inbox.bytes + bytes > MAX_OUTSTANDING_BYTES) return Promise.resolve(false);
-    for (const { alias, bytes } of posts) inbox.posts.push({ alias, bytes: bytes.slice() });
-    inbox.bytes += bytes;
-    inbox.bell.ring();
-    return Promise.resolve(true);
+  whereIs(alias: string): Promise<string | undefined> {
+    const listener = this.#find(alias)?.listener;
+    return Promise.resolve(listener && isLive(listener, this.#clock.wallNow()) ? listener.processId : undefined);
   }
 
-  async *follow(place: string, signal: AbortSignal): AsyncGenerator<readonly Post[]> {
-    const inbox = this.#inboxOf(place);
+  async post(alias: string, messages: readonly Uint8Array[]): Promise<boolean> {
+    const box = this.#boxOf(alias);
+    const bytes = weigh(messages);
+    if (box.bytes + bytes > MAX_MAILBOX_BYTES) return false;
+    for (const message of messages) box.messages.push(message.slice());
+    box.bytes += bytes;
+    const bell = this.#bells.get(await this.whereIs(alias) ?? "");
+    bell?.rung.add(alias);
+    bell?.bell.ring();
+    return true;
+  }
+
+  take(alias: string): Promise<Uint8Array[]> {
+    const box = this.#find(alias);
+    const messages = box?.messages ?? [];
+    if (box) [box.messages, box.bytes] = [[], 0];
+    return Promise.resolve(messages);
+  }
+
+  async *posted(processId: string, signal: AbortSignal): AsyncGenerator<readonly string[]> {
+    const mine = { bell: new Doorbell(), rung: new Set<string>() };
+    this.#bells.set(processId, mine);
     while (!signal.aborted) {
-      const { posts } = inbox;
-      inbox.posts = [];
-      inbox.bytes = 0;
-      if (posts.length > 0) yield posts;
-      else await inbox.bell.wait(signal);
+      await mine.bell.wait(signal);
+      if (mine.rung.size === 0) continue;
+      const aliases = [...mine.rung];
+      mine.rung.clear();
+      yield aliases;
     }
+    if (this.#bells.get(processId) === mine) this.#bells.delete(processId);
   }
 
-  #inboxOf(place: string): { posts: Post[]; bytes: number; readonly bell: Doorbell } {
-    const inbox = this.#inboxes.get(place) ?? { posts: [], bytes: 0, bell: new Doorbell() };
-    this.#inboxes.set(place, inbox);
-    return inbox;
+  #find(alias: string): Mailbox | undefined {
+    const box = this.#boxes.get(alias);
+    if (box && !isLive(box, this.#clock.wallNow())) {
+      this.#boxes.delete(alias);
+      return undefined;
+    }
+    return box;
+  }
+
+  #boxOf(alias: string): Mailbox {
+    this.#sweep();
+    const expiresAtMs = this.#clock.wallNow() + MAIL_EXPIRY_MS;
+    const box = this.#find(alias) ?? { messages: [], bytes: 0, expiresAtMs };
+    box.expiresAtMs = expiresAtMs;
+    this.#boxes.set(alias, box);
+    return box;
+  }
+
+  #sweep(): void {
+    if (this.#clock.now() - this.#sweptAtMs < SWEEP_EVERY_MS) return;
+    this.#sweptAtMs = this.#clock.now();
+    for (const alias of [...this.#boxes.keys()]) this.#find(alias);
   }
 }
 
-/** Mailboxes in Deno KV. */
-export function createKvMailboxes(kv: Deno.Kv, clock: Clock, options: MailboxStoreOptions): MailboxStore {
-  return new KvMailboxes(kv, clock, options);
-}
-
-/** What was put before a place, the oldest first. */
-interface Outstanding {
-  readonly key: Deno.KvKey;
-  readonly bytes: number;
+/** Mailboxes in Deno KV, for as many processes as there are. */
+export function createKvMailboxes(kv: Deno.Kv, clock: Clock, { space, guard }: KvSpace): MailboxStore {
+  return new KvMailboxes({ kv, clock, guard }, space);
 }
 
 class KvMailboxes implements MailboxStore {
-  readonly #kv: Deno.Kv;
-  readonly #clock: Clock;
-  readonly #options: MailboxStoreOptions;
-  readonly #outstanding = new Map<string, Outstanding[]>();
-  #number = 0;
+  readonly #store: Writable;
+  readonly #space: string;
 
-  constructor(kv: Deno.Kv, clock: Clock, options: MailboxStoreOptions) {
-    this.#kv = kv;
-    this.#clock = clock;
-    this.#options = options;
+  constructor(store: Writable, space: string) {
+    this.#store = store;
+    this.#space = space;
   }
 
-  async claim(alias: string, place: string): Promise<string | undefined> {
-    const key = this.#listenerKey(alias);
-    const before = await this.#listenerAt(key);
-    const value = { place, expiresAtMs: this.#clock.wallNow() + LISTENER_EXPIRY_MS };
-    await commitAll(this.#store, "claim a mailbox", [{ key, value, expireInMs: LISTENER_EXPIRY_MS }]);
-    return before.place === place ? undefined : before.place;
+  listen(alias: string, processId: string): Promise<void> {
+    const value: StoredListener = { processId, expiresAtMs: this.#expiry() };
+    return commitAll(this.#store, "note a listener", [this.#lasting(this.#key("listener", alias), value)]);
   }
 
-  async release(alias: string, place: string): Promise<void> {
-    const key = this.#listenerKey(alias);
-    const { place: now, versionstamp } = await this.#listenerAt(key);
-    if (now !== place) return;
-    await commitIf(this.#store, "release a mailbox", { checks: [{ key, versionstamp }], mutations: [{ key }] });
-  }
-
-  async whereAre(aliases: readonly string[]): Promise<(string | undefined)[]> {
-    const keys = aliases.map((alias) => this.#listenerKey(alias));
-    const found = await readMany(this.#kv, "look for listeners", { keys, schema: storedListenerSchema });
-    const nowMs = this.#clock.wallNow();
-    return found.map((listener) => listener && listener.expiresAtMs > nowMs ? listener.place : undefined);
-  }
-
-  async post(place: string, posts: readonly Post[]): Promise<boolean> {
-    const outstanding = this.#outstanding.get(place) ?? [];
-    this.#outstanding.set(place, outstanding);
-    if (!await this.#hasRoom(outstanding, weigh(posts))) return false;
-    const nowMs = this.#clock.wallNow();
-    const bell: Mutation = { key: [this.#options.space, "inbox_bell", place], value: true, expireInMs: POST_KEPT_MS };
-    for (const part of partsOf(posts)) {
-      const mutations = part.map(({ alias, bytes }): Mutation => {
-        const key = [this.#options.space, "inbox", place, nowMs, this.#number++, this.#options.writer];
-        outstanding.push({ key, bytes: bytes.length });
-        const value = { alias, bytes, expiresAtMs: nowMs + POST_KEPT_MS };
-        return { key, value, expireInMs: POST_KEPT_MS };
-      });
-      await commitAll(this.#store, "post to another process", [...mutations, bell]);
+  async leave(alias: string, processId: string): Promise<void> {
+    const key = this.#key("listener", alias);
+    const deed = "forget a listener";
+    const { record, versionstamp } = await readVersion(this.#store.kv, deed, { key, schema: storedListenerSchema });
+    // When it has changed meanwhile, it is another's.
+    if (record?.processId === processId) {
+      await commitIf(this.#store, deed, { checks: [{ key, versionstamp }], mutations: [{ key }] });
     }
-    return true;
   }
 
-  async *follow(place: string, signal: AbortSignal): AsyncGenerator<readonly Post[]> {
-    const { space, pollMs = 20 } = this.#options;
-    const key = [space, "inbox_bell", place];
-    const looks = watchKey(this.#kv, key, { read: () => this.#take(place), clock: this.#clock, signal, pollMs });
-    for await (const posts of looks) if (posts.length > 0) yield posts;
+  async whereIs(alias: string): Promise<string | undefined> {
+    const key = this.#key("listener", alias);
+    const listener = await readOne(this.#store.kv, "find a listener", { key, schema: storedListenerSchema });
+    return listener && isLive(listener, this.#store.clock.wallNow()) ? listener.processId : undefined;
   }
 
-  get #store(): { readonly kv: Deno.Kv; readonly clock: Clock } & Pick<KvSpace, "guard"> {
-    return { kv: this.#kv, clock: this.#clock, guard: this.#options.guard };
-  }
-
-  #listenerKey(alias: string): Deno.KvKey {
-    return [this.#options.space, "listener", alias];
-  }
-
-  async #listenerAt(key: Deno.KvKey): Promise<{ place: string | undefined; versionstamp: string | null }> {
-    const { record, versionstamp } = await readVersion(this.#kv, "look for a listener", {
-      key,
-      schema: storedListenerSchema,
-    });
-    const isLive = record !== undefined && record.expiresAtMs > this.#clock.wallNow();
-    return { place: isLive ? record.place : undefined, versionstamp };
-  }
-
-  /** Whatever is still there of the oldest has not been taken, nor what came after it. */
-  async #hasRoom(outstanding: Outstanding[], bytes: number): Promise<boolean> {
-    const isFull = () => weigh(outstanding.map(({ bytes }) => ({ bytes }))) + bytes > MAX_OUTSTANDING_BYTES;
-    while (outstanding.length > 0 && isFull()) {
-      const oldest = outstanding.slice(0, 10);
-      const entries = await inStore("look at an inbox", () => this.#kv.getMany(oldest.map(({ key }) => key)));
-      const left = entries.findIndex(({ versionstamp }) => versionstamp !== null);
-      outstanding.splice(0, left === -1 ? oldest.length : left);
-      if (left === 0) return false;
-    }
-    return true;
-  }
-
-  async #take(place: string): Promise<Post[]> {
-    const posts: Post[] = [];
-    const taken: Mutation[] = [];
-    const nowMs = this.#clock.wallNow();
-    await inStore("read an inbox", async () => {
-      for await (const { key, value } of this.#kv.list({ prefix: [this.#options.space, "inbox", place] })) {
-        taken.push({ key });
-        const { data } = storedPostSchema.safeParse(value);
-        if (data && data.expiresAtMs > nowMs) posts.push({ alias: data.alias, bytes: data.bytes });
+  async post(alias: string, messages: readonly Uint8Array[]): Promise<boolean> {
+    const deed = "post to a mailbox";
+    const bytes = weigh(messages);
+    let isPosted = false;
+    await untilCommitted(deed, async () => {
+      const [{ lying, next, versionstamp }, listenerAt] = await Promise.all([
+        this.#room(alias, deed),
+        this.whereIs(alias),
+      ]);
+      if (lying + bytes > MAX_MAILBOX_BYTES) return true;
+      const roomKey = this.#key("mail_room", alias);
+      const expiresAtMs = this.#expiry();
+      const mutations: Mutation[] = messages.map((message, at) =>
+        this.#lasting([...this.#key("mail", alias), next + at], { message, expiresAtMs })
+      );
+      mutations.push(this.#lasting(roomKey, { bytes: lying + bytes, next: next + messages.length, expiresAtMs }));
+      if (listenerAt !== undefined) {
+        mutations.push(this.#lasting([...this.#key("rung", listenerAt), alias], { expiresAtMs }));
+        mutations.push(this.#lasting(this.#key("bell", listenerAt), { expiresAtMs }));
       }
+      return isPosted = await commitIf(this.#store, deed, { checks: [{ key: roomKey, versionstamp }], mutations });
     });
-    if (taken.length > 0) await commitAll(this.#store, "empty an inbox", taken);
-    return posts;
+    return isPosted;
   }
-}
 
-function weigh(posts: readonly { readonly bytes: Uint8Array | number }[]): number {
-  return posts.reduce((sum, { bytes }) => sum + (typeof bytes === "number" ? bytes : bytes.length), 0);
-}
+  async take(alias: string): Promise<Uint8Array[]> {
+    const deed = "take from a mailbox";
+    const { kv, clock } = this.#store;
+    let taken: Uint8Array[] = [];
+    await untilCommitted(deed, async () => {
+      const { versionstamp } = await this.#room(alias, deed);
+      if (versionstamp === null) return true;
+      const entries = await inStore(deed, () => Array.fromAsync(kv.list({ prefix: this.#key("mail", alias) })));
+      const roomKey = this.#key("mail_room", alias);
+      const mutations = [...entries.map(({ key }) => ({ key })), { key: roomKey }];
+      const isTaken = await commitIf(this.#store, deed, { checks: [{ key: roomKey, versionstamp }], mutations });
+      if (!isTaken) return false;
+      const wallMs = clock.wallNow();
+      taken = entries.flatMap(({ value }) => {
+        const { data } = storedMailSchema.safeParse(value);
+        return data && isLive(data, wallMs) ? [data.message] : [];
+      });
+      return true;
+    });
+    return taken;
+  }
 
-/** Runs of posts that one commit takes, with the bell. */
-function* partsOf(posts: readonly Post[]): Generator<readonly Post[]> {
-  let part: Post[] = [];
-  let bytes = 0;
-  for (const post of posts) {
-    if (part.length > 0 && bytes + post.bytes.length > MAX_COMMIT_BYTES / 2) {
-      yield part;
-      part = [];
-      bytes = 0;
+  async *posted(processId: string, signal: AbortSignal): AsyncGenerator<readonly string[]> {
+    const { kv, clock } = this.#store;
+    const read = () => this.#rung(processId);
+    for await (const aliases of watchKey(kv, this.#key("bell", processId), { read, clock, signal, pollMs: LOOK_MS })) {
+      if (aliases.length > 0) yield aliases;
     }
-    part.push(post);
-    bytes += post.bytes.length;
   }
-  if (part.length > 0) yield part;
+
+  async #rung(processId: string): Promise<string[]> {
+    const deed = "hear what was posted";
+    const prefix = this.#key("rung", processId);
+    const entries = await inStore(deed, () => Array.fromAsync(this.#store.kv.list({ prefix })));
+    if (entries.length > 0) await commitAll(this.#store, deed, entries.map(({ key }) => ({ key })));
+    return entries.map(({ key }) => String(key.at(-1)));
+  }
+
+  /** How much lies there, the number of what comes next, and the version of that word. */
+  async #room(alias: string, deed: string): Promise<{ lying: number; next: number; versionstamp: string | null }> {
+    const key = this.#key("mail_room", alias);
+    const { record, versionstamp } = await readVersion(this.#store.kv, deed, { key, schema: storedMailRoomSchema });
+    const lying = record && isLive(record, this.#store.clock.wallNow()) ? record.bytes : 0;
+    return { lying, next: record?.next ?? 0, versionstamp };
+  }
+
+  #lasting(key: Deno.KvKey, value: unknown): Mutation {
+    return { key, value, expireInMs: MAIL_EXPIRY_MS };
+  }
+
+  #expiry(): number {
+    return this.#store.clock.wallNow() + MAIL_EXPIRY_MS;
+  }
+
+  #key(what: string, of: string): Deno.KvKey {
+    return [this.#space, what, of];
+  }
+}
+
+function weigh(messages: readonly Uint8Array[]): number {
+  return messages.reduce((sum, message) => sum + message.length, 0);
 }

@@ -20,8 +20,9 @@ import type { Link } from "./link.ts";
 const TICK_MS = 500;
 
 export class MuxConnection implements Disposable {
+  /** What carries it. */
+  readonly link: Link;
   readonly #session: MuxSession;
-  readonly #link: Link;
   readonly #clock: Clock;
   #timer: Timer;
   #closed = false;
@@ -35,7 +36,7 @@ export class MuxConnection implements Disposable {
   onRefuse: () => void = () => {};
 
   constructor(link: Link, clock: Clock, options: MuxOptions) {
-    this.#link = link;
+    this.link = link;
     this.#clock = clock;
     this.#session = new MuxSession(options, {
       onOpen: (channel) => this.onStream(new MuxStream(channel, this, clock)),
@@ -48,7 +49,7 @@ export class MuxConnection implements Disposable {
   /** Begins to carry bytes. Set `onStream` first. */
   start(): void {
     const session = this.#session;
-    this.#link.start({
+    this.link.start({
       onBytes: (bytes) => {
         this.#heard.resolve();
         session.receive(bytes, this.#clock.now());
@@ -89,7 +90,7 @@ export class MuxConnection implements Disposable {
 
   /** No stream is open, and what the last ones wrote has left. */
   get idle(): boolean {
-    return this.streamCount === 0 && this.#link.idle;
+    return this.streamCount === 0 && this.link.idle;
   }
 
   /** Received bytes that no reader has taken yet. */
@@ -115,7 +116,7 @@ export class MuxConnection implements Disposable {
     this.#closed = true;
     this.#timer.cancel();
     this.#session.close();
-    this.#link.close();
+    this.link.close();
   }
 
   [Symbol.dispose](): void {
@@ -124,7 +125,7 @@ export class MuxConnection implements Disposable {
 
   /** Received bytes were taken or dropped: the link may read on, if it had stopped. */
   taken(): void {
-    if (this.#session.wantsInput) this.#link.resume();
+    if (this.#session.wantsInput) this.link.resume();
   }
 
   #tick(): void {

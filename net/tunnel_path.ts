@@ -13,6 +13,7 @@ import { CulvertError, DialError, messageOf } from "../protocol/errors.ts";
 import type { Datagrams, DialOptions, Hop, Path, Stream, Target } from "../protocol/stream.ts";
 import { formatTarget, writeAll } from "../protocol/stream.ts";
 import { encodeTunnelRequest, type TunnelRequest } from "../protocol/tunnel.ts";
+import type { Link } from "./link.ts";
 import { LinkKeeper, type LinkKeeperOptions } from "./link_keeper.ts";
 import type { MuxConnection, MuxStream } from "./mux.ts";
 import { readReply } from "./read_frame.ts";
@@ -21,8 +22,8 @@ import { StreamDatagrams } from "./stream_datagrams.ts";
 export interface TunnelPathOptions extends LinkKeeperOptions {
   /** Links kept up. */
   readonly links: number;
-  /** What this end is called in trails; given the round trip to the far end, when it is known. */
-  hop(rttMs: number | undefined): Hop;
+  /** What this end is called in trails; given the round trip to the far end, when it is known, and the link. */
+  hop(rttMs: number | undefined, link: Link): Hop;
 }
 
 const WORDS = { datagrams: "a datagram socket", request: "for a request" } as const;
@@ -54,6 +55,11 @@ export class TunnelPath implements Path {
     return this.#links.reduce((sum, { connection }) => sum + (connection?.streamCount ?? 0), 0);
   }
 
+  /** No stream is open, and what the last ones wrote has left. */
+  get idle(): boolean {
+    return this.#links.every(({ connection }) => connection?.idle ?? true);
+  }
+
   /** The round trip to the far end, when a link is up and has measured it. */
   get rttMs(): number | undefined {
     return this.#leastBusy()?.connection?.rttMs;
@@ -70,6 +76,13 @@ export class TunnelPath implements Path {
   /** A stream on which the far end makes an HTTP request (`protocol/request_mode.ts`). */
   request(options: DialOptions = {}): Promise<Stream> {
     return this.#open({ kind: "request", trail: [] }, options);
+  }
+
+  /** Settles when a link is up and the far end has been heard on it. Rejects with a DialError, or the signal's reason. */
+  async ready(signal?: AbortSignal): Promise<void> {
+    const connection = await this.#connection(signal);
+    await orAborted(Promise.race([connection.heard, connection.ended]), signal);
+    if (connection.closed) throw new DialError("path_down", "The link was lost before its far end was heard");
   }
 
   close(): void {
@@ -90,7 +103,7 @@ export class TunnelPath implements Path {
     options.signal?.throwIfAborted();
     const connection = await this.#connection(options.signal);
     options.signal?.throwIfAborted();
-    const trail = options.trail && [...options.trail, this.#hop(connection.rttMs)];
+    const trail = options.trail && [...options.trail, this.#hop(connection.rttMs, connection.link)];
     return openTunnelStream(connection, { ...request, trail: trail ?? [] }, options.signal);
   }
 

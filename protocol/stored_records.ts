@@ -36,6 +36,14 @@ export type SupernodePlace = z.infer<typeof supernodePlaceSchema>;
 
 export const storedNonceSchema = z.object({ expiresAtMs: timeSchema });
 
+/** Which process of a downstream has the listener of a mailbox. */
+export const storedListenerSchema = z.object({ processId: z.string().min(1).max(64), expiresAtMs: timeSchema });
+export type StoredListener = z.infer<typeof storedListenerSchema>;
+/** One message in a mailbox. */
+export const storedMailSchema = z.object({ message: z.instanceof(Uint8Array), expiresAtMs: timeSchema });
+/** How much lies in a mailbox. */
+export const storedMailRoomSchema = z.object({ bytes: countSchema, next: countSchema, expiresAtMs: timeSchema });
+
 /** The snapshot is checked by `CommandQueue.restore`. */
 export const storedQueueSchema = z.object({
   peerId: peerIdSchema,
@@ -94,13 +102,3 @@ export const auditEntrySchema = auditEventSchema.extend({
   atMs: timeSchema,
 });
 export type AuditEntry = z.infer<typeof auditEntrySchema>;
-
-/** At which process of a downstream the listener of a mailbox is. */
-export const storedListenerSchema = z.object({ place: z.string().max(64), expiresAtMs: timeSchema });
-
-/** What is on its way from one process of a downstream to another. */
-export const storedPostSchema = z.object({
-  alias: z.string().regex(/^[0-9a-f]{32}$/),
-  bytes: z.instanceof(Uint8Array),
-  expiresAtMs: timeSchema,
-});

@@ -2,18 +2,18 @@
  * The other processes of one downstream: a client may listen at one while central posts to another. They share a store
  * (`kv/mailbox.ts`) and nothing else.
  *
- *   listener here        said in the store now and every ten seconds; what others post for it is followed meanwhile
+ *   listener here        said in the store now and every few seconds; what others post for it is heard of meanwhile
  *   listener elsewhere   looked for while something waits: every 25 ms at first, then twice a second
- *   newest wins          whoever claims tells the place where a listener was, which gives up what it holds
+ *   newest wins          whoever sees that the listener is at another process by now gives up its own
  *
- * A post is `kind u8 | rest`, as the client gets it, or `0 | place`: the listener is there now.
+ * What is posted is `kind u8 | rest`, as the client gets it.
  */
 
+import { type MailboxStore, MAX_MAIL_BYTES } from "../../kv/mailbox.ts";
 import { type Clock, delay, type Timer } from "../../protocol/clock.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import { MessageKind, readFragments } from "../../protocol/fragment/messages.ts";
 import type { Log } from "../../protocol/log.ts";
-import type { MailboxStore, Post } from "../../kv/mailbox.ts";
 
 export interface ElsewhereOptions {
   readonly store: MailboxStore;
@@ -23,36 +23,33 @@ export interface ElsewhereOptions {
   readonly log: Log;
   /** Something has come for a listener here. */
   onPost(alias: string, kind: number, rest: Uint8Array): void;
-  /** The listener that was here is there now. */
-  onMoved(alias: string, place: string): void;
-  /** The listener that was looked for is there, or nowhere. */
-  onPlace(alias: string, place: string | undefined): void;
+  /** The listener that was here is at another process now. */
+  onMoved(alias: string): void;
+  /** Whether the listener that was looked for is at another process; looking goes on until it is, or `forget`. */
+  onPlace(alias: string, isElsewhere: boolean): void;
   /** So much could not be posted. */
   onDropped(alias: string, bytes: number): void;
 }
 
-/** From `kv/mailbox.ts`: a post has at most 60 KiB, and no listener counts longer than 30 s. */
-const MAX_REST_BYTES = 60 * 1024 - 1;
-const CLAIM_EVERY_MS = 10_000;
+const MAX_REST_BYTES = MAX_MAIL_BYTES - 1;
+/** A listener counts for 30 s (`kv/mailbox.ts`). */
+const CLAIM_EVERY_MS = 5_000;
 const LOOK_MS = 25;
 /** Those who have not come by then are looked for less often. */
 const SOON_MS = 3000;
 const LATER_LOOK_MS = 500;
 const MAX_LOOKED_FOR = 1000;
-const MAX_OUTBOX_BYTES = 1024 * 1024;
-const MOVED = 0;
-
-interface Outbox {
-  posts: Post[];
-  bytes: number;
-}
+/** What may wait for the store, for all listeners elsewhere. */
+const MAX_OUTBOX_BYTES = 4 * 1024 * 1024;
 
 export class Elsewhere implements AsyncDisposable {
   readonly #options: ElsewhereOptions;
   readonly #claimed = new Set<string>();
   /** Whom we look for, and since when. */
   readonly #lookedFor = new Map<string, number>();
-  readonly #outboxes = new Map<string, Outbox>();
+  /** What waits for the store, by alias. */
+  readonly #outboxes = new Map<string, Uint8Array[]>();
+  #outboxBytes = 0;
   readonly #closing = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
   #following: AbortController | undefined;
@@ -83,7 +80,7 @@ export class Elsewhere implements AsyncDisposable {
   release(alias: string): void {
     if (!this.#claimed.delete(alias)) return;
     const { store, place } = this.#options;
-    this.#spawn(store.release(alias, place));
+    this.#spawn(store.leave(alias, place));
     if (this.#claimed.size > 0) return;
     this.#following?.abort();
     this.#following = undefined;
@@ -103,9 +100,9 @@ export class Elsewhere implements AsyncDisposable {
     this.#lookedFor.delete(alias);
   }
 
-  /** Sends something to the listener of that process. */
-  post(place: string, alias: string, message: { readonly kind: number; readonly rest: Uint8Array }): void {
-    for (const rest of piecesOf(message.kind, message.rest)) this.#put(place, postOf(alias, message.kind, rest));
+  /** Sends something to the listener, wherever else it is. */
+  post(alias: string, kind: number, rest: Uint8Array): void {
+    for (const piece of piecesOf(kind, rest)) this.#put(alias, joined(kind, piece));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -117,21 +114,20 @@ export class Elsewhere implements AsyncDisposable {
 
   async #claim(alias: string): Promise<void> {
     const { store, place } = this.#options;
-    const before = await store.claim(alias, place);
-    if (before === undefined || !this.#claimed.has(alias)) return;
-    this.#put(before, postOf(alias, MOVED, new TextEncoder().encode(place)));
+    await store.listen(alias, place);
+    await this.#take(alias);
   }
 
   #claimAgain(): void {
     this.#claiming = undefined;
     if (this.#claimed.size === 0) return;
     this.#claiming = this.#options.clock.after(CLAIM_EVERY_MS, () => this.#claimAgain());
-    const { store, place } = this.#options;
-    // Whoever has claimed it since keeps it.
+    const { store, place, onMoved } = this.#options;
+    // Whoever has listened since elsewhere is the listener.
     const again = async (alias: string) => {
-      const [now] = await store.whereAre([alias]);
-      if (now === undefined || now === place) await store.claim(alias, place);
-      else if (this.#claimed.delete(alias)) this.#options.onMoved(alias, now);
+      const now = await store.whereIs(alias);
+      if (now === undefined || now === place) await store.listen(alias, place);
+      else if (this.#claimed.delete(alias)) onMoved(alias);
     };
     for (const alias of this.#claimed) this.#spawn(again(alias));
   }
@@ -140,17 +136,18 @@ export class Elsewhere implements AsyncDisposable {
     const following = this.#following = new AbortController();
     const { store, place } = this.#options;
     const follow = async () => {
-      for await (const posts of store.follow(place, following.signal)) for (const post of posts) this.#take(post);
+      for await (const aliases of store.posted(place, following.signal)) {
+        for (const alias of aliases) await this.#take(alias);
+      }
     };
     this.#spawn(follow());
   }
 
-  #take({ alias, bytes }: Post): void {
-    const [kind = MOVED] = bytes;
-    const rest = bytes.subarray(1);
-    if (kind !== MOVED) return this.#options.onPost(alias, kind, rest);
-    this.#claimed.delete(alias);
-    this.#options.onMoved(alias, new TextDecoder().decode(rest));
+  async #take(alias: string): Promise<void> {
+    if (!this.#claimed.has(alias)) return;
+    for (const message of await this.#options.store.take(alias)) {
+      if (message.length > 0) this.#options.onPost(alias, message[0]!, message.subarray(1));
+    }
   }
 
   async #look(): Promise<void> {
@@ -159,46 +156,40 @@ export class Elsewhere implements AsyncDisposable {
     while (this.#lookedFor.size > 0 && !signal.aborted) {
       const nowMs = clock.now();
       const aliases = [...this.#lookedFor.keys()];
-      const places = await store.whereAre(aliases);
+      const places = await Promise.all(aliases.map((alias) => store.whereIs(alias)));
       let isAnyNew = false;
       aliases.forEach((alias, index) => {
         const sinceMs = this.#lookedFor.get(alias);
         if (sinceMs === undefined) return;
-        const found = places[index];
-        isAnyNew ||= found === undefined && nowMs - sinceMs < SOON_MS;
-        if (found !== undefined) this.#lookedFor.delete(alias);
-        if (found !== place) onPlace(alias, found);
+        isAnyNew ||= nowMs - sinceMs < SOON_MS;
+        const isElsewhere = places[index] !== undefined && places[index] !== place;
+        if (isElsewhere) this.#lookedFor.delete(alias);
+        onPlace(alias, isElsewhere);
       });
       if (this.#lookedFor.size > 0) await delay(clock, isAnyNew ? LOOK_MS : LATER_LOOK_MS, signal).catch(() => {});
     }
   }
 
-  #put(place: string, post: Post): void {
-    const outbox = this.#outboxes.get(place);
-    if (outbox) return this.#add(outbox, post);
-    const fresh: Outbox = { posts: [], bytes: 0 };
-    this.#outboxes.set(place, fresh);
-    this.#add(fresh, post);
-    this.#spawn(this.#send(place, fresh).finally(() => this.#outboxes.delete(place)));
-  }
-
-  #add(outbox: Outbox, post: Post): void {
-    if (outbox.bytes + post.bytes.length > MAX_OUTBOX_BYTES) {
-      return this.#options.onDropped(post.alias, post.bytes.length);
+  #put(alias: string, message: Uint8Array): void {
+    if (this.#outboxBytes + message.length > MAX_OUTBOX_BYTES) {
+      return this.#options.onDropped(alias, message.length);
     }
-    outbox.posts.push(post);
-    outbox.bytes += post.bytes.length;
+    this.#outboxBytes += message.length;
+    const outbox = this.#outboxes.get(alias);
+    if (outbox) return void outbox.push(message);
+    this.#outboxes.set(alias, [message]);
+    this.#spawn(this.#send(alias));
   }
 
-  async #send(place: string, outbox: Outbox): Promise<void> {
+  async #send(alias: string): Promise<void> {
     await Promise.resolve(); // what comes in the same turn goes along
-    while (outbox.posts.length > 0) {
-      const { posts } = outbox;
-      outbox.posts = [];
-      outbox.bytes = 0;
-      if (await this.#options.store.post(place, posts)) continue;
-      for (const { alias, bytes } of posts) this.#options.onDropped(alias, bytes.length);
+    for (let messages = this.#outboxes.get(alias)!; messages.length > 0; messages = this.#outboxes.get(alias)!) {
+      this.#outboxes.set(alias, []);
+      const bytes = messages.reduce((sum, { length }) => sum + length, 0);
+      this.#outboxBytes -= bytes;
+      if (!await this.#options.store.post(alias, messages).catch(() => false)) this.#options.onDropped(alias, bytes);
     }
+    this.#outboxes.delete(alias);
   }
 
   #spawn(task: Promise<void>): void {
@@ -212,11 +203,11 @@ export class Elsewhere implements AsyncDisposable {
   }
 }
 
-function postOf(alias: string, kind: number, rest: Uint8Array): Post {
-  const bytes = new Uint8Array(1 + rest.length);
-  bytes[0] = kind;
-  bytes.set(rest, 1);
-  return { alias, bytes };
+function joined(kind: number, rest: Uint8Array): Uint8Array {
+  const message = new Uint8Array(1 + rest.length);
+  message[0] = kind;
+  message.set(rest, 1);
+  return message;
 }
 
 /** Runs of fragments that one post takes; nothing of what cannot be cut. */

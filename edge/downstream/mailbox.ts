@@ -20,9 +20,9 @@ export class Mailbox {
   settlePoll: ((hasSomething: boolean) => void) | undefined;
   /** Until then whoever polls counts as a listener between two polls. */
   polledUntilMs = -Infinity;
-  /** Where the listener is, if at another process. */
-  place: string | undefined;
-  placeAtMs = -Infinity;
+  /** Whether the listener is at another process, and when that was seen. */
+  isElsewhere = false;
+  elsewhereAtMs = -Infinity;
   /** Through which central's hop something came last. */
   poster: Hop | undefined;
   /** The hop because of which it is there, while nobody has listened. */

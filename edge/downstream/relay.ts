@@ -125,8 +125,8 @@ export class DownstreamRelay implements AsyncDisposable {
       clock,
       log,
       onPost: (alias, kind, rest) => this.#deliverHere(alias, kind, rest),
-      onMoved: (alias, place) => this.#onMoved(alias, place),
-      onPlace: (alias, place) => this.#onPlace(alias, place),
+      onMoved: (alias) => this.#onMoved(alias),
+      onPlace: (alias, isElsewhere) => this.#onPlace(alias, isElsewhere),
       onDropped: (alias, bytes) => this.#dropped(this.#mailboxes.get(alias), bytes),
     });
     this.#following = relays.onChange(() => this.#dropStrangers());
@@ -142,6 +142,11 @@ export class DownstreamRelay implements AsyncDisposable {
   /** Mailboxes at present. */
   get size(): number {
     return this.#mailboxes.size;
+  }
+
+  /** Clients connected by WebSocket. */
+  get listeners(): number {
+    return this.#channels;
   }
 
   /** What waits in all mailboxes. */
@@ -336,7 +341,7 @@ export class DownstreamRelay implements AsyncDisposable {
 
   #came(mailbox: Mailbox): void {
     this.#unfound(mailbox);
-    mailbox.place = undefined;
+    mailbox.isElsewhere = false;
     mailbox.expiresAtMs = Infinity;
     this.#elsewhere?.claim(mailbox.key);
     mailbox.poster?.send(encodeDownstreamNotice({ type: "listener", alias: mailbox.alias, isListening: true }));
@@ -405,7 +410,7 @@ export class DownstreamRelay implements AsyncDisposable {
   #deliverHere(alias: string, kind: number, rest: Uint8Array): void {
     const mailbox = this.#mailbox(Uint8Array.fromHex(alias), alias);
     if (!mailbox) return this.#dropped(undefined, rest.length);
-    mailbox.place = undefined;
+    mailbox.isElsewhere = false;
     this.#deliver(mailbox, kind, rest);
   }
 
@@ -413,10 +418,10 @@ export class DownstreamRelay implements AsyncDisposable {
     if (mailbox.channel) return this.#hand(mailbox, mailbox.channel, kind, rest);
     const nowMs = this.#clock.now();
     const isListenedTo = mailbox.isListenedTo(nowMs);
-    if (!isListenedTo && mailbox.place !== undefined && this.#elsewhere) {
-      this.#elsewhere.post(mailbox.place, mailbox.key, { kind, rest });
+    if (!isListenedTo && mailbox.isElsewhere && this.#elsewhere) {
+      this.#elsewhere.post(mailbox.key, kind, rest);
       mailbox.expiresAtMs = nowMs + (this.#deps.limits?.unheardMs ?? 30_000);
-      if (nowMs - mailbox.placeAtMs > PLACE_FRESH_MS) this.#elsewhere.lookFor(mailbox.key);
+      if (nowMs - mailbox.elsewhereAtMs > PLACE_FRESH_MS) this.#elsewhere.lookFor(mailbox.key);
       return;
     }
     const { unheardBytes = 64 * KIB } = this.#deps.limits ?? {};
@@ -427,7 +432,7 @@ export class DownstreamRelay implements AsyncDisposable {
     if (mailbox.settlePoll) {
       // Not at once: what comes in the same turn shares the answer.
       if (mailbox.bytes === rest.length + 1) queueMicrotask(() => this.#settlePoll(mailbox, true));
-    } else if (!isListenedTo) this.#elsewhere?.lookFor(mailbox.key);
+    } else this.#elsewhere?.lookFor(mailbox.key);
   }
 
   /** A listener has it at once, or not at all. */
@@ -459,28 +464,33 @@ export class DownstreamRelay implements AsyncDisposable {
   }
 
   /** The listener is at another process now: whatever waits here goes there. */
-  #onMoved(alias: string, place: string): void {
+  #onMoved(alias: string): void {
     const mailbox = this.#mailboxes.get(alias);
     if (!mailbox) return;
     this.#replace(mailbox);
     mailbox.polledUntilMs = -Infinity;
-    this.#send(mailbox, place);
+    this.#sendElsewhere(mailbox);
   }
 
-  #onPlace(alias: string, place: string | undefined): void {
+  #onPlace(alias: string, isElsewhere: boolean): void {
     const mailbox = this.#mailboxes.get(alias);
-    if (!mailbox || mailbox.isListenedTo(this.#clock.now())) return this.#elsewhere?.forget(alias);
-    if (place !== undefined) return this.#send(mailbox, place);
-    mailbox.place = undefined;
+    // One that is between two polls may have gone to another process with the next.
+    if (!mailbox || mailbox.channel || mailbox.settlePoll) return this.#elsewhere?.forget(alias);
+    if (isElsewhere) {
+      mailbox.polledUntilMs = -Infinity;
+      return this.#sendElsewhere(mailbox);
+    }
+    mailbox.isElsewhere = false;
     if (mailbox.bytes === 0) this.#elsewhere?.forget(alias);
   }
 
-  #send(mailbox: Mailbox, place: string): void {
-    mailbox.place = place;
-    mailbox.placeAtMs = this.#clock.now();
-    mailbox.expiresAtMs = this.#clock.now() + (this.#deps.limits?.unheardMs ?? 30_000);
+  #sendElsewhere(mailbox: Mailbox): void {
+    const nowMs = this.#clock.now();
+    mailbox.isElsewhere = true;
+    mailbox.elsewhereAtMs = nowMs;
+    mailbox.expiresAtMs = nowMs + (this.#deps.limits?.unheardMs ?? 30_000);
     for (const message of mailbox.takeAll()) {
-      this.#elsewhere?.post(place, mailbox.key, { kind: message[0]!, rest: message.subarray(1) });
+      this.#elsewhere?.post(mailbox.key, message[0]!, message.subarray(1));
     }
   }
 

@@ -76,6 +76,12 @@ export async function beginCircuit(stream: MuxStream, options: BeginOptions): Pr
   }
 }
 
+/** One of few words, fit for a metric. */
+export function statusName(status: number): string {
+  const name = Object.entries(CircuitStatus).find(([, value]) => value === status)?.[0];
+  return name?.toLowerCase() ?? "other";
+}
+
 async function refuse(stream: MuxStream, status: number): Promise<Begun> {
   await writeAll(stream, encodeCreated({ status }));
   stream.close();
@@ -86,6 +92,8 @@ async function readCreate(stream: MuxStream, clock: Clock, timeoutMs: number): P
   const timer = clock.after(timeoutMs, () => stream.abort());
   try {
     if (!await stream.readable(CREATE_BYTES)) return undefined;
+  } catch {
+    return undefined; // too late, or gone
   } finally {
     timer.cancel();
   }

@@ -6,9 +6,11 @@
  * A quiet link holds no buffer at all. What it does not do: build the circuit; its machine can carry data already.
  */
 
+import type { Clock, Timer } from "../../protocol/clock.ts";
 import { CELL_BYTES } from "../../protocol/circuit/cell.ts";
 import { FAULT } from "../../protocol/circuit/hop.ts";
 import { CulvertError } from "../../protocol/errors.ts";
+import type { Random } from "../../protocol/random.ts";
 import type { Slab } from "../../protocol/slab.ts";
 import { writeAll } from "../../protocol/stream.ts";
 import type { Link, LinkHandlers } from "../link.ts";
@@ -28,16 +30,27 @@ export interface CellMachine extends Disposable {
   sealPadding?(slab: Slab, at: number): void;
 }
 
+/** Cells that say nothing, at random times, so many a second. */
+export interface Padding {
+  readonly perSecond: number;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
 export class CellLink implements Link {
   readonly #stream: MuxStream;
   readonly #machine: CellMachine;
   readonly #slabs: CellSlabs;
   #handlers: LinkHandlers | undefined;
   #isWriting = false;
+  #padTimer: Timer | undefined;
   #isPadDue = false;
   #isClosed = false;
   #error: unknown;
   #wakeReader: (() => void) | undefined;
+
+  /** At the owner's end, set before it starts. Left unset: none. */
+  padding: Padding | undefined;
 
   /** Takes over the stream and the machine. */
   constructor(stream: MuxStream, machine: CellMachine, slabs: CellSlabs) {
@@ -52,6 +65,7 @@ export class CellLink implements Link {
       this.close();
       handlers.onClose(this.#error);
     });
+    this.#padLater();
     this.wake();
   }
 
@@ -60,13 +74,6 @@ export class CellLink implements Link {
     this.#isWriting = true;
     // Not at once: what else becomes ready in this turn shares the cells.
     queueMicrotask(() => this.#writeAll(this.#handlers!).catch((error) => this.#fail(error)));
-  }
-
-  /** Sends a cell soon: one that says nothing, unless there is something to say. */
-  pad(): void {
-    if (!this.#machine.sealPadding) return;
-    this.#isPadDue = true;
-    this.wake();
   }
 
   get idle(): boolean {
@@ -81,6 +88,7 @@ export class CellLink implements Link {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#padTimer?.cancel();
     this.#stream.close();
     this.#machine[Symbol.dispose]();
     this.resume();
@@ -115,15 +123,34 @@ export class CellLink implements Link {
     }
   }
 
-  #sealPadding(slab: Slab): number {
-    this.#machine.sealPadding!(slab, 0);
-    return 1;
+  /** The waits are those of a Poisson process: when the next cell comes tells nothing about the last. */
+  #padLater(): void {
+    if (!this.padding || !this.#machine.sealPadding || this.#isClosed) return;
+    const { perSecond, clock, random } = this.padding;
+    const waitMs = -Math.log(1 - random.next()) * 1000 / perSecond;
+    this.#padTimer = clock.after(waitMs, () => {
+      this.#isPadDue = true;
+      this.wake();
+      this.#padLater();
+    });
   }
 
   async #writeAll(handlers: LinkHandlers): Promise<void> {
+    let wantedCells = 1;
     try {
-      // Who could have used more room gets more the next time.
-      for (let cells = 1; cells > 0 && !this.#isClosed;) cells = await this.#writeSome(handlers, cells);
+      while (!this.#isClosed) {
+        const slab = this.#slabs.take(wantedCells);
+        try {
+          const cells = this.#fillCells(handlers, slab);
+          // From here to the end of the loop nothing may be awaited, or a call of `wake` would be lost in between.
+          if (cells === 0) return;
+          // Who could have used more room gets more the next time.
+          wantedCells = cells === cellsOf(slab) ? MANY_CELLS : 1;
+          await writeAll(this.#stream, slab.bytes.subarray(0, cells * CELL_BYTES));
+        } finally {
+          this.#slabs.give(slab);
+        }
+      }
     } catch (error) {
       if (!this.#isClosed) throw error;
     } finally {
@@ -131,18 +158,13 @@ export class CellLink implements Link {
     }
   }
 
-  /** Gives for how many cells there should be room the next time; 0 when there is nothing to write. */
-  async #writeSome(handlers: LinkHandlers, wantedCells: number): Promise<number> {
-    const slab = this.#slabs.take(wantedCells);
-    try {
-      const room = cellsOf(slab);
-      const count = handlers.fill(slab.bytes.subarray(0, room * this.#machine.dataBytes));
-      if (count === 0) return 0;
-      const cells = this.#machine.sealData(slab, count);
-      await writeAll(this.#stream, slab.bytes.subarray(0, cells * CELL_BYTES));
-      return cells === room ? MANY_CELLS : 1;
-    } finally {
-      this.#slabs.give(slab);
-    }
+  /** Makes the cells that should go next; gives how many. */
+  #fillCells(handlers: LinkHandlers, slab: Slab): number {
+    const count = handlers.fill(slab.bytes.subarray(0, cellsOf(slab) * this.#machine.dataBytes));
+    if (count === 0 && !this.#isPadDue) return 0;
+    this.#isPadDue = false;
+    if (count > 0) return this.#machine.sealData(slab, count);
+    this.#machine.sealPadding!(slab, 0);
+    return 1;
   }
 }

@@ -40,6 +40,8 @@ export interface HopTools {
 }
 
 export interface HopHandlers {
+  /** The first message has come, which only who is there now can send. */
+  onOpen?(): void;
   /** A view, valid only during the call; what is sent meanwhile overwrites it. */
   onMessage(message: Uint8Array): void;
   /** Called once, last of all. */
@@ -184,11 +186,6 @@ export class HopLink implements Disposable {
     this.#socket.onWritable = tell;
   }
 
-  /** Whether the initiator has shown that it is there now. */
-  get isProven(): boolean {
-    return (this.#seal?.receivedCount ?? 0) > 0;
-  }
-
   /** Sends the parts as one message; false when it was dropped, for want of room or because the hop has ended. */
   send(...parts: readonly Uint8Array[]): boolean {
     if (this.#isClosed || !this.#seal || this.#socket.queuedBytes > MAX_QUEUED_BYTES) return false;
@@ -227,6 +224,7 @@ export class HopLink implements Disposable {
     if (!this.#seal) return this.#takeFirst(message);
     const opened = this.#seal.open(message);
     if (!opened) return this.#breakOff("A message of the hop was not authentic");
+    if (this.#seal.receivedCount === 1) this.#handlers?.onOpen?.();
     if (opened.length > 0) this.#handlers?.onMessage(opened);
   }
 

@@ -13,7 +13,7 @@ import { PeerNames } from "./peer_names.ts";
 import { type Plan, PLAN_ROLES, type PlannedRole, settingsOf } from "./plan.ts";
 import { findRoute, type FoundRoute, type Travel } from "./route.ts";
 import { RunningParts } from "./running_parts.ts";
-import type { RunningNetwork } from "./watched_network.ts";
+import { onceBegun, type RunningNetwork } from "./watched_network.ts";
 
 export interface DeploymentOptions {
   readonly plan: Plan;
@@ -53,14 +53,9 @@ export class Deployment implements RunningNetwork {
   }
 
   /** Settles when a page has come through every proxy. */
-  static async start(options: DeploymentOptions): Promise<Deployment> {
-    await using starting = new AsyncDisposableStack();
-    const deployment = starting.use(new Deployment(options));
-    await deployment.#namePeers();
-    await deployment.#startAll(options.plan.roles);
-    await deployment.#awaitPages();
-    starting.move();
-    return deployment;
+  static start(options: DeploymentOptions): Promise<Deployment> {
+    const deployment = new Deployment(options);
+    return onceBegun(deployment, deployment.#begin(), options.context.signal);
   }
 
   get waysIn(): readonly WayIn[] {
@@ -143,6 +138,12 @@ export class Deployment implements RunningNetwork {
 
   #stateDirOf({ machine, role }: PlannedRole): string {
     return join(this.#options.directory, machine, role);
+  }
+
+  async #begin(): Promise<void> {
+    await this.#namePeers();
+    await this.#startAll(this.#options.plan.roles);
+    await this.#awaitPages();
   }
 
   async #namePeers(): Promise<void> {

@@ -14,7 +14,7 @@ import { PeerNames } from "./peer_names.ts";
 import { findRoute, type FoundRoute, type Travel } from "./route.ts";
 import { RunningParts } from "./running_parts.ts";
 import { partLines } from "./show.ts";
-import type { RunningNetwork } from "./watched_network.ts";
+import { onceBegun, type RunningNetwork } from "./watched_network.ts";
 
 export interface NetworkOptions {
   /** Where programs are to find the proxy. */
@@ -42,19 +42,9 @@ export class SmallNetwork implements RunningNetwork {
   }
 
   /** Settles when traffic flows. */
-  static async start(options: NetworkOptions): Promise<SmallNetwork> {
-    await using starting = new AsyncDisposableStack();
-    const network = starting.use(new SmallNetwork(options));
-    await network.#nameParts();
-    await network.#start("base");
-    await Promise.all([network.#start("supernode-north"), network.#start("supernode-south")]);
-    await network.#start("exit-1");
-    await network.#start("client");
-    const first = await network.findRoute(FIRST_PAGE_MS);
-    if (!first) throw new CulvertError("no_route", "Cannot start up: no stream has come through");
-    await network.#start("exit-2");
-    starting.move();
-    return network;
+  static start(options: NetworkOptions): Promise<SmallNetwork> {
+    const network = new SmallNetwork(options);
+    return onceBegun(network, network.#begin(), options.context.signal);
   }
 
   /** Where programs find the proxy. */
@@ -118,6 +108,17 @@ export class SmallNetwork implements RunningNetwork {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+  }
+
+  async #begin(): Promise<void> {
+    await this.#nameParts();
+    await this.#start("base");
+    await Promise.all([this.#start("supernode-north"), this.#start("supernode-south")]);
+    await this.#start("exit-1");
+    await this.#start("client");
+    const first = await this.findRoute(FIRST_PAGE_MS);
+    if (!first) throw new CulvertError("no_route", "Cannot start up: no stream has come through");
+    await this.#start("exit-2");
   }
 
   async #start(name: PartName): Promise<void> {

@@ -18,6 +18,7 @@ export class RunningParts<Name extends string> implements AsyncDisposable {
   readonly #log: Log;
   readonly #running = new Map<Name, WorkerRole>();
   readonly #addresses = new Map<Name, Readonly<Record<string, string>>>();
+  #hasStopped = false;
   readonly #fault = Promise.withResolvers<never>();
 
   constructor(parts: readonly Part<Name>[], log: Log) {
@@ -29,6 +30,7 @@ export class RunningParts<Name extends string> implements AsyncDisposable {
 
   /** Settles when it is ready. One that was killed is loaded again. */
   async start(name: Name, settings: WorkerSettings): Promise<void> {
+    if (this.#hasStopped) throw new CulvertError("stopped", `Cannot start ${name}: the network has stopped`);
     const part = this.#running.get(name) ?? this.#load(this.#parts.find((known) => known.name === name)!);
     await part.start(settings);
     this.#addresses.set(name, part.addresses);
@@ -63,6 +65,7 @@ export class RunningParts<Name extends string> implements AsyncDisposable {
 
   /** Stops part by part, those first that others are of use to; ends what is left when `cut` is aborted. */
   async stop(cut?: AbortSignal): Promise<void> {
+    this.#hasStopped = true;
     for (const { name } of this.#parts.toReversed()) {
       const part = this.#running.get(name);
       this.#running.delete(name);

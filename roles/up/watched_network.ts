@@ -2,6 +2,7 @@
  * A network on this machine as people see it, and what they can do to it: the small one of `culvert up`, or that of a plan.
  */
 
+import { orAborted } from "../../protocol/abort.ts";
 import type { FoundRoute, Travel } from "./route.ts";
 
 export interface WatchedNetwork {
@@ -30,4 +31,20 @@ export interface RunningNetwork extends WatchedNetwork, AsyncDisposable {
   failureOf(name: string): string | undefined;
   /** Stops it part by part, those first that others are of use to; ends what is left when `cut` is aborted. */
   stop(cut?: AbortSignal): Promise<void>;
+}
+
+/** Gives the network once it has begun. When that fails or is given up, nothing of it is left. */
+export async function onceBegun<N extends RunningNetwork>(
+  network: N,
+  beginning: Promise<void>,
+  signal: AbortSignal,
+): Promise<N> {
+  try {
+    await orAborted(beginning, signal);
+    return network;
+  } catch (error) {
+    await network.stop();
+    await beginning.catch(() => {}); // it may still be writing keys
+    throw error;
+  }
 }
