@@ -3,10 +3,15 @@
  *
  *   source                                        what the proxies connect to; ends with its standard input
  *   bulk --proxy H:P --target H:P --streams N --warm-ms N --measure-ms N
+ *   transfer --proxy H:P --target H:P --direction down|up --measure-ms N --sample-ms N     one stream, as it goes
+ *   requests --proxy H:P|direct --target H:P --count N --concurrency N     how long each takes, and how many are lost
+ *   talkers --proxy H:P --target H:P --count N --measure-ms N     streams that live as long, and how many do not
+ *   paths --url URL --target H:P --count N --stalled 0|1     as many paths with a stream each; ends with its standard input
  *   connections --proxy H:P --target H:P --concurrency N --warm-ms N --measure-ms N
  *   idle --proxy H:P --target H:P --count N       holds connections; ends with its standard input
  *   stalled --proxy H:P --target H:P              asks for bulk and reads none of it; ends with its standard input
  *   relay --to H:P --delay-ms N                   a relay that delays each way; ends with its standard input
+ *   losers --to H:P,…                             lose fragments on their way; do what its standard input says
  *   blind-relay                                   our blind relay; does what its standard input says, see `blind_relay`
  *   relay-load                                    a pair of sockets around a relay; the same, see `relay_load`
  *   initiators --target H:P --key K --private-keys FILE --warm-ms N --measure-ms N        WireGuard handshakes
@@ -29,10 +34,15 @@ import { runBulk } from "./load/bulk.ts";
 import { runConnections } from "./load/connections.ts";
 import { holdIdle, holdStalled } from "./load/hold.ts";
 import { type InitiatorsOptions, runFlood, runInitiators } from "./load/initiators.ts";
+import { serveLosers } from "./load/losers.ts";
 import { Peers } from "./load/peers.ts";
+import { holdPaths } from "./load/paths.ts";
 import { serveRelayLoad } from "./load/relay_load.ts";
+import { runRequests } from "./load/requests.ts";
 import { awaitRotation, runSessions } from "./load/sessions.ts";
 import { startSource } from "./load/source.ts";
+import { runTalkers } from "./load/talkers.ts";
+import { runTransfer, type TransferDirection } from "./load/transfer.ts";
 
 const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
   async source() {
@@ -44,6 +54,24 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
     const { proxy, target } = flags.ends();
     const [streams, warmMs, measureMs] = [flags.count("streams"), flags.count("warm-ms"), flags.count("measure-ms")];
     print(await runBulk({ proxy, target, streams, warmMs, measureMs }));
+  },
+  async transfer(flags) {
+    const { proxy, target } = flags.ends();
+    const [measureMs, sampleMs] = [flags.count("measure-ms"), flags.count("sample-ms")];
+    print(await runTransfer({ proxy, target, direction: flags.direction(), measureMs, sampleMs }, print));
+  },
+  async requests(flags) {
+    const [count, concurrency] = [flags.count("count"), flags.count("concurrency")];
+    print(await runRequests({ proxy: flags.proxy(), target: flags.target("target"), count, concurrency }));
+  },
+  async talkers(flags) {
+    print(await runTalkers({ ...flags.ends(), count: flags.count("count"), measureMs: flags.count("measure-ms") }));
+  },
+  async paths(flags) {
+    const [count, isStalled] = [flags.count("count"), flags.count("stalled") === 1];
+    using _held = await holdPaths({ url: flags.text("url"), target: flags.target("target"), count, isStalled });
+    print({ ready: true });
+    await stdinEnd();
   },
   async connections(flags) {
     const { proxy, target } = flags.ends();
@@ -66,6 +94,9 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
     await using relay = DelayRelay.start({ to: flags.target("to"), delayMs: flags.count("delay-ms") });
     print({ ready: true, addresses: { listen: formatTarget(relay.address) } });
     await stdinEnd();
+  },
+  async losers(flags) {
+    await serveLosers(flags.targets("to"), stdinLines(), print);
   },
   async "blind-relay"() {
     await serveBlindRelay(stdinLines(), print);
@@ -111,13 +142,34 @@ class Flags {
   readonly #values: Record<string, unknown>;
 
   constructor(args: readonly string[]) {
-    this.#values = parseArgs(args, { string: ["proxy", "target", "to", "key", "private-keys", "supernode"] });
+    this.#values = parseArgs(args, {
+      string: ["proxy", "target", "to", "key", "private-keys", "supernode", "direction", "url"],
+    });
   }
 
   target(name: string): Target {
     const target = parseTarget(String(this.#values[name]));
     if (!target) throw new Error(`Cannot load: --${name} must be host:port, got ${this.#values[name]}`);
     return target;
+  }
+
+  targets(name: string): Target[] {
+    return this.text(name).split(",").map((each) => parseTarget(each)!);
+  }
+
+  text(name: string): string {
+    return String(this.#values[name]);
+  }
+
+  /** Undefined when there is to be none. */
+  proxy(): Target | undefined {
+    return this.text("proxy") === "direct" ? undefined : this.target("proxy");
+  }
+
+  direction(): TransferDirection {
+    const direction = this.text("direction");
+    if (direction === "down" || direction === "up") return direction;
+    throw new Error(`Cannot load: --direction must be down or up, got ${direction}`);
   }
 
   supernode(): SupernodeAddress {

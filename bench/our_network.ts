@@ -108,8 +108,15 @@ export class OurNetwork implements AsyncDisposable {
     return this.#folder.path(name);
   }
 
+  /** Lets an egress reach the source of the loads. */
+  async policyFlags(): Promise<string[]> {
+    const policy = this.path("policy.toml");
+    await Deno.writeTextFile(policy, POLICY);
+    return ["--egress-policy", policy];
+  }
+
   startBase(): Promise<Member> {
-    return this.#start("base", "base", ["--listen", `127.0.0.1:${freePort()}`]);
+    return this.start("base", "base", ["--listen", `127.0.0.1:${freePort()}`]);
   }
 
   startSupernode({ region, base, kv, maxStreams }: SupernodeSettings): Promise<Member> {
@@ -120,24 +127,23 @@ export class OurNetwork implements AsyncDisposable {
       ...kv === undefined ? [] : ["--kv", kv],
       ...maxStreams === undefined ? [] : ["--max-streams", `${maxStreams}`],
     ];
-    return this.#start("supernode", `supernode-${this.#members.length}`, flags);
+    return this.start("supernode", `supernode-${this.#members.length}`, flags);
   }
 
   async startExit(at: Member, region: string): Promise<Member> {
-    const policy = this.path("policy.toml");
-    await Deno.writeTextFile(policy, POLICY);
     const flags = [
       ...["--region", region, "--supernode", at.address("supernode")],
-      ...["--egress-policy", policy, "--bandwidth", `${BANDWIDTH_MBPS}`],
+      ...await this.policyFlags(),
+      ...["--bandwidth", `${BANDWIDTH_MBPS}`],
     ];
-    return await this.#start("exit", `exit-${this.#members.length}`, flags);
+    return await this.start("exit", `exit-${this.#members.length}`, flags);
   }
 
   /** A client that wants an exit of that region. */
   startClient(at: Member, region: string): Promise<Member> {
     const listen = ["--listen", `127.0.0.1:${freePort()}`];
     const flags = [...listen, "--region", region, "--supernode", at.address("supernode")];
-    return this.#start("client", `client-${this.#members.length}`, flags);
+    return this.start("client", `client-${this.#members.length}`, flags);
   }
 
   /** Has a supernode tell all its peers at once to leave some time, which none does: it names no other. */
@@ -150,7 +156,8 @@ export class OurNetwork implements AsyncDisposable {
     this.#folder[Symbol.dispose]();
   }
 
-  async #start(role: string, name: string, flags: readonly string[]): Promise<Member> {
+  /** Any role, with flags beside those that all get. */
+  async start(role: string, name: string, flags: readonly string[]): Promise<Member> {
     const metrics = { host: "127.0.0.1", port: freePort() };
     const stateDir = this.path(name);
     const usual = [

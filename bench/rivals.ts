@@ -119,7 +119,7 @@ function sshArguments(folder: string, server: Target, proxy: Target): string[] {
 }
 
 /** Starts something out of several parts; if one fails, those before it are stopped. */
-async function running(
+export async function running(
   name: string,
   begin: (resources: AsyncDisposableStack) => Promise<Target>,
 ): Promise<RunningRival> {
@@ -129,18 +129,22 @@ async function running(
   return { name, proxy, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
-async function temporaryFolder(resources: AsyncDisposableStack): Promise<string> {
+export async function temporaryFolder(resources: AsyncDisposableStack): Promise<string> {
   const folder = await Deno.makeTempDir({ prefix: "culvert-bench-" });
   resources.defer(() => Deno.remove(folder, { recursive: true }));
   return folder;
 }
 
 /** sshd insists on an absolute path, so that it can start itself anew for each connection. */
-function start(tool: string, args: readonly string[]): Program {
+export function start(tool: string, args: readonly string[]): Program {
   return new Program([findTool(tool)!, ...args], { quiet: true });
 }
 
-async function run(tool: string, args: string[]): Promise<void> {
-  const { success, stderr } = await new Deno.Command(findTool(tool)!, { args }).output();
+/** Runs a tool to its end; gives what it said. */
+export async function run(tool: string, args: string[], input = ""): Promise<string> {
+  const child = new Deno.Command(findTool(tool)!, { args, stdin: "piped", stdout: "piped", stderr: "piped" }).spawn();
+  await new Blob([input]).stream().pipeTo(child.stdin);
+  const { success, stdout, stderr } = await child.output();
   if (!success) throw new Error(`Cannot run ${tool}: ${new TextDecoder().decode(stderr)}`);
+  return new TextDecoder().decode(stdout);
 }

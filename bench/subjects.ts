@@ -3,8 +3,10 @@
  */
 
 import type { Subject } from "./subject.ts";
+import { circuitSubject } from "./subjects/circuit.ts";
 import { controlSubject } from "./subjects/control.ts";
 import { failoverSubject } from "./subjects/failover.ts";
+import { fragmentsSubject } from "./subjects/fragments.ts";
 import { proxySubject } from "./subjects/proxy.ts";
 import { relaySubject } from "./subjects/relay.ts";
 import { relayStreamSubject } from "./subjects/relay_stream.ts";
@@ -19,4 +21,6 @@ export const subjects: readonly Subject[] = [
   relaySubject,
   relayStreamSubject,
   failoverSubject,
+  fragmentsSubject,
+  circuitSubject,
 ];

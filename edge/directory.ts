@@ -21,16 +21,11 @@ import {
 import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { type Log, silentLog } from "../protocol/log.ts";
 import { type Metrics, noMetrics } from "../protocol/metrics.ts";
+import { isOwnSealingKey } from "../protocol/sealing_key.ts";
 import { Admission, type AdmissionDeps } from "./directory/admission.ts";
 import * as api from "./directory/api.ts";
 import { HeartbeatWriter } from "./directory/heartbeats.ts";
-import {
-  isOwnSealingKey,
-  isStillCertified,
-  type MembershipDeps,
-  refusalOfClaim,
-  refusalOfGateway,
-} from "./directory/membership.ts";
+import { isStillCertified, type MembershipDeps, refusalOfClaim, refusalOfGateway } from "./directory/membership.ts";
 import { RelayListing } from "./directory/relay_listing.ts";
 import { openApiOf, type Operation } from "./openapi.ts";
 import { openApiPage, PAGE_HEADERS } from "./openapi_page.ts";

@@ -1,5 +1,5 @@
 /**
- * Exits that have failed a client, and are not asked for again for a while; the last that failed is last. Bounded: the one
+ * Exits, or other peers, that have failed a client, and are not asked for again for a while; the last that failed is last. Bounded: the one
  * that failed longest ago is forgotten first. Pure.
  */
 
@@ -22,6 +22,11 @@ export class FailedExits {
     this.#untilMs.delete(exitPeerId); // it goes last
     if (this.#untilMs.size >= MAX_EXITS) this.#untilMs.delete(this.#untilMs.keys().next().value!);
     this.#untilMs.set(exitPeerId, this.#clock.now() + EXCLUDE_MS);
+  }
+
+  /** It has done well since. */
+  remove(exitPeerId: string): void {
+    this.#untilMs.delete(exitPeerId);
   }
 
   /** Those that are not wanted at present, each once. */

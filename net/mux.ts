@@ -20,13 +20,15 @@ import type { Link } from "./link.ts";
 const TICK_MS = 500;
 
 export class MuxConnection implements Disposable {
+  /** What carries it. */
+  readonly link: Link;
   readonly #session: MuxSession;
-  readonly #link: Link;
   readonly #clock: Clock;
   #timer: Timer;
   #closed = false;
   #linkFailure: string | undefined;
   readonly #ended = Promise.withResolvers<void>();
+  readonly #heard = Promise.withResolvers<void>();
 
   /** Called when the peer opens a stream. Unset, streams are closed at once. */
   onStream: (stream: MuxStream) => void = (stream) => stream.close();
@@ -34,7 +36,7 @@ export class MuxConnection implements Disposable {
   onRefuse: () => void = () => {};
 
   constructor(link: Link, clock: Clock, options: MuxOptions) {
-    this.#link = link;
+    this.link = link;
     this.#clock = clock;
     this.#session = new MuxSession(options, {
       onOpen: (channel) => this.onStream(new MuxStream(channel, this, clock)),
@@ -47,8 +49,9 @@ export class MuxConnection implements Disposable {
   /** Begins to carry bytes. Set `onStream` first. */
   start(): void {
     const session = this.#session;
-    this.#link.start({
+    this.link.start({
       onBytes: (bytes) => {
+        this.#heard.resolve();
         session.receive(bytes, this.#clock.now());
         if (session.failure) this.close();
       },
@@ -67,6 +70,11 @@ export class MuxConnection implements Disposable {
     return this.#ended.promise;
   }
 
+  /** Settles when the first bytes of the other end have come. Never, if none do; see `ended`. */
+  get heard(): Promise<void> {
+    return this.#heard.promise;
+  }
+
   get closed(): boolean {
     return this.#closed;
   }
@@ -82,7 +90,7 @@ export class MuxConnection implements Disposable {
 
   /** No stream is open, and what the last ones wrote has left. */
   get idle(): boolean {
-    return this.streamCount === 0 && this.#link.idle;
+    return this.streamCount === 0 && this.link.idle;
   }
 
   /** Received bytes that no reader has taken yet. */
@@ -108,7 +116,7 @@ export class MuxConnection implements Disposable {
     this.#closed = true;
     this.#timer.cancel();
     this.#session.close();
-    this.#link.close();
+    this.link.close();
   }
 
   [Symbol.dispose](): void {
@@ -117,7 +125,7 @@ export class MuxConnection implements Disposable {
 
   /** Received bytes were taken or dropped: the link may read on, if it had stopped. */
   taken(): void {
-    if (this.#session.wantsInput) this.#link.resume();
+    if (this.#session.wantsInput) this.link.resume();
   }
 
   #tick(): void {
@@ -169,6 +177,12 @@ export class MuxStream implements Stream {
     if (this.#channel.end) return Promise.reject(this.#error());
     this.#channel.waitWith(into);
     return new Promise((resolve, reject) => this.#reader = { resolve, reject });
+  }
+
+  /** It was cut or lost: nothing more can be read of it. */
+  get isCut(): boolean {
+    const { end } = this.#channel;
+    return end !== undefined && end !== "done";
   }
 
   /** Received bytes that `readNow` can take. */

@@ -4,17 +4,22 @@
  *   direct:                               leave the network here, under the egress policy
  *   tunnel+ws://host:port/path            through a tunnel server (`culvert tunnel`), plain or behind a TLS proxy
  *   tunnel+wss://token@host/path?links=4  the same over TLS
+ *   fragments+https://base.example/       in fragments over several relays, which that directory knows
+ *   circuit+http(s)://base:port/?hops=2   over circuits of relays that the directory there knows (`circuit/circuit_url.ts`)
  */
 
 import type { Clock } from "../protocol/clock.ts";
 import type { EgressPolicy, PolicySource } from "../protocol/egress_policy.ts";
 import { CulvertError } from "../protocol/errors.ts";
+import type { Identity } from "../protocol/identity.ts";
 import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import type { Random } from "../protocol/random.ts";
 import type { Path } from "../protocol/stream.ts";
 import { balance, failover, type Member, race } from "./combine.ts";
+import { openCircuits } from "./circuit/open_circuits.ts";
 import { direct } from "./egress.ts";
+import { openFragments } from "./fragments/open_fragments.ts";
 import { withHello } from "./hello.ts";
 import { openTunnel } from "./tunnel_client.ts";
 
@@ -27,6 +32,12 @@ export interface OpenOptions {
   readonly policy: EgressPolicy | PolicySource;
   /** PEM certificates to trust beside the usual ones. */
   readonly caCerts?: string[];
+  /** Who we are, for paths through a closed network. */
+  readonly identity?: Identity;
+  /** The identity's certificate in it, as it is now. */
+  readonly certificate?: () => string | undefined;
+  /** The key of the closed network that paths lead through. */
+  readonly networkPublicKey?: Uint8Array;
 }
 
 /** How several paths act as one. */
@@ -41,6 +52,10 @@ const schemes: readonly Scheme[] = [
   { prefix: "direct:", open: openDirect },
   { prefix: "tunnel+ws://", open: openTunnel },
   { prefix: "tunnel+wss://", open: openTunnel },
+  { prefix: "fragments+http://", open: openFragments },
+  { prefix: "fragments+https://", open: openFragments },
+  { prefix: "circuit+http://", open: openCircuits },
+  { prefix: "circuit+https://", open: openCircuits },
 ];
 
 /** What a path URL may begin with. */

@@ -1,11 +1,18 @@
 /**
- * Reads the messages at the start of a stream (`protocol/tunnel_frame.ts`), and no byte of what follows them: the first
- * four bytes tell how long the whole is.
+ * Reads the messages at the start of a stream (`protocol/tunnel_frame.ts`, `protocol/request_mode.ts`), and no byte of
+ * what follows them: the first four bytes tell how long the whole is.
  */
 
 import { CulvertError, DialError } from "../protocol/errors.ts";
 import type { Parsed } from "../protocol/parse.ts";
 import { parseRelayHeader, type RelayHeader } from "../protocol/relay.ts";
+import {
+  parseRequestHead,
+  parseResponseHead,
+  requestHeadBytes,
+  type RequestModeHead,
+  type ResponseModeHead,
+} from "../protocol/request_mode.ts";
 import type { Stream } from "../protocol/stream.ts";
 import { parseTunnelReply, type TunnelReply } from "../protocol/tunnel.ts";
 import { FRAME_HEAD_BYTES, frameBytes } from "../protocol/tunnel_frame.ts";
@@ -21,6 +28,16 @@ export function readReply(stream: Pick<Stream, "read">, what: string): Promise<T
   return readFrame(stream, (bytes) => refusalThrown(parseTunnelReply(bytes), what), "answer");
 }
 
+/** What a client of request mode asks for. Rejects with `protocol` when it makes no sense. */
+export function readRequestHead(stream: Pick<Stream, "read">): Promise<RequestModeHead> {
+  return readFrame(stream, parseRequestHead, "request", requestHeadBytes);
+}
+
+/** What it is answered. */
+export function readResponseHead(stream: Pick<Stream, "read">): Promise<ResponseModeHead> {
+  return readFrame(stream, parseResponseHead, "response", requestHeadBytes);
+}
+
 function refusalThrown(parsed: Parsed<TunnelReply>, what: string): Parsed<TunnelReply> {
   if (parsed.status !== "done" || parsed.value.failure === undefined) return parsed;
   const { failure, message } = parsed.value;
@@ -31,6 +48,7 @@ async function readFrame<T>(
   stream: Pick<Stream, "read">,
   parse: (bytes: Uint8Array) => Parsed<T>,
   what: string,
+  wholeBytes = frameBytes,
 ): Promise<T> {
   let held = new Uint8Array(256);
   for (let filled = 0, wanted = FRAME_HEAD_BYTES;;) {
@@ -43,7 +61,7 @@ async function readFrame<T>(
     }
     if (parsed.status === "done") return parsed.value;
     // The parser has refused a length beyond its limit, so this is bounded.
-    if (filled === FRAME_HEAD_BYTES) wanted = frameBytes(held);
+    if (filled === FRAME_HEAD_BYTES) wanted = wholeBytes(held);
     if (wanted > held.length) held = larger(held, wanted);
   }
 }

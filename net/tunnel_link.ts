@@ -46,6 +46,13 @@ export interface TunnelService {
   readonly onward: Path;
   /** The places that the link has passed, ending here; told in trails. */
   readonly hops: readonly Hop[];
+  /** Makes HTTP requests for clients (`protocol/request_mode.ts`); without it they are refused. */
+  readonly requests?: RequestService | undefined;
+}
+
+/** Makes the request that is asked for on a stream, and answers there. Rejects when the stream is to be cut. */
+export interface RequestService {
+  serve(stream: Stream, signal: AbortSignal): Promise<void>;
 }
 
 /** How often links that drain are looked at. */
@@ -139,7 +146,8 @@ export class TunnelLinks implements Disposable {
     task.finally(() => this.#tasks.delete(task));
   }
 
-  async #serveStream(stream: MuxStream, { onward, hops }: TunnelService): Promise<void> {
+  async #serveStream(stream: MuxStream, service: TunnelService): Promise<void> {
+    const { onward, hops } = service;
     if (this.#draining) return await this.#refuse(stream, new DialError("path_down", "The tunnel server is closing"));
     const { clock, limits } = this.#options;
     // A client that goes away, or loses its link, leaves no dial behind.
@@ -155,6 +163,7 @@ export class TunnelLinks implements Disposable {
       if (!request) return stream.abort();
       const trail = request.trail.length > 0 ? [...request.trail, ...hops] : undefined;
       const options = { signal: limit.signal, ...(trail && { trail }) };
+      if (request.kind === "request") return await this.#serveRequest(stream, service, { limit, gone: gone.signal });
       if (request.kind === "datagrams") {
         using datagrams = await this.#openDatagrams(stream, onward, options);
         limit[Symbol.dispose]();
@@ -173,6 +182,23 @@ export class TunnelLinks implements Disposable {
     } catch (error) {
       if (far) closeQuietly(far);
       await this.#refuse(stream, error);
+    }
+  }
+
+  /** From the reply on only the request's own deadlines count, and that the client is there. */
+  async #serveRequest(
+    stream: MuxStream,
+    { requests }: TunnelService,
+    { limit, gone }: { readonly limit: Disposable; readonly gone: AbortSignal },
+  ): Promise<void> {
+    if (!requests) throw new DialError("unsupported", "This way out makes no requests for others");
+    await this.#reply(stream, "request");
+    limit[Symbol.dispose]();
+    try {
+      await requests.serve(stream, AbortSignal.any([this.#stop.signal, gone]));
+      stream.close();
+    } catch {
+      stream.abort(); // an answer that was cut must not look whole
     }
   }
 

@@ -13,6 +13,7 @@ import { CulvertError, DialError, messageOf } from "../protocol/errors.ts";
 import type { Datagrams, DialOptions, Hop, Path, Stream, Target } from "../protocol/stream.ts";
 import { formatTarget, writeAll } from "../protocol/stream.ts";
 import { encodeTunnelRequest, type TunnelRequest } from "../protocol/tunnel.ts";
+import type { Link } from "./link.ts";
 import { LinkKeeper, type LinkKeeperOptions } from "./link_keeper.ts";
 import type { MuxConnection, MuxStream } from "./mux.ts";
 import { readReply } from "./read_frame.ts";
@@ -21,9 +22,11 @@ import { StreamDatagrams } from "./stream_datagrams.ts";
 export interface TunnelPathOptions extends LinkKeeperOptions {
   /** Links kept up. */
   readonly links: number;
-  /** What this end is called in trails; given the round trip to the far end, when it is known. */
-  hop(rttMs: number | undefined): Hop;
+  /** What this end is called in trails; given the round trip to the far end, when it is known, and the link. */
+  hop(rttMs: number | undefined, link: Link): Hop;
 }
+
+const WORDS = { datagrams: "a datagram socket", request: "for a request" } as const;
 
 /** More links than this help nobody. */
 export const MAX_LINKS = 64;
@@ -52,6 +55,11 @@ export class TunnelPath implements Path {
     return this.#links.reduce((sum, { connection }) => sum + (connection?.streamCount ?? 0), 0);
   }
 
+  /** No stream is open, and what the last ones wrote has left. */
+  get idle(): boolean {
+    return this.#links.every(({ connection }) => connection?.idle ?? true);
+  }
+
   /** The round trip to the far end, when a link is up and has measured it. */
   get rttMs(): number | undefined {
     return this.#leastBusy()?.connection?.rttMs;
@@ -63,6 +71,18 @@ export class TunnelPath implements Path {
 
   async datagrams(options: DialOptions = {}): Promise<Datagrams> {
     return new StreamDatagrams(await this.#open({ kind: "datagrams", trail: [] }, options));
+  }
+
+  /** A stream on which the far end makes an HTTP request (`protocol/request_mode.ts`). */
+  request(options: DialOptions = {}): Promise<Stream> {
+    return this.#open({ kind: "request", trail: [] }, options);
+  }
+
+  /** Settles when a link is up and the far end has been heard on it. Rejects with a DialError, or the signal's reason. */
+  async ready(signal?: AbortSignal): Promise<void> {
+    const connection = await this.#connection(signal);
+    await orAborted(Promise.race([connection.heard, connection.ended]), signal);
+    if (connection.closed) throw new DialError("path_down", "The link was lost before its far end was heard");
   }
 
   close(): void {
@@ -83,24 +103,8 @@ export class TunnelPath implements Path {
     options.signal?.throwIfAborted();
     const connection = await this.#connection(options.signal);
     options.signal?.throwIfAborted();
-    const trail = options.trail && [...options.trail, this.#hop(connection.rttMs)];
-    const bytes = encodeTunnelRequest({ ...request, trail: trail ?? [] });
-    if (!bytes) throw new DialError("unresolved", "Cannot dial: the host name must be 1 to 255 bytes");
-    const stream = openStream(connection);
-    const onAbort = () => stream.abort();
-    options.signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      await writeAll(stream, bytes);
-      await readReply(stream, request.kind === "stream" ? formatTarget(request.target) : "a datagram socket");
-      return stream;
-    } catch (error) {
-      stream.abort();
-      options.signal?.throwIfAborted();
-      if (error instanceof DialError) throw error;
-      throw new DialError("path_down", `The tunnel was lost while it dialled: ${messageOf(error)}`, { cause: error });
-    } finally {
-      options.signal?.removeEventListener("abort", onAbort);
-    }
+    const trail = options.trail && [...options.trail, this.#hop(connection.rttMs, connection.link)];
+    return openTunnelStream(connection, { ...request, trail: trail ?? [] }, options.signal);
   }
 
   async #connection(signal?: AbortSignal): Promise<MuxConnection> {
@@ -125,6 +129,31 @@ export class TunnelPath implements Path {
       if (!best || link.connection.streamCount < best.connection!.streamCount) best = link;
     }
     return best;
+  }
+}
+
+/** Opens a stream on a link whose far end serves tunnels, and has it dialled there. Rejects with a DialError. */
+export async function openTunnelStream(
+  connection: MuxConnection,
+  request: TunnelRequest,
+  signal?: AbortSignal,
+): Promise<MuxStream> {
+  const bytes = encodeTunnelRequest(request);
+  if (!bytes) throw new DialError("unresolved", "Cannot dial: the host name must be 1 to 255 bytes");
+  const stream = openStream(connection);
+  const onAbort = () => stream.abort();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    await writeAll(stream, bytes);
+    await readReply(stream, request.kind === "stream" ? formatTarget(request.target) : WORDS[request.kind]);
+    return stream;
+  } catch (error) {
+    stream.abort();
+    signal?.throwIfAborted();
+    if (error instanceof DialError) throw error;
+    throw new DialError("path_down", `The tunnel was lost while it dialled: ${messageOf(error)}`, { cause: error });
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
   }
 }
 

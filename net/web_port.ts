@@ -55,7 +55,7 @@ export interface WebPortOptions {
   readonly listen: { readonly hostname: string; readonly port: number };
   /** PEM. Without it the port is plain, for loopback or behind a TLS proxy. */
   readonly tls?: CertificateAndKey | undefined;
-  onWebsocket(call: WebsocketCall): WebsocketAnswer;
+  onWebsocket(call: WebsocketCall): WebsocketAnswer | Promise<WebsocketAnswer>;
   fetch(request: Request, remoteAddress: string): Response | Promise<Response>;
   readonly clock: Clock;
   readonly log: Log;
@@ -193,7 +193,7 @@ export class WebPort implements Disposable {
     const [authorization] = valuesOf(head.fields, "authorization");
     const isSecure = this.#options.tls !== undefined;
     const whole = () => requestOf(head, new Uint8Array(), isSecure);
-    const answer = this.#options.onWebsocket({ path, authorization, remoteAddress, request: whole });
+    const answer = await this.#options.onWebsocket({ path, authorization, remoteAddress, request: whole });
     if ("status" in answer) {
       this.#refused.add(1, { reason: REFUSALS[answer.status] });
       const retry = answer.status === 503 || answer.status === 429 ? "Retry-After: 10\r\n" : "";

@@ -101,3 +101,10 @@ async function connectToOne(addresses: readonly IpAddress[], port: number, signa
   }
   throw failure;
 }
+
+/** Where the WebSocket of an http(s) or ws(s) URL is answered. */
+export function websocketAddress(url: URL): WebsocketAddress {
+  const tls = url.protocol === "https:" || url.protocol === "wss:";
+  const host = url.hostname.replace(/^\[|\]$/g, "");
+  return { target: { host, port: Number(url.port || (tls ? 443 : 80)) }, tls, urlPath: url.pathname + url.search };
+}

@@ -15,12 +15,12 @@ import type { IpAddress } from "./ip.ts";
 /** RFC 8305 §8, recommended. */
 export const DEFAULT_ATTEMPT_DELAY_MS = 250;
 
-export interface RaceOptions<C> {
+export interface RaceOptions<C, A = IpAddress> {
   readonly clock: Clock;
   readonly attemptDelayMs: number;
   /** Ends the race: every attempt is aborted with its reason and the race rejects with it. */
   readonly signal: AbortSignal;
-  connect(address: IpAddress, signal: AbortSignal): Promise<C>;
+  connect(address: A, signal: AbortSignal): Promise<C>;
 }
 
 /** The order to try addresses in: v6 first, then families in turn, each in the order it came. RFC 8305 §4. */
@@ -35,17 +35,17 @@ export function interleave(addresses: readonly IpAddress[]): IpAddress[] {
   return ordered;
 }
 
-/** The first connection to succeed; when none does, rejects with the most telling error. */
-export function race<C extends { close(): void }>(
-  addresses: readonly IpAddress[],
-  options: RaceOptions<C>,
+/** The first connection to succeed; when none does, rejects with the most telling error. An address may be anything. */
+export function race<C extends { close(): void }, A = IpAddress>(
+  addresses: readonly A[],
+  options: RaceOptions<C, A>,
 ): Promise<C> {
   return new Promise((resolve, reject) => new Race(addresses, options, resolve, reject).start());
 }
 
-class Race<C extends { close(): void }> {
-  readonly #addresses: readonly IpAddress[];
-  readonly #options: RaceOptions<C>;
+class Race<C extends { close(): void }, A> {
+  readonly #addresses: readonly A[];
+  readonly #options: RaceOptions<C, A>;
   readonly #resolve: (winner: C) => void;
   readonly #reject: (error: unknown) => void;
   readonly #running = new Set<AbortController>();
@@ -56,8 +56,8 @@ class Race<C extends { close(): void }> {
   readonly #onAbort = () => this.#end(() => this.#reject(this.#options.signal.reason), this.#options.signal.reason);
 
   constructor(
-    addresses: readonly IpAddress[],
-    options: RaceOptions<C>,
+    addresses: readonly A[],
+    options: RaceOptions<C, A>,
     resolve: (winner: C) => void,
     reject: (error: unknown) => void,
   ) {
@@ -77,13 +77,13 @@ class Race<C extends { close(): void }> {
     this.#headStart?.cancel();
     this.#headStart = undefined;
     const address = this.#addresses[this.#next++];
-    if (address) void this.#attempt(address);
+    if (address !== undefined) void this.#attempt(address);
     else if (this.#running.size === 0) this.#end(() => this.#reject(mostTelling(this.#errors)));
     if (this.#over || this.#next >= this.#addresses.length) return;
     this.#headStart = this.#options.clock.after(this.#options.attemptDelayMs, () => this.#startNext());
   }
 
-  async #attempt(address: IpAddress): Promise<void> {
+  async #attempt(address: A): Promise<void> {
     const attempt = new AbortController();
     this.#running.add(attempt);
     try {
@@ -110,6 +110,7 @@ class Race<C extends { close(): void }> {
 
 /** What says most about the host comes first, what says most about this machine's routes last. */
 const MOST_TELLING: readonly DialFailure[] = [
+  "unauthorized",
   "busy", // no attempt was really made: the others' errors are beside the point
   "refused",
   "timeout",

@@ -85,7 +85,8 @@ export function forwardTrailers(trailers: readonly Field[]): Field[] {
   return endToEnd(trailers).filter((field) => !forbiddenTrailers.has(field.name.toLowerCase()));
 }
 
-function endToEnd(fields: readonly Field[]): Field[] {
+/** Those that do not end at the next place. */
+export function endToEnd(fields: readonly Field[]): Field[] {
   const named = new Set(tokensOf(fields, "connection"));
   return fields.filter(({ name }) => {
     const lowerCaseName = name.toLowerCase();

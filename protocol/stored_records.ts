@@ -36,6 +36,14 @@ export type SupernodePlace = z.infer<typeof supernodePlaceSchema>;
 
 export const storedNonceSchema = z.object({ expiresAtMs: timeSchema });
 
+/** Which process of a downstream has the listener of a mailbox. */
+export const storedListenerSchema = z.object({ processId: z.string().min(1).max(64), expiresAtMs: timeSchema });
+export type StoredListener = z.infer<typeof storedListenerSchema>;
+/** One message in a mailbox. */
+export const storedMailSchema = z.object({ message: z.instanceof(Uint8Array), expiresAtMs: timeSchema });
+/** How much lies in a mailbox. */
+export const storedMailRoomSchema = z.object({ bytes: countSchema, next: countSchema, expiresAtMs: timeSchema });
+
 /** The snapshot is checked by `CommandQueue.restore`. */
 export const storedQueueSchema = z.object({
   peerId: peerIdSchema,

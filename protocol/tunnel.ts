@@ -1,13 +1,14 @@
 /**
  * What the two ends of a tunnel say on each mux stream before the bytes that are carried, and around each datagram.
  *
- *   request   version u8 = 1 | kind u8 (1 stream, 2 datagrams) | length u16 BE | body[length]
- *     body    host length u8 | host | port u16 BE | options…        (datagrams: an empty host and port 0)
+ *   request   version u8 = 1 | kind u8 (1 stream, 2 datagrams, 3 request) | length u16 BE | body[length]
+ *     body    host length u8 | host | port u16 BE | options…        (datagrams, request: an empty host and port 0)
  *     options the trail, as in `trail.ts`
  *   reply     version u8 = 1 | status u8 | length u16 BE | message[length]     status 0: it is open
  *
  * After a reply of 0 a stream carries bytes both ways. For datagrams each message, both ways, is
  *   length u16 BE | host length u8 | host | port u16 BE | payload               length counts what follows it
+ * For a request it is an HTTP request that the far end makes, as in `request_mode.ts`.
  *
  * Texts are UTF-8. Nothing is sent after a request until its reply, so a refused dial has cost nothing.
  */
@@ -42,7 +43,10 @@ const STATUSES: readonly DialFailure[] = [
 
 export type TunnelRequest =
   | { readonly kind: "stream"; readonly target: Target; readonly trail: readonly Hop[] }
-  | { readonly kind: "datagrams"; readonly trail: readonly Hop[] };
+  | { readonly kind: "datagrams"; readonly trail: readonly Hop[] }
+  | { readonly kind: "request"; readonly trail: readonly Hop[] };
+
+const KINDS = { stream: 1, datagrams: 2, request: 3 } as const;
 
 export interface TunnelReply {
   /** Undefined: it is open. */
@@ -56,7 +60,7 @@ export function encodeTunnelRequest(request: TunnelRequest): Uint8Array | undefi
   if (request.kind === "stream" && target.host === "") return undefined;
   const address = encodeAddress(target);
   if (!address) return undefined;
-  return encodeFrame(request.kind === "stream" ? 1 : 2, concat([address, encodeTrail(request.trail)]));
+  return encodeFrame(KINDS[request.kind], concat([address, encodeTrail(request.trail)]));
 }
 
 export function parseTunnelRequest(bytes: Uint8Array): Parsed<TunnelRequest> {
@@ -67,8 +71,9 @@ export function parseTunnelRequest(bytes: Uint8Array): Parsed<TunnelRequest> {
   if (!address) return bad("malformed address");
   const trail = parseTrail(body, address.end);
   if (!trail) return bad("malformed option");
-  if (code === 2) return done({ kind: "datagrams", trail }, framed.length);
-  if (code !== 1) return bad("unknown kind");
+  if (code === KINDS.datagrams) return done({ kind: "datagrams", trail }, framed.length);
+  if (code === KINDS.request) return done({ kind: "request", trail }, framed.length);
+  if (code !== KINDS.stream) return bad("unknown kind");
   if (address.target.host === "") return bad("no host");
   return done({ kind: "stream", target: address.target, trail }, framed.length);
 }

@@ -45,6 +45,7 @@ const host = fc.string({ unit: "grapheme", minLength: 1, maxLength: 40 });
 const request: fc.Arbitrary<TunnelRequest> = fc.oneof(
   fc.record({ kind: fc.constant("stream" as const), target: fc.record({ host, port }), trail }),
   fc.record({ kind: fc.constant("datagrams" as const), trail }),
+  fc.record({ kind: fc.constant("request" as const), trail }),
 );
 
 Deno.test("what a request says is what is read, and no byte of what follows it", () => {
@@ -84,6 +85,7 @@ const requests: readonly { name: string; request: TunnelRequest; hex: string }[]
     hex: "01010006" + "03612e62" + "01bb",
   },
   { name: "datagrams", request: { kind: "datagrams", trail: [] }, hex: "01020003" + "000000" },
+  { name: "request", request: { kind: "request", trail: [] }, hex: "01030003" + "000000" },
   {
     name: "a stream with two hops",
     request: {
@@ -124,7 +126,7 @@ Deno.test("a datagram has these exact bytes", () => {
 const malformed: readonly { name: string; hex: string; reason: string }[] = [
   { name: "another version", hex: "02", reason: "unknown version" },
   { name: "a body that is too long", hex: "0101ffff", reason: "too long" },
-  { name: "an unknown kind", hex: "0103000401610050", reason: "unknown kind" },
+  { name: "an unknown kind", hex: "0104000401610050", reason: "unknown kind" },
   { name: "no address", hex: "01010000", reason: "malformed address" },
   { name: "a host longer than the body", hex: "0101000305616100", reason: "malformed address" },
   { name: "half a port", hex: "01010003016100", reason: "malformed address" },

@@ -26,7 +26,8 @@ export const networkFlags = {
 export interface Place {
   readonly peerId: string;
   readonly role: string;
-  readonly region: string;
+  /** Left out where it does not matter. */
+  readonly region?: string;
 }
 
 export interface MembershipOptions extends Pick<RoleContext, "clock" | "log" | "metrics"> {
@@ -91,8 +92,8 @@ async function readCertificate(
   const networkId = networkIdOf(networkPublicKey, primitives);
   const certificate = (await loadCertificates(state)).find((each) => each.networkId === networkId);
   const { peerId, role, region } = place;
-  const needed =
-    `${state.path} must hold a certificate of the network ${networkId} for ${peerId} as ${role} in ${region}`;
+  const needed = `${state.path} must hold a certificate of the network ${networkId} for ${peerId} as ${role}` +
+    (region === undefined ? "" : ` in ${region}`);
   if (!certificate) {
     throw new CulvertError("no_certificate", `Cannot join the network: ${needed}, got none; see culvert enroll`);
   }

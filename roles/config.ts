@@ -11,7 +11,7 @@
 import type { z } from "zod";
 import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { readEnvironment } from "./config/environment.ts";
-import { readFileText } from "./config/file.ts";
+import { readFileText, readSection, type Table } from "./config/file.ts";
 import { readFlags } from "./config/flags.ts";
 import { ConfigError, describeIssue, describeMissing, type Given, mustBe, ruleOf } from "./config/problems.ts";
 import { type Field, fieldsOf, requiredGroups } from "./config/schema.ts";
@@ -59,6 +59,27 @@ export async function readConfig<G extends Readonly<Record<string, z.ZodObject>>
   }
   if (problems.length > 0) throw new ConfigError(subject.action, problems);
   return settings as Settings<G>;
+}
+
+/** A table of settings within a file: its name, and where in it, with a dot behind. */
+export interface SectionPlace {
+  readonly file: string;
+  readonly section: string;
+}
+
+/** What the schema is to parse of a table as a file holds it, fit to be handed to a Worker; and every problem with it. */
+export function inputOfTable(
+  schema: z.ZodObject,
+  table: Table,
+  { file, section }: SectionPlace,
+): { readonly input: Record<string, unknown>; readonly problems: readonly string[] } {
+  const fields = fieldsOf(schema);
+  const read = readSection(table, section, { name: file, roles: [], fields });
+  const given = new Map(read.given.map((value) => [value.field, value]));
+  const input = inputOf(schema, fields, given);
+  const parsed = schema.safeParse(input, { error: ruleOf });
+  const issues = parsed.success ? [] : describeIssues(parsed.error.issues, fields, given);
+  return { input, problems: [...read.problems, ...issues] };
 }
 
 function requireDistinct(role: string, fields: readonly Field[]): void {

@@ -1,54 +1,62 @@
 /**
- * `culvert up`: a small network on this one machine, to see it work, and to see it go on when parts of it fail.
+ * `culvert up`: a network on this one machine, to see it work, and to see it go on when parts of it fail. A small one:
  *
  *   curl ─▶ client ─▶ supernode-north ─▶ supernode-south ─▶ exit-1 or exit-2 ─▶ the network
  *                           └────── base ──────┘
  *
- * Its keys and state are in a temporary directory, which goes when it ends.
+ * or, with `--plan`, all the machines of a deployment. Keys and state are in a temporary directory, which goes when it ends.
  */
 
 import { z } from "zod";
 import { aborted } from "../protocol/abort.ts";
 import { formatTarget } from "../protocol/stream.ts";
+import { ConfigError } from "./config.ts";
 import { filePath, listenAddress } from "./fields.ts";
 import { isLoopback } from "./listening.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 import { obey, typedLines } from "./up/commands.ts";
-import { Failures, killSchema } from "./up/failures.ts";
+import { Deployment } from "./up/deployment.ts";
+import { Failures, killSchema, problemsOf } from "./up/failures.ts";
 import { SmallNetwork } from "./up/network.ts";
 import { PART_NAMES, type PartName } from "./up/parts.ts";
-import { welcome } from "./up/show.ts";
+import { readPlan } from "./up/plan.ts";
+import { deploymentWelcome, welcome } from "./up/show.ts";
+import type { RunningNetwork } from "./up/watched_network.ts";
 
 const config = z.object({
   listen: listenAddress("127.0.0.1:1080").refine(isLoopback, "an address of this machine alone, such as 127.0.0.1:1080")
     .describe("Where programs find the proxy; nobody needs a password, so only on loopback."),
-  egressPolicy: filePath().optional().describe("What the exits may dial; a TOML file, followed while it changes."),
+  plan: filePath().optional()
+    .describe("Machines and their roles to start in place of the small network; a TOML file, as in examples/."),
+  egressPolicy: filePath().optional().describe(
+    "What may be dialled where traffic leaves; a TOML file, followed while it changes.",
+  ),
   kill: z.array(killSchema).default([])
     .describe("End a part at once when all is ready, or later, and tell how the next stream fares."),
 });
+type UpConfig = z.output<typeof config>;
 
 export const role: Role<typeof config> = defineRole({
   name: "up",
-  summary: "A small network on this machine: directory, supernodes, exits, client, to try.",
+  summary: "A network on this machine, to try: a small one, or that of a plan.",
   config,
   examples: [
     "culvert up",
     "culvert up --kill exit-1@10s --kill supernode-south@20s",
+    "culvert up --plan examples/personal.toml --kill upstream-1@10s",
     "culvert up --listen 127.0.0.1:9050 --egress-policy policy.toml",
   ],
   async run(config, context) {
     const { json, print, signal, hardSignal } = context;
     await using directory = await temporaryDirectory();
-    await using network = await SmallNetwork.start({
-      listen: formatTarget(config.listen),
-      egressPolicy: config.egressPolicy,
-      directory: directory.path,
-      context,
-    });
-    for (const name of PART_NAMES) context.check(name, () => network.failureOf(name));
     const isTyped = !json && Deno.stdin.isTerminal();
-    if (!json) print(welcome(network, { isTyped }));
-    context.ready({ addresses: addressesOf(network) });
+    const surroundings = { directory: directory.path, isTyped, context };
+    const start = config.plan === undefined ? startSmall : startPlan;
+    const { network, addresses, text } = await start(config, surroundings);
+    await using _network = network;
+    for (const name of network.names) context.check(name, () => network.failureOf(name));
+    if (!json) print(text);
+    context.ready({ addresses });
     const failures = new Failures({ network, context, tell: teller(context) });
     const watching = [
       ...config.kill.map((kill) => failures.plan(kill)),
@@ -59,6 +67,45 @@ export const role: Role<typeof config> = defineRole({
     await Promise.all(watching);
   },
 });
+
+interface Surroundings {
+  readonly directory: string;
+  readonly isTyped: boolean;
+  readonly context: RoleContext;
+}
+
+interface Started {
+  readonly network: RunningNetwork;
+  /** `listen` is the proxy. */
+  readonly addresses: Record<string, string>;
+  /** What people are told. */
+  readonly text: string;
+}
+
+async function startSmall(config: UpConfig, { directory, isTyped, context }: Surroundings): Promise<Started> {
+  requireParts(config, PART_NAMES);
+  const listen = formatTarget(config.listen);
+  const network = await SmallNetwork.start({ listen, egressPolicy: config.egressPolicy, directory, context });
+  return { network, addresses: addressesOf(network), text: welcome(network, { isTyped }) };
+}
+
+async function startPlan(config: UpConfig, { directory, isTyped, context }: Surroundings): Promise<Started> {
+  const plan = await readPlan(config.plan!);
+  requireParts(config, plan.machines);
+  const listen = formatTarget(config.listen);
+  const network = await Deployment.start({ plan, listen, egressPolicy: config.egressPolicy, directory, context });
+  return {
+    network,
+    // People have them in the welcome.
+    addresses: { listen: network.waysIn[0]!.at, ...context.json && network.addresses },
+    text: deploymentWelcome(network, { plan, isTyped }),
+  };
+}
+
+function requireParts({ kill }: UpConfig, names: readonly string[]): void {
+  const problems = problemsOf(kill, names);
+  if (problems.length > 0) throw new ConfigError("start up", problems);
+}
 
 function teller({ json, print }: RoleContext): (report: object, lines: readonly string[]) => void {
   return (report, lines) => json ? print(JSON.stringify(report)) : lines.forEach(print);

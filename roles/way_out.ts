@@ -1,19 +1,23 @@
 /**
  * Where the traffic of a role leaves: the settings that say so, alike for every role that has them, and what they open.
  *
- *   --path … --combine … --egress-policy … --ca-file …  ─▶  one Path
+ *   --path … --combine … --egress-policy … --ca-file … --network-public-key …  ─▶  one Path
  */
 
 import { z } from "zod";
-import { openPaths, pathPrefixes } from "../net/open.ts";
+import { hostPrimitives } from "../net/host_primitives.ts";
+import { type OpenOptions, openPaths, pathPrefixes } from "../net/open.ts";
 import { CulvertError } from "../protocol/errors.ts";
 import type { PolicySource } from "../protocol/egress_policy.ts";
 import type { Path } from "../protocol/stream.ts";
+import { Membership, networkFlags } from "./closed_network.ts";
 import { ConfigError } from "./config.ts";
 import { openPolicy } from "./egress_policy.ts";
 import { filePath } from "./fields.ts";
+import { loadOrCreateIdentity } from "./identity_store.ts";
 import { readPem } from "./pem_file.ts";
 import type { RoleContext } from "./role.ts";
+import { StateDirectory } from "./state.ts";
 
 /** Path URLs hold tokens, so no message repeats them. */
 const pathUrls = z.array(
@@ -28,6 +32,7 @@ export const wayOut = {
     .describe("How several paths act as one.").meta({ placeholder: "how" }),
   egressPolicy: filePath().optional().describe("What direct: may dial; a TOML file, followed while it changes."),
   caFile: filePath().optional().describe("Certificates to trust beside the usual ones, in PEM."),
+  ...networkFlags,
 };
 
 export type WayOut = z.output<z.ZodObject<typeof wayOut>>;
@@ -36,17 +41,36 @@ export type WayOut = z.output<z.ZodObject<typeof wayOut>>;
 export async function openWayOut(
   settings: WayOut,
   action: string,
-  context: Pick<RoleContext, "clock" | "random" | "log" | "metrics">,
+  context: Pick<RoleContext, "clock" | "random" | "log" | "metrics" | "stateDir" | "signal">,
 ): Promise<{ readonly path: Path; readonly policy: PolicySource } & Disposable> {
   const { clock, random, log, metrics } = context;
   const { caFile } = settings;
   const caCerts = caFile === undefined ? undefined : [await readPem(caFile, { flag: "--ca-file", action })];
   using opened = new DisposableStack();
   const policy = opened.use(await openPolicy(settings.egressPolicy, context));
-  const options = { clock, random, log, metrics, policy, ...(caCerts && { caCerts }) };
+  const member = await joinNetwork(settings, context);
+  if (member) opened.use(member.membership);
+  const options = { clock, random, log, metrics, policy, ...(caCerts && { caCerts }), ...member?.open };
   const path = opened.use(openSettled(settings, action, options));
   const kept = opened.move();
   return { path, policy, [Symbol.dispose]: () => kept.dispose() };
+}
+
+/** Paths that lead through relays; in a closed network these ask who we are. */
+const RELAYED = /^(fragments|circuit)\+/;
+
+/** Who we are on paths through the closed network, if it is one and there are any. */
+async function joinNetwork(
+  { path, networkPublicKey }: WayOut,
+  context: Pick<RoleContext, "clock" | "random" | "log" | "metrics" | "stateDir" | "signal">,
+): Promise<{ readonly membership: Membership; readonly open: Partial<OpenOptions> } | undefined> {
+  if (!networkPublicKey || !path.some((url) => RELAYED.test(url))) return undefined;
+  const primitives = hostPrimitives();
+  const state = await StateDirectory.open(context.stateDir);
+  const { identity } = await loadOrCreateIdentity(state, { ...context, primitives });
+  const place = { peerId: identity.peerId, role: "client" };
+  const membership = await Membership.join(networkPublicKey, { ...context, state, place, primitives });
+  return { membership, open: { identity, networkPublicKey, certificate: membership.certificate } };
 }
 
 function openSettled(settings: WayOut, action: string, options: Parameters<typeof openPaths>[2]): Path {

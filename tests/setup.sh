@@ -28,6 +28,8 @@ packages=(
   tcpdump           # what really leaves an interface
   microsocks        # rivals
   dante-server
+  tor
+  chromium          # the browser that pages are fetched with
 )
 
 missing=()
@@ -77,6 +79,7 @@ if command -v systemctl >/dev/null && [ -d /run/systemd/system ]; then
       dante-server) systemctl disable --quiet danted.service 2>/dev/null || true ;;
       prometheus) systemctl disable --quiet prometheus.service 2>/dev/null || true ;;
       microsocks) systemctl disable --quiet microsocks.service 2>/dev/null || true ;;
+      tor) systemctl disable --quiet tor.service 2>/dev/null || true ;;
     esac
   done
 fi

@@ -4,7 +4,7 @@
 
 import { clockOf, delay } from "../../protocol/clock.ts";
 import { type Target, writeAll } from "../../protocol/stream.ts";
-import { dialSocks5 } from "../socks_client.ts";
+import { dialSocks5 } from "../../testing/socks_client.ts";
 import { BULK, SHARED } from "./source.ts";
 
 export interface BulkOptions {

@@ -4,7 +4,7 @@
 
 import { clockOf } from "../../protocol/clock.ts";
 import { readFull, type Target, writeAll } from "../../protocol/stream.ts";
-import { dialSocks5 } from "../socks_client.ts";
+import { dialSocks5 } from "../../testing/socks_client.ts";
 import { REQUEST, REQUEST_BYTES, SOURCE_HOSTS } from "./source.ts";
 
 export interface ConnectionsOptions {

@@ -4,7 +4,7 @@
  */
 
 import { type Target, writeAll } from "../../protocol/stream.ts";
-import { dialSocks5 } from "../socks_client.ts";
+import { dialSocks5 } from "../../testing/socks_client.ts";
 import { BULK, IDLE } from "./source.ts";
 
 /** Dials under way at once; a backlog need not be deeper. */

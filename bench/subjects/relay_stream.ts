@@ -16,7 +16,7 @@ import { REQUEST, REQUEST_BYTES } from "../load/source.ts";
 import { type Member, OurNetwork, proxyOf } from "../our_network.ts";
 import { alternate, median } from "../rounds.ts";
 import { sumOf } from "../samples.ts";
-import { dialSocks5 } from "../socks_client.ts";
+import { dialSocks5 } from "../../testing/socks_client.ts";
 import type { Measurement, MeasureOptions, Subject } from "../subject.ts";
 
 const full = { rounds: 7, warmMs: 500, bulkMs: 3000, setups: 300, kills: 10 };

@@ -5,10 +5,10 @@
 
 import { parseCertificate, verifyCertificate } from "../../protocol/certificate.ts";
 import type { RelayGateway } from "../../protocol/directory.ts";
-import { decodeBase64, encodeBase64 } from "../../protocol/encoding.ts";
+import { encodeBase64 } from "../../protocol/encoding.ts";
 import type { RequestSignature } from "../../protocol/http_signature.ts";
-import { verifyWireGuardBinding } from "../../protocol/identity.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
+import { isOwnSealingKey } from "../../protocol/sealing_key.ts";
 import { Problem } from "../problem.ts";
 
 export interface MembershipDeps {
@@ -59,19 +59,6 @@ export function isStillCertified(
   return certificate !== undefined && nowMs < certificate.notAfterMs;
 }
 
-/** An identity's public key, and the sealing key that it has signed. */
-type SealingKeys = Pick<RelayGateway, "publicKey" | "sealingKey" | "sealingKeySignature">;
-
-/** Whether the name, the key and the sealing key belong together. */
-export function isOwnSealingKey(peerId: string, keys: SealingKeys, primitives: Primitives): boolean {
-  return verifyWireGuardBinding({
-    peerId,
-    publicKey: keyBytes(keys.publicKey),
-    wireguardKey: keyBytes(keys.sealingKey),
-    signature: keyBytes(keys.sealingKeySignature),
-  }, primitives);
-}
-
 /** The problem with a gateway that a relay names: it has not signed anything here but its key, and its certificate. */
 export function refusalOfGateway(
   gateway: RelayGateway,
@@ -91,9 +78,4 @@ export function refusalOfGateway(
     "bad_certificate",
     `Cannot register: the certificate of ${peerId} must fit, got ${verdict.reason}`,
   );
-}
-
-/** A key in base64 as bytes; empty, which fits nothing, if it is none. */
-function keyBytes(text: string): Uint8Array {
-  return decodeBase64(text) ?? new Uint8Array();
 }

@@ -13,6 +13,20 @@ export const FIRST_WINDOW_BYTES = 16 * 1024;
 /** Enough for 1 Gbit/s over a round trip of 16 ms. */
 const LARGEST_WINDOW_BYTES = 2 * 1024 * 1024;
 
+/**
+ * For the link that a circuit is, as its far end sets it. There may be thousands of circuits on a relay, so they show that
+ * they live less often than links of sockets do; and what one can make the far end hold is bounded.
+ */
+export function endToEndMux(): Omit<MuxOptions, "role" | "version" | "extensions"> {
+  return {
+    windowBytes: 256 * 1024,
+    maxWindowBytes: 4 * 1024 * 1024,
+    sessionBufferBytes: 16 * 1024 * 1024,
+    keepAliveIntervalMs: 5_000,
+    keepAliveTimeoutMs: 20_000,
+  };
+}
+
 export interface CircuitMuxOptions {
   /** Streams at once. */
   readonly maxCircuits: number;

@@ -49,8 +49,8 @@ export interface FragmentLinkOptions<M extends FragmentMachine> {
   readonly clock: Clock;
   /** Where batches are put together, a batch at a time; many links may share it. */
   readonly batch: Uint8Array;
-  /** The session has ended, by failure or by either side, and its last words have been given to the legs. */
-  onEnd?(): void;
+  /** The session has ended, and its last words have been given to the legs; `error` when not by us. */
+  onEnd?(error?: CulvertError): void;
 }
 
 /** The size of a `batch` that suits every carrier: messages of relays are at most 256 KiB with what is before them. */
@@ -63,7 +63,7 @@ export class FragmentLink<M extends FragmentMachine = FragmentMachine> implement
   readonly session: M;
   readonly #clock: Clock;
   readonly #batch: Uint8Array;
-  readonly #onEnd: (() => void) | undefined;
+  readonly #onEnd: ((error?: CulvertError) => void) | undefined;
   readonly #legs = new Map<number, SendLeg>();
   /** Legs the session may have fragments for. */
   readonly #wanting = new Set<number>();
@@ -87,7 +87,13 @@ export class FragmentLink<M extends FragmentMachine = FragmentMachine> implement
         if (!this.#closed) this.#handlers?.onBytes(bytes);
       },
       onWants: (leg) => this.#want(leg),
-      onEnd: (reason) => this.#end(reason),
+      onEnd: (reason) => {
+        this.#closed = true;
+        if (reason !== undefined) {
+          this.#error ??= new CulvertError("link_lost", `The fragments' session has ended: ${reason}`);
+        }
+        this.#end();
+      },
     };
     this.session = options.session(events, options.clock.now());
   }
@@ -127,6 +133,15 @@ export class FragmentLink<M extends FragmentMachine = FragmentMachine> implement
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** Ends the link because of a fault, which `onClose` will name. */
+  fail(error: CulvertError): void {
+    if (this.#ended) return;
+    this.#error = error;
+    this.#closed = true;
+    this.session.close();
+    this.#end();
   }
 
   /** Fragments of that leg go out by this from now on. */
@@ -221,17 +236,14 @@ export class FragmentLink<M extends FragmentMachine = FragmentMachine> implement
     });
   }
 
-  #end(reason?: string): void {
+  #end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (reason !== undefined) {
-      this.#error = new CulvertError("link_lost", `The fragments' session has ended: ${reason}`);
-    }
     this.#timer?.cancel();
     this.#wanting.clear();
     this.#legs.clear();
     this.#early = [];
-    this.#onEnd?.();
+    this.#onEnd?.(this.#error);
     if (this.#handlers) queueMicrotask(() => this.#tellClosed());
   }
 

@@ -95,7 +95,7 @@ export async function openSocket(
   }
 }
 
-function websocketAddressOf(url: URL): WebsocketAddress {
+export function websocketAddressOf(url: URL): WebsocketAddress {
   const tls = url.protocol === "https:";
   const host = url.hostname.replace(/^\[|\]$/g, "");
   return { target: { host, port: Number(url.port || (tls ? 443 : 80)) }, tls, urlPath: url.pathname + url.search };

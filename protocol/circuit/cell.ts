@@ -137,7 +137,11 @@ export function encodeExtend({ hopId, kind, first }: ExtendRequest): Bytes {
 export function parseExtend(body: Uint8Array): ExtendRequest | undefined {
   const kind = ([undefined, "relay", "gateway"] as const)[body[HOP_ID_BYTES] ?? 0];
   if (body.length !== EXTEND_BYTES || !kind) return undefined;
-  return { hopId: new Uint8Array(body.subarray(0, HOP_ID_BYTES)), kind, first: new Uint8Array(body.subarray(17)) };
+  return {
+    hopId: new Uint8Array(body.subarray(0, HOP_ID_BYTES)),
+    kind,
+    first: new Uint8Array(body.subarray(HOP_ID_BYTES + 1)),
+  };
 }
 
 /** What became of a wish for a hop: in CREATED from the hop itself, in EXTENDED from the one before. */

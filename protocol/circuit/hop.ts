@@ -9,7 +9,7 @@
  *
  * It works in place on slabs with many cells, and knows neither streams nor links: whoever drives it reads whole cells
  * into a slab and writes out what is left there. Any cell that does not open, or is against the rules, is the end: `open`
- * gives FAULT, and from then on nothing else.
+ * gives FAULT, and from then on nothing else. After the owner's END cells are dropped.
  */
 
 import type { SealKeys } from "../sealed_handshake.ts";
@@ -68,7 +68,7 @@ export class CircuitHop implements Disposable {
   readonly #events: HopEvents;
   readonly #filler: Filler;
   readonly #layer: Layer;
-  #state: "alone" | "extending" | "passing" | "broken" = "alone";
+  #state: "alone" | "extending" | "passing" | "ended" | "broken" = "alone";
 
   constructor({ kind, crypto, filler, keys, position }: HopOptions, events: HopEvents) {
     if (!isPosition(kind, position)) {
@@ -94,8 +94,8 @@ export class CircuitHop implements Disposable {
   open(slab: Slab, cells: number): number {
     let kept = 0;
     for (let cell = 0; cell < cells; cell++) {
+      if (this.#state === "broken" || this.#state === "ended") break;
       const at = cell * CELL_BYTES;
-      if (this.#state === "broken") return FAULT;
       const flag = this.#layer.open(slab, at);
       if (flag === PASSED && this.#state === "passing") {
         if (kept < at) slab.bytes.copyWithin(kept, at, at + this.#layer.innerBytes);
@@ -159,7 +159,7 @@ export class CircuitHop implements Disposable {
         this.#extend(parseExtend(slab.bytes.subarray(from, from + length)));
         return kept;
       case CellCommand.END:
-        this.#state = "broken";
+        this.#state = "ended";
         this.#events.onEnd(length > 0 ? slab.bytes[from]! : 0);
         return kept;
       default:
@@ -168,8 +168,7 @@ export class CircuitHop implements Disposable {
   }
 
   #extend(request: ExtendRequest | undefined): void {
-    const may = this.kind === "relay" && this.position < MAX_HOPS && this.#state === "alone";
-    if (!request || !may) return void this.#break();
+    if (!request || this.kind !== "relay" || this.#state !== "alone") return void this.#break();
     this.#state = "extending";
     this.#events.onExtend(request);
   }

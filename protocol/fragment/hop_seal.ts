@@ -8,7 +8,8 @@
  *
  * One that is lost, doubled, moved or changed does not open, and ends the hop. An empty message says only that its sender
  * is there; the initiator sends one at once, since its first message alone may be an old one, sent again. Until that has
- * come the acceptor does nothing for it, and does not let it take another hop's place.
+ * come the acceptor does nothing for it, and does not let it take another hop's place. Both ends send one when they have
+ * said nothing for 15 s, and may take a hop that has been silent for a minute for dead.
  */
 
 import type { Bytes } from "../primitives.ts";

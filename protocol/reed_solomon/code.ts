@@ -4,8 +4,8 @@
  *
  *   memory.bytes   data 0 | data 1 | … | data k-1 | parity 0 | … | parity n-k-1     each of `shardBytes` bytes
  *
- * Nothing is allocated per call, and nothing in `memory` is kept from one call to the next. What is asked wrongly is
- * the caller's mistake and throws a RangeError: counts and lengths come from the network only after they were checked.
+ * No call makes a buffer, and nothing in `memory` is kept from one to the next. What is asked wrongly is the caller's
+ * mistake and throws a RangeError: counts and lengths from the network are checked before they come here.
  */
 
 /** Where shards lie. Plain memory: whoever has it may view and keep any part of it. */

@@ -31,11 +31,11 @@ export interface FileContext {
   readonly fields: readonly Field[];
 }
 
-type Table = Readonly<Record<string, unknown>>;
+export type Table = Readonly<Record<string, unknown>>;
 
 /** Reads a file's text; `origin` says what named the file. */
 export async function readFileText(text: string, context: FileContext): Promise<FileReading> {
-  const parsed = await parseText(text, context.name);
+  const parsed = await parseFileText(text, context.name);
   if (typeof parsed === "string") return { given: [], problems: [parsed] };
   const reader = new FileReader(context);
   const shared: Record<string, unknown> = {};
@@ -49,13 +49,20 @@ export async function readFileText(text: string, context: FileContext): Promise<
   return reader.reading();
 }
 
+/** Reads one section of a file that was parsed already; `section` is where it stands, with a dot behind it. */
+export function readSection(table: Table, section: string, context: Omit<FileContext, "role">): FileReading {
+  const reader = new FileReader(context);
+  reader.read(table, section);
+  return reader.reading();
+}
+
 /** A plain property, so that a key `__proto__` in the file is a key like any other. */
 function entry(value: unknown): PropertyDescriptor {
   return { value, enumerable: true };
 }
 
 /** The file's table, or the problem with it. */
-async function parseText(text: string, name: string): Promise<Table | string> {
+export async function parseFileText(text: string, name: string): Promise<Table | string> {
   const isJson = name.endsWith(".json");
   try {
     // Loaded here because most starts read no file.
@@ -69,13 +76,13 @@ async function parseText(text: string, name: string): Promise<Table | string> {
 }
 
 class FileReader {
-  readonly #context: FileContext;
+  readonly #context: Omit<FileContext, "role">;
   readonly #byPath: ReadonlyMap<string, Field>;
   readonly #groups: ReadonlySet<string>;
   readonly #values = new Map<Field, Given>();
   readonly #problems: string[] = [];
 
-  constructor(context: FileContext) {
+  constructor(context: Omit<FileContext, "role">) {
     const fields = context.fields.filter((field) => !field.positional && !field.configFile);
     this.#context = context;
     this.#byPath = new Map(fields.map((field) => [pathKey(field.path), field]));
@@ -120,6 +127,6 @@ function pathKey(path: readonly string[]): string {
   return path.map(kebabCase).join("\0");
 }
 
-function isTable(value: unknown): value is Table {
+export function isTable(value: unknown): value is Table {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }

@@ -45,7 +45,7 @@ export interface PeerParts extends SealParts {
 
 /** Gathers them; disposing closes what they hold. */
 export async function openPeerParts(
-  { role, region }: Omit<Place, "peerId"> & { readonly role: ControlRole },
+  { role, region }: Required<Omit<Place, "peerId">> & { readonly role: ControlRole },
   { networkPublicKey }: PeerSettings,
   context: RoleContext,
 ): Promise<PeerParts & AsyncDisposable> {

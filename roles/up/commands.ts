@@ -8,10 +8,9 @@ import { orAborted } from "../../protocol/abort.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import { didYouMean } from "../config/names.ts";
 import { quoteText } from "../escape.ts";
-import { type Failures, partOf } from "./failures.ts";
-import type { WatchedNetwork } from "./network.ts";
-import { PART_NAMES } from "./parts.ts";
-import { partLines, routeLines } from "./show.ts";
+import type { Failures } from "./failures.ts";
+import { routeLines } from "./show.ts";
+import type { WatchedNetwork } from "./watched_network.ts";
 
 const HELP = [
   "kill PART    ends a part at once, as a crash would, and tells how the next stream fares",
@@ -50,11 +49,11 @@ async function obeyOne(line: string, { network, failures, print }: CommandsOptio
       return say(found ? routeLines(network, found) : ["No stream comes through."]);
     }
     case "parts":
-      return say(partLines(network));
+      return say(network.lines());
     case "kill":
     case "start": {
-      const part = partOf(word);
-      if (!part) return say([`${verb} what? ${PART_NAMES.join(", ")}`]);
+      const part = network.names.find((name) => name === word);
+      if (!part) return say([`${verb} what? ${network.names.join(", ")}`]);
       // Nobody has to wait for streams to recover before the next command, which may be what heals them.
       if (verb === "kill") return void failures.kill(part).catch((error) => print(messageOf(error)));
       return say([await network.restart(part) ? `${part} runs again.` : `${part} runs already.`]);

@@ -5,32 +5,33 @@
 import { z } from "zod";
 import { delay } from "../../protocol/clock.ts";
 import { messageOf } from "../../protocol/errors.ts";
+import { quoteText } from "../escape.ts";
 import { durationMs } from "../fields.ts";
 import type { RoleContext } from "../role.ts";
-import type { WatchedNetwork } from "./network.ts";
-import { PART_NAMES, type PartName } from "./parts.ts";
+import type { WatchedNetwork } from "./watched_network.ts";
 
 /** A part, and how long after the network is ready it is killed. */
 export interface Kill {
-  readonly part: PartName;
+  readonly part: string;
   readonly afterMs: number;
 }
 
-const RULE = `a part such as exit-1, or exit-1@10s for ten seconds after the start; there are ${PART_NAMES.join(", ")}`;
+const RULE = "a part such as exit-1, or exit-1@10s for ten seconds after the start";
 
-/** The setting: `exit-1` or `exit-1@10s`. */
+/** The setting: `exit-1` or `exit-1@10s`. Which parts there are shows later. */
 export const killSchema: z.ZodType<Kill> = z.string().meta({ placeholder: "part[@time]", rule: RULE })
   .transform((text, context): Kill => {
-    const [name, after = "0", ...rest] = text.split("@");
-    const part = partOf(name!);
+    const [part, after = "0", ...rest] = text.split("@");
     const afterMs = durationMs().safeParse(after);
     if (part && afterMs.success && rest.length === 0) return { part, afterMs: afterMs.data };
     context.issues.push({ code: "custom", message: RULE, input: text });
     return z.NEVER;
   });
 
-export function partOf(text: string): PartName | undefined {
-  return PART_NAMES.find((name) => name === text);
+/** What is wrong with kills in a network that has these parts. */
+export function problemsOf(kills: readonly Kill[], names: readonly string[]): string[] {
+  return kills.filter(({ part }) => !names.includes(part))
+    .map(({ part }) => `--kill must be ${RULE}; there are ${names.join(", ")}, got ${quoteText(part, 80)}`);
 }
 
 /** How long a stream is waited for after a part was killed. */
@@ -68,13 +69,13 @@ export class Failures {
   }
 
   /** Kills it, and tells how long the next stream took and which way it went. */
-  async kill(part: PartName): Promise<void> {
+  async kill(part: string): Promise<void> {
     const { network, tell } = this.#options;
     if (!network.isRunning(part)) return tell({ event: "not_running", part }, [`${part} does not run.`]);
-    const before = part === "client" ? undefined : await network.findRoute(BEFORE_WITHIN_MS);
+    const before = part === network.entrance ? undefined : await network.findRoute(BEFORE_WITHIN_MS);
     network.kill(part);
-    if (part === "client") {
-      return tell({ event: "killed", part }, ["client is killed: there is no proxy until you say: start client"]);
+    if (part === network.entrance) {
+      return tell({ event: "killed", part }, [`${part} is killed: there is no proxy until you say: start ${part}`]);
     }
     const was = before ? network.partsOf(before.travel) : [];
     const how = was.includes(part) ? "streams went through it" : "no stream went through it";

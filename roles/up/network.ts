@@ -1,22 +1,20 @@
 /**
- * The small network of `culvert up` while it runs: each part in a Worker of its own, as it would be a process of its own
- * elsewhere. They speak over real sockets on loopback.
+ * The small network of `culvert up` while it runs. Its parts speak over real sockets on loopback.
  *
  *   base ─▶ both supernodes ─▶ exit-1 ─▶ client ─▶ first page ─▶ exit-2
  *
- * In that order, so that traffic leaves through exit-1 until something happens to it. All load at once.
+ * In that order, so that traffic leaves through exit-1 until something happens to it.
  */
 
 import { join } from "@std/path";
-import { hostPrimitives } from "../../net/host_primitives.ts";
 import { CulvertError } from "../../protocol/errors.ts";
-import { loadOrCreateIdentity } from "../identity_store.ts";
-import type { Log } from "../../protocol/log.ts";
 import type { RoleContext } from "../role.ts";
-import { StateDirectory } from "../state.ts";
-import { PART_NAMES, type PartName, PARTS, settingsOf } from "./parts.ts";
+import { type Addresses, PART_NAMES, type PartName, PARTS, settingsOf } from "./parts.ts";
+import { PeerNames } from "./peer_names.ts";
 import { findRoute, type FoundRoute, type Travel } from "./route.ts";
-import { WorkerRole } from "./worker_role.ts";
+import { RunningParts } from "./running_parts.ts";
+import { partLines } from "./show.ts";
+import { onceBegun, type RunningNetwork } from "./watched_network.ts";
 
 export interface NetworkOptions {
   /** Where programs are to find the proxy. */
@@ -27,58 +25,44 @@ export interface NetworkOptions {
   readonly context: RoleContext;
 }
 
-/** As much of it as people ask about and do to it. */
-export type WatchedNetwork = Pick<
-  SmallNetwork,
-  "addressOf" | "findRoute" | "isRunning" | "kill" | "partsOf" | "peerIdOf" | "restart"
->;
-
 /** How long the first page may take to come. */
 const FIRST_PAGE_MS = 20_000;
 
-export class SmallNetwork implements AsyncDisposable {
+export class SmallNetwork implements RunningNetwork {
+  readonly names = PART_NAMES;
+  readonly entrance = "client";
   readonly #options: NetworkOptions;
-  readonly #parts = new Map<PartName, WorkerRole>();
-  readonly #addresses: Partial<Record<PartName, Readonly<Record<string, string>>>> = {};
-  /** What the peers are called here, by their ids. */
-  readonly #names = new Map<string, PartName>();
-  readonly #fault = Promise.withResolvers<never>();
+  readonly #parts: RunningParts<PartName>;
+  readonly #peers: PeerNames<PartName>;
 
   private constructor(options: NetworkOptions) {
     this.#options = options;
-    this.#fault.promise.catch(() => {});
-    for (const name of PART_NAMES) this.#load(name);
+    this.#peers = new PeerNames(options.context);
+    this.#parts = new RunningParts(PART_NAMES.map((name) => ({ name, role: PARTS[name].role })), options.context.log);
   }
 
   /** Settles when traffic flows. */
-  static async start(options: NetworkOptions): Promise<SmallNetwork> {
-    await using starting = new AsyncDisposableStack();
-    const network = starting.use(new SmallNetwork(options));
-    await network.#nameParts();
-    await network.#start("base");
-    await Promise.all([network.#start("supernode-north"), network.#start("supernode-south")]);
-    await network.#start("exit-1");
-    await network.#start("client");
-    const first = await network.findRoute(FIRST_PAGE_MS);
-    if (!first) throw new CulvertError("no_route", "Cannot start up: no stream has come through");
-    await network.#start("exit-2");
-    starting.move();
-    return network;
+  static start(options: NetworkOptions): Promise<SmallNetwork> {
+    const network = new SmallNetwork(options);
+    return onceBegun(network, network.#begin(), options.context.signal);
   }
 
   /** Where programs find the proxy. */
   get proxy(): string {
-    return this.#addresses.client!.listen!;
+    return this.#parts.addressesOf("client")!.listen!;
   }
 
   /** Where a part can be reached; undefined for one that needs not be reached. */
   addressOf(name: PartName): string | undefined {
-    return this.#addresses[name]?.listen;
+    return this.#parts.addressesOf(name)?.listen;
   }
 
-  /** By which it is known on the page; base is no peer. */
-  peerIdOf(name: PartName): string | undefined {
-    return [...this.#names].find(([, named]) => named === name)?.[0];
+  lines(): string[] {
+    return partLines({
+      addressOf: (name) => this.addressOf(name),
+      isRunning: (name) => this.isRunning(name),
+      peerIdOf: (name) => this.#peers.peerIdOf(name),
+    });
   }
 
   stateDirOf(name: PartName): string {
@@ -86,97 +70,66 @@ export class SmallNetwork implements AsyncDisposable {
   }
 
   isRunning(name: PartName): boolean {
-    return this.#parts.has(name);
+    return this.#parts.isRunning(name);
   }
 
-  /** Why a part does not run that should. */
   failureOf(name: PartName): string | undefined {
-    return this.#parts.get(name)?.failure;
+    return this.#parts.failureOf(name);
   }
 
   /** Rejects when a part has ended by itself. */
   get fault(): Promise<never> {
-    return this.#fault.promise;
+    return this.#parts.fault;
   }
 
-  /** The way a stream takes now, as soon as one comes through. */
   findRoute(withinMs: number): Promise<FoundRoute | undefined> {
     const { clock, signal } = this.#options.context;
     return findRoute({ proxy: this.proxy, clock, signal }, withinMs);
   }
 
-  /** The parts that a stream has passed, in their order. */
   partsOf({ hops }: Travel): PartName[] {
-    return hops.map(({ at }) => this.#names.get(at)).filter((name) => name !== undefined);
+    return hops.map(({ at }) => this.#peers.nameOf(at)).filter((name) => name !== undefined);
   }
 
-  /** Ends a part at once, without a chance to tell the others. False if it does not run. */
   kill(name: PartName): boolean {
-    const part = this.#parts.get(name);
-    this.#parts.delete(name);
-    part?.kill();
-    return part !== undefined;
+    return this.#parts.kill(name);
   }
 
-  /** Starts a part that was killed, with the keys and state it had. False if it runs. */
   async restart(name: PartName): Promise<boolean> {
-    if (this.#parts.has(name)) return false;
-    this.#load(name);
+    if (this.#parts.isRunning(name)) return false;
     await this.#start(name);
     return true;
   }
 
   /** Stops it part by part, those first that others are of use to; ends what is left when `cut` is aborted. */
   async stop(cut?: AbortSignal): Promise<void> {
-    for (const name of [...PART_NAMES].reverse()) {
-      const part = this.#parts.get(name);
-      this.#parts.delete(name);
-      await part?.stop(cut);
-    }
+    await this.#parts.stop(cut);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
 
-  #load(name: PartName): void {
-    const part = new WorkerRole(PARTS[name].role, name, quieter(this.#options.context.log));
-    this.#parts.set(name, part);
-    const end = (error?: unknown) => {
-      if (this.#parts.get(name) === part) this.#fault.reject(error ?? new CulvertError("ended", `${name} has ended`));
-    };
-    part.ended.then(end, end);
+  async #begin(): Promise<void> {
+    await this.#nameParts();
+    await this.#start("base");
+    await Promise.all([this.#start("supernode-north"), this.#start("supernode-south")]);
+    await this.#start("exit-1");
+    await this.#start("client");
+    const first = await this.findRoute(FIRST_PAGE_MS);
+    if (!first) throw new CulvertError("no_route", "Cannot start up: no stream has come through");
+    await this.#start("exit-2");
   }
 
   async #start(name: PartName): Promise<void> {
     const { listen, egressPolicy } = this.#options;
-    const part = this.#parts.get(name)!;
-    const addresses = this.#addresses;
-    await part.start(settingsOf(name, { listen, egressPolicy, stateDir: this.stateDirOf(name), addresses }));
-    addresses[name] = part.addresses;
+    const addresses: Addresses = Object.fromEntries(PART_NAMES.map((each) => [each, this.#parts.addressesOf(each)]));
+    const wishes = { listen, egressPolicy, stateDir: this.stateDirOf(name), addresses };
+    await this.#parts.start(name, settingsOf(name, wishes));
   }
 
-  /** Gives each peer its keys, so that it is known by its id. */
   async #nameParts(): Promise<void> {
-    const { context: { random, clock, signal } } = this.#options;
-    const primitives = hostPrimitives();
-    await Promise.all(
-      PART_NAMES.filter((name) => name !== "base").map(async (name) => {
-        const state = await StateDirectory.open(this.stateDirOf(name));
-        const { identity } = await loadOrCreateIdentity(state, { random, primitives, clock, signal });
-        this.#names.set(identity.peerId, name);
-      }),
-    );
+    const peers = PART_NAMES.filter((name) => name !== "base");
+    await Promise.all(peers.map((name) => this.#peers.add(name, this.stateDirOf(name))));
   }
-}
-
-/** What parts say of their everyday business is for who asks for it. */
-function quieter(log: Log): Log {
-  return {
-    debug: (message, fields) => log.debug(message, fields),
-    info: (message, fields) => log.debug(message, fields),
-    warn: (message, fields) => log.warn(message, fields),
-    error: (message, fields) => log.error(message, fields),
-    with: (fields) => quieter(log.with(fields)),
-  };
 }

@@ -4,22 +4,28 @@
 
 import { shellWord } from "../private_file.ts";
 import { tableLines } from "../table.ts";
-import type { SmallNetwork, WatchedNetwork } from "./network.ts";
+import { wrap } from "../config/help.ts";
+import type { Deployment } from "./deployment.ts";
+import type { SmallNetwork } from "./network.ts";
 import { PART_NAMES, type PartName, PARTS } from "./parts.ts";
+import type { Plan } from "./plan.ts";
 import type { FoundRoute } from "./route.ts";
+import type { WatchedNetwork } from "./watched_network.ts";
 
-/** What runs where. */
-export function partLines(network: WatchedNetwork): string[] {
+export interface PartSight {
+  addressOf(name: PartName): string | undefined;
+  isRunning(name: PartName): boolean;
+  peerIdOf(name: PartName): string | undefined;
+}
+
+/** What runs where in the small network. */
+export function partLines(sight: PartSight): string[] {
   return tableLines<PartName>([
     { title: "part", cell: (name) => name },
     { title: "region", cell: (name) => PARTS[name].region ?? "" },
-    { title: "where", cell: (name) => whereOf(network, name) },
-    { title: "peer id", cell: (name) => network.peerIdOf(name) ?? "" },
+    { title: "where", cell: (name) => sight.isRunning(name) ? sight.addressOf(name) ?? "(no port)" : "(killed)" },
+    { title: "peer id", cell: (name) => sight.peerIdOf(name) ?? "" },
   ], PART_NAMES);
-}
-
-function whereOf(network: WatchedNetwork, name: PartName): string {
-  return network.isRunning(name) ? network.addressOf(name) ?? "(no port)" : "(killed)";
 }
 
 /** The way a stream takes now. */
@@ -27,23 +33,54 @@ export function routeLines(network: WatchedNetwork, { travel, tookMs }: FoundRou
   return [`${network.partsOf(travel).join(" > ")}, and back with the page in ${tookMs.toFixed(1)} ms`];
 }
 
+/** Of the small network. */
 export function welcome(network: SmallNetwork, { isTyped }: { readonly isTyped: boolean }): string {
   const admin = shellWord(network.stateDirOf("supernode-south"));
-  const kill = isTyped
-    ? "type  kill exit-1  and Enter here; help tells what else there is"
-    : "culvert up --kill exit-1@10s";
   return `
-${partLines(network).map((line) => `  ${line}`.trimEnd()).join("\n")}
+${indented(network.lines())}
 
 Try it; the page comes from the far end, tells its way, and needs no network:
 
   curl -x socks5h://${network.proxy} http://hello.culvert/
 
-See an exit fail: ${kill}.
+See an exit fail: ${howToKill("exit-1", isTyped)}.
 See who is connected:
 
   culvert admin streams --state-dir ${admin}
 
 Ctrl-C stops everything.
 `;
+}
+
+/** Of a plan's network. */
+export function deploymentWelcome(
+  network: Deployment,
+  { plan, isTyped }: { readonly plan: Plan; readonly isTyped: boolean },
+): string {
+  const [victim] = plan.roles.filter(({ role }) => role === "upstream" || role === "relay");
+  const curls = network.waysIn.map(({ machine, at }) => ({
+    line: `curl -x socks5h://${at} http://hello.culvert/`,
+    machine,
+  }));
+  return `
+${wrap(plan.summary, 80).join("\n")}
+
+${indented(network.lines())}
+
+A page has come through. Try it; it comes from the far end and needs no network:
+
+${indented(curls.map(({ line, machine }) => curls.length > 1 ? `${line}   # ${machine}` : line))}
+${victim ? `\nSee a machine fail: ${howToKill(victim.machine, isTyped)}.` : ""}
+Ctrl-C stops everything.
+`;
+}
+
+function howToKill(name: string, isTyped: boolean): string {
+  return isTyped
+    ? `type  kill ${name}  and Enter here; help tells what else there is`
+    : `culvert up --kill ${name}@10s`;
+}
+
+function indented(lines: readonly string[]): string {
+  return lines.map((line) => `  ${line}`.trimEnd()).join("\n");
 }

@@ -1,0 +1,182 @@
+/**
+ * Fragments: a stream that is cut up, coded so that any two of three pieces suffice, sealed, sent by three upstreams to
+ * central and back by three downstreams, each a process as its operator runs it.
+ *
+ *   load ⇄ proxy ⇉ 3 upstreams ⇉ central ⇄ source      central ⇉ 3 downstreams ⇉ proxy      everybody on the same cores
+ *
+ * A black-holed leg is a relay that is stopped where it stands: the kernel still takes what is sent to it, and nothing
+ * comes of it. Loss is somebody before each relay who drops whole fragments, for legs run over TCP; the same stand there
+ * when none is lost.
+ */
+
+import type { TransferDirection } from "../load/transfer.ts";
+import { load, startSource } from "../loads.ts";
+import { type Member, OurNetwork } from "../our_network.ts";
+import { type FragmentRelays, startFragmentRelays, startProxyOver } from "../our_relays.ts";
+import { measureReedSolomon } from "../reed_solomon_speed.ts";
+import { median } from "../rounds.ts";
+import type { Measurement, MeasureOptions, Subject } from "../subject.ts";
+import { measureDisturbed, measureFirstBytes, measureRequests, measureTransfer } from "../transfers.ts";
+import { formatTarget, type Target } from "../../protocol/stream.ts";
+
+const full = {
+  ...{ rounds: 7, warmMs: 1000, bulkMs: 3000, legRounds: 3, lossRounds: 3, legMs: 2000 },
+  ...{ firstBytes: 200, firstByteRounds: 3, requestRounds: 3, sessions: 100, codingMs: 300 },
+};
+const quick = {
+  ...{ rounds: 2, warmMs: 700, bulkMs: 1300, legRounds: 1, lossRounds: 1, legMs: 800 },
+  ...{ firstBytes: 50, firstByteRounds: 1, requestRounds: 1, sessions: 20, codingMs: 25 },
+};
+type Settings = typeof full;
+
+const DIRECTIONS: readonly TransferDirection[] = ["down", "up"];
+const RECOVER_MS = 2000;
+const CONCURRENT = 1000;
+const LOSS = 0.05;
+
+export const fragmentsSubject: Subject = {
+  name: "fragments",
+  summary: "one stream over 3 upstreams, central, 3 downstreams; lost legs, loss; the code alone",
+  unit: "Gbit/s",
+  better: "higher",
+  measure,
+};
+
+interface Place {
+  readonly relays: FragmentRelays;
+  readonly proxy: Target;
+  readonly target: Target;
+}
+
+async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Measurement> {
+  const settings = isQuick ? quick : full;
+  report("the code alone");
+  const coding = measureReedSolomon(settings.codingMs);
+  await using resources = new AsyncDisposableStack();
+  const { program, target } = await startSource();
+  resources.use(program);
+  const bulk = await measureClean(target, settings, report);
+  report(`${LOSS * 100} % of fragments are lost`);
+  const lossRatio = await measureLoss(target, settings);
+  const { down, up, ...figures } = bulk;
+  return {
+    ours: Math.min(down!, up!),
+    peers: {},
+    figures: { down_gbit_s: down!, up_gbit_s: up!, ...figures, loss5_ratio: lossRatio, ...coding },
+    missing: [],
+  };
+}
+
+/** What needs nobody between client and relays. */
+async function measureClean(
+  target: Target,
+  settings: Settings,
+  report: MeasureOptions["report"],
+): Promise<Record<string, number>> {
+  await using network = new OurNetwork();
+  const relays = await startFragmentRelays(network, { upstreams: 3, downstreams: 3 });
+  report(`memory of ${settings.sessions} sessions`);
+  const memory = await measureMemory({ relays, target }, settings.sessions);
+  const { proxy } = await startProxyOver(network, relays.url);
+  const place = { relays, proxy, target };
+  report("requests one by one, and all at once");
+  const firstBytes = { rounds: settings.firstByteRounds, count: settings.firstBytes };
+  const { proxied, direct } = await measureFirstBytes(place, firstBytes);
+  const requests = await measureManyRequests(place, settings.requestRounds);
+  report(`bulk, ${settings.rounds} rounds of ${DIRECTIONS.join(", ")}`);
+  const bulk = await inEachDirection(
+    settings.rounds,
+    (direction) => measureTransfer(place, { direction, warmMs: settings.warmMs, measureMs: settings.bulkMs }),
+  );
+  report("an upstream and a downstream are stopped");
+  const legs = await measureLostLegs(place, settings);
+  return { ...bulk, ttfb_overhead_p50_ms: proxied - direct, ...requests, one_leg_lost_ratio: legs, ...memory };
+}
+
+async function measureManyRequests(place: Place, rounds: number): Promise<Record<string, number>> {
+  const [p99, lost]: number[][] = [[], []];
+  for (let round = 0; round < rounds; round++) {
+    const result = await measureRequests(place, CONCURRENT);
+    p99!.push(result.p99Ms);
+    lost!.push(result.lost);
+  }
+  return { requests_1000_p99_ms: median(p99!), requests_lost: lost!.reduce((sum, each) => sum + each) };
+}
+
+/** The worse of the directions. */
+async function measureLostLegs(place: Place, { legRounds, warmMs, legMs }: Settings): Promise<number> {
+  const stopped = [place.relays.upstreams[0]!, place.relays.downstreams[0]!];
+  const ratios = await inEachDirection(legRounds, async (direction) => {
+    try {
+      return await measureDisturbed(place, {
+        ...{ direction, warmMs, measureMs: legMs, graceMs: RECOVER_MS },
+        disturb: () => stopped.forEach(({ program }) => Deno.kill(program.pid, "SIGSTOP")),
+      });
+    } finally {
+      stopped.forEach(({ program }) => Deno.kill(program.pid, "SIGCONT"));
+    }
+  });
+  return Math.min(...Object.values(ratios));
+}
+
+/** The worse of the directions, next to the same with nothing lost. */
+async function measureLoss(target: Target, { lossRounds, warmMs, legMs }: Settings): Promise<number> {
+  await using network = new OurNetwork();
+  const relays = await startFragmentRelays(network, { upstreams: 3, downstreams: 3, isLossy: true });
+  await using losers = relays.losers!;
+  const { proxy } = await startProxyOver(network, relays.url);
+  const ratios = await inEachDirection(lossRounds, async (direction) => {
+    const disturb = async () => {
+      await losers.ask(`loss ${LOSS}`);
+    };
+    const settings = { direction, warmMs, measureMs: legMs, graceMs: RECOVER_MS, disturb };
+    const ratio = await measureDisturbed({ proxy, target }, settings);
+    await losers.ask("loss 0");
+    return ratio;
+  });
+  return Math.min(...Object.values(ratios));
+}
+
+/** What a session costs a relay: with a stream that has nothing to say, and with one of bulk that is never read. */
+async function measureMemory(
+  { relays, target }: Omit<Place, "proxy">,
+  sessions: number,
+): Promise<Record<string, number>> {
+  const all = [...relays.upstreams, ...relays.downstreams];
+  const url = `${relays.url}&sessions=1`;
+  const hold = async (count: number, stalled: 0 | 1) => {
+    const program = load("paths", { url, target: formatTarget(target), count, stalled });
+    await program.readJson(60_000);
+    return program;
+  };
+  {
+    await using _first = await hold(sessions, 0); // what a process has grown to once says little about a session
+  }
+  const before = await rssOf(all);
+  const figures: Record<string, number> = {};
+  for (const [stalled, name] of [[0, "relay_kib_per_session"], [1, "relay_kib_per_unread_session"]] as const) {
+    await using _held = await hold(sessions, stalled);
+    const after = await rssOf(all);
+    figures[name] = Math.max(...after.map((kib, at) => (kib - before[at]!) / sessions));
+  }
+  return figures;
+}
+
+/** Resident memory once it has stopped moving. */
+function rssOf(members: readonly Member[]): Promise<number[]> {
+  return Promise.all(members.map(({ program }) => program.settledRssKib()));
+}
+
+/** The median of some rounds for each direction. */
+async function inEachDirection(
+  rounds: number,
+  measure: (direction: TransferDirection) => Promise<number>,
+): Promise<Record<TransferDirection, number>> {
+  const values: Record<TransferDirection, number[]> = { down: [], up: [] };
+  for (let round = 0; round < rounds; round++) {
+    for (const direction of round % 2 === 0 ? DIRECTIONS : DIRECTIONS.toReversed()) {
+      values[direction].push(await measure(direction));
+    }
+  }
+  return { down: median(values.down), up: median(values.up) };
+}

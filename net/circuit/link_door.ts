@@ -1,0 +1,111 @@
+/**
+ * Who may have a link to a relay, asked in the order of what it costs:
+ *
+ *   the path → room for one more, here and from that address → the signature (`link_auth.ts`) → not blocked
+ *     → a relay is in the directory, a gateway has shown its keys → room for one more of that peer
+ *
+ * A relay that nobody here has heard of yet may be new: the directory is asked once more.
+ */
+
+import { placeOf } from "../../protocol/control/auth_limits.ts";
+import type { RelayRecord } from "../../protocol/directory.ts";
+import { parseIp } from "../../protocol/ip.ts";
+import type { Primitives } from "../../protocol/primitives.ts";
+import type { WebsocketCall } from "../web_port.ts";
+import { readGatewayKeys } from "./gateway_keys.ts";
+import { CIRCUIT_LINK_PATH, type LinkGuard } from "./link_auth.ts";
+import type { LinkPeer, RelayLinks } from "./relay_links.ts";
+
+/** What a relay has to know of others; `RelayDirectory` does. */
+export interface RelayLookup {
+  find(kind: "relay", relayId: string): RelayRecord | undefined;
+  refresh(signal?: AbortSignal): Promise<void>;
+}
+
+export interface LinkDoorLimits {
+  /** Links of clients, and of relays and gateways, at once. Default 4,096 and 1,024. */
+  readonly maxClientLinks?: number;
+  readonly maxHopLinks?: number;
+  /** Links from one address, an IPv6 /64 counting as one. Default 64. */
+  readonly maxLinksPerAddress?: number;
+  /** Links of one client; a relay or gateway may have twice as many for a moment. Default 4. */
+  readonly maxLinksPerPeer?: number;
+}
+
+export interface LinkDoorOptions {
+  readonly guard: Pick<LinkGuard, "verify">;
+  readonly links: Pick<RelayLinks, "count" | "countOf">;
+  readonly directory: RelayLookup;
+  readonly primitives: Primitives;
+  isBlocked(peerId: string): boolean;
+  readonly limits?: LinkDoorLimits | undefined;
+}
+
+export type DoorVerdict =
+  | { readonly ok: true; readonly peer: LinkPeer }
+  | { readonly ok: false; readonly status: 401 | 403 | 404 | 429 | 503; readonly reason: string };
+
+export class LinkDoor {
+  readonly #options: LinkDoorOptions;
+  readonly #ofAddress = new Map<string, number>();
+
+  constructor(options: LinkDoorOptions) {
+    this.#options = options;
+  }
+
+  /** Whether whoever calls may have a link. `came` and `went` are to follow. */
+  async admit(call: Pick<WebsocketCall, "path" | "remoteAddress" | "request">): Promise<DoorVerdict> {
+    const { guard, links, limits, isBlocked } = this.#options;
+    const request = call.path.endsWith(CIRCUIT_LINK_PATH) ? call.request() : undefined;
+    if (!request) return refused(404, "not_a_link");
+    const fromThere = this.#ofAddress.get(placeAt(call.remoteAddress)) ?? 0;
+    if (fromThere >= (limits?.maxLinksPerAddress ?? 64)) return refused(429, "links_of_address");
+    const verdict = guard.verify(request);
+    if (!verdict.ok) return verdict;
+    const { peerId, role } = verdict;
+    if (isBlocked(peerId)) return refused(403, "blocked");
+    const isFull = role === "client"
+      ? links.count("client") >= (limits?.maxClientLinks ?? 4096)
+      : links.count("relay") + links.count("gateway") >= (limits?.maxHopLinks ?? 1024);
+    if (isFull) return refused(503, "links");
+    if (links.countOf({ peerId, role }) >= (limits?.maxLinksPerPeer ?? 4)) return refused(429, "links_of_peer");
+    return await this.#admitAs({ peerId, role }, request);
+  }
+
+  /** A link from that address is up. */
+  came(remoteAddress: string): void {
+    const place = placeAt(remoteAddress);
+    this.#ofAddress.set(place, (this.#ofAddress.get(place) ?? 0) + 1);
+  }
+
+  /** And has ended. */
+  went(remoteAddress: string): void {
+    const place = placeAt(remoteAddress);
+    const left = (this.#ofAddress.get(place) ?? 0) - 1;
+    if (left > 0) this.#ofAddress.set(place, left);
+    else this.#ofAddress.delete(place);
+  }
+
+  async #admitAs(peer: LinkPeer, request: Request): Promise<DoorVerdict> {
+    const { directory, primitives } = this.#options;
+    if (peer.role === "gateway") {
+      const gateway = readGatewayKeys(peer.peerId, request.headers, primitives);
+      return gateway ? { ok: true, peer: { ...peer, gateway } } : refused(403, "gateway_keys");
+    }
+    if (peer.role === "relay" && !directory.find("relay", peer.peerId)) {
+      await directory.refresh().catch(() => {}); // what it knew stays
+      if (!directory.find("relay", peer.peerId)) return refused(503, "unknown_relay");
+    }
+    return { ok: true, peer };
+  }
+}
+
+function refused(status: 401 | 403 | 404 | 429 | 503, reason: string): DoorVerdict {
+  return { ok: false, status, reason };
+}
+
+/** What counts as one address. */
+function placeAt(remoteAddress: string): string {
+  const address = parseIp(remoteAddress);
+  return address ? placeOf(address) : remoteAddress;
+}

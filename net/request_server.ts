@@ -1,0 +1,249 @@
+/**
+ * Request mode's far end: reads what a client asks for on a stream, makes the request with undici over a Path, and sends
+ * back what it is answered (`protocol/request_mode.ts`).
+ *
+ *   head → checked → request ─┬─ leads elsewhere, and is to be followed → the next request
+ *          body ──────────────┘─ answer's head → body, as it comes
+ *
+ * Fields that concern one connection stay here, and nothing is added: the origin sees what the client said, and not that
+ * it was passed on. A body goes up once: where it would be needed again the answer is a failure, as in fetch. When the
+ * client goes away the request is given up; when the origin's answer is cut, so is the client's stream.
+ * What it does not do: caches, cookies, upgrades, or decoding of what the origin has encoded.
+ */
+
+import type { Agent } from "undici";
+import type { Clock, Timer } from "../protocol/clock.ts";
+import { CulvertError, DialError, messageOf } from "../protocol/errors.ts";
+import { endToEnd } from "../protocol/http_proxy.ts";
+import type { Metrics } from "../protocol/metrics.ts";
+import {
+  encodeRequestModeHead,
+  fieldsOf,
+  type RequestFailure,
+  type RequestModeHead,
+  type ResponseModeHead,
+} from "../protocol/request_mode.ts";
+import { type Stream, writeAll } from "../protocol/stream.ts";
+import { openPathAgent, type PathAgentOptions } from "./path_agent.ts";
+import { readRequestHead } from "./read_frame.ts";
+import type { RequestService } from "./tunnel_link.ts";
+
+export interface RequestServerOptions extends PathAgentOptions {
+  readonly metrics: Metrics;
+  /** Until the head of an answer has come, from the last of the body on. Default 60 s. */
+  readonly headTimeoutMs?: number;
+  /** Requests under way at once. Default 1,024. */
+  readonly maxRequests?: number;
+}
+
+/** As many as fetch follows. */
+const MAX_REDIRECTS = 20;
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+/** What says how a body is to be read. Gone with the body, when a redirect takes it away (fetch §4.4). */
+const BODY_FIELDS = /^(?:content-(?:encoding|language|location|type|length))$/i;
+/** For the origin that was asked, and no other. */
+const SECRET_FIELDS = /^(?:authorization|proxy-authorization|cookie|cookie2)$/i;
+const READ_BYTES = 64 * 1024;
+const TOO_LATE = new CulvertError("timeout", "The origin has not answered in time");
+
+type Answer = Awaited<ReturnType<Agent["request"]>>;
+
+/** What is asked for next. */
+interface Step {
+  readonly url: URL;
+  readonly method: string;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly hasBody: boolean;
+  readonly isRedirected: boolean;
+}
+
+class RequestError extends Error {
+  readonly failure: RequestFailure;
+
+  constructor(failure: RequestFailure, message: string) {
+    super(message);
+    this.failure = failure;
+  }
+}
+
+export class RequestServer implements RequestService, Disposable {
+  readonly #agent: Agent;
+  readonly #clock: Clock;
+  readonly #headTimeoutMs: number;
+  readonly #maxRequests: number;
+  #underWay = 0;
+  readonly #metrics;
+
+  constructor(options: RequestServerOptions) {
+    this.#agent = openPathAgent(options);
+    this.#clock = options.clock;
+    this.#headTimeoutMs = options.headTimeoutMs ?? 60_000;
+    this.#maxRequests = options.maxRequests ?? 1024;
+    const { metrics } = options;
+    this.#metrics = {
+      requests: metrics.counter("central_requests_total", "Requests made for clients, by outcome", ["outcome"]),
+      active: metrics.gauge("central_requests_active", "Requests under way for clients"),
+      bytes: metrics.counter("central_request_bytes_total", "Bytes of bodies, by direction", ["direction"]),
+    };
+  }
+
+  async serve(stream: Stream, signal: AbortSignal): Promise<void> {
+    this.#metrics.active.set(++this.#underWay);
+    try {
+      const head = await readRequestHead(stream);
+      if (this.#underWay > this.#maxRequests) throw new RequestError("busy", "Too many requests are under way");
+      await this.#exchange(head, stream, signal);
+    } finally {
+      this.#metrics.active.set(--this.#underWay);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#agent.destroy().catch(() => {});
+  }
+
+  async #exchange(head: RequestModeHead, stream: Stream, signal: AbortSignal): Promise<void> {
+    let answer: Answer;
+    let step: Step;
+    try {
+      ({ answer, step } = await this.#follow(head, stream, signal));
+      await this.#send(stream, headOf(answer, step));
+    } catch (error) {
+      signal.throwIfAborted();
+      const failure = failureOf(error);
+      this.#metrics.requests.add(1, { outcome: failure });
+      await this.#send(stream, { failure, message: messageOf(error).slice(0, 1024) });
+      return await stream.closeWrite();
+    }
+    for await (const chunk of answer.body) {
+      await writeAll(stream, chunk as Uint8Array);
+      this.#metrics.bytes.add((chunk as Uint8Array).length, { direction: "down" });
+    }
+    await stream.closeWrite();
+    this.#metrics.requests.add(1, { outcome: "ok" });
+  }
+
+  /** Asks until an answer is the last. */
+  async #follow(head: RequestModeHead, stream: Stream, signal: AbortSignal): Promise<{ answer: Answer; step: Step }> {
+    let step: Step = {
+      url: checkedUrl(head.url),
+      method: head.method,
+      headers: head.headers,
+      hasBody: head.hasBody,
+      isRedirected: false,
+    };
+    for (let followed = 0;; followed++) {
+      const answer = await this.#ask(step, followed === 0 ? stream : undefined, signal);
+      const location = REDIRECTS.has(answer.statusCode) && head.redirect !== "manual" && answer.headers.location;
+      if (typeof location !== "string") return { answer, step };
+      answer.body.on("error", () => {});
+      answer.body.destroy();
+      if (head.redirect === "error") throw new RequestError("redirect", "The answer leads elsewhere");
+      if (followed === MAX_REDIRECTS) throw new RequestError("redirect", "The answers lead elsewhere without end");
+      step = nextStep(step, answer.statusCode, location);
+    }
+  }
+
+  async #ask({ url, method, headers, hasBody }: Step, stream: Stream | undefined, gone: AbortSignal): Promise<Answer> {
+    const fields = endToEnd(fieldsOf(headers)).filter(({ name }) => !/^(?:host|expect|trailer|proxy-.*)$/i.test(name));
+    const late = new AbortController();
+    let limit: Timer | undefined;
+    let hasHead = false;
+    const restart = () => {
+      limit?.cancel();
+      if (!hasHead) limit = this.#clock.after(this.#headTimeoutMs, () => late.abort(TOO_LATE));
+    };
+    restart();
+    try {
+      return await this.#agent.request({
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method: method as "GET",
+        headers: [...fields, ...lengthOf(headers, hasBody)].flatMap(({ name, value }) => [name, value]),
+        body: hasBody && stream ? (this.#bodyOf(stream, restart) as never) : null,
+        signal: AbortSignal.any([gone, late.signal]),
+      });
+    } finally {
+      hasHead = true;
+      limit!.cancel();
+    }
+  }
+
+  async *#bodyOf(stream: Stream, onPart: () => void): AsyncGenerator<Uint8Array> {
+    while (true) {
+      const into = new Uint8Array(READ_BYTES);
+      const count = await stream.read(into);
+      if (count === null) return;
+      onPart();
+      this.#metrics.bytes.add(count, { direction: "up" });
+      yield into.subarray(0, count);
+    }
+  }
+
+  async #send(stream: Stream, head: ResponseModeHead): Promise<void> {
+    const bytes = encodeRequestModeHead(head);
+    if (!bytes) throw new RequestError("failed", "The answer's fields are longer than a client takes");
+    await writeAll(stream, bytes);
+  }
+}
+
+function checkedUrl(text: string): URL {
+  const url = URL.parse(text);
+  if (!url || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    throw new RequestError("bad_request", "Cannot make the request: its URL must begin with http:// or https://");
+  }
+  if (url.username !== "" || url.password !== "") {
+    throw new RequestError("bad_request", "Cannot make the request: its URL must be without user and password");
+  }
+  return url;
+}
+
+/** A length that the client has told is told on; a body without is sent in chunks. */
+function lengthOf(headers: Step["headers"], hasBody: boolean): { name: string; value: string }[] {
+  const [, value] = headers.find(([name]) => /^content-length$/i.test(name)) ?? [];
+  return hasBody && value !== undefined && /^\d{1,15}$/.test(value) ? [{ name: "content-length", value }] : [];
+}
+
+/** Fetch, §4.4 "HTTP-redirect fetch". */
+function nextStep(step: Step, status: number, location: string): Step {
+  const target = URL.parse(location, step.url);
+  if (!target) throw new RequestError("redirect", "The answer leads to what is no URL");
+  const url = checkedUrl(target.href);
+  const { method, hasBody } = step;
+  if (status !== 303 && hasBody) throw new RequestError("redirect", "The body would be needed again, and is gone");
+  const becomesGet = status === 303 ? method !== "GET" && method !== "HEAD" : status <= 302 && method === "POST";
+  const isElsewhere = url.origin !== step.url.origin;
+  const headers = step.headers.filter(([name]) =>
+    !(becomesGet && BODY_FIELDS.test(name)) && !(isElsewhere && SECRET_FIELDS.test(name))
+  );
+  return { url, method: becomesGet ? "GET" : method, headers, hasBody: false, isRedirected: true };
+}
+
+function headOf(answer: Answer, { url, isRedirected }: Step): ResponseModeHead {
+  const headers = Object.entries(answer.headers).flatMap(([name, value]) =>
+    [value ?? []].flat().map((each): [string, string] => [name, each])
+  );
+  // A length is told again: the answer to HEAD has one without a body that has it.
+  const lengths = headers.filter(([name]) => name === "content-length");
+  const kept = endToEnd(fieldsOf(headers)).filter(({ name }) => name !== "trailer");
+  return {
+    status: answer.statusCode,
+    statusText: answer.statusText ?? "",
+    headers: [...lengths, ...kept.map(({ name, value }): [string, string] => [name, value])],
+    url: url.href,
+    isRedirected,
+  };
+}
+
+const CODES: Readonly<Record<string, RequestFailure>> = {
+  timeout: "timeout",
+  UND_ERR_INVALID_ARG: "bad_request",
+  UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: "bad_request",
+};
+
+function failureOf(error: unknown): RequestFailure {
+  if (error instanceof RequestError) return error.failure;
+  if (error instanceof DialError) return error.code;
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return CODES[code] ?? "failed";
+}
