@@ -5,6 +5,7 @@
  *   tunnel+ws://host:port/path            through a tunnel server (`culvert tunnel`), plain or behind a TLS proxy
  *   tunnel+wss://token@host/path?links=4  the same over TLS
  *   fragments+https://base.example/       in fragments over several relays, which that directory knows
+ *   circuit+http(s)://base:port/?hops=2   over circuits of relays that the directory there knows (`circuit/circuit_url.ts`)
  */
 
 import type { Clock } from "../protocol/clock.ts";
@@ -16,6 +17,7 @@ import type { Metrics } from "../protocol/metrics.ts";
 import type { Random } from "../protocol/random.ts";
 import type { Path } from "../protocol/stream.ts";
 import { balance, failover, type Member, race } from "./combine.ts";
+import { openCircuits } from "./circuit/open_circuits.ts";
 import { direct } from "./egress.ts";
 import { openFragments } from "./fragments/open_fragments.ts";
 import { withHello } from "./hello.ts";
@@ -52,6 +54,8 @@ const schemes: readonly Scheme[] = [
   { prefix: "tunnel+wss://", open: openTunnel },
   { prefix: "fragments+http://", open: openFragments },
   { prefix: "fragments+https://", open: openFragments },
+  { prefix: "circuit+http://", open: openCircuits },
+  { prefix: "circuit+https://", open: openCircuits },
 ];
 
 /** What a path URL may begin with. */

@@ -135,15 +135,22 @@ export class CellLink implements Link {
     });
   }
 
-  #sealPadding(slab: Slab): number {
-    this.#machine.sealPadding!(slab, 0);
-    return 1;
-  }
-
   async #writeAll(handlers: LinkHandlers): Promise<void> {
+    let wantedCells = 1;
     try {
-      // Who could have used more room gets more the next time.
-      for (let cells = 1; cells > 0 && !this.#isClosed;) cells = await this.#writeSome(handlers, cells);
+      while (!this.#isClosed) {
+        const slab = this.#slabs.take(wantedCells);
+        try {
+          const cells = this.#fillCells(handlers, slab);
+          // From here to the end of the loop nothing may be awaited, or a call of `wake` would be lost in between.
+          if (cells === 0) return;
+          // Who could have used more room gets more the next time.
+          wantedCells = cells === cellsOf(slab) ? MANY_CELLS : 1;
+          await writeAll(this.#stream, slab.bytes.subarray(0, cells * CELL_BYTES));
+        } finally {
+          this.#slabs.give(slab);
+        }
+      }
     } catch (error) {
       if (!this.#isClosed) throw error;
     } finally {
@@ -151,18 +158,13 @@ export class CellLink implements Link {
     }
   }
 
-  /** Gives for how many cells there should be room the next time; 0 when there is nothing to write. */
-  async #writeSome(handlers: LinkHandlers, wantedCells: number): Promise<number> {
-    const slab = this.#slabs.take(wantedCells);
-    try {
-      const room = cellsOf(slab);
-      const count = handlers.fill(slab.bytes.subarray(0, room * this.#machine.dataBytes));
-      if (count === 0) return 0;
-      const cells = this.#machine.sealData(slab, count);
-      await writeAll(this.#stream, slab.bytes.subarray(0, cells * CELL_BYTES));
-      return cells === room ? MANY_CELLS : 1;
-    } finally {
-      this.#slabs.give(slab);
-    }
+  /** Makes the cells that should go next; gives how many. */
+  #fillCells(handlers: LinkHandlers, slab: Slab): number {
+    const count = handlers.fill(slab.bytes.subarray(0, cellsOf(slab) * this.#machine.dataBytes));
+    if (count === 0 && !this.#isPadDue) return 0;
+    this.#isPadDue = false;
+    if (count > 0) return this.#machine.sealData(slab, count);
+    this.#machine.sealPadding!(slab, 0);
+    return 1;
   }
 }

@@ -1,0 +1,131 @@
+/**
+ * One of a path's circuits, and the next that takes its place: every so often another is built, and dials move to it once
+ * its gateway has been heard; the one before ends when its streams have. A circuit that is lost is replaced at once.
+ *
+ *   current ──some time later──▶ another is built and heard ──▶ it is current, the old one drains ──no stream left──▶ closed
+ *
+ * No stream is ever moved or cut for it. Where too many old ones are still in use, the next change waits.
+ */
+
+import { type Clock, delay, type Timer } from "../../protocol/clock.ts";
+import { messageOf } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
+import type { Random } from "../../protocol/random.ts";
+import type { TunnelPath } from "../tunnel_path.ts";
+
+export interface CircuitSlotOptions {
+  /** Begins to keep one circuit up. */
+  open(): TunnelPath;
+  /** Between this and that many milliseconds after the last, dials move to another circuit. */
+  readonly rotateMs: readonly [least: number, most: number];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Dials have moved to another circuit. */
+  onRotate?(): void;
+}
+
+/** Old circuits in use at once; the next change waits for one of them to end. */
+export const MAX_DRAINING = 8;
+/** For another circuit to be built and heard. */
+const REPLACE_MS = 20_000;
+/** How often old ones are looked at. One is closed when it was idle twice: a dial may have been on its way to it. */
+const DRAIN_LOOK_MS = 500;
+
+export class CircuitSlot implements Disposable {
+  readonly #options: CircuitSlotOptions;
+  readonly #stop = new AbortController();
+  readonly #draining = new Map<TunnelPath, { wasIdle: boolean }>();
+  readonly #closing = new Set<Promise<void>>();
+  #current: TunnelPath;
+  #timer: Timer | undefined;
+  readonly #running: Promise<void>;
+
+  constructor(options: CircuitSlotOptions) {
+    this.#options = options;
+    this.#current = options.open();
+    this.#running = this.#rotate();
+  }
+
+  /** Where to dial. */
+  get current(): TunnelPath {
+    return this.#current;
+  }
+
+  get drainingCount(): number {
+    return this.#draining.size;
+  }
+
+  close(): void {
+    if (this.#stop.signal.aborted) return;
+    this.#stop.abort();
+    this.#timer?.cancel();
+    for (const path of [this.#current, ...this.#draining.keys()]) this.#close(path);
+    this.#draining.clear();
+  }
+
+  /** Settles when every circuit is closed. Call `close` first. */
+  async closed(): Promise<void> {
+    await this.#running;
+    while (this.#closing.size > 0) await Promise.all(this.#closing);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async #rotate(): Promise<void> {
+    const { clock, random, rotateMs: [least, most], log } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        await delay(clock, least + random.next() * (most - least), signal);
+        while (this.#draining.size >= MAX_DRAINING) await delay(clock, DRAIN_LOOK_MS, signal);
+        await this.#replace(signal);
+      } catch (error) {
+        if (!signal.aborted) log.debug("No other circuit could be built", { error: messageOf(error) });
+      }
+    }
+  }
+
+  async #replace(signal: AbortSignal): Promise<void> {
+    const { clock, open, onRotate } = this.#options;
+    const next = open();
+    const limit = new AbortController();
+    const timer = clock.after(REPLACE_MS, () => limit.abort(new Error("it took too long")));
+    try {
+      await next.ready(AbortSignal.any([signal, limit.signal]));
+    } catch (error) {
+      this.#close(next);
+      throw error;
+    } finally {
+      timer.cancel();
+    }
+    this.#drain(this.#current);
+    this.#current = next;
+    onRotate?.();
+  }
+
+  #drain(path: TunnelPath): void {
+    this.#draining.set(path, { wasIdle: false });
+    this.#timer ??= this.#options.clock.after(DRAIN_LOOK_MS, () => this.#look());
+  }
+
+  #look(): void {
+    this.#timer = undefined;
+    for (const [path, state] of this.#draining) {
+      const isOver = path.idle && (state.wasIdle || path.linkCount === 0);
+      state.wasIdle = path.idle;
+      if (!isOver) continue;
+      this.#draining.delete(path);
+      this.#close(path);
+    }
+    if (this.#draining.size > 0) this.#timer = this.#options.clock.after(DRAIN_LOOK_MS, () => this.#look());
+  }
+
+  #close(path: TunnelPath): void {
+    path.close();
+    const closing = path.closed().finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+  }
+}
