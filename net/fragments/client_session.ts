@@ -10,6 +10,7 @@
 
 import type { Timer } from "../../protocol/clock.ts";
 import { CulvertError, DialError } from "../../protocol/errors.ts";
+import type { BlockMemory } from "../../protocol/fragment/block_memory.ts";
 import { peerIdBytes, SECRET_BYTES } from "../../protocol/fragment/aliases.ts";
 import { legKey, LegOpener, LegSealer } from "../../protocol/fragment/leg_seal.ts";
 import type { UpstreamRefusal } from "../../protocol/fragment/messages.ts";
