@@ -50,18 +50,22 @@ export function relayFlags(listen: string) {
 export type BaseSettings = z.output<z.ZodObject<typeof baseFlags>>;
 export type RelaySettings = z.output<z.ZodObject<ReturnType<typeof relayFlags>>>;
 
-export interface RelayParts {
+/** What those who ask base for relays are made of. */
+export interface MemberParts {
   readonly identity: Identity;
   readonly primitives: Primitives;
   readonly crypto: WireGuardCrypto;
   readonly membership: Membership | undefined;
   readonly networkPublicKey: Uint8Array | undefined;
-  readonly tls: TlsPair | undefined;
   /** To be trusted beside the usual ones. */
   readonly caCerts: readonly string[] | undefined;
   readonly directory: DirectoryClient;
   /** What base knows of others; kept new while this is open. */
   readonly relays: RelayDirectory;
+}
+
+export interface RelayParts extends MemberParts {
+  readonly tls: TlsPair | undefined;
   /** The URL under which others reach what listens there. */
   urlOf(listen: string): string;
   /** Keeps this relay listed until disposed. */
@@ -74,29 +78,32 @@ export interface RelayStatus {
   current(): Pick<RelayRegistration, "load" | "bandwidthMbps" | "gateways">;
 }
 
-export interface RelayPartsOptions {
-  readonly kind: RelayKind;
+export interface MemberPartsOptions {
+  /** As what it is certified in a closed network. */
+  readonly role: RelayKind | "gateway";
   /** What cannot be done when a setting is wrong: "start upstream". */
   readonly action: string;
   /** Of whom base is asked; all when left out. */
   readonly others?: readonly RelayKind[];
 }
 
+export interface RelayPartsOptions extends Omit<MemberPartsOptions, "role"> {
+  readonly kind: RelayKind;
+}
+
 /** Gathers them; disposing closes what they hold. */
-export async function openRelayParts(
-  settings: RelaySettings,
-  { kind, action, others }: RelayPartsOptions,
+export async function openMemberParts(
+  settings: BaseSettings,
+  { role, action, others }: MemberPartsOptions,
   context: RoleContext,
-): Promise<RelayParts & AsyncDisposable> {
+): Promise<MemberParts & AsyncDisposable> {
   const { clock, random, log, signal, stateDir } = context;
   const { networkPublicKey, region } = settings;
   const primitives = hostPrimitives();
   const state = await StateDirectory.open(stateDir);
   const { identity } = await loadOrCreateIdentity(state, { random, primitives, clock, signal });
-  const tls = await readFittingTls(settings, action);
-  warnOfPlainText(settings, tls, log);
   await using held = new AsyncDisposableStack();
-  const place = { peerId: identity.peerId, role: kind, region };
+  const place = { peerId: identity.peerId, role, region };
   const membership = networkPublicKey &&
     held.use(await Membership.join(networkPublicKey, { ...context, state, place, primitives }));
   const crypto = held.use(await openSealCrypto({ explain: (reason) => log.debug("No libcrypto", { reason }) }));
@@ -118,16 +125,33 @@ export async function openRelayParts(
     crypto,
     membership,
     networkPublicKey,
-    tls,
     caCerts: caller?.caCerts,
     directory,
     relays,
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+}
+
+/** The same, and what a relay needs to listen and to be listed. */
+export async function openRelayParts(
+  settings: RelaySettings,
+  { kind, action, others }: RelayPartsOptions,
+  context: RoleContext,
+): Promise<RelayParts & AsyncDisposable> {
+  const { clock, random, log } = context;
+  const tls = await readFittingTls(settings, action);
+  warnOfPlainText(settings, tls, log);
+  const parts = await openMemberParts(settings, { role: kind, action, ...(others && { others }) }, context);
+  const { identity, membership, directory } = parts;
+  return {
+    ...parts,
+    tls,
     urlOf: (listen) => settings.advertise ?? `${tls ? "https" : "http"}://${listen}`,
     register({ url, current }) {
       const describe = (): RelayRegistration => ({
         ...keysOfRelay(identity),
         kind,
-        region,
+        region: settings.region,
         url,
         version: deno.version,
         ...(membership && { certificate: membership.certificate() }),
@@ -137,15 +161,18 @@ export async function openRelayParts(
       if (membership) membership.onRenewed = () => registrar.hurry();
       return registrar;
     },
-    [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
 
-function basesOf({ base }: RelaySettings): URL[] {
+function basesOf({ base }: BaseSettings): URL[] {
   return base.map((url) => new URL(url.endsWith("/") ? url : `${url}/`));
 }
 
-function warnOfPlainText({ listen }: RelaySettings, tls: TlsPair | undefined, log: RoleContext["log"]): void {
+function warnOfPlainText(
+  { listen }: Pick<RelaySettings, "listen">,
+  tls: TlsPair | undefined,
+  log: RoleContext["log"],
+): void {
   if (tls || isLoopback(listen)) return;
   log.warn("What listens here is not encrypted: put TLS in front of it, or give --cert-file and --key-file", {
     listen: formatTarget(listen),

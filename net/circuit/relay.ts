@@ -22,18 +22,18 @@ import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import type { SealTools } from "../../protocol/sealed_handshake.ts";
-import type { Stream } from "../../protocol/stream.ts";
 import { BufferPool } from "../buffer_pool.ts";
 import type { Link } from "../link.ts";
 import type { MuxStream } from "../mux.ts";
 import type { CertificateAndKey } from "../renewable_listener.ts";
 import { WebPort, type WebPortLimits, type WebsocketAnswer, type WebsocketCall } from "../web_port.ts";
 import { WebsocketLink } from "../websocket.ts";
-import { dialWebsocket, type Locate } from "../websocket_dial.ts";
+import type { Locate } from "../websocket_dial.ts";
 import { beginCircuit, type HopSelf, statusName } from "./begin_circuit.ts";
 import { CellSlabs } from "./cell_slabs.ts";
+import { dialRelayLink } from "./dial_link.ts";
 import { isCertifiedGateway } from "./gateway_keys.ts";
-import { LinkGuard, signLink } from "./link_auth.ts";
+import { LinkGuard } from "./link_auth.ts";
 import { LinkDoor, type LinkDoorLimits, type RelayLookup } from "./link_door.ts";
 import { type LinkPeer, type RelayLink, type RelayLinkLimits, RelayLinks } from "./relay_links.ts";
 import { RelayedCircuit } from "./relayed_circuit.ts";
@@ -249,15 +249,16 @@ export class RelayServer implements Disposable {
     this.#spawn(held.connection.ended.then(() => this.#door.went(remoteAddress)));
   }
 
-  async #dial(relayId: string, signal: AbortSignal): Promise<Link> {
+  #dial(relayId: string, signal: AbortSignal): Promise<Link> {
     const { identity: signer, certificate, primitives, clock, tools: { random }, caCerts, locate } = this.#options;
     const record = this.#options.directory.find("relay", relayId);
-    if (!record) throw new DialError("unresolved", "Cannot extend: the directory knows no such relay");
-    const { address, headers } = signLink(record.url, {
-      ...{ signer, role: "relay", recipient: relayId, certificate: certificate?.(), clock, random, primitives },
-    });
-    const { stream, first } = await dialWebsocket(address, { headers, random, caCerts, locate, signal });
-    return new WebsocketLink(stream as Stream, this.#linkPool, { first, random });
+    if (!record) {
+      return Promise.reject(new DialError("unresolved", "Cannot extend: the directory knows no such relay"));
+    }
+    return dialRelayLink(record, {
+      ...{ signer, role: "relay", certificate: certificate?.(), clock, random, primitives, caCerts, locate },
+      pool: this.#linkPool,
+    }, signal);
   }
 
   async #serve(stream: MuxStream, link: RelayLink): Promise<void> {
