@@ -52,6 +52,7 @@ export interface GatewayDirectory {
   list(kind: "relay"): readonly RelayRecord[];
   find(kind: "relay", relayId: string): RelayRecord | undefined;
   onChange(listener: () => void): Disposable;
+  refresh(signal?: AbortSignal): Promise<void>;
 }
 
 export interface GatewayOptions {
@@ -75,8 +76,9 @@ export interface GatewayOptions {
   readonly limits?: GatewayLimits;
 }
 
-/** How often the links are looked after. */
+/** How often the links are looked after, and while some are missing. */
 const LOOK_MS = 5_000;
+const SHORT_LOOK_MS = 1_000;
 /** A relay that has not been reached for so long is replaced, and left alone for a while. */
 const GIVE_UP_MS = 15_000;
 const AVOID_MS = 120_000;
@@ -103,6 +105,7 @@ export class GatewayServer implements Disposable {
   /** Settles when a link has come up. */
   #change = Promise.withResolvers<void>();
   #circuitCount = 0;
+  readonly #stop = new AbortController();
   #isDraining = false;
   #isClosed = false;
   #looker;
@@ -125,7 +128,7 @@ export class GatewayServer implements Disposable {
     });
     this.#metrics = gatewayMetrics(metrics);
     this.#following = directory.onChange(() => this.#lookAfterLinks());
-    this.#looker = clock.after(LOOK_MS, () => this.#look());
+    this.#looker = clock.after(SHORT_LOOK_MS, () => this.#look());
     this.#lookAfterLinks();
   }
 
@@ -158,6 +161,7 @@ export class GatewayServer implements Disposable {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = this.#isDraining = true;
+    this.#stop.abort();
     this.#looker.cancel();
     this.#following[Symbol.dispose]();
     this.#circuits.close();
@@ -177,8 +181,11 @@ export class GatewayServer implements Disposable {
   // Links.
 
   #look(): void {
+    const { clock, directory, relays, links = 3 } = this.#options;
     this.#lookAfterLinks();
-    this.#looker = this.#options.clock.after(LOOK_MS, () => this.#look());
+    const isShort = this.#kept.size < (relays?.length ?? links);
+    if (isShort) this.#spawn(directory.refresh(this.#stop.signal).catch(() => {})); // `onChange` tells of new ones
+    this.#looker = clock.after(isShort ? SHORT_LOOK_MS : LOOK_MS, () => this.#look());
   }
 
   #lookAfterLinks(): void {
