@@ -176,6 +176,7 @@ class Hop {
     const mailbox: Mailbox = new Mailbox(options, {
       link: () => this.#link,
       wait: () => void this.#waiting.add(mailbox),
+      served: () => void this.#waiting.delete(mailbox),
       detach: () => this.#detach(key, mailbox),
     });
     this.#mailboxes.set(key, mailbox);
@@ -252,11 +253,9 @@ class Hop {
     this.#mailboxes.get(aliasKey(notice.alias))?.setListening(notice.isListening);
   }
 
-  /** Each that still finds no room joins the queue again, at its end. */
+  /** Each that finds room leaves the queue, and joins it at its end when it wants more. The others keep their places. */
   #wakeWaiting(): void {
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
-    for (const mailbox of waiting) mailbox.onWritable();
+    for (const mailbox of [...this.#waiting]) mailbox.onWritable();
   }
 }
 
@@ -264,6 +263,8 @@ class Hop {
 interface MailboxHop {
   link(): HopLink | undefined;
   wait(): void;
+  /** It has found room. */
+  served(): void;
   detach(): void;
 }
 
@@ -290,9 +291,10 @@ export class Mailbox implements SendLeg, Disposable {
   get isWritable(): boolean {
     const link = this.#hop.link();
     if (!link || !this.#isAttached) return false;
-    if (link.isWritable) return true;
-    this.#hop.wait();
-    return false;
+    const isWritable = link.isWritable;
+    if (isWritable) this.#hop.served();
+    else this.#hop.wait();
+    return isWritable;
   }
 
   send(batch: Uint8Array): void {
