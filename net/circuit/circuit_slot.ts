@@ -56,6 +56,10 @@ export class CircuitSlot implements Disposable {
     return this.#draining.size;
   }
 
+  get drainingStreamCount(): number {
+    return [...this.#draining.keys()].reduce((sum, path) => sum + path.streamCount, 0);
+  }
+
   close(): void {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
