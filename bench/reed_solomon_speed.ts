@@ -3,31 +3,24 @@
  * missing as can be, for the codes and shard lengths that fragments use. What has no vectors is measured too.
  */
 
-import type { Clock } from "../protocol/clock.ts";
+import { clockOf } from "../protocol/clock.ts";
 import { type EngineName, openReedSolomon, type ReedSolomon, type ShardMemory } from "../protocol/reed_solomon.ts";
 import { median } from "./rounds.ts";
 
 const CODES = [{ data: 2, total: 3 }, { data: 10, total: 14 }];
 const SHARD_KIB = [8, 32];
 
-const full = { rounds: 7, roundMs: 200 };
-const quick = { rounds: 3, roundMs: 50 };
+const ROUNDS = 5;
 
 /** Between two looks at the clock. */
 const CALLS = 16;
 
-export interface SpeedOptions {
-  readonly quick: boolean;
-  readonly clock: Clock;
-}
-
-/** Figures by name, in GB/s. */
-export function measureReedSolomon({ quick: isQuick, clock }: SpeedOptions): Record<string, number> {
-  const settings = { ...(isQuick ? quick : full), clock };
+/** Figures by name, in GB/s; each takes six rounds. */
+export function measureReedSolomon(roundMs: number): Record<string, number> {
   const vectors = CODES.flatMap((code) =>
-    SHARD_KIB.flatMap((kib) => figuresOf({ engine: "simd", kib, code }, settings))
+    SHARD_KIB.flatMap((kib) => figuresOf({ engine: "simd", kib, code }, roundMs))
   );
-  const tables = CODES.flatMap((code) => figuresOf({ engine: "tables", kib: SHARD_KIB[0]!, code }, settings));
+  const tables = CODES.flatMap((code) => figuresOf({ engine: "tables", kib: SHARD_KIB[0]!, code }, roundMs));
   return Object.fromEntries([...vectors, ...tables]);
 }
 
@@ -37,9 +30,7 @@ interface Setting {
   readonly code: { readonly data: number; readonly total: number };
 }
 
-type Rounds = typeof full & { readonly clock: Clock };
-
-function figuresOf({ engine, kib, code: { data, total } }: Setting, rounds: Rounds): [string, number][] {
+function figuresOf({ engine, kib, code: { data, total } }: Setting, roundMs: number): [string, number][] {
   const factory = openReedSolomon({ engine });
   const code = factory.code(data, total);
   const shardBytes = kib * 1024;
@@ -47,8 +38,8 @@ function figuresOf({ engine, kib, code: { data, total } }: Setting, rounds: Roun
   memory.bytes.forEach((_, at) => memory.bytes[at] = at * 31 >> 3);
   const name = `reed_solomon_${data}_of_${total}_${kib}k_${engine}`;
   return [
-    [`${name}_encode_gb_s`, gbPerS(() => code.encode(memory, shardBytes), data * shardBytes, rounds)],
-    [`${name}_decode_gb_s`, gbPerS(decoder(code, memory, shardBytes), data * shardBytes, rounds)],
+    [`${name}_encode_gb_s`, gbPerS(() => code.encode(memory, shardBytes), data * shardBytes, roundMs)],
+    [`${name}_decode_gb_s`, gbPerS(decoder(code, memory, shardBytes), data * shardBytes, roundMs)],
   ];
 }
 
@@ -61,12 +52,13 @@ function decoder(code: ReedSolomon, memory: ShardMemory, shardBytes: number): ()
   };
 }
 
-function gbPerS(run: () => void, dataBytes: number, { rounds, roundMs, clock }: Rounds): number {
-  timePerCallMs(run, roundMs, clock); // compiles
-  return dataBytes / median(Array.from({ length: rounds }, () => timePerCallMs(run, roundMs, clock))) / 1e6;
+function gbPerS(run: () => void, dataBytes: number, roundMs: number): number {
+  timePerCallMs(run, roundMs); // compiles
+  return dataBytes / median(Array.from({ length: ROUNDS }, () => timePerCallMs(run, roundMs))) / 1e6;
 }
 
-function timePerCallMs(run: () => void, roundMs: number, clock: Clock): number {
+function timePerCallMs(run: () => void, roundMs: number): number {
+  const clock = clockOf(globalThis);
   const startMs = clock.now();
   for (let calls = CALLS;; calls += CALLS) {
     for (let i = 0; i < CALLS; i++) run();

@@ -24,6 +24,8 @@ export interface LinkKeeperOptions {
   readonly metrics: Metrics;
   /** Is given the streams that the far end opens. Without it they are closed at once. */
   onStream?(stream: MuxStream): void;
+  /** A link is up. */
+  onUp?(): void;
   /** A link that was up has ended. */
   onLost?(): void;
   /** For all of `connect`. Default 10 s. */
@@ -82,6 +84,7 @@ export class LinkKeeper {
         const connection = await this.#attempt;
         const startedMs = clock.now();
         up.add(1);
+        this.#options.onUp?.();
         log.debug("A tunnel link is up", { server });
         await connection.ended;
         up.add(-1);

@@ -4,6 +4,7 @@
  *   direct:                               leave the network here, under the egress policy
  *   tunnel+ws://host:port/path            through a tunnel server (`culvert tunnel`), plain or behind a TLS proxy
  *   tunnel+wss://token@host/path?links=4  the same over TLS
+ *   fragments+https://base.example/       in fragments over several relays, which that directory knows
  *   circuit+http(s)://base:port/?hops=2   over circuits of relays that the directory there knows (`circuit/circuit_url.ts`)
  */
 
@@ -18,6 +19,7 @@ import type { Path } from "../protocol/stream.ts";
 import { balance, failover, type Member, race } from "./combine.ts";
 import { openCircuits } from "./circuit/open_circuits.ts";
 import { direct } from "./egress.ts";
+import { openFragments } from "./fragments/open_fragments.ts";
 import { withHello } from "./hello.ts";
 import { openTunnel } from "./tunnel_client.ts";
 
@@ -50,6 +52,8 @@ const schemes: readonly Scheme[] = [
   { prefix: "direct:", open: openDirect },
   { prefix: "tunnel+ws://", open: openTunnel },
   { prefix: "tunnel+wss://", open: openTunnel },
+  { prefix: "fragments+http://", open: openFragments },
+  { prefix: "fragments+https://", open: openFragments },
   { prefix: "circuit+http://", open: openCircuits },
   { prefix: "circuit+https://", open: openCircuits },
 ];

@@ -3,7 +3,7 @@
  *
  *   request → pool of its origin → path.dial(host, port) → (TLS by node:tls) → HTTP/1.1
  *
- * The Path resolves names and says where traffic may go. Connections are kept for a few seconds, for whoever asks next.
+ * The Path resolves names and says where traffic may go. Connections are kept for a second, for whoever asks next.
  */
 
 import { connect as connectTls, rootCertificates } from "node:tls";
@@ -24,13 +24,10 @@ export interface PathAgentOptions {
   readonly maxConnectionsPerOrigin?: number;
   /** For dialling, with TLS. Default 30 s. */
   readonly connectTimeoutMs?: number;
-  /** For an answer's head. Default 60 s. */
-  readonly headTimeoutMs?: number;
-  /** For the next part of a body. Default 5 min. */
-  readonly bodyTimeoutMs?: number;
 }
 
-const KEPT_MS = 4000;
+/** Not more: for longer times undici keeps a clock of its own running. */
+const KEPT_MS = 1000;
 
 type Connected = Parameters<buildConnector.connector>[1];
 
@@ -40,8 +37,9 @@ export function openPathAgent(options: PathAgentOptions): Agent {
     pipelining: 1,
     keepAliveTimeout: KEPT_MS,
     keepAliveMaxTimeout: KEPT_MS,
-    headersTimeout: options.headTimeoutMs ?? 60_000,
-    bodyTimeout: options.bodyTimeoutMs ?? 300_000,
+    // Whoever asks sets the limits, by the Clock.
+    headersTimeout: 0,
+    bodyTimeout: 0,
     connect(target: buildConnector.Options, done: Connected) {
       connect(target, options).then((socket) => done(null, socket as never), (error) => done(error, null));
     },

@@ -12,7 +12,8 @@
  */
 
 import type { Agent } from "undici";
-import { DialError, messageOf } from "../protocol/errors.ts";
+import type { Clock, Timer } from "../protocol/clock.ts";
+import { CulvertError, DialError, messageOf } from "../protocol/errors.ts";
 import { endToEnd } from "../protocol/http_proxy.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import {
@@ -29,6 +30,8 @@ import type { RequestService } from "./tunnel_link.ts";
 
 export interface RequestServerOptions extends PathAgentOptions {
   readonly metrics: Metrics;
+  /** Until the head of an answer has come, from the last of the body on. Default 60 s. */
+  readonly headTimeoutMs?: number;
   /** Requests under way at once. Default 1,024. */
   readonly maxRequests?: number;
 }
@@ -41,6 +44,7 @@ const BODY_FIELDS = /^(?:content-(?:encoding|language|location|type|length))$/i;
 /** For the origin that was asked, and no other. */
 const SECRET_FIELDS = /^(?:authorization|proxy-authorization|cookie|cookie2)$/i;
 const READ_BYTES = 64 * 1024;
+const TOO_LATE = new CulvertError("timeout", "The origin has not answered in time");
 
 type Answer = Awaited<ReturnType<Agent["request"]>>;
 
@@ -64,12 +68,16 @@ class RequestError extends Error {
 
 export class RequestServer implements RequestService, Disposable {
   readonly #agent: Agent;
+  readonly #clock: Clock;
+  readonly #headTimeoutMs: number;
   readonly #maxRequests: number;
   #underWay = 0;
   readonly #metrics;
 
   constructor(options: RequestServerOptions) {
     this.#agent = openPathAgent(options);
+    this.#clock = options.clock;
+    this.#headTimeoutMs = options.headTimeoutMs ?? 60_000;
     this.#maxRequests = options.maxRequests ?? 1024;
     const { metrics } = options;
     this.#metrics = {
@@ -136,23 +144,37 @@ export class RequestServer implements RequestService, Disposable {
     }
   }
 
-  #ask({ url, method, headers, hasBody }: Step, stream: Stream | undefined, signal: AbortSignal): Promise<Answer> {
+  async #ask({ url, method, headers, hasBody }: Step, stream: Stream | undefined, gone: AbortSignal): Promise<Answer> {
     const fields = endToEnd(fieldsOf(headers)).filter(({ name }) => !/^(?:host|expect|trailer|proxy-.*)$/i.test(name));
-    return this.#agent.request({
-      origin: url.origin,
-      path: url.pathname + url.search,
-      method: method as "GET",
-      headers: [...fields, ...lengthOf(headers, hasBody)].flatMap(({ name, value }) => [name, value]),
-      body: hasBody && stream ? (this.#bodyOf(stream) as never) : null,
-      signal,
-    });
+    const late = new AbortController();
+    let limit: Timer | undefined;
+    let hasHead = false;
+    const restart = () => {
+      limit?.cancel();
+      if (!hasHead) limit = this.#clock.after(this.#headTimeoutMs, () => late.abort(TOO_LATE));
+    };
+    restart();
+    try {
+      return await this.#agent.request({
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method: method as "GET",
+        headers: [...fields, ...lengthOf(headers, hasBody)].flatMap(({ name, value }) => [name, value]),
+        body: hasBody && stream ? (this.#bodyOf(stream, restart) as never) : null,
+        signal: AbortSignal.any([gone, late.signal]),
+      });
+    } finally {
+      hasHead = true;
+      limit!.cancel();
+    }
   }
 
-  async *#bodyOf(stream: Stream): AsyncGenerator<Uint8Array> {
+  async *#bodyOf(stream: Stream, onPart: () => void): AsyncGenerator<Uint8Array> {
     while (true) {
       const into = new Uint8Array(READ_BYTES);
       const count = await stream.read(into);
       if (count === null) return;
+      onPart();
       this.#metrics.bytes.add(count, { direction: "up" });
       yield into.subarray(0, count);
     }
@@ -214,9 +236,7 @@ function headOf(answer: Answer, { url, isRedirected }: Step): ResponseModeHead {
 }
 
 const CODES: Readonly<Record<string, RequestFailure>> = {
-  UND_ERR_CONNECT_TIMEOUT: "timeout",
-  UND_ERR_HEADERS_TIMEOUT: "timeout",
-  UND_ERR_BODY_TIMEOUT: "timeout",
+  timeout: "timeout",
   UND_ERR_INVALID_ARG: "bad_request",
   UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: "bad_request",
 };
@@ -225,5 +245,5 @@ function failureOf(error: unknown): RequestFailure {
   if (error instanceof RequestError) return error.failure;
   if (error instanceof DialError) return error.code;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  return code === "timeout" ? "timeout" : CODES[code] ?? "failed";
+  return CODES[code] ?? "failed";
 }

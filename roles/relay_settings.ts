@@ -1,8 +1,6 @@
 /**
- * What every role that stands in the directory as a relay is told and made of alike: upstream, central, downstream, relay.
- *
- *   settings ─▶ identity, membership of the network, TLS, a client of base ─▶ who else is there (RelayDirectory)
- *                                                                         └─▶ that we are here (`announce`)
+ * What relays of every kind (upstream, central, downstream, relay) have to be told alike, and what they are made of
+ * before they serve anybody: identity, network and certificate, TLS, and what base knows of the others.
  */
 
 import { z } from "zod";
@@ -10,97 +8,123 @@ import deno from "../deno.json" with { type: "json" };
 import { DirectoryClient } from "../net/directory_client.ts";
 import { hostPrimitives } from "../net/host_primitives.ts";
 import { RelayDirectory } from "../net/relay_directory.ts";
-import { RelayRegistrar } from "../net/relay_registration.ts";
-import type { RelayGateway, RelayKind } from "../protocol/directory.ts";
-import { encodeBase64 } from "../protocol/encoding.ts";
-import { urlSchema } from "../protocol/fields.ts";
+import { keysOfRelay, RelayRegistrar } from "../net/relay_registration.ts";
+import { openSealCrypto } from "../net/seal_crypto.ts";
+import type { RelayKind, RelayRegistration } from "../protocol/directory.ts";
+import { nameSchema, urlSchema } from "../protocol/fields.ts";
 import type { Identity } from "../protocol/identity.ts";
-import type { NoiseKeyPair } from "../protocol/noise_ik.ts";
 import type { Primitives } from "../protocol/primitives.ts";
+import { formatTarget } from "../protocol/stream.ts";
+import type { WireGuardCrypto } from "../protocol/wireguard/crypto.ts";
 import { Membership, networkFlags } from "./closed_network.ts";
+import { listenAddress, secret } from "./fields.ts";
 import { loadOrCreateIdentity } from "./identity_store.ts";
+import { isLoopback } from "./listening.ts";
 import { Caller, callerFlags } from "./mutual_tls.ts";
-import { regionName } from "./peer/settings.ts";
 import type { RoleContext } from "./role.ts";
 import { StateDirectory } from "./state.ts";
 import { readFittingTls, tlsFlags, type TlsPair } from "./tls_files.ts";
 
-/** Of whoever asks base for relays. */
+/** What whoever asks base for relays has to be told; a gateway is told no more, since it listens nowhere. */
 export const baseFlags = {
   base: z.array(urlSchema.meta({ placeholder: "url" })).min(1, "given at least once").max(8)
     .describe("A base, where relays are listed; several are tried in turn."),
+  region: nameSchema.default("local").describe("Where this is, such as eu-west.").meta({ placeholder: "name" }),
   ...networkFlags,
   ...callerFlags,
 };
 
-/** Of whoever is listed there; `listen` is each role's own. */
-export const relayFlags = {
-  ...baseFlags,
-  region: regionName().default("any").describe("Where this machine is, such as eu-west."),
-  advertise: urlSchema.optional().describe("The URL under which others reach --listen.")
-    .meta({ placeholder: "url", defaultText: "made from --listen" }),
-  ...tlsFlags,
-};
+/** `listen` is where it listens unless told otherwise. */
+// deno-lint-ignore explicit-module-boundary-types -- the type is what the schemas say
+export function relayFlags(listen: string) {
+  return {
+    listen: listenAddress(listen).describe("Where others connect."),
+    ...baseFlags,
+    advertise: urlSchema.optional().describe("The URL under which others reach --listen.")
+      .meta({ placeholder: "url", defaultText: "made from --listen" }),
+    ...tlsFlags,
+    token: secret().optional().describe("What clients must know. Best given as CULVERT_TOKEN."),
+  };
+}
 
 export type BaseSettings = z.output<z.ZodObject<typeof baseFlags>>;
-export type RelaySettings = z.output<z.ZodObject<typeof relayFlags>>;
+export type RelaySettings = z.output<z.ZodObject<ReturnType<typeof relayFlags>>>;
 
-/** Whoever it is, once its place is found. */
-export interface RelayParts {
+/** What those who ask base for relays are made of. */
+export interface MemberParts {
   readonly identity: Identity;
-  /** The identity's X25519 key, to which others seal. */
-  readonly local: NoiseKeyPair;
   readonly primitives: Primitives;
-  /** Of a closed network. */
+  readonly crypto: WireGuardCrypto;
   readonly membership: Membership | undefined;
+  readonly networkPublicKey: Uint8Array | undefined;
+  /** To be trusted beside the usual ones. */
   readonly caCerts: readonly string[] | undefined;
   readonly directory: DirectoryClient;
-  /** Follows base until it is disposed of. */
+  /** What base knows of others; kept new while this is open. */
   readonly relays: RelayDirectory;
 }
 
-export interface RelayPlace {
-  /** As certificates name it: a relay's kind, or "gateway". */
-  readonly role: RelayKind | "gateway";
-  readonly region: string;
-  /** Those looked for; all when left out. */
-  readonly kinds?: readonly RelayKind[];
+export interface RelayParts extends MemberParts {
+  readonly tls: TlsPair | undefined;
+  /** The URL under which others reach what listens there. */
+  urlOf(listen: string): string;
+  /** Keeps this relay listed until disposed. */
+  register(status: RelayStatus): RelayRegistrar;
 }
 
-/** Gathers them and asks base once; disposing closes what they hold. */
-export async function openRelayParts(
-  { role, region, kinds }: RelayPlace,
+/** What a registration says beside whose it is. `current` is asked each time. */
+export interface RelayStatus {
+  readonly url: string;
+  current(): Pick<RelayRegistration, "load" | "bandwidthMbps" | "gateways">;
+}
+
+export interface MemberPartsOptions {
+  /** As what it is certified in a closed network. */
+  readonly role: RelayKind | "gateway";
+  /** What cannot be done when a setting is wrong: "start upstream". */
+  readonly action: string;
+  /** Of whom base is asked; all when left out. */
+  readonly others?: readonly RelayKind[];
+}
+
+export interface RelayPartsOptions extends Omit<MemberPartsOptions, "role"> {
+  readonly kind: RelayKind;
+}
+
+/** Gathers them; disposing closes what they hold. */
+export async function openMemberParts(
   settings: BaseSettings,
+  { role, action, others }: MemberPartsOptions,
   context: RoleContext,
-): Promise<RelayParts & AsyncDisposable> {
-  const { clock, random, signal, log } = context;
+): Promise<MemberParts & AsyncDisposable> {
+  const { clock, random, log, signal, stateDir } = context;
+  const { networkPublicKey, region } = settings;
   const primitives = hostPrimitives();
-  const state = await StateDirectory.open(context.stateDir);
+  const state = await StateDirectory.open(stateDir);
   const { identity } = await loadOrCreateIdentity(state, { random, primitives, clock, signal });
   await using held = new AsyncDisposableStack();
-  const { networkPublicKey } = settings;
   const place = { peerId: identity.peerId, role, region };
   const membership = networkPublicKey &&
     held.use(await Membership.join(networkPublicKey, { ...context, state, place, primitives }));
-  const caller = held.use(await Caller.open(settings, { ...context, action: `start ${role}` }));
+  const crypto = held.use(await openSealCrypto({ explain: (reason) => log.debug("No libcrypto", { reason }) }));
+  const caller = held.use(await Caller.open(settings, { ...context, action }));
   const tools = { clock, random, log, primitives, networkPublicKey };
   const directory = held.use(
     new DirectoryClient({ ...tools, bases: basesOf(settings), signer: identity, fetch: caller?.fetch }),
   );
-  const relays = held.use(new RelayDirectory({ ...tools, directory, ...(kinds && { kinds }) }));
-  const stop = new AbortController();
-  const following = relays.run(stop.signal);
+  const relays = new RelayDirectory({ ...tools, directory, ...(others && { kinds: others }) });
+  const looking = relays.run(signal);
   held.defer(async () => {
-    stop.abort();
-    await following;
+    relays[Symbol.dispose]();
+    await looking;
   });
-  await relays.refresh(signal);
   const kept = held.move();
   return {
     identity,
-    local: { privateKey: identity.secrets().wireguardKey, publicKey: identity.wireguardPublicKey },
     primitives,
+    crypto,
     membership,
+    networkPublicKey,
     caCerts: caller?.caCerts,
     directory,
     relays,
@@ -108,64 +132,49 @@ export async function openRelayParts(
   };
 }
 
-/** The TLS pair of `--cert-file` and `--key-file`, if there is one. */
-export function readRelayTls(settings: RelaySettings, kind: RelayKind): Promise<TlsPair | undefined> {
-  return readFittingTls(settings, `start ${kind}`);
-}
-
-/** The URL to tell others: `--advertise`, or what `--listen` came to. */
-export function advertisedUrl({ advertise, certFile }: RelaySettings, listening: string): string {
-  return advertise ?? `${certFile === undefined ? "http" : "https"}://${listening}/`;
-}
-
-export interface Announcement {
-  readonly kind: RelayKind;
-  readonly region: string;
-  readonly url: string;
-  /** From 0 to 1. */
-  load(): number;
-  gateways?(): readonly RelayGateway[];
-}
-
-/** Tells base of us until it is disposed of; readiness waits for base. */
-export function announce(
-  { kind, region, url, load, gateways }: Announcement,
-  { identity, membership, directory }: RelayParts,
+/** The same, and what a relay needs to listen and to be listed. */
+export async function openRelayParts(
+  settings: RelaySettings,
+  { kind, action, others }: RelayPartsOptions,
   context: RoleContext,
-): { readonly registrar: RelayRegistrar } & AsyncDisposable {
+): Promise<RelayParts & AsyncDisposable> {
   const { clock, random, log } = context;
-  const stop = new AbortController();
-  const registrar = new RelayRegistrar({
-    directory,
-    clock,
-    random,
-    log,
-    registration: () => ({
-      relayId: identity.peerId,
-      kind,
-      publicKey: encodeBase64(identity.publicKey),
-      sealingKey: encodeBase64(identity.wireguardPublicKey),
-      sealingKeySignature: encodeBase64(identity.wireguardBinding().signature),
-      region,
-      url,
-      load: Math.min(1, Math.max(0, load())),
-      version: deno.version,
-      ...(membership && { certificate: membership.certificate() }),
-      ...(gateways && { gateways: [...gateways()] }),
-    }),
-  });
-  if (membership) membership.onRenewed = () => registrar.hurry();
-  context.check("base", () => registrar.problem);
-  const running = registrar.run(stop.signal);
+  const tls = await readFittingTls(settings, action);
+  warnOfPlainText(settings, tls, log);
+  const parts = await openMemberParts(settings, { role: kind, action, ...(others && { others }) }, context);
+  const { identity, membership, directory } = parts;
   return {
-    registrar,
-    async [Symbol.asyncDispose]() {
-      stop.abort();
-      await running;
+    ...parts,
+    tls,
+    urlOf: (listen) => settings.advertise ?? `${tls ? "https" : "http"}://${listen}`,
+    register({ url, current }) {
+      const describe = (): RelayRegistration => ({
+        ...keysOfRelay(identity),
+        kind,
+        region: settings.region,
+        url,
+        version: deno.version,
+        ...(membership && { certificate: membership.certificate() }),
+        ...current(),
+      });
+      const registrar = new RelayRegistrar({ directory, describe, clock, random, log });
+      if (membership) membership.onRenewed = () => registrar.hurry();
+      return registrar;
     },
   };
 }
 
 function basesOf({ base }: BaseSettings): URL[] {
   return base.map((url) => new URL(url.endsWith("/") ? url : `${url}/`));
+}
+
+function warnOfPlainText(
+  { listen }: Pick<RelaySettings, "listen">,
+  tls: TlsPair | undefined,
+  log: RoleContext["log"],
+): void {
+  if (tls || isLoopback(listen)) return;
+  log.warn("What listens here is not encrypted: put TLS in front of it, or give --cert-file and --key-file", {
+    listen: formatTarget(listen),
+  });
 }

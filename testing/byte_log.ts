@@ -23,6 +23,10 @@ export class ByteLog {
     this.#byteCount += kept.length;
   }
 
+  addAll(other: ByteLog): void {
+    for (const piece of other.#pieces) this.add(piece);
+  }
+
   /** Whether the words or bytes lie in it, as a whole within what was added at once. */
   has(what: string | Uint8Array): boolean {
     const needle = typeof what === "string" ? new TextEncoder().encode(what) : what;

@@ -35,7 +35,7 @@ export class Meddler implements AsyncDisposable {
    * What was seen so far: heads of requests, messages unmasked, and whatever else. Not what the server says of itself in
    * its heads.
    */
-  readonly seen = new ByteLog();
+  seen = new ByteLog();
   meddle: Meddle = HONEST;
   /** Whether what is seen is kept. */
   isRecording = true;

@@ -9,11 +9,11 @@
  * when none is lost.
  */
 
-import { measureCoding } from "../coding.ts";
 import type { TransferDirection } from "../load/transfer.ts";
 import { load, startSource } from "../loads.ts";
 import { type Member, OurNetwork } from "../our_network.ts";
 import { type FragmentRelays, startFragmentRelays, startProxyOver } from "../our_relays.ts";
+import { measureReedSolomon } from "../reed_solomon_speed.ts";
 import { median } from "../rounds.ts";
 import type { Measurement, MeasureOptions, Subject } from "../subject.ts";
 import { measureDisturbed, measureFirstBytes, measureRequests, measureTransfer } from "../transfers.ts";
@@ -25,7 +25,7 @@ const full = {
 };
 const quick = {
   ...{ rounds: 2, warmMs: 700, bulkMs: 1300, legRounds: 1, lossRounds: 1, legMs: 800 },
-  ...{ firstBytes: 50, firstByteRounds: 1, requestRounds: 1, sessions: 20, codingMs: 60 },
+  ...{ firstBytes: 50, firstByteRounds: 1, requestRounds: 1, sessions: 20, codingMs: 25 },
 };
 type Settings = typeof full;
 
@@ -51,7 +51,7 @@ interface Place {
 async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Measurement> {
   const settings = isQuick ? quick : full;
   report("the code alone");
-  const coding = measureCoding(settings.codingMs);
+  const coding = measureReedSolomon(settings.codingMs);
   await using resources = new AsyncDisposableStack();
   const { program, target } = await startSource();
   resources.use(program);

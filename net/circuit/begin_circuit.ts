@@ -92,6 +92,8 @@ async function readCreate(stream: MuxStream, clock: Clock, timeoutMs: number): P
   const timer = clock.after(timeoutMs, () => stream.abort());
   try {
     if (!await stream.readable(CREATE_BYTES)) return undefined;
+  } catch {
+    return undefined; // too late, or gone
   } finally {
     timer.cancel();
   }

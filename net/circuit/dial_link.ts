@@ -5,13 +5,17 @@
 import type { BufferPool } from "../buffer_pool.ts";
 import type { Link } from "../link.ts";
 import { WebsocketLink } from "../websocket.ts";
-import { dialWebsocket } from "../websocket_dial.ts";
+import { dialWebsocket, type Locate } from "../websocket_dial.ts";
 import { type LinkSigning, signLink } from "./link_auth.ts";
 
 export interface LinkDialling extends Omit<LinkSigning, "recipient"> {
   readonly pool: BufferPool;
   /** PEM certificates to trust beside the usual ones. */
   readonly caCerts?: readonly string[] | undefined;
+  /** Where the relay's host is. Default: where the system finds it. */
+  readonly locate?: Locate | undefined;
+  /** To be sent beside those of the signature. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** A relay as far as reaching it goes. */
@@ -22,8 +26,9 @@ export interface RelayPlace {
 
 /** Makes a link to the relay, not yet started. Rejects with a DialError. */
 export async function dialRelayLink(relay: RelayPlace, dialling: LinkDialling, signal: AbortSignal): Promise<Link> {
-  const { pool, random, caCerts } = dialling;
-  const { address, headers } = signLink(relay.url, { ...dialling, recipient: relay.relayId });
-  const { stream, first } = await dialWebsocket(address, { headers, random, caCerts, signal });
+  const { pool, random, caCerts, locate } = dialling;
+  const { address, headers: signed } = signLink(relay.url, { ...dialling, recipient: relay.relayId });
+  const headers = { ...signed, ...dialling.headers };
+  const { stream, first } = await dialWebsocket(address, { headers, random, caCerts, locate, signal });
   return new WebsocketLink(stream, pool, { first, random });
 }

@@ -8,6 +8,7 @@
  * the directory is replaced. A circuit is on one of the links, and ends with it.
  */
 
+import { orAborted } from "../../protocol/abort.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { CircuitStatus } from "../../protocol/circuit/cell.ts";
 import { Filler } from "../../protocol/circuit/filler.ts";
@@ -22,20 +23,19 @@ import { WindowBudget } from "../../protocol/mux.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import { randomInt } from "../../protocol/random.ts";
 import type { SealTools } from "../../protocol/sealed_handshake.ts";
-import type { Path, Stream } from "../../protocol/stream.ts";
+import type { Path } from "../../protocol/stream.ts";
 import { BufferPool } from "../buffer_pool.ts";
 import type { Link } from "../link.ts";
 import { LinkKeeper } from "../link_keeper.ts";
 import type { MuxStream } from "../mux.ts";
 import { TunnelLinks } from "../tunnel_link.ts";
-import { WebsocketLink } from "../websocket.ts";
-import { dialWebsocket, type Locate } from "../websocket_dial.ts";
+import type { Locate } from "../websocket_dial.ts";
 import { beginCircuit, type HopSelf, statusName } from "./begin_circuit.ts";
 import { CellLink } from "./cell_link.ts";
 import { CellSlabs } from "./cell_slabs.ts";
 import { circuitMux, endToEndMux } from "./circuit_mux.ts";
+import { dialRelayLink } from "./dial_link.ts";
 import { gatewayKeysHeader } from "./gateway_keys.ts";
-import { signLink } from "./link_auth.ts";
 
 export interface GatewayLimits {
   /** Circuits at once. Default 4,096. */
@@ -100,6 +100,8 @@ export class GatewayServer implements Disposable {
   readonly #tasks = new Set<Promise<void>>();
   readonly #following: Disposable;
   readonly #metrics;
+  /** Settles when a link has come up. */
+  #change = Promise.withResolvers<void>();
   #circuitCount = 0;
   #isDraining = false;
   #isClosed = false;
@@ -130,6 +132,11 @@ export class GatewayServer implements Disposable {
   /** Relays to which there is a link now. */
   relaysUp(): string[] {
     return [...this.#kept].filter(([, kept]) => isUp(kept)).map(([relayId]) => relayId);
+  }
+
+  /** Settles when there is a link to some relay; rejects with the signal's reason. */
+  async up(signal: AbortSignal): Promise<void> {
+    while (this.relaysUp().length === 0) await orAborted(this.#change.promise, signal);
   }
 
   get circuitCount(): number {
@@ -210,6 +217,7 @@ export class GatewayServer implements Disposable {
     const keeper = new LinkKeeper({
       ...{ clock, log, random, metrics: noMetrics, farEnd: relayId },
       connect: (signal) => this.#dial(relayId, signal),
+      onUp: () => this.#cameUp(),
       onStream: (stream) => this.#spawn(this.#serve(stream)),
       onLost: () => this.#lookAfterLinks(),
       connectTimeoutMs: 5_000,
@@ -217,7 +225,12 @@ export class GatewayServer implements Disposable {
     });
     this.#kept.set(relayId, { keeper, upAtMs: clock.now() });
     this.#spawn(keeper.done);
-    keeper.attempt().then(() => this.#metrics.links.set(this.relaysUp().length), () => {});
+  }
+
+  #cameUp(): void {
+    this.#metrics.links.set(this.relaysUp().length);
+    this.#change.resolve();
+    this.#change = Promise.withResolvers();
   }
 
   #letGo(relayId: string): void {
@@ -225,26 +238,18 @@ export class GatewayServer implements Disposable {
     this.#kept.delete(relayId);
   }
 
-  async #dial(relayId: string, signal: AbortSignal): Promise<Link> {
-    const { identity, certificate, primitives, clock, tools: { random }, caCerts, locate } = this.#options;
+  #dial(relayId: string, signal: AbortSignal): Promise<Link> {
+    const { identity: signer, certificate, primitives, clock, tools: { random }, caCerts, locate } = this.#options;
     const record = this.#options.directory.find("relay", relayId);
-    if (!record) throw new DialError("unresolved", "Cannot reach the relay: the directory does not know it now");
-    const { address, headers } = signLink(record.url, {
-      ...{
-        signer: identity,
-        role: "gateway",
-        recipient: relayId,
-        certificate: certificate?.(),
-        clock,
-        random,
-        primitives,
-      },
-    });
-    const own = gatewayKeysHeader(identity);
-    const { stream, first } = await dialWebsocket(address, {
-      ...{ headers: { ...headers, ...own }, random, caCerts, locate, signal },
-    });
-    return new WebsocketLink(stream as Stream, this.#linkPool, { first, random });
+    if (!record) {
+      const why = "Cannot reach the relay: the directory does not know it now";
+      return Promise.reject(new DialError("unresolved", why));
+    }
+    return dialRelayLink(record, {
+      ...{ signer, role: "gateway", certificate: certificate?.(), clock, random, primitives, caCerts, locate },
+      pool: this.#linkPool,
+      headers: gatewayKeysHeader(signer),
+    }, signal);
   }
 
   // Circuits.

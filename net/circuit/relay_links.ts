@@ -101,6 +101,13 @@ export class RelayLinks implements Disposable {
     return this.#counts[role];
   }
 
+  /** Bytes of circuits that wait to be passed on. */
+  get bufferedBytes(): number {
+    let bytes = 0;
+    for (const links of this.#held.values()) for (const link of links) bytes += link.connection.bufferedBytes;
+    return bytes;
+  }
+
   /** Links to one peer. */
   countOf(peer: LinkPeer): number {
     return this.#held.get(keyOf(peer))?.size ?? 0;

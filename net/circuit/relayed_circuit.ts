@@ -56,7 +56,9 @@ export class RelayedCircuit {
   readonly #over = new AbortController();
   #outcome: CircuitOutcome = "ended";
   #movedAtMs: number;
-  #isWritingBack = false;
+  /** When the writes under way, if any, have begun. */
+  #forwardAtMs = Infinity;
+  #backAtMs = Infinity;
 
   constructor(inbound: MuxStream, options: RelayedCircuitOptions) {
     this.#inbound = inbound;
@@ -74,6 +76,11 @@ export class RelayedCircuit {
   /** When cells have last gone through, or it began. */
   get movedAtMs(): number {
     return this.#movedAtMs;
+  }
+
+  /** Since when somebody who should read has not, if so; otherwise Infinity. */
+  get heldUpSinceMs(): number {
+    return Math.min(this.#forwardAtMs, this.#backAtMs);
   }
 
   /** There is a next hop. */
@@ -118,7 +125,9 @@ export class RelayedCircuit {
         const cells = this.#readCells(inbound, slab);
         const kept = hop.open(slab, cells);
         if (kept === FAULT) return this.#finish("broken");
+        this.#forwardAtMs = this.#movedAtMs;
         if (kept > 0) await writeAll(this.#next!, slab.bytes.subarray(0, kept));
+        this.#forwardAtMs = Infinity;
         if (this.#wish) await this.#extend(hop, slab);
       } finally {
         slabs.give(slab);
@@ -135,10 +144,10 @@ export class RelayedCircuit {
         try {
           const cells = this.#readCells(next, slab);
           hop.wrap(slab, cells);
-          this.#isWritingBack = true;
+          this.#backAtMs = this.#movedAtMs;
           await writeAll(this.#inbound, slab.bytes.subarray(0, cells * CELL_BYTES));
         } finally {
-          this.#isWritingBack = false;
+          this.#backAtMs = Infinity;
           slabs.give(slab);
         }
       }
@@ -206,7 +215,7 @@ export class RelayedCircuit {
   #goOnWith(next: MuxStream): void {
     this.#next = next;
     // While the owner does not read, nobody reads from the next hop either, to notice that it is gone.
-    next.onUnheard = () => next.isCut && this.#isWritingBack && this.#finish("lost");
+    next.onUnheard = () => next.isCut && this.#backAtMs < Infinity && this.#finish("lost");
   }
 }
 

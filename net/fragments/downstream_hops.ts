@@ -23,6 +23,7 @@ import {
 } from "../../protocol/fragment/messages.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
+import { concat } from "../../protocol/tunnel_frame.ts";
 import type { RelayFinder } from "../relay_directory.ts";
 import type { SendLeg } from "./fragment_link.ts";
 import { type HopHandlers, HopLink, type HopTools } from "./hop_link.ts";
@@ -49,6 +50,8 @@ export interface MailboxOptions {
 }
 
 const DIAL_MS = 10_000;
+/** Answers to openings that wait for a hop; the oldest goes. */
+const MAX_WAITING_ANSWERS = 256;
 /** How long a hop that nobody needs is kept. */
 const KEPT_MS = 60_000;
 /** A hop that lived so long shows that the downstream is well. */
@@ -80,18 +83,30 @@ export class DownstreamHops implements Disposable {
 
   /** A session's leg at a downstream; undefined when there are too many downstreams. Dispose of it when it ends. */
   attach(options: MailboxOptions): Mailbox | undefined {
-    let hop = this.#hops.get(options.relayId);
-    if (!hop) {
-      if (this.#stop.signal.aborted || this.#hops.size >= (this.#options.maxHops ?? 256)) return undefined;
-      hop = new Hop(options.relayId, this.#options, this.#metrics);
-      this.#hops.set(options.relayId, hop);
-      const task = hop.run(this.#stop.signal).finally(() => {
-        this.#hops.delete(options.relayId);
-        this.#tasks.delete(task);
-      });
-      this.#tasks.add(task);
-    }
-    return hop.attach(options);
+    return this.#hopTo(options.relayId)?.attach(options);
+  }
+
+  /** Has the answer to an opening delivered, now or as soon as there is a hop; it is lost when there comes none. */
+  post(relayId: string, alias: Uint8Array, opened: Uint8Array): void {
+    this.#hopTo(relayId)?.post(alias, opened);
+  }
+
+  #hopTo(relayId: string): Hop | undefined {
+    const hop = this.#hops.get(relayId);
+    if (hop && !hop.isEnding) return hop;
+    if (this.#stop.signal.aborted || this.#hops.size >= (this.#options.maxHops ?? 256)) return undefined;
+    return this.#open(relayId);
+  }
+
+  #open(relayId: string): Hop {
+    const hop = new Hop(relayId, this.#options, this.#metrics);
+    this.#hops.set(relayId, hop);
+    const task = hop.run(this.#stop.signal).finally(() => {
+      if (this.#hops.get(relayId) === hop) this.#hops.delete(relayId);
+      this.#tasks.delete(task);
+    });
+    this.#tasks.add(task);
+    return hop;
   }
 
   /** Settles when nothing runs any more. Dispose first. */
@@ -116,6 +131,8 @@ class Hop {
   readonly #options: DownstreamHopsOptions;
   readonly #metrics: HopMetrics;
   readonly #mailboxes = new Map<string, Mailbox>();
+  /** Answers to openings, whole messages each. */
+  #answers: Uint8Array[] = [];
   /** Those that found no room, in the order in which they did. */
   readonly #waiting = new Set<Mailbox>();
   /** Aborted when nobody has needed it for a while. */
@@ -127,6 +144,11 @@ class Hop {
     this.#relayId = relayId;
     this.#options = options;
     this.#metrics = metrics;
+  }
+
+  /** Nobody needed it any more, so that it is closing: whoever needs one now needs another. */
+  get isEnding(): boolean {
+    return this.#unneeded.signal.aborted;
   }
 
   /** Keeps the hop up for as long as it is needed. Never rejects. */
@@ -151,9 +173,10 @@ class Hop {
   attach(options: MailboxOptions): Mailbox {
     this.#keptTimer?.cancel();
     const key = aliasKey(options.alias);
-    const mailbox = new Mailbox(options, {
+    const mailbox: Mailbox = new Mailbox(options, {
       link: () => this.#link,
       wait: () => void this.#waiting.add(mailbox),
+      served: () => void this.#waiting.delete(mailbox),
       detach: () => this.#detach(key, mailbox),
     });
     this.#mailboxes.set(key, mailbox);
@@ -164,6 +187,18 @@ class Hop {
   #detach(key: string, mailbox: Mailbox): void {
     this.#waiting.delete(mailbox);
     if (this.#mailboxes.get(key) === mailbox) this.#mailboxes.delete(key);
+    this.#endUnlessNeeded();
+  }
+
+  /** The answer to an opening goes now, or as soon as there is a hop; it is lost when there comes none. */
+  post(alias: Uint8Array, opened: Uint8Array): void {
+    const answer = concat([headOf(MessageKind.OPENED, alias), opened]);
+    if (this.#link) this.#link.send(answer);
+    else if (this.#answers.push(answer) > MAX_WAITING_ANSWERS) this.#answers.shift();
+    this.#endUnlessNeeded();
+  }
+
+  #endUnlessNeeded(): void {
     if (this.#mailboxes.size > 0) return;
     this.#keptTimer?.cancel();
     this.#keptTimer = this.#options.tools.clock.after(KEPT_MS, () => this.#unneeded.abort());
@@ -180,6 +215,7 @@ class Hop {
       link = await this.#dial(limit.signal, () => ended.resolve());
     } catch (error) {
       if (!signal.aborted) log.warn("Cannot reach a downstream", { relay: this.#relayId, error: messageOf(error) });
+      this.#answers = [];
       return;
     }
     signal.addEventListener("abort", onAbort, { once: true });
@@ -187,6 +223,8 @@ class Hop {
     this.#link = link;
     this.#metrics.hops.add(1);
     link.onWritable = () => this.#wakeWaiting();
+    for (const answer of this.#answers) link.send(answer);
+    this.#answers = [];
     for (const mailbox of [...this.#mailboxes.values()]) mailbox.up();
     await ended.promise;
     signal.removeEventListener("abort", onAbort);
@@ -215,11 +253,9 @@ class Hop {
     this.#mailboxes.get(aliasKey(notice.alias))?.setListening(notice.isListening);
   }
 
-  /** Each that still finds no room joins the queue again, at its end. */
+  /** Each that finds room leaves the queue, and joins it at its end when it wants more. The others keep their places. */
   #wakeWaiting(): void {
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
-    for (const mailbox of waiting) mailbox.onWritable();
+    for (const mailbox of [...this.#waiting]) mailbox.onWritable();
   }
 }
 
@@ -227,6 +263,8 @@ class Hop {
 interface MailboxHop {
   link(): HopLink | undefined;
   wait(): void;
+  /** It has found room. */
+  served(): void;
   detach(): void;
 }
 
@@ -236,8 +274,6 @@ export class Mailbox implements SendLeg, Disposable {
   readonly #options: MailboxOptions;
   readonly #hop: MailboxHop;
   readonly #dataHead: Uint8Array;
-  /** What opens the session, until there is a hop. */
-  #opened: Uint8Array | undefined;
   #isUp = false;
   #isListening = true;
   #isAttached = true;
@@ -255,29 +291,20 @@ export class Mailbox implements SendLeg, Disposable {
   get isWritable(): boolean {
     const link = this.#hop.link();
     if (!link || !this.#isAttached) return false;
-    if (link.isWritable) return true;
-    this.#hop.wait();
-    return false;
+    const isWritable = link.isWritable;
+    if (isWritable) this.#hop.served();
+    else this.#hop.wait();
+    return isWritable;
   }
 
   send(batch: Uint8Array): void {
     this.#hop.link()?.send(this.#dataHead, batch);
   }
 
-  /** The answer to an opening, now or as soon as there is a hop. */
-  sendOpened(opened: Uint8Array): void {
-    const link = this.#hop.link();
-    if (link) link.send(headOf(MessageKind.OPENED, this.#options.alias), opened);
-    else this.#opened = opened;
-  }
-
   /** There is a hop. */
   up(): void {
     if (!this.#isAttached || this.#isUp) return;
     this.#isUp = true;
-    const opened = this.#opened;
-    this.#opened = undefined;
-    if (opened) this.sendOpened(opened);
     this.#options.onUp(this);
   }
 

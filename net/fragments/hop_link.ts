@@ -15,6 +15,7 @@ import { orAborted } from "../../protocol/abort.ts";
 import type { Clock, Timer } from "../../protocol/clock.ts";
 import { CulvertError, DialError } from "../../protocol/errors.ts";
 import { hopPrologue, HopSeal, MAX_HOP_MESSAGE_BYTES } from "../../protocol/fragment/hop_seal.ts";
+import type { MessageChannel } from "../../protocol/message_channel.ts";
 import type { NoiseKeyPair } from "../../protocol/noise_ik.ts";
 import type { Bytes } from "../../protocol/primitives.ts";
 import type { Random } from "../../protocol/random.ts";
@@ -39,6 +40,8 @@ export interface HopTools {
 }
 
 export interface HopHandlers {
+  /** The first message has come, which only who is there now can send. */
+  onOpen?(): void;
   /** A view, valid only during the call; what is sent meanwhile overwrites it. */
   onMessage(message: Uint8Array): void;
   /** Called once, last of all. */
@@ -67,6 +70,12 @@ export interface AcceptHop<T> {
   welcome(link: HopLink, peer: T): HopHandlers;
 }
 
+/**
+ * What a hop is accepted on: the socket after its handshake, and the bytes that came beyond it; or messages, of up to
+ * `MAX_HOP_MESSAGE_BYTES`, none of which may be dropped.
+ */
+export type HopCarrier = { readonly stream: Stream; readonly first: Uint8Array } | MessageChannel;
+
 /** Why an acceptor turns a relay away: it is not in the directory. */
 export const CLOSE_UNKNOWN_RELAY = 4403;
 const CLOSE_PROTOCOL = 1002;
@@ -78,7 +87,7 @@ const SAY_EVERY_MS = 15_000;
 const SILENT_MS = 60_000;
 
 export class HopLink implements Disposable {
-  readonly #socket: MessageSocket;
+  readonly #socket: MessageChannel;
   readonly #clock: Clock;
   readonly #slab: Slab;
   #seal: HopSeal | undefined;
@@ -91,7 +100,7 @@ export class HopLink implements Disposable {
   #isClosed = false;
   #error: unknown;
 
-  private constructor(socket: MessageSocket, { clock, slab }: HopTools) {
+  private constructor(socket: MessageChannel, { clock, slab }: HopTools) {
     this.#socket = socket;
     this.#clock = clock;
     this.#slab = slab;
@@ -127,12 +136,14 @@ export class HopLink implements Disposable {
 
   /** Answers whoever has connected; undefined, and it was turned away, when it is nobody. */
   static async accept<T>(
-    { stream, first }: { readonly stream: Stream; readonly first: Uint8Array },
+    carrier: HopCarrier,
     options: AcceptHop<T>,
     tools: HopTools,
     signal: AbortSignal,
   ): Promise<HopLink | undefined> {
-    const link = HopLink.#over(stream, first, tools, undefined);
+    const link = "stream" in carrier
+      ? HopLink.#over(carrier.stream, carrier.first, tools, undefined)
+      : new HopLink(carrier, tools);
     try {
       const message = await link.#message(signal);
       const answer = await answerKnown(message, options, tools, signal);
@@ -175,11 +186,6 @@ export class HopLink implements Disposable {
     this.#socket.onWritable = tell;
   }
 
-  /** Whether the initiator has shown that it is there now. */
-  get isProven(): boolean {
-    return (this.#seal?.receivedCount ?? 0) > 0;
-  }
-
   /** Sends the parts as one message; false when it was dropped, for want of room or because the hop has ended. */
   send(...parts: readonly Uint8Array[]): boolean {
     if (this.#isClosed || !this.#seal || this.#socket.queuedBytes > MAX_QUEUED_BYTES) return false;
@@ -218,6 +224,7 @@ export class HopLink implements Disposable {
     if (!this.#seal) return this.#takeFirst(message);
     const opened = this.#seal.open(message);
     if (!opened) return this.#breakOff("A message of the hop was not authentic");
+    if (this.#seal.receivedCount === 1) this.#handlers?.onOpen?.();
     if (opened.length > 0) this.#handlers?.onMessage(opened);
   }
 

@@ -86,7 +86,10 @@ export const openRequestSchema = z.object({
   coding: codingSchema,
   /** In a closed network: who the client is. */
   member: peerKeysSchema.optional(),
-});
+}).refine(
+  ({ up, down }) => new Set([...up, ...down].map(({ leg }) => leg)).size === up.length + down.length,
+  "each leg's number once, whichever way it leads",
+);
 export type OpenRequest = z.infer<typeof openRequestSchema>;
 
 /** Why a central does not open a session. */

@@ -27,7 +27,7 @@ const REQUEST: OpenRequest = {
   sentAtMs: NOW,
   secret: encodeSecret(new Uint8Array(32).fill(9)),
   up: [{ leg: 0, relayId: relay(2) }, { leg: 1, relayId: relay(3) }],
-  down: [{ leg: 0, relayId: relay(4) }],
+  down: [{ leg: 2, relayId: relay(4) }],
   coding: { dataShards: 2, totalShards: 3 },
 };
 const ACCEPTED: OpenReply = { ok: true, limits: { idleTimeoutMs: 60_000, maxStreams: 100 } };
@@ -59,7 +59,7 @@ Deno.test("client and central agree on the keys of both directions, and say what
 
 Deno.test("both messages have one of few lengths, whatever they say", () => {
   const short = world().first.length;
-  const longer = { ...REQUEST, up: [...REQUEST.up, { leg: 2, relayId: relay(5) }] };
+  const longer = { ...REQUEST, up: [...REQUEST.up, { leg: 3, relayId: relay(5) }] };
   assertEquals(world({ request: longer }).first.length, short);
   assertEquals((short - 96) % 512, 0);
   const { tools, central, first } = world();
@@ -167,6 +167,7 @@ Deno.test("a request with a leg or relay twice, none at all, too many, or more d
     { name: "too many", change: { up: Array.from({ length: 17 }, (_, leg) => place(leg)) } },
     { name: "coding", change: { coding: { dataShards: 3, totalShards: 2 } } },
     { name: "secret", change: { secret: "short" } },
+    { name: "a number for both ways", change: { down: [{ leg: 0, relayId: relay(4) }] } },
     { name: "leg number", change: { up: [place(-1)] } },
   ];
   assert(openRequestSchema.safeParse(REQUEST).success);

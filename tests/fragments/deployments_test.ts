@@ -30,7 +30,7 @@ async function deploy(plan: string, flags: readonly string[] = []): Promise<Depl
   await using starting = new AsyncDisposableStack();
   const directory = starting.use(new TempDirectory());
   const policy = directory.path("policy.toml");
-  await Deno.writeTextFile(policy, 'allow_addresses = ["127.0.0.1/32"]\n[ports]\nallow = ["1-65535"]\n');
+  await Deno.writeTextFile(policy, 'allow_addresses = ["loopback"]\n');
   const temporary = directory.path("tmp");
   await Deno.mkdir(temporary);
   const file = fromFileUrl(new URL(plan, EXAMPLES));

@@ -1,0 +1,122 @@
+/**
+ * `culvert relay`: passes circuits on, between clients, other relays and the gateways that have a link to it. It learns who
+ * its neighbours are and how much goes through, and neither where to nor what.
+ *
+ *   clients, relays, gateways ─ links ─▶ --listen ─ links ─▶ relays of the directory, and those gateways
+ *
+ * It dials nobody whom a client names, but relays of the directory alone; what leaves to the internet does so at gateways.
+ */
+
+import { z } from "zod";
+import { RelayServer } from "../net/circuit/relay.ts";
+import { aborted } from "../protocol/abort.ts";
+import { CELL_BYTES } from "../protocol/circuit/cell.ts";
+import type { Clock } from "../protocol/clock.ts";
+import { peerIdSchema } from "../protocol/fields.ts";
+import { formatTarget } from "../protocol/stream.ts";
+import { listenOn } from "./listening.ts";
+import { openRelayParts, relayFlags, type RelayParts } from "./relay_settings.ts";
+import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
+import { followTls } from "./tls_files.ts";
+
+// Whoever connects shows by a signature who it is, and needs no token.
+const { token: _token, ...listed } = relayFlags("127.0.0.1:8470");
+
+const config = z.object({
+  ...listed,
+  maxCircuits: z.number().int().min(1).max(1_000_000).default(8192).describe("Circuits at once."),
+  maxCircuitsPerLink: z.number().int().min(1).max(100_000).default(64).describe("Of one client's link."),
+  maxLinks: z.number().int().min(1).max(1_000_000).default(4096).describe("Links of clients at once."),
+  maxLinksPerAddress: z.number().int().min(1).max(1_000_000).default(64)
+    .describe("Links from one address, of clients, relays and gateways alike."),
+  bandwidth: z.number().positive().max(1_000_000).optional()
+    .describe("What may be expected of this relay, in Mbit/s; fewer circuits are led here the more of it is in use.")
+    .meta({ placeholder: "mbps" }),
+  block: z.array(peerIdSchema.meta({ placeholder: "peer" })).default([]).describe("A peer that is turned away."),
+});
+
+type Settings = z.output<typeof config>;
+
+export const role: Role<typeof config> = defineRole({
+  name: "relay",
+  summary: "Passes circuits on between clients, other relays and gateways, reading none.",
+  config,
+  examples: [
+    "culvert relay --base https://base.example --listen :8470 --advertise https://r1.example:8470",
+    "culvert relay --base https://base.example --bandwidth 500",
+    "culvert relay --config relay.toml",
+  ],
+  async run(config, context) {
+    const { signal, hardSignal, clock, log } = context;
+    await using parts = await openRelayParts(config, {
+      ...{ kind: "relay", action: "start relay", others: ["relay"] },
+    }, context);
+    await using serving = serve(config, parts, context);
+    const { server } = serving;
+    using _following = parts.tls &&
+      followTls(config, { clock, log, current: parts.tls, onChange: (pair) => server.renewTls(pair) });
+    const { hostname, port } = server.address;
+    const listening = formatTarget({ host: hostname, port });
+    const load = loadOf(server, config, clock);
+    await using registrar = parts.register({
+      url: parts.urlOf(listening),
+      current: () => ({
+        // Who is told that it is full leads no new circuit here.
+        load: signal.aborted ? 1 : load(),
+        gateways: server.gateways(),
+        ...(config.bandwidth !== undefined && { bandwidthMbps: config.bandwidth }),
+      }),
+    });
+    server.onGateways = () => registrar.hurry();
+    context.check("base", () => registrar.problem);
+    context.ready({ addresses: { listen: listening }, note: `peer ${parts.identity.peerId}` });
+    await aborted(signal);
+    registrar.hurry();
+    await server.shutdown(hardSignal);
+  },
+});
+
+/** Disposing closes the server and waits for what runs of it, which uses what is closed after it. */
+function serve(
+  config: Settings,
+  { identity, primitives, crypto, membership, relays, tls, caCerts }: RelayParts,
+  { clock, random, log, metrics }: RoleContext,
+): { readonly server: RelayServer } & AsyncDisposable {
+  const blocked = new Set(config.block);
+  const { maxCircuits, maxCircuitsPerLink, maxLinks, maxLinksPerAddress } = config;
+  const server = listenOn(config.listen, (listen) =>
+    new RelayServer({
+      ...{ listen, tls, identity, directory: relays, primitives, clock, log, metrics, caCerts },
+      tools: { crypto, random },
+      network: membership?.network,
+      certificate: membership?.certificate,
+      limits: {
+        ...{ maxCircuits, maxLinksPerAddress },
+        maxCircuitsPerClientLink: maxCircuitsPerLink,
+        maxClientLinks: maxLinks,
+        isBlocked: (peerId) => blocked.has(peerId),
+      },
+    }));
+  return {
+    server,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      await server.closed();
+    },
+  };
+}
+
+/** How full the relay is: of circuits and links or, if it is known what it can carry, of traffic since the last time. */
+function loadOf(server: RelayServer, { bandwidth }: Settings, clock: Clock): () => number {
+  let last = { cells: server.cellCount, atMs: clock.now() };
+  return () => {
+    if (bandwidth === undefined) return server.load;
+    const now = { cells: server.cellCount, atMs: clock.now() };
+    const seconds = Math.max(0.001, (now.atMs - last.atMs) / 1000);
+    const megabits = (now.cells - last.cells) * CELL_BYTES * 8 / 1e6;
+    last = now;
+    return Math.min(1, Math.max(server.load, megabits / seconds / bandwidth));
+  };
+}
+
+if (import.meta.main) Deno.exit(await runRole(role, Deno.args));

@@ -1,0 +1,26 @@
+/**
+ * Relays that lie about their load, so that clients come to them, and do nothing for them.
+ */
+
+import { assert } from "@std/assert";
+import { CheckedTarget, download, upload } from "../fixtures/checked_target.ts";
+import { startLyingRelay } from "../fixtures/lying_relay.ts";
+import { FragmentNetwork, untilReachable } from "../fixtures/relay_network.ts";
+
+const BYTES = 3_000_000;
+
+Deno.test("relays that pretend to be idle and swallow everything hold nobody up", async () => {
+  await using target = new CheckedTarget();
+  await using network = await FragmentNetwork.start();
+  const base = `http://${network.network.baseHost}/`;
+  await using upstream = await startLyingRelay(base, "upstream");
+  await using downstream = await startLyingRelay(base, "downstream");
+  // Its client learns of them from the start: the one before them may have chosen.
+  const { at } = await network.network.startProxy(network.url);
+  await untilReachable(at, target.address);
+  for (let turn = 0; turn < 3; turn++) {
+    await download(at, target.address, { bytes: BYTES });
+    await upload(at, target.address, { bytes: BYTES });
+  }
+  assert(upstream.visits + downstream.visits > 0, "the lie was believed, or this shows nothing");
+});
