@@ -129,7 +129,7 @@ Deno.test("why there is no circuit is told to whoever dials", async () => {
     [{ gatewayId: elsewhere }, `Cannot build a circuit: the gateway ${elsewhere} must be linked to a relay`],
   ] as const;
   for (const [options, text] of rows) {
-    const path = rig.path(options);
+    const path = rig.path({ ...options, routePatienceMs: 0 });
     const error = await assertRejects(() => path.dial(ECHO), DialError, text);
     assertEquals(error.code, "path_down");
   }
