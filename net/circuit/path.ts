@@ -33,6 +33,8 @@ export const MAX_CIRCUITS = 16;
 export const DEFAULT_ROTATE_MS: readonly [number, number] = [60_000, 120_000];
 /** A circuit of many hops takes its time. */
 const CONNECT_MS = 20_000;
+/** A relay's end may be that of several circuits. */
+const MAX_TRIES = 4;
 /** Cells of a slow circuit may wait behind a full window at each hop. */
 const SILENCE_MS = 8_000;
 
@@ -80,11 +82,11 @@ export class CircuitPath implements Path {
   }
 
   dial(target: Target, options: DialOptions = {}): Promise<Stream> {
-    return this.#twice((circuit, own) => circuit.dial(target, own), options);
+    return this.#onCircuit((circuit, own) => circuit.dial(target, own), options);
   }
 
   datagrams(options: DialOptions = {}): Promise<Datagrams> {
-    return this.#twice((circuit, own) => circuit.datagrams(own), options);
+    return this.#onCircuit((circuit, own) => circuit.datagrams(own), options);
   }
 
   /** Streams on these. */
@@ -107,20 +109,19 @@ export class CircuitPath implements Path {
     this.close();
   }
 
-  /** Once more when the circuit was lost while it dialled. */
-  async #twice<T>(
+  /** Again, on another circuit, when the one that was taken is lost while it dials. */
+  async #onCircuit<T>(
     dial: (circuit: TunnelPath, options: DialOptions) => Promise<T>,
     { signal, trail }: DialOptions,
   ): Promise<T> {
     const options: DialOptions = { ...(signal && { signal }), ...(trail && { trail: [] }) };
-    const circuit = this.#best() ?? await this.#first(signal);
-    try {
-      return await this.#counted(circuit, dial(circuit, options));
-    } catch (error) {
-      const isLost = error instanceof DialError && error.code === "path_down" && circuit.linkCount === 0;
-      if (!isLost || signal?.aborted || this.#closed) throw error;
-      const another = this.#best() ?? await this.#first(signal);
-      return await this.#counted(another, dial(another, options));
+    for (let tries = 1;; tries++) {
+      const circuit = this.#best() ?? await this.#first(signal);
+      try {
+        return await this.#counted(circuit, dial(circuit, options));
+      } catch (error) {
+        if (!isLost(error) || tries === MAX_TRIES || signal?.aborted || this.#closed) throw error;
+      }
     }
   }
 
@@ -197,4 +198,10 @@ export class CircuitPath implements Path {
     this.#ownCrypto?.[Symbol.dispose]();
     await this.#options.owned?.[Symbol.asyncDispose]();
   }
+}
+
+/** Whether it was the circuit that failed; what the gateway has to say has no such cause. */
+function isLost(error: unknown): boolean {
+  return error instanceof DialError && error.code === "path_down" &&
+    error.cause instanceof CulvertError && !(error.cause instanceof DialError);
 }
