@@ -85,7 +85,7 @@ export interface CentralOptions {
 }
 
 /** As much as one turn of one session may put in front of the others. */
-const BATCH_BYTES = 64 * 1024;
+const BATCH_BYTES = 2 * (MAX_FRAGMENT_BYTES + 2);
 const HANDSHAKE_MS = 10_000;
 const SWEEP_MS = 5000;
 /** A session that nobody has used for so long gives way when there is no place left. */
