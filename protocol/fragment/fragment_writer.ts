@@ -67,9 +67,7 @@ export class FragmentWriter {
    * leg that is `trusted` gets more than a PING.
    */
   write(leg: SendLeg, { maxBytes, trusted }: { maxBytes: number; trusted: boolean }, nowMs: number): number {
-    const largest = FRAGMENT_SIZES.findLast((size) => size <= maxBytes);
-    if (largest === undefined) return 0;
-    const roomBytes = largest - FRAGMENT_OVERHEAD_BYTES;
+    const roomBytes = (FRAGMENT_SIZES.findLast((size) => size <= maxBytes) ?? 0) - FRAGMENT_OVERHEAD_BYTES;
     const choice = leg.state === "up" ? this.#options.scheduler.choose(leg, nowMs) : undefined;
     const mustSpeak = leg.owesPing || (trusted && this.isDue(nowMs));
     const shardBytes = choice ? SHARD_HEAD_BYTES + choice.block.shardBytes : 0;
