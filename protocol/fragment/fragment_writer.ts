@@ -17,7 +17,7 @@ import {
   writeLegsTaken,
   writeShardHead,
 } from "./frames.ts";
-import { FRAGMENT_HEADER_BYTES, FRAGMENT_OVERHEAD_BYTES, fragmentBytesFor, MAX_BODY_BYTES } from "./leg_seal.ts";
+import { FRAGMENT_HEADER_BYTES, FRAGMENT_OVERHEAD_BYTES, FRAGMENT_SIZES, fragmentBytesFor } from "./leg_seal.ts";
 import type { LegsAnnouncement } from "./legs_announcement.ts";
 import type { AckTimer } from "./receive_legs.ts";
 import type { ReedSolomonFactory } from "./reed_solomon.ts";
@@ -67,7 +67,8 @@ export class FragmentWriter {
    * leg that is `trusted` gets more than a PING.
    */
   write(leg: SendLeg, { maxBytes, trusted }: { maxBytes: number; trusted: boolean }, nowMs: number): number {
-    const roomBytes = Math.min(MAX_BODY_BYTES, maxBytes - FRAGMENT_OVERHEAD_BYTES);
+    const roomBytes = (FRAGMENT_SIZES.findLast((size) => size <= maxBytes) ?? 0) - FRAGMENT_OVERHEAD_BYTES;
+    if (roomBytes < 0) return 0;
     const choice = leg.state === "up" ? this.#options.scheduler.choose(leg, nowMs) : undefined;
     const mustSpeak = leg.owesPing || (trusted && this.isDue(nowMs));
     const shardBytes = choice ? SHARD_HEAD_BYTES + choice.block.shardBytes : 0;

@@ -14,6 +14,8 @@ import { SentLog } from "./sent_log.ts";
 import type { LegState, SendLegStats } from "./session_types.ts";
 
 const MAX_PROBE_INTERVAL_MS = 2000;
+/** A fragment that was overtaken may come for as long as this and half a round trip. */
+const SETTLE_MS = 10;
 /** The furthest that a fragment is waited for which others have overtaken. */
 const MAX_OVERTAKEN = 64;
 
@@ -27,6 +29,8 @@ export class SendLeg {
   owesPing = false;
   /** The peer does not know of it yet. */
   isHeld = false;
+  /** So much slower than another that what waits for it holds up the rest: it gets parity only. */
+  isLate = false;
   readonly #log = new SentLog();
   #state: LegState = "up";
   #largest = -1;
@@ -35,6 +39,10 @@ export class SendLeg {
   #givenUpBelow = 0;
   /** How many later ones may overtake a fragment before it counts as lost: learnt. */
   #overtaken = 0;
+  /** Below this number all that came late has come; and the number that will be so at the time next to it. */
+  #settledBelow = 0;
+  #settlingBelow = 0;
+  #settleAtMs = Infinity;
   #answeredAtMs: number;
   #askedAtMs = -Infinity;
   #probeAtMs = Infinity;
@@ -89,7 +97,24 @@ export class SendLeg {
 
   /** Whether that fragment must be thought lost, if what was in it has not come. */
   hasLost(number: number): boolean {
-    return number < this.#givenUpBelow || number < this.#largest - this.#overtaken;
+    return number < this.#givenUpBelow || number < this.#settledBelow || number < this.#largest - this.#overtaken;
+  }
+
+  /** When fragments that were overtaken must be thought lost; Infinity when there can be none. */
+  get settleAtMs(): number {
+    return this.#overtaken > 0 ? this.#settleAtMs : Infinity;
+  }
+
+  settle(nowMs: number): void {
+    this.#settledBelow = this.#settlingBelow;
+    this.#settleAtMs = Infinity;
+    this.#beginSettling(nowMs);
+  }
+
+  #beginSettling(nowMs: number): void {
+    if (this.#settleAtMs !== Infinity || this.#settlingBelow >= this.#largest) return;
+    this.#settlingBelow = this.#largest;
+    this.#settleAtMs = nowMs + SETTLE_MS + (this.congestion.rttMs ?? 0) / 2;
   }
 
   /** Takes what an ACK says of the leg; false when it cannot be true. */
@@ -106,6 +131,7 @@ export class SendLeg {
     this.#largest = largest;
     this.#received = Math.max(this.#received, received);
     this.#answeredAtMs = nowMs;
+    this.#beginSettling(nowMs);
     if (came > fragments) this.#learnOvertaking(came - fragments);
     if (newest) this.congestion.onAnswer({ newest, heldBackMs, fragments, received: came, bytes }, nowMs);
     if (this.#state === "suspect") this.#revive(nowMs);

@@ -6,7 +6,8 @@
  * Every leg goes through the blocks in order, each block it comes to gives it the next shard, and the one that is first
  * cuts new blocks; so with more legs than shards whole batches go by different legs. Legs that do not ask are left behind:
  * the others take the data shards, and parity that would come too late to be of use is left out. No leg gets more shards
- * of a block than its share while others could carry them, or one leg's failure would cost too many at once.
+ * of a block than its share while others could carry them, or one leg's failure would cost too many at once. A leg that is
+ * late gets parity only.
  */
 
 import { Fifo } from "../fifo.ts";
@@ -40,6 +41,11 @@ export class ShardScheduler {
   /** Whether there may be a shard for some leg. */
   get mayChoose(): boolean {
     return this.#repairs.length > 0 || this.#blocks.mayCut || this.#openBlock() !== undefined;
+  }
+
+  /** Something is to be sent again. */
+  get hasRepairs(): boolean {
+    return this.#repairs.length > 0;
   }
 
   /** When a block will have waited long enough for its share of legs to be exceeded; Infinity when none waits. */
@@ -116,24 +122,24 @@ export class ShardScheduler {
   #chooseNew(leg: SendLeg, nowMs: number): ShardChoice | undefined {
     if (leg.cursor < this.#blocks.first) leg.cursor = this.#blocks.first;
     for (;; leg.cursor++) {
-      const block = leg.cursor < this.#blocks.next ? this.#blocks.get(leg.cursor) : this.#cut(nowMs);
-      if (!block) return this.#chooseForsaken(leg, nowMs);
+      const block = leg.cursor < this.#blocks.next ? this.#blocks.get(leg.cursor) : this.#cut(leg, nowMs);
+      if (!block) return leg.isLate ? undefined : this.#chooseForsaken(leg, nowMs);
       const index = this.#shardFor(leg, block, nowMs);
       if (index >= 0) return { block, index, isRepair: false };
     }
   }
 
-  #cut(nowMs: number): OutgoingBlock | undefined {
+  #cut(leg: SendLeg, nowMs: number): OutgoingBlock | undefined {
     this.#openBlock();
-    if (this.#blocks.next - this.#firstOpen >= MAX_LEAD_BLOCKS) return undefined;
+    if (leg.isLate || this.#blocks.next - this.#firstOpen >= MAX_LEAD_BLOCKS) return undefined;
     return this.#blocks.cut(nowMs);
   }
 
   #shardFor(leg: SendLeg, block: OutgoingBlock, nowMs: number): number {
     if (block.isAcked || block.countOn(leg) >= this.#shareOf(block)) return -1;
     const index = block.nextUnsent;
-    if (index >= block.dataShards && nowMs - block.cutAtMs > this.#parityMs) return -1;
-    return index;
+    if (index < block.dataShards) return leg.isLate ? -1 : index;
+    return nowMs - block.cutAtMs > this.#parityMs ? -1 : index;
   }
 
   #shareOf(block: OutgoingBlock): number {
@@ -150,7 +156,9 @@ export class ShardScheduler {
 
   #hasOther(leg: SendLeg, block: OutgoingBlock): boolean {
     for (const other of this.#legs.values()) {
-      if (other !== leg && other.state === "up" && block.countOn(other) < this.#shareOf(block)) return true;
+      if (other !== leg && other.state === "up" && !other.isLate && block.countOn(other) < this.#shareOf(block)) {
+        return true;
+      }
     }
     return false;
   }
