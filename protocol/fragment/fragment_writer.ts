@@ -145,7 +145,7 @@ export class FragmentWriter {
     const { number, dataShards, blockBytes, shardBytes } = block;
     const head = writeShardHead(bytes, at, { block: number, dataShards, index, blockBytes });
     bytes.set(block.shard(index, reedSolomon), head);
-    scheduler.take(choice, leg, leg.sealer.nextNumber);
+    scheduler.take(choice, leg, nowMs);
     if (choice.isRepair) this.repairShards++;
     return this.#seal(leg, head + shardBytes, true, nowMs);
   }

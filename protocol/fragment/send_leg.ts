@@ -1,7 +1,7 @@
 /**
  * One leg that fragments leave by: what is on its way, whether the leg answers, and which fragments must be thought lost.
  *
- *   up ── unanswered for an RTO while others are answered ──▶ suspect ── any answer ──▶ up
+ *   up ── unanswered for an RTO while others are answered ──▶ suspect ── answers a probe ──▶ up
  *   up, suspect ── its socket is gone ──▶ down ── pulled again ──▶ suspect
  *
  * What was in flight when a leg stops being up counts as lost. A suspect gets probes only, less and less often.
@@ -63,6 +63,11 @@ export class SendLeg {
   get hasRoom(): boolean {
     const { inFlightBytes } = this.#log;
     return this.#state === "up" && !this.#log.isFull && inFlightBytes < this.congestion.windowBytes;
+  }
+
+  /** What is sent again may go beyond the window, somewhat. */
+  get mayRepair(): boolean {
+    return this.#state === "up" && this.#log.inFlightBytes < 2 * this.congestion.windowBytes;
   }
 
   /** Since when it owes an answer; Infinity when it owes none. */
@@ -133,7 +138,8 @@ export class SendLeg {
     this.#answeredAtMs = nowMs;
     this.#beginSettling(nowMs);
     if (came > fragments) this.#learnOvertaking(came - fragments);
-    if (newest) this.congestion.onAnswer({ newest, heldBackMs, fragments, received: came, bytes }, nowMs);
+    if (!newest) return true; // of before it was given up: how long it takes now is not known
+    this.congestion.onAnswer({ newest, heldBackMs, fragments, received: came, bytes }, nowMs);
     if (this.#state === "suspect") this.#revive(nowMs);
     return true;
   }

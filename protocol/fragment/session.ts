@@ -211,6 +211,11 @@ export class FragmentSession implements Disposable {
     this.#wantAny();
   }
 
+  /** The central knows of the legs that were set last. Until then it hears only those that it knew before. */
+  get isAgreed(): boolean {
+    return this.#announcement.frame === undefined;
+  }
+
   /** Its socket is gone: nothing more goes there until it is pulled again. */
   failLeg(leg: number): void {
     const failed = this.#sendLegs.get(leg);
@@ -267,6 +272,8 @@ export class FragmentSession implements Disposable {
     const end = this.#takeRuns(ack);
     this.#checkLegs();
     this.#scheduler.findLosses(ack.isCut ? end : Infinity);
+    this.#findLateLegs();
+    if (ack.runs.length > 0) this.#scheduler.rescue(nowMs);
     if (nowMs - this.#adaptedAtMs >= ADAPT_MS) this.#adapt();
     this.#wantShards();
   }
@@ -432,31 +439,38 @@ export class FragmentSession implements Disposable {
     const { dataShards, totalShards, maxTotalShards, isAdaptive } = this.#options.coding;
     let fragments = 0;
     let lost = 0;
-    const rttMs = this.#findLateLegs();
     for (const { state, congestion } of this.#sendLegs.values()) {
       if (state !== "up") continue;
       fragments += congestion.countedFragments;
       lost += congestion.countedFragments * congestion.lossShare;
     }
-    if (rttMs !== Infinity) this.#scheduler.setRtt(rttMs);
     if (isAdaptive === false || fragments < MIN_COUNTED_FRAGMENTS) return;
     const most = Math.min(MAX_SHARDS, maxTotalShards ?? totalShards + Math.ceil(dataShards / 2));
     this.#outgoing.totalShards = adaptTotalShards(dataShards, { least: totalShards, most }, lost / fragments);
   }
 
-  /** Gives the shortest round trip. Late legs are asked now and then, to see whether they still are. */
-  #findLateLegs(): number {
+  /** Late legs are asked now and then, to see whether they still are. */
+  #findLateLegs(): void {
     let shortestMs = Infinity;
     for (const { state, congestion } of this.#sendLegs.values()) {
       if (state === "up") shortestMs = Math.min(shortestMs, congestion.rttMs ?? Infinity);
     }
+    if (shortestMs === Infinity) return;
+    let longestMs = shortestMs;
     for (const leg of this.#sendLegs.values()) {
-      leg.isLate = (leg.congestion.rttMs ?? 0) > LATE_FACTOR * shortestMs + LATE_MS;
-      if (!leg.isLate || leg.state !== "up" || this.#nowMs - leg.askedAtMs < ASK_LATE_MS) continue;
-      leg.owesPing = true;
-      this.#events.onWants(leg.leg);
+      if (leg.state !== "up") continue;
+      const rttMs = leg.congestion.rttMs ?? shortestMs;
+      leg.isLate = rttMs > LATE_FACTOR * shortestMs + LATE_MS;
+      if (!leg.isLate) longestMs = Math.max(longestMs, rttMs);
+      else this.#askLate(leg);
     }
-    return shortestMs;
+    this.#scheduler.setRtts(shortestMs, longestMs);
+  }
+
+  #askLate(leg: SendLeg): void {
+    if (this.#nowMs - leg.askedAtMs < ASK_LATE_MS) return;
+    leg.owesPing = true;
+    this.#events.onWants(leg.leg);
   }
 
   // What goes

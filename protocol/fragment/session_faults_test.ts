@@ -194,7 +194,7 @@ for (let run = 0; run < 12; run++) {
       sentDown += downBytes;
       sentUp += upBytes;
       misbehave(net, random);
-      if (random.next() < 0.15) {
+      if (random.next() < 0.15 && net.client.session.isAgreed) {
         const added = nextLeg++;
         net.client.legs.set(added, { ...CLEAN_LEG });
         up = [...up.slice(1), added];

@@ -32,6 +32,8 @@ export class ShardScheduler {
   #firstOpen = 0;
   /** How old a block may be for its parity to be worth sending. */
   #parityMs = PATIENCE_MS;
+  /** How old a block may be while later ones have come already. */
+  #rescueMs = Infinity;
 
   constructor(blocks: OutgoingBlocks, legs: ReadonlyMap<number, SendLeg>) {
     this.#blocks = blocks;
@@ -53,19 +55,21 @@ export class ShardScheduler {
     return (this.#openBlock()?.cutAtMs ?? Infinity) + PATIENCE_MS;
   }
 
-  /** The shortest round trip of late: before it is over, a block may still need its parity. */
-  setRtt(rttMs: number): void {
-    this.#parityMs = PATIENCE_MS + rttMs;
+  /** The round trips of legs that are not late: before the shortest is over, a block may still need its parity. */
+  setRtts(shortestMs: number, longestMs: number): void {
+    this.#parityMs = PATIENCE_MS + shortestMs;
+    this.#rescueMs = 2 * PATIENCE_MS + 1.5 * longestMs;
   }
 
   /** What that leg should carry next; nothing has changed before `take`. */
   choose(leg: SendLeg, nowMs: number): ShardChoice | undefined {
-    return this.#chooseRepair() ?? (leg.hasRoom ? this.#chooseNew(leg, nowMs) : undefined);
+    const repair = leg.isLate || !leg.mayRepair ? undefined : this.#chooseRepair();
+    return repair ?? (leg.hasRoom ? this.#chooseNew(leg, nowMs) : undefined);
   }
 
-  /** It goes out by that leg, in the fragment of that number. */
-  take({ block, index, isRepair }: ShardChoice, leg: SendLeg, fragmentNumber: number): void {
-    block.onSent(index, leg, fragmentNumber);
+  /** It goes out by that leg, in the fragment that is sealed next. */
+  take({ block, index, isRepair }: ShardChoice, leg: SendLeg, nowMs: number): void {
+    block.onSent(index, leg, leg.sealer.nextNumber, nowMs);
     if (!isRepair) return;
     block.isNudged = false;
     if (--block.wantedRepairs <= 0) this.#repairs.shift();
@@ -90,6 +94,17 @@ export class ShardScheduler {
       block.isNudged = true;
       this.#want(block, 1);
       left--;
+    }
+  }
+
+  /** Later blocks have come: the first go by other legs as well than those that hold them back, each once. */
+  rescue(nowMs: number): void {
+    const end = Math.min(this.#blocks.next, this.#blocks.first + MAX_LEAD_BLOCKS);
+    for (let number = this.#blocks.first; number < end; number++) {
+      const block = this.#blocks.get(number)!;
+      if (block.isAcked || block.isOpen || block.isRescued || nowMs - block.sentAtMs < this.#rescueMs) continue;
+      block.isRescued = block.isNudged = true;
+      this.#want(block, 1);
     }
   }
 
