@@ -13,18 +13,16 @@ import { Doorkeeper } from "../edge/relay_app.ts";
 import { webSocketUpgrade } from "../edge/web_socket_upgrade.ts";
 import { createKvMailboxes } from "../kv/mailbox.ts";
 import { RelayHops } from "../net/fragments/relay_hops.ts";
-import { openSealCrypto } from "../net/seal_crypto.ts";
 import { aborted } from "../protocol/abort.ts";
-import { byteSize, durationMs, listenAddress } from "./fields.ts";
+import { byteSize, durationMs } from "./fields.ts";
 import { kvFlag, openRoleKv } from "./kv_store.ts";
 import { clientFlags, clientLimitsOf } from "./relay_client_flags.ts";
 import { emptied, relayPool, serveRelay } from "./relay_port.ts";
-import { advertisedUrl, announce, openRelayParts, readRelayTls, relayFlags } from "./relay_settings.ts";
+import { openRelayParts, relayFlags } from "./relay_settings.ts";
 import { defineRole, type Role, runRole } from "./role.ts";
 
 const config = z.object({
-  listen: listenAddress("127.0.0.1:8463").describe("Where clients and centrals connect."),
-  ...relayFlags,
+  ...relayFlags("127.0.0.1:8463"),
   ...clientFlags,
   ...kvFlag("downstream"),
   maxMailboxes: z.number().int().min(16).max(1_000_000).default(16_384).describe("Sessions at once."),
@@ -45,14 +43,13 @@ export const role: Role<typeof config> = defineRole({
   ],
   async run(config, context) {
     const { signal, clock, random, log, metrics, stateDir } = context;
-    const { region, token } = config;
-    const tls = await readRelayTls(config, "downstream");
-    await using parts = await openRelayParts({ role: "downstream", region, kinds: ["central"] }, config, context);
-    using crypto = await openSealCrypto({ explain: (reason) => log.debug("No libcrypto", { reason }) });
+    const { token } = config;
+    const options = { kind: "downstream", action: "start downstream", others: ["central"] } as const;
+    await using parts = await openRelayParts(config, options, context);
     using kv = await openRoleKv(config, { role: "downstream", stateDir });
     const pool = relayPool();
     const { primitives, identity, relays } = parts;
-    const hops = new RelayHops({ ...parts, relayId: identity.peerId, clock, random, crypto, pool });
+    const hops = new RelayHops({ ...parts, clock, random, pool });
     await using relay = new DownstreamRelay({
       relays,
       acceptHop: hops.accept,
@@ -81,7 +78,7 @@ export const role: Role<typeof config> = defineRole({
     const door = new Doorkeeper({ primitives, token });
     await using port = serveRelay({
       settings: config,
-      tls,
+      tls: parts.tls,
       app,
       pool,
       sockets: {
@@ -97,15 +94,16 @@ export const role: Role<typeof config> = defineRole({
         },
       },
     }, context);
-    const url = advertisedUrl(config, port.address);
-    await using announced = announce({ kind: "downstream", region, url, load: () => relay.load }, parts, context);
+    const url = parts.urlOf(port.address);
+    await using registrar = parts.register({ url, current: () => ({ load: relay.load }) });
+    context.check("base", () => registrar.problem);
     context.check("relays", () => relays.problem);
     context.check("store", () => relay.problem);
-    context.ready({ addresses: { listen: port.address, url } });
+    context.ready({ addresses: { listen: port.address } });
     await aborted(signal);
     port.close();
     relay.drain();
-    announced.registrar.hurry();
+    registrar.hurry();
     await emptied(() => relay.listeners === 0, context);
   },
 });

@@ -12,17 +12,15 @@ import { UPSTREAM_BOUNDS, UpstreamRelay } from "../edge/upstream/relay.ts";
 import { Doorkeeper } from "../edge/relay_app.ts";
 import { webSocketUpgrade } from "../edge/web_socket_upgrade.ts";
 import { RelayHops } from "../net/fragments/relay_hops.ts";
-import { openSealCrypto } from "../net/seal_crypto.ts";
 import { aborted } from "../protocol/abort.ts";
-import { byteSize, listenAddress } from "./fields.ts";
+import { byteSize } from "./fields.ts";
 import { clientFlags, clientLimitsOf } from "./relay_client_flags.ts";
 import { emptied, relayPool, serveRelay } from "./relay_port.ts";
-import { advertisedUrl, announce, openRelayParts, readRelayTls, relayFlags } from "./relay_settings.ts";
+import { openRelayParts, relayFlags } from "./relay_settings.ts";
 import { defineRole, type Role, runRole } from "./role.ts";
 
 const config = z.object({
-  listen: listenAddress("127.0.0.1:8461").describe("Where clients connect."),
-  ...relayFlags,
+  ...relayFlags("127.0.0.1:8461"),
   ...clientFlags,
   maxClients: z.number().int().min(1).max(1_000_000).default(16_384).describe(
     "Clients connected by WebSocket at once.",
@@ -40,12 +38,11 @@ export const role: Role<typeof config> = defineRole({
   ],
   async run(config, context) {
     const { signal, clock, random, log, metrics } = context;
-    const { region, token } = config;
-    const tls = await readRelayTls(config, "upstream");
-    await using parts = await openRelayParts({ role: "upstream", region, kinds: ["central"] }, config, context);
-    using crypto = await openSealCrypto({ explain: (reason) => log.debug("No libcrypto", { reason }) });
+    const { token } = config;
+    const options = { kind: "upstream", action: "start upstream", others: ["central"] } as const;
+    await using parts = await openRelayParts(config, options, context);
     const pool = relayPool();
-    const hops = new RelayHops({ ...parts, relayId: parts.identity.peerId, clock, random, crypto, pool });
+    const hops = new RelayHops({ ...parts, clock, random, pool });
     using relay = new UpstreamRelay({
       relays: parts.relays,
       dialHop: hops.dial,
@@ -71,7 +68,7 @@ export const role: Role<typeof config> = defineRole({
     const door = new Doorkeeper({ primitives, token });
     await using port = serveRelay({
       settings: config,
-      tls,
+      tls: parts.tls,
       app,
       pool,
       sockets: {
@@ -82,14 +79,15 @@ export const role: Role<typeof config> = defineRole({
         },
       },
     }, context);
-    const url = advertisedUrl(config, port.address);
-    await using announced = announce({ kind: "upstream", region, url, load: () => relay.load }, parts, context);
+    const url = parts.urlOf(port.address);
+    await using registrar = parts.register({ url, current: () => ({ load: relay.load }) });
+    context.check("base", () => registrar.problem);
     context.check("relays", () => parts.relays.problem);
-    context.ready({ addresses: { listen: port.address, url } });
+    context.ready({ addresses: { listen: port.address } });
     await aborted(signal);
     port.close();
     relay.drain();
-    announced.registrar.hurry();
+    registrar.hurry();
     await emptied(() => relay.clients === 0, context);
   },
 });
