@@ -39,10 +39,13 @@ export const role: Role<typeof config> = defineRole({
   async run(config, context) {
     const { signal, clock, random, log, metrics } = context;
     const { token } = config;
-    const options = { kind: "upstream", action: "start upstream", others: ["central"] } as const;
-    await using parts = await openRelayParts(config, options, context);
+    await using parts = await openRelayParts(config, {
+      kind: "upstream",
+      action: "start upstream",
+      others: ["central"],
+    }, context);
     const pool = relayPool();
-    const hops = new RelayHops({ ...parts, clock, random, pool });
+    const hops = new RelayHops({ ...parts, relayId: parts.identity.peerId, clock, random, pool });
     using relay = new UpstreamRelay({
       relays: parts.relays,
       dialHop: hops.dial,
@@ -83,7 +86,7 @@ export const role: Role<typeof config> = defineRole({
     await using registrar = parts.register({ url, current: () => ({ load: relay.load }) });
     context.check("base", () => registrar.problem);
     context.check("relays", () => parts.relays.problem);
-    context.ready({ addresses: { listen: port.address } });
+    context.ready({ addresses: { listen: port.address, url } });
     await aborted(signal);
     port.close();
     relay.drain();
