@@ -24,13 +24,20 @@ export const problems = {
   blocked: { status: 403, title: "An administrator has turned this peer away" },
   not_registered: { status: 403, title: "Only registered supernodes may ask" },
   not_found: { status: 404, title: "There is nothing here" },
+  no_such_central: { status: 404, title: "The directory knows no such central" },
   wrong_method: { status: 405, title: "This address takes other methods" },
+  refused_by_central: { status: 409, title: "Central does not take this" },
   too_large: { status: 413, title: "The body is too large" },
   wrong_type: { status: 415, title: "The body is of another type" },
   misdirected: { status: 421, title: "The request is meant for another" },
+  upgrade_required: { status: 426, title: "This address takes WebSockets" },
   rate_limited: { status: 429, title: "Too many requests" },
+  too_much: { status: 429, title: "More than may go through here" },
   internal: { status: 500, title: "The answer could not be made" },
   unavailable: { status: 503, title: "The store cannot be reached at present" },
+  busy: { status: 503, title: "There is too much to do at present" },
+  central_down: { status: 503, title: "Central cannot be reached at present" },
+  draining: { status: 503, title: "This relay is about to stop" },
 } as const satisfies Readonly<Record<string, { readonly status: number; readonly title: string }>>;
 
 export type ProblemCode = keyof typeof problems;

@@ -75,6 +75,18 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./gateway.ts")).role,
   },
   {
+    name: "upstream",
+    summary: "Takes fragments from clients and passes them on to central; reads none of them.",
+    group: "Fragments and circuits",
+    load: async () => (await import("./upstream.ts")).role,
+  },
+  {
+    name: "downstream",
+    summary: "Keeps what central posts for a client until that comes for it; reads none of it.",
+    group: "Fragments and circuits",
+    load: async () => (await import("./downstream.ts")).role,
+  },
+  {
     name: "admin",
     summary: "Sees and steers a running supernode: streams, sessions, peers, commands, blocks.",
     group: "Control plane",

@@ -13,6 +13,7 @@ import { openSealCrypto } from "../net/seal_crypto.ts";
 import type { RelayKind, RelayRegistration } from "../protocol/directory.ts";
 import { nameSchema, urlSchema } from "../protocol/fields.ts";
 import type { Identity } from "../protocol/identity.ts";
+import type { NoiseKeyPair } from "../protocol/noise_ik.ts";
 import type { Primitives } from "../protocol/primitives.ts";
 import { formatTarget } from "../protocol/stream.ts";
 import type { WireGuardCrypto } from "../protocol/wireguard/crypto.ts";
@@ -53,6 +54,8 @@ export type RelaySettings = z.output<z.ZodObject<ReturnType<typeof relayFlags>>>
 /** What those who ask base for relays are made of. */
 export interface MemberParts {
   readonly identity: Identity;
+  /** The identity's X25519 key, to which others seal. */
+  readonly local: NoiseKeyPair;
   readonly primitives: Primitives;
   readonly crypto: WireGuardCrypto;
   readonly membership: Membership | undefined;
@@ -121,6 +124,7 @@ export async function openMemberParts(
   const kept = held.move();
   return {
     identity,
+    local: { privateKey: identity.secrets().wireguardKey, publicKey: identity.wireguardPublicKey },
     primitives,
     crypto,
     membership,

@@ -135,24 +135,21 @@ export class CellLink implements Link {
     });
   }
 
-  #sealPadding(slab: Slab): number {
-    this.#machine.sealPadding!(slab, 0);
-    return 1;
-  }
-
   async #writeAll(handlers: LinkHandlers): Promise<void> {
     let wantedCells = 1;
     try {
-      // Nothing may come between an empty fill and the end of writing: a call of `wake` in between would be lost.
-      for (let full = this.#seal(handlers, wantedCells); full; full = this.#seal(handlers, wantedCells)) {
-        const { slab, cells } = full;
+      while (!this.#isClosed) {
+        const slab = this.#slabs.take(wantedCells);
         try {
+          const cells = this.#fillCells(handlers, slab);
+          // From here to the end of the loop nothing may be awaited, or a call of `wake` would be lost in between.
+          if (cells === 0) return;
+          // Who could have used more room gets more the next time.
+          wantedCells = cells === cellsOf(slab) ? MANY_CELLS : 1;
           await writeAll(this.#stream, slab.bytes.subarray(0, cells * CELL_BYTES));
         } finally {
           this.#slabs.give(slab);
         }
-        // Who could have used more room gets more the next time.
-        wantedCells = cells === cellsOf(slab) ? MANY_CELLS : 1;
       }
     } catch (error) {
       if (!this.#isClosed) throw error;
@@ -161,17 +158,13 @@ export class CellLink implements Link {
     }
   }
 
-  /** Takes what there is to send and makes cells of it; undefined when there is nothing. */
-  #seal(handlers: LinkHandlers, wantedCells: number): { slab: Slab; cells: number } | undefined {
-    if (this.#isClosed) return undefined;
-    const slab = this.#slabs.take(wantedCells);
-    let cells = 0;
-    try {
-      const count = handlers.fill(slab.bytes.subarray(0, cellsOf(slab) * this.#machine.dataBytes));
-      if (count > 0) cells = this.#machine.sealData(slab, count);
-    } finally {
-      if (cells === 0) this.#slabs.give(slab);
-    }
-    return cells > 0 ? { slab, cells } : undefined;
+  /** Makes the cells that should go next; gives how many. */
+  #fillCells(handlers: LinkHandlers, slab: Slab): number {
+    const count = handlers.fill(slab.bytes.subarray(0, cellsOf(slab) * this.#machine.dataBytes));
+    if (count === 0 && !this.#isPadDue) return 0;
+    this.#isPadDue = false;
+    if (count > 0) return this.#machine.sealData(slab, count);
+    this.#machine.sealPadding!(slab, 0);
+    return 1;
   }
 }

@@ -10,6 +10,7 @@
 
 import type { Timer } from "../../protocol/clock.ts";
 import { CulvertError, DialError } from "../../protocol/errors.ts";
+import type { BlockMemory } from "../../protocol/fragment/block_memory.ts";
 import { peerIdBytes, SECRET_BYTES } from "../../protocol/fragment/aliases.ts";
 import { legKey, LegOpener, LegSealer } from "../../protocol/fragment/leg_seal.ts";
 import type { UpstreamRefusal } from "../../protocol/fragment/messages.ts";
@@ -53,6 +54,8 @@ export interface ClientSessionOptions extends Pick<ClientLegsOptions, "wanted" |
   /** Where batches are put together, and where fragments are sealed and opened: one at a time, so sessions share them. */
   readonly batch: Uint8Array;
   readonly scratch: Slab;
+  /** Where blocks lie, of all sessions. */
+  readonly memory: BlockMemory;
   readonly central: CentralPlace;
   readonly coding: Coding;
   /** How long the central may take over its answer. */
@@ -258,7 +261,7 @@ export class ClientSession implements Disposable {
   }
 
   #makeLink(keys: DirectionKeys): FragmentLink<FragmentSession> {
-    const { tools, crypto, coding, reedSolomon, batch, scratch } = this.#options;
+    const { tools, crypto, coding, reedSolomon, batch, scratch, memory } = this.#options;
     const place = (leg: number) => ({ leg, relayId: this.#legs.relayOf(leg)!.relayId });
     return new FragmentLink({
       clock: tools.clock,
@@ -273,6 +276,7 @@ export class ClientSession implements Disposable {
             reedSolomon,
             random: tools.random,
             scratch,
+            memory,
           },
           { ...events, onLegs: () => {} },
           nowMs,

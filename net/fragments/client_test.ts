@@ -119,10 +119,10 @@ Deno.test("an upstream and a downstream that swallow everything are not felt", a
   const { network } = startNetwork();
   await using _ = network;
   using stream = await network.path().dial(target);
-  await echo(stream, 100_000);
+  await echo(stream, 60_000);
   network.upstreams[1]!.behaviour = "silent";
   network.downstreams[2]!.behaviour = "silent";
-  for (let round = 0; round < 5; round++) await echo(stream, 100_000);
+  for (let round = 0; round < 5; round++) await echo(stream, 60_000);
 });
 
 Deno.test("a relay that has gone is replaced by one the directory knows", async () => {

@@ -23,7 +23,7 @@ export interface SendLeg {
 }
 
 /** What the link asks of a session. `FragmentSession` is one. */
-export interface FragmentMachine {
+export interface FragmentMachine extends Disposable {
   wake(): void;
   receive(leg: number, fragment: Uint8Array, nowMs: number): void;
   pull(leg: number, into: Uint8Array, nowMs: number): number;
@@ -243,6 +243,7 @@ export class FragmentLink<M extends FragmentMachine = FragmentMachine> implement
     this.#wanting.clear();
     this.#legs.clear();
     this.#early = [];
+    this.session[Symbol.dispose]();
     this.#onEnd?.(this.#error);
     if (this.#handlers) queueMicrotask(() => this.#tellClosed());
   }

@@ -57,6 +57,8 @@ class EchoingMachine implements FragmentMachine {
   close(): void {
     this.#goodbye = true;
   }
+
+  [Symbol.dispose](): void {}
 }
 
 class ListeningLeg implements SendLeg {

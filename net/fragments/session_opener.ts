@@ -11,6 +11,7 @@ import type { RelayKind, RelayRecord } from "../../protocol/directory.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { type CulvertError, DialError } from "../../protocol/errors.ts";
 import type { PeerKeys } from "../../protocol/fields.ts";
+import { BlockMemory } from "../../protocol/fragment/block_memory.ts";
 import { MAX_FRAGMENT_BYTES } from "../../protocol/fragment/leg_seal.ts";
 import type { ReedSolomonFactory } from "../../protocol/fragment/reed_solomon.ts";
 import { race } from "../../protocol/happy_eyeballs.ts";
@@ -62,12 +63,14 @@ export class SessionOpener implements Disposable {
   /** Filled and sent before anything else runs, so one does for all sessions. */
   readonly #batch = new Uint8Array(BATCH_BYTES);
   readonly #scratch = new Slab(MAX_FRAGMENT_BYTES);
+  readonly #memory: BlockMemory;
   readonly #listening: Disposable;
   readonly #ending = new Set<Promise<void>>();
 
   constructor(options: SessionOpenerOptions) {
     this.#options = options;
     const { clock } = options.tools;
+    this.#memory = new BlockMemory(options.reedSolomon);
     this.#failedCentrals = new FailedExits(clock);
     this.#failedRelays = { up: new FailedExits(clock), down: new FailedExits(clock) };
     this.#listening = options.relays.onChange(() => {
@@ -132,6 +135,7 @@ export class SessionOpener implements Disposable {
       ...this.#options,
       batch: this.#batch,
       scratch: this.#scratch,
+      memory: this.#memory,
       central,
       answerMs,
       local: member?.local ?? drawn!,

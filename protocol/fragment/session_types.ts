@@ -4,6 +4,7 @@
 
 import type { Random } from "../random.ts";
 import type { Slab } from "../slab.ts";
+import type { BlockMemory } from "./block_memory.ts";
 import type { LegOpener, LegPlace, LegSealer } from "./leg_seal.ts";
 import type { ReedSolomonFactory } from "./reed_solomon.ts";
 
@@ -41,6 +42,8 @@ export interface FragmentSessionOptions {
   readonly limits?: FragmentLimits;
   /** Where fragments are sealed and opened, one at a time; sessions may share it. */
   readonly scratch?: Slab;
+  /** Where blocks lie; sessions may share it. */
+  readonly memory?: BlockMemory;
 }
 
 /** The legs of one end, as that end sees them. */

@@ -144,6 +144,7 @@ export class Deployment implements RunningNetwork {
     await this.#namePeers();
     await this.#startAll(this.#options.plan.roles);
     await this.#awaitPages();
+    this.#parts.settled();
   }
 
   async #namePeers(): Promise<void> {

@@ -119,6 +119,7 @@ export class SmallNetwork implements RunningNetwork {
     const first = await this.findRoute(FIRST_PAGE_MS);
     if (!first) throw new CulvertError("no_route", "Cannot start up: no stream has come through");
     await this.#start("exit-2");
+    this.#parts.settled();
   }
 
   async #start(name: PartName): Promise<void> {

@@ -13,9 +13,10 @@
  */
 
 import { basename } from "@std/path";
+import type { z } from "zod";
 import { ConfigError, inputOfTable } from "../config.ts";
 import { isTable, parseFileText, type Table } from "../config/file.ts";
-import { didYouMean } from "../config/names.ts";
+import { didYouMean, kebabCase } from "../config/names.ts";
 import { mustBe, showValue } from "../config/problems.ts";
 import { quoteText } from "../escape.ts";
 import { registry } from "../registry.ts";
@@ -97,7 +98,7 @@ class PlanReader {
   async checkSettings(roles: readonly PlannedRole[]): Promise<void> {
     for (const planned of roles) {
       const { config } = await loadRole(planned.role);
-      const settings = withAddresses(planned.settings, "127.0.0.1:1");
+      const settings = filled(planned.settings, config.shape, { bases: ["127.0.0.1:1"], defaults: {} });
       this.problems.push(...inputOfTable(config, settings, placeOf(planned, this.#file)).problems);
       for (const [, name] of JSON.stringify(planned.settings).matchAll(/\{(\w+)\}/g)) {
         if (name !== "base") {
@@ -144,23 +145,20 @@ export interface Filling {
 /** What a role of the plan is told. */
 export async function settingsOf(planned: PlannedRole, plan: Plan, filling: Filling): Promise<Record<string, unknown>> {
   const { config } = await loadRole(planned.role);
-  const known = Object.entries({ ...filling.defaults, base: filling.bases.map((at) => `http://${at}`) })
-    .filter(([name]) => name in config.shape);
-  const settings = withAddresses(planned.settings, filling.bases[0] ?? "");
-  const { input } = inputOfTable(config, settings, placeOf(planned, plan.file));
-  return { ...Object.fromEntries(known), ...input };
+  return inputOfTable(config, filled(planned.settings, config.shape, filling), placeOf(planned, plan.file)).input;
+}
+
+/** The settings, with what they leave out, and `{base}` replaced wherever text has it. */
+function filled(settings: Table, shape: z.core.$ZodShape, { bases, defaults }: Filling): Table {
+  const said = Object.keys(settings).map(kebabCase);
+  const left = Object.entries({ ...defaults, base: bases.map((at) => `http://${at}`) })
+    .filter(([name]) => name in shape && !said.includes(kebabCase(name)));
+  const all = JSON.stringify({ ...Object.fromEntries(left), ...settings });
+  return JSON.parse(all, (_, value) => typeof value === "string" ? value.replaceAll("{base}", bases[0] ?? "") : value);
 }
 
 async function loadRole(name: PlanRole): Promise<Role> {
   return await registry.find((entry) => entry.name === name)!.load();
-}
-
-/** The same settings with `{base}` replaced wherever text has it. */
-function withAddresses(settings: Table, base: string): Table {
-  return JSON.parse(
-    JSON.stringify(settings),
-    (_, value) => typeof value === "string" ? value.replaceAll("{base}", base) : value,
-  );
 }
 
 function sectionOf({ machine, role }: PlannedRole): string {

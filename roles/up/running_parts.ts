@@ -18,12 +18,13 @@ export class RunningParts<Name extends string> implements AsyncDisposable {
   readonly #log: Log;
   readonly #running = new Map<Name, WorkerRole>();
   readonly #addresses = new Map<Name, Readonly<Record<string, string>>>();
+  #hasSettled = false;
   #hasStopped = false;
   readonly #fault = Promise.withResolvers<never>();
 
   constructor(parts: readonly Part<Name>[], log: Log) {
     this.#parts = parts;
-    this.#log = quieter(log);
+    this.#log = quieter(log, () => this.#hasSettled);
     this.#fault.promise.catch(() => {});
     for (const part of parts) this.#load(part);
   }
@@ -34,6 +35,11 @@ export class RunningParts<Name extends string> implements AsyncDisposable {
     const part = this.#running.get(name) ?? this.#load(this.#parts.find((known) => known.name === name)!);
     await part.start(settings);
     this.#addresses.set(name, part.addresses);
+  }
+
+  /** From now on warnings are for people: until then it is no news that parts do not find each other. */
+  settled(): void {
+    this.#hasSettled = true;
   }
 
   /** Where it can be reached, or could when it ran last; undefined before it has started. */
@@ -89,12 +95,12 @@ export class RunningParts<Name extends string> implements AsyncDisposable {
 }
 
 /** What parts say of their everyday business is for who asks for it. */
-function quieter(log: Log): Log {
+function quieter(log: Log, isToBeWarned: () => boolean): Log {
   return {
     debug: (message, fields) => log.debug(message, fields),
     info: (message, fields) => log.debug(message, fields),
-    warn: (message, fields) => log.warn(message, fields),
+    warn: (message, fields) => isToBeWarned() ? log.warn(message, fields) : log.debug(message, fields),
     error: (message, fields) => log.error(message, fields),
-    with: (fields) => quieter(log.with(fields)),
+    with: (fields) => quieter(log.with(fields), isToBeWarned),
   };
 }

@@ -1,0 +1,75 @@
+/**
+ * The downstream as a Hono app, for any host or Deno Deploy.
+ *
+ *   GET  /v1/hop       a WebSocket for centrals of the directory (`protocol/fragment/hop_seal.ts`)
+ *   GET  /v1/mailbox   a WebSocket for a client: its first message is its claim, then it is given what central posts
+ *   POST /v1/mailbox   a poll: 200 with what has come, 204 when nothing has in some seconds, else problem+json
+ *   GET  /healthz
+ *
+ * Not here: what becomes of a message (`downstream/relay.ts`), listening, TLS, registering with base.
+ */
+
+import type { Context, Hono } from "hono";
+import { CLAIM_BYTES } from "../protocol/fragment/messages.ts";
+import { type DownstreamRelay, HOP_BOUNDS, LISTENER_BOUNDS } from "./downstream/relay.ts";
+import { Problem } from "./problem.ts";
+import { readBody } from "./read_body.ts";
+import {
+  asksForWebSocket,
+  Doorkeeper,
+  relayApp,
+  type RelayAppDeps,
+  type RelayEnv,
+  upgradeRequired,
+} from "./relay_app.ts";
+
+/** Where clients listen, and where centrals post. */
+export const MAILBOX_PATH = "/v1/mailbox";
+export const HOP_PATH = "/v1/hop";
+
+const MAX_POLL_BYTES = CLAIM_BYTES + 4;
+
+export interface DownstreamDeps extends RelayAppDeps {
+  readonly relay: DownstreamRelay;
+}
+
+export function createDownstream(deps: DownstreamDeps): Hono<RelayEnv> {
+  const app = relayApp(deps);
+  const door = new Doorkeeper(deps);
+  const { relay } = deps;
+  app.use(MAILBOX_PATH, async (context, next) => {
+    const refusal = door.refusalOf(context.req.header("authorization"));
+    return refusal ? refusal.response() : await next();
+  });
+  app.get(MAILBOX_PATH, (context) => {
+    if (!asksForWebSocket(context)) return upgradeRequired();
+    const { remoteAddress } = context.env;
+    const refusal = relay.refusalOf(remoteAddress);
+    if (refusal) return refusal.response();
+    const { response, channel } = deps.upgrade(context.req.raw, LISTENER_BOUNDS);
+    relay.listen(channel, remoteAddress);
+    return response;
+  });
+  app.post(MAILBOX_PATH, (context) => poll(context, relay));
+  app.get(HOP_PATH, (context) => {
+    if (!asksForWebSocket(context)) return upgradeRequired();
+    const refusal = relay.refusalOf(context.env.remoteAddress);
+    if (refusal) return refusal.response();
+    const { response, channel } = deps.upgrade(context.req.raw, HOP_BOUNDS);
+    relay.joinHop(channel);
+    return response;
+  });
+  return app;
+}
+
+async function poll(context: Context<RelayEnv>, relay: DownstreamRelay): Promise<Response> {
+  const { raw } = context.req;
+  const body = await readBody(raw, MAX_POLL_BYTES);
+  if (!body) {
+    return new Problem("too_large", `Cannot answer a poll: it must be ${MAX_POLL_BYTES} bytes`).response();
+  }
+  const answer = await relay.poll(body, context.env.remoteAddress, raw.signal);
+  if (answer instanceof Problem) return answer.response();
+  if (!answer) return context.body(null, 204);
+  return context.body(answer, 200, { "content-type": "application/octet-stream" });
+}

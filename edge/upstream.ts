@@ -1,0 +1,60 @@
+/**
+ * The upstream as a Hono app, for any host or Deno Deploy.
+ *
+ *   GET  /v1/fragments   a WebSocket; each message is a client's (`protocol/fragment/messages.ts`)
+ *   POST /v1/fragments   one message as the body; 202 when it was passed on, else problem+json
+ *   GET  /healthz
+ *
+ * Not here: what becomes of a message (`upstream/relay.ts`), listening, TLS, registering with base.
+ */
+
+import type { Context, Hono } from "hono";
+import { MAX_MESSAGE_BYTES } from "../protocol/fragment/messages.ts";
+import { Problem } from "./problem.ts";
+import { readBody } from "./read_body.ts";
+import {
+  asksForWebSocket,
+  Doorkeeper,
+  relayApp,
+  type RelayAppDeps,
+  type RelayEnv,
+  upgradeRequired,
+} from "./relay_app.ts";
+import { UPSTREAM_BOUNDS, type UpstreamRelay } from "./upstream/relay.ts";
+
+/** Where clients send their fragments. */
+export const FRAGMENTS_PATH = "/v1/fragments";
+
+export interface UpstreamDeps extends RelayAppDeps {
+  readonly relay: UpstreamRelay;
+}
+
+export function createUpstream(deps: UpstreamDeps): Hono<RelayEnv> {
+  const app = relayApp(deps);
+  const door = new Doorkeeper(deps);
+  const { relay } = deps;
+  app.use(FRAGMENTS_PATH, async (context, next) => {
+    const refusal = door.refusalOf(context.req.header("authorization"));
+    return refusal ? refusal.response() : await next();
+  });
+  app.get(FRAGMENTS_PATH, (context) => {
+    if (!asksForWebSocket(context)) return upgradeRequired();
+    const { remoteAddress } = context.env;
+    const refusal = relay.refusalOf(remoteAddress);
+    if (refusal) return refusal.response();
+    const { response, channel } = deps.upgrade(context.req.raw, UPSTREAM_BOUNDS);
+    relay.join(channel, remoteAddress);
+    return response;
+  });
+  app.post(FRAGMENTS_PATH, (context) => post(context, relay));
+  return app;
+}
+
+async function post(context: Context<RelayEnv>, relay: UpstreamRelay): Promise<Response> {
+  const body = await readBody(context.req.raw, MAX_MESSAGE_BYTES);
+  if (!body) {
+    return new Problem("too_large", `Cannot pass it on: a body must be at most ${MAX_MESSAGE_BYTES} bytes`).response();
+  }
+  const problem = await relay.post(body, context.env.remoteAddress);
+  return problem ? problem.response() : context.body(null, 202);
+}

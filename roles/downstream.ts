@@ -1,0 +1,114 @@
+/**
+ * `culvert downstream`: where clients of fragments listen. Centrals that base knows post here what is for a client, which
+ * comes for it, and nobody here can read any of it. Several may serve one address if they share a store and an identity.
+ *
+ *   centrals of --base ─▶ --listen ─▶ clients        processes of the same downstream ◀─▶ --kv
+ */
+
+import { z } from "zod";
+import deno from "../deno.json" with { type: "json" };
+import { createDownstream, HOP_PATH, MAILBOX_PATH } from "../edge/downstream.ts";
+import { DownstreamRelay, HOP_BOUNDS, LISTENER_BOUNDS } from "../edge/downstream/relay.ts";
+import { Doorkeeper } from "../edge/relay_app.ts";
+import { webSocketUpgrade } from "../edge/web_socket_upgrade.ts";
+import { createKvMailboxes } from "../kv/mailbox.ts";
+import { RelayHops } from "../net/fragments/relay_hops.ts";
+import { aborted } from "../protocol/abort.ts";
+import { byteSize, durationMs, type listenAddress } from "./fields.ts";
+import { kvFlag, openRoleKv } from "./kv_store.ts";
+import { clientFlags, clientLimitsOf } from "./relay_client_flags.ts";
+import { emptied, relayPool, serveRelay } from "./relay_port.ts";
+import { openRelayParts, relayFlags } from "./relay_settings.ts";
+import { defineRole, type Role, runRole } from "./role.ts";
+
+const config = z.object({
+  ...relayFlags("127.0.0.1:8463"),
+  ...clientFlags,
+  ...kvFlag("downstream"),
+  maxMailboxes: z.number().int().min(16).max(1_000_000).default(16_384).describe("Sessions at once."),
+  mailboxSize: byteSize("64KiB", { minBytes: 1024, maxBytes: 2 ** 24 })
+    .describe("What is kept for a session that nobody listens to."),
+  mailboxMemory: byteSize("64MiB", { minBytes: 2 ** 20 }).describe("What is kept for all sessions."),
+  mailboxExpiry: durationMs("30s", { minMs: 1000 }).describe("How long it is kept while nobody listens."),
+});
+
+export const role: Role<typeof config> = defineRole({
+  name: "downstream",
+  summary: "Keeps what central posts for a client until that comes for it; reads none of it.",
+  config,
+  examples: [
+    "culvert downstream --base http://127.0.0.1:8480",
+    "culvert downstream --base https://base.example --listen :443 --cert-file chain.pem --key-file key.pem",
+    "culvert downstream --base http://127.0.0.1:8480 --kv shared.kv",
+  ],
+  async run(config, context) {
+    const { signal, clock, random, log, metrics, stateDir } = context;
+    const { token } = config;
+    await using parts = await openRelayParts(config, {
+      kind: "downstream",
+      action: "start downstream",
+      others: ["central"],
+    }, context);
+    using kv = await openRoleKv(config, { role: "downstream", stateDir });
+    const pool = relayPool();
+    const { primitives, identity, relays } = parts;
+    const hops = new RelayHops({ ...parts, relayId: identity.peerId, clock, random, pool });
+    await using relay = new DownstreamRelay({
+      relays,
+      acceptHop: hops.accept,
+      mailboxes: createKvMailboxes(kv, clock, { space: identity.peerId }),
+      primitives,
+      clock,
+      random,
+      log,
+      metrics,
+      limits: {
+        address: clientLimitsOf(config),
+        maxMailboxes: config.maxMailboxes,
+        unheardBytes: config.mailboxSize,
+        allBytes: config.mailboxMemory,
+        unheardMs: config.mailboxExpiry,
+      },
+    });
+    const app = createDownstream({
+      relay,
+      version: deno.version,
+      primitives,
+      token,
+      log,
+      upgrade: webSocketUpgrade(clock),
+    });
+    const door = new Doorkeeper({ primitives, token });
+    await using port = serveRelay({
+      settings: config,
+      tls: parts.tls,
+      app,
+      pool,
+      sockets: {
+        [MAILBOX_PATH]: {
+          bounds: LISTENER_BOUNDS,
+          refusalOf: (authorization, remoteAddress) => door.refusalOf(authorization) ?? relay.refusalOf(remoteAddress),
+          serve: (channel, remoteAddress, settled) => relay.listen(channel, remoteAddress, settled),
+        },
+        [HOP_PATH]: {
+          bounds: HOP_BOUNDS,
+          refusalOf: (_authorization, remoteAddress) => relay.refusalOf(remoteAddress),
+          serve: (channel, _remoteAddress, settled) => relay.joinHop(channel, settled),
+        },
+      },
+    }, context);
+    const url = parts.urlOf(port.address);
+    await using registrar = parts.register({ url, current: () => ({ load: relay.load }) });
+    context.check("base", () => registrar.problem);
+    context.check("relays", () => relays.problem);
+    context.check("store", () => relay.problem);
+    context.ready({ addresses: { listen: port.address, url } });
+    await aborted(signal);
+    port.close();
+    relay.drain();
+    registrar.hurry();
+    await emptied(() => relay.listeners === 0, context);
+  },
+});
+
+if (import.meta.main) Deno.exit(await runRole(role, Deno.args));
