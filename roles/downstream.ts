@@ -14,7 +14,7 @@ import { webSocketUpgrade } from "../edge/web_socket_upgrade.ts";
 import { createKvMailboxes } from "../kv/mailbox.ts";
 import { RelayHops } from "../net/fragments/relay_hops.ts";
 import { aborted } from "../protocol/abort.ts";
-import { byteSize, durationMs, type listenAddress } from "./fields.ts";
+import { byteSize, durationMs } from "./fields.ts";
 import { kvFlag, openRoleKv } from "./kv_store.ts";
 import { clientFlags, clientLimitsOf } from "./relay_client_flags.ts";
 import { emptied, relayPool, serveRelay } from "./relay_port.ts";

@@ -45,7 +45,8 @@ export const role: Role<typeof config> = defineRole({
     const { server } = serving;
     context.check("relays", () => server.relaysUp().length > 0 ? undefined : "There is no link to any relay");
     context.check("base", () => parts.relays.problem);
-    await Promise.race([server.up(signal), aborted(signal)]);
+    await Promise.race([server.listed(signal), aborted(signal)]);
+    if (signal.aborted) return;
     context.ready({ addresses: {}, note: `peer ${parts.identity.peerId}` });
     await aborted(signal);
     await server.shutdown(hardSignal);

@@ -63,6 +63,30 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./client.ts")).role,
   },
   {
+    name: "admin",
+    summary: "Sees and steers a running supernode: streams, sessions, peers, commands, blocks.",
+    group: "Control plane",
+    load: async () => (await import("./admin.ts")).role,
+  },
+  {
+    name: "upstream",
+    summary: "Takes fragments from clients and passes them on to central; reads none of them.",
+    group: "Fragments and circuits",
+    load: async () => (await import("./upstream.ts")).role,
+  },
+  {
+    name: "central",
+    summary: "Puts together what clients send in fragments, and lets it out under a policy.",
+    group: "Fragments and circuits",
+    load: async () => (await import("./central.ts")).role,
+  },
+  {
+    name: "downstream",
+    summary: "Keeps what central posts for a client until that comes for it; reads none of it.",
+    group: "Fragments and circuits",
+    load: async () => (await import("./downstream.ts")).role,
+  },
+  {
     name: "relay",
     summary: "Passes circuits on between clients, other relays and gateways, reading none.",
     group: "Fragments and circuits",
@@ -73,30 +97,6 @@ export const registry: readonly RoleEntry[] = [
     summary: "Lets circuits out to the internet under a policy, and is reached through relays only.",
     group: "Fragments and circuits",
     load: async () => (await import("./gateway.ts")).role,
-  },
-  {
-    name: "upstream",
-    summary: "Takes fragments from clients and passes them on to central; reads none of them.",
-    group: "Fragments and circuits",
-    load: async () => (await import("./upstream.ts")).role,
-  },
-  {
-    name: "downstream",
-    summary: "Keeps what central posts for a client until that comes for it; reads none of it.",
-    group: "Fragments and circuits",
-    load: async () => (await import("./downstream.ts")).role,
-  },
-  {
-    name: "admin",
-    summary: "Sees and steers a running supernode: streams, sessions, peers, commands, blocks.",
-    group: "Control plane",
-    load: async () => (await import("./admin.ts")).role,
-  },
-  {
-    name: "central",
-    summary: "Puts together what clients send in fragments, and lets it out under a policy.",
-    group: "Fragments and circuits",
-    load: async () => (await import("./central.ts")).role,
   },
   {
     name: "keys",

@@ -27,7 +27,7 @@ const config = z.object({
   maxCircuits: z.number().int().min(1).max(1_000_000).default(8192).describe("Circuits at once."),
   maxCircuitsPerLink: z.number().int().min(1).max(100_000).default(64).describe("Of one client's link."),
   maxLinks: z.number().int().min(1).max(1_000_000).default(4096).describe("Links of clients at once."),
-  maxLinksPerAddress: z.number().int().min(1).max(1_000_000).default(64)
+  maxLinksPerAddress: z.number().int().min(1).max(1_000_000).default(256)
     .describe("Links from one address, of clients, relays and gateways alike."),
   bandwidth: z.number().positive().max(1_000_000).optional()
     .describe("What may be expected of this relay, in Mbit/s; fewer circuits are led here the more of it is in use.")

@@ -13,7 +13,7 @@ import { Doorkeeper } from "../edge/relay_app.ts";
 import { webSocketUpgrade } from "../edge/web_socket_upgrade.ts";
 import { RelayHops } from "../net/fragments/relay_hops.ts";
 import { aborted } from "../protocol/abort.ts";
-import { byteSize, type listenAddress } from "./fields.ts";
+import { byteSize } from "./fields.ts";
 import { clientFlags, clientLimitsOf } from "./relay_client_flags.ts";
 import { emptied, relayPool, serveRelay } from "./relay_port.ts";
 import { openRelayParts, relayFlags } from "./relay_settings.ts";

@@ -8,7 +8,7 @@
  */
 
 import type { HopChoice } from "../../protocol/circuit/owner.ts";
-import type { Clock } from "../../protocol/clock.ts";
+import { type Clock, delay } from "../../protocol/clock.ts";
 import type { RelayGateway, RelayRecord } from "../../protocol/directory.ts";
 import { decodeBase32, decodeBase64 } from "../../protocol/encoding.ts";
 import { CulvertError, DialError, messageOf } from "../../protocol/errors.ts";
@@ -44,12 +44,15 @@ export interface CircuitBuilderOptions {
   readonly paddingPerSecond?: number;
   /** How long an entry relay is kept, about. Default 1 h. */
   readonly entryKeptMs?: number;
+  /** How long to wait for enough relays and a gateway to be known. Default 5 s. */
+  readonly routePatienceMs?: number;
   /** For one hop to answer. Default 5 s. */
   readonly hopTimeoutMs?: number;
 }
 
 /** Entry relays in use at a time; more than one so that the loss of one is not the loss of all circuits. */
 const MAX_ENTRIES = 2;
+const ROUTE_LOOK_MS = 500;
 
 interface Entry {
   readonly relayId: string;
@@ -107,13 +110,19 @@ export class CircuitBuilder implements Disposable {
     this.close();
   }
 
+  /** Waits a little for relays and gateways that are about to be known: often everything is started at once. */
   async #choose(slot: number, signal: AbortSignal): Promise<Route> {
-    const first = this.#chooseNow(slot);
-    if ("relays" in first) return first;
-    await this.#options.relays.refresh(signal);
-    const second = this.#chooseNow(slot);
-    if ("relays" in second) return second;
-    throw new DialError("path_down", `Cannot build a circuit: ${second.problem}`);
+    const { relays, clock, routePatienceMs = 5_000 } = this.#options;
+    const giveUpMs = clock.now() + routePatienceMs;
+    let choice = this.#chooseNow(slot);
+    while (!("relays" in choice)) {
+      await relays.refresh(signal);
+      choice = this.#chooseNow(slot);
+      if ("relays" in choice) break;
+      if (clock.now() >= giveUpMs) throw new DialError("path_down", `Cannot build a circuit: ${choice.problem}`);
+      await delay(clock, ROUTE_LOOK_MS, signal);
+    }
+    return choice;
   }
 
   #chooseNow(slot: number) {

@@ -26,7 +26,7 @@ export interface CircuitSlotOptions {
 }
 
 /** Old circuits in use at once; the next change waits for one of them to end. */
-export const MAX_DRAINING = 8;
+export const MAX_DRAINING = 32;
 /** For another circuit to be built and heard. */
 const REPLACE_MS = 20_000;
 /** How often old ones are looked at. One is closed when it was idle twice: a dial may have been on its way to it. */
@@ -54,6 +54,10 @@ export class CircuitSlot implements Disposable {
 
   get drainingCount(): number {
     return this.#draining.size;
+  }
+
+  get drainingStreamCount(): number {
+    return [...this.#draining.keys()].reduce((sum, path) => sum + path.streamCount, 0);
   }
 
   close(): void {

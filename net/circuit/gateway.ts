@@ -8,8 +8,7 @@
  * the directory is replaced. A circuit is on one of the links, and ends with it.
  */
 
-import { orAborted } from "../../protocol/abort.ts";
-import type { Clock } from "../../protocol/clock.ts";
+import { type Clock, delay } from "../../protocol/clock.ts";
 import { CircuitStatus } from "../../protocol/circuit/cell.ts";
 import { Filler } from "../../protocol/circuit/filler.ts";
 import type { ClosedNetwork } from "../../protocol/control/auth.ts";
@@ -52,6 +51,7 @@ export interface GatewayDirectory {
   list(kind: "relay"): readonly RelayRecord[];
   find(kind: "relay", relayId: string): RelayRecord | undefined;
   onChange(listener: () => void): Disposable;
+  refresh(signal?: AbortSignal): Promise<void>;
 }
 
 export interface GatewayOptions {
@@ -75,8 +75,10 @@ export interface GatewayOptions {
   readonly limits?: GatewayLimits;
 }
 
-/** How often the links are looked after. */
+/** How often the links are looked after, and while some are missing. */
 const LOOK_MS = 5_000;
+const SHORT_LOOK_MS = 1_000;
+const LISTED_LOOK_MS = 500;
 /** A relay that has not been reached for so long is replaced, and left alone for a while. */
 const GIVE_UP_MS = 15_000;
 const AVOID_MS = 120_000;
@@ -100,9 +102,8 @@ export class GatewayServer implements Disposable {
   readonly #tasks = new Set<Promise<void>>();
   readonly #following: Disposable;
   readonly #metrics;
-  /** Settles when a link has come up. */
-  #change = Promise.withResolvers<void>();
   #circuitCount = 0;
+  readonly #stop = new AbortController();
   #isDraining = false;
   #isClosed = false;
   #looker;
@@ -125,7 +126,7 @@ export class GatewayServer implements Disposable {
     });
     this.#metrics = gatewayMetrics(metrics);
     this.#following = directory.onChange(() => this.#lookAfterLinks());
-    this.#looker = clock.after(LOOK_MS, () => this.#look());
+    this.#looker = clock.after(SHORT_LOOK_MS, () => this.#look());
     this.#lookAfterLinks();
   }
 
@@ -134,9 +135,15 @@ export class GatewayServer implements Disposable {
     return [...this.#kept].filter(([, kept]) => isUp(kept)).map(([relayId]) => relayId);
   }
 
-  /** Settles when there is a link to some relay; rejects with the signal's reason. */
-  async up(signal: AbortSignal): Promise<void> {
-    while (this.relaysUp().length === 0) await orAborted(this.#change.promise, signal);
+  /** Settles when the directory tells of it, so that circuits can be led here; rejects with the signal's reason. */
+  async listed(signal: AbortSignal): Promise<void> {
+    const { directory, clock, identity: { peerId } } = this.#options;
+    const isListed = () =>
+      directory.list("relay").some(({ gateways }) => gateways?.some(({ gatewayId }) => gatewayId === peerId));
+    for (; !isListed(); await delay(clock, LISTED_LOOK_MS, signal)) {
+      await directory.refresh(signal).catch(() => {}); // what it knew stays
+      if (isListed()) return;
+    }
   }
 
   get circuitCount(): number {
@@ -158,6 +165,7 @@ export class GatewayServer implements Disposable {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = this.#isDraining = true;
+    this.#stop.abort();
     this.#looker.cancel();
     this.#following[Symbol.dispose]();
     this.#circuits.close();
@@ -177,8 +185,11 @@ export class GatewayServer implements Disposable {
   // Links.
 
   #look(): void {
+    const { clock, directory, relays, links = 3 } = this.#options;
     this.#lookAfterLinks();
-    this.#looker = this.#options.clock.after(LOOK_MS, () => this.#look());
+    const isShort = this.#kept.size < (relays?.length ?? links);
+    if (isShort) this.#spawn(directory.refresh(this.#stop.signal).catch(() => {})); // `onChange` tells of new ones
+    this.#looker = clock.after(isShort ? SHORT_LOOK_MS : LOOK_MS, () => this.#look());
   }
 
   #lookAfterLinks(): void {
@@ -217,7 +228,7 @@ export class GatewayServer implements Disposable {
     const keeper = new LinkKeeper({
       ...{ clock, log, random, metrics: noMetrics, farEnd: relayId },
       connect: (signal) => this.#dial(relayId, signal),
-      onUp: () => this.#cameUp(),
+      onUp: () => this.#metrics.links.set(this.relaysUp().length),
       onStream: (stream) => this.#spawn(this.#serve(stream)),
       onLost: () => this.#lookAfterLinks(),
       connectTimeoutMs: 5_000,
@@ -225,12 +236,6 @@ export class GatewayServer implements Disposable {
     });
     this.#kept.set(relayId, { keeper, upAtMs: clock.now() });
     this.#spawn(keeper.done);
-  }
-
-  #cameUp(): void {
-    this.#metrics.links.set(this.relaysUp().length);
-    this.#change.resolve();
-    this.#change = Promise.withResolvers();
   }
 
   #letGo(relayId: string): void {

@@ -26,7 +26,7 @@ export interface LinkDoorLimits {
   /** Links of clients, and of relays and gateways, at once. Default 4,096 and 1,024. */
   readonly maxClientLinks?: number;
   readonly maxHopLinks?: number;
-  /** Links from one address, an IPv6 /64 counting as one. Default 64. */
+  /** Links from one address, an IPv6 /64 counting as one. Default 256. */
   readonly maxLinksPerAddress?: number;
   /** Links of one client; a relay or gateway may have twice as many for a moment. Default 4. */
   readonly maxLinksPerPeer?: number;
@@ -59,7 +59,7 @@ export class LinkDoor {
     const request = call.path.endsWith(CIRCUIT_LINK_PATH) ? call.request() : undefined;
     if (!request) return refused(404, "not_a_link");
     const fromThere = this.#ofAddress.get(placeAt(call.remoteAddress)) ?? 0;
-    if (fromThere >= (limits?.maxLinksPerAddress ?? 64)) return refused(429, "links_of_address");
+    if (fromThere >= (limits?.maxLinksPerAddress ?? 256)) return refused(429, "links_of_address");
     const verdict = guard.verify(request);
     if (!verdict.ok) return verdict;
     const { peerId, role } = verdict;

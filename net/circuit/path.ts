@@ -33,12 +33,16 @@ export const MAX_CIRCUITS = 16;
 export const DEFAULT_ROTATE_MS: readonly [number, number] = [60_000, 120_000];
 /** A circuit of many hops takes its time. */
 const CONNECT_MS = 20_000;
+/** A relay's end may be that of several circuits. */
+const MAX_TRIES = 4;
 /** Cells of a slow circuit may wait behind a full window at each hop. */
 const SILENCE_MS = 8_000;
 
 export class CircuitPath implements Path {
   readonly #options: CircuitPathOptions;
   readonly #builder: Promise<CircuitBuilder>;
+  /** Dials that are under way, so that many at once are spread as well. */
+  readonly #dialling = new Map<TunnelPath, number>();
   #ownCrypto: (WireGuardCrypto & Disposable) | undefined;
   readonly #slots: readonly CircuitSlot[];
   readonly #rotations;
@@ -67,17 +71,27 @@ export class CircuitPath implements Path {
     return this.#slots.filter(({ current }) => current.linkCount > 0).length;
   }
 
+  /** Streams on each of them. */
+  get streamCounts(): number[] {
+    return this.#slots.map(({ current }) => current.streamCount);
+  }
+
   /** Circuits that are not dialled on any more and still carry streams. */
   get drainingCount(): number {
     return this.#slots.reduce((sum, { drainingCount }) => sum + drainingCount, 0);
   }
 
   dial(target: Target, options: DialOptions = {}): Promise<Stream> {
-    return this.#twice((circuit, own) => circuit.dial(target, own), options);
+    return this.#onCircuit((circuit, own) => circuit.dial(target, own), options);
   }
 
   datagrams(options: DialOptions = {}): Promise<Datagrams> {
-    return this.#twice((circuit, own) => circuit.datagrams(own), options);
+    return this.#onCircuit((circuit, own) => circuit.datagrams(own), options);
+  }
+
+  /** Streams on these. */
+  get drainingStreamCount(): number {
+    return this.#slots.reduce((sum, slot) => sum + slot.drainingStreamCount, 0);
   }
 
   close(): void {
@@ -95,31 +109,49 @@ export class CircuitPath implements Path {
     this.close();
   }
 
-  /** Once more when the circuit was lost while it dialled. */
-  async #twice<T>(
+  /** Again, on another circuit, when the one that was taken is lost while it dials. */
+  async #onCircuit<T>(
     dial: (circuit: TunnelPath, options: DialOptions) => Promise<T>,
     { signal, trail }: DialOptions,
   ): Promise<T> {
     const options: DialOptions = { ...(signal && { signal }), ...(trail && { trail: [] }) };
-    const circuit = await this.#ready(signal);
-    try {
-      return await dial(circuit, options);
-    } catch (error) {
-      const isLost = error instanceof DialError && error.code === "path_down" && circuit.linkCount === 0;
-      if (!isLost || signal?.aborted || this.#closed) throw error;
-      return await dial(await this.#ready(signal), options);
+    for (let tries = 1;; tries++) {
+      const circuit = this.#best() ?? await this.#first(signal);
+      try {
+        return await this.#counted(circuit, dial(circuit, options));
+      } catch (error) {
+        if (!isLost(error) || tries === MAX_TRIES || signal?.aborted || this.#closed) throw error;
+      }
     }
   }
 
-  /** The circuit with the fewest streams or, when none is up, the first to be. */
-  async #ready(signal?: AbortSignal): Promise<TunnelPath> {
+  async #counted<T>(circuit: TunnelPath, dialled: Promise<T>): Promise<T> {
+    const change = (by: number) => {
+      const count = (this.#dialling.get(circuit) ?? 0) + by;
+      if (count > 0) this.#dialling.set(circuit, count);
+      else this.#dialling.delete(circuit);
+    };
+    change(1);
+    return await dialled.finally(() => change(-1));
+  }
+
+  /** The circuit with the fewest streams of those that are up. */
+  #best(): TunnelPath | undefined {
+    let best: TunnelPath | undefined;
+    let fewest = Infinity;
+    for (const { current } of this.#slots) {
+      const streams = current.streamCount + (this.#dialling.get(current) ?? 0);
+      if (current.linkCount === 0 || streams >= fewest) continue;
+      best = current;
+      fewest = streams;
+    }
+    return best;
+  }
+
+  /** The first circuit to be up. */
+  async #first(signal?: AbortSignal): Promise<TunnelPath> {
     if (this.#closed) throw new DialError("path_down", "Cannot dial: the path is closed");
     signal?.throwIfAborted();
-    let best: TunnelPath | undefined;
-    for (const { current } of this.#slots) {
-      if (current.linkCount > 0 && (!best || current.streamCount < best.streamCount)) best = current;
-    }
-    if (best) return best;
     const attempts = this.#slots.map(async ({ current }) => {
       await current.ready(signal);
       return current;
@@ -166,4 +198,10 @@ export class CircuitPath implements Path {
     this.#ownCrypto?.[Symbol.dispose]();
     await this.#options.owned?.[Symbol.asyncDispose]();
   }
+}
+
+/** Whether it was the circuit that failed; what the gateway has to say has no such cause. */
+function isLost(error: unknown): boolean {
+  return error instanceof DialError && error.code === "path_down" &&
+    error.cause instanceof CulvertError && !(error.cause instanceof DialError);
 }

@@ -1,0 +1,12 @@
+import { CellLink } from "../net/circuit/cell_link.ts";
+import { MuxStream } from "../net/mux.ts";
+import { CircuitsRig, ECHO } from "../net/circuit/fixtures/circuits_rig.ts";
+const t = () => (performance.now() | 0);
+const s0 = CellLink.prototype.start;
+let n = 0;
+CellLink.prototype.start = function (h) { const id = n++; console.log(t(), "start", id); s0.call(this, { ...h, onBytes: (b) => { console.log(t(), id, "bytes", b.length); h.onBytes(b); }, fill: (i) => { const c = h.fill(i); console.log(t(), id, "fill", c); return c; }, wantsBytes: () => h.wantsBytes(), onClose: (e) => h.onClose(e) }); };
+const rig = await CircuitsRig.open(2);
+const path = rig.path({});
+using s = await path.dial(ECHO);
+console.log("dialled", t());
+await rig[Symbol.asyncDispose]();

@@ -1,0 +1,10 @@
+import { MemoryPlaces } from "../net/circuit/fixtures/circuits_rig.ts";
+import { MuxStream } from "../net/mux.ts";
+import { CellLink } from "../net/circuit/cell_link.ts";
+const d0 = MemoryPlaces.prototype.dial;
+MemoryPlaces.prototype.dial = function (t, o) { console.log("places.dial", performance.now() | 0); return d0.call(this, t, o); };
+const w0 = MuxStream.prototype.write;
+MuxStream.prototype.write = function (b) { console.log("write", performance.now() | 0, b.length); return w0.call(this, b); };
+const k0 = CellLink.prototype.wake;
+CellLink.prototype.wake = function () { console.log("wake", performance.now() | 0, this.idle); return k0.call(this); };
+await import("./dbg2.ts");
