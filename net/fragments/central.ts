@@ -31,6 +31,7 @@ import {
   type OpenRequest,
   ReceivedOpening,
 } from "../../protocol/fragment/opening.ts";
+import { BlockMemory } from "../../protocol/fragment/block_memory.ts";
 import { MAX_FRAGMENT_BYTES } from "../../protocol/fragment/leg_seal.ts";
 import type { ReedSolomonFactory } from "../../protocol/fragment/reed_solomon.ts";
 import type { Log } from "../../protocol/log.ts";
@@ -84,7 +85,7 @@ export interface CentralOptions {
 }
 
 /** As much as one turn of one session may put in front of the others. */
-const BATCH_BYTES = 64 * 1024;
+const BATCH_BYTES = 2 * (MAX_FRAGMENT_BYTES + 2);
 const HANDSHAKE_MS = 10_000;
 const SWEEP_MS = 5000;
 /** A session that nobody has used for so long gives way when there is no place left. */
@@ -120,6 +121,7 @@ export class Central implements Disposable {
   readonly #seen = new Nonces();
   readonly #batch = new Uint8Array(BATCH_BYTES);
   readonly #scratch = new Slab(MAX_FRAGMENT_BYTES);
+  readonly #memory: BlockMemory;
   readonly #stop = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
   #sweep: Timer;
@@ -140,6 +142,7 @@ export class Central implements Disposable {
         sessionBufferBytes: SESSION_BUFFER_BYTES,
       },
     });
+    this.#memory = new BlockMemory(options.reedSolomon);
     this.#downstreams = new DownstreamHops(options);
     this.#sweep = this.#clock.after(SWEEP_MS, () => this.#endUnused());
     this.#metrics = metricsOf(metrics);
@@ -367,6 +370,7 @@ export class Central implements Disposable {
       routes: this.#routes,
       batch: this.#batch,
       scratch: this.#scratch,
+      memory: this.#memory,
       clientId: this.#clientOf(request),
       onEnd: (session, error) => this.#onEnd(session, error),
     });
