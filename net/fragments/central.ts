@@ -45,7 +45,7 @@ import type { MuxConnection } from "../mux.ts";
 import type { RelayFinder } from "../relay_directory.ts";
 import { type RequestService, TunnelLinks } from "../tunnel_link.ts";
 import { CentralSession, routeKey, type Routes } from "./central_session.ts";
-import { DownstreamHops } from "./downstream_hops.ts";
+import { DownstreamHops, fragmentBytes } from "./downstream_hops.ts";
 import { type HopHandlers, HopLink, type HopTools } from "./hop_link.ts";
 
 export interface CentralLimits {
@@ -424,7 +424,7 @@ function metricsOf(metrics: Metrics) {
     openings: metrics.counter("central_openings_total", "Sessions asked for, by outcome", ["outcome"]),
     ended: metrics.counter("central_sessions_ended_total", "Sessions that have ended, by reason", ["reason"]),
     messages: metrics.counter("central_messages_total", "Messages from upstreams, by outcome", ["outcome"]),
-    bytes: metrics.counter("central_fragment_bytes_total", "Bytes of fragments, by direction", ["direction"]),
+    bytes: fragmentBytes(metrics),
     hopsRefused: metrics.counter("central_hops_refused_total", "Hops turned away, by reason", ["reason"]),
   };
 }
