@@ -46,6 +46,8 @@ export interface CircuitBuilderOptions {
   readonly entryKeptMs?: number;
   /** How long to wait for enough relays and a gateway to be known. Default 5 s. */
   readonly routePatienceMs?: number;
+  /** How many routes are tried before a build has failed. Default 4. */
+  readonly maxRoutes?: number;
   /** For one hop to answer. Default 5 s. */
   readonly hopTimeoutMs?: number;
 }
@@ -80,19 +82,19 @@ export class CircuitBuilder implements Disposable {
     });
   }
 
-  /** Builds a circuit. Rejects with a DialError, or the signal's reason. */
+  /** Builds a circuit, by other relays where some have failed. Rejects with a DialError, or the signal's reason. */
   async build(signal: AbortSignal): Promise<CellLink> {
+    const { maxRoutes = 4, log } = this.#options;
     const slot = this.#builtCount++ % MAX_ENTRIES;
-    try {
+    for (let tries = 1;; tries++) {
       const route = await this.#choose(slot, signal);
-      const link = await this.#buildThrough(route, signal);
-      this.#keepEntry(slot, route.relays[0]!.relayId);
-      for (const id of idsOf(route)) this.#failed.remove(id);
-      this.#metrics.add(1, { outcome: "built" });
-      return link;
-    } catch (error) {
-      this.#metrics.add(1, { outcome: signal.aborted ? "given_up" : "failed" });
-      throw error;
+      try {
+        return await this.#buildThrough(route, slot, signal);
+      } catch (error) {
+        this.#metrics.add(1, { outcome: signal.aborted ? "given_up" : "failed" });
+        if (signal.aborted || tries >= maxRoutes) throw error;
+        log.debug("A circuit could not be built, and is tried by other relays", { error: messageOf(error) });
+      }
     }
   }
 
@@ -143,7 +145,7 @@ export class CircuitBuilder implements Disposable {
     this.#entries[slot] = { relayId, untilMs: clock.now() + entryKeptMs * (0.75 + 0.5 * random.next()) };
   }
 
-  async #buildThrough(route: Route, signal: AbortSignal): Promise<CellLink> {
+  async #buildThrough(route: Route, slot: number, signal: AbortSignal): Promise<CellLink> {
     const { tools, clock, log, hopTimeoutMs = 5_000, paddingPerSecond = 0 } = this.#options;
     const ids = idsOf(route);
     const blame = (hop: number) => this.#failed.add(ids[Math.min(hop, ids.length) - 1]!);
@@ -160,6 +162,9 @@ export class CircuitBuilder implements Disposable {
     try {
       const link = await buildCircuit(stream, hopsOf(route), options, signal);
       if (paddingPerSecond > 0) link.padding = { perSecond: paddingPerSecond, clock, random: tools.random };
+      this.#keepEntry(slot, ids[0]!);
+      for (const id of ids) this.#failed.remove(id);
+      this.#metrics.add(1, { outcome: "built" });
       return link;
     } catch (error) {
       if (error instanceof BuildError) blame(error.hop);
