@@ -25,7 +25,10 @@ import { dialRelayLink, type LinkDialling } from "./dial_link.ts";
 import { RelayLinks } from "./relay_links.ts";
 
 export interface CircuitBuilderOptions {
-  readonly relays: Pick<RelayFinder, "list" | "find" | "refresh">;
+  readonly relays: Pick<RelayFinder, "list" | "find" | "refresh"> & {
+    /** Why the directory tells nothing at present, if so. */
+    readonly problem?: string | undefined;
+  };
   readonly tools: SealTools;
   readonly clock: Clock;
   readonly log: Log;
@@ -121,10 +124,17 @@ export class CircuitBuilder implements Disposable {
       await relays.refresh(signal);
       choice = this.#chooseNow(slot);
       if ("relays" in choice) break;
-      if (clock.now() >= giveUpMs) throw new DialError("path_down", `Cannot build a circuit: ${choice.problem}`);
+      if (clock.now() >= giveUpMs) throw this.#noRoute(choice.problem);
       await delay(clock, ROUTE_LOOK_MS, signal);
     }
     return choice;
+  }
+
+  #noRoute(problem: string): DialError {
+    const { relays } = this.#options;
+    const isBlind = relays.list("relay").length === 0 && relays.problem !== undefined;
+    const why = isBlind ? `no relay is known, since base does not tell: ${relays.problem}` : problem;
+    return new DialError("path_down", `Cannot build a circuit: ${why}`);
   }
 
   #chooseNow(slot: number) {
@@ -201,6 +211,7 @@ function hopsOf({ relays, gateway }: Route): HopChoice[] {
 
 function entryError(error: unknown, relays: number): DialError {
   const told = error instanceof DialError && (error.code === "busy" || error.code === "unauthorized");
-  const message = `Cannot build a circuit: relay 1 of ${relays} cannot be reached: ${messageOf(error)}`;
+  const why = messageOf(error instanceof DialError && error.cause || error);
+  const message = `Cannot build a circuit: relay 1 of ${relays} cannot be reached: ${why}`;
   return new DialError(told ? error.code : "path_down", message, { cause: error });
 }
