@@ -7,8 +7,8 @@ import { Slab } from "../../protocol/slab.ts";
 import { type Path, readFull, type Stream, writeAll } from "../../protocol/stream.ts";
 import { portableWireGuardCrypto, type WireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
 import { SeededRandom } from "../../testing/seeded_random.ts";
+import { LazyOwner } from "../../bench/load/lazy_owner.ts";
 import { eventually, within } from "../../testing/waiting.ts";
-import { LazyOwner } from "./fixtures/lazy_owner.ts";
 import { CircuitNetwork, CircuitOwnerEnd, gatewayHop, newIdentity, relayHop } from "./fixtures/circuit_network.ts";
 import { FIRST_WINDOW_BYTES } from "./circuit_mux.ts";
 import type { RelayLimits } from "./relay.ts";
@@ -280,7 +280,7 @@ Deno.test("an owner that never reads is held up by itself: little is kept for it
     limits: { windowBytes: 0 },
   });
   const lazy = await network.addOwner(first!.identity);
-  using owner = new LazyOwner(await lazy.build(hops), lazy.slabs);
+  using owner = new LazyOwner(lazy.linkOver(await lazy.build(hops)));
   await within("the first bytes", owner.ask(TARGET));
   let before = -1;
   await eventually("the target is held up", () => before === (before = writtenBytes));
@@ -296,7 +296,7 @@ Deno.test("a circuit whose owner does not read is cut after a while", async () =
   const { relays: [last], hops } = await row(network, 1, { onward: floodPath() });
   const entry = network.addRelay({ metrics, limits: { stallTimeoutMs: 100 } });
   const lazy = await network.addOwner(entry.identity);
-  using owner = new LazyOwner(await lazy.build([relayHop(entry.identity), ...hops]), lazy.slabs);
+  using owner = new LazyOwner(lazy.linkOver(await lazy.build([relayHop(entry.identity), ...hops])));
   await owner.ask(TARGET);
   await eventually("it is over", () => entry.server.circuitCount + last!.server.circuitCount === 0);
   assertMatch(await metrics.text(), /circuit_relay_circuits_total{outcome="limit"} 1\n/);
