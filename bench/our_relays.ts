@@ -78,7 +78,9 @@ export async function startCircuitRelays(network: OurNetwork, count: number): Pr
   const relays = await Promise.all(Array.from({ length: count }, (_, at) => {
     const place = `${HOST}:${freePort()}`;
     const listen = ["--listen", place, "--advertise", `http://${place}`];
-    return network.start("relay", `relay-${at}`, [...listen, ...relayFlags(base)]);
+    // Here all clients are at one address.
+    const flags = [...listen, ...relayFlags(base), "--max-links-per-address", "4096"];
+    return network.start("relay", `relay-${at}`, flags);
   }));
   const gatewayFlags = ["--base", `http://${base.address("listen")}`, ...await network.policyFlags()];
   const gateway = await network.start("gateway", "gateway", gatewayFlags);

@@ -49,7 +49,7 @@ export interface RelayDirectoryOptions {
 
 /** However many ask for it, base is not asked more often. */
 const REFRESH_FLOOR_MS = 500;
-/** While base does not answer. */
+/** While base does not answer, or knows nobody of a kind: a network that has just been started will in a moment. */
 const RETRY_MS = 2000;
 /** More relays than this of one kind are not looked at. */
 const MAX_RELAYS = 4096;
@@ -97,7 +97,7 @@ export class RelayDirectory implements RelayFinder, Disposable {
     const ended = AbortSignal.any([signal, this.#closing.signal]);
     while (!ended.aborted) {
       await this.refresh(ended);
-      const waitMs = this.#problem === undefined ? refreshMs : RETRY_MS;
+      const waitMs = this.#problem === undefined && !this.#isLacking ? refreshMs : RETRY_MS;
       await delay(clock, waitMs * (0.75 + 0.5 * random.next()), ended).catch(() => {});
     }
   }
@@ -136,6 +136,11 @@ export class RelayDirectory implements RelayFinder, Disposable {
 
   get #isUsable(): boolean {
     return this.#options.clock.now() - this.#answeredAtMs < (this.#options.keptMs ?? 3_600_000);
+  }
+
+  get #isLacking(): boolean {
+    const { kinds } = this.#options;
+    return kinds ? kinds.some((kind) => !this.#lists.has(kind)) : this.#lists.size === 0;
   }
 
   async #ask(signal: AbortSignal): Promise<void> {

@@ -44,15 +44,12 @@ export const role: Role<typeof config> = defineRole({
   async run(config, context) {
     const { signal, clock, random, log, metrics, stateDir } = context;
     const { token } = config;
-    await using parts = await openRelayParts(config, {
-      kind: "downstream",
-      action: "start downstream",
-      others: ["central"],
-    }, context);
+    const options = { kind: "downstream", action: "start downstream", others: ["central"] } as const;
+    await using parts = await openRelayParts(config, options, context);
     using kv = await openRoleKv(config, { role: "downstream", stateDir });
     const pool = relayPool();
     const { primitives, identity, relays } = parts;
-    const hops = new RelayHops({ ...parts, relayId: identity.peerId, clock, random, pool });
+    const hops = new RelayHops({ ...parts, clock, random, pool });
     await using relay = new DownstreamRelay({
       relays,
       acceptHop: hops.accept,
@@ -102,7 +99,7 @@ export const role: Role<typeof config> = defineRole({
     context.check("base", () => registrar.problem);
     context.check("relays", () => relays.problem);
     context.check("store", () => relay.problem);
-    context.ready({ addresses: { listen: port.address, url } });
+    context.ready({ addresses: { listen: port.address } });
     await aborted(signal);
     port.close();
     relay.drain();

@@ -1,13 +1,12 @@
 /**
- * What upstreams and downstreams are told of their clients: what these must know, and how much they may.
+ * What upstreams and downstreams are told of their clients: how to tell them apart, and how much they may.
  */
 
 import { z } from "zod";
 import type { ClientLimitOptions } from "../edge/client_limits.ts";
-import { byteSize, secret } from "./fields.ts";
+import { byteSize } from "./fields.ts";
 
 export const clientFlags = {
-  token: secret().optional().describe("What clients must know. Best given as CULVERT_TOKEN."),
   behindProxy: z.boolean().default(false)
     .describe("All requests come through a reverse proxy of ours: believe its X-Forwarded-For."),
   maxPerAddress: z.number().int().min(1).max(100_000).default(1024)

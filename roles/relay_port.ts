@@ -16,7 +16,7 @@ import { delay } from "../protocol/clock.ts";
 import { MAX_MESSAGE_BYTES } from "../protocol/fragment/messages.ts";
 import type { ChannelBounds, MessageChannel } from "../protocol/message_channel.ts";
 import { formatTarget, type Target } from "../protocol/stream.ts";
-import { isLoopback, listenOn } from "./listening.ts";
+import { listenOn } from "./listening.ts";
 import type { RoleContext } from "./role.ts";
 import { followTls, type TlsPair, type TlsSettings } from "./tls_files.ts";
 
@@ -79,11 +79,6 @@ export function serveRelay(options: RelayPortOptions, context: RoleContext): Rel
     followTls(settings, { clock, log, current: tls, onChange: (pair) => port.renewTls(pair) });
   const { hostname, port: number } = port.address;
   const address = formatTarget({ host: hostname, port: number });
-  if (!tls && !isLoopback(settings.listen)) {
-    log.warn("This relay is not encrypted: put TLS in front of it, or give --cert-file and --key-file", {
-      listen: address,
-    });
-  }
   return {
     address,
     close: () => port.close(),

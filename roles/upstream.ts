@@ -39,13 +39,10 @@ export const role: Role<typeof config> = defineRole({
   async run(config, context) {
     const { signal, clock, random, log, metrics } = context;
     const { token } = config;
-    await using parts = await openRelayParts(config, {
-      kind: "upstream",
-      action: "start upstream",
-      others: ["central"],
-    }, context);
+    const options = { kind: "upstream", action: "start upstream", others: ["central"] } as const;
+    await using parts = await openRelayParts(config, options, context);
     const pool = relayPool();
-    const hops = new RelayHops({ ...parts, relayId: parts.identity.peerId, clock, random, pool });
+    const hops = new RelayHops({ ...parts, clock, random, pool });
     using relay = new UpstreamRelay({
       relays: parts.relays,
       dialHop: hops.dial,
@@ -86,7 +83,7 @@ export const role: Role<typeof config> = defineRole({
     await using registrar = parts.register({ url, current: () => ({ load: relay.load }) });
     context.check("base", () => registrar.problem);
     context.check("relays", () => parts.relays.problem);
-    context.ready({ addresses: { listen: port.address, url } });
+    context.ready({ addresses: { listen: port.address } });
     await aborted(signal);
     port.close();
     relay.drain();

@@ -5,8 +5,7 @@
 
 const MAX_BYTES = 32 * 1024 * 1024;
 const RUN_BYTES = 8;
-/** Eight times the same byte is a multiple of this; nothing else of that size that matters is. */
-const REPEATED = 0x0101010101010101n;
+const MANY_ZEROS = 3;
 
 export class ByteLog {
   readonly #pieces: Uint8Array[] = [];
@@ -33,25 +32,49 @@ export class ByteLog {
     return this.#pieces.some((piece) => indexOf(piece, needle) >= 0);
   }
 
-  /** Runs of eight bytes that both have seen and `known` has not, in hexadecimal; none of one repeated byte. */
+  /**
+   * Runs of eight bytes that both have seen and `known` has not, in hexadecimal. Runs with three zeros or more are left
+   * out: those are the counters and lengths of frames, and what is drawn or sealed has one in 300,000 such.
+   */
   shared(other: ByteLog, known?: ByteLog): string[] {
-    const ours = this.#runs();
-    const knownRuns = known ? known.#runs() : new Set<bigint>();
-    return [...other.#runs()].filter((run) => ours.has(run) && !knownRuns.has(run))
+    const common = commonTo(this.#runs(), other.#runs());
+    const knownRuns = new Set(known ? commonTo(common, known.#runs()) : []);
+    return [...common].filter((run) => !knownRuns.has(run))
       .map((run) => run.toString(16).padStart(2 * RUN_BYTES, "0"));
   }
 
-  #runs(): Set<bigint> {
-    const runs = new Set<bigint>();
+  /** In their order. */
+  #runs(): BigUint64Array {
+    const runs = new BigUint64Array(this.#byteCount);
+    let count = 0;
     for (const piece of this.#pieces) {
       const view = new DataView(piece.buffer);
+      let zeros = 0;
+      for (let at = 0; at < RUN_BYTES - 1; at++) zeros += isZero(piece, at);
       for (let at = 0; at + RUN_BYTES <= piece.length; at++) {
-        const run = view.getBigUint64(at);
-        if (run % REPEATED !== 0n) runs.add(run);
+        zeros += isZero(piece, at + RUN_BYTES - 1) - isZero(piece, at - 1);
+        if (zeros < MANY_ZEROS) runs[count++] = view.getBigUint64(at);
       }
     }
-    return runs;
+    return runs.subarray(0, count).sort();
   }
+}
+
+/** What two sorted lists share, each once and in order. */
+function commonTo(one: BigUint64Array, other: BigUint64Array): BigUint64Array {
+  const common: bigint[] = [];
+  for (let [at, there] = [0, 0]; at < one.length && there < other.length;) {
+    const [run, theirs] = [one[at]!, other[there]!];
+    if (run === theirs && common.at(-1) !== run) common.push(run);
+    if (run <= theirs) at++;
+    else there++;
+  }
+  return BigUint64Array.from(common);
+}
+
+/** 1 or 0; 0 outside. */
+function isZero(bytes: Uint8Array, at: number): number {
+  return bytes[at] === 0 ? 1 : 0;
 }
 
 function indexOf(haystack: Uint8Array, needle: Uint8Array): number {

@@ -76,11 +76,11 @@ Deno.test("a meddler carries large messages and plain requests unchanged", async
 
 Deno.test("what two logs share is found, and what is known is not told", () => {
   const [one, other, known] = [new ByteLog(), new ByteLog(), new ByteLog()];
-  one.add(Uint8Array.from([0, 1, 2, 3, 4, 5, 6, 7, 8, 99]));
-  other.add(Uint8Array.from([55, 1, 2, 3, 4, 5, 6, 7, 8]));
-  for (const log of [one, other]) log.add(new Uint8Array(30));
-  assertEquals(one.shared(other), ["0102030405060708"]);
-  known.add(Uint8Array.from([1, 2, 3, 4, 5, 6, 7, 8]));
+  one.add(Uint8Array.from([0, 1, 2, 0, 4, 5, 6, 0, 8, 99]));
+  other.add(Uint8Array.from([55, 1, 2, 0, 4, 5, 6, 0, 8]));
+  for (const log of [one, other]) log.add(Uint8Array.from([9, 9, 0, 9, 9, 0, 0, 9, 9]));
+  assertEquals(one.shared(other), ["0102000405060008"]);
+  known.add(Uint8Array.from([1, 2, 0, 4, 5, 6, 0, 8]));
   assertEquals(one.shared(other, known), []);
-  assert(one.has(Uint8Array.of(5, 6, 7)) && !one.has(Uint8Array.of(5, 7)));
+  assert(one.has(Uint8Array.of(5, 6, 0)) && !one.has(Uint8Array.of(5, 7)));
 });

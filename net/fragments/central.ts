@@ -31,6 +31,7 @@ import {
   type OpenRequest,
   ReceivedOpening,
 } from "../../protocol/fragment/opening.ts";
+import { BlockMemory } from "../../protocol/fragment/block_memory.ts";
 import { MAX_FRAGMENT_BYTES } from "../../protocol/fragment/leg_seal.ts";
 import type { ReedSolomonFactory } from "../../protocol/fragment/reed_solomon.ts";
 import type { Log } from "../../protocol/log.ts";
@@ -43,24 +44,10 @@ import { TokenBucket } from "../../protocol/token_bucket.ts";
 import type { MuxConnection } from "../mux.ts";
 import type { RelayFinder } from "../relay_directory.ts";
 import { type RequestService, TunnelLinks } from "../tunnel_link.ts";
+import { type CentralLimits, DEFAULT_CENTRAL_LIMITS } from "./central_limits.ts";
 import { CentralSession, routeKey, type Routes } from "./central_session.ts";
-import { DownstreamHops } from "./downstream_hops.ts";
+import { DownstreamHops, fragmentBytes } from "./downstream_hops.ts";
 import { type HopHandlers, HopLink, type HopTools } from "./hop_link.ts";
-
-export interface CentralLimits {
-  /** Sessions at once. Default 1,024. */
-  readonly maxSessions?: number;
-  /** Of one client, where clients are known. Default 16. */
-  readonly maxSessionsPerClient?: number;
-  /** Streams of one session at once. Default 4,096. */
-  readonly maxStreamsPerSession?: number;
-  /** Upstreams at once. Default 256. */
-  readonly maxUpstreams?: number;
-  /** Openings of one upstream. Default 200 a second, 400 at once. */
-  readonly openings?: { readonly perSecond: number; readonly burst: number };
-  /** A session without a stream for so long is ended. Default 10 min. */
-  readonly idleTimeoutMs?: number;
-}
 
 export interface CentralOptions {
   /** Our peer id. */
@@ -84,7 +71,7 @@ export interface CentralOptions {
 }
 
 /** As much as one turn of one session may put in front of the others. */
-const BATCH_BYTES = 64 * 1024;
+const BATCH_BYTES = 2 * (MAX_FRAGMENT_BYTES + 2);
 const HANDSHAKE_MS = 10_000;
 const SWEEP_MS = 5000;
 /** A session that nobody has used for so long gives way when there is no place left. */
@@ -120,6 +107,7 @@ export class Central implements Disposable {
   readonly #seen = new Nonces();
   readonly #batch = new Uint8Array(BATCH_BYTES);
   readonly #scratch = new Slab(MAX_FRAGMENT_BYTES);
+  readonly #memory: BlockMemory;
   readonly #stop = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
   #sweep: Timer;
@@ -129,7 +117,7 @@ export class Central implements Disposable {
   constructor(options: CentralOptions) {
     this.#options = options;
     this.#clock = options.tools.clock;
-    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#limits = { ...DEFAULT_CENTRAL_LIMITS, ...options.limits };
     const { tools, metrics } = options;
     this.#links = new TunnelLinks({
       clock: tools.clock,
@@ -140,6 +128,7 @@ export class Central implements Disposable {
         sessionBufferBytes: SESSION_BUFFER_BYTES,
       },
     });
+    this.#memory = new BlockMemory(options.reedSolomon);
     this.#downstreams = new DownstreamHops(options);
     this.#sweep = this.#clock.after(SWEEP_MS, () => this.#endUnused());
     this.#metrics = metricsOf(metrics);
@@ -367,6 +356,7 @@ export class Central implements Disposable {
       routes: this.#routes,
       batch: this.#batch,
       scratch: this.#scratch,
+      memory: this.#memory,
       clientId: this.#clientOf(request),
       onEnd: (session, error) => this.#onEnd(session, error),
     });
@@ -395,15 +385,6 @@ export class Central implements Disposable {
   }
 }
 
-const DEFAULT_LIMITS: Required<CentralLimits> = {
-  maxSessions: 1024,
-  maxSessionsPerClient: 16,
-  maxStreamsPerSession: 4096,
-  maxUpstreams: 256,
-  openings: { perSecond: 200, burst: 400 },
-  idleTimeoutMs: 600_000,
-};
-
 const REFUSAL_WORDS: Readonly<Record<OpeningRefusal, string>> = {
   busy: "This central has as many sessions as it takes",
   draining: "This central is stopping",
@@ -420,7 +401,7 @@ function metricsOf(metrics: Metrics) {
     openings: metrics.counter("central_openings_total", "Sessions asked for, by outcome", ["outcome"]),
     ended: metrics.counter("central_sessions_ended_total", "Sessions that have ended, by reason", ["reason"]),
     messages: metrics.counter("central_messages_total", "Messages from upstreams, by outcome", ["outcome"]),
-    bytes: metrics.counter("central_fragment_bytes_total", "Bytes of fragments, by direction", ["direction"]),
+    bytes: fragmentBytes(metrics),
     hopsRefused: metrics.counter("central_hops_refused_total", "Hops turned away, by reason", ["reason"]),
   };
 }

@@ -12,6 +12,7 @@ import { decodeSecret, type DirectionKeys, type OpenRequest } from "../../protoc
 import { downAlias, downClaim, upAlias } from "../../protocol/fragment/aliases.ts";
 import { legKey, LegOpener, type LegPlace, LegSealer } from "../../protocol/fragment/leg_seal.ts";
 import { aliasKey } from "../../protocol/fragment/messages.ts";
+import type { BlockMemory } from "../../protocol/fragment/block_memory.ts";
 import type { ReedSolomonFactory } from "../../protocol/fragment/reed_solomon.ts";
 import { FragmentSession, type LegsChange } from "../../protocol/fragment/session.ts";
 import type { Bytes, Primitives } from "../../protocol/primitives.ts";
@@ -47,6 +48,8 @@ export interface CentralSessionOptions {
   readonly batch: Uint8Array;
   /** Where fragments are sealed and opened, shared by all sessions. */
   readonly scratch: Slab;
+  /** Where blocks are coded, shared too. */
+  readonly memory: BlockMemory;
   /** Who the client is, in a closed network. */
   readonly clientId: string | undefined;
   onEnd(session: CentralSession, error?: CulvertError): void;
@@ -82,6 +85,7 @@ export class CentralSession {
             reedSolomon: options.reedSolomon,
             random: tools.random,
             scratch: options.scratch,
+            memory: options.memory,
           },
           { ...events, onLegs: (change) => this.#onLegs(change) },
           nowMs,
@@ -105,13 +109,13 @@ export class CentralSession {
     return { leg, relayId };
   }
 
-  /** The session has looked at the numbers, and takes the legs by itself; `send` are those the client sends by. */
-  #onLegs({ send, receive }: LegsChange): void {
+  /** The session takes them by itself: by `send` we send, and by `receive` we hear. */
+  #onLegs({ send: down, receive: up }: LegsChange): void {
     if (this.#isEnded) return;
-    const [up, down] = [send, receive].map((places) => new Set(places.map(({ leg }) => leg)));
-    for (const leg of this.#up.keys()) if (!up!.has(leg)) this.#removeUp(leg);
-    for (const leg of this.#down.keys()) if (!down!.has(leg)) this.#removeDown(leg);
-    this.#addLegs({ up: send, down: receive });
+    const [isUp, isDown] = [up, down].map((places) => new Set(places.map(({ leg }) => leg)));
+    for (const leg of [...this.#up.keys()]) if (!isUp!.has(leg)) this.#removeUp(leg);
+    for (const leg of [...this.#down.keys()]) if (!isDown!.has(leg)) this.#removeDown(leg);
+    this.#addLegs({ up, down });
   }
 
   #addLegs({ up, down }: { readonly up: readonly LegPlace[]; readonly down: readonly LegPlace[] }): void {

@@ -77,6 +77,12 @@ export class ClientLegs implements Disposable {
     return this.#down;
   }
 
+  /** There are as many as wanted. */
+  get isComplete(): boolean {
+    const { wanted } = this.#options;
+    return this.#up.size >= wanted.up && this.#down.size >= wanted.down;
+  }
+
   relayOf(leg: number): Relay | undefined {
     return (this.#up.get(leg) ?? this.#down.get(leg))?.relay;
   }

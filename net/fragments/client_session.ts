@@ -64,6 +64,8 @@ export interface ClientSessionOptions extends Pick<ClientLegsOptions, "wanted" |
   readonly local: NoiseKeyPair;
   /** In a closed network: who we are. */
   readonly member?: PeerKeys | undefined;
+  /** Relays are missing: told when it opens and, ever less often, later. */
+  onIncomplete?(): void;
   /** The session has ended; `error` when not by us. */
   onEnd?(session: ClientSession, error?: CulvertError): void;
 }
@@ -84,6 +86,10 @@ export class OpeningRefused extends DialError {
 /** What an upstream may say that means: nothing gets through to this session by me. The others pass by themselves. */
 const HARD_REFUSALS: readonly UpstreamRefusal[] = ["no_such_central", "central_down", "refused_by_central"];
 
+/** How often the directory is asked for relays that are missing: relays that have just started come within seconds. */
+const FIRST_ASK_MS = 500;
+const MAX_ASK_MS = 30_000;
+
 export class ClientSession implements Disposable {
   readonly #options: ClientSessionOptions;
   readonly #secret: Bytes;
@@ -96,6 +102,8 @@ export class ClientSession implements Disposable {
   #answerTimer: Timer | undefined;
   #watchTimer: Timer | undefined;
   #link: FragmentLink<FragmentSession> | undefined;
+  #askWaitMs = FIRST_ASK_MS;
+  #askNextMs = -Infinity;
   #isEnded = false;
 
   /** Opens a session; what comes of a failed attempt is cleared away by itself. */
@@ -256,6 +264,7 @@ export class ClientSession implements Disposable {
         return this.#fail(new DialError("path_down", message));
       }
       for (const leg of badLegs) this.#legs.replace(leg);
+      this.#askForMissing();
       this.#watch(watch);
     });
   }
@@ -283,6 +292,14 @@ export class ClientSession implements Disposable {
         ),
       onEnd: (error) => this.#end(() => this.#legs.close(), error),
     });
+  }
+
+  #askForMissing(): void {
+    const nowMs = this.#options.tools.clock.now();
+    if (this.#legs.isComplete || nowMs < this.#askNextMs) return;
+    this.#askWaitMs = Math.min(2 * this.#askWaitMs, MAX_ASK_MS);
+    this.#askNextMs = nowMs + this.#askWaitMs;
+    this.#options.onIncomplete?.();
   }
 
   #onData(leg: number, rest: Uint8Array): void {

@@ -68,6 +68,7 @@ export class DownstreamHops implements Disposable {
     this.#options = options;
     const { metrics } = options;
     this.#metrics = {
+      bytes: fragmentBytes(metrics),
       hops: metrics.gauge("central_downstream_hops_active", "Hops open to downstreams"),
       failures: metrics.counter(
         "central_downstream_hop_failures_total",
@@ -120,9 +121,15 @@ export class DownstreamHops implements Disposable {
 }
 
 interface HopMetrics {
+  readonly bytes: ReturnType<Metrics["counter"]>;
   readonly hops: ReturnType<Metrics["gauge"]>;
   readonly failures: ReturnType<Metrics["counter"]>;
   readonly dropped: ReturnType<Metrics["counter"]>;
+}
+
+/** Those of both directions. */
+export function fragmentBytes(metrics: Metrics): ReturnType<Metrics["counter"]> {
+  return metrics.counter("central_fragment_bytes_total", "Bytes of fragments, by direction", ["direction"]);
 }
 
 /** One downstream, whether it can be reached at present or not. */
@@ -176,6 +183,7 @@ class Hop {
     const mailbox: Mailbox = new Mailbox(options, {
       link: () => this.#link,
       wait: () => void this.#waiting.add(mailbox),
+      sent: (bytes) => this.#metrics.bytes.add(bytes, { direction: "down" }),
       served: () => void this.#waiting.delete(mailbox),
       detach: () => this.#detach(key, mailbox),
     });
@@ -263,6 +271,7 @@ class Hop {
 interface MailboxHop {
   link(): HopLink | undefined;
   wait(): void;
+  sent(bytes: number): void;
   /** It has found room. */
   served(): void;
   detach(): void;
@@ -298,7 +307,7 @@ export class Mailbox implements SendLeg, Disposable {
   }
 
   send(batch: Uint8Array): void {
-    this.#hop.link()?.send(this.#dataHead, batch);
+    if (this.#hop.link()?.send(this.#dataHead, batch)) this.#hop.sent(batch.length);
   }
 
   /** There is a hop. */

@@ -6,8 +6,8 @@ import { decodeBase64 } from "../../protocol/encoding.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { RelayRecord } from "../../protocol/directory.ts";
 import { hopSlab } from "../../protocol/fragment/hop_seal.ts";
+import type { Identity } from "../../protocol/identity.ts";
 import type { MessageChannel } from "../../protocol/message_channel.ts";
-import type { NoiseKeyPair } from "../../protocol/noise_ik.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import type { WireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
@@ -21,10 +21,7 @@ export interface RelayHopsOptions {
   readonly random: Random;
   readonly crypto: WireGuardCrypto;
   readonly pool: BufferPool;
-  /** Our sealing key. */
-  readonly local: NoiseKeyPair;
-  /** Our own id. */
-  readonly relayId: string;
+  readonly identity: Identity;
   readonly relays: RelayFinder;
   /** PEM certificates to trust beside the usual ones. */
   readonly caCerts?: readonly string[] | undefined;
@@ -39,7 +36,8 @@ export class RelayHops {
 
   constructor(options: RelayHopsOptions) {
     this.#options = options;
-    const { clock, random, crypto, pool, local } = options;
+    const { clock, random, crypto, pool, identity } = options;
+    const local = { privateKey: identity.secrets().wireguardKey, publicKey: identity.wireguardPublicKey };
     this.#tools = { clock, random, crypto, pool, local, slab: hopSlab() };
   }
 
@@ -62,11 +60,11 @@ export class RelayHops {
     welcome: (link: HopLink, central: RelayRecord) => HopHandlers,
     signal: AbortSignal,
   ): Promise<HopLink | undefined> => {
-    const { relayId, relays } = this.#options;
+    const { identity, relays } = this.#options;
     return HopLink.accept(
       channel,
       {
-        acceptorId: relayId,
+        acceptorId: identity.peerId,
         identify: (key) => relays.bySealingKey("central", key),
         refresh: (signal) => relays.refresh(signal),
         welcome,

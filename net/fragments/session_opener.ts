@@ -142,6 +142,7 @@ export class SessionOpener implements Disposable {
       member: member?.keys(),
       draw: (direction, count, wish) => this.#drawRelays(direction, count, wish),
       onFailed: (direction, relay) => this.#failedRelays[direction].add(relay.relayId),
+      onIncomplete: () => void this.#options.relays.refresh(),
       onEnd: (session, error) => this.#onEnd(session, error),
     }, signal);
     this.#sessions.add(session);

@@ -33,11 +33,13 @@ async function sightOfClient(network: RelayNetwork, url: string, relays: readonl
   const { role, at } = await network.startProxy(url);
   await untilReachable(at, target.address);
   const { hostname: host, port } = listener.addr as Deno.NetAddr;
-  using conn = await dialSocks5(at, { host, port });
-  await writeAll(conn, new TextEncoder().encode(SECRET));
-  const answer = new Uint8Array(ANSWER.length);
-  assert(await readFull(conn, answer));
-  assertEquals(new TextDecoder().decode(answer), ANSWER);
+  {
+    using conn = await dialSocks5(at, { host, port });
+    await writeAll(conn, new TextEncoder().encode(SECRET));
+    const answer = new Uint8Array(ANSWER.length);
+    assert(await readFull(conn, answer));
+    assertEquals(new TextDecoder().decode(answer), ANSWER);
+  }
   await answering;
   await download(at, target.address, { bytes: 300_000 });
   await upload(at, target.address, { bytes: 300_000 });
