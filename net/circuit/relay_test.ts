@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertRejects } from "@std/assert";
 import { createMetrics } from "../../edge/metrics.ts";
-import { CELL_BYTES, CellCommand, CircuitStatus, encodeCreate } from "../../protocol/circuit/cell.ts";
+import { CELL_BYTES, CellCommand, CircuitEnd, CircuitStatus, encodeCreate } from "../../protocol/circuit/cell.ts";
+import { FAULT } from "../../protocol/circuit/hop.ts";
 import { HopInitiator } from "../../protocol/circuit/handshake.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import { Slab } from "../../protocol/slab.ts";
@@ -93,6 +94,20 @@ Deno.test("when a relay in the middle is lost both sides hear of it at once, and
   for (const { server } of [first!, third!, gateway]) {
     await eventually("no circuit left", () => server.circuitCount === 0);
   }
+});
+
+Deno.test("the hop before one that is lost tells the owner so, in a cell that only the owner can read", async () => {
+  await using network = new CircuitNetwork();
+  const { relays: [first, second], hops } = await row(network, 2);
+  const { stream, owner, ends } = await (await network.addOwner(first!.identity)).build(hops);
+  second!.server.close();
+  const slab = new Slab(CELL_BYTES);
+  while (await stream.readable(CELL_BYTES)) {
+    stream.readNow(slab.bytes);
+    if (owner.open(slab, 1) === FAULT) break;
+  }
+  assertEquals(ends, [`hop 1: ${CircuitEnd.LOST}`]);
+  owner[Symbol.dispose]();
 });
 
 Deno.test("a gateway that is lost and comes back is reached again, and is told of only while it is there", async () => {
