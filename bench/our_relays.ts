@@ -7,6 +7,7 @@
 
 import { formatTarget, parseTarget, type Target } from "../protocol/stream.ts";
 import { freePort, type Program } from "../testing/program.ts";
+import { untilReachable } from "../testing/socks_client.ts";
 import { load } from "./loads.ts";
 import { type Member, type OurNetwork, proxyOf } from "./our_network.ts";
 
@@ -87,10 +88,15 @@ export async function startCircuitRelays(network: OurNetwork, count: number): Pr
   return { relays, gateway, url: `circuit+http://${base.address("listen")}/?hops=2` };
 }
 
-/** A client with that path; gives where it speaks SOCKS5. */
-export async function startProxyOver(network: OurNetwork, url: string): Promise<{ proxy: Target; member: Member }> {
+/** A client with that path, once it reaches the target; gives where it speaks SOCKS5. */
+export async function startProxyOver(
+  network: OurNetwork,
+  url: string,
+  target: Target,
+): Promise<{ proxy: Target; member: Member }> {
   const flags = ["--listen", `${HOST}:${freePort()}`, "--path", url];
   const member = await network.start("proxy", `proxy-${freePort()}`, flags);
+  await untilReachable(proxyOf(member), target);
   return { proxy: proxyOf(member), member };
 }
 

@@ -58,7 +58,7 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
   const relays = await startCircuitRelays(network, RELAYS);
   report(`memory of ${settings.circuits} circuits`);
   const memory = await measureMemory(relays, target, settings.circuits);
-  const { proxy, member } = await startProxyOver(network, relays.url);
+  const { proxy, member } = await startProxyOver(network, relays.url, target);
   const contestants: Contestant[] = [{ name: "culvert", proxy }];
   for (const rival of await starting) contestants.push(resources.use(rival));
 
@@ -100,7 +100,7 @@ async function measureRotation(
   relays: CircuitRelays,
   { target, streams, rotateMs }: { readonly target: Target; readonly streams: number; readonly rotateMs: number },
 ): Promise<Record<string, number>> {
-  const { proxy } = await startProxyOver(network, `${relays.url}&rotate=${ROTATE}`);
+  const { proxy } = await startProxyOver(network, `${relays.url}&rotate=${ROTATE}`, target);
   const flags = { proxy: formatTarget(proxy), target: formatTarget(target), count: streams, "measure-ms": rotateMs };
   await using talkers = load("talkers", flags);
   const { lost } = await talkers.readJson(rotateMs + 60_000);

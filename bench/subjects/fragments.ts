@@ -77,7 +77,7 @@ async function measureClean(
   const relays = await startFragmentRelays(network, { upstreams: 3, downstreams: 3 });
   report(`memory of ${settings.sessions} sessions`);
   const memory = await measureMemory({ relays, target }, settings.sessions);
-  const { proxy } = await startProxyOver(network, relays.url);
+  const { proxy } = await startProxyOver(network, relays.url, target);
   const place = { relays, proxy, target };
   report("requests one by one, and all at once");
   const firstBytes = { rounds: settings.firstByteRounds, count: settings.firstBytes };
@@ -124,7 +124,7 @@ async function measureLoss(target: Target, { lossRounds, warmMs, legMs }: Settin
   await using network = new OurNetwork();
   const relays = await startFragmentRelays(network, { upstreams: 3, downstreams: 3, isLossy: true });
   await using losers = relays.losers!;
-  const { proxy } = await startProxyOver(network, relays.url);
+  const { proxy } = await startProxyOver(network, relays.url, target);
   const ratios = await inEachDirection(lossRounds, async (direction) => {
     const disturb = async () => {
       await losers.ask(`loss ${LOSS}`);
