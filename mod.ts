@@ -41,6 +41,8 @@ export * from "./protocol/identity.ts";
 export * from "./protocol/primitives.ts";
 export * from "./protocol/signing.ts";
 
+export * from "./net/circuit/open_circuits.ts";
+export * from "./net/circuit/path.ts";
 export * from "./net/combine.ts";
 export * from "./net/control.ts";
 export * from "./net/directory_client.ts";

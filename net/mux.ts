@@ -150,6 +150,9 @@ export class MuxStream implements Stream {
   #offeredBytes = 0;
   /** What `readable` waits for; 0 while a read waits. */
   #awaitedBytes = 0;
+  #roomWaiter: Waiter<void> | undefined;
+  /** What `roomFor` waits for. */
+  #wantedRoomBytes = 0;
   #closed = false;
 
   /** Called once, when nobody will read what might still be written: the far side or the link has gone, or we closed. */
@@ -161,7 +164,11 @@ export class MuxStream implements Stream {
     this.#clock = clock;
     channel.onReadable = () => this.#wakeReader();
     channel.onWritten = (taken) => this.#settleWrite(taken);
-    channel.onUnheard = () => this.onUnheard();
+    channel.onRoom = () => this.#wakeForRoom();
+    channel.onUnheard = () => {
+      this.#wakeForRoom();
+      this.onUnheard();
+    };
   }
 
   read(into: Uint8Array): Promise<number | null> {
@@ -222,6 +229,23 @@ export class MuxStream implements Stream {
     return written;
   }
 
+  /** How many bytes the far side would take now. */
+  get roomBytes(): number {
+    return this.#channel.roomBytes;
+  }
+
+  /**
+   * Settles when the far side would take so many bytes, for whoever would rather not have them in hand before. Nothing may
+   * be written meanwhile. Rejects as `write` does.
+   */
+  roomFor(bytes: number): Promise<void> {
+    if (this.#closed || !this.#channel.writable) return Promise.reject(this.#error());
+    if (this.#channel.roomBytes >= bytes) return Promise.resolve();
+    if (this.#roomWaiter) return Promise.reject(new CulvertError("busy", "Cannot wait: another wait is pending"));
+    this.#wantedRoomBytes = bytes;
+    return new Promise((resolve, reject) => this.#roomWaiter = { resolve, reject });
+  }
+
   closeWrite(): Promise<void> {
     this.#channel.endWrite();
     return Promise.resolve();
@@ -259,6 +283,16 @@ export class MuxStream implements Stream {
     if (count > 0) reader.resolve(count);
     else if (!this.#closed && this.#channel.atEndOfFile) reader.resolve(null);
     else reader.reject(this.#error());
+  }
+
+  #wakeForRoom(): void {
+    const waiter = this.#roomWaiter;
+    if (!waiter) return;
+    const isOver = this.#closed || !this.#channel.writable;
+    if (!isOver && this.#channel.roomBytes < this.#wantedRoomBytes) return;
+    this.#roomWaiter = undefined;
+    if (isOver) waiter.reject(this.#error());
+    else waiter.resolve();
   }
 
   #wakeAwaiting(reader: Waiter<number | null>, bytes: number): void {

@@ -48,6 +48,8 @@ export interface MuxOptions {
   readonly initialWindowBytes?: number;
   /** Bounds how far the windows of several sessions grow, together. Each of them has a bound of its own besides. */
   readonly windowBudget?: WindowBudget;
+  /** Blocks for received bytes, shared by several sessions. Default: one of its own. */
+  readonly blockPool?: BlockPool;
   /** The cap on received and unread bytes of all streams. Default 64 MiB. */
   readonly sessionBufferBytes?: number;
   /** How many streams may be open at once; more are refused. Default 16,384. */
@@ -142,6 +144,7 @@ export class MuxSession {
     const grownBytes = this.#extensions ? options.maxWindowBytes ?? 16 * 1024 * 1024 : windowBytes;
     const initialWindowBytes = options.initialWindowBytes ?? MUX_INITIAL_WINDOW_BYTES;
     this.#host = this.#makeHost({
+      pool: options.blockPool ?? new BlockPool(POOLED_BLOCKS),
       initialWindowBytes,
       windowBytes,
       maxWindowBytes: Math.max(windowBytes, grownBytes),
@@ -390,14 +393,13 @@ export class MuxSession {
     if (again) this.#host.wantsData(channel);
   }
 
-  #makeHost(windows: Pick<ChannelHost, "initialWindowBytes" | "windowBytes" | "maxWindowBytes">): ChannelHost {
+  #makeHost(shape: Pick<ChannelHost, "pool" | "initialWindowBytes" | "windowBytes" | "maxWindowBytes">): ChannelHost {
     // deno-lint-ignore no-this-alias -- the getters below need the session, not the object they stand in
     const session = this;
     return {
       version: this.#version,
       extensions: this.#extensions,
-      pool: new BlockPool(POOLED_BLOCKS),
-      ...windows,
+      ...shape,
       get freeBytes() {
         return session.#sessionBufferBytes - session.#bufferedBytes;
       },

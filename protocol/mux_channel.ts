@@ -65,6 +65,8 @@ export class MuxChannel {
   onReadable: () => void = () => {};
   /** Called when the chunk on offer has been taken whole, or (false) never will be. */
   onWritten: (taken: boolean) => void = () => {};
+  /** Called when the peer grants more while nothing is on offer. */
+  onRoom: () => void = () => {};
   /** Called once, when nobody will read what we might still write: the peer has gone, or we have closed. */
   onUnheard: () => void = () => {};
 
@@ -241,13 +243,16 @@ export class MuxChannel {
     this.#finishIfDone();
   }
 
+  /** How many bytes the peer would take now. */
+  get roomBytes(): number {
+    if (this.#host.version === 1) return Infinity;
+    const inFlight = (this.#sent - this.#peerConsumed) >>> 0;
+    return Math.max(0, this.#peerWindow - inFlight);
+  }
+
   /** How many bytes of the chunk on offer may go now. */
   sendableBytes(): number {
-    if (!this.#offered) return 0;
-    const left = this.#offered.length - this.#offeredAt;
-    if (this.#host.version === 1) return left;
-    const inFlight = (this.#sent - this.#peerConsumed) >>> 0;
-    return Math.max(0, Math.min(left, this.#peerWindow - inFlight));
+    return this.#offered ? Math.min(this.#offered.length - this.#offeredAt, this.roomBytes) : 0;
   }
 
   /** Copies `count` bytes of the chunk on offer to `into`; `count` is at most `sendableBytes()`. */
@@ -313,6 +318,7 @@ export class MuxChannel {
     this.#peerConsumed = consumed;
     this.#peerWindow = window;
     if (this.#offered) this.#host.wantsData(this);
+    else this.onRoom();
     return true;
   }
 

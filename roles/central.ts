@@ -49,9 +49,9 @@ export const role: Role<typeof config> = defineRole({
   summary: "Puts together what clients send in fragments, and lets it out under a policy.",
   config,
   examples: [
-    "culvert central --base https://base.example --listen :8460 --advertise https://c1.example:8460",
     "culvert central --base https://base.example --egress-policy policy.toml",
-    "culvert central --base https://base.example --path 'circuit+https://base.example/?hops=3'",
+    "culvert central --base https://b.example --advertise https://c1.example",
+    "culvert central --base https://b.example --path circuit+https://b.example/",
   ],
   async run(config, context) {
     const { signal, clock, log } = context;

@@ -139,7 +139,9 @@ export class CellLink implements Link {
     let wantedCells = 1;
     try {
       while (!this.#isClosed) {
-        const slab = this.#slabs.take(wantedCells);
+        // Nothing is taken in hand before it can go: what is held up waits where it costs least, and may be overtaken.
+        if (this.#stream.roomBytes < CELL_BYTES) await this.#stream.roomFor(CELL_BYTES);
+        const slab = this.#slabs.take(Math.min(wantedCells, Math.floor(this.#stream.roomBytes / CELL_BYTES)));
         try {
           const cells = this.#fillCells(handlers, slab);
           // From here to the end of the loop nothing may be awaited, or a call of `wake` would be lost in between.

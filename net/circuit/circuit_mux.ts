@@ -6,6 +6,7 @@
  * and all links of the relay together, may spend on that.
  */
 
+import type { BlockPool } from "../../protocol/byte_queue.ts";
 import type { MuxOptions, WindowBudget } from "../../protocol/mux.ts";
 
 /** Part of the protocol: a sender may have so much in flight on a new stream. */
@@ -34,10 +35,11 @@ export interface CircuitMuxOptions {
   readonly growthBytes?: number;
   /** The same for all links that share it. */
   readonly windowBudget?: WindowBudget;
+  readonly blockPool?: BlockPool;
 }
 
 export function circuitMux(options: CircuitMuxOptions): Omit<MuxOptions, "role" | "version" | "extensions"> {
-  const { maxCircuits, growthBytes = 16 * 1024 * 1024, windowBudget } = options;
+  const { maxCircuits, growthBytes = 16 * 1024 * 1024, windowBudget, blockPool } = options;
   return {
     initialWindowBytes: FIRST_WINDOW_BYTES,
     windowBytes: FIRST_WINDOW_BYTES,
@@ -46,5 +48,6 @@ export function circuitMux(options: CircuitMuxOptions): Omit<MuxOptions, "role" 
     sessionBufferBytes: 2 * Math.max(growthBytes, maxCircuits * FIRST_WINDOW_BYTES),
     maxStreams: maxCircuits,
     ...(windowBudget && { windowBudget }),
+    ...(blockPool && { blockPool }),
   };
 }

@@ -18,6 +18,8 @@ export interface CircuitSlotOptions {
   open(): TunnelPath;
   /** Between this and that many milliseconds after the last, dials move to another circuit. */
   readonly rotateMs: readonly [least: number, most: number];
+  /** Old circuits in use at once; the next change waits for one of them to end. */
+  readonly maxDraining: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -25,8 +27,6 @@ export interface CircuitSlotOptions {
   onRotate?(): void;
 }
 
-/** Old circuits in use at once; the next change waits for one of them to end. */
-export const MAX_DRAINING = 32;
 /** For another circuit to be built and heard. */
 const REPLACE_MS = 20_000;
 /** How often old ones are looked at. One is closed when it was idle twice: a dial may have been on its way to it. */
@@ -79,12 +79,12 @@ export class CircuitSlot implements Disposable {
   }
 
   async #rotate(): Promise<void> {
-    const { clock, random, rotateMs: [least, most], log } = this.#options;
+    const { clock, random, rotateMs: [least, most], maxDraining, log } = this.#options;
     const { signal } = this.#stop;
     while (!signal.aborted) {
       try {
         await delay(clock, least + random.next() * (most - least), signal);
-        while (this.#draining.size >= MAX_DRAINING) await delay(clock, DRAIN_LOOK_MS, signal);
+        while (this.#draining.size >= maxDraining) await delay(clock, DRAIN_LOOK_MS, signal);
         await this.#replace(signal);
       } catch (error) {
         if (!signal.aborted) log.debug("No other circuit could be built", { error: messageOf(error) });

@@ -31,6 +31,8 @@ export interface CircuitPathOptions extends Omit<CircuitBuilderOptions, "tools">
 
 export const MAX_CIRCUITS = 16;
 export const DEFAULT_ROTATE_MS: readonly [number, number] = [60_000, 120_000];
+/** Circuits that still carry streams, all together: a relay takes 64 of a client's link, and there are two entries. */
+export const MAX_DRAINING = 48;
 /** A circuit of many hops takes its time. */
 const CONNECT_MS = 20_000;
 /** A relay's end may be that of several circuits. */
@@ -62,6 +64,7 @@ export class CircuitPath implements Path {
       new CircuitSlot({
         open: () => this.#openCircuit(),
         onRotate: () => this.#rotations.add(1),
+        maxDraining: Math.floor(MAX_DRAINING / circuits),
         ...{ rotateMs, clock, random, log },
       }));
   }

@@ -3,8 +3,8 @@ import { DialError } from "../../protocol/errors.ts";
 import { readFull, type Stream, writeAll } from "../../protocol/stream.ts";
 import { testPathContract } from "../../testing/path_contract.ts";
 import { eventually } from "../../testing/waiting.ts";
-import { MAX_DRAINING } from "./circuit_slot.ts";
 import { CircuitsRig, ECHO } from "./fixtures/circuits_rig.ts";
+import { MAX_DRAINING } from "./path.ts";
 
 const KIB = 1024;
 
@@ -56,7 +56,7 @@ Deno.test("dials move to other circuits again and again, and no stream is cut or
   await Promise.all(streams.map((stream) => checkEcho(stream)));
   for (const stream of streams) stream.close();
   await eventually("no old one has a stream", () => path.drainingStreamCount === 0);
-  assert(path.drainingCount <= 2 * MAX_DRAINING);
+  assert(path.drainingCount <= MAX_DRAINING);
 });
 
 Deno.test("what was written to a stream before it was closed arrives, although its circuit is an old one", async () => {

@@ -11,6 +11,7 @@
  */
 
 import { orAborted } from "../../protocol/abort.ts";
+import { BlockPool } from "../../protocol/byte_queue.ts";
 import { type Clock, deadline } from "../../protocol/clock.ts";
 import { CulvertError, DialError, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
@@ -55,7 +56,7 @@ export interface RelayLinkLimits {
   readonly maxCircuitsPerClientLink?: number;
   /** And on that of a relay or gateway. Default 4,096. */
   readonly maxCircuitsPerLink?: number;
-  /** Memory that windows of fast circuits may grow by, over all links. Default 64 MiB. */
+  /** Memory that windows of fast circuits may grow by, over all links. Default 16 MiB. */
   readonly windowBytes?: number;
   /** A link dialled and not used. Default 60 s. */
   readonly idleLinkMs?: number;
@@ -66,6 +67,8 @@ export interface RelayLinkLimits {
 const SWEEP_MS = 5_000;
 /** A relay that could not be reached is not dialled again so soon. */
 const RETRY_FLOOR_MS = 1_000;
+/** Of 64 KiB, kept for reuse. */
+const KEPT_BLOCKS = 64;
 /** Of the windows' memory one client's link may have a small part. */
 const CLIENT_GROWTH_BYTES = 4 * 1024 * 1024;
 
@@ -77,6 +80,7 @@ interface Held extends RelayLink {
 export class RelayLinks implements Disposable {
   readonly #options: RelayLinksOptions;
   readonly #budget: WindowBudget;
+  readonly #blocks = new BlockPool(KEPT_BLOCKS);
   readonly #held = new Map<string, Set<Held>>();
   readonly #dialling = new Map<string, Promise<Held>>();
   /** When a dial has failed last; of those that matter still. */
@@ -89,7 +93,7 @@ export class RelayLinks implements Disposable {
 
   constructor(options: RelayLinksOptions) {
     this.#options = options;
-    this.#budget = new WindowBudget(options.limits?.windowBytes ?? 64 * 1024 * 1024);
+    this.#budget = new WindowBudget(options.limits?.windowBytes ?? 16 * 1024 * 1024);
     this.#gauge = options.metrics.gauge("circuit_links_active", "Links of circuits, by who is at the other end", [
       "peer",
     ]);
@@ -213,6 +217,7 @@ export class RelayLinks implements Disposable {
         maxCircuits: isClient ? limits?.maxCircuitsPerClientLink ?? 64 : limits?.maxCircuitsPerLink ?? 4096,
         ...(isClient && { growthBytes: CLIENT_GROWTH_BYTES }),
         windowBudget: this.#budget,
+        blockPool: this.#blocks,
       }),
       role: isDialled ? "client" : "server",
       extensions: true,

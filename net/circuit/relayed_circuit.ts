@@ -4,8 +4,8 @@
  *   owner's side ─▶ many cells at once into a slab ─▶ open in place ─▶ one write ─▶ next hop's side
  *                ◀─ one write ◀─ wrap in place ◀─ many cells at once into a slab ◀─
  *
- * A slab is taken when cells are there and given back when they have gone, and cells are read only when the last ones
- * have gone: whoever stops reading holds up this circuit alone, at what its windows hold. When either side is lost the
+ * Cells are read when there is room for them on the other side, so that a circuit holds a slab for moments only, and one
+ * that somebody does not read from holds up itself alone, at what its windows are. When either side is lost the
  * other is told at once. What the relay learns: its neighbours, its position, and how many cells there are.
  */
 
@@ -120,12 +120,13 @@ export class RelayedCircuit {
     const { slabs } = this.#options;
     const inbound = this.#inbound;
     while (await inbound.readable(CELL_BYTES)) {
-      const slab = slabs.take(Math.floor(inbound.readableBytes / CELL_BYTES));
+      this.#forwardAtMs = this.#options.clock.now();
+      await this.#next?.roomFor(CELL_BYTES);
+      const slab = slabs.take(cellsToMove(inbound, this.#next));
       try {
-        const cells = this.#readCells(inbound, slab);
+        const cells = this.#readCells(inbound, slab, this.#next);
         const kept = hop.open(slab, cells);
         if (kept === FAULT) return this.#finish("broken");
-        this.#forwardAtMs = this.#movedAtMs;
         if (kept > 0) await writeAll(this.#next!, slab.bytes.subarray(0, kept));
         this.#forwardAtMs = Infinity;
         if (this.#wish) await this.#extend(hop, slab);
@@ -140,16 +141,17 @@ export class RelayedCircuit {
     const { slabs } = this.#options;
     try {
       while (await next.readable(CELL_BYTES)) {
-        const slab = slabs.take(Math.floor(next.readableBytes / CELL_BYTES));
+        this.#backAtMs = this.#options.clock.now();
+        await this.#inbound.roomFor(CELL_BYTES);
+        const slab = slabs.take(cellsToMove(next, this.#inbound));
         try {
-          const cells = this.#readCells(next, slab);
+          const cells = this.#readCells(next, slab, this.#inbound);
           hop.wrap(slab, cells);
-          this.#backAtMs = this.#movedAtMs;
           await writeAll(this.#inbound, slab.bytes.subarray(0, cells * CELL_BYTES));
         } finally {
-          this.#backAtMs = Infinity;
           slabs.give(slab);
         }
+        this.#backAtMs = Infinity;
       }
     } catch {
       // Lost, on this side or on that.
@@ -158,8 +160,8 @@ export class RelayedCircuit {
     this.#finish("lost");
   }
 
-  #readCells(from: MuxStream, slab: Slab): number {
-    const cells = Math.min(Math.floor(from.readableBytes / CELL_BYTES), cellsOf(slab));
+  #readCells(from: MuxStream, slab: Slab, to: MuxStream | undefined): number {
+    const cells = Math.min(cellsToMove(from, to), cellsOf(slab));
     from.readNow(slab.bytes.subarray(0, cells * CELL_BYTES));
     this.#movedAtMs = this.#options.clock.now();
     this.#options.onCells(cells);
@@ -217,6 +219,11 @@ export class RelayedCircuit {
     // While the owner does not read, nobody reads from the next hop either, to notice that it is gone.
     next.onUnheard = () => next.isCut && this.#backAtMs < Infinity && this.#finish("lost");
   }
+}
+
+/** Cells that are there and for which there is room. */
+function cellsToMove(from: MuxStream, to: MuxStream | undefined): number {
+  return Math.floor(Math.min(from.readableBytes, to?.roomBytes ?? Infinity) / CELL_BYTES);
 }
 
 function statusOf(error: unknown): number {

@@ -44,24 +44,10 @@ import { TokenBucket } from "../../protocol/token_bucket.ts";
 import type { MuxConnection } from "../mux.ts";
 import type { RelayFinder } from "../relay_directory.ts";
 import { type RequestService, TunnelLinks } from "../tunnel_link.ts";
+import { type CentralLimits, DEFAULT_CENTRAL_LIMITS } from "./central_limits.ts";
 import { CentralSession, routeKey, type Routes } from "./central_session.ts";
 import { DownstreamHops, fragmentBytes } from "./downstream_hops.ts";
 import { type HopHandlers, HopLink, type HopTools } from "./hop_link.ts";
-
-export interface CentralLimits {
-  /** Sessions at once. Default 1,024. */
-  readonly maxSessions?: number;
-  /** Of one client, where clients are known. Default 16. */
-  readonly maxSessionsPerClient?: number;
-  /** Streams of one session at once. Default 4,096. */
-  readonly maxStreamsPerSession?: number;
-  /** Upstreams at once. Default 256. */
-  readonly maxUpstreams?: number;
-  /** Openings of one upstream. Default 200 a second, 400 at once. */
-  readonly openings?: { readonly perSecond: number; readonly burst: number };
-  /** A session without a stream for so long is ended. Default 10 min. */
-  readonly idleTimeoutMs?: number;
-}
 
 export interface CentralOptions {
   /** Our peer id. */
@@ -131,7 +117,7 @@ export class Central implements Disposable {
   constructor(options: CentralOptions) {
     this.#options = options;
     this.#clock = options.tools.clock;
-    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#limits = { ...DEFAULT_CENTRAL_LIMITS, ...options.limits };
     const { tools, metrics } = options;
     this.#links = new TunnelLinks({
       clock: tools.clock,
@@ -398,15 +384,6 @@ export class Central implements Disposable {
     this.#sweep = this.#clock.after(SWEEP_MS, () => this.#endUnused());
   }
 }
-
-const DEFAULT_LIMITS: Required<CentralLimits> = {
-  maxSessions: 1024,
-  maxSessionsPerClient: 16,
-  maxStreamsPerSession: 4096,
-  maxUpstreams: 256,
-  openings: { perSecond: 200, burst: 400 },
-  idleTimeoutMs: 600_000,
-};
 
 const REFUSAL_WORDS: Readonly<Record<OpeningRefusal, string>> = {
   busy: "This central has as many sessions as it takes",

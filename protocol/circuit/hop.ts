@@ -70,7 +70,7 @@ export class CircuitHop implements Disposable {
   readonly #layer: Layer;
   #state: "alone" | "extending" | "passing" | "ended" | "broken" = "alone";
 
-  constructor({ kind, crypto, filler, keys, position }: HopOptions, events: HopEvents) {
+  constructor({ kind, crypto: suite, filler, keys, position }: HopOptions, events: HopEvents) {
     if (!isPosition(kind, position)) {
       throw new RangeError(`Cannot be a hop: a ${kind}'s position must be 1 to ${MAX_HOPS}, got ${position}`);
     }
@@ -79,7 +79,7 @@ export class CircuitHop implements Disposable {
     this.dataBytes = bodyBytesAt(position);
     this.#events = events;
     this.#filler = filler;
-    this.#layer = new Layer(crypto, keys, position);
+    this.#layer = new Layer(suite, keys, position);
   }
 
   /** There is a next hop, and cells are passed on to it. */

@@ -29,9 +29,9 @@ export class Layer implements Disposable {
   readonly innerBytes: number;
 
   /** Takes over the keys. */
-  constructor(crypto: WireGuardCrypto, keys: SealKeys, position: number) {
-    this.#sealing = takeKey(crypto, keys.send);
-    this.#opening = takeKey(crypto, keys.receive);
+  constructor(suite: WireGuardCrypto, keys: SealKeys, position: number) {
+    this.#sealing = takeKey(suite, keys.send);
+    this.#opening = takeKey(suite, keys.receive);
     this.sealedBytes = sealedBytesAt(position);
     this.innerBytes = this.sealedBytes - LAYER_BYTES;
   }
@@ -56,8 +56,8 @@ export class Layer implements Disposable {
   }
 }
 
-function takeKey(crypto: WireGuardCrypto, key: Bytes): Aead {
-  const aead = crypto.aead(key);
+function takeKey(suite: WireGuardCrypto, key: Bytes): Aead {
+  const aead = suite.aead(key);
   key.fill(0);
   return aead;
 }

@@ -12,6 +12,8 @@ import { MAX_SHARDS } from "./opening.ts";
 
 /** What a fragment costs beside its bytes: messages, system calls, sealing. */
 const PER_FRAGMENT_BYTES = 1000;
+/** One block of everything is better than the best, and then another, if it wastes not much more. */
+const ACCEPTED_SHARE = 0.7;
 const SHARD_ROOMS = FRAGMENT_SIZES.map((size) => size - FRAGMENT_OVERHEAD_BYTES - SHARD_HEAD_BYTES);
 const LARGEST_ROOM = SHARD_ROOMS.at(-1)!;
 
@@ -24,18 +26,17 @@ export interface BlockPlan {
 export function planBlock(bytes: number, most: { dataShards: number; parityShards: number }): BlockPlan {
   const full = most.dataShards * LARGEST_ROOM;
   if (bytes >= full) return { dataShards: most.dataShards, blockBytes: full };
-  let best = { dataShards: most.dataShards, blockBytes: bytes };
-  let bestYield = 0;
+  const some = { dataShards: most.dataShards, blockBytes: bytes, share: 0 };
+  const all = { ...some };
   for (const [at, room] of SHARD_ROOMS.entries()) {
     for (let dataShards = 1; dataShards <= most.dataShards; dataShards++) {
       const blockBytes = Math.min(bytes, dataShards * room);
-      const cost = (dataShards + most.parityShards) * (FRAGMENT_SIZES[at]! + PER_FRAGMENT_BYTES);
-      if (blockBytes / cost <= bestYield) continue;
-      bestYield = blockBytes / cost;
-      best = { dataShards, blockBytes };
+      const share = blockBytes / ((dataShards + most.parityShards) * (FRAGMENT_SIZES[at]! + PER_FRAGMENT_BYTES));
+      if (share > some.share) Object.assign(some, { dataShards, blockBytes, share });
+      if (blockBytes === bytes && share > all.share) Object.assign(all, { dataShards, share });
     }
   }
-  return best;
+  return all.share >= some.share * ACCEPTED_SHARE ? all : some;
 }
 
 /** As many blocks may need another round trip to be repaired. */

@@ -68,6 +68,7 @@ export class FragmentWriter {
    */
   write(leg: SendLeg, { maxBytes, trusted }: { maxBytes: number; trusted: boolean }, nowMs: number): number {
     const roomBytes = (FRAGMENT_SIZES.findLast((size) => size <= maxBytes) ?? 0) - FRAGMENT_OVERHEAD_BYTES;
+    if (roomBytes < 0) return 0;
     const choice = leg.state === "up" ? this.#options.scheduler.choose(leg, nowMs) : undefined;
     const mustSpeak = leg.owesPing || (trusted && this.isDue(nowMs));
     const shardBytes = choice ? SHARD_HEAD_BYTES + choice.block.shardBytes : 0;
@@ -144,7 +145,7 @@ export class FragmentWriter {
     const { number, dataShards, blockBytes, shardBytes } = block;
     const head = writeShardHead(bytes, at, { block: number, dataShards, index, blockBytes });
     bytes.set(block.shard(index, reedSolomon), head);
-    scheduler.take(choice, leg, leg.sealer.nextNumber);
+    scheduler.take(choice, leg, nowMs);
     if (choice.isRepair) this.repairShards++;
     return this.#seal(leg, head + shardBytes, true, nowMs);
   }

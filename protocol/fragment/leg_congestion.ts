@@ -50,6 +50,7 @@ export class LegCongestion {
   #windowBytes = FIRST_WINDOW_BYTES;
   #rttMs: number | undefined;
   #rttVariationMs = 0;
+  #lastRttMs = 0;
   #shortestMs = Infinity;
   #shortestAtMs = 0;
   #drainUntilMs = -Infinity;
@@ -143,6 +144,7 @@ export class LegCongestion {
 
   /** It did not answer, and does again. */
   restart(nowMs: number): void {
+    if (this.#rttMs !== undefined) this.#rttMs = this.#lastRttMs;
     this.#windowBytes = Math.min(this.#windowBytes, FIRST_WINDOW_BYTES);
     this.#isStarting = true;
     this.#fullRate = this.#roundsWithoutGrowth = 0;
@@ -153,6 +155,7 @@ export class LegCongestion {
   }
 
   #measureRtt(rttMs: number, nowMs: number): void {
+    this.#lastRttMs = rttMs;
     if (this.#rttMs === undefined) {
       this.#rttMs = rttMs;
       this.#rttVariationMs = rttMs / 2;

@@ -30,10 +30,13 @@ export class OutgoingBlock {
   sentMask = 0;
   ackedMask = 0;
   isAcked = false;
+  sentAtMs = 0;
   /** How many more shards are to be sent because others were lost. */
   wantedRepairs = 0;
   /** One more than seems needed is wanted. */
   isNudged = false;
+  /** It was sent again because it held up all others. */
+  isRescued = false;
   #isEncoded = false;
   readonly #carriers: (SendLeg | undefined)[];
   readonly #numbers: number[];
@@ -69,7 +72,8 @@ export class OutgoingBlock {
     return this.memory.bytes.subarray(index * this.shardBytes, (index + 1) * this.shardBytes);
   }
 
-  onSent(index: number, leg: SendLeg, fragmentNumber: number): void {
+  onSent(index: number, leg: SendLeg, fragmentNumber: number, nowMs: number): void {
+    this.sentAtMs = nowMs;
     this.sentMask |= 1 << index;
     this.#carriers[index] = leg;
     this.#numbers[index] = fragmentNumber;

@@ -1,7 +1,7 @@
 /**
  * One leg that fragments leave by: what is on its way, whether the leg answers, and which fragments must be thought lost.
  *
- *   up ── unanswered for an RTO while others are answered ──▶ suspect ── any answer ──▶ up
+ *   up ── unanswered for an RTO while others are answered ──▶ suspect ── answers a probe ──▶ up
  *   up, suspect ── its socket is gone ──▶ down ── pulled again ──▶ suspect
  *
  * What was in flight when a leg stops being up counts as lost. A suspect gets probes only, less and less often.
@@ -14,6 +14,8 @@ import { SentLog } from "./sent_log.ts";
 import type { LegState, SendLegStats } from "./session_types.ts";
 
 const MAX_PROBE_INTERVAL_MS = 2000;
+/** A fragment that was overtaken may come for as long as this and half a round trip. */
+const SETTLE_MS = 10;
 /** The furthest that a fragment is waited for which others have overtaken. */
 const MAX_OVERTAKEN = 64;
 
@@ -27,6 +29,8 @@ export class SendLeg {
   owesPing = false;
   /** The peer does not know of it yet. */
   isHeld = false;
+  /** So much slower than another that what waits for it holds up the rest: it gets parity only. */
+  isLate = false;
   readonly #log = new SentLog();
   #state: LegState = "up";
   #largest = -1;
@@ -35,6 +39,10 @@ export class SendLeg {
   #givenUpBelow = 0;
   /** How many later ones may overtake a fragment before it counts as lost: learnt. */
   #overtaken = 0;
+  /** Below this number all that came late has come; and the number that will be so at the time next to it. */
+  #settledBelow = 0;
+  #settlingBelow = 0;
+  #settleAtMs = Infinity;
   #answeredAtMs: number;
   #askedAtMs = -Infinity;
   #probeAtMs = Infinity;
@@ -55,6 +63,11 @@ export class SendLeg {
   get hasRoom(): boolean {
     const { inFlightBytes } = this.#log;
     return this.#state === "up" && !this.#log.isFull && inFlightBytes < this.congestion.windowBytes;
+  }
+
+  /** What is sent again may go beyond the window, somewhat. */
+  get mayRepair(): boolean {
+    return this.#state === "up" && this.#log.inFlightBytes < 2 * this.congestion.windowBytes;
   }
 
   /** Since when it owes an answer; Infinity when it owes none. */
@@ -89,7 +102,24 @@ export class SendLeg {
 
   /** Whether that fragment must be thought lost, if what was in it has not come. */
   hasLost(number: number): boolean {
-    return number < this.#givenUpBelow || number < this.#largest - this.#overtaken;
+    return number < this.#givenUpBelow || number < this.#settledBelow || number < this.#largest - this.#overtaken;
+  }
+
+  /** When fragments that were overtaken must be thought lost; Infinity when there can be none. */
+  get settleAtMs(): number {
+    return this.#overtaken > 0 ? this.#settleAtMs : Infinity;
+  }
+
+  settle(nowMs: number): void {
+    this.#settledBelow = this.#settlingBelow;
+    this.#settleAtMs = Infinity;
+    this.#beginSettling(nowMs);
+  }
+
+  #beginSettling(nowMs: number): void {
+    if (this.#settleAtMs !== Infinity || this.#settlingBelow >= this.#largest) return;
+    this.#settlingBelow = this.#largest;
+    this.#settleAtMs = nowMs + SETTLE_MS + (this.congestion.rttMs ?? 0) / 2;
   }
 
   /** Takes what an ACK says of the leg; false when it cannot be true. */
@@ -106,8 +136,10 @@ export class SendLeg {
     this.#largest = largest;
     this.#received = Math.max(this.#received, received);
     this.#answeredAtMs = nowMs;
+    this.#beginSettling(nowMs);
     if (came > fragments) this.#learnOvertaking(came - fragments);
-    if (newest) this.congestion.onAnswer({ newest, heldBackMs, fragments, received: came, bytes }, nowMs);
+    if (!newest) return true; // of before it was given up: how long it takes now is not known
+    this.congestion.onAnswer({ newest, heldBackMs, fragments, received: came, bytes }, nowMs);
     if (this.#state === "suspect") this.#revive(nowMs);
     return true;
   }

@@ -31,9 +31,13 @@ const DEFAULT_WINDOW_BYTES = 4 * 1024 * 1024;
 const DEFAULT_SILENCE_MS = 15_000;
 /** How often the number of shards is thought over. */
 const ADAPT_MS = 100;
-const MAX_PROBE_INTERVAL_MS = 1000;
+const MAX_PROBE_INTERVAL_MS = 500;
 /** Blocks of which another shard goes out when nothing at all is heard. */
 const NUDGED_BLOCKS = 2;
+/** A leg is late when its round trip is that much longer than the shortest. */
+const LATE_FACTOR = 4;
+const LATE_MS = 50;
+const ASK_LATE_MS = 500;
 /** Before it a leg's loss is chance. */
 const MIN_COUNTED_FRAGMENTS = 64;
 
@@ -181,8 +185,9 @@ export class FragmentSession implements Disposable {
     if (this.#scheduler.impatientAtMs > this.#impatientAtMs) dueMs = Math.min(dueMs, this.#scheduler.impatientAtMs);
     for (const leg of this.#sendLegs.values()) {
       const overdueMs = Math.max(leg.overdueAtMs, this.#probedAtMs + this.#probeIntervalMs);
-      dueMs = Math.min(dueMs, overdueMs, leg.probeAtMs);
+      dueMs = Math.min(dueMs, overdueMs, leg.probeAtMs, leg.settleAtMs);
     }
+    dueMs = Math.min(dueMs, this.#stuckAtMs);
     return Math.max(dueMs, this.#tickedAtMs + 1); // what is due and cannot be done, as no leg is pulled, must not spin
   }
 
@@ -204,6 +209,11 @@ export class FragmentSession implements Disposable {
     if (!this.#replaceLegs(legs) || this.#options.role !== "client") return;
     this.#announcement.announce(placesOf(legs.send, relays), placesOf(legs.receive, relays));
     this.#wantAny();
+  }
+
+  /** The central knows of the legs that were set last. Until then it hears only those that it knew before. */
+  get isAgreed(): boolean {
+    return this.#announcement.frame === undefined;
   }
 
   /** Its socket is gone: nothing more goes there until it is pulled again. */
@@ -262,6 +272,8 @@ export class FragmentSession implements Disposable {
     const end = this.#takeRuns(ack);
     this.#checkLegs();
     this.#scheduler.findLosses(ack.isCut ? end : Infinity);
+    this.#findLateLegs();
+    if (ack.runs.length > 0) this.#scheduler.rescue(nowMs);
     if (nowMs - this.#adaptedAtMs >= ADAPT_MS) this.#adapt();
     this.#wantShards();
   }
@@ -363,10 +375,15 @@ export class FragmentSession implements Disposable {
   #checkLegs(): void {
     const nowMs = this.#nowMs;
     let isPeerSilent = false;
+    let isAnyLost = false;
     for (const leg of this.#sendLegs.values()) {
       if (nowMs >= leg.probeAtMs) {
         leg.probe(nowMs);
         this.#events.onWants(leg.leg);
+      }
+      if (nowMs >= leg.settleAtMs) {
+        leg.settle(nowMs);
+        isAnyLost = true;
       }
       if (nowMs < leg.overdueAtMs) continue;
       if (this.#ackedAtMs <= leg.waitsSinceMs + (leg.congestion.rttMs ?? 0)) {
@@ -375,9 +392,22 @@ export class FragmentSession implements Disposable {
       }
       leg.suspect(nowMs);
       this.#events.onWants(leg.leg);
-      this.#onLost();
+      isAnyLost = true;
     }
+    if (isAnyLost) this.#onLost();
+    if (nowMs >= this.#stuckAtMs) isPeerSilent = true;
     if (isPeerSilent && nowMs >= this.#probedAtMs + this.#probeIntervalMs) this.#probe();
+  }
+
+  /** When blocks that are not acknowledged, though nothing is on its way, are to be asked about; Infinity for never. */
+  get #stuckAtMs(): number {
+    if (this.#outgoing.first === this.#outgoing.next || this.#scheduler.hasRepairs) return Infinity;
+    let rtoMs = Infinity;
+    for (const leg of this.#sendLegs.values()) {
+      if (leg.waitsSinceMs !== Infinity) return Infinity; // the leg's own time will come
+      if (leg.state === "up") rtoMs = Math.min(rtoMs, leg.congestion.rtoMs);
+    }
+    return Math.max(this.#ackedAtMs, this.#probedAtMs) + rtoMs;
   }
 
   /** Nothing is heard on any leg: asks on all of them, and sends again what the peer may be waiting for. */
@@ -409,17 +439,38 @@ export class FragmentSession implements Disposable {
     const { dataShards, totalShards, maxTotalShards, isAdaptive } = this.#options.coding;
     let fragments = 0;
     let lost = 0;
-    let rttMs = Infinity;
     for (const { state, congestion } of this.#sendLegs.values()) {
       if (state !== "up") continue;
-      rttMs = Math.min(rttMs, congestion.rttMs ?? Infinity);
       fragments += congestion.countedFragments;
       lost += congestion.countedFragments * congestion.lossShare;
     }
-    if (rttMs !== Infinity) this.#scheduler.setRtt(rttMs);
     if (isAdaptive === false || fragments < MIN_COUNTED_FRAGMENTS) return;
     const most = Math.min(MAX_SHARDS, maxTotalShards ?? totalShards + Math.ceil(dataShards / 2));
     this.#outgoing.totalShards = adaptTotalShards(dataShards, { least: totalShards, most }, lost / fragments);
+  }
+
+  /** Late legs are asked now and then, to see whether they still are. */
+  #findLateLegs(): void {
+    let shortestMs = Infinity;
+    for (const { state, congestion } of this.#sendLegs.values()) {
+      if (state === "up") shortestMs = Math.min(shortestMs, congestion.rttMs ?? Infinity);
+    }
+    if (shortestMs === Infinity) return;
+    let longestMs = shortestMs;
+    for (const leg of this.#sendLegs.values()) {
+      if (leg.state !== "up") continue;
+      const rttMs = leg.congestion.rttMs ?? shortestMs;
+      leg.isLate = rttMs > LATE_FACTOR * shortestMs + LATE_MS;
+      if (!leg.isLate) longestMs = Math.max(longestMs, rttMs);
+      else this.#askLate(leg);
+    }
+    this.#scheduler.setRtts(shortestMs, longestMs);
+  }
+
+  #askLate(leg: SendLeg): void {
+    if (this.#nowMs - leg.askedAtMs < ASK_LATE_MS) return;
+    leg.owesPing = true;
+    this.#events.onWants(leg.leg);
   }
 
   // What goes

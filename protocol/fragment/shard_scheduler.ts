@@ -6,7 +6,8 @@
  * Every leg goes through the blocks in order, each block it comes to gives it the next shard, and the one that is first
  * cuts new blocks; so with more legs than shards whole batches go by different legs. Legs that do not ask are left behind:
  * the others take the data shards, and parity that would come too late to be of use is left out. No leg gets more shards
- * of a block than its share while others could carry them, or one leg's failure would cost too many at once.
+ * of a block than its share while others could carry them, or one leg's failure would cost too many at once. A leg that is
+ * late gets parity only.
  */
 
 import { Fifo } from "../fifo.ts";
@@ -31,6 +32,8 @@ export class ShardScheduler {
   #firstOpen = 0;
   /** How old a block may be for its parity to be worth sending. */
   #parityMs = PATIENCE_MS;
+  /** How old a block may be while later ones have come already. */
+  #rescueMs = Infinity;
 
   constructor(blocks: OutgoingBlocks, legs: ReadonlyMap<number, SendLeg>) {
     this.#blocks = blocks;
@@ -42,24 +45,31 @@ export class ShardScheduler {
     return this.#repairs.length > 0 || this.#blocks.mayCut || this.#openBlock() !== undefined;
   }
 
+  /** Something is to be sent again. */
+  get hasRepairs(): boolean {
+    return this.#repairs.length > 0;
+  }
+
   /** When a block will have waited long enough for its share of legs to be exceeded; Infinity when none waits. */
   get impatientAtMs(): number {
     return (this.#openBlock()?.cutAtMs ?? Infinity) + PATIENCE_MS;
   }
 
-  /** The shortest round trip of late: before it is over, a block may still need its parity. */
-  setRtt(rttMs: number): void {
-    this.#parityMs = PATIENCE_MS + rttMs;
+  /** The round trips of legs that are not late: before the shortest is over, a block may still need its parity. */
+  setRtts(shortestMs: number, longestMs: number): void {
+    this.#parityMs = PATIENCE_MS + shortestMs;
+    this.#rescueMs = 2 * PATIENCE_MS + 1.5 * longestMs;
   }
 
   /** What that leg should carry next; nothing has changed before `take`. */
   choose(leg: SendLeg, nowMs: number): ShardChoice | undefined {
-    return this.#chooseRepair() ?? (leg.hasRoom ? this.#chooseNew(leg, nowMs) : undefined);
+    const repair = leg.isLate || !leg.mayRepair ? undefined : this.#chooseRepair();
+    return repair ?? (leg.hasRoom ? this.#chooseNew(leg, nowMs) : undefined);
   }
 
-  /** It goes out by that leg, in the fragment of that number. */
-  take({ block, index, isRepair }: ShardChoice, leg: SendLeg, fragmentNumber: number): void {
-    block.onSent(index, leg, fragmentNumber);
+  /** It goes out by that leg, in the fragment that is sealed next. */
+  take({ block, index, isRepair }: ShardChoice, leg: SendLeg, nowMs: number): void {
+    block.onSent(index, leg, leg.sealer.nextNumber, nowMs);
     if (!isRepair) return;
     block.isNudged = false;
     if (--block.wantedRepairs <= 0) this.#repairs.shift();
@@ -84,6 +94,17 @@ export class ShardScheduler {
       block.isNudged = true;
       this.#want(block, 1);
       left--;
+    }
+  }
+
+  /** Later blocks have come: the first go by other legs as well than those that hold them back, each once. */
+  rescue(nowMs: number): void {
+    const end = Math.min(this.#blocks.next, this.#blocks.first + MAX_LEAD_BLOCKS);
+    for (let number = this.#blocks.first; number < end; number++) {
+      const block = this.#blocks.get(number)!;
+      if (block.isAcked || block.isOpen || block.isRescued || nowMs - block.sentAtMs < this.#rescueMs) continue;
+      block.isRescued = block.isNudged = true;
+      this.#want(block, 1);
     }
   }
 
@@ -116,24 +137,24 @@ export class ShardScheduler {
   #chooseNew(leg: SendLeg, nowMs: number): ShardChoice | undefined {
     if (leg.cursor < this.#blocks.first) leg.cursor = this.#blocks.first;
     for (;; leg.cursor++) {
-      const block = leg.cursor < this.#blocks.next ? this.#blocks.get(leg.cursor) : this.#cut(nowMs);
-      if (!block) return this.#chooseForsaken(leg, nowMs);
+      const block = leg.cursor < this.#blocks.next ? this.#blocks.get(leg.cursor) : this.#cut(leg, nowMs);
+      if (!block) return leg.isLate ? undefined : this.#chooseForsaken(leg, nowMs);
       const index = this.#shardFor(leg, block, nowMs);
       if (index >= 0) return { block, index, isRepair: false };
     }
   }
 
-  #cut(nowMs: number): OutgoingBlock | undefined {
+  #cut(leg: SendLeg, nowMs: number): OutgoingBlock | undefined {
     this.#openBlock();
-    if (this.#blocks.next - this.#firstOpen >= MAX_LEAD_BLOCKS) return undefined;
+    if (leg.isLate || this.#blocks.next - this.#firstOpen >= MAX_LEAD_BLOCKS) return undefined;
     return this.#blocks.cut(nowMs);
   }
 
   #shardFor(leg: SendLeg, block: OutgoingBlock, nowMs: number): number {
     if (block.isAcked || block.countOn(leg) >= this.#shareOf(block)) return -1;
     const index = block.nextUnsent;
-    if (index >= block.dataShards && nowMs - block.cutAtMs > this.#parityMs) return -1;
-    return index;
+    if (index < block.dataShards) return leg.isLate ? -1 : index;
+    return nowMs - block.cutAtMs > this.#parityMs ? -1 : index;
   }
 
   #shareOf(block: OutgoingBlock): number {
@@ -150,7 +171,9 @@ export class ShardScheduler {
 
   #hasOther(leg: SendLeg, block: OutgoingBlock): boolean {
     for (const other of this.#legs.values()) {
-      if (other !== leg && other.state === "up" && block.countOn(other) < this.#shareOf(block)) return true;
+      if (other !== leg && other.state === "up" && !other.isLate && block.countOn(other) < this.#shareOf(block)) {
+        return true;
+      }
     }
     return false;
   }

@@ -11,6 +11,7 @@ function fakeNetwork(): WatchedNetwork & { readonly done: string[] } {
     entrance: "client",
     lines: () => ["exit-2 (killed)"],
     findRoute: () => Promise.resolve({ travel: { hops: [] }, tookMs: 1.25, failedTries: 0 }),
+    isTold: () => true,
     isRunning: (name) => name !== "exit-2",
     kill: () => true,
     partsOf: () => ["client", "supernode-north", "exit-1"],

@@ -35,6 +35,8 @@ export interface WayIn {
 const FIRST_PAGE_MS = 45_000;
 /** Roles without an identity of their own. */
 const NAMELESS: readonly string[] = ["base", "proxy"];
+/** Roles that read a dial, and can say so to the page. */
+const TOLD: readonly string[] = ["central", "gateway"];
 
 export class Deployment implements RunningNetwork {
   readonly names: readonly string[];
@@ -80,6 +82,10 @@ export class Deployment implements RunningNetwork {
 
   isRunning(machine: string): boolean {
     return this.#on(machine).some((each) => this.#parts.isRunning(partOf(each)));
+  }
+
+  isTold(machine: string): boolean {
+    return this.#on(machine).some(({ role }) => TOLD.includes(role));
   }
 
   /** Why a machine does not do its work that should. */

@@ -78,9 +78,9 @@ export class Failures {
       return tell({ event: "killed", part }, [`${part} is killed: there is no proxy until you say: start ${part}`]);
     }
     const was = before ? network.partsOf(before.travel) : [];
-    const how = was.includes(part) ? "streams went through it" : "no stream went through it";
+    const how = was.includes(part) ? "; streams went through it" : "; no stream went through it";
     tell({ event: "killed", part, before: was }, [
-      `${part} is killed; ${how}.`,
+      `${part} is killed${network.isTold(part) ? how : ""}.`,
       `  before  ${was.join(" > ") || "no way"}`,
     ]);
     const after = await network.findRoute(RECOVER_WITHIN_MS);

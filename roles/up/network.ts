@@ -73,6 +73,10 @@ export class SmallNetwork implements RunningNetwork {
     return this.#parts.isRunning(name);
   }
 
+  isTold(): boolean {
+    return true;
+  }
+
   failureOf(name: PartName): string | undefined {
     return this.#parts.failureOf(name);
   }

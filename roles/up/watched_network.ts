@@ -13,6 +13,8 @@ export interface WatchedNetwork {
   /** What runs where, for people. */
   lines(): string[];
   isRunning(name: string): boolean;
+  /** Whether a page tells that it has passed it. */
+  isTold(name: string): boolean;
   /** Ends it at once, without a chance to tell the others. False if it does not run. */
   kill(name: string): boolean;
   /** Starts what was killed, with the keys and state it had. False if it runs. */
