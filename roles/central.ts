@@ -60,7 +60,7 @@ export const role: Role<typeof config> = defineRole({
       action: "start central",
       others: ["upstream", "downstream"],
     }, context);
-    using onward = await openWayOut(config, "start central", context);
+    await using onward = await openWayOut(config, "start central", context);
     using requests = config.allowRequestMode ? openRequests(onward.path, parts, context) : undefined;
     using central = new Central({ ...centralParts(config, parts, context), onward: onward.path, requests });
     using port = listenOn(config.listen, (listen) => openPort(listen, central, { ...context, tls: parts.tls }));
