@@ -33,7 +33,7 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "culvert gateway --base https://base.example --egress-policy policy.toml",
-    "culvert gateway --base https://base.example --links 2 --path tunnel+wss://TOKEN@far.example/",
+    "culvert gateway --base https://base.example --links 2",
     "culvert gateway --config gateway.toml",
   ],
   async run(config, context) {
