@@ -27,9 +27,15 @@ export function denoProgram(file: string, args: readonly string[]): Program {
   return new Program(denoCommand(file, args));
 }
 
-function denoCommand(file: string, args: readonly string[]): [string, ...string[]] {
+/** The same with an inspector, whose greetings are not shown; with them goes what else it says of errors. */
+export function inspectedProgram(file: string, args: readonly string[], inspectorPort: number): Program {
+  const inspect = [`--inspect=127.0.0.1:${inspectorPort}`];
+  return new Program(denoCommand(file, args, inspect), { quiet: true });
+}
+
+function denoCommand(file: string, args: readonly string[], flags: readonly string[] = []): [string, ...string[]] {
   const config = join(ROOT, "deno.json");
-  return [Deno.execPath(), "run", "-A", "--no-lock", "--config", config, join(ROOT, file), ...args];
+  return [Deno.execPath(), "run", "-A", ...flags, "--no-lock", "--config", config, join(ROOT, file), ...args];
 }
 
 /** What stands behind the proxies; dispose the program to stop it. */

@@ -10,7 +10,8 @@ import { loadIdentity } from "../roles/identity_store.ts";
 import { StateDirectory } from "../roles/state.ts";
 import { freePort, type Program } from "../testing/program.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
-import { denoProgram } from "./loads.ts";
+import { heldKib } from "./heap.ts";
+import { denoProgram, inspectedProgram } from "./loads.ts";
 import { type Samples, samplesOf } from "./samples.ts";
 
 const ADMIN_TOKEN = "the-token-of-this-benchmark";
@@ -27,6 +28,7 @@ const POLICY = 'allow_addresses = ["loopback"]\n';
 interface MemberPlaces {
   readonly stateDir: string;
   readonly metrics: Target;
+  readonly inspectorPort?: number;
 }
 
 /** A role in a process, which can be killed and started again as what it was. */
@@ -82,6 +84,11 @@ export class Member {
     return samplesOf(await response.text());
   }
 
+  /** What it holds when all that is of no use is collected; only of those that are inspected. */
+  heldKib(): Promise<number> {
+    return heldKib(this.#at.inspectorPort!);
+  }
+
   async #ready(): Promise<void> {
     const { addresses } = await this.#program.readJson() as { addresses: Record<string, string> };
     this.#addresses = addresses;
@@ -96,6 +103,12 @@ export interface SupernodeSettings {
   /** Several may share one. */
   readonly kv?: string;
   readonly maxStreams?: number;
+}
+
+interface StartOptions {
+  readonly name: string;
+  readonly flags: readonly string[];
+  readonly inspectorPort?: number;
 }
 
 /** Roles that belong together; disposing ends them all. */
@@ -157,15 +170,32 @@ export class OurNetwork implements AsyncDisposable {
   }
 
   /** Any role, with flags beside those that all get. */
-  async start(role: string, name: string, flags: readonly string[]): Promise<Member> {
+  start(role: string, name: string, flags: readonly string[]): Promise<Member> {
+    return this.#start(role, { name, flags });
+  }
+
+  /** The same of one that can be asked what it holds. */
+  startInspected(role: string, name: string, flags: readonly string[]): Promise<Member> {
+    return this.#start(role, { name, flags, inspectorPort: freePort() });
+  }
+
+  async #start(role: string, { name, flags, inspectorPort }: StartOptions): Promise<Member> {
     const metrics = { host: "127.0.0.1", port: freePort() };
     const stateDir = this.path(name);
     const usual = [
       ...["--state-dir", stateDir, "--metrics-listen", formatTarget(metrics)],
       ...["--json", "--log-level", "error"],
     ];
-    const start = () => denoProgram("roles/main.ts", [role, ...usual, ...flags]);
-    const member = await Member.start(start, { stateDir, metrics });
+    const args = [role, ...usual, ...flags];
+    const start = () =>
+      inspectorPort === undefined
+        ? denoProgram("roles/main.ts", args)
+        : inspectedProgram("roles/main.ts", args, inspectorPort);
+    const member = await Member.start(start, {
+      stateDir,
+      metrics,
+      ...(inspectorPort !== undefined && { inspectorPort }),
+    });
     this.#members.push(member);
     return member;
   }

@@ -4,6 +4,7 @@
  */
 
 import { readFull, type Target, writeAll } from "../protocol/stream.ts";
+import { eventually } from "./waiting.ts";
 
 const GREETING = Uint8Array.of(5, 1, 0);
 
@@ -23,6 +24,18 @@ export async function dialSocks5(proxy: Target, target: Target): Promise<Deno.Tc
     connection.close();
     throw new Error(`Cannot dial through the proxy on port ${proxy.port}: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** Waits until a target can be reached through the proxy: what lies behind one may find itself in the background. */
+export async function untilReachable(proxy: Target, target: Target): Promise<void> {
+  await eventually("a stream through the proxy", async () => {
+    try {
+      (await dialSocks5(proxy, target)).close();
+      return true;
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** The reply's address has the length its type says; it must be read whole, for the stream begins right behind it. */

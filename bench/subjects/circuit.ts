@@ -10,8 +10,8 @@
 import { formatTarget, type Target } from "../../protocol/stream.ts";
 import type { TransferDirection } from "../load/transfer.ts";
 import { load, startSource } from "../loads.ts";
-import { type Member, OurNetwork } from "../our_network.ts";
-import { type CircuitRelays, startCircuitRelays, startProxyOver } from "../our_relays.ts";
+import { OurNetwork } from "../our_network.ts";
+import { type CircuitRelays, measureHeld, startCircuitRelays, startProxyOver } from "../our_relays.ts";
 import { present } from "../rivals.ts";
 import { alternate } from "../rounds.ts";
 import type { Measurement, MeasureOptions, Subject } from "../subject.ts";
@@ -27,7 +27,8 @@ const quick = {
   ...{ circuits: 20, rotateMs: 8000, streams: 20 },
 };
 
-const RELAYS = 3;
+/** Every circuit goes over both, so that what they hold is of as many circuits as there are. */
+const RELAYS = 2;
 /** Seconds, with jitter: as often as a proxy may be told to. */
 const ROTATE = "2-3";
 
@@ -56,9 +57,7 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
 
   const network = resources.use(new OurNetwork());
   const relays = await startCircuitRelays(network, RELAYS);
-  report(`memory of ${settings.circuits} circuits`);
-  const memory = await measureMemory(relays, target, settings.circuits);
-  const { proxy, member } = await startProxyOver(network, relays.url);
+  const { proxy, member } = await startProxyOver(network, relays.url, target);
   const contestants: Contestant[] = [{ name: "culvert", proxy }];
   for (const rival of await starting) contestants.push(resources.use(rival));
 
@@ -79,6 +78,9 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
 
   report(`${settings.streams} streams while circuits are replaced`);
   const rotation = await measureRotation(network, relays, { target, ...settings });
+  report(`memory of ${settings.circuits} circuits`);
+  const circuits = { url: `${relays.url}&circuits=1`, target, count: settings.circuits };
+  const held = await measureHeld(relays.relays, circuits);
   const slower = (name: string) => Math.min(down.get(name)!, up.get(name)!);
   return {
     ours: slower("culvert"),
@@ -88,7 +90,8 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
       up_gbit_s: up.get("culvert")!,
       ttfb_overhead_p50_ms: proxied - direct,
       ...rotation,
-      ...memory,
+      relay_kib_per_circuit: held.idle,
+      relay_kib_per_unread_circuit: held.unread,
     },
     missing,
   };
@@ -100,39 +103,9 @@ async function measureRotation(
   relays: CircuitRelays,
   { target, streams, rotateMs }: { readonly target: Target; readonly streams: number; readonly rotateMs: number },
 ): Promise<Record<string, number>> {
-  const { proxy } = await startProxyOver(network, `${relays.url}&rotate=${ROTATE}`);
+  const { proxy } = await startProxyOver(network, `${relays.url}&rotate=${ROTATE}`, target);
   const flags = { proxy: formatTarget(proxy), target: formatTarget(target), count: streams, "measure-ms": rotateMs };
   await using talkers = load("talkers", flags);
   const { lost } = await talkers.readJson(rotateMs + 60_000);
   return { rotation_lost_streams: Number(lost) };
-}
-
-/** What a circuit costs a relay: with a stream that has nothing to say, and with one of bulk that is never read. */
-async function measureMemory(
-  { relays, url }: CircuitRelays,
-  target: Target,
-  circuits: number,
-): Promise<Record<string, number>> {
-  const hold = async (count: number, stalled: 0 | 1) => {
-    const program = load("paths", { url: `${url}&circuits=1`, target: formatTarget(target), count, stalled });
-    await program.readJson(60_000);
-    return program;
-  };
-  {
-    await using _first = await hold(circuits, 0); // what a process has grown to once says little about a circuit
-  }
-  const before = await rssOf(relays);
-  const figures: Record<string, number> = {};
-  for (const [stalled, name] of [[0, "relay_kib_per_circuit"], [1, "relay_kib_per_unread_circuit"]] as const) {
-    await using _held = await hold(circuits, stalled);
-    // Each goes over two of the relays.
-    figures[name] = (await rssOf(relays) - before) / (2 * circuits);
-  }
-  return figures;
-}
-
-/** Of all together, once it has stopped moving. */
-async function rssOf(members: readonly Member[]): Promise<number> {
-  const each = await Promise.all(members.map(({ program }) => program.settledRssKib()));
-  return each.reduce((sum, kib) => sum + kib);
 }

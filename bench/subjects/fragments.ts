@@ -10,14 +10,14 @@
  */
 
 import type { TransferDirection } from "../load/transfer.ts";
-import { load, startSource } from "../loads.ts";
-import { type Member, OurNetwork } from "../our_network.ts";
-import { type FragmentRelays, startFragmentRelays, startProxyOver } from "../our_relays.ts";
+import { startSource } from "../loads.ts";
+import { OurNetwork } from "../our_network.ts";
+import { type FragmentRelays, measureHeld, startFragmentRelays, startProxyOver } from "../our_relays.ts";
 import { measureReedSolomon } from "../reed_solomon_speed.ts";
 import { median } from "../rounds.ts";
 import type { Measurement, MeasureOptions, Subject } from "../subject.ts";
 import { measureDisturbed, measureFirstBytes, measureRequests, measureTransfer } from "../transfers.ts";
-import { formatTarget, type Target } from "../../protocol/stream.ts";
+import type { Target } from "../../protocol/stream.ts";
 
 const full = {
   ...{ rounds: 7, warmMs: 1000, bulkMs: 3000, legRounds: 3, lossRounds: 3, legMs: 2000 },
@@ -75,9 +75,7 @@ async function measureClean(
 ): Promise<Record<string, number>> {
   await using network = new OurNetwork();
   const relays = await startFragmentRelays(network, { upstreams: 3, downstreams: 3 });
-  report(`memory of ${settings.sessions} sessions`);
-  const memory = await measureMemory({ relays, target }, settings.sessions);
-  const { proxy } = await startProxyOver(network, relays.url);
+  const { proxy } = await startProxyOver(network, relays.url, target);
   const place = { relays, proxy, target };
   report("requests one by one, and all at once");
   const firstBytes = { rounds: settings.firstByteRounds, count: settings.firstBytes };
@@ -90,7 +88,17 @@ async function measureClean(
   );
   report("an upstream and a downstream are stopped");
   const legs = await measureLostLegs(place, settings);
-  return { ...bulk, ttfb_overhead_p50_ms: proxied - direct, ...requests, one_leg_lost_ratio: legs, ...memory };
+  report(`memory of ${settings.sessions} sessions`);
+  const all = [...relays.upstreams, ...relays.downstreams];
+  const held = await measureHeld(all, { url: `${relays.url}&sessions=1`, target, count: settings.sessions });
+  return {
+    ...bulk,
+    ttfb_overhead_p50_ms: proxied - direct,
+    ...requests,
+    one_leg_lost_ratio: legs,
+    relay_kib_per_session: held.idle,
+    relay_kib_per_unread_session: held.unread,
+  };
 }
 
 async function measureManyRequests(place: Place, rounds: number): Promise<Record<string, number>> {
@@ -124,7 +132,7 @@ async function measureLoss(target: Target, { lossRounds, warmMs, legMs }: Settin
   await using network = new OurNetwork();
   const relays = await startFragmentRelays(network, { upstreams: 3, downstreams: 3, isLossy: true });
   await using losers = relays.losers!;
-  const { proxy } = await startProxyOver(network, relays.url);
+  const { proxy } = await startProxyOver(network, relays.url, target);
   const ratios = await inEachDirection(lossRounds, async (direction) => {
     const disturb = async () => {
       await losers.ask(`loss ${LOSS}`);
@@ -135,36 +143,6 @@ async function measureLoss(target: Target, { lossRounds, warmMs, legMs }: Settin
     return ratio;
   });
   return Math.min(...Object.values(ratios));
-}
-
-/** What a session costs a relay: with a stream that has nothing to say, and with one of bulk that is never read. */
-async function measureMemory(
-  { relays, target }: Omit<Place, "proxy">,
-  sessions: number,
-): Promise<Record<string, number>> {
-  const all = [...relays.upstreams, ...relays.downstreams];
-  const url = `${relays.url}&sessions=1`;
-  const hold = async (count: number, stalled: 0 | 1) => {
-    const program = load("paths", { url, target: formatTarget(target), count, stalled });
-    await program.readJson(60_000);
-    return program;
-  };
-  {
-    await using _first = await hold(sessions, 0); // what a process has grown to once says little about a session
-  }
-  const before = await rssOf(all);
-  const figures: Record<string, number> = {};
-  for (const [stalled, name] of [[0, "relay_kib_per_session"], [1, "relay_kib_per_unread_session"]] as const) {
-    await using _held = await hold(sessions, stalled);
-    const after = await rssOf(all);
-    figures[name] = Math.max(...after.map((kib, at) => (kib - before[at]!) / sessions));
-  }
-  return figures;
-}
-
-/** Resident memory once it has stopped moving. */
-function rssOf(members: readonly Member[]): Promise<number[]> {
-  return Promise.all(members.map(({ program }) => program.settledRssKib()));
 }
 
 /** The median of some rounds for each direction. */

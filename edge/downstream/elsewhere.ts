@@ -78,12 +78,8 @@ export class Elsewhere implements AsyncDisposable {
 
   /** It has gone. */
   release(alias: string): void {
-    if (!this.#claimed.delete(alias)) return;
     const { store, place } = this.#options;
-    this.#spawn(store.leave(alias, place));
-    if (this.#claimed.size > 0) return;
-    this.#following?.abort();
-    this.#following = undefined;
+    if (this.#disclaim(alias)) this.#spawn(store.leave(alias, place));
   }
 
   /** Something waits for a listener that is not here. */
@@ -112,6 +108,15 @@ export class Elsewhere implements AsyncDisposable {
     while (this.#tasks.size > 0) await Promise.all(this.#tasks);
   }
 
+  /** Whether there was a listener here. Nothing is followed for none. */
+  #disclaim(alias: string): boolean {
+    const wasHere = this.#claimed.delete(alias);
+    if (this.#claimed.size > 0) return wasHere;
+    this.#following?.abort();
+    this.#following = undefined;
+    return wasHere;
+  }
+
   async #claim(alias: string): Promise<void> {
     const { store, place } = this.#options;
     await store.listen(alias, place);
@@ -127,7 +132,7 @@ export class Elsewhere implements AsyncDisposable {
     const again = async (alias: string) => {
       const now = await store.whereIs(alias);
       if (now === undefined || now === place) await store.listen(alias, place);
-      else if (this.#claimed.delete(alias)) onMoved(alias);
+      else if (this.#disclaim(alias)) onMoved(alias);
     };
     for (const alias of this.#claimed) this.#spawn(again(alias));
   }

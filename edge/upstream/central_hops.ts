@@ -150,7 +150,8 @@ class CentralHop implements Disposable {
 
   send(head: Uint8Array, rest: Uint8Array): UpstreamRefusal | undefined {
     this.usedAtMs = this.#options.clock.now();
-    if (this.#hop) return this.#hop.send(head, rest) ? undefined : "busy";
+    // Nothing overtakes what waited while it was opened.
+    if (this.#hop && !this.#isOpening) return this.#hop.send(head, rest) ? undefined : "busy";
     if (!this.#isOpening) {
       if (this.usedAtMs < this.#downUntilMs || this.#stop.signal.aborted) return "central_down";
       void this.#open();

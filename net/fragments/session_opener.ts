@@ -7,6 +7,7 @@
  * are others.
  */
 
+import { delay } from "../../protocol/clock.ts";
 import type { RelayKind, RelayRecord } from "../../protocol/directory.ts";
 import { decodeBase64 } from "../../protocol/encoding.ts";
 import { type CulvertError, DialError } from "../../protocol/errors.ts";
@@ -50,6 +51,9 @@ export interface SessionOpenerOptions {
 
 const KINDS: Readonly<Record<Direction, RelayKind>> = { up: "upstream", down: "downstream" };
 const STAGGER_MS = 400;
+/** Relays that start together are known to the directory within about a second. */
+const FIRST_WAITS = 2;
+const FIRST_WAIT_MS = 550;
 /** How long each attempt waits for the central's answer: on a slow line the later ones must be given more. */
 const ANSWER_MS: readonly number[] = [1500, 1500, 3000, 6000];
 
@@ -66,6 +70,7 @@ export class SessionOpener implements Disposable {
   readonly #memory: BlockMemory;
   readonly #listening: Disposable;
   readonly #ending = new Set<Promise<void>>();
+  #isFirst = true;
 
   constructor(options: SessionOpenerOptions) {
     this.#options = options;
@@ -84,7 +89,7 @@ export class SessionOpener implements Disposable {
   }
 
   async open(signal: AbortSignal): Promise<ClientSession> {
-    if (this.#lacking() !== undefined) await this.#options.relays.refresh(signal);
+    await this.#learnRelays(signal);
     const lacking = this.#lacking();
     if (lacking !== undefined) {
       const { problem } = this.#options.relays;
@@ -179,6 +184,20 @@ export class SessionOpener implements Disposable {
     const sealingKey = record && decodeBase64(record.sealingKey);
     if (sealingKey?.length === KEY_BYTES) return { id: record!.relayId, sealingKey };
     throw new DialError("path_down", "Cannot open a session: the directory knows no central any more");
+  }
+
+  /** Makes sure that relays are known; the first time, where too few are, waits a moment for others that start with us. */
+  async #learnRelays(signal: AbortSignal): Promise<void> {
+    const { relays, wanted, tools: { clock } } = this.#options;
+    const isEnough = () =>
+      this.#centrals().length > 0 && relays.list("upstream").length >= wanted.up &&
+      relays.list("downstream").length >= wanted.down;
+    if (this.#lacking() !== undefined) await relays.refresh(signal);
+    for (let waits = this.#isFirst ? FIRST_WAITS : 0; waits > 0 && !isEnough(); waits--) {
+      await delay(clock, FIRST_WAIT_MS, signal);
+      await relays.refresh(signal);
+    }
+    this.#isFirst = false;
   }
 
   /** What of a session's parts no relay is known for. */

@@ -6,7 +6,7 @@
  *
  * The driver (`net/fragments/fragment_link.ts`) carries fragments and tells the time. No leg is trusted to be fast, to
  * keep order, or to be honest: what is lost or held back on one goes by the others. What a peer says is believed as far
- * as it can be true, and costs bounded memory whatever it says. How it works at large: docs/fragments.md.
+ * as it can be true, and costs bounded memory whatever it says. How it works at large: docs/fragments_session.md.
  */
 
 import { Slab } from "../slab.ts";
@@ -16,6 +16,7 @@ import { FragmentWriter } from "./fragment_writer.ts";
 import { type Ack, type FrameHandler, FrameReader, type LegsFrame, type ShardHead } from "./frames.ts";
 import { IncomingBlocks } from "./incoming_blocks.ts";
 import { FRAGMENT_HEADER_BYTES, type LegPlace, MAX_FRAGMENT_BYTES, REFUSED } from "./leg_seal.ts";
+import { LegWatch } from "./leg_watch.ts";
 import { LegsAnnouncement } from "./legs_announcement.ts";
 import { MAX_SHARDS } from "./opening.ts";
 import { OutgoingBlocks } from "./outgoing_blocks.ts";
@@ -31,13 +32,6 @@ const DEFAULT_WINDOW_BYTES = 4 * 1024 * 1024;
 const DEFAULT_SILENCE_MS = 15_000;
 /** How often the number of shards is thought over. */
 const ADAPT_MS = 100;
-const MAX_PROBE_INTERVAL_MS = 500;
-/** Blocks of which another shard goes out when nothing at all is heard. */
-const NUDGED_BLOCKS = 2;
-/** A leg is late when its round trip is that much longer than the shortest. */
-const LATE_FACTOR = 4;
-const LATE_MS = 50;
-const ASK_LATE_MS = 500;
 /** Before it a leg's loss is chance. */
 const MIN_COUNTED_FRAGMENTS = 64;
 
@@ -53,6 +47,7 @@ export class FragmentSession implements Disposable {
   readonly #scheduler: ShardScheduler;
   readonly #acks = new AckTimer();
   readonly #announcement = new LegsAnnouncement();
+  readonly #watch: LegWatch;
   readonly #writer: FragmentWriter;
   readonly #handler: FrameHandler;
 
@@ -64,9 +59,6 @@ export class FragmentSession implements Disposable {
   #hasLegs = false;
   #takenGeneration = 0;
   #from: ReceiveLeg | undefined;
-  #ackedAtMs = -Infinity;
-  #probedAtMs = -Infinity;
-  #probeIntervalMs = 0;
   #impatientAtMs = -Infinity;
   #adaptedAtMs = -Infinity;
   /** Since when something was asked and nothing at all heard; Infinity when nothing was asked. */
@@ -99,6 +91,12 @@ export class FragmentSession implements Disposable {
       onBytes: (bytes) => events.onBytes(bytes),
     });
     this.#scheduler = new ShardScheduler(this.#outgoing, this.#sendLegs);
+    this.#watch = new LegWatch({
+      legs: this.#sendLegs,
+      blocks: this.#outgoing,
+      scheduler: this.#scheduler,
+      onWants: (leg) => events.onWants(leg),
+    });
     this.#writer = new FragmentWriter({
       scratch: this.#scratch,
       scheduler: this.#scheduler,
@@ -169,7 +167,7 @@ export class FragmentSession implements Disposable {
     const silenceMs = this.#options.limits?.silenceMs ?? DEFAULT_SILENCE_MS;
     if (nowMs >= this.#silentSinceMs + silenceMs) return this.#end(`no answer for ${silenceMs} ms`);
     if (this.#outgoing.isExhausted) return this.#end("all block numbers are used up");
-    this.#checkLegs();
+    if (this.#watch.check(nowMs)) this.#onLost();
     if (nowMs >= this.#scheduler.impatientAtMs) {
       this.#impatientAtMs = nowMs;
       this.#wantShards();
@@ -181,13 +179,13 @@ export class FragmentSession implements Disposable {
   get nextTickMs(): number {
     if (this.#phase !== "open") return Infinity;
     const silenceMs = this.#options.limits?.silenceMs ?? DEFAULT_SILENCE_MS;
-    let dueMs = Math.min(this.#acks.dueAtMs, this.#announcement.dueAtMs, this.#silentSinceMs + silenceMs);
+    let dueMs = Math.min(
+      this.#acks.dueAtMs,
+      this.#announcement.dueAtMs,
+      this.#silentSinceMs + silenceMs,
+      this.#watch.dueAtMs,
+    );
     if (this.#scheduler.impatientAtMs > this.#impatientAtMs) dueMs = Math.min(dueMs, this.#scheduler.impatientAtMs);
-    for (const leg of this.#sendLegs.values()) {
-      const overdueMs = Math.max(leg.overdueAtMs, this.#probedAtMs + this.#probeIntervalMs);
-      dueMs = Math.min(dueMs, overdueMs, leg.probeAtMs, leg.settleAtMs);
-    }
-    dueMs = Math.min(dueMs, this.#stuckAtMs);
     return Math.max(dueMs, this.#tickedAtMs + 1); // what is due and cannot be done, as no leg is pulled, must not spin
   }
 
@@ -265,14 +263,13 @@ export class FragmentSession implements Disposable {
 
   #onAck(ack: Ack): void {
     const nowMs = this.#nowMs;
-    this.#ackedAtMs = nowMs;
-    this.#probeIntervalMs = 0;
+    this.#watch.onAck(nowMs);
     for (const answer of ack.legs) this.#sendLegs.get(answer.leg)?.onAnswer(answer, nowMs);
     if (!this.#outgoing.acknowledgeBefore(ack.nextBlock, ack.windowBytes)) return;
     const end = this.#takeRuns(ack);
-    this.#checkLegs();
+    if (this.#watch.check(nowMs)) this.#onLost();
     this.#scheduler.findLosses(ack.isCut ? end : Infinity);
-    this.#findLateLegs();
+    this.#watch.findLate(nowMs);
     if (ack.runs.length > 0) this.#scheduler.rescue(nowMs);
     if (nowMs - this.#adaptedAtMs >= ADAPT_MS) this.#adapt();
     this.#wantShards();
@@ -371,63 +368,6 @@ export class FragmentSession implements Disposable {
     this.#events.onWants(leg);
   }
 
-  /** Finds legs that do not answer. One is suspect when the peer has been heard since; otherwise it may be the peer. */
-  #checkLegs(): void {
-    const nowMs = this.#nowMs;
-    let isPeerSilent = false;
-    let isAnyLost = false;
-    for (const leg of this.#sendLegs.values()) {
-      if (nowMs >= leg.probeAtMs) {
-        leg.probe(nowMs);
-        this.#events.onWants(leg.leg);
-      }
-      if (nowMs >= leg.settleAtMs) {
-        leg.settle(nowMs);
-        isAnyLost = true;
-      }
-      if (nowMs < leg.overdueAtMs) continue;
-      if (this.#ackedAtMs <= leg.waitsSinceMs + (leg.congestion.rttMs ?? 0)) {
-        isPeerSilent = true;
-        continue;
-      }
-      leg.suspect(nowMs);
-      this.#events.onWants(leg.leg);
-      isAnyLost = true;
-    }
-    if (isAnyLost) this.#onLost();
-    if (nowMs >= this.#stuckAtMs) isPeerSilent = true;
-    if (isPeerSilent && nowMs >= this.#probedAtMs + this.#probeIntervalMs) this.#probe();
-  }
-
-  /** When blocks that are not acknowledged, though nothing is on its way, are to be asked about; Infinity for never. */
-  get #stuckAtMs(): number {
-    if (this.#outgoing.first === this.#outgoing.next || this.#scheduler.hasRepairs) return Infinity;
-    let rtoMs = Infinity;
-    for (const leg of this.#sendLegs.values()) {
-      if (leg.waitsSinceMs !== Infinity) return Infinity; // the leg's own time will come
-      if (leg.state === "up") rtoMs = Math.min(rtoMs, leg.congestion.rtoMs);
-    }
-    return Math.max(this.#ackedAtMs, this.#probedAtMs) + rtoMs;
-  }
-
-  /** Nothing is heard on any leg: asks on all of them, and sends again what the peer may be waiting for. */
-  #probe(): void {
-    this.#probedAtMs = this.#nowMs;
-    this.#probeIntervalMs = Math.min(MAX_PROBE_INTERVAL_MS, this.#probeIntervalMs * 2 || this.#shortestRtoMs());
-    this.#scheduler.nudge(NUDGED_BLOCKS);
-    for (const leg of this.#sendLegs.values()) {
-      if (leg.state !== "up") continue;
-      leg.owesPing = true;
-      this.#events.onWants(leg.leg);
-    }
-  }
-
-  #shortestRtoMs(): number {
-    let rtoMs = MAX_PROBE_INTERVAL_MS;
-    for (const leg of this.#sendLegs.values()) rtoMs = Math.min(rtoMs, leg.congestion.rtoMs);
-    return rtoMs;
-  }
-
   /** What was in flight on some leg must be thought lost. */
   #onLost(): void {
     this.#scheduler.findLosses(Infinity);
@@ -447,30 +387,6 @@ export class FragmentSession implements Disposable {
     if (isAdaptive === false || fragments < MIN_COUNTED_FRAGMENTS) return;
     const most = Math.min(MAX_SHARDS, maxTotalShards ?? totalShards + Math.ceil(dataShards / 2));
     this.#outgoing.totalShards = adaptTotalShards(dataShards, { least: totalShards, most }, lost / fragments);
-  }
-
-  /** Late legs are asked now and then, to see whether they still are. */
-  #findLateLegs(): void {
-    let shortestMs = Infinity;
-    for (const { state, congestion } of this.#sendLegs.values()) {
-      if (state === "up") shortestMs = Math.min(shortestMs, congestion.rttMs ?? Infinity);
-    }
-    if (shortestMs === Infinity) return;
-    let longestMs = shortestMs;
-    for (const leg of this.#sendLegs.values()) {
-      if (leg.state !== "up") continue;
-      const rttMs = leg.congestion.rttMs ?? shortestMs;
-      leg.isLate = rttMs > LATE_FACTOR * shortestMs + LATE_MS;
-      if (!leg.isLate) longestMs = Math.max(longestMs, rttMs);
-      else this.#askLate(leg);
-    }
-    this.#scheduler.setRtts(shortestMs, longestMs);
-  }
-
-  #askLate(leg: SendLeg): void {
-    if (this.#nowMs - leg.askedAtMs < ASK_LATE_MS) return;
-    leg.owesPing = true;
-    this.#events.onWants(leg.leg);
   }
 
   // What goes

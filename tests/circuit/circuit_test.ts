@@ -7,10 +7,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { formatTarget, readFull, writeAll } from "../../protocol/stream.ts";
 import { ByteLog } from "../../testing/byte_log.ts";
-import { dialSocks5 } from "../../testing/socks_client.ts";
+import { dialSocks5, untilReachable } from "../../testing/socks_client.ts";
 import { eventually, within } from "../../testing/waiting.ts";
 import { CheckedTarget, download, upload } from "../fixtures/checked_target.ts";
-import { RelayNetwork, startCircuitRelays, untilReachable, type Watched } from "../fixtures/relay_network.ts";
+import { RelayNetwork, startCircuitRelays, type Watched } from "../fixtures/relay_network.ts";
 
 const BYTES = 10_000_000;
 const SECRET = "the words that nobody on the way may read";

@@ -8,8 +8,9 @@ import { assert, assertEquals } from "@std/assert";
 import { type Browser, chromium } from "playwright-core";
 import { formatTarget } from "../../protocol/stream.ts";
 import { findTool, testWith } from "../../testing/requirements.ts";
+import { untilReachable } from "../../testing/socks_client.ts";
 import { FILM_BYTES, filmByte, Site } from "../fixtures/site.ts";
-import { FragmentNetwork, untilReachable } from "../fixtures/relay_network.ts";
+import { FragmentNetwork } from "../fixtures/relay_network.ts";
 
 async function startBrowser(proxy: string): Promise<Browser & AsyncDisposable> {
   const browser = await chromium.launch({

@@ -4,8 +4,9 @@
 
 import { assert, assertRejects } from "@std/assert";
 import { eventually, within } from "../../testing/waiting.ts";
+import { untilReachable } from "../../testing/socks_client.ts";
 import { CheckedTarget, download } from "../fixtures/checked_target.ts";
-import { FragmentNetwork, untilReachable } from "../fixtures/relay_network.ts";
+import { FragmentNetwork } from "../fixtures/relay_network.ts";
 
 const BYTES = 100_000_000;
 /** Within so long each end must hear of the other's death. */

@@ -7,9 +7,10 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { CLIENT_HEAD_BYTES, MAX_MESSAGE_BYTES, MessageKind } from "../../protocol/fragment/messages.ts";
 import { within } from "../../testing/waiting.ts";
 import type { RoleProcess } from "../chaos/fixtures/processes.ts";
+import { untilReachable } from "../../testing/socks_client.ts";
 import { CheckedTarget, download } from "../fixtures/checked_target.ts";
 import { openSender } from "../fixtures/message_sender.ts";
-import { FragmentNetwork, untilReachable } from "../fixtures/relay_network.ts";
+import { FragmentNetwork } from "../fixtures/relay_network.ts";
 
 interface Post {
   readonly name: string;

@@ -4,8 +4,9 @@
 
 import { assert } from "@std/assert";
 import { eventually } from "../../testing/waiting.ts";
+import { untilReachable } from "../../testing/socks_client.ts";
 import { CheckedTarget, download, upload } from "../fixtures/checked_target.ts";
-import { FragmentNetwork, untilReachable, type Watched } from "../fixtures/relay_network.ts";
+import { FragmentNetwork, type Watched } from "../fixtures/relay_network.ts";
 
 const BYTES = 8_000_000;
 

@@ -3,9 +3,10 @@
  */
 
 import { assert } from "@std/assert";
+import { untilReachable } from "../../testing/socks_client.ts";
 import { CheckedTarget, download, upload } from "../fixtures/checked_target.ts";
 import { startLyingRelay } from "../fixtures/lying_relay.ts";
-import { FragmentNetwork, untilReachable } from "../fixtures/relay_network.ts";
+import { FragmentNetwork } from "../fixtures/relay_network.ts";
 
 const BYTES = 3_000_000;
 

@@ -5,6 +5,7 @@
  */
 
 import { assert } from "@std/assert";
+import { untilReachable } from "../../testing/socks_client.ts";
 import { CheckedTarget, download, upload } from "../fixtures/checked_target.ts";
 import {
   changer,
@@ -16,7 +17,7 @@ import {
   shuffler,
   withFragments,
 } from "../fixtures/fragment_meddling.ts";
-import { FragmentNetwork, untilReachable } from "../fixtures/relay_network.ts";
+import { FragmentNetwork } from "../fixtures/relay_network.ts";
 
 const BYTES = 3_000_000;
 

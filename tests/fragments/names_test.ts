@@ -6,9 +6,10 @@
 import { assert } from "@std/assert";
 import { ALIAS_BYTES, CENTRAL_ID_BYTES, CLIENT_HEAD_BYTES, MessageKind } from "../../protocol/fragment/messages.ts";
 import { eventually } from "../../testing/waiting.ts";
+import { untilReachable } from "../../testing/socks_client.ts";
 import { CheckedTarget, download } from "../fixtures/checked_target.ts";
 import { type MessageSender, openSender } from "../fixtures/message_sender.ts";
-import { FragmentNetwork, untilReachable } from "../fixtures/relay_network.ts";
+import { FragmentNetwork } from "../fixtures/relay_network.ts";
 
 const BYTES = 4_000_000;
 

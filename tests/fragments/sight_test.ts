@@ -7,11 +7,11 @@ import { assert, assertEquals } from "@std/assert";
 import { MessageKind } from "../../protocol/fragment/messages.ts";
 import { formatTarget, readFull, writeAll } from "../../protocol/stream.ts";
 import { ByteLog } from "../../testing/byte_log.ts";
-import { dialSocks5 } from "../../testing/socks_client.ts";
+import { dialSocks5, untilReachable } from "../../testing/socks_client.ts";
 import { eventually } from "../../testing/waiting.ts";
 import { CheckedTarget, download, upload } from "../fixtures/checked_target.ts";
 import { fragmentsOf } from "../fixtures/fragment_meddling.ts";
-import { FragmentNetwork, type RelayNetwork, untilReachable, type Watched } from "../fixtures/relay_network.ts";
+import { FragmentNetwork, type RelayNetwork, type Watched } from "../fixtures/relay_network.ts";
 
 const SECRET = "the words that nobody on the way may read";
 const ANSWER = "and those that are said to them";
