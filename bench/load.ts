@@ -43,6 +43,7 @@ import { awaitRotation, runSessions } from "./load/sessions.ts";
 import { startSource } from "./load/source.ts";
 import { runTalkers } from "./load/talkers.ts";
 import { runTransfer, type TransferDirection } from "./load/transfer.ts";
+import { serveWeighedRelay } from "./load/weighed_relay.ts";
 
 const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
   async source() {
@@ -94,6 +95,9 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
     await using relay = DelayRelay.start({ to: flags.target("to"), delayMs: flags.count("delay-ms") });
     print({ ready: true, addresses: { listen: formatTarget(relay.address) } });
     await stdinEnd();
+  },
+  async "weighed-relay"() {
+    await serveWeighedRelay(stdinLines(), print);
   },
   async losers(flags) {
     await serveLosers(flags.targets("to"), stdinLines(), print);

@@ -4,7 +4,7 @@
  * blocks come from and go back to a pool, so that a busy stream allocates nothing.
  */
 
-/** Blocks start small, for the many streams that never hold much, and double up to the pool's size. */
+/** Blocks start small, for the many streams that never hold much, and grow with what is held up to the pool's size. */
 const SMALLEST_BLOCK_BYTES = 256;
 export const LARGEST_BLOCK_BYTES = 64 * 1024;
 
@@ -90,7 +90,9 @@ export class ByteQueue {
   }
 
   #newBlock(last: Uint8Array | undefined, wantedBytes: number): Uint8Array {
-    let size = last ? last.length * 2 : SMALLEST_BLOCK_BYTES;
+    let size = last?.length ?? SMALLEST_BLOCK_BYTES;
+    // Larger ones are for queues that hold twice as much already: the last is the one that may stay half empty.
+    if (last && this.#length >= 2 * size) size *= 2;
     while (size < wantedBytes && size < LARGEST_BLOCK_BYTES) size *= 2;
     return size >= LARGEST_BLOCK_BYTES ? this.#pool.get() : new Uint8Array(size);
   }

@@ -60,7 +60,7 @@ export const role: Role<typeof config> = defineRole({
       action: "start central",
       others: ["upstream", "downstream"],
     }, context);
-    using onward = await openWayOut(config, "start central", context);
+    await using onward = await openWayOut(config, "start central", context);
     using requests = config.allowRequestMode ? openRequests(onward.path, parts, context) : undefined;
     using central = new Central({ ...centralParts(config, parts, context), onward: onward.path, requests });
     using port = listenOn(config.listen, (listen) => openPort(listen, central, { ...context, tls: parts.tls }));
@@ -75,7 +75,7 @@ export const role: Role<typeof config> = defineRole({
     context.check("base", () => registrar.problem);
     context.ready({ addresses: { listen: listening } });
     await aborted(signal);
-    await end(central, port, context);
+    await end(central, port, { ...context, onDraining: () => registrar.hurry() });
   },
 });
 
@@ -121,10 +121,12 @@ function openPort(
 async function end(
   central: Central,
   port: WebPort,
-  { hardSignal, clock }: Pick<RoleContext, "hardSignal" | "clock">,
+  { hardSignal, clock, onDraining }: Pick<RoleContext, "hardSignal" | "clock"> & { onDraining(): void },
 ): Promise<void> {
+  const drained = central.drain(hardSignal);
+  onDraining(); // base is told that we are full, so that clients go elsewhere
+  await drained;
   port.close();
-  await central.drain(hardSignal);
   await delay(clock, GOODBYE_MS, hardSignal).catch(() => {});
   central.close();
   await Promise.all([central.closed(), port.closed()]);

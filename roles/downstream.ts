@@ -38,7 +38,7 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "culvert downstream --base http://127.0.0.1:8480",
-    "culvert downstream --base https://base.example --listen :443 --cert-file chain.pem --key-file key.pem",
+    "culvert downstream --base https://base.example --listen :443 --config tls.toml",
     "culvert downstream --base http://127.0.0.1:8480 --kv shared.kv",
   ],
   async run(config, context) {

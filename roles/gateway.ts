@@ -33,14 +33,14 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "culvert gateway --base https://base.example --egress-policy policy.toml",
-    "culvert gateway --base https://base.example --links 2 --path tunnel+wss://TOKEN@far.example/",
+    "culvert gateway --base https://base.example --path tunnel+wss://T@far.example/",
     "culvert gateway --config gateway.toml",
   ],
   async run(config, context) {
     const { signal, hardSignal } = context;
     const action = "start gateway";
     await using parts = await openMemberParts(config, { role: "gateway", action, others: ["relay"] }, context);
-    using onward = await openWayOut(config, action, context);
+    await using onward = await openWayOut(config, action, context);
     await using serving = serve(config, { ...parts, onward: onward.path }, context);
     const { server } = serving;
     context.check("relays", () => server.relaysUp().length > 0 ? undefined : "There is no link to any relay");

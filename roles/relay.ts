@@ -42,7 +42,7 @@ export const role: Role<typeof config> = defineRole({
   summary: "Passes circuits on between clients, other relays and gateways, reading none.",
   config,
   examples: [
-    "culvert relay --base https://base.example --listen :8470 --advertise https://r1.example:8470",
+    "culvert relay --base https://base.example --advertise https://r1.example/",
     "culvert relay --base https://base.example --bandwidth 500",
     "culvert relay --config relay.toml",
   ],

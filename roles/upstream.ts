@@ -34,7 +34,7 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "culvert upstream --base http://127.0.0.1:8480",
-    "culvert upstream --base https://base.example --listen :443 --cert-file chain.pem --key-file key.pem",
+    "culvert upstream --base https://base.example --listen :443 --config tls.toml",
   ],
   async run(config, context) {
     const { signal, clock, random, log, metrics } = context;

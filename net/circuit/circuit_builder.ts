@@ -25,7 +25,10 @@ import { dialRelayLink, type LinkDialling } from "./dial_link.ts";
 import { RelayLinks } from "./relay_links.ts";
 
 export interface CircuitBuilderOptions {
-  readonly relays: Pick<RelayFinder, "list" | "find" | "refresh">;
+  readonly relays: Pick<RelayFinder, "list" | "find" | "refresh"> & {
+    /** Why the directory tells nothing at present, if so. */
+    readonly problem?: string | undefined;
+  };
   readonly tools: SealTools;
   readonly clock: Clock;
   readonly log: Log;
@@ -46,6 +49,8 @@ export interface CircuitBuilderOptions {
   readonly entryKeptMs?: number;
   /** How long to wait for enough relays and a gateway to be known. Default 5 s. */
   readonly routePatienceMs?: number;
+  /** How many routes are tried before a build has failed. Default 4. */
+  readonly maxRoutes?: number;
   /** For one hop to answer. Default 5 s. */
   readonly hopTimeoutMs?: number;
 }
@@ -80,19 +85,19 @@ export class CircuitBuilder implements Disposable {
     });
   }
 
-  /** Builds a circuit. Rejects with a DialError, or the signal's reason. */
+  /** Builds a circuit, by other relays where some have failed. Rejects with a DialError, or the signal's reason. */
   async build(signal: AbortSignal): Promise<CellLink> {
+    const { maxRoutes = 4, log } = this.#options;
     const slot = this.#builtCount++ % MAX_ENTRIES;
-    try {
+    for (let tries = 1;; tries++) {
       const route = await this.#choose(slot, signal);
-      const link = await this.#buildThrough(route, signal);
-      this.#keepEntry(slot, route.relays[0]!.relayId);
-      for (const id of idsOf(route)) this.#failed.remove(id);
-      this.#metrics.add(1, { outcome: "built" });
-      return link;
-    } catch (error) {
-      this.#metrics.add(1, { outcome: signal.aborted ? "given_up" : "failed" });
-      throw error;
+      try {
+        return await this.#buildThrough(route, slot, signal);
+      } catch (error) {
+        this.#metrics.add(1, { outcome: signal.aborted ? "given_up" : "failed" });
+        if (signal.aborted || tries >= maxRoutes) throw error;
+        log.debug("A circuit could not be built, and is tried by other relays", { error: messageOf(error) });
+      }
     }
   }
 
@@ -119,10 +124,17 @@ export class CircuitBuilder implements Disposable {
       await relays.refresh(signal);
       choice = this.#chooseNow(slot);
       if ("relays" in choice) break;
-      if (clock.now() >= giveUpMs) throw new DialError("path_down", `Cannot build a circuit: ${choice.problem}`);
+      if (clock.now() >= giveUpMs) throw this.#noRoute(choice.problem);
       await delay(clock, ROUTE_LOOK_MS, signal);
     }
     return choice;
+  }
+
+  #noRoute(problem: string): DialError {
+    const { relays } = this.#options;
+    const isBlind = relays.list("relay").length === 0 && relays.problem !== undefined;
+    const why = isBlind ? `no relay is known, since base does not tell: ${relays.problem}` : problem;
+    return new DialError("path_down", `Cannot build a circuit: ${why}`);
   }
 
   #chooseNow(slot: number) {
@@ -143,7 +155,7 @@ export class CircuitBuilder implements Disposable {
     this.#entries[slot] = { relayId, untilMs: clock.now() + entryKeptMs * (0.75 + 0.5 * random.next()) };
   }
 
-  async #buildThrough(route: Route, signal: AbortSignal): Promise<CellLink> {
+  async #buildThrough(route: Route, slot: number, signal: AbortSignal): Promise<CellLink> {
     const { tools, clock, log, hopTimeoutMs = 5_000, paddingPerSecond = 0 } = this.#options;
     const ids = idsOf(route);
     const blame = (hop: number) => this.#failed.add(ids[Math.min(hop, ids.length) - 1]!);
@@ -160,6 +172,9 @@ export class CircuitBuilder implements Disposable {
     try {
       const link = await buildCircuit(stream, hopsOf(route), options, signal);
       if (paddingPerSecond > 0) link.padding = { perSecond: paddingPerSecond, clock, random: tools.random };
+      this.#keepEntry(slot, ids[0]!);
+      for (const id of ids) this.#failed.remove(id);
+      this.#metrics.add(1, { outcome: "built" });
       return link;
     } catch (error) {
       if (error instanceof BuildError) blame(error.hop);
@@ -196,6 +211,7 @@ function hopsOf({ relays, gateway }: Route): HopChoice[] {
 
 function entryError(error: unknown, relays: number): DialError {
   const told = error instanceof DialError && (error.code === "busy" || error.code === "unauthorized");
-  const message = `Cannot build a circuit: relay 1 of ${relays} cannot be reached: ${messageOf(error)}`;
+  const why = messageOf(error instanceof DialError && error.cause || error);
+  const message = `Cannot build a circuit: relay 1 of ${relays} cannot be reached: ${why}`;
   return new DialError(told ? error.code : "path_down", message, { cause: error });
 }

@@ -57,7 +57,7 @@ Deno.test("a relay that has not the key it is told of is found out, and avoided 
     rig,
     (record, at) => at === 0 ? { ...record, sealingKey: another.sealingKey, gateways: [] } : record,
   );
-  await using made = builderIn(rig, { relays, hops: 3 });
+  await using made = builderIn(rig, { relays, hops: 3, maxRoutes: 1 });
   const refusals: string[] = [];
   for (let tries = 0; tries < 40; tries++) {
     await made.build(1).catch((error) => refusals.push(error.message));
@@ -71,7 +71,7 @@ Deno.test("a relay that tells of a gateway it has not is the one to be blamed", 
   const [gateway] = rig.list()[0]!.gateways!;
   const lost = rig.network.addRelay().identity.peerId;
   const relays = telling(rig, (record) => ({ ...record, gateways: record.relayId === lost ? [gateway!] : [] }));
-  await using made = builderIn(rig, { relays });
+  await using made = builderIn(rig, { relays, maxRoutes: 1 });
   const error = await assertRejects(() => made.build(1), BuildError, "the gateway is not known to the one before");
   assertEquals([error.hop, error.code], [2, "path_down"]);
 });
@@ -88,6 +88,14 @@ Deno.test("a relay that nobody can reach is told by its number and not by its na
     assert(/^Cannot build a circuit: relay [123] of 3 cannot be reached/.test(message), message);
     assert(!message.includes(dead!.relayId));
   }
+});
+
+Deno.test("a build goes round relays that are dead", async () => {
+  await using rig = await CircuitsRig.open(6);
+  await rig.killRelay(0);
+  await rig.killRelay(1);
+  await using made = builderIn(rig);
+  await made.build(10);
 });
 
 Deno.test("building is given up when nobody wants it any more", async () => {

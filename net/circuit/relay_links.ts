@@ -56,7 +56,7 @@ export interface RelayLinkLimits {
   readonly maxCircuitsPerClientLink?: number;
   /** And on that of a relay or gateway. Default 4,096. */
   readonly maxCircuitsPerLink?: number;
-  /** Memory that windows of fast circuits may grow by, over all links. Default 16 MiB. */
+  /** Memory that windows of fast circuits may grow by, over all links. Default 4 MiB. */
   readonly windowBytes?: number;
   /** A link dialled and not used. Default 60 s. */
   readonly idleLinkMs?: number;
@@ -93,7 +93,7 @@ export class RelayLinks implements Disposable {
 
   constructor(options: RelayLinksOptions) {
     this.#options = options;
-    this.#budget = new WindowBudget(options.limits?.windowBytes ?? 16 * 1024 * 1024);
+    this.#budget = new WindowBudget(options.limits?.windowBytes ?? 4 * 1024 * 1024);
     this.#gauge = options.metrics.gauge("circuit_links_active", "Links of circuits, by who is at the other end", [
       "peer",
     ]);

@@ -1,14 +1,15 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertRejects } from "@std/assert";
 import { createMetrics } from "../../edge/metrics.ts";
-import { CELL_BYTES, CellCommand, CircuitStatus, encodeCreate } from "../../protocol/circuit/cell.ts";
+import { CELL_BYTES, CellCommand, CircuitEnd, CircuitStatus, encodeCreate } from "../../protocol/circuit/cell.ts";
+import { FAULT } from "../../protocol/circuit/hop.ts";
 import { HopInitiator } from "../../protocol/circuit/handshake.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import { Slab } from "../../protocol/slab.ts";
 import { type Path, readFull, type Stream, writeAll } from "../../protocol/stream.ts";
 import { portableWireGuardCrypto, type WireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
 import { SeededRandom } from "../../testing/seeded_random.ts";
+import { LazyOwner } from "../../bench/load/lazy_owner.ts";
 import { eventually, within } from "../../testing/waiting.ts";
-import { LazyOwner } from "./fixtures/lazy_owner.ts";
 import { CircuitNetwork, CircuitOwnerEnd, gatewayHop, newIdentity, relayHop } from "./fixtures/circuit_network.ts";
 import { FIRST_WINDOW_BYTES } from "./circuit_mux.ts";
 import type { RelayLimits } from "./relay.ts";
@@ -93,6 +94,20 @@ Deno.test("when a relay in the middle is lost both sides hear of it at once, and
   for (const { server } of [first!, third!, gateway]) {
     await eventually("no circuit left", () => server.circuitCount === 0);
   }
+});
+
+Deno.test("the hop before one that is lost tells the owner so, in a cell that only the owner can read", async () => {
+  await using network = new CircuitNetwork();
+  const { relays: [first, second], hops } = await row(network, 2);
+  const { stream, owner, ends } = await (await network.addOwner(first!.identity)).build(hops);
+  second!.server.close();
+  const slab = new Slab(CELL_BYTES);
+  while (await stream.readable(CELL_BYTES)) {
+    stream.readNow(slab.bytes);
+    if (owner.open(slab, 1) === FAULT) break;
+  }
+  assertEquals(ends, [`hop 1: ${CircuitEnd.LOST}`]);
+  owner[Symbol.dispose]();
 });
 
 Deno.test("a gateway that is lost and comes back is reached again, and is told of only while it is there", async () => {
@@ -280,7 +295,7 @@ Deno.test("an owner that never reads is held up by itself: little is kept for it
     limits: { windowBytes: 0 },
   });
   const lazy = await network.addOwner(first!.identity);
-  using owner = new LazyOwner(await lazy.build(hops), lazy.slabs);
+  using owner = new LazyOwner(lazy.linkOver(await lazy.build(hops)));
   await within("the first bytes", owner.ask(TARGET));
   let before = -1;
   await eventually("the target is held up", () => before === (before = writtenBytes));
@@ -296,7 +311,7 @@ Deno.test("a circuit whose owner does not read is cut after a while", async () =
   const { relays: [last], hops } = await row(network, 1, { onward: floodPath() });
   const entry = network.addRelay({ metrics, limits: { stallTimeoutMs: 100 } });
   const lazy = await network.addOwner(entry.identity);
-  using owner = new LazyOwner(await lazy.build([relayHop(entry.identity), ...hops]), lazy.slabs);
+  using owner = new LazyOwner(lazy.linkOver(await lazy.build([relayHop(entry.identity), ...hops])));
   await owner.ask(TARGET);
   await eventually("it is over", () => entry.server.circuitCount + last!.server.circuitCount === 0);
   assertMatch(await metrics.text(), /circuit_relay_circuits_total{outcome="limit"} 1\n/);

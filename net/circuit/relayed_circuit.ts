@@ -168,13 +168,14 @@ export class RelayedCircuit {
     return cells;
   }
 
-  /** Tells the owner that this hop ends the circuit, and waits until that has gone. */
+  /** Tells the owner that this hop ends the circuit. */
   async #tellEnd(hop: CircuitHop, code: number): Promise<void> {
     if (this.#over.signal.aborted) return;
     const slab = this.#options.slabs.take(1);
     try {
       hop.sealCell(slab, 0, CellCommand.END, Uint8Array.of(code));
       await writeAll(this.#inbound, slab.bytes.subarray(0, CELL_BYTES));
+      this.#inbound.close(); // not cut, or it might never arrive
     } catch {
       // The owner has gone too.
     } finally {

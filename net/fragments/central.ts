@@ -45,7 +45,7 @@ import type { MuxConnection } from "../mux.ts";
 import type { RelayFinder } from "../relay_directory.ts";
 import { type RequestService, TunnelLinks } from "../tunnel_link.ts";
 import { type CentralLimits, DEFAULT_CENTRAL_LIMITS } from "./central_limits.ts";
-import { CentralSession, routeKey, type Routes } from "./central_session.ts";
+import { CentralSession, type Route, routeKey, type Routes } from "./central_session.ts";
 import { DownstreamHops, fragmentBytes } from "./downstream_hops.ts";
 import { type HopHandlers, HopLink, type HopTools } from "./hop_link.ts";
 
@@ -148,7 +148,7 @@ export class Central implements Disposable {
 
   /** How much of what it takes is taken, from 0 to 1: what the directory is told. */
   get load(): number {
-    return Math.min(1, this.#sessions.size / this.#limits.maxSessions);
+    return this.#draining ? 1 : Math.min(1, this.#sessions.size / this.#limits.maxSessions);
   }
 
   /** Takes a socket on which an upstream is to speak; `settled` is called once it is known whether it does. */
@@ -242,8 +242,18 @@ export class Central implements Disposable {
     const route = this.#routes.get(routeKey(upstream.id, message.alias));
     if (!route) return this.#refuseMessage(message, upstream, "unknown_alias");
     this.#metrics.bytes.add(message.rest.length, { direction: "up" });
-    const isWhole = route.session.link.receive(route.leg, message.rest);
-    this.#metrics.messages.add(1, { outcome: isWhole ? "ok" : "malformed" });
+    this.#metrics.messages.add(1, { outcome: this.#receive(route, message.rest) });
+  }
+
+  /** A session that fails over what it gets ends alone: the hop is that of others as well. */
+  #receive({ session, leg }: Route, batch: Uint8Array): "ok" | "malformed" | "failed" {
+    try {
+      return session.link.receive(leg, batch) ? "ok" : "malformed";
+    } catch (error) {
+      this.#options.log.error("A session has failed", { error: messageOf(error) });
+      session.close();
+      return "failed";
+    }
   }
 
   #refuseMessage({ alias }: HopMessage, { link }: Upstream, code: CentralRefusal): void {
