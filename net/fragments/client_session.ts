@@ -181,6 +181,7 @@ export class ClientSession implements Disposable {
     this.#opened.reject(error ?? new CulvertError("closed", "The session was closed"));
     this.#link?.close();
     endLegs();
+    this.#secret.fill(0);
     this.#options.onEnd?.(this, error);
   }
 

@@ -4,13 +4,12 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { MessageKind } from "../../protocol/fragment/messages.ts";
 import { formatTarget, readFull, writeAll } from "../../protocol/stream.ts";
 import { ByteLog } from "../../testing/byte_log.ts";
 import { dialSocks5, untilReachable } from "../../testing/socks_client.ts";
 import { eventually } from "../../testing/waiting.ts";
 import { CheckedTarget, download, upload } from "../fixtures/checked_target.ts";
-import { fragmentsOf } from "../fixtures/fragment_meddling.ts";
+import { carriesFragments, fragmentsOf } from "../fixtures/fragment_meddling.ts";
 import { FragmentNetwork, type RelayNetwork, type Watched } from "../fixtures/relay_network.ts";
 
 const SECRET = "the words that nobody on the way may read";
@@ -58,7 +57,9 @@ Deno.test("what relays see of a session", async (test) => {
   const sizes = new Set<number>();
   for (const { meddler } of relays) {
     meddler.meddle = (message, direction) => {
-      if (message[0] === MessageKind.DATA) fragmentsOf(message, direction).forEach(({ length }) => sizes.add(length));
+      if (carriesFragments(message, direction)) {
+        fragmentsOf(message, direction).forEach(({ length }) => sizes.add(length));
+      }
       return [message];
     };
   }
