@@ -51,9 +51,9 @@ export interface RelayPort extends AsyncDisposable {
   close(): void;
 }
 
-/** Buffers for all sockets of a relay: some 20 MiB, however many are busy at once. */
+/** Buffers for all sockets of a relay: at most 36 MiB, however many are busy at once. */
 export function relayPool(): BufferPool {
-  return new BufferPool({ bufferBytes: 128 * 1024, maxBuffers: 1024 });
+  return new BufferPool({ bufferBytes: 256 * 1024, maxBuffers: 512 });
 }
 
 export function serveRelay(options: RelayPortOptions, context: RoleContext): RelayPort {
