@@ -8,6 +8,7 @@
  * for `keptMs` beyond the time at which the records would have ended.
  */
 
+import { orAborted } from "../protocol/abort.ts";
 import { verifyCertificate } from "../protocol/certificate.ts";
 import { type Clock, delay } from "../protocol/clock.ts";
 import type { RelayKind, RelayRecord } from "../protocol/directory.ts";
@@ -100,6 +101,7 @@ export class RelayDirectory implements RelayFinder, Disposable {
       const waitMs = this.#problem === undefined && !this.#isLacking ? refreshMs : RETRY_MS;
       await delay(clock, waitMs * (0.75 + 0.5 * random.next()), ended).catch(() => {});
     }
+    if (this.#closing.signal.aborted) await this.#asking;
   }
 
   list(kind: RelayKind): readonly RelayRecord[] {
@@ -117,11 +119,13 @@ export class RelayDirectory implements RelayFinder, Disposable {
 
   refresh(signal?: AbortSignal): Promise<void> {
     const { clock } = this.#options;
-    if (this.#asking) return this.#asking;
-    if (clock.now() - this.#askedAtMs < REFRESH_FLOOR_MS) return Promise.resolve();
-    this.#askedAtMs = clock.now();
-    const ended = signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal;
-    return this.#asking = this.#ask(ended).finally(() => this.#asking = undefined);
+    if (!this.#asking) {
+      if (clock.now() - this.#askedAtMs < REFRESH_FLOOR_MS) return Promise.resolve();
+      this.#askedAtMs = clock.now();
+      // Not with the caller's signal: others may wait for the answer too, and a stranger who goes must not end it.
+      this.#asking = this.#ask(this.#closing.signal).finally(() => this.#asking = undefined);
+    }
+    return orAborted(this.#asking, signal).catch(() => {}); // who has given up sees that by the signal
   }
 
   onChange(listener: () => void): Disposable {

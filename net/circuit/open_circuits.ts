@@ -49,8 +49,8 @@ export function openCircuits(url: string, options: CircuitOpenOptions): CircuitP
     owned: {
       async [Symbol.asyncDispose]() {
         stop.abort();
-        await running;
         relays[Symbol.dispose]();
+        await running;
         directory[Symbol.dispose]();
         client?.close();
       },
