@@ -55,12 +55,15 @@ export const role: Role<typeof config> = defineRole({
 
 /** Disposing closes the server and waits for what runs of it, which uses what is closed after it. */
 function serve(
-  { relay, links, maxCircuits, maxStreams }: Settings,
-  { identity, primitives, crypto, membership, relays, caCerts, onward }: MemberParts & { readonly onward: Path },
+  { base, relay, links, maxCircuits, maxStreams }: Settings,
+  { identity, primitives, crypto, membership, relays, caCerts, locateFrom, onward }: MemberParts & {
+    readonly onward: Path;
+  },
   { clock, random, log, metrics }: RoleContext,
 ): { readonly server: GatewayServer } & AsyncDisposable {
   const server = new GatewayServer({
     ...{ identity, directory: relays, links, onward, primitives, clock, log, metrics, caCerts },
+    locate: locateFrom(() => base),
     relays: relay.length > 0 ? relay : undefined,
     tools: { crypto, random },
     network: membership?.network,

@@ -8,6 +8,9 @@ import deno from "../deno.json" with { type: "json" };
 import { DirectoryClient } from "../net/directory_client.ts";
 import { hostPrimitives } from "../net/host_primitives.ts";
 import { RelayDirectory } from "../net/relay_directory.ts";
+import { relayPlaces } from "../net/relay_places.ts";
+import { CachingResolver } from "../net/resolve.ts";
+import type { Locate } from "../net/websocket_dial.ts";
 import { keysOfRelay, RelayRegistrar } from "../net/relay_registration.ts";
 import { openSealCrypto } from "../net/seal_crypto.ts";
 import type { RelayKind, RelayRegistration } from "../protocol/directory.ts";
@@ -65,6 +68,8 @@ export interface MemberParts {
   readonly directory: DirectoryClient;
   /** What base knows of others; kept new while this is open. */
   readonly relays: RelayDirectory;
+  /** Finds the hosts of relays, where whoever is known at those URLs may dial them. */
+  locateFrom(near: () => readonly (URL | string)[]): Locate | undefined;
 }
 
 export interface RelayParts extends MemberParts {
@@ -132,6 +137,9 @@ export async function openMemberParts(
     caCerts: caller?.caCerts,
     directory,
     relays,
+    locateFrom: (near) =>
+      // In a closed network every relay is certified, wherever it is.
+      networkPublicKey ? undefined : relayPlaces({ near, resolver: new CachingResolver({ clock }) }),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
