@@ -16,8 +16,8 @@ import type { Resolver } from "./resolve.ts";
 import { type Locate, websocketAddress } from "./websocket_dial.ts";
 
 export interface RelayPlacesOptions {
-  /** URLs that lead to us, or to what we were told to trust, as they are now. */
-  near(): readonly (URL | string)[];
+  /** URLs that lead to us or, for those who listen nowhere, to what they were told to trust. */
+  readonly near: readonly (URL | string)[];
   readonly resolver: Resolver;
 }
 
@@ -31,7 +31,7 @@ export function relayPlaces({ near, resolver }: RelayPlacesOptions): Locate {
   };
   const classesNear = async (signal: AbortSignal): Promise<ReadonlySet<IpClass>> => {
     const found = await Promise.all(
-      near().map((url) => {
+      near.map((url) => {
         const { target: { host } } = websocketAddress(new URL(url));
         return addressesOf(host, signal).catch(() => []); // then nothing but public addresses will do
       }),

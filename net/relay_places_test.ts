@@ -13,7 +13,7 @@ const names: Readonly<Record<string, readonly string[]>> = {
 const resolver = { resolve: (name: string) => Promise.resolve((names[name] ?? []).map((text) => parseIp(text)!)) };
 
 function placesOf(...near: string[]) {
-  const locate = relayPlaces({ near: () => near, resolver });
+  const locate = relayPlaces({ near, resolver });
   return async (host: string) => (await locate({ host, port: 80 }, signal)).map(formatIp);
 }
 

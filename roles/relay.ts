@@ -55,7 +55,8 @@ export const role: Role<typeof config> = defineRole({
     const { server } = serving;
     using _following = parts.tls &&
       followTls(config, { clock, log, current: parts.tls, onChange: (pair) => server.renewTls(pair) });
-    const listening = addressOf(server);
+    const { hostname, port } = server.address;
+    const listening = formatTarget({ host: hostname, port });
     const load = loadOf(server, config, clock);
     await using registrar = parts.register({
       url: parts.urlOf(listening),
@@ -78,15 +79,14 @@ export const role: Role<typeof config> = defineRole({
 /** Disposing closes the server and waits for what runs of it, which uses what is closed after it. */
 function serve(
   config: Settings,
-  { identity, primitives, crypto, membership, relays, tls, caCerts, locateFrom, urlOf }: RelayParts,
+  { identity, primitives, crypto, membership, relays, tls, caCerts, locate }: RelayParts,
   { clock, random, log, metrics }: RoleContext,
 ): { readonly server: RelayServer } & AsyncDisposable {
   const blocked = new Set(config.block);
   const { maxCircuits, maxCircuitsPerLink, maxLinks, maxLinksPerAddress } = config;
-  const server: RelayServer = listenOn(config.listen, (listen) =>
+  const server = listenOn(config.listen, (listen) =>
     new RelayServer({
-      locate: locateFrom(() => [urlOf(addressOf(server))]),
-      ...{ listen, tls, identity, directory: relays, primitives, clock, log, metrics, caCerts },
+      ...{ listen, tls, identity, directory: relays, primitives, clock, log, metrics, caCerts, locate },
       tools: { crypto, random },
       network: membership?.network,
       certificate: membership?.certificate,
@@ -104,10 +104,6 @@ function serve(
       await server.closed();
     },
   };
-}
-
-function addressOf({ address: { hostname, port } }: RelayServer): string {
-  return formatTarget({ host: hostname, port });
 }
 
 /** How full the relay is: of circuits and links or, if it is known what it can carry, of traffic since the last time. */

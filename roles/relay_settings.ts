@@ -68,8 +68,8 @@ export interface MemberParts {
   readonly directory: DirectoryClient;
   /** What base knows of others; kept new while this is open. */
   readonly relays: RelayDirectory;
-  /** Finds the hosts of relays, where whoever is known at those URLs may dial them. */
-  locateFrom(near: () => readonly (URL | string)[]): Locate | undefined;
+  /** Finds the hosts of relays, where they may be dialled from here. */
+  readonly locate: Locate | undefined;
 }
 
 export interface RelayParts extends MemberParts {
@@ -137,9 +137,7 @@ export async function openMemberParts(
     caCerts: caller?.caCerts,
     directory,
     relays,
-    locateFrom: (near) =>
-      // In a closed network every relay is certified, wherever it is.
-      networkPublicKey ? undefined : relayPlaces({ near, resolver: new CachingResolver({ clock }) }),
+    locate: locateNear(settings.base, settings, context),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
@@ -155,10 +153,12 @@ export async function openRelayParts(
   warnOfPlainText(settings, tls, log);
   const parts = await openMemberParts(settings, { role: kind, action, ...(others && { others }) }, context);
   const { identity, membership, directory } = parts;
+  const urlOf = (listen: string) => settings.advertise ?? `${tls ? "https" : "http"}://${listen}`;
   return {
     ...parts,
     tls,
-    urlOf: (listen) => settings.advertise ?? `${tls ? "https" : "http"}://${listen}`,
+    urlOf,
+    locate: locateNear([urlOf(formatTarget(settings.listen))], settings, context),
     register({ url, current }) {
       const describe = (): RelayRegistration => ({
         ...keysOfRelay(identity),
@@ -174,6 +174,15 @@ export async function openRelayParts(
       return registrar;
     },
   };
+}
+
+/** In a closed network every relay is certified, wherever it is. */
+function locateNear(
+  near: readonly string[],
+  { networkPublicKey }: BaseSettings,
+  { clock }: Pick<RoleContext, "clock">,
+): Locate | undefined {
+  return networkPublicKey ? undefined : relayPlaces({ near, resolver: new CachingResolver({ clock }) });
 }
 
 function basesOf({ base }: BaseSettings): URL[] {

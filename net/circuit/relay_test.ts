@@ -181,7 +181,7 @@ Deno.test("a relay of the directory that cannot be reached is told as such, with
 Deno.test("a relay that is known by a public address does not dial what is listed at a private one", async () => {
   await using network = new CircuitNetwork();
   const resolver = { resolve: () => Promise.resolve([]) };
-  const locate = relayPlaces({ near: () => ["https://8.8.8.8"], resolver });
+  const locate = relayPlaces({ near: ["https://8.8.8.8"], resolver });
   const { identity } = network.addRelay({ locate });
   const owner = await network.addOwner(identity);
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
