@@ -27,7 +27,10 @@ export interface RelayFinder {
   find(kind: RelayKind, relayId: string): RelayRecord | undefined;
   /** Whose key it is, in base64 as records have it or as bytes. */
   bySealingKey(kind: RelayKind, key: Uint8Array | string): RelayRecord | undefined;
-  /** Asks base now, unless it has been asked just before. Settles when it has answered or failed; see `problem`. */
+  /**
+   * Asks base now or, if it has been asked just before, in a moment. Settles when it has answered or failed (see
+   * `problem`); rejects when the signal is aborted, while others go on waiting.
+   */
   refresh(signal?: AbortSignal): Promise<void>;
   /** Is called when what is known has changed. Disposing the result ends that. */
   onChange(listener: () => void): Disposable;
@@ -54,6 +57,8 @@ const REFRESH_FLOOR_MS = 500;
 const RETRY_MS = 2000;
 /** More relays than this of one kind are not looked at. */
 const MAX_RELAYS = 4096;
+/** Nor more pages, however little is on them. */
+const MAX_PAGES = 256;
 
 /** Whose keys are to be checked. */
 interface Claim extends Pick<RelayRecord, "publicKey" | "sealingKey" | "sealingKeySignature" | "certificate"> {
@@ -97,7 +102,7 @@ export class RelayDirectory implements RelayFinder, Disposable {
     const { clock, random, refreshMs = 15_000 } = this.#options;
     const ended = AbortSignal.any([signal, this.#closing.signal]);
     while (!ended.aborted) {
-      await this.refresh(ended);
+      await this.refresh(ended).catch(() => {});
       const waitMs = this.#problem === undefined && !this.#isLacking ? refreshMs : RETRY_MS;
       await delay(clock, waitMs * (0.75 + 0.5 * random.next()), ended).catch(() => {});
     }
@@ -118,14 +123,8 @@ export class RelayDirectory implements RelayFinder, Disposable {
   }
 
   refresh(signal?: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
-    if (!this.#asking) {
-      if (clock.now() - this.#askedAtMs < REFRESH_FLOOR_MS) return Promise.resolve();
-      this.#askedAtMs = clock.now();
-      // Not with the caller's signal: others may wait for the answer too, and a stranger who goes must not end it.
-      this.#asking = this.#ask(this.#closing.signal).finally(() => this.#asking = undefined);
-    }
-    return orAborted(this.#asking, signal).catch(() => {}); // who has given up sees that by the signal
+    this.#asking ??= this.#askSoon(this.#closing.signal).finally(() => this.#asking = undefined);
+    return orAborted(this.#asking, signal);
   }
 
   onChange(listener: () => void): Disposable {
@@ -147,6 +146,15 @@ export class RelayDirectory implements RelayFinder, Disposable {
     return kinds ? kinds.some((kind) => !this.#lists.has(kind)) : this.#lists.size === 0;
   }
 
+  async #askSoon(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const waitMs = this.#askedAtMs + REFRESH_FLOOR_MS - clock.now();
+    if (waitMs > 0) await delay(clock, waitMs, signal).catch(() => {});
+    if (signal.aborted) return;
+    this.#askedAtMs = clock.now();
+    await this.#ask(signal);
+  }
+
   async #ask(signal: AbortSignal): Promise<void> {
     const { kinds, clock } = this.#options;
     try {
@@ -165,17 +173,19 @@ export class RelayDirectory implements RelayFinder, Disposable {
   }
 
   async #listAll(kind: RelayKind | undefined, signal: AbortSignal): Promise<RelayRecord[]> {
-    const found: RelayRecord[] = [];
+    // What changes its place in the list while we read it may be on two pages.
+    const found = new Map<string, RelayRecord>();
     let after: string | undefined;
+    let pages = 0;
     do {
       const page = await this.#options.directory.listRelays({
         ...(kind !== undefined && { kind }),
         ...(after !== undefined && { after }),
       }, { signal });
-      found.push(...page.relays);
+      for (const record of page.relays) found.set(`${record.kind} ${record.relayId}`, record);
       after = page.next;
-    } while (after !== undefined && found.length < MAX_RELAYS);
-    return found;
+    } while (after !== undefined && found.size < MAX_RELAYS && ++pages < MAX_PAGES);
+    return [...found.values()];
   }
 
   #take(told: readonly RelayRecord[]): void {

@@ -85,13 +85,13 @@ function openRequests(path: Path, { caCerts }: RelayParts, { clock, metrics }: R
 /** Who we are, what we are made of, and within which bounds. */
 function centralParts(
   { maxSessions, maxSessionsPerClient }: Settings,
-  { identity, primitives, crypto, relays, membership, caCerts }: RelayParts,
+  { identity, primitives, crypto, relays, membership, caCerts, locate }: RelayParts,
   { clock, random, log, metrics }: RoleContext,
 ) {
   const local = { privateKey: identity.secrets().wireguardKey, publicKey: identity.wireguardPublicKey };
   return {
     centralId: identity.peerId,
-    tools: { clock, random, crypto, slab: hopSlab(), pool: new BufferPool(), local },
+    tools: { clock, random, crypto, slab: hopSlab(), pool: new BufferPool(), local, locate },
     ...{ primitives, relays, log, metrics, caCerts },
     network: membership?.network,
     reedSolomon: openReedSolomon(),

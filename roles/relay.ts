@@ -78,14 +78,14 @@ export const role: Role<typeof config> = defineRole({
 /** Disposing closes the server and waits for what runs of it, which uses what is closed after it. */
 function serve(
   config: Settings,
-  { identity, primitives, crypto, membership, relays, tls, caCerts }: RelayParts,
+  { identity, primitives, crypto, membership, relays, tls, caCerts, locate }: RelayParts,
   { clock, random, log, metrics }: RoleContext,
 ): { readonly server: RelayServer } & AsyncDisposable {
   const blocked = new Set(config.block);
   const { maxCircuits, maxCircuitsPerLink, maxLinks, maxLinksPerAddress } = config;
   const server = listenOn(config.listen, (listen) =>
     new RelayServer({
-      ...{ listen, tls, identity, directory: relays, primitives, clock, log, metrics, caCerts },
+      ...{ listen, tls, identity, directory: relays, primitives, clock, log, metrics, caCerts, locate },
       tools: { crypto, random },
       network: membership?.network,
       certificate: membership?.certificate,

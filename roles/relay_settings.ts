@@ -8,6 +8,9 @@ import deno from "../deno.json" with { type: "json" };
 import { DirectoryClient } from "../net/directory_client.ts";
 import { hostPrimitives } from "../net/host_primitives.ts";
 import { RelayDirectory } from "../net/relay_directory.ts";
+import { relayPlaces } from "../net/relay_places.ts";
+import { CachingResolver } from "../net/resolve.ts";
+import type { Locate } from "../net/websocket_dial.ts";
 import { keysOfRelay, RelayRegistrar } from "../net/relay_registration.ts";
 import { openSealCrypto } from "../net/seal_crypto.ts";
 import type { RelayKind, RelayRegistration } from "../protocol/directory.ts";
@@ -59,6 +62,8 @@ export interface MemberParts {
   readonly directory: DirectoryClient;
   /** What base knows of others; kept new while this is open. */
   readonly relays: RelayDirectory;
+  /** Finds the hosts of relays, where they may be dialled from here. */
+  readonly locate: Locate | undefined;
 }
 
 export interface RelayParts extends MemberParts {
@@ -126,6 +131,7 @@ export async function openMemberParts(
     caCerts: caller?.caCerts,
     directory,
     relays,
+    locate: locateNear(settings.base, settings, context),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
@@ -141,10 +147,12 @@ export async function openRelayParts(
   warnOfPlainText(settings, tls, log);
   const parts = await openMemberParts(settings, { role: kind, action, ...(others && { others }) }, context);
   const { identity, membership, directory } = parts;
+  const urlOf = (listen: string) => settings.advertise ?? `${tls ? "https" : "http"}://${listen}`;
   return {
     ...parts,
     tls,
-    urlOf: (listen) => settings.advertise ?? `${tls ? "https" : "http"}://${listen}`,
+    urlOf,
+    locate: locateNear([urlOf(formatTarget(settings.listen))], settings, context),
     register({ url, current }) {
       const describe = (): RelayRegistration => ({
         ...keysOfRelay(identity),
@@ -160,6 +168,15 @@ export async function openRelayParts(
       return registrar;
     },
   };
+}
+
+/** In a closed network every relay is certified, wherever it is. */
+function locateNear(
+  near: readonly string[],
+  { networkPublicKey }: BaseSettings,
+  { clock }: Pick<RoleContext, "clock">,
+): Locate | undefined {
+  return networkPublicKey ? undefined : relayPlaces({ near, resolver: new CachingResolver({ clock }) });
 }
 
 function basesOf({ base }: BaseSettings): URL[] {

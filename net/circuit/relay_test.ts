@@ -11,6 +11,7 @@ import { SeededRandom } from "../../testing/seeded_random.ts";
 import { LazyOwner } from "../../bench/load/lazy_owner.ts";
 import { eventually, within } from "../../testing/waiting.ts";
 import { CircuitNetwork, CircuitOwnerEnd, gatewayHop, newIdentity, relayHop } from "./fixtures/circuit_network.ts";
+import { relayPlaces } from "../relay_places.ts";
 import { FIRST_WINDOW_BYTES } from "./circuit_mux.ts";
 import type { RelayLimits } from "./relay.ts";
 import { echoPath, floodPath } from "./fixtures/targets.ts";
@@ -175,6 +176,25 @@ Deno.test("a relay of the directory that cannot be reached is told as such, with
   const building = assertRejects(() => owner.build([relayHop(identity), relayHop(dumb)]), Error, status);
   (await accepted).close();
   await building;
+});
+
+Deno.test("a relay that is known by a public address does not dial what is listed at a private one", async () => {
+  await using network = new CircuitNetwork();
+  const resolver = { resolve: () => Promise.resolve([]) };
+  const locate = relayPlaces({ near: ["https://8.8.8.8"], resolver });
+  const { identity } = network.addRelay({ locate });
+  const owner = await network.addOwner(identity);
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  const bait = newIdentity();
+  network.directory.add(bait, `http://127.0.0.1:${port}`);
+  let isReached = false;
+  const accepting = listener.accept().then(() => isReached = true, () => {});
+  const status = `hop 2: ${CircuitStatus.UNREACHABLE}`;
+  await assertRejects(() => owner.build([relayHop(identity), relayHop(bait)]), Error, status);
+  listener.close();
+  await accepting;
+  assertEquals(isReached, false);
 });
 
 Deno.test("what is no CREATE, a handshake for another, or none in time is refused, and the link goes on", async () => {
