@@ -76,21 +76,22 @@ export const role: Role<typeof config> = defineRole({
       log,
       upgrade: webSocketUpgrade(clock),
     });
-    const door = new Doorkeeper({ primitives, token });
+    const door = new Doorkeeper(relay, { primitives, token });
     await using port = serveRelay({
       settings: config,
       tls: parts.tls,
       app,
+      relay,
       pool,
       sockets: {
         [MAILBOX_PATH]: {
           bounds: LISTENER_BOUNDS,
-          refusalOf: (authorization, remoteAddress) => door.refusalOf(authorization) ?? relay.refusalOf(remoteAddress),
+          refusalOf: (remoteAddress, authorization) => door.refusalOf(remoteAddress, authorization),
           serve: (channel, remoteAddress, settled) => relay.listen(channel, remoteAddress, settled),
         },
         [HOP_PATH]: {
           bounds: HOP_BOUNDS,
-          refusalOf: (_authorization, remoteAddress) => relay.refusalOf(remoteAddress),
+          refusalOf: (remoteAddress) => relay.refusalOf(remoteAddress),
           serve: (channel, _remoteAddress, settled) => relay.joinHop(channel, settled),
         },
       },

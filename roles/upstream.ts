@@ -66,16 +66,17 @@ export const role: Role<typeof config> = defineRole({
       log,
       upgrade: webSocketUpgrade(clock),
     });
-    const door = new Doorkeeper({ primitives, token });
+    const door = new Doorkeeper(relay, { primitives, token });
     await using port = serveRelay({
       settings: config,
       tls: parts.tls,
       app,
+      relay,
       pool,
       sockets: {
         [FRAGMENTS_PATH]: {
           bounds: UPSTREAM_BOUNDS,
-          refusalOf: (authorization, remoteAddress) => door.refusalOf(authorization) ?? relay.refusalOf(remoteAddress),
+          refusalOf: (remoteAddress, authorization) => door.refusalOf(remoteAddress, authorization),
           serve: (channel, remoteAddress, settled) => relay.join(channel, remoteAddress, settled),
         },
       },
