@@ -16,14 +16,13 @@ import { peerIdSchema } from "../protocol/fields.ts";
 import { formatTarget } from "../protocol/stream.ts";
 import { listenOn } from "./listening.ts";
 import { openRelayParts, relayFlags, type RelayParts } from "./relay_settings.ts";
+import { listenAddress } from "./fields.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 import { followTls } from "./tls_files.ts";
 
-// Whoever connects shows by a signature who it is, and needs no token.
-const { token: _token, ...listed } = relayFlags("127.0.0.1:8470");
-
 const config = z.object({
-  ...listed,
+  listen: listenAddress("127.0.0.1:8470").describe("Where clients, other relays and gateways connect."),
+  ...relayFlags,
   maxCircuits: z.number().int().min(1).max(1_000_000).default(8192).describe("Circuits at once."),
   maxCircuitsPerAddress: z.number().int().min(1).max(1_000_000).optional()
     .describe("Circuits from one address, of clients and relays alike.").meta({

@@ -18,10 +18,9 @@ import { nameSchema, urlSchema } from "../protocol/fields.ts";
 import type { Identity } from "../protocol/identity.ts";
 import type { NoiseKeyPair } from "../protocol/noise_ik.ts";
 import type { Primitives } from "../protocol/primitives.ts";
-import { formatTarget } from "../protocol/stream.ts";
+import { formatTarget, type Target } from "../protocol/stream.ts";
 import type { WireGuardCrypto } from "../protocol/wireguard/crypto.ts";
 import { Membership, networkFlags } from "./closed_network.ts";
-import { listenAddress, secret } from "./fields.ts";
 import { loadOrCreateIdentity } from "./identity_store.ts";
 import { isLoopback } from "./listening.ts";
 import { Caller, callerFlags } from "./mutual_tls.ts";
@@ -38,21 +37,16 @@ export const baseFlags = {
   ...callerFlags,
 };
 
-/** `listen` is where it listens unless told otherwise. */
-// deno-lint-ignore explicit-module-boundary-types -- the type is what the schemas say
-export function relayFlags(listen: string) {
-  return {
-    listen: listenAddress(listen).describe("Where others connect."),
-    ...baseFlags,
-    advertise: urlSchema.optional().describe("The URL under which others reach --listen.")
-      .meta({ placeholder: "url", defaultText: "made from --listen" }),
-    ...tlsFlags,
-    token: secret().optional().describe("What clients must know. Best given as CULVERT_TOKEN."),
-  };
-}
+/** What whoever is listed there has to be told beside where it listens. */
+export const relayFlags = {
+  ...baseFlags,
+  advertise: urlSchema.optional().describe("The URL under which others reach --listen.")
+    .meta({ placeholder: "url", defaultText: "made from --listen" }),
+  ...tlsFlags,
+};
 
 export type BaseSettings = z.output<z.ZodObject<typeof baseFlags>>;
-export type RelaySettings = z.output<z.ZodObject<ReturnType<typeof relayFlags>>>;
+export type RelaySettings = z.output<z.ZodObject<typeof relayFlags>> & { readonly listen: Target };
 
 /** What those who ask base for relays are made of. */
 export interface MemberParts {
