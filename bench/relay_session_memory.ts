@@ -59,7 +59,7 @@ export async function measureRelaySessionMemory(
   const work = { count: sessions, bytes };
   const upstreamKibPerSession = await growth(world.upstream, work, (some) => world.send(some));
   const downstreamKibPerSession = await growth(world.downstream, work, (some) => world.deliver(some));
-  const deaf = { count: DEAF_SESSIONS, bytes: 8 * bytes };
+  const deaf = { count: DEAF_SESSIONS, bytes: 2 * bytes };
   const deafKibPerSession = await growth(world.downstream, deaf, (some) => world.deliverToNobody(some));
   return { upstreamKibPerSession, downstreamKibPerSession, deafKibPerSession };
 }

@@ -68,7 +68,7 @@ export class MessageSocket implements Disposable {
   readonly #key: Uint8Array<ArrayBuffer> | undefined;
   #handlers: MessageSocketHandlers | undefined;
   /** The beginning of a message whose end has not come. */
-  #held: Uint8Array | undefined;
+  #held: Uint8Array<ArrayBuffer> | undefined;
   #heldBytes = 0;
   /** Frames that wait behind the write under way, or for the end of this turn. */
   readonly #quiet = new Uint8Array(QUIET_WRITE_BYTES);
@@ -150,7 +150,7 @@ export class MessageSocket implements Disposable {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#linger?.cancel();
-    this.#held = undefined;
+    this.#dropHeld();
     this.#queuedBytes = 0;
     closeQuietly(this.#stream);
   }
@@ -167,7 +167,8 @@ export class MessageSocket implements Disposable {
         this.#receive(buffer.subarray(0, count));
         if (buffer === quiet) {
           if (count === quiet.length) buffer = this.#pool.take() ?? quiet;
-        } else if (count < QUIET_READ_BYTES) {
+        } else if (count < buffer.length) {
+          // All there was: whoever waits holds no large buffer, however busy it has been.
           this.#pool.give(buffer);
           buffer = quiet;
         }
@@ -191,26 +192,37 @@ export class MessageSocket implements Disposable {
     if (last && this.#heldBytes === 0) return this.#handlers!.onMessage(bytes);
     this.#hold(bytes);
     if (!last) return;
-    const message = this.#held!.subarray(0, this.#heldBytes);
+    const held = this.#held!;
+    const message = held.subarray(0, this.#heldBytes);
+    this.#held = undefined;
     this.#heldBytes = 0;
     this.#handlers!.onMessage(message);
-    if (this.#heldBytes === 0 && message.length < QUIET_READ_BYTES) this.#held = undefined;
+    this.#giveBack(held);
   }
 
   #hold(bytes: Uint8Array): void {
     const wanted = this.#heldBytes + bytes.length;
     if (!this.#held || wanted > this.#held.length) {
-      const larger = new Uint8Array(Math.min(Math.max(wanted * 2, QUIET_READ_BYTES), this.#maxMessageBytes));
-      if (this.#held) larger.set(this.#held.subarray(0, this.#heldBytes));
+      const larger = this.#borrow(wanted, Math.min(Math.max(wanted * 2, QUIET_READ_BYTES), this.#maxMessageBytes));
+      if (this.#held) {
+        larger.set(this.#held.subarray(0, this.#heldBytes));
+        this.#giveBack(this.#held);
+      }
       this.#held = larger;
     }
     this.#held.set(bytes, this.#heldBytes);
     this.#heldBytes = wanted;
   }
 
+  #dropHeld(): void {
+    if (this.#held) this.#giveBack(this.#held);
+    this.#held = undefined;
+    this.#heldBytes = 0;
+  }
+
   #breakOff(code: number, what: string): void {
     this.#error ??= new CulvertError("protocol", `The peer ${what}`);
-    this.#held = undefined;
+    this.#dropHeld();
     this.close(code, what);
   }
 
@@ -241,20 +253,21 @@ export class MessageSocket implements Disposable {
 
   #makeRoom(bytes: number): void {
     if (bytes <= this.#queue.length) return;
-    const larger = this.#borrow(bytes);
+    const larger = this.#borrow(bytes, Math.max(bytes, 2 * this.#queue.length));
     larger.set(this.#queue.subarray(0, this.#queuedBytes));
     this.#giveBack(this.#queue);
     this.#queue = larger;
   }
 
-  #borrow(bytes: number): Uint8Array<ArrayBuffer> {
+  /** One of at least so many bytes: a large one that others use too, or one of its own. */
+  #borrow(bytes: number, ownBytes: number): Uint8Array<ArrayBuffer> {
     const borrowed = this.#pool.take();
     if (borrowed && borrowed.length >= bytes) {
       this.#borrowed.add(borrowed);
       return borrowed;
     }
     if (borrowed) this.#pool.give(borrowed);
-    return new Uint8Array(Math.max(bytes, 2 * this.#queue.length));
+    return new Uint8Array(ownBytes);
   }
 
   #giveBack(buffer: Uint8Array<ArrayBuffer>): void {

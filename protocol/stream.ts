@@ -74,6 +74,8 @@ export interface Path extends Disposable {
   datagrams?(options?: DialOptions): Promise<Datagrams>;
   /** Closes the Path and every Stream opened through it. */
   close(): void;
+  /** Settles when a Path that was closed has said its goodbyes. Absent where there are none to say. */
+  closed?(): Promise<void>;
 }
 
 /** Writes every byte of `from`. */

@@ -51,7 +51,7 @@ export const role: Role<typeof config> = defineRole({
     const fault = Promise.withResolvers<never>();
     fault.promise.catch(() => {}); // heard below, unless the start fails first
     await using parts = await openPeerParts({ role: "exit", region: config.region }, config, context);
-    using onward = await openWayOut(config, "start exit", context);
+    await using onward = await openWayOut(config, "start exit", context);
     const { identity, primitives, network, kv, guard } = parts;
     await using packets = config.tun ? await openPackets(config, { ...parts, ...onward }, context) : undefined;
     packets?.failure().catch(fault.reject);

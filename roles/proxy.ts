@@ -41,7 +41,7 @@ export const role: Role<typeof config> = defineRole({
         `others can reach ${formatTarget(config.listen)}, so give --user name:password, or --open`,
       ]);
     }
-    using onward = await openWayOut(config, "start proxy", context);
+    await using onward = await openWayOut(config, "start proxy", context);
     using proxy = listenOn(config.listen, (listen) =>
       serveProxy({
         listen,

@@ -43,7 +43,7 @@ export const role: Role<typeof config> = defineRole({
     }
     const tls = await readFittingTls(config, "start tunnel");
     if (!tls && !isLoopback(config.listen)) warnOfPlainText(context, formatTarget(config.listen));
-    using onward = await openWayOut(config, "start tunnel", context);
+    await using onward = await openWayOut(config, "start tunnel", context);
     using server = listenOn(config.listen, (listen) =>
       new TunnelServer({
         listen,

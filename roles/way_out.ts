@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { hostPrimitives } from "../net/host_primitives.ts";
 import { type OpenOptions, openPaths, pathPrefixes } from "../net/open.ts";
+import { aborted } from "../protocol/abort.ts";
 import { CulvertError } from "../protocol/errors.ts";
 import type { PolicySource } from "../protocol/egress_policy.ts";
 import type { Path } from "../protocol/stream.ts";
@@ -37,12 +38,15 @@ export const wayOut = {
 
 export type WayOut = z.output<z.ZodObject<typeof wayOut>>;
 
-/** Opens it. `action` is what cannot be done when a setting is wrong: "start proxy". */
+/**
+ * Opens it. `action` is what cannot be done when a setting is wrong: "start proxy". Disposing waits for its goodbyes:
+ * whoever keeps something for us far away need not find out that we are gone.
+ */
 export async function openWayOut(
   settings: WayOut,
   action: string,
-  context: Pick<RoleContext, "clock" | "random" | "log" | "metrics" | "stateDir" | "signal">,
-): Promise<{ readonly path: Path; readonly policy: PolicySource } & Disposable> {
+  context: Pick<RoleContext, "clock" | "random" | "log" | "metrics" | "stateDir" | "signal" | "hardSignal">,
+): Promise<{ readonly path: Path; readonly policy: PolicySource } & AsyncDisposable> {
   const { clock, random, log, metrics } = context;
   const { caFile } = settings;
   const caCerts = caFile === undefined ? undefined : [await readPem(caFile, { flag: "--ca-file", action })];
@@ -53,7 +57,14 @@ export async function openWayOut(
   const options = { clock, random, log, metrics, policy, ...(caCerts && { caCerts }), ...member?.open };
   const path = opened.use(openSettled(settings, action, options));
   const kept = opened.move();
-  return { path, policy, [Symbol.dispose]: () => kept.dispose() };
+  return {
+    path,
+    policy,
+    async [Symbol.asyncDispose]() {
+      kept.dispose();
+      await Promise.race([path.closed?.(), aborted(context.hardSignal)]);
+    },
+  };
 }
 
 /** Paths that lead through relays; in a closed network these ask who we are. */

@@ -5,7 +5,10 @@
 import { assert, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { Program } from "../testing/program.ts";
+import { untilReachable } from "../testing/socks_client.ts";
+import { CheckedTarget } from "./fixtures/checked_target.ts";
 import { Network } from "./fixtures/control_network.ts";
+import { FragmentNetwork } from "./fixtures/relay_network.ts";
 
 function exampleFile(name: string): string {
   return fromFileUrl(new URL(`../examples/${name}`, import.meta.url));
@@ -26,6 +29,16 @@ const checks: Record<string, () => Promise<void>> = {
   "dial_through_a_tunnel.ts": async () => {
     const { success, stdout } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", exampleFile("dial_through_a_tunnel.ts")],
+    }).output();
+    assert(success);
+    assertStringIncludes(new TextDecoder().decode(stdout), "Hello from the far end of the culvert.");
+  },
+  "fetch_over_fragments.ts": async () => {
+    await using network = await FragmentNetwork.start();
+    await using target = new CheckedTarget();
+    await untilReachable(network.at, target.address);
+    const { success, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", exampleFile("fetch_over_fragments.ts"), network.url],
     }).output();
     assert(success);
     assertStringIncludes(new TextDecoder().decode(stdout), "Hello from the far end of the culvert.");

@@ -84,17 +84,17 @@ export class CircuitPath implements Path {
     return this.#slots.reduce((sum, { drainingCount }) => sum + drainingCount, 0);
   }
 
+  /** Streams on these. */
+  get drainingStreamCount(): number {
+    return this.#slots.reduce((sum, slot) => sum + slot.drainingStreamCount, 0);
+  }
+
   dial(target: Target, options: DialOptions = {}): Promise<Stream> {
     return this.#onCircuit((circuit, own) => circuit.dial(target, own), options);
   }
 
   datagrams(options: DialOptions = {}): Promise<Datagrams> {
     return this.#onCircuit((circuit, own) => circuit.datagrams(own), options);
-  }
-
-  /** Streams on these. */
-  get drainingStreamCount(): number {
-    return this.#slots.reduce((sum, slot) => sum + slot.drainingStreamCount, 0);
   }
 
   close(): void {

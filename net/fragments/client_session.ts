@@ -182,6 +182,7 @@ export class ClientSession implements Disposable {
     this.#opened.reject(error ?? new CulvertError("closed", "The session was closed"));
     this.#link?.close();
     endLegs();
+    this.#secret.fill(0);
     this.#options.onEnd?.(this, error);
   }
 
@@ -197,7 +198,9 @@ export class ClientSession implements Disposable {
     const way = [...this.#legs.up.values()].find(({ carrier, leg }) => carrier && !this.#openedBy.has(leg));
     const isListening = [...this.#legs.down.values()].some(({ carrier }) => carrier);
     if (!way || !isListening) return;
-    this.#opening ??= this.#beginOpening();
+    // Each upstream gets an opening of its own: the same bytes would show two relays that they serve one session.
+    this.#opening?.[Symbol.dispose]();
+    this.#opening = this.#beginOpening();
     if (!this.#opening.first) {
       return this.#fail(new DialError("failed", "The central's key is none that anyone can have"));
     }
@@ -209,6 +212,7 @@ export class ClientSession implements Disposable {
     const { tools, crypto, central, coding, local, member, answerMs } = this.#options;
     const { clock, random } = tools;
     const down = [...this.#legs.down.values()].sort((a, b) => Number(!a.carrier) - Number(!b.carrier));
+    this.#answerTimer?.cancel();
     this.#answerTimer = clock.after(answerMs, () => this.#onSilence(down[0]!.relay));
     return new OpeningInitiator({ crypto, random }, {
       local,

@@ -36,7 +36,10 @@ async function deploy(plan: string, flags: readonly string[] = []): Promise<Depl
   const file = fromFileUrl(new URL(plan, EXAMPLES));
   const settings = ["--plan", file, "--listen", "127.0.0.1:0", "--json", "--egress-policy", policy];
   const program = starting.use(
-    new Program([Deno.execPath(), "run", "-A", MAIN, "up", ...settings, ...flags], { env: { TMPDIR: temporary } }),
+    new Program([Deno.execPath(), "run", "-A", MAIN, "up", ...settings, ...flags], {
+      quiet: true,
+      env: { TMPDIR: temporary },
+    }),
   );
   const { addresses } = await program.readJson(START_MS) as { addresses: Record<string, string> };
   const proxies = Object.entries(addresses).filter(([name]) => name.endsWith("/proxy"));
@@ -82,7 +85,7 @@ async function assertRecovers({ program }: Deployed, part: string): Promise<void
   assertEquals([after.event, after.part], ["recovered", part]);
 }
 
-Deno.test("the personal deployment fetches, also without an upstream and its relay, and leaves nothing", async () => {
+Deno.test("the personal deployment fetches, also without a downstream, and leaves nothing", async () => {
   await using deployed = await deploy("personal.toml", ["--kill", "downstream-1"]);
   assertEquals(Object.keys(deployed.proxies), ["client"]);
   await assertRecovers(deployed, "downstream-1");
@@ -95,20 +98,23 @@ Deno.test("the personal deployment fetches, also without an upstream and its rel
   }
 });
 
-Deno.test("the anonymity deployment fetches, also without one machine of each kind that there is more of", async () => {
+Deno.test("the anonymity deployment fetches, also without one of its three upstreams", async () => {
   await using deployed = await deploy("anonymity.toml", ["--kill", "upstream-2"]);
   await assertRecovers(deployed, "upstream-2");
   await assertFetches(deployed);
+  assertEquals(await deployed.program.stop(), 0);
 });
 
 Deno.test("the performance deployment fetches, also without one of its two centrals", async () => {
   await using deployed = await deploy("performance.toml", ["--kill", "central-2"]);
   await assertRecovers(deployed, "central-2");
   await assertFetches(deployed);
+  assertEquals(await deployed.program.stop(), 0);
 });
 
 Deno.test("with a shared uplink every client fetches through the one gateway", async () => {
   await using deployed = await deploy("shared-uplink.toml");
   assertEquals(Object.keys(deployed.proxies), ["alice", "bob", "carol"]);
   await assertFetches(deployed);
+  assertEquals(await deployed.program.stop(), 0);
 });
