@@ -35,19 +35,16 @@ export interface DownstreamDeps extends RelayAppDeps {
 
 export function createDownstream(deps: DownstreamDeps): Hono<RelayEnv> {
   const app = relayApp(deps);
-  const door = new Doorkeeper(deps);
+  const door = new Doorkeeper(deps.relay, deps);
   const { relay } = deps;
   app.use(MAILBOX_PATH, async (context, next) => {
-    const refusal = door.refusalOf(context.req.header("authorization"));
+    const refusal = door.refusalOf(context.env.remoteAddress, context.req.header("authorization"));
     return refusal ? refusal.response() : await next();
   });
   app.get(MAILBOX_PATH, (context) => {
     if (!asksForWebSocket(context)) return upgradeRequired();
-    const { remoteAddress } = context.env;
-    const refusal = relay.refusalOf(remoteAddress);
-    if (refusal) return refusal.response();
     const { response, channel } = deps.upgrade(context.req.raw, LISTENER_BOUNDS);
-    relay.listen(channel, remoteAddress);
+    relay.listen(channel, context.env.remoteAddress);
     return response;
   });
   app.post(MAILBOX_PATH, (context) => poll(context, relay));
@@ -66,9 +63,9 @@ async function poll(context: Context<RelayEnv>, relay: DownstreamRelay): Promise
   const { raw } = context.req;
   const body = await readBody(raw, MAX_POLL_BYTES);
   if (!body) {
-    return new Problem("too_large", `Cannot answer a poll: it must be ${MAX_POLL_BYTES} bytes`).response();
+    return relay.refuse("too_large", `Cannot answer a poll: it must be ${MAX_POLL_BYTES} bytes`).response();
   }
-  const answer = await relay.poll(body, context.env.remoteAddress, raw.signal);
+  const answer = await relay.poll(body, raw.signal);
   if (answer instanceof Problem) return answer.response();
   if (!answer) return context.body(null, 204);
   return context.body(answer, 200, { "content-type": "application/octet-stream" });

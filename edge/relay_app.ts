@@ -45,22 +45,38 @@ export function relayApp({ version, log = silentLog }: RelayAppDeps): Hono<Relay
   return app;
 }
 
-/** Tells those who know the token from those who do not. */
+/** What a relay does with those who come. */
+export interface Admission {
+  /** Why whoever comes from there is not served now. Counts the attempt. */
+  refusalOf(remoteAddress: string | undefined): Problem | undefined;
+  /** A problem to answer with, counted. */
+  refuse(...problem: ConstructorParameters<typeof Problem>): Problem;
+}
+
+/** Lets in those from whom the relay takes more now, and who know the token if there is one. */
 export class Doorkeeper {
+  readonly #relay: Admission;
   readonly #primitives: Pick<Primitives, "sha256">;
   readonly #expected: Uint8Array | undefined;
 
-  constructor({ primitives, token }: Pick<RelayAppDeps, "primitives" | "token">) {
+  constructor(relay: Admission, { primitives, token }: Pick<RelayAppDeps, "primitives" | "token">) {
+    this.#relay = relay;
     this.#primitives = primitives;
     this.#expected = token === undefined ? undefined : this.#digest(`Bearer ${token}`);
   }
 
-  /** The problem with whoever shows that, or undefined. */
-  refusalOf(authorization: string | null | undefined): Problem | undefined {
+  /** The problem with whoever comes from there and shows that, or undefined. Those who guess tokens run out of attempts. */
+  refusalOf(remoteAddress: string | undefined, authorization: string | undefined): Problem | undefined {
+    const refusal = this.#relay.refusalOf(remoteAddress);
+    if (refusal) return refusal;
     if (!this.#expected || this.#isExpected(this.#digest(authorization ?? ""))) return undefined;
-    return new Problem("unauthorized", "Cannot take the request: it must show this relay's token, as a bearer's", {
-      headers: { "www-authenticate": "Bearer" },
-    });
+    return this.#relay.refuse(
+      "unauthorized",
+      "Cannot take the request: it must show this relay's token, as a bearer's",
+      {
+        headers: { "www-authenticate": "Bearer" },
+      },
+    );
   }
 
   #digest(text: string): Uint8Array {

@@ -10,7 +10,6 @@
 
 import type { Context, Hono } from "hono";
 import { MAX_MESSAGE_BYTES } from "../protocol/fragment/messages.ts";
-import { Problem } from "./problem.ts";
 import { readBody } from "./read_body.ts";
 import {
   asksForWebSocket,
@@ -31,19 +30,16 @@ export interface UpstreamDeps extends RelayAppDeps {
 
 export function createUpstream(deps: UpstreamDeps): Hono<RelayEnv> {
   const app = relayApp(deps);
-  const door = new Doorkeeper(deps);
+  const door = new Doorkeeper(deps.relay, deps);
   const { relay } = deps;
   app.use(FRAGMENTS_PATH, async (context, next) => {
-    const refusal = door.refusalOf(context.req.header("authorization"));
+    const refusal = door.refusalOf(context.env.remoteAddress, context.req.header("authorization"));
     return refusal ? refusal.response() : await next();
   });
   app.get(FRAGMENTS_PATH, (context) => {
     if (!asksForWebSocket(context)) return upgradeRequired();
-    const { remoteAddress } = context.env;
-    const refusal = relay.refusalOf(remoteAddress);
-    if (refusal) return refusal.response();
     const { response, channel } = deps.upgrade(context.req.raw, UPSTREAM_BOUNDS);
-    relay.join(channel, remoteAddress);
+    relay.join(channel, context.env.remoteAddress);
     return response;
   });
   app.post(FRAGMENTS_PATH, (context) => post(context, relay));
@@ -53,7 +49,7 @@ export function createUpstream(deps: UpstreamDeps): Hono<RelayEnv> {
 async function post(context: Context<RelayEnv>, relay: UpstreamRelay): Promise<Response> {
   const body = await readBody(context.req.raw, MAX_MESSAGE_BYTES);
   if (!body) {
-    return new Problem("too_large", `Cannot pass it on: a body must be at most ${MAX_MESSAGE_BYTES} bytes`).response();
+    return relay.refuse("too_large", `Cannot pass it on: a body must be at most ${MAX_MESSAGE_BYTES} bytes`).response();
   }
   const problem = await relay.post(body, context.env.remoteAddress);
   return problem ? problem.response() : context.body(null, 202);

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import {
   encodeCentralRefusal,
   MAX_MESSAGE_BYTES,
@@ -262,6 +262,16 @@ Deno.test("only who knows the token is served, and a WebSocket is asked for wher
   const plain = new Request("http://up.example/v1/fragments", { headers: { authorization: "Bearer secret" } });
   assertEquals((await world.app.fetch(plain, {})).status, 426);
   assertEquals((await world.app.request("/elsewhere", {}, {})).status, 404);
+  assertStringIncludes(await world.metrics.text(), `upstream_refused_total{reason="unauthorized"} 1`);
+});
+
+Deno.test("whoever guesses tokens runs out of attempts", async () => {
+  using world = new World({ address: { attempts: { perSecond: 1, burst: 2 } } }, "secret");
+  const statuses = [];
+  for (const guess of ["a", "b", "c"]) {
+    statuses.push((await world.post(clientMessage(2, to), { authorization: `Bearer ${guess}` })).status);
+  }
+  assertEquals(statuses, [401, 401, 429]);
 });
 
 Deno.test("an upstream that drains takes nobody, says goodbye, and is full", async () => {
@@ -277,8 +287,9 @@ Deno.test("everything that is refused is counted", async () => {
   using world = new World();
   world.join().receive(new Uint8Array(2));
   await world.post(clientMessage(1, { ...to, central: centralRecord(3).relayId }));
+  await world.post(new Uint8Array(MAX_MESSAGE_BYTES + 1));
   const text = await world.metrics.text();
-  for (const reason of ["bad_request", "no_such_central"]) {
+  for (const reason of ["bad_request", "no_such_central", "too_large"]) {
     assertEquals(text.includes(`upstream_refused_total{reason="${reason}"} 1`), true, reason);
   }
 });

@@ -78,7 +78,7 @@ class Bench implements AsyncDisposable {
     await this.clock.advanceAsync(0); // a probe that was under way frees its timer once it has heard of it
     assertEquals(this.clock.pendingTimers, 0, "timers leaked");
     assertEquals(this.open, 0, "streams leaked");
-    assert(this.paths.every(({ closed }) => closed), "a member was not closed");
+    assert(this.paths.every(({ isClosed }) => isClosed), "a member was not closed");
   }
 }
 
@@ -497,7 +497,7 @@ Deno.test("combined paths combine", async () => {
   using _stream = await path.dial(TARGET);
   assertEquals(leaves.map(({ opened }) => opened), [0, 0, 1]);
   path.close();
-  assert(leaves.every(({ closed }) => closed));
+  assert(leaves.every(({ isClosed }) => isClosed));
 });
 
 Deno.test("what cannot be combined says why", () => {

@@ -49,7 +49,12 @@ export type WebsocketAnswer =
    * whose it is, or it is gone.
    */
   | { readonly take: (stream: Stream, first: Uint8Array, settled: () => void) => void }
-  | { readonly status: keyof typeof REASONS };
+  | { readonly status: keyof typeof REASONS }
+  /** Refuses with an answer of its own. */
+  | { readonly response: Response };
+
+/** Why a request is not handed on. */
+export type UnfitRequest = "malformed" | "too_large";
 
 export interface WebPortOptions {
   readonly listen: { readonly hostname: string; readonly port: number };
@@ -57,6 +62,8 @@ export interface WebPortOptions {
   readonly tls?: CertificateAndKey | undefined;
   onWebsocket(call: WebsocketCall): WebsocketAnswer | Promise<WebsocketAnswer>;
   fetch(request: Request, remoteAddress: string): Response | Promise<Response>;
+  /** Answers what cannot be handed on; in a line of text when left out. */
+  answerUnfit?(why: UnfitRequest, detail: string): Response;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics?: Metrics;
@@ -194,6 +201,12 @@ export class WebPort implements Disposable {
     const isSecure = this.#options.tls !== undefined;
     const whole = () => requestOf(head, new Uint8Array(), isSecure);
     const answer = await this.#options.onWebsocket({ path, authorization, remoteAddress, request: whole });
+    if ("response" in answer) {
+      const { response } = answer;
+      const content = await bytesOf(response);
+      await writeAll(conn, joined(headBytesOf(response, content.length, false), content));
+      return false;
+    }
     if ("status" in answer) {
       this.#refused.add(1, { reason: REFUSALS[answer.status] });
       const retry = answer.status === 503 || answer.status === 429 ? "Retry-After: 10\r\n" : "";
@@ -219,14 +232,10 @@ export class WebPort implements Disposable {
     const body = await this.#readBody(conn, head, rest);
     const request = body && requestOf(head, body, this.#options.tls !== undefined);
     const response = request ? await this.#options.fetch(request, remoteAddress) : this.#refusal(body !== undefined);
-    const content = new Uint8Array(await response.arrayBuffer());
     const isKept = response.ok && !this.#closed && head.minor === 1 && rest.length <= body!.length &&
       !tokensOf(head.fields, "connection").includes("close");
-    let text = `HTTP/1.1 ${response.status} ${response.statusText || "Answer"}\r\n${
-      isKept ? "" : "Connection: close\r\n"
-    }Content-Length: ${content.length}\r\n`;
-    for (const [name, value] of response.headers) if (name !== "content-length") text += `${name}: ${value}\r\n`;
-    const headBytes = ascii(text + "\r\n");
+    const content = await bytesOf(response);
+    const headBytes = headBytesOf(response, content.length, isKept);
     await writeAll(conn, head.method === "HEAD" ? headBytes : joined(headBytes, content));
     if (isKept) return true;
     await conn.closeWrite();
@@ -235,13 +244,14 @@ export class WebPort implements Disposable {
   }
 
   #refusal(hasBody: boolean): Response {
-    this.#refused.add(1, { reason: hasBody ? "malformed" : "too_large" });
+    const why = hasBody ? "malformed" : "too_large";
+    this.#refused.add(1, { reason: why });
     const maxBytes = this.#options.limits?.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
-    return hasBody
-      ? new Response("Cannot take the request: its host, path and headers must make sense\n", { status: 400 })
-      : new Response(`Cannot take the request: its body must have a length of at most ${maxBytes} bytes\n`, {
-        status: 413,
-      });
+    const detail = hasBody
+      ? "Cannot take the request: its host, path and headers must make sense"
+      : `Cannot take the request: its body must have a length of at most ${maxBytes} bytes`;
+    return this.#options.answerUnfit?.(why, detail) ??
+      new Response(`${detail}\n`, { status: hasBody ? 400 : 413 });
   }
 
   /** Undefined if it is too long, or of a length nobody tells. */
@@ -283,6 +293,18 @@ function requestOf(head: RequestHead, body: Uint8Array<ArrayBuffer>, isSecure: b
   } catch {
     return undefined; // a method or a header that fetch has no room for
   }
+}
+
+async function bytesOf(response: Response): Promise<Uint8Array> {
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+function headBytesOf({ status, statusText, headers }: Response, contentBytes: number, isKept: boolean): Uint8Array {
+  let text = `HTTP/1.1 ${status} ${statusText || "Answer"}\r\n${
+    isKept ? "" : "Connection: close\r\n"
+  }Content-Length: ${contentBytes}\r\n`;
+  for (const [name, value] of headers) if (name !== "content-length") text += `${name}: ${value}\r\n`;
+  return ascii(text + "\r\n");
 }
 
 function joined(head: Uint8Array, content: Uint8Array): Uint8Array {

@@ -14,7 +14,7 @@ import { webSocketUpgrade } from "../edge/web_socket_upgrade.ts";
 import { createKvMailboxes } from "../kv/mailbox.ts";
 import { RelayHops } from "../net/fragments/relay_hops.ts";
 import { aborted } from "../protocol/abort.ts";
-import { byteSize, durationMs } from "./fields.ts";
+import { byteSize, durationMs, listenAddress } from "./fields.ts";
 import { kvFlag, openRoleKv } from "./kv_store.ts";
 import { clientFlags, clientLimitsOf } from "./relay_client_flags.ts";
 import { emptied, relayPool, serveRelay } from "./relay_port.ts";
@@ -22,7 +22,8 @@ import { openRelayParts, relayFlags } from "./relay_settings.ts";
 import { defineRole, type Role, runRole } from "./role.ts";
 
 const config = z.object({
-  ...relayFlags("127.0.0.1:8463"),
+  listen: listenAddress("127.0.0.1:8463").describe("Where clients and centrals connect."),
+  ...relayFlags,
   ...clientFlags,
   ...kvFlag("downstream"),
   maxMailboxes: z.number().int().min(16).max(1_000_000).default(16_384).describe("Sessions at once."),
@@ -38,7 +39,7 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "culvert downstream --base http://127.0.0.1:8480",
-    "culvert downstream --base https://base.example --listen :443 --cert-file chain.pem --key-file key.pem",
+    "culvert downstream --base https://base.example --listen :443 --config tls.toml",
     "culvert downstream --base http://127.0.0.1:8480 --kv shared.kv",
   ],
   async run(config, context) {
@@ -75,21 +76,22 @@ export const role: Role<typeof config> = defineRole({
       log,
       upgrade: webSocketUpgrade(clock),
     });
-    const door = new Doorkeeper({ primitives, token });
+    const door = new Doorkeeper(relay, { primitives, token });
     await using port = serveRelay({
       settings: config,
       tls: parts.tls,
       app,
+      relay,
       pool,
       sockets: {
         [MAILBOX_PATH]: {
           bounds: LISTENER_BOUNDS,
-          refusalOf: (authorization, remoteAddress) => door.refusalOf(authorization) ?? relay.refusalOf(remoteAddress),
+          refusalOf: (remoteAddress, authorization) => door.refusalOf(remoteAddress, authorization),
           serve: (channel, remoteAddress, settled) => relay.listen(channel, remoteAddress, settled),
         },
         [HOP_PATH]: {
           bounds: HOP_BOUNDS,
-          refusalOf: (_authorization, remoteAddress) => relay.refusalOf(remoteAddress),
+          refusalOf: (remoteAddress) => relay.refusalOf(remoteAddress),
           serve: (channel, _remoteAddress, settled) => relay.joinHop(channel, settled),
         },
       },

@@ -33,7 +33,7 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "culvert gateway --base https://base.example --egress-policy policy.toml",
-    "culvert gateway --base https://base.example --links 2 --path tunnel+wss://TOKEN@far.example/",
+    "culvert gateway --base https://base.example --path tunnel+wss://T@far.example/",
     "culvert gateway --config gateway.toml",
   ],
   async run(config, context) {
@@ -56,11 +56,13 @@ export const role: Role<typeof config> = defineRole({
 /** Disposing closes the server and waits for what runs of it, which uses what is closed after it. */
 function serve(
   { relay, links, maxCircuits, maxStreams }: Settings,
-  { identity, primitives, crypto, membership, relays, caCerts, onward }: MemberParts & { readonly onward: Path },
+  { identity, primitives, crypto, membership, relays, caCerts, locate, onward }: MemberParts & {
+    readonly onward: Path;
+  },
   { clock, random, log, metrics }: RoleContext,
 ): { readonly server: GatewayServer } & AsyncDisposable {
   const server = new GatewayServer({
-    ...{ identity, directory: relays, links, onward, primitives, clock, log, metrics, caCerts },
+    ...{ identity, directory: relays, links, onward, primitives, clock, log, metrics, caCerts, locate },
     relays: relay.length > 0 ? relay : undefined,
     tools: { crypto, random },
     network: membership?.network,

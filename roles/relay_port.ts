@@ -6,8 +6,7 @@
 
 import type { Hono } from "hono";
 import type { Problem } from "../edge/problem.ts";
-import { problems } from "../edge/problem.ts";
-import type { RelayEnv } from "../edge/relay_app.ts";
+import type { Admission, RelayEnv } from "../edge/relay_app.ts";
 import { remoteAddressOf } from "../edge/remote_address.ts";
 import { BufferPool } from "../net/buffer_pool.ts";
 import { MessageSocket } from "../net/message_socket.ts";
@@ -24,7 +23,7 @@ import { followTls, type TlsPair, type TlsSettings } from "./tls_files.ts";
 export interface SocketService {
   readonly bounds: ChannelBounds;
   /** Why this caller is not served, or undefined. */
-  refusalOf(authorization: string | undefined, remoteAddress: string | undefined): Problem | undefined;
+  refusalOf(remoteAddress: string | undefined, authorization: string | undefined): Problem | undefined;
   /** Takes the channel; calls `settled` once it is known that its owner makes sense. */
   serve(channel: MessageChannel, remoteAddress: string | undefined, settled: () => void): void;
 }
@@ -38,6 +37,8 @@ export interface RelayPortOptions {
   readonly settings: RelayPortSettings;
   readonly tls: TlsPair | undefined;
   readonly app: Hono<RelayEnv>;
+  /** Counts what never reaches the app. */
+  readonly relay: Pick<Admission, "refuse">;
   /** By path. */
   readonly sockets: Readonly<Record<string, SocketService>>;
   readonly pool: BufferPool;
@@ -51,13 +52,16 @@ export interface RelayPort extends AsyncDisposable {
   close(): void;
 }
 
+/** Behind a proxy all have its address. */
+const MAX_STRANGERS = 4096;
+
 /** Buffers for all sockets of a relay: at most 36 MiB, however many are busy at once. */
 export function relayPool(): BufferPool {
   return new BufferPool({ bufferBytes: 256 * 1024, maxBuffers: 512 });
 }
 
 export function serveRelay(options: RelayPortOptions, context: RoleContext): RelayPort {
-  const { settings, tls, app } = options;
+  const { settings, tls, app, relay } = options;
   const { clock, log, metrics } = context;
   const addressOf = (request: { readonly headers: Headers } | undefined, remoteAddress: string) =>
     request ? remoteAddressOf(request.headers, remoteAddress, settings) : remoteAddress;
@@ -68,11 +72,12 @@ export function serveRelay(options: RelayPortOptions, context: RoleContext): Rel
       clock,
       log,
       metrics,
-      limits: { maxBodyBytes: MAX_MESSAGE_BYTES, maxStrangersPerAddress: 1024 },
+      limits: { maxBodyBytes: MAX_MESSAGE_BYTES, maxStrangersPerAddress: settings.behindProxy ? MAX_STRANGERS : 1024 },
       onWebsocket(call) {
         const remoteAddress = settings.behindProxy ? addressOf(call.request(), call.remoteAddress) : call.remoteAddress;
         return answerOf(call, remoteAddress, options, context);
       },
+      answerUnfit: (why, detail) => relay.refuse(why === "too_large" ? why : "bad_request", detail).response(),
       fetch: (request, remoteAddress) => app.fetch(request, { remoteAddress: addressOf(request, remoteAddress) }),
     }));
   const following = tls &&
@@ -98,8 +103,8 @@ function answerOf(
 ): WebsocketAnswer {
   const service = Object.hasOwn(sockets, call.path) ? sockets[call.path] : undefined;
   if (!service) return { status: 404 };
-  const refusal = service.refusalOf(call.authorization, remoteAddress);
-  if (refusal) return { status: statusOf(refusal) };
+  const refusal = service.refusalOf(remoteAddress, call.authorization);
+  if (refusal) return { response: refusal.response() };
   return {
     take(stream, first, settled) {
       const { maxMessageBytes, maxQueuedBytes } = service.bounds;
@@ -107,11 +112,6 @@ function answerOf(
       service.serve(channel, remoteAddress, settled);
     },
   };
-}
-
-function statusOf({ code }: Problem): 401 | 403 | 404 | 429 | 503 {
-  const { status } = problems[code];
-  return status === 401 || status === 403 || status === 404 || status === 429 ? status : 503;
 }
 
 /** How long those who were told goodbye may take. */

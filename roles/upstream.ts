@@ -13,14 +13,15 @@ import { Doorkeeper } from "../edge/relay_app.ts";
 import { webSocketUpgrade } from "../edge/web_socket_upgrade.ts";
 import { RelayHops } from "../net/fragments/relay_hops.ts";
 import { aborted } from "../protocol/abort.ts";
-import { byteSize } from "./fields.ts";
+import { byteSize, listenAddress } from "./fields.ts";
 import { clientFlags, clientLimitsOf } from "./relay_client_flags.ts";
 import { emptied, relayPool, serveRelay } from "./relay_port.ts";
 import { openRelayParts, relayFlags } from "./relay_settings.ts";
 import { defineRole, type Role, runRole } from "./role.ts";
 
 const config = z.object({
-  ...relayFlags("127.0.0.1:8461"),
+  listen: listenAddress("127.0.0.1:8461").describe("Where clients connect."),
+  ...relayFlags,
   ...clientFlags,
   maxClients: z.number().int().min(1).max(1_000_000).default(16_384).describe(
     "Clients connected by WebSocket at once.",
@@ -34,7 +35,7 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "culvert upstream --base http://127.0.0.1:8480",
-    "culvert upstream --base https://base.example --listen :443 --cert-file chain.pem --key-file key.pem",
+    "culvert upstream --base https://base.example --listen :443 --config tls.toml",
   ],
   async run(config, context) {
     const { signal, clock, random, log, metrics } = context;
@@ -65,16 +66,17 @@ export const role: Role<typeof config> = defineRole({
       log,
       upgrade: webSocketUpgrade(clock),
     });
-    const door = new Doorkeeper({ primitives, token });
+    const door = new Doorkeeper(relay, { primitives, token });
     await using port = serveRelay({
       settings: config,
       tls: parts.tls,
       app,
+      relay,
       pool,
       sockets: {
         [FRAGMENTS_PATH]: {
           bounds: UPSTREAM_BOUNDS,
-          refusalOf: (authorization, remoteAddress) => door.refusalOf(authorization) ?? relay.refusalOf(remoteAddress),
+          refusalOf: (remoteAddress, authorization) => door.refusalOf(remoteAddress, authorization),
           serve: (channel, remoteAddress, settled) => relay.join(channel, remoteAddress, settled),
         },
       },

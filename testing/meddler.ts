@@ -177,10 +177,10 @@ class Half {
     this.#head += String.fromCharCode(...bytes.subarray(0, 16_384));
     const end = this.#head.indexOf("\r\n\r\n");
     const length = end < 0 ? bytes.length : end + 4 - before;
-    if (!this.#isToClient) this.#record(bytes.subarray(0, length));
     this.#onward.push(bytes.slice(0, length));
     if (end < 0) return bytes.subarray(bytes.length);
     this.#isHead = false;
+    if (!this.#isToClient) this.#recordHead(this.#head.slice(0, end));
     this.#hasUpgraded = /^upgrade: *websocket/im.test(this.#head) &&
       (!this.#isToClient || this.#head.startsWith("HTTP/1.1 101"));
     return bytes.subarray(length);
@@ -208,6 +208,11 @@ class Half {
     writeWebsocketHeader(frame, 0, opcode, payload.length, isMasked ? NO_MASK : undefined);
     frame.set(payload, headerBytes);
     return frame.subarray(0, headerBytes + payload.length);
+  }
+
+  /** Names and values apart, so that nothing begins in the one and ends in the other. */
+  #recordHead(head: string): void {
+    for (const part of head.split(/\r\n|: /)) this.#record(new TextEncoder().encode(part));
   }
 
   #record(bytes: Uint8Array): void {

@@ -20,7 +20,7 @@ export class ScriptedPath implements Path {
   dials = 0;
   opened = 0;
   closedStreams = 0;
-  closed = false;
+  isClosed = false;
   readonly targets: Target[] = [];
   readonly datagrams?: (options?: DialOptions) => Promise<Datagrams>;
   readonly #clock: Clock;
@@ -42,7 +42,7 @@ export class ScriptedPath implements Path {
   }
 
   close(): void {
-    this.closed = true;
+    this.isClosed = true;
   }
 
   [Symbol.dispose](): void {

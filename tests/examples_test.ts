@@ -5,9 +5,10 @@
 import { assert, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { Program } from "../testing/program.ts";
+import { untilReachable } from "../testing/socks_client.ts";
 import { CheckedTarget } from "./fixtures/checked_target.ts";
 import { Network } from "./fixtures/control_network.ts";
-import { FragmentNetwork, untilReachable } from "./fixtures/relay_network.ts";
+import { FragmentNetwork } from "./fixtures/relay_network.ts";
 
 function exampleFile(name: string): string {
   return fromFileUrl(new URL(`../examples/${name}`, import.meta.url));

@@ -31,6 +31,7 @@ import type { Random } from "../../protocol/random.ts";
 import { type ClientLimitOptions, ClientLimits } from "../client_limits.ts";
 import type { AcceptHop, Hop, HopHandlers, KnownRelays } from "../hop.ts";
 import { Problem } from "../problem.ts";
+import type { Admission } from "../relay_app.ts";
 import { Elsewhere } from "./elsewhere.ts";
 import { Mailbox } from "./mailbox.ts";
 import { downstreamMetrics } from "./metrics.ts";
@@ -92,7 +93,7 @@ const TELL_EVERY_MS = 100;
 const PLACE_FRESH_MS = 1000;
 const RETRY_MS = 1000;
 
-export class DownstreamRelay implements AsyncDisposable {
+export class DownstreamRelay implements Admission, AsyncDisposable {
   readonly #deps: DownstreamRelayDeps;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -164,17 +165,22 @@ export class DownstreamRelay implements AsyncDisposable {
     const use = this.#limits.useOf(remoteAddress);
     const waitMs = this.#limits.takeAttempt(use);
     if (waitMs > 0) {
-      return this.#problem("rate_limited", "Cannot take more from this address now", { retryAfterMs: waitMs });
+      return this.refuse("rate_limited", "Cannot take more from this address now", { retryAfterMs: waitMs });
     }
     if (this.#isDraining) {
-      return this.#problem("draining", "Cannot take clients: this relay is about to stop; use another", {
+      return this.refuse("draining", "Cannot take clients: this relay is about to stop; use another", {
         retryAfterMs: RETRY_MS,
       });
     }
     if (this.#limits.hasRoom(use)) return undefined;
-    return this.#problem("busy", "Cannot take a client: this address has as many as it may", {
+    return this.refuse("busy", "Cannot take a client: this address has as many as it may", {
       retryAfterMs: RETRY_MS,
     });
+  }
+
+  refuse(...[code, detail, extras]: ConstructorParameters<typeof Problem>): Problem {
+    this.#metrics.refused.add(1, { reason: code });
+    return new Problem(code, detail, extras);
   }
 
   /** Serves a client, whose first message is its claim. `onKnown` is called once that has come, or it has gone. */
@@ -202,19 +208,16 @@ export class DownstreamRelay implements AsyncDisposable {
     });
   }
 
-  /** The answer to a poll, undefined when nothing has come; or the problem with it. */
+  /** The answer to a poll of one that is not refused, undefined when nothing has come; or the problem with it. */
   async poll(
     body: Uint8Array,
-    remoteAddress: string | undefined,
     signal: AbortSignal,
   ): Promise<Uint8Array<ArrayBuffer> | Problem | undefined> {
-    const refusal = this.refusalOf(remoteAddress);
-    if (refusal) return refusal;
     const poll = parsePoll(body);
-    if (!poll) return this.#problem("bad_request", "Cannot answer a poll: it must be a claim and a number");
+    if (!poll) return this.refuse("bad_request", "Cannot answer a poll: it must be a claim and a number");
     const mailbox = this.#mailboxFor(poll.claim);
     if (!mailbox) {
-      return this.#problem("busy", "Cannot open a mailbox: there are as many as there may be; use another relay", {
+      return this.refuse("busy", "Cannot open a mailbox: there are as many as there may be; use another relay", {
         retryAfterMs: RETRY_MS,
       });
     }
@@ -531,10 +534,5 @@ export class DownstreamRelay implements AsyncDisposable {
   #turnAway(channel: MessageChannel, reason: string, code: number): void {
     this.#metrics.refused.add(1, { reason });
     channel.close(code, reason);
-  }
-
-  #problem(...[code, detail, extras]: ConstructorParameters<typeof Problem>): Problem {
-    this.#metrics.refused.add(1, { reason: code });
-    return new Problem(code, detail, extras);
   }
 }

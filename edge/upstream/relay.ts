@@ -29,6 +29,7 @@ import type { TokenRate } from "../../protocol/token_bucket.ts";
 import { type AddressUse, type ClientLimitOptions, ClientLimits } from "../client_limits.ts";
 import type { DialHop, KnownRelays } from "../hop.ts";
 import { Problem } from "../problem.ts";
+import type { Admission } from "../relay_app.ts";
 import { CentralHops } from "./central_hops.ts";
 import { type RefusalListener, type Route, Routes } from "./routes.ts";
 
@@ -67,7 +68,7 @@ const RETRY_MS = 1000;
 export const CLOSE_MALFORMED = 4400;
 export const CLOSE_GOING_AWAY = 1001;
 
-export class UpstreamRelay implements Disposable {
+export class UpstreamRelay implements Admission, Disposable {
   readonly #deps: UpstreamRelayDeps;
   readonly #limits: ClientLimits;
   readonly #routes: Routes;
@@ -115,18 +116,23 @@ export class UpstreamRelay implements Disposable {
     const use = this.#limits.useOf(remoteAddress);
     const waitMs = this.#limits.takeAttempt(use);
     if (waitMs > 0) {
-      return this.#problem("rate_limited", "Cannot take more from this address now", { retryAfterMs: waitMs });
+      return this.refuse("rate_limited", "Cannot take more from this address now", { retryAfterMs: waitMs });
     }
     if (this.#isDraining) {
-      return this.#problem("draining", "Cannot take clients: this relay is about to stop; use another", {
+      return this.refuse("draining", "Cannot take clients: this relay is about to stop; use another", {
         retryAfterMs: RETRY_MS,
       });
     }
     const isFull = this.#clients.size >= (this.#deps.limits?.maxChannels ?? DEFAULT_MAX_CHANNELS);
     if (!isFull && this.#limits.hasRoom(use)) return undefined;
-    return this.#problem("busy", "Cannot take a client: there are as many as there may be; use another relay", {
+    return this.refuse("busy", "Cannot take a client: there are as many as there may be; use another relay", {
       retryAfterMs: RETRY_MS,
     });
+  }
+
+  refuse(...[code, detail, extras]: ConstructorParameters<typeof Problem>): Problem {
+    this.#metrics.refused.add(1, { reason: code });
+    return new Problem(code, detail, extras);
   }
 
   /** Serves a client. `onKnown` is called once it has said something that makes sense, or has gone. */
@@ -141,13 +147,11 @@ export class UpstreamRelay implements Disposable {
     });
   }
 
-  /** Takes the body of a POST; or gives the problem with it. */
+  /** Takes the body of a POST, of one that is not refused; or gives the problem with it. */
   async post(body: Uint8Array, remoteAddress: string | undefined): Promise<Problem | undefined> {
-    const refusal = this.refusalOf(remoteAddress);
-    if (refusal) return refusal;
     const message = parseClientMessage(body);
     if (!message) {
-      return this.#problem("bad_request", "Cannot pass it on: it must be kind, central id, alias and fragments");
+      return this.refuse("bad_request", "Cannot pass it on: it must be kind, central id, alias and fragments");
     }
     let code = this.#pass(message, this.#limits.useOf(remoteAddress), undefined);
     if (code === "no_such_central") {
@@ -269,12 +273,7 @@ export class UpstreamRelay implements Disposable {
       too_much: "Cannot pass it on: it is more than may go through here in this time",
     }[code];
     const mayRetry = code === "central_down" || code === "busy" || code === "too_much";
-    return this.#problem(code, detail, mayRetry ? { retryAfterMs: RETRY_MS } : {});
-  }
-
-  #problem(...[code, detail, extras]: ConstructorParameters<typeof Problem>): Problem {
-    this.#metrics.refused.add(1, { reason: code });
-    return new Problem(code, detail, extras);
+    return this.refuse(code, detail, mayRetry ? { retryAfterMs: RETRY_MS } : {});
   }
 }
 

@@ -99,6 +99,7 @@ export class CircuitSlot implements Disposable {
     const timer = clock.after(REPLACE_MS, () => limit.abort(new Error("it took too long")));
     try {
       await next.ready(AbortSignal.any([signal, limit.signal]));
+      signal.throwIfAborted(); // closed in the same turn
     } catch (error) {
       this.#close(next);
       throw error;

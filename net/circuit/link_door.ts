@@ -1,14 +1,15 @@
 /**
  * Who may have a link to a relay, asked in the order of what it costs:
  *
- *   the path → room for one more, here and from that address → the signature (`link_auth.ts`) → not blocked
- *     → a relay is in the directory, a gateway has shown its keys → room for one more of that peer
+ *   the path → room for one more from that address → the signature (`link_auth.ts`) → not blocked
+ *     → room for one more here, and of that peer → a relay is in the directory; a gateway has shown its keys, and others
+ *       can be told of it
  *
  * A relay that nobody here has heard of yet may be new: the directory is asked once more.
  */
 
 import { placeOf } from "../../protocol/control/auth_limits.ts";
-import type { RelayRecord } from "../../protocol/directory.ts";
+import { MAX_RELAY_GATEWAYS, type RelayRecord } from "../../protocol/directory.ts";
 import { parseIp } from "../../protocol/ip.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import type { WebsocketCall } from "../web_port.ts";
@@ -28,13 +29,13 @@ export interface LinkDoorLimits {
   readonly maxHopLinks?: number;
   /** Links from one address, an IPv6 /64 counting as one. Default 256. */
   readonly maxLinksPerAddress?: number;
-  /** Links of one client; a relay or gateway may have twice as many for a moment. Default 4. */
+  /** Links of one peer in one role. Default 4. */
   readonly maxLinksPerPeer?: number;
 }
 
 export interface LinkDoorOptions {
   readonly guard: Pick<LinkGuard, "verify">;
-  readonly links: Pick<RelayLinks, "count" | "countOf">;
+  readonly links: Pick<RelayLinks, "count" | "countOf" | "of">;
   readonly directory: RelayLookup;
   readonly primitives: Primitives;
   isBlocked(peerId: string): boolean;
@@ -58,7 +59,8 @@ export class LinkDoor {
     const { guard, links, limits, isBlocked } = this.#options;
     const request = call.path.endsWith(CIRCUIT_LINK_PATH) ? call.request() : undefined;
     if (!request) return refused(404, "not_a_link");
-    const fromThere = this.#ofAddress.get(placeAt(call.remoteAddress)) ?? 0;
+    const place = placeAt(call.remoteAddress);
+    const fromThere = this.#ofAddress.get(place) ?? 0;
     if (fromThere >= (limits?.maxLinksPerAddress ?? 256)) return refused(429, "links_of_address");
     const verdict = guard.verify(request);
     if (!verdict.ok) return verdict;
@@ -69,7 +71,7 @@ export class LinkDoor {
       : links.count("relay") + links.count("gateway") >= (limits?.maxHopLinks ?? 1024);
     if (isFull) return refused(503, "links");
     if (links.countOf({ peerId, role }) >= (limits?.maxLinksPerPeer ?? 4)) return refused(429, "links_of_peer");
-    return await this.#admitAs({ peerId, role }, request);
+    return await this.#admitAs({ peerId, role, place }, request);
   }
 
   /** A link from that address is up. */
@@ -87,8 +89,11 @@ export class LinkDoor {
   }
 
   async #admitAs(peer: LinkPeer, request: Request): Promise<DoorVerdict> {
-    const { directory, primitives } = this.#options;
+    const { directory, primitives, links } = this.#options;
     if (peer.role === "gateway") {
+      // Those that are here stay the ones that others are told of, however many strangers come.
+      const gateways = new Set(Array.from(links.of("gateway"), ({ peerId }) => peerId));
+      if (!gateways.has(peer.peerId) && gateways.size >= MAX_RELAY_GATEWAYS) return refused(503, "gateways");
       const gateway = readGatewayKeys(peer.peerId, request.headers, primitives);
       return gateway ? { ok: true, peer: { ...peer, gateway } } : refused(403, "gateway_keys");
     }

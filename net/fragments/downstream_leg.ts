@@ -97,7 +97,10 @@ class PollLeg implements DownstreamLeg {
         backoff.reset();
       } catch (error) {
         if (signal.aborted) return;
-        if (++failures === MAX_FAILURES || isFinal(error)) throw error;
+        if (++failures === MAX_FAILURES || isFinal(error)) {
+          this.#options.tools.blocked.remove(this.#options.relay.relayId);
+          throw error;
+        }
         await delay(clock, backoff.nextMs(), signal);
       }
     }

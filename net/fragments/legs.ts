@@ -55,6 +55,11 @@ export class BlockedSockets {
     return this.#isAlways || this.#clock.now() < (this.#untilMs.get(relayId) ?? -Infinity);
   }
 
+  /** It was not that: requests do not get through either. */
+  remove(relayId: string): void {
+    this.#untilMs.delete(relayId);
+  }
+
   add(relayId: string): void {
     this.#untilMs.delete(relayId);
     if (this.#untilMs.size >= MAX_BLOCKED) this.#untilMs.delete(this.#untilMs.keys().next().value!);

@@ -1,8 +1,8 @@
 /**
  * What the state of a session's legs tells its owner: which legs to replace, and whether anybody is there at all. Pure.
  *
- *   send leg      suspect, and unanswered for 3 s while others are answered
- *   receive leg   nothing for 5 s while dozens of fragments have come by the others
+ *   send leg      suspect, and unanswered for 3 s while others are answered; or most of what went by it was lost
+ *   receive leg   nothing for 5 s while dozens of fragments have come by the others; or most of what came was false
  *   session       something is unanswered, and nothing has come by any leg for 1.5 s, looked at twice
  *
  * Looks that come late are not believed: then it is we who were asleep, and what has come meanwhile is not read yet.
@@ -16,6 +16,9 @@ const SUSPECT_MS = 3000;
 const UNHEARD_MS = 5000;
 const UNHEARD_FRAGMENTS = 48;
 const SILENCE_MS = 1500;
+/** Above any loss that a line has, and above what is chance. */
+const MOST = 0.5;
+const MIN_COUNTED_FRAGMENTS = 128;
 
 export interface Verdict {
   /** Legs that should be replaced, of either direction. */
@@ -48,9 +51,10 @@ export class SessionWatch {
   #unheard({ receive }: FragmentSessionStats, nowMs: number): number[] {
     const all = receive.reduce((sum, leg) => sum + leg.receivedFragments, 0);
     const bad: number[] = [];
-    for (const { leg, receivedFragments: count } of receive) {
+    for (const { leg, receivedFragments: count, refusedFragments: refused } of receive) {
       const last = this.#heard.get(leg);
-      if (!last || last.count !== count) this.#heard.set(leg, { count, all, atMs: nowMs });
+      if (refused >= MIN_COUNTED_FRAGMENTS && refused > MOST * (refused + count)) bad.push(leg);
+      else if (!last || last.count !== count) this.#heard.set(leg, { count, all, atMs: nowMs });
       else if (all - last.all >= UNHEARD_FRAGMENTS && nowMs - last.atMs >= UNHEARD_MS) bad.push(leg);
     }
     for (const leg of this.#heard.keys()) {
@@ -68,6 +72,8 @@ function isUnheard({ send, receive }: FragmentSessionStats, nowMs: number): bool
 
 function badSenders({ send }: FragmentSessionStats, nowMs: number): number[] {
   if (!send.some(({ answeredAtMs }) => nowMs - answeredAtMs < SUSPECT_MS)) return [];
-  return send.filter(({ state, answeredAtMs }) => state === "suspect" && nowMs - answeredAtMs > SUSPECT_MS)
-    .map(({ leg }) => leg);
+  return send.filter(({ state, answeredAtMs, lossShare, sentFragments }) =>
+    state === "suspect" && nowMs - answeredAtMs > SUSPECT_MS ||
+    lossShare > MOST && sentFragments >= MIN_COUNTED_FRAGMENTS
+  ).map(({ leg }) => leg);
 }

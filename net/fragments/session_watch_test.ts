@@ -76,3 +76,16 @@ Deno.test("a leg by which nothing comes is bad when much has come by the others"
   assertEquals(firstVerdict(receiving(100)), { atMs: 5500, verdict: { badLegs: [2], isDead: false } });
   assertEquals(firstVerdict(receiving(1)), undefined);
 });
+
+Deno.test("a leg that loses or changes most of what it carries is bad", () => {
+  const found = firstVerdict((nowMs) =>
+    statsOf(
+      [sender(0, { answeredAtMs: nowMs }), sender(1, { answeredAtMs: nowMs, lossShare: 0.8, sentFragments: 200 })],
+      [
+        receiver(2, { heardAtMs: nowMs, receivedFragments: nowMs / 10 }),
+        receiver(3, { heardAtMs: nowMs, receivedFragments: 100, refusedFragments: 150 }),
+      ],
+    )
+  );
+  assertEquals(found, { atMs: 500, verdict: { badLegs: [1, 3], isDead: false } });
+});

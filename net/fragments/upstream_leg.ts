@@ -156,6 +156,7 @@ class RequestLeg implements UpstreamLeg {
     try {
       await this.#post(body);
     } catch (error) {
+      this.#options.tools.blocked.remove(this.#options.relay.relayId);
       this.#isClosing = true;
       this.#end(error);
     }

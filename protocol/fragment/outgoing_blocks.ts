@@ -253,7 +253,10 @@ export class OutgoingBlocks {
     if (!this.#staged) return false; // cleared meanwhile
     this.#stagedEnd = count;
     this.#mayFill = count > 0;
-    return this.#mayFill;
+    if (count > 0) return true;
+    memory.give(this.#staged); // a session that is idle keeps none
+    this.#staged = undefined;
+    return false;
   }
 
   /** A block of all that is staged takes the memory as it is, if it does not waste most of it; otherwise it is copied. */

@@ -32,6 +32,10 @@ const DEFAULT_WINDOW_BYTES = 4 * 1024 * 1024;
 const DEFAULT_SILENCE_MS = 15_000;
 /** How often the number of shards is thought over. */
 const ADAPT_MS = 100;
+/** The client says its legs again when it is not answered, so what it says sooner than this may pass unheard. */
+const LEGS_EVERY_MS = 50;
+/** How far apart ticks get that have brought nothing out. */
+const MAX_TICK_GAP_MS = 64;
 /** Before it a leg's loss is chance. */
 const MIN_COUNTED_FRAGMENTS = 64;
 
@@ -58,12 +62,14 @@ export class FragmentSession implements Disposable {
   #highestLeg = -1;
   #hasLegs = false;
   #takenGeneration = 0;
+  #takenAtMs = -Infinity;
   #from: ReceiveLeg | undefined;
   #impatientAtMs = -Infinity;
   #adaptedAtMs = -Infinity;
   /** Since when something was asked and nothing at all heard; Infinity when nothing was asked. */
   #silentSinceMs = Infinity;
   #tickedAtMs = -Infinity;
+  #tickGapMs = 1;
   #turn = 0;
 
   constructor(options: FragmentSessionOptions, events: FragmentEvents, nowMs: number) {
@@ -156,6 +162,7 @@ export class FragmentSession implements Disposable {
       if (length === 0) break;
       at = this.#put(into, at, length);
     }
+    if (at > 0) this.#tickGapMs = 1;
     if (at > 0 && to.askedAtMs === nowMs) this.#silentSinceMs = Math.min(this.#silentSinceMs, nowMs);
     return at;
   }
@@ -164,6 +171,7 @@ export class FragmentSession implements Disposable {
   tick(nowMs: number): void {
     if (this.#phase !== "open") return;
     this.#nowMs = this.#tickedAtMs = nowMs;
+    this.#tickGapMs = Math.min(MAX_TICK_GAP_MS, 2 * this.#tickGapMs);
     const silenceMs = this.#options.limits?.silenceMs ?? DEFAULT_SILENCE_MS;
     if (nowMs >= this.#silentSinceMs + silenceMs) return this.#end(`no answer for ${silenceMs} ms`);
     if (this.#outgoing.isExhausted) return this.#end("all block numbers are used up");
@@ -186,7 +194,9 @@ export class FragmentSession implements Disposable {
       this.#watch.dueAtMs,
     );
     if (this.#scheduler.impatientAtMs > this.#impatientAtMs) dueMs = Math.min(dueMs, this.#scheduler.impatientAtMs);
-    return Math.max(dueMs, this.#tickedAtMs + 1); // what is due and cannot be done, as no leg is pulled, must not spin
+    if (this.#outgoing.isExhausted) dueMs = -Infinity;
+    // What is due and cannot be done, as no leg is pulled, must not spin.
+    return Math.max(dueMs, this.#tickedAtMs + this.#tickGapMs);
   }
 
   /** All that was filled has arrived. */
@@ -212,6 +222,11 @@ export class FragmentSession implements Disposable {
   /** The central knows of the legs that were set last. Until then it hears only those that it knew before. */
   get isAgreed(): boolean {
     return this.#announcement.frame === undefined;
+  }
+
+  /** The peer hears that leg, or did when it was set. */
+  isHeard(leg: number): boolean {
+    return this.#sendLegs.get(leg)?.isHeld === false;
   }
 
   /** Its socket is gone: nothing more goes there until it is pulled again. */
@@ -297,8 +312,11 @@ export class FragmentSession implements Disposable {
 
   #onLegs({ generation, up, down }: LegsFrame): void {
     if (this.#options.role !== "central") return;
+    this.#acks.onPing(this.#nowMs); // it is said in a fragment that asks for an answer
     if (generation > this.#takenGeneration) {
+      if (this.#nowMs < this.#takenAtMs + LEGS_EVERY_MS) return;
       this.#takenGeneration = generation;
+      this.#takenAtMs = this.#nowMs;
       this.#events.onLegs({ send: down, receive: up });
       if (this.#phase !== "open") return;
       this.#replaceLegs({ send: down.map(({ leg }) => leg), receive: up.map(({ leg }) => leg) });
@@ -370,6 +388,7 @@ export class FragmentSession implements Disposable {
 
   /** What was in flight on some leg must be thought lost. */
   #onLost(): void {
+    this.#watch.findLate(this.#nowMs); // the fastest leg may be gone, and no other is late then
     this.#scheduler.findLosses(Infinity);
     this.#wantShards();
   }

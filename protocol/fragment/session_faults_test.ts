@@ -152,6 +152,37 @@ Deno.test("with more legs than shards all of them carry", () => {
   }
 });
 
+for (const how of ["is gone", "swallows everything"] as const) {
+  Deno.test(`the only leg that is not late ${how}: the late one carries on`, () => {
+    const coding = { dataShards: 1, totalShards: 1, isAdaptive: false };
+    const net = new SessionNetwork({ seed: SEED, coding, down: 2 });
+    const [fast, slow] = [net.central.legs.get(3)!, net.central.legs.get(4)!];
+    fast.delayMs = 2;
+    slow.delayMs = 200;
+    net.central.send(3e6);
+    net.run(3000);
+    assertEquals(net.client.received, 3e6);
+    fast.isBlackHole = true;
+    fast.isStalled = how === "is gone";
+    if (fast.isStalled) net.central.session.failLeg(3);
+    net.central.send(100_000);
+    assert(net.run(2500, () => net.client.received === 3.1e6), `${net.client.received}`);
+  });
+}
+
+Deno.test("while no leg takes anything, what is due makes no haste", () => {
+  const net = new SessionNetwork({ seed: SEED });
+  net.client.send(1e6);
+  net.run(50);
+  for (const leg of net.central.legs.values()) leg.isStalled = true;
+  const before = net.steps;
+  net.run(5000);
+  assert(net.steps - before < 300, `${net.steps - before} steps`);
+  for (const leg of net.central.legs.keys()) net.release(net.central, leg);
+  net.client.send(1e6);
+  assert(net.run(1000, () => net.central.received === 2e6 && net.client.session.isIdle));
+});
+
 /** Everything at once, by chance. */
 function misbehave(net: SessionNetwork, random: SeededRandom): void {
   const ends = [net.client, net.central];
