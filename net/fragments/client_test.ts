@@ -138,6 +138,21 @@ Deno.test("a relay that has gone is replaced by one the directory knows", async 
   });
 });
 
+Deno.test("all upstreams turn it away for a while, and the central has not heard of others: the session goes on", async () => {
+  const { network } = startNetwork({ upstreams: 6 });
+  await using _ = network;
+  const path = network.path();
+  using stream = await path.dial(target);
+  await echo(stream, 60_000);
+  const used = network.upstreams.filter(({ messages }) => messages > 0);
+  assertEquals(used.length, 3);
+  for (const upstream of used) upstream.throwOut();
+  await eventually("one of them has refused again and again", () => used.some(({ refusals }) => refusals > 6));
+  for (const upstream of used) upstream.isClosed = false;
+  await echo(stream, 60_000);
+  assertEquals(network.centrals[0]!.openings.length, 1);
+});
+
 Deno.test("a relay that comes later is taken by a session that has too few", async () => {
   const { network } = startNetwork({ upstreams: 2 });
   await using _ = network;
