@@ -129,7 +129,7 @@ export class RelayServer implements Disposable {
     });
     this.#door = new LinkDoor({
       guard: new LinkGuard({ recipient: identity.peerId, network, clock, primitives }),
-      ...{ links: this.#links, directory, primitives, limits },
+      ...{ links: this.#links, directory, primitives, clock, random: tools.random, limits },
       isBlocked: (peerId) => limits?.isBlocked?.(peerId) ?? false,
     });
     this.#port = this.#listen();

@@ -322,9 +322,12 @@ Deno.test("links beyond what one client, one address or all may have are refused
   await assertRejects(() => network.addOwner(identity), CulvertError, "busy");
   const full = network.addRelay({ metrics, limits: { maxClientLinks: 0 } });
   await assertRejects(() => network.addOwner(full.identity), CulvertError, "busy");
+  const asked = network.addRelay({ metrics, limits: { addressRequests: { perSecond: 0.001, burst: 1 } } });
+  await network.addOwner(asked.identity);
+  await assertRejects(() => network.addOwner(asked.identity), CulvertError, "busy");
   const blocking = network.addRelay({ metrics, limits: { isBlocked: (peerId) => peerId === client.peerId } });
   await assertRejects(() => network.addOwner(blocking.identity, client), CulvertError, "403");
-  for (const reason of ["links_of_peer", "links_of_address", "links", "blocked"]) {
+  for (const reason of ["links_of_peer", "links_of_address", "links", "requests_of_address", "blocked"]) {
     assertMatch(await metrics.text(), new RegExp(`circuit_relay_links_refused_total{reason="${reason}"} 1\n`));
   }
 });

@@ -119,7 +119,7 @@ export class CentralSession {
   }
 
   #addLegs({ up, down }: { readonly up: readonly LegPlace[]; readonly down: readonly LegPlace[] }): void {
-    this.#relays.clear(); // whose numbers the session has used it remembers by itself
+    this.#relays.clear(); // the client may name new ones for ever
     for (const { leg, relayId } of [...up, ...down]) this.#relays.set(leg, relayId);
     for (const place of up) if (!this.#up.has(place.leg)) this.#addUp(place);
     for (const place of down) if (!this.#down.has(place.leg)) this.#addDown(place);
