@@ -45,7 +45,7 @@ import type { MuxConnection } from "../mux.ts";
 import type { RelayFinder } from "../relay_directory.ts";
 import { type RequestService, TunnelLinks } from "../tunnel_link.ts";
 import { type CentralLimits, DEFAULT_CENTRAL_LIMITS } from "./central_limits.ts";
-import { CentralSession, type Route, routeKey, type Routes } from "./central_session.ts";
+import { CentralSession, type Route, routeKey, type Routes, upstreamOf } from "./central_session.ts";
 import { DownstreamHops, fragmentBytes } from "./downstream_hops.ts";
 import { type HopHandlers, HopLink, type HopTools } from "./hop_link.ts";
 
@@ -240,13 +240,26 @@ export class Central implements Disposable {
 
   #settle({ id, link }: Upstream): void {
     const older = this.#upstreams.get(id);
-    if (!older && this.#upstreams.size >= this.#limits.maxUpstreams || this.#stop.signal.aborted) {
+    const isFull = !older && this.#upstreams.size >= this.#limits.maxUpstreams;
+    if (isFull && !this.#endUnusedUpstream() || this.#stop.signal.aborted) {
       this.#metrics.hopsRefused.add(1, { reason: "full" });
       return link.close(1013, "too many upstreams");
     }
     this.#upstreams.set(id, link);
     this.#metrics.upstreams.set(this.#upstreams.size);
     older?.close(1000, "replaced");
+  }
+
+  /** In an open network anybody may be an upstream: those that no session goes by keep no place from others. */
+  #endUnusedUpstream(): boolean {
+    const used = new Set(Array.from(this.#routes.keys(), upstreamOf));
+    for (const [id, link] of this.#upstreams) {
+      if (used.has(id)) continue;
+      this.#upstreams.delete(id);
+      link.close(1013, "too many upstreams");
+      return true;
+    }
+    return false;
   }
 
   #take(bytes: Uint8Array, upstream: Upstream): void {

@@ -9,7 +9,7 @@ import type { Metrics } from "../../protocol/metrics.ts";
 import { portablePrimitives as primitives } from "../../protocol/primitives.ts";
 import { randomOf } from "../../protocol/random.ts";
 import { SealInitiator } from "../../protocol/sealed_handshake.ts";
-import { CentralWorld } from "./fixtures/central_world.ts";
+import { CentralWorld, PlayedUpstream } from "./fixtures/central_world.ts";
 import { Arrivals, hopPort } from "./fixtures/hops.ts";
 
 const random = randomOf(crypto);
@@ -178,4 +178,22 @@ Deno.test("a hop on which nothing is said stays a newcomer, and is closed with c
   world.central.close();
   assertEquals((await closed.promise).code, 1001);
   await settled.come();
+});
+
+Deno.test("when there are too many upstreams one that no session goes by gives way", async () => {
+  await using world = await CentralWorld.make(2, { limits: { maxUpstreams: 2 } });
+  const [used, unused] = world.upstreams;
+  const places = { up: [{ leg: 0, relayId: used!.peer.id }] };
+  assertEquals(codeOf(await world.open(world.attempt(places))), "ok");
+  const third = new PlayedUpstream();
+  world.relays.records.push(third.peer.record("upstream"));
+  await third.connect(world.peer, world.url);
+  world.upstreams.push(third);
+  await unused!.closed.promise;
+  const again = world.attempt({ up: [{ leg: 0, relayId: third.peer.id }] });
+  world.send(again, third);
+  assertEquals(codeOf(await world.answerTo(again)), "ok");
+  await unused!.connect(world.peer, world.url);
+  await unused!.closed.promise;
+  assertEquals(world.central.upstreamCount, 2);
 });
