@@ -263,7 +263,13 @@ Deno.test("what is beyond a limit is refused as busy, and counted", async () => 
   const fast = await network.addOwner(other.identity);
   const one = await fast.build([relayHop(other.identity)]);
   await assertRejects(() => fast.build([relayHop(other.identity)]), Error, `hop 1: ${CircuitStatus.BUSY}`);
-  one.stream.close();
+  const entry = network.addRelay();
+  const next = network.addRelay({ limits: { relayCircuits: { perSecond: 0.001, burst: 1, slots: 8 } } });
+  const through = await network.addOwner(entry.identity);
+  const both = [relayHop(entry.identity), relayHop(next.identity)];
+  const two = await through.build(both);
+  await assertRejects(() => through.build(both), Error, `hop 2: ${CircuitStatus.BUSY}`);
+  for (const { stream } of [one, two]) stream.close();
 });
 
 Deno.test("one address cannot have more than half of a relay's circuits, under however many names", async () => {
