@@ -248,16 +248,17 @@ export class RelayServer implements Disposable {
     return {
       take: (stream, first, settled) => {
         settled();
-        this.#take(new WebsocketLink(stream, this.#linkPool, { first }), verdict.peer, call.remoteAddress);
+        this.#take(new WebsocketLink(stream, this.#linkPool, { first }), verdict.peer);
       },
     };
   }
 
-  #take(link: Link, peer: LinkPeer, remoteAddress: string): void {
-    const held = this.#links.take(link, peer);
-    if (!held) return;
-    this.#door.came(remoteAddress);
-    this.#spawn(held.connection.ended.then(() => this.#door.went(remoteAddress)));
+  #take(link: Link, peer: LinkPeer): void {
+    const entered = this.#door.enter(peer);
+    const held = entered && this.#links.take(link, peer);
+    if (held) return this.#spawn(held.connection.ended.then(() => entered[Symbol.dispose]()));
+    entered?.[Symbol.dispose]();
+    link.close();
   }
 
   #dial(relayId: string, signal: AbortSignal): Promise<Link> {

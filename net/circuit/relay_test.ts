@@ -338,6 +338,18 @@ Deno.test("links beyond what one client, one address or all may have are refused
   }
 });
 
+Deno.test("links that come at the same time are held to the limits too", async () => {
+  await using network = new CircuitNetwork();
+  const { identity, server } = network.addRelay({ limits: { maxLinksPerPeer: 2 } });
+  const client = newIdentity();
+  const coming = Array.from({ length: 8 }, () => network.addOwner(identity, client));
+  const owners = (await Promise.allSettled(coming)).flatMap((each) => each.status === "fulfilled" ? [each.value] : []);
+  const open = () => owners.filter(({ connection }) => !connection.closed).length;
+  await eventually("two are left", () => open() === 2 && server.linkCount("client") === 2);
+  for (const owner of owners) await owner.end();
+  await eventually("none is", () => server.linkCount("client") === 0);
+});
+
 Deno.test("only relays of the directory have a relay's link, and only gateways with keys of their own a gateway's", async () => {
   await using network = new CircuitNetwork();
   const { identity: entry } = network.addRelay();
