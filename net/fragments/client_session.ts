@@ -99,6 +99,8 @@ export class ClientSession implements Disposable {
   /** Upstreams by which the opening has gone, and those that have said no since something came through last. */
   readonly #openedBy = new Set<number>();
   readonly #refusing = new Map<number, UpstreamRefusal>();
+  /** Up legs that the central knows of, for certain: by others it hears nothing, not even that they are there. */
+  #known: ReadonlySet<number> = new Set();
   #answerTimer: Timer | undefined;
   #watchTimer: Timer | undefined;
   #link: FragmentLink<FragmentSession> | undefined;
@@ -128,7 +130,8 @@ export class ClientSession implements Disposable {
     this.#opened.promise.catch(() => {});
     this.#secret = options.tools.random.fill(new Uint8Array(SECRET_BYTES));
     const centralId = peerIdBytes(options.central.id)!;
-    this.#legs = new ClientLegs({ ...options, centralId, secret: this.#secret }, {
+    const mayReplace = (leg: number) => this.#mayReplace(leg);
+    this.#legs = new ClientLegs({ ...options, centralId, secret: this.#secret, mayReplace }, {
       onUp: (leg, carrier) => this.#onUp(leg, carrier),
       onUpLost: (leg) => this.#link?.failSendLeg(leg),
       onRefused: (leg, code) => this.#onRefused(leg, code),
@@ -209,6 +212,7 @@ export class ClientSession implements Disposable {
     const { tools, crypto, central, coding, local, member, answerMs } = this.#options;
     const { clock, random } = tools;
     const down = [...this.#legs.down.values()].sort((a, b) => Number(!a.carrier) - Number(!b.carrier));
+    this.#known = new Set(this.#legs.up.keys());
     this.#answerTimer = clock.after(answerMs, () => this.#onSilence(down[0]!.relay));
     return new OpeningInitiator({ crypto, random }, {
       local,
@@ -317,6 +321,13 @@ export class ClientSession implements Disposable {
     if (!isOver) return this.#link ? this.#legs.replace(leg) : this.#sendOpening();
     const { id } = this.#options.central;
     this.#fail(new DialError("path_down", `The central ${id} is not to be reached: ${code.replaceAll("_", " ")}`));
+  }
+
+  /** Not the last that the central knows of: by that it will hear of the others, once it is up again. */
+  #mayReplace(leg: number): boolean {
+    const { up } = this.#legs;
+    if (this.#link?.session.isAgreed) this.#known = new Set(up.keys());
+    return !this.#known.has(leg) || this.#known.values().some((known) => known !== leg && up.has(known));
   }
 
   #fail(error: CulvertError): void {

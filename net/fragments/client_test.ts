@@ -69,7 +69,7 @@ Deno.test("by requests and polls alone", async () => {
   await echo(stream, 60_000);
 });
 
-Deno.test("no relay sees what is carried, or a name that another sees", async () => {
+Deno.test("every leg has a number of its own", async () => {
   const { network } = startNetwork();
   await using _ = network;
   using stream = await network.path().dial(target);
