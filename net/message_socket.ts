@@ -27,6 +27,8 @@ import { closeQuietly } from "./close.ts";
 
 const QUIET_READ_BYTES = 4096;
 const QUIET_WRITE_BYTES = 1024;
+/** Of a buffer of one's own, when there is no shared one: small frames go together. */
+const OWN_WRITE_BYTES = 16 * 1024;
 /** No status in the close frame. RFC 6455 §7.4.1. */
 const NO_STATUS = 1005;
 
@@ -55,6 +57,12 @@ export interface MessageSocketOptions {
   readonly lingerMs?: number;
 }
 
+/** Frames that are written at once. */
+interface Run {
+  readonly buffer: Uint8Array<ArrayBuffer>;
+  bytes: number;
+}
+
 export class MessageSocket implements Disposable {
   /** There is room again, after `isWritable` was false. */
   onWritable: () => void = () => {};
@@ -71,9 +79,9 @@ export class MessageSocket implements Disposable {
   #held: Uint8Array<ArrayBuffer> | undefined;
   #heldBytes = 0;
   /** Frames that wait behind the write under way, or for the end of this turn. */
+  readonly #queue: Run[] = [];
   readonly #quiet = new Uint8Array(QUIET_WRITE_BYTES);
-  readonly #otherQuiet = new Uint8Array(QUIET_WRITE_BYTES);
-  #queue: Uint8Array<ArrayBuffer> = this.#quiet;
+  #isQuietFree = true;
   readonly #borrowed = new Set<Uint8Array>();
   #queuedBytes = 0;
   #isWriting = false;
@@ -159,22 +167,28 @@ export class MessageSocket implements Disposable {
     const { first } = this.#options;
     if (first?.length) this.#receive(first);
     const quiet = new Uint8Array(QUIET_READ_BYTES);
-    let buffer = quiet;
+    while (this.#state !== "closed") {
+      const count = await this.#stream.read(quiet);
+      if (count === null) return;
+      this.#receive(quiet.subarray(0, count));
+      if (count === quiet.length && !await this.#readMuch()) return;
+    }
+  }
+
+  /** Reads with a large buffer, if there is one, what there is; false at the end. */
+  async #readMuch(): Promise<boolean> {
+    const buffer = this.#pool.take();
     try {
-      while (this.#state !== "closed") {
+      while (buffer && this.#state !== "closed") {
         const count = await this.#stream.read(buffer);
-        if (count === null) return;
+        if (count === null) return false;
         this.#receive(buffer.subarray(0, count));
-        if (buffer === quiet) {
-          if (count === quiet.length) buffer = this.#pool.take() ?? quiet;
-        } else if (count < buffer.length) {
-          // All there was: whoever waits holds no large buffer, however busy it has been.
-          this.#pool.give(buffer);
-          buffer = quiet;
-        }
+        // All there was: whoever waits holds no large buffer, however busy it has been.
+        if (count < buffer.length) break;
       }
+      return true;
     } finally {
-      if (buffer !== quiet) this.#pool.give(buffer);
+      if (buffer) this.#pool.give(buffer);
     }
   }
 
@@ -186,7 +200,7 @@ export class MessageSocket implements Disposable {
 
   #take(bytes: Uint8Array, last: boolean): void {
     if (this.#state !== "open") return;
-    if (this.#heldBytes + bytes.length > this.#maxMessageBytes) {
+    if (this.#heldBytes + bytes.length + this.#reader.payloadLeft > this.#maxMessageBytes) {
       return this.#breakOff(1009, "sent a message that is too large");
     }
     if (last && this.#heldBytes === 0) return this.#handlers!.onMessage(bytes);
@@ -203,7 +217,10 @@ export class MessageSocket implements Disposable {
   #hold(bytes: Uint8Array): void {
     const wanted = this.#heldBytes + bytes.length;
     if (!this.#held || wanted > this.#held.length) {
-      const larger = this.#borrow(wanted, Math.min(Math.max(wanted * 2, QUIET_READ_BYTES), this.#maxMessageBytes));
+      // A mere beginning is held in little; then there is room for all of the frame.
+      const isBeginning = !this.#held && wanted <= QUIET_READ_BYTES;
+      const whole = wanted + this.#reader.payloadLeft;
+      const larger = isBeginning ? new Uint8Array(QUIET_READ_BYTES) : this.#borrow(whole, whole);
       if (this.#held) {
         larger.set(this.#held.subarray(0, this.#heldBytes));
         this.#giveBack(this.#held);
@@ -229,20 +246,20 @@ export class MessageSocket implements Disposable {
   #enqueue(opcode: number, head: Uint8Array, body?: Uint8Array): boolean {
     const payloadBytes = head.length + (body?.length ?? 0);
     const headerBytes = websocketHeaderBytes(payloadBytes, this.#key !== undefined);
-    const from = this.#queuedBytes;
-    const end = from + headerBytes + payloadBytes;
-    if (end > this.#maxQueuedBytes && from > 0) return false;
-    this.#makeRoom(end);
-    const queue = this.#queue;
+    const frameBytes = headerBytes + payloadBytes;
+    if (this.#queuedBytes > 0 && this.#queuedBytes + frameBytes > this.#maxQueuedBytes) return false;
+    const run = this.#runFor(frameBytes);
+    const { buffer, bytes: from } = run;
     const start = from + headerBytes;
-    queue.set(head, start);
-    if (body) queue.set(body, start + head.length);
+    buffer.set(head, start);
+    if (body) buffer.set(body, start + head.length);
     if (this.#key) {
       this.#options.random!.fill(this.#key);
-      applyMask(queue.subarray(start, end), this.#key);
+      applyMask(buffer.subarray(start, from + frameBytes), this.#key);
     }
-    writeWebsocketHeader(queue, from, opcode, payloadBytes, this.#key);
-    this.#queuedBytes = end;
+    writeWebsocketHeader(buffer, from, opcode, payloadBytes, this.#key);
+    run.bytes += frameBytes;
+    this.#queuedBytes += frameBytes;
     if (!this.#isWriting) {
       this.#isWriting = true;
       // Not at once: what else is sent in this turn shares the write.
@@ -251,12 +268,16 @@ export class MessageSocket implements Disposable {
     return true;
   }
 
-  #makeRoom(bytes: number): void {
-    if (bytes <= this.#queue.length) return;
-    const larger = this.#borrow(bytes, Math.max(bytes, 2 * this.#queue.length));
-    larger.set(this.#queue.subarray(0, this.#queuedBytes));
-    this.#giveBack(this.#queue);
-    this.#queue = larger;
+  /** Where a frame of so many bytes goes: nothing that waits is copied to make room for it. */
+  #runFor(bytes: number): Run {
+    const last = this.#queue.at(-1);
+    if (last && last.bytes + bytes <= last.buffer.length) return last;
+    const isQuiet = this.#isQuietFree && bytes <= QUIET_WRITE_BYTES;
+    if (isQuiet) this.#isQuietFree = false;
+    const buffer = isQuiet ? this.#quiet : this.#borrow(bytes, Math.max(bytes, OWN_WRITE_BYTES));
+    const run = { buffer, bytes: 0 };
+    this.#queue.push(run);
+    return run;
   }
 
   /** One of at least so many bytes: a large one that others use too, or one of its own. */
@@ -271,23 +292,21 @@ export class MessageSocket implements Disposable {
   }
 
   #giveBack(buffer: Uint8Array<ArrayBuffer>): void {
-    if (this.#borrowed.delete(buffer)) this.#pool.give(buffer);
+    if (buffer === this.#quiet) this.#isQuietFree = true;
+    else if (this.#borrowed.delete(buffer)) this.#pool.give(buffer);
   }
 
   async #writeAll(): Promise<void> {
     try {
-      while (this.#queuedBytes > 0 && this.#state !== "closed") {
-        const frames = this.#queue;
-        const count = this.#queuedBytes;
-        this.#queue = frames === this.#quiet ? this.#otherQuiet : this.#quiet;
-        this.#queuedBytes = 0;
-        await writeAll(this.#stream, frames.subarray(0, count));
-        this.#giveBack(frames);
+      while (this.#queue.length > 0 && this.#state !== "closed") {
+        const { buffer, bytes } = this.#queue.shift()!;
+        this.#queuedBytes -= bytes;
+        await writeAll(this.#stream, buffer.subarray(0, bytes)).finally(() => this.#giveBack(buffer));
         this.#tellWritable();
       }
     } finally {
       this.#isWriting = false;
-      if (this.#state === "closed") this.#giveBack(this.#queue);
+      if (this.#state === "closed") { for (const { buffer } of this.#queue.splice(0)) this.#giveBack(buffer); }
     }
     if (this.#state === "closing") await this.#stream.closeWrite();
   }

@@ -141,6 +141,11 @@ export class WebsocketFrameReader {
     this.#handler = handler;
   }
 
+  /** What has yet to come of the frame that is being read. */
+  get payloadLeft(): number {
+    return this.#payloadLeft;
+  }
+
   /** Reads all of `bytes`, which it may change (it unmasks in place); gives what is wrong, if anything. */
   read(bytes: Uint8Array): WebsocketFault | undefined {
     let at = 0;

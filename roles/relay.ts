@@ -24,6 +24,10 @@ const config = z.object({
   listen: listenAddress("127.0.0.1:8470").describe("Where clients, other relays and gateways connect."),
   ...relayFlags,
   maxCircuits: z.number().int().min(1).max(1_000_000).default(8192).describe("Circuits at once."),
+  maxCircuitsPerAddress: z.number().int().min(1).max(1_000_000).optional()
+    .describe("Circuits from one address, of clients and relays alike.").meta({
+      defaultText: "half of --max-circuits",
+    }),
   maxCircuitsPerLink: z.number().int().min(1).max(100_000).default(64).describe("Of one client's link."),
   maxLinks: z.number().int().min(1).max(1_000_000).default(4096).describe("Links of clients at once."),
   maxLinksPerAddress: z.number().int().min(1).max(1_000_000).default(256)
@@ -91,6 +95,7 @@ function serve(
       certificate: membership?.certificate,
       limits: {
         ...{ maxCircuits, maxLinksPerAddress },
+        ...(config.maxCircuitsPerAddress !== undefined && { maxCircuitsPerAddress: config.maxCircuitsPerAddress }),
         maxCircuitsPerClientLink: maxCircuitsPerLink,
         maxClientLinks: maxLinks,
         isBlocked: (peerId) => blocked.has(peerId),

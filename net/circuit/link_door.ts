@@ -1,14 +1,18 @@
 /**
  * Who may have a link to a relay, asked in the order of what it costs:
  *
- *   the path → room for one more, here and from that address → the signature (`link_auth.ts`) → not blocked
- *     → a relay is in the directory, a gateway has shown its keys → room for one more of that peer
+ *   the path → room for one more from that address, and not too many of late → the signature (`link_auth.ts`) → not blocked
+ *     → room for one more here, and of that peer → a relay is in the directory; a gateway has shown its keys, and others
+ *       can be told of it
  *
  * A relay that nobody here has heard of yet may be new: the directory is asked once more.
  */
 
+import type { Clock } from "../../protocol/clock.ts";
+import { BurstTable, type BurstTableOptions } from "../../protocol/control/burst_table.ts";
+import type { Random } from "../../protocol/random.ts";
 import { placeOf } from "../../protocol/control/auth_limits.ts";
-import type { RelayRecord } from "../../protocol/directory.ts";
+import { MAX_RELAY_GATEWAYS, type RelayRecord } from "../../protocol/directory.ts";
 import { parseIp } from "../../protocol/ip.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import type { WebsocketCall } from "../web_port.ts";
@@ -28,15 +32,19 @@ export interface LinkDoorLimits {
   readonly maxHopLinks?: number;
   /** Links from one address, an IPv6 /64 counting as one. Default 256. */
   readonly maxLinksPerAddress?: number;
-  /** Links of one client; a relay or gateway may have twice as many for a moment. Default 4. */
+  /** Requests for links from one address. Default 50 a second, 500 at once: each costs a signature to check. */
+  readonly addressRequests?: BurstTableOptions;
+  /** Links of one peer in one role. Default 4. */
   readonly maxLinksPerPeer?: number;
 }
 
 export interface LinkDoorOptions {
   readonly guard: Pick<LinkGuard, "verify">;
-  readonly links: Pick<RelayLinks, "count" | "countOf">;
+  readonly links: Pick<RelayLinks, "count" | "countOf" | "of">;
   readonly directory: RelayLookup;
   readonly primitives: Primitives;
+  readonly clock: Clock;
+  readonly random: Random;
   isBlocked(peerId: string): boolean;
   readonly limits?: LinkDoorLimits | undefined;
 }
@@ -45,21 +53,27 @@ export type DoorVerdict =
   | { readonly ok: true; readonly peer: LinkPeer }
   | { readonly ok: false; readonly status: 401 | 403 | 404 | 429 | 503; readonly reason: string };
 
+const DEFAULT_REQUESTS: BurstTableOptions = { perSecond: 50, burst: 500 };
+
 export class LinkDoor {
   readonly #options: LinkDoorOptions;
   readonly #ofAddress = new Map<string, number>();
+  readonly #requests: BurstTable;
 
   constructor(options: LinkDoorOptions) {
     this.#options = options;
+    this.#requests = new BurstTable(options.random, options.limits?.addressRequests ?? DEFAULT_REQUESTS);
   }
 
   /** Whether whoever calls may have a link. `came` and `went` are to follow. */
   async admit(call: Pick<WebsocketCall, "path" | "remoteAddress" | "request">): Promise<DoorVerdict> {
-    const { guard, links, limits, isBlocked } = this.#options;
+    const { guard, links, clock, limits, isBlocked } = this.#options;
     const request = call.path.endsWith(CIRCUIT_LINK_PATH) ? call.request() : undefined;
     if (!request) return refused(404, "not_a_link");
-    const fromThere = this.#ofAddress.get(placeAt(call.remoteAddress)) ?? 0;
+    const place = placeAt(call.remoteAddress);
+    const fromThere = this.#ofAddress.get(place) ?? 0;
     if (fromThere >= (limits?.maxLinksPerAddress ?? 256)) return refused(429, "links_of_address");
+    if (this.#requests.take(place, clock.now()) > 0) return refused(429, "requests_of_address");
     const verdict = guard.verify(request);
     if (!verdict.ok) return verdict;
     const { peerId, role } = verdict;
@@ -69,7 +83,7 @@ export class LinkDoor {
       : links.count("relay") + links.count("gateway") >= (limits?.maxHopLinks ?? 1024);
     if (isFull) return refused(503, "links");
     if (links.countOf({ peerId, role }) >= (limits?.maxLinksPerPeer ?? 4)) return refused(429, "links_of_peer");
-    return await this.#admitAs({ peerId, role }, request);
+    return await this.#admitAs({ peerId, role, place }, request);
   }
 
   /** A link from that address is up. */
@@ -87,8 +101,11 @@ export class LinkDoor {
   }
 
   async #admitAs(peer: LinkPeer, request: Request): Promise<DoorVerdict> {
-    const { directory, primitives } = this.#options;
+    const { directory, primitives, links } = this.#options;
     if (peer.role === "gateway") {
+      // Those that are here stay the ones that others are told of, however many strangers come.
+      const gateways = new Set(Array.from(links.of("gateway"), ({ peerId }) => peerId));
+      if (!gateways.has(peer.peerId) && gateways.size >= MAX_RELAY_GATEWAYS) return refused(503, "gateways");
       const gateway = readGatewayKeys(peer.peerId, request.headers, primitives);
       return gateway ? { ok: true, peer: { ...peer, gateway } } : refused(403, "gateway_keys");
     }

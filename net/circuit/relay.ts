@@ -41,6 +41,8 @@ import { RelayedCircuit } from "./relayed_circuit.ts";
 export interface RelayLimits extends RelayLinkLimits, LinkDoorLimits, Pick<WebPortLimits, "maxHandshakes"> {
   /** Default 8,192. */
   readonly maxCircuits?: number;
+  /** Circuits that come from one address, of clients and relays alike. Default half of all. */
+  readonly maxCircuitsPerAddress?: number;
   /** Circuits that one client may begin. Default 10 a second, 128 at once. */
   readonly clientCircuits?: BurstTableOptions;
   /** From a new stream to its CREATE, and from a request for a connection to its end. Default 10 s. */
@@ -95,6 +97,8 @@ export class RelayServer implements Disposable {
   readonly #linkPool = new BufferPool({ bufferBytes: 256 * 1024 });
   readonly #slabs = new CellSlabs();
   readonly #circuits = new Map<RelayedCircuit, { readonly begunAtMs: number }>();
+  /** Circuits by the place they come from. */
+  readonly #ofPlace = new Map<string, number>();
   readonly #rate: BurstTable;
   readonly #tasks = new Set<Promise<void>>();
   readonly #metrics;
@@ -125,7 +129,7 @@ export class RelayServer implements Disposable {
     });
     this.#door = new LinkDoor({
       guard: new LinkGuard({ recipient: identity.peerId, network, clock, primitives }),
-      ...{ links: this.#links, directory, primitives, limits },
+      ...{ links: this.#links, directory, primitives, clock, random: tools.random, limits },
       isBlocked: (peerId) => limits?.isBlocked?.(peerId) ?? false,
     });
     this.#port = this.#listen();
@@ -168,7 +172,7 @@ export class RelayServer implements Disposable {
     for (const { peerId, gateway } of this.#links.of("gateway")) {
       if (gateway && isCertifiedGateway(gateway, check)) known.set(peerId, gateway);
     }
-    return [...known.values()].slice(-MAX_RELAY_GATEWAYS);
+    return [...known.values()].slice(0, MAX_RELAY_GATEWAYS);
   }
 
   /** Connections that come from now on get this certificate. Only for a port that had one. */
@@ -278,23 +282,40 @@ export class RelayServer implements Disposable {
       });
       if (!begun) return this.#metrics.refused.add(1, { reason: "no_create" });
       if ("status" in begun) return this.#metrics.refused.add(1, { reason: statusName(begun.status) });
-      this.#circuits.set(circuit, { begunAtMs: clock.now() });
-      this.#metrics.active.set(this.#circuits.size);
+      using _counted = this.#hold(circuit, link);
       const outcome = await circuit.run(begun.hop);
       this.#metrics.ended.add(1, { outcome });
     } catch (error) {
       log.debug("A circuit was lost as it began", { error: messageOf(error) });
       stream.abort();
-    } finally {
-      this.#circuits.delete(circuit);
-      this.#metrics.active.set(this.#circuits.size);
     }
+  }
+
+  #hold(circuit: RelayedCircuit, link: RelayLink): Disposable {
+    const place = placeOfLink(link);
+    const count = (change: 1 | -1) => {
+      const there = (this.#ofPlace.get(place) ?? 0) + change;
+      if (there > 0) this.#ofPlace.set(place, there);
+      else this.#ofPlace.delete(place);
+      this.#metrics.active.set(this.#circuits.size);
+    };
+    this.#circuits.set(circuit, { begunAtMs: this.#options.clock.now() });
+    count(1);
+    return {
+      [Symbol.dispose]: () => {
+        this.#circuits.delete(circuit);
+        count(-1);
+      },
+    };
   }
 
   #refusalOf(link: RelayLink): number | undefined {
     const { clock, limits } = this.#options;
+    const { maxCircuits = 8192, maxCircuitsPerAddress = Math.ceil(maxCircuits / 2) } = limits ?? {};
     if (this.#isDraining) return CircuitStatus.DRAINING;
-    if (this.#circuits.size >= (limits?.maxCircuits ?? 8192)) return CircuitStatus.BUSY;
+    if (this.#circuits.size >= maxCircuits) return CircuitStatus.BUSY;
+    // Names cost nothing in an open network, addresses do.
+    if ((this.#ofPlace.get(placeOfLink(link)) ?? 0) >= maxCircuitsPerAddress) return CircuitStatus.BUSY;
     // What other relays bring has been counted where it came in.
     if (link.role === "client" && this.#rate.take(link.peerId, clock.now()) > 0) return CircuitStatus.BUSY;
     return undefined;
@@ -344,6 +365,11 @@ export class RelayServer implements Disposable {
     this.#tasks.add(task);
     task.finally(() => this.#tasks.delete(task));
   }
+}
+
+/** A relay that we have dialled has no other name. */
+function placeOfLink({ place, peerId }: RelayLink): string {
+  return place ?? peerId;
 }
 
 function relayMetrics(metrics: Metrics) {

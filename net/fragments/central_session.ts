@@ -63,7 +63,7 @@ export class CentralSession {
   /** Of the legs from upstreams, what they are called there. */
   readonly #up = new Map<number, string>();
   readonly #down = new Map<number, Mailbox>();
-  /** Where each leg leads or has led. */
+  /** Where each leg leads. */
   readonly #relays = new Map<number, string>();
   #isEnded = false;
 
@@ -119,6 +119,7 @@ export class CentralSession {
   }
 
   #addLegs({ up, down }: { readonly up: readonly LegPlace[]; readonly down: readonly LegPlace[] }): void {
+    this.#relays.clear(); // the client may name new ones for ever
     for (const { leg, relayId } of [...up, ...down]) this.#relays.set(leg, relayId);
     for (const place of up) if (!this.#up.has(place.leg)) this.#addUp(place);
     for (const place of down) if (!this.#down.has(place.leg)) this.#addDown(place);

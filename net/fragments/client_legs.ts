@@ -47,7 +47,7 @@ export interface ClientLegsOptions {
   readonly wanted: Readonly<Record<Direction, number>>;
   /** Draws relays that are not in use that way. */
   draw(direction: Direction, count: number, wish: DrawWish): readonly Relay[];
-  /** Whether the session gets on without that leg. */
+  /** Whether the central can be told that it leads elsewhere. */
   mayReplace(leg: number): boolean;
   /** A relay was of no use. */
   onFailed(direction: Direction, relay: Relay): void;

@@ -30,7 +30,8 @@ import { concat } from "../../protocol/tunnel_frame.ts";
 import type { RelayFinder } from "../relay_directory.ts";
 import type { SendLeg } from "./fragment_link.ts";
 import { type HopHandlers, HopLink, type HopTools } from "./hop_link.ts";
-import { relayUrl, websocketAddressOf } from "./legs.ts";
+import { websocketAddress } from "../websocket_dial.ts";
+import { relayUrl } from "./legs.ts";
 
 export interface DownstreamHopsOptions {
   readonly tools: HopTools;
@@ -278,7 +279,7 @@ class Hop {
     const sealingKey = relay && decodeBase64(relay.sealingKey);
     if (!sealingKey) throw new DialError("unresolved", "the directory knows no such downstream");
     const welcome = (): HopHandlers => ({ onMessage: (message) => this.#take(message), onClose });
-    const address = websocketAddressOf(relayUrl(relay, "v1/hop"));
+    const address = websocketAddress(relayUrl(relay, "v1/hop"));
     return await HopLink.dial({ address, acceptorId: this.#relayId, sealingKey, caCerts, welcome }, tools, signal);
   }
 

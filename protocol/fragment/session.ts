@@ -10,6 +10,7 @@
  */
 
 import { Slab } from "../slab.ts";
+import { TokenBucket, type TokenRate } from "../token_bucket.ts";
 import { BlockMemory } from "./block_memory.ts";
 import { adaptTotalShards } from "./block_plan.ts";
 import { FragmentWriter } from "./fragment_writer.ts";
@@ -32,8 +33,8 @@ const DEFAULT_WINDOW_BYTES = 4 * 1024 * 1024;
 const DEFAULT_SILENCE_MS = 15_000;
 /** How often the number of shards is thought over. */
 const ADAPT_MS = 100;
-/** The client says its legs again when it is not answered, so what it says sooner than this may pass unheard. */
-const LEGS_EVERY_MS = 50;
+/** How often a client may change its legs. It says them again until it is answered, so what is more only waits. */
+const LEGS_RATE: TokenRate = { perSecond: 10, burst: 10 };
 /** How far apart ticks get that have brought nothing out. */
 const MAX_TICK_GAP_MS = 64;
 /** Before it a leg's loss is chance. */
@@ -62,7 +63,7 @@ export class FragmentSession implements Disposable {
   #highestLeg = -1;
   #hasLegs = false;
   #takenGeneration = 0;
-  #takenAtMs = -Infinity;
+  readonly #legsAllowed: TokenBucket;
   #from: ReceiveLeg | undefined;
   #impatientAtMs = -Infinity;
   #adaptedAtMs = -Infinity;
@@ -82,6 +83,7 @@ export class FragmentSession implements Disposable {
     this.#options = options;
     this.#events = events;
     this.#nowMs = nowMs;
+    this.#legsAllowed = new TokenBucket({ now: () => this.#nowMs }, LEGS_RATE);
     this.#scratch = options.scratch ?? new Slab(MAX_FRAGMENT_BYTES);
     const memory = options.memory ?? new BlockMemory(reedSolomon);
     this.#outgoing = new OutgoingBlocks({
@@ -314,9 +316,8 @@ export class FragmentSession implements Disposable {
     if (this.#options.role !== "central") return;
     this.#acks.onPing(this.#nowMs); // it is said in a fragment that asks for an answer
     if (generation > this.#takenGeneration) {
-      if (this.#nowMs < this.#takenAtMs + LEGS_EVERY_MS) return;
+      if (!this.#legsAllowed.tryTake()) return;
       this.#takenGeneration = generation;
-      this.#takenAtMs = this.#nowMs;
       this.#events.onLegs({ send: down, receive: up });
       if (this.#phase !== "open") return;
       this.#replaceLegs({ send: down.map(({ leg }) => leg), receive: up.map(({ leg }) => leg) });

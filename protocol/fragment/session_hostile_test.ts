@@ -190,7 +190,6 @@ Deno.test("only the client says which legs there are, and never an old number ag
     victim.say((bytes, at) => writeLegs(bytes, at, { generation, up: places(up), down: places(down) }));
   tell(1, [0], [2, 3, 4]);
   tell(1, [0], [7]);
-  victim.nowMs += 100;
   tell(2, [0], [1, 3, 4]);
   assertEquals(victim.changes.length, 2);
   assertEquals(victim.session.stats().send.map(({ leg }) => leg), [3, 4]);
@@ -204,7 +203,7 @@ Deno.test("legs that are told again and again are taken now and then", () => {
       writeLegs(bytes, at, { generation, up: [{ leg: 0, relayId: relayIdOf(0) }], down: places })
     );
   }
-  assert(victim.changes.length >= 15 && victim.changes.length <= 21, `${victim.changes.length}`);
+  assert(victim.changes.length >= 15 && victim.changes.length <= 20, `${victim.changes.length}`);
 });
 
 Deno.test("fragments that are not the peer's change nothing", () => {
