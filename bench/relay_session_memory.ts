@@ -12,9 +12,8 @@ import { BufferPool } from "../net/buffer_pool.ts";
 import { DirectoryClient } from "../net/directory_client.ts";
 import { HopPeer, hopPort } from "../net/fragments/fixtures/hops.ts";
 import { HopLink } from "../net/fragments/hop_link.ts";
-import { websocketAddressOf } from "../net/fragments/legs.ts";
 import { MessageSocket } from "../net/message_socket.ts";
-import { type DialledWebsocket, dialWebsocket } from "../net/websocket_dial.ts";
+import { type DialledWebsocket, dialWebsocket, websocketAddress } from "../net/websocket_dial.ts";
 import { clockOf, delay } from "../protocol/clock.ts";
 import { downAlias, peerIdBytes } from "../protocol/fragment/aliases.ts";
 import {
@@ -211,7 +210,7 @@ class World implements AsyncDisposable {
   async #post(aliases: readonly Uint8Array[], bytes: number, got: () => number): Promise<void> {
     const hop = this.#hop ??= await HopLink.dial(
       {
-        address: websocketAddressOf(new URL(`http://${this.downstream.addresses["listen"]}/v1/hop`)),
+        address: websocketAddress(new URL(`http://${this.downstream.addresses["listen"]}/v1/hop`)),
         acceptorId: this.downstream.peerId,
         sealingKey: await this.#sealingKeyOfDownstream(),
         welcome: () => ({ onMessage() {}, onClose() {} }),
@@ -239,7 +238,7 @@ class World implements AsyncDisposable {
   }
 
   #dial(relay: RoleProcess, path: string): Promise<DialledWebsocket> {
-    const address = websocketAddressOf(new URL(`http://${relay.addresses["listen"]}/${path}`));
+    const address = websocketAddress(new URL(`http://${relay.addresses["listen"]}/${path}`));
     return dialWebsocket(address, { random, signal: this.#stop.signal });
   }
 

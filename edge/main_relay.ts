@@ -23,7 +23,9 @@ import { RelayHops } from "../net/fragments/relay_hops.ts";
 import { hostCrypto } from "../net/host_aead.ts";
 import { hostPrimitives } from "../net/host_primitives.ts";
 import { RelayDirectory } from "../net/relay_directory.ts";
+import { relayPlaces } from "../net/relay_places.ts";
 import { keysOfRelay, RelayRegistrar } from "../net/relay_registration.ts";
+import { CachingResolver } from "../net/resolve.ts";
 import { type Clock, clockOf } from "../protocol/clock.ts";
 import type { RelayKind } from "../protocol/directory.ts";
 import { decodeBase64 } from "../protocol/encoding.ts";
@@ -84,7 +86,10 @@ export async function openRelayMain(kind: RelayKind): Promise<RelayMain> {
   const relays = new RelayDirectory({ ...tools, directory, kinds: ["central"] });
   void relays.run(new AbortController().signal); // as long as the process lives
   await relays.refresh();
-  const hops = new RelayHops({ identity, relays, crypto: hostCrypto(), pool: new BufferPool(), clock, random });
+  const locate = networkPublicKey
+    ? undefined // its owner vouches for every relay
+    : relayPlaces({ near: [env.CULVERT_ADVERTISE], resolver: new CachingResolver({ clock }) });
+  const hops = new RelayHops({ identity, relays, crypto: hostCrypto(), pool: new BufferPool(), clock, random, locate });
   const upgrade = webSocketUpgrade(clock);
   return {
     ...{ identity, relays, hops, clock, random, log, primitives },

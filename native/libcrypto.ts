@@ -8,6 +8,8 @@ import type { Bytes } from "../protocol/primitives.ts";
 import { addressOf, cString } from "./libc.ts";
 
 const symbols = {
+  // int OPENSSL_init_crypto(uint64_t options, const OPENSSL_INIT_SETTINGS *settings)
+  OPENSSL_init_crypto: { parameters: ["u64", "pointer"], result: "i32" },
   EVP_CIPHER_CTX_new: { parameters: [], result: "pointer" },
   EVP_CIPHER_CTX_free: { parameters: ["pointer"], result: "void" },
   EVP_CIPHER_CTX_reset: { parameters: ["pointer"], result: "i32" },
@@ -56,12 +58,20 @@ export type LibcryptoCalls = Libcrypto["symbols"];
 
 export const LIBCRYPTO_NAMES: readonly string[] = ["libcrypto.so.3", "libcrypto.so.1.1"];
 
+/**
+ * OpenSSL is not to clean up when the process ends: threads of Workers may be ending at that moment, each with things of
+ * its own to free, and the two have been seen to free the same memory.
+ */
+const OPENSSL_INIT_NO_ATEXIT = 0x00080000n;
+
 /** The first of the libraries that loads, or why none did. */
 export function loadLibcrypto(names: readonly string[] = LIBCRYPTO_NAMES): Libcrypto | { readonly reason: string } {
   const reasons: string[] = [];
   for (const name of names) {
     try {
-      return Deno.dlopen(name, symbols);
+      const library = Deno.dlopen(name, symbols);
+      library.symbols.OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, null);
+      return library;
     } catch (error) {
       reasons.push(messageOf(error));
     }

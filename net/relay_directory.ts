@@ -8,6 +8,7 @@
  * for `keptMs` beyond the time at which the records would have ended.
  */
 
+import { orAborted } from "../protocol/abort.ts";
 import { verifyCertificate } from "../protocol/certificate.ts";
 import { type Clock, delay } from "../protocol/clock.ts";
 import type { RelayKind, RelayRecord } from "../protocol/directory.ts";
@@ -26,7 +27,10 @@ export interface RelayFinder {
   find(kind: RelayKind, relayId: string): RelayRecord | undefined;
   /** Whose key it is, in base64 as records have it or as bytes. */
   bySealingKey(kind: RelayKind, key: Uint8Array | string): RelayRecord | undefined;
-  /** Asks base now, unless it has been asked just before. Settles when it has answered or failed; see `problem`. */
+  /**
+   * Asks base now or, if it has been asked just before, in a moment. Settles when it has answered or failed (see
+   * `problem`); rejects when the signal is aborted, while others go on waiting.
+   */
   refresh(signal?: AbortSignal): Promise<void>;
   /** Is called when what is known has changed. Disposing the result ends that. */
   onChange(listener: () => void): Disposable;
@@ -53,6 +57,8 @@ const REFRESH_FLOOR_MS = 500;
 const RETRY_MS = 2000;
 /** More relays than this of one kind are not looked at. */
 const MAX_RELAYS = 4096;
+/** Nor more pages, however little is on them. */
+const MAX_PAGES = 256;
 
 /** Whose keys are to be checked. */
 interface Claim extends Pick<RelayRecord, "publicKey" | "sealingKey" | "sealingKeySignature" | "certificate"> {
@@ -96,10 +102,11 @@ export class RelayDirectory implements RelayFinder, Disposable {
     const { clock, random, refreshMs = 15_000 } = this.#options;
     const ended = AbortSignal.any([signal, this.#closing.signal]);
     while (!ended.aborted) {
-      await this.refresh(ended);
+      await this.refresh(ended).catch(() => {});
       const waitMs = this.#problem === undefined && !this.#isLacking ? refreshMs : RETRY_MS;
       await delay(clock, waitMs * (0.75 + 0.5 * random.next()), ended).catch(() => {});
     }
+    if (this.#closing.signal.aborted) await this.#asking;
   }
 
   list(kind: RelayKind): readonly RelayRecord[] {
@@ -116,12 +123,8 @@ export class RelayDirectory implements RelayFinder, Disposable {
   }
 
   refresh(signal?: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
-    if (this.#asking) return this.#asking;
-    if (clock.now() - this.#askedAtMs < REFRESH_FLOOR_MS) return Promise.resolve();
-    this.#askedAtMs = clock.now();
-    const ended = signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal;
-    return this.#asking = this.#ask(ended).finally(() => this.#asking = undefined);
+    this.#asking ??= this.#askSoon(this.#closing.signal).finally(() => this.#asking = undefined);
+    return orAborted(this.#asking, signal);
   }
 
   onChange(listener: () => void): Disposable {
@@ -143,6 +146,15 @@ export class RelayDirectory implements RelayFinder, Disposable {
     return kinds ? kinds.some((kind) => !this.#lists.has(kind)) : this.#lists.size === 0;
   }
 
+  async #askSoon(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const waitMs = this.#askedAtMs + REFRESH_FLOOR_MS - clock.now();
+    if (waitMs > 0) await delay(clock, waitMs, signal).catch(() => {});
+    if (signal.aborted) return;
+    this.#askedAtMs = clock.now();
+    await this.#ask(signal);
+  }
+
   async #ask(signal: AbortSignal): Promise<void> {
     const { kinds, clock } = this.#options;
     try {
@@ -161,17 +173,19 @@ export class RelayDirectory implements RelayFinder, Disposable {
   }
 
   async #listAll(kind: RelayKind | undefined, signal: AbortSignal): Promise<RelayRecord[]> {
-    const found: RelayRecord[] = [];
+    // What changes its place in the list while we read it may be on two pages.
+    const found = new Map<string, RelayRecord>();
     let after: string | undefined;
+    let pages = 0;
     do {
       const page = await this.#options.directory.listRelays({
         ...(kind !== undefined && { kind }),
         ...(after !== undefined && { after }),
       }, { signal });
-      found.push(...page.relays);
+      for (const record of page.relays) found.set(`${record.kind} ${record.relayId}`, record);
       after = page.next;
-    } while (after !== undefined && found.length < MAX_RELAYS);
-    return found;
+    } while (after !== undefined && found.size < MAX_RELAYS && ++pages < MAX_PAGES);
+    return [...found.values()];
   }
 
   #take(told: readonly RelayRecord[]): void {

@@ -12,6 +12,7 @@
  */
 
 import type { Agent } from "undici";
+import { orAborted } from "../protocol/abort.ts";
 import type { Clock, Timer } from "../protocol/clock.ts";
 import { CulvertError, DialError, messageOf } from "../protocol/errors.ts";
 import { endToEnd } from "../protocol/http_proxy.ts";
@@ -21,6 +22,7 @@ import {
   fieldsOf,
   type RequestFailure,
   type RequestModeHead,
+  responseHeadSchema,
   type ResponseModeHead,
 } from "../protocol/request_mode.ts";
 import { type Stream, writeAll } from "../protocol/stream.ts";
@@ -30,8 +32,10 @@ import type { RequestService } from "./tunnel_link.ts";
 
 export interface RequestServerOptions extends PathAgentOptions {
   readonly metrics: Metrics;
-  /** Until the head of an answer has come, from the last of the body on. Default 60 s. */
+  /** Until the client's head has come, and until that of the answer has, from the last of the body on. Default 60 s. */
   readonly headTimeoutMs?: number;
+  /** For an answer of whose body nothing moves, in either direction. Default 5 min. */
+  readonly idleTimeoutMs?: number;
   /** Requests under way at once. Default 1,024. */
   readonly maxRequests?: number;
 }
@@ -44,7 +48,8 @@ const BODY_FIELDS = /^(?:content-(?:encoding|language|location|type|length))$/i;
 /** For the origin that was asked, and no other. */
 const SECRET_FIELDS = /^(?:authorization|proxy-authorization|cookie|cookie2)$/i;
 const READ_BYTES = 64 * 1024;
-const TOO_LATE = new CulvertError("timeout", "The origin has not answered in time");
+/** What a field, and what says a status in words, is made of. RFC 9110 §5.5, RFC 9112 §4. */
+const WORDS = /^[\t\x20-\x7e\x80-\xff]{0,512}$/;
 
 type Answer = Awaited<ReturnType<Agent["request"]>>;
 
@@ -55,6 +60,51 @@ interface Step {
   readonly headers: readonly (readonly [string, string])[];
   readonly hasBody: boolean;
   readonly isRedirected: boolean;
+}
+
+/** What ends an exchange before it is over. */
+interface Limits {
+  readonly watch: Watch;
+  /** The client is not there any more. */
+  readonly gone: AbortSignal;
+}
+
+/** Aborts when what is expected does not come, and nothing moves meanwhile, for too long. */
+class Watch implements Disposable {
+  readonly #clock: Clock;
+  readonly #controller = new AbortController();
+  #timer: Timer | undefined;
+  #movedAtMs = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** From now on this is what is told when nothing has moved for so long. */
+  expect(complaint: string, limitMs: number): void {
+    this.#timer?.cancel();
+    this.moved();
+    this.#arm(complaint, limitMs);
+  }
+
+  moved(): void {
+    this.#movedAtMs = this.#clock.now();
+  }
+
+  /** One timer that looks when it may be over: what moves sets none. */
+  #arm(complaint: string, limitMs: number): void {
+    const leftMs = this.#movedAtMs + limitMs - this.#clock.now();
+    if (leftMs <= 0) return this.#controller.abort(new CulvertError("timeout", complaint));
+    this.#timer = this.#clock.after(leftMs, () => this.#arm(complaint, limitMs));
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.cancel();
+  }
 }
 
 class RequestError extends Error {
@@ -70,6 +120,7 @@ export class RequestServer implements RequestService, Disposable {
   readonly #agent: Agent;
   readonly #clock: Clock;
   readonly #headTimeoutMs: number;
+  readonly #idleTimeoutMs: number;
   readonly #maxRequests: number;
   #underWay = 0;
   readonly #metrics;
@@ -78,6 +129,7 @@ export class RequestServer implements RequestService, Disposable {
     this.#agent = openPathAgent(options);
     this.#clock = options.clock;
     this.#headTimeoutMs = options.headTimeoutMs ?? 60_000;
+    this.#idleTimeoutMs = options.idleTimeoutMs ?? 300_000;
     this.#maxRequests = options.maxRequests ?? 1024;
     const { metrics } = options;
     this.#metrics = {
@@ -89,10 +141,12 @@ export class RequestServer implements RequestService, Disposable {
 
   async serve(stream: Stream, signal: AbortSignal): Promise<void> {
     this.#metrics.active.set(++this.#underWay);
+    using watch = new Watch(this.#clock);
+    watch.expect("The client has not asked in time", this.#headTimeoutMs);
     try {
-      const head = await readRequestHead(stream);
+      const head = await orAborted(readRequestHead(stream), watch.signal);
       if (this.#underWay > this.#maxRequests) throw new RequestError("busy", "Too many requests are under way");
-      await this.#exchange(head, stream, signal);
+      await this.#exchange(head, stream, { watch, gone: signal });
     } finally {
       this.#metrics.active.set(--this.#underWay);
     }
@@ -102,29 +156,52 @@ export class RequestServer implements RequestService, Disposable {
     this.#agent.destroy().catch(() => {});
   }
 
-  async #exchange(head: RequestModeHead, stream: Stream, signal: AbortSignal): Promise<void> {
+  async #exchange(head: RequestModeHead, stream: Stream, limits: Limits): Promise<void> {
+    const { watch, gone } = limits;
     let answer: Answer;
-    let step: Step;
     try {
-      ({ answer, step } = await this.#follow(head, stream, signal));
-      await this.#send(stream, headOf(answer, step));
+      const followed = await this.#follow(head, stream, { ...limits, signal: AbortSignal.any([gone, watch.signal]) });
+      answer = followed.answer;
+      await this.#send(stream, headOf(answer, followed.step));
     } catch (error) {
-      signal.throwIfAborted();
+      gone.throwIfAborted();
       const failure = failureOf(error);
       this.#metrics.requests.add(1, { outcome: failure });
       await this.#send(stream, { failure, message: messageOf(error).slice(0, 1024) });
       return await stream.closeWrite();
     }
+    try {
+      await this.#passBody(answer, stream, watch);
+      this.#metrics.requests.add(1, { outcome: "ok" });
+    } catch (error) {
+      this.#metrics.requests.add(1, { outcome: "cut" });
+      throw watch.signal.aborted ? watch.signal.reason : error;
+    }
+  }
+
+  async #passBody(answer: Answer, stream: Stream, watch: Watch): Promise<void> {
+    watch.expect("Nothing of the answer has moved for too long", this.#idleTimeoutMs);
+    const cut = () => stream.abort ? stream.abort() : stream.close();
+    watch.signal.addEventListener("abort", cut, { once: true });
+    // A 304 may tell the length of what it stands for, which undici would take for a body that is missing.
+    if (answer.statusCode === 304) {
+      discard(answer);
+      return await stream.closeWrite();
+    }
     for await (const chunk of answer.body) {
       await writeAll(stream, chunk as Uint8Array);
+      watch.moved();
       this.#metrics.bytes.add((chunk as Uint8Array).length, { direction: "down" });
     }
     await stream.closeWrite();
-    this.#metrics.requests.add(1, { outcome: "ok" });
   }
 
   /** Asks until an answer is the last. */
-  async #follow(head: RequestModeHead, stream: Stream, signal: AbortSignal): Promise<{ answer: Answer; step: Step }> {
+  async #follow(
+    head: RequestModeHead,
+    stream: Stream,
+    limits: Limits & { readonly signal: AbortSignal },
+  ): Promise<{ answer: Answer; step: Step }> {
     let step: Step = {
       url: checkedUrl(head.url),
       method: head.method,
@@ -133,48 +210,39 @@ export class RequestServer implements RequestService, Disposable {
       isRedirected: false,
     };
     for (let followed = 0;; followed++) {
-      const answer = await this.#ask(step, followed === 0 ? stream : undefined, signal);
+      const answer = await this.#ask(step, followed === 0 ? stream : undefined, limits);
       const location = REDIRECTS.has(answer.statusCode) && head.redirect !== "manual" && answer.headers.location;
       if (typeof location !== "string") return { answer, step };
-      answer.body.on("error", () => {});
-      answer.body.destroy();
+      discard(answer);
       if (head.redirect === "error") throw new RequestError("redirect", "The answer leads elsewhere");
       if (followed === MAX_REDIRECTS) throw new RequestError("redirect", "The answers lead elsewhere without end");
       step = nextStep(step, answer.statusCode, location);
     }
   }
 
-  async #ask({ url, method, headers, hasBody }: Step, stream: Stream | undefined, gone: AbortSignal): Promise<Answer> {
+  async #ask(
+    { url, method, headers, hasBody }: Step,
+    stream: Stream | undefined,
+    { watch, signal }: Limits & { readonly signal: AbortSignal },
+  ): Promise<Answer> {
     const fields = endToEnd(fieldsOf(headers)).filter(({ name }) => !/^(?:host|expect|trailer|proxy-.*)$/i.test(name));
-    const late = new AbortController();
-    let limit: Timer | undefined;
-    let hasHead = false;
-    const restart = () => {
-      limit?.cancel();
-      if (!hasHead) limit = this.#clock.after(this.#headTimeoutMs, () => late.abort(TOO_LATE));
-    };
-    restart();
-    try {
-      return await this.#agent.request({
-        origin: url.origin,
-        path: url.pathname + url.search,
-        method: method as "GET",
-        headers: [...fields, ...lengthOf(headers, hasBody)].flatMap(({ name, value }) => [name, value]),
-        body: hasBody && stream ? (this.#bodyOf(stream, restart) as never) : null,
-        signal: AbortSignal.any([gone, late.signal]),
-      });
-    } finally {
-      hasHead = true;
-      limit!.cancel();
-    }
+    watch.expect("The origin has not answered in time", this.#headTimeoutMs);
+    return await this.#agent.request({
+      origin: url.origin,
+      path: url.pathname + url.search,
+      method: method as "GET",
+      headers: [...fields, ...lengthOf(headers, hasBody)].flatMap(({ name, value }) => [name, value]),
+      body: hasBody && stream ? (this.#bodyOf(stream, watch) as never) : null,
+      signal,
+    });
   }
 
-  async *#bodyOf(stream: Stream, onPart: () => void): AsyncGenerator<Uint8Array> {
+  async *#bodyOf(stream: Stream, watch: Watch): AsyncGenerator<Uint8Array> {
     while (true) {
       const into = new Uint8Array(READ_BYTES);
       const count = await stream.read(into);
       if (count === null) return;
-      onPart();
+      watch.moved();
       this.#metrics.bytes.add(count, { direction: "up" });
       yield into.subarray(0, count);
     }
@@ -226,13 +294,23 @@ function headOf(answer: Answer, { url, isRedirected }: Step): ResponseModeHead {
   // A length is told again: the answer to HEAD has one without a body that has it.
   const lengths = headers.filter(([name]) => name === "content-length");
   const kept = endToEnd(fieldsOf(headers)).filter(({ name }) => name !== "trailer");
-  return {
-    status: answer.statusCode,
-    statusText: answer.statusText ?? "",
+  const { statusCode: status, statusText = "" } = answer;
+  const head = responseHeadSchema.safeParse({
+    status,
+    statusText: WORDS.test(statusText) ? statusText : "",
     headers: [...lengths, ...kept.map(({ name, value }): [string, string] => [name, value])],
     url: url.href,
     isRedirected,
-  };
+  });
+  if (head.success) return head.data;
+  discard(answer);
+  throw new RequestError("failed", "The origin's answer has a head that cannot be told");
+}
+
+/** Has nobody read its body, nor hear of that. */
+function discard({ body }: Answer): void {
+  body.on("error", () => {});
+  body.destroy();
 }
 
 const CODES: Readonly<Record<string, RequestFailure>> = {

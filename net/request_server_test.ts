@@ -7,7 +7,7 @@ import { encodeRequestModeHead, type RequestModeHead, type ResponseModeHead } fr
 import { type Path, readFull, type Stream, writeAll } from "../protocol/stream.ts";
 import { memoryStreamPair } from "./memory.ts";
 import { readResponseHead } from "./read_frame.ts";
-import { RequestServer } from "./request_server.ts";
+import { RequestServer, type RequestServerOptions } from "./request_server.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
 import { makeTlsCertificate } from "../testing/tls_certificate.ts";
 
@@ -42,17 +42,17 @@ function origin(handler: Handler, tls: { cert: string; key: string } | undefined
   return { port: server.addr.port, requests, [Symbol.asyncDispose]: () => server.shutdown() };
 }
 
-function rig(options: { dialled?: string[]; caCerts?: string[]; headTimeoutMs?: number } = {}) {
+function rig({ dialled, ...options }: { dialled?: string[] } & Partial<RequestServerOptions> = {}) {
   const server = new RequestServer({
-    path: loopback(options.dialled),
+    path: loopback(dialled),
     clock: clockOf(globalThis),
     metrics: noMetrics,
-    caCerts: options.caCerts,
-    ...(options.headTimeoutMs !== undefined && { headTimeoutMs: options.headTimeoutMs }),
+    ...options,
   });
   const gone = new AbortController();
   return {
     gone,
+    serve: (stream: Stream) => server.serve(stream, gone.signal),
     /** Asks, and gives the near end of the stream; `done` is the far end's. */
     open(head: Partial<RequestModeHead> & { url: string }): { near: Stream; done: Promise<void> } {
       const [near, far] = memoryStreamPair();
@@ -254,4 +254,127 @@ Deno.test("an origin that does not answer is given up", async () => {
   using world = rig({ headTimeoutMs: 50 });
   assertEquals((await ask(world, { url: `http://one.test:${server.port}/` })).failure, "timeout");
   gone.resolve(new Response());
+});
+
+/** An origin that says these bytes to whatever it is asked, and hangs up. */
+function sayingOrigin(answer: string): { readonly port: number } & AsyncDisposable {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const serving = (async () => {
+    for await (const conn of listener) {
+      await conn.read(new Uint8Array(65_536)).catch(() => null);
+      await conn.write(Uint8Array.from(answer, (character) => character.charCodeAt(0))).catch(() => {});
+      conn.close();
+    }
+  })();
+  return {
+    port: listener.addr.port,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await serving;
+    },
+  };
+}
+
+Deno.test("answers without a body, or with more than a head and a body, come through", async () => {
+  const rows = [
+    { name: "to HEAD", method: "HEAD", said: "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", status: 200, body: "" },
+    { name: "204", said: "HTTP/1.1 204 No Content\r\n\r\n", status: 204, body: "" },
+    { name: "304", said: "HTTP/1.1 304 Not Modified\r\nETag: a\r\nContent-Length: 5\r\n\r\n", status: 304, body: "" },
+    {
+      name: "a hint before",
+      said: "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+      status: 200,
+      body: "hi",
+    },
+    {
+      name: "a trailer behind",
+      said: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n2\r\nhi\r\n0\r\nX: 1\r\n\r\n",
+      status: 200,
+      body: "hi",
+    },
+    { name: "of HTTP/1.0", said: "HTTP/1.0 200 OK\r\n\r\nto the end", status: 200, body: "to the end" },
+    {
+      name: "fields beyond ASCII",
+      said: "HTTP/1.1 200 \xc3\xa9\r\nContent-Length: 0\r\nX-Name: \xe6\x97\xa5\r\n\r\n",
+      status: 200,
+      body: "",
+      field: ["x-name", "\xe6\x97\xa5"],
+    },
+  ];
+  using world = rig();
+  for (const { name, said, status, body, method = "GET", field } of rows) {
+    await using server = sayingOrigin(said);
+    const asked = await ask(world, { url: `http://one.test:${server.port}/`, method });
+    assertEquals([asked.answer.status, asked.body], [status, body], name);
+    assert(!asked.answer.headers.some(([name]) => /^(trailer|transfer-encoding|link)$/.test(name)), name);
+    if (field) assertEquals(asked.answer.headers.find(([name]) => name === field[0])?.[1], field[1], name);
+  }
+});
+
+Deno.test("an answer that cannot be told is a failure with a reason", async () => {
+  const many = Array.from({ length: 300 }, (_, number) => `X-${number}: 1\r\n`).join("");
+  const rows = [
+    { name: "a status that is none", said: "HTTP/1.1 999 No\r\nContent-Length: 0\r\n\r\n" },
+    { name: "too many fields", said: `HTTP/1.1 200 OK\r\nContent-Length: 0\r\n${many}\r\n` },
+    { name: "too long a field", said: `HTTP/1.1 200 OK\r\nX: ${"a".repeat(70_000)}\r\n\r\n` },
+    { name: "no HTTP", said: "SSH-2.0-x\r\n" },
+    { name: "another protocol", said: "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n" },
+    { name: "two lengths", said: "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab" },
+  ];
+  using world = rig();
+  for (const { name, said } of rows) {
+    await using server = sayingOrigin(said);
+    const { near, done } = world.open({ url: `http://one.test:${server.port}/` });
+    const answer = await readResponseHead(near);
+    assertEquals("failure" in answer && answer.failure, "failed", name);
+    assert("failure" in answer && answer.message.length > 5, name);
+    await done;
+    near.close();
+  }
+});
+
+Deno.test("a redirect goes no further than the path lets it", async () => {
+  await using server = origin(() => new Response(null, { status: 302, headers: { location: "http://closed.test/" } }));
+  using world = rig();
+  assertEquals((await ask(world, { url: `http://one.test:${server.port}/` })).failure, "denied");
+});
+
+Deno.test("a client that says nothing, or takes nothing, does not keep its place", async () => {
+  await using server = origin(() => new Response(new Uint8Array(4_000_000)));
+  using world = rig({ headTimeoutMs: 50, idleTimeoutMs: 50 });
+  const [silent, far] = memoryStreamPair();
+  await assertRejects(() => world.serve(far), Error, "in time");
+  silent.close();
+  const { near, done } = world.open({ url: `http://one.test:${server.port}/` });
+  await assertRejects(() => done, Error, "moved");
+  near.close();
+});
+
+Deno.test("connections to origins end when nobody has asked for a while, and with the server", async () => {
+  using folder = new TempDirectory();
+  const tls = await makeTlsCertificate(folder, "one", { host: "DNS:one.test" });
+  await using plain = origin(() => new Response("x"));
+  await using secure = origin(() => new Response("x"), { cert: tls.cert, key: tls.key });
+  const open = new Set<Deno.TcpConn>();
+  const path: Pick<Path, "dial"> = {
+    async dial({ port }) {
+      const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+      open.add(conn);
+      const close = conn.close.bind(conn);
+      conn.close = () => {
+        open.delete(conn);
+        close();
+      };
+      return conn;
+    },
+  };
+  const world = rig({ caCerts: [tls.cert], path });
+  const urls = [`http://one.test:${plain.port}/`, `https://one.test:${secure.port}/`];
+  for (const url of urls) assertEquals((await ask(world, { url })).body, "x");
+  assertEquals(open.size, 2);
+  while (open.size > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  for (const url of urls) assertEquals((await ask(world, { url })).body, "x");
+  assertEquals(open.size, 2);
+  world[Symbol.dispose]();
+  while (open.size > 0) await new Promise((resolve) => setTimeout(resolve, 20));
 });

@@ -16,12 +16,12 @@ export interface TokenRate {
 }
 
 export class TokenBucket {
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, "now">;
   readonly rate: TokenRate;
   #tokens: number;
   #filledAtMs: number;
 
-  constructor(clock: Clock, rate: TokenRate) {
+  constructor(clock: Pick<Clock, "now">, rate: TokenRate) {
     this.#clock = clock;
     this.rate = rate;
     this.#tokens = rate.burst;

@@ -19,15 +19,14 @@ import { openReedSolomon } from "../protocol/fragment/reed_solomon.ts";
 import { formatTarget, type Path } from "../protocol/stream.ts";
 import { listenOn } from "./listening.ts";
 import { openRelayParts, relayFlags, type RelayParts } from "./relay_settings.ts";
+import { listenAddress } from "./fields.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 import { followTls } from "./tls_files.ts";
 import { openWayOut, wayOut } from "./way_out.ts";
 
-// Whoever connects is an upstream that the directory knows, and needs no token.
-const { token: _token, ...listed } = relayFlags("127.0.0.1:8460");
-
 const config = z.object({
-  ...listed,
+  listen: listenAddress("127.0.0.1:8460").describe("Where upstreams connect."),
+  ...relayFlags,
   ...wayOut,
   maxSessions: z.number().int().min(1).max(100_000).default(1024).describe("Sessions of clients at once."),
   maxSessionsPerClient: z.number().int().min(1).max(10_000).default(16)
@@ -86,13 +85,13 @@ function openRequests(path: Path, { caCerts }: RelayParts, { clock, metrics }: R
 /** Who we are, what we are made of, and within which bounds. */
 function centralParts(
   { maxSessions, maxSessionsPerClient }: Settings,
-  { identity, primitives, crypto, relays, membership, caCerts }: RelayParts,
+  { identity, primitives, crypto, relays, membership, caCerts, locate }: RelayParts,
   { clock, random, log, metrics }: RoleContext,
 ) {
   const local = { privateKey: identity.secrets().wireguardKey, publicKey: identity.wireguardPublicKey };
   return {
     centralId: identity.peerId,
-    tools: { clock, random, crypto, slab: hopSlab(), pool: new BufferPool(), local },
+    tools: { clock, random, crypto, slab: hopSlab(), pool: new BufferPool(), local, locate },
     ...{ primitives, relays, log, metrics, caCerts },
     network: membership?.network,
     reedSolomon: openReedSolomon(),

@@ -15,7 +15,7 @@ import { webSocketUpgrade } from "../edge/web_socket_upgrade.ts";
 import { createKvMailboxes } from "../kv/mailbox.ts";
 import { RelayHops } from "../net/fragments/relay_hops.ts";
 import { aborted } from "../protocol/abort.ts";
-import { byteSize, durationMs } from "./fields.ts";
+import { byteSize, durationMs, listenAddress } from "./fields.ts";
 import { kvFlag, openRoleKv } from "./kv_store.ts";
 import { clientFlags, clientLimitsOf } from "./relay_client_flags.ts";
 import { emptied, relayPool, serveRelay } from "./relay_port.ts";
@@ -23,7 +23,8 @@ import { openRelayParts, relayFlags } from "./relay_settings.ts";
 import { defineRole, type Role, runRole } from "./role.ts";
 
 const config = z.object({
-  ...relayFlags("127.0.0.1:8463"),
+  listen: listenAddress("127.0.0.1:8463").describe("Where clients and centrals connect."),
+  ...relayFlags,
   ...clientFlags,
   ...kvFlag("downstream"),
   maxMailboxes: z.number().int().min(16).max(1_000_000).default(16_384).describe("Sessions at once."),

@@ -56,11 +56,13 @@ export const role: Role<typeof config> = defineRole({
 /** Disposing closes the server and waits for what runs of it, which uses what is closed after it. */
 function serve(
   { relay, links, maxCircuits, maxStreams }: Settings,
-  { identity, primitives, crypto, membership, relays, caCerts, onward }: MemberParts & { readonly onward: Path },
+  { identity, primitives, crypto, membership, relays, caCerts, locate, onward }: MemberParts & {
+    readonly onward: Path;
+  },
   { clock, random, log, metrics }: RoleContext,
 ): { readonly server: GatewayServer } & AsyncDisposable {
   const server = new GatewayServer({
-    ...{ identity, directory: relays, links, onward, primitives, clock, log, metrics, caCerts },
+    ...{ identity, directory: relays, links, onward, primitives, clock, log, metrics, caCerts, locate },
     relays: relay.length > 0 ? relay : undefined,
     tools: { crypto, random },
     network: membership?.network,

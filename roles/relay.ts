@@ -16,15 +16,18 @@ import { peerIdSchema } from "../protocol/fields.ts";
 import { formatTarget } from "../protocol/stream.ts";
 import { listenOn } from "./listening.ts";
 import { openRelayParts, relayFlags, type RelayParts } from "./relay_settings.ts";
+import { listenAddress } from "./fields.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 import { followTls } from "./tls_files.ts";
 
-// Whoever connects shows by a signature who it is, and needs no token.
-const { token: _token, ...listed } = relayFlags("127.0.0.1:8470");
-
 const config = z.object({
-  ...listed,
+  listen: listenAddress("127.0.0.1:8470").describe("Where clients, other relays and gateways connect."),
+  ...relayFlags,
   maxCircuits: z.number().int().min(1).max(1_000_000).default(8192).describe("Circuits at once."),
+  maxCircuitsPerAddress: z.number().int().min(1).max(1_000_000).optional()
+    .describe("Circuits from one address, of clients and relays alike.").meta({
+      defaultText: "half of --max-circuits",
+    }),
   maxCircuitsPerLink: z.number().int().min(1).max(100_000).default(64).describe("Of one client's link."),
   maxLinks: z.number().int().min(1).max(1_000_000).default(4096).describe("Links of clients at once."),
   maxLinksPerAddress: z.number().int().min(1).max(1_000_000).default(256)
@@ -79,19 +82,20 @@ export const role: Role<typeof config> = defineRole({
 /** Disposing closes the server and waits for what runs of it, which uses what is closed after it. */
 function serve(
   config: Settings,
-  { identity, primitives, crypto, membership, relays, tls, caCerts }: RelayParts,
+  { identity, primitives, crypto, membership, relays, tls, caCerts, locate }: RelayParts,
   { clock, random, log, metrics }: RoleContext,
 ): { readonly server: RelayServer } & AsyncDisposable {
   const blocked = new Set(config.block);
   const { maxCircuits, maxCircuitsPerLink, maxLinks, maxLinksPerAddress } = config;
   const server = listenOn(config.listen, (listen) =>
     new RelayServer({
-      ...{ listen, tls, identity, directory: relays, primitives, clock, log, metrics, caCerts },
+      ...{ listen, tls, identity, directory: relays, primitives, clock, log, metrics, caCerts, locate },
       tools: { crypto, random },
       network: membership?.network,
       certificate: membership?.certificate,
       limits: {
         ...{ maxCircuits, maxLinksPerAddress },
+        ...(config.maxCircuitsPerAddress !== undefined && { maxCircuitsPerAddress: config.maxCircuitsPerAddress }),
         maxCircuitsPerClientLink: maxCircuitsPerLink,
         maxClientLinks: maxLinks,
         isBlocked: (peerId) => blocked.has(peerId),

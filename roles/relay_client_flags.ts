@@ -4,9 +4,10 @@
 
 import { z } from "zod";
 import type { ClientLimitOptions } from "../edge/client_limits.ts";
-import { byteSize } from "./fields.ts";
+import { byteSize, secret } from "./fields.ts";
 
 export const clientFlags = {
+  token: secret().optional().describe("What clients must know. Best given as CULVERT_TOKEN."),
   behindProxy: z.boolean().default(false)
     .describe("All requests come through a reverse proxy of ours: believe its X-Forwarded-For."),
   maxPerAddress: z.number().int().min(1).max(100_000).default(1024)

@@ -8,6 +8,9 @@ import deno from "../deno.json" with { type: "json" };
 import { DirectoryClient } from "../net/directory_client.ts";
 import { hostPrimitives } from "../net/host_primitives.ts";
 import { RelayDirectory } from "../net/relay_directory.ts";
+import { relayPlaces } from "../net/relay_places.ts";
+import { CachingResolver } from "../net/resolve.ts";
+import type { Locate } from "../net/websocket_dial.ts";
 import { keysOfRelay, RelayRegistrar } from "../net/relay_registration.ts";
 import { openSealCrypto } from "../net/seal_crypto.ts";
 import type { RelayKind, RelayRegistration } from "../protocol/directory.ts";
@@ -15,10 +18,9 @@ import { nameSchema, urlSchema } from "../protocol/fields.ts";
 import type { Identity } from "../protocol/identity.ts";
 import type { NoiseKeyPair } from "../protocol/noise_ik.ts";
 import type { Primitives } from "../protocol/primitives.ts";
-import { formatTarget } from "../protocol/stream.ts";
+import { formatTarget, type Target } from "../protocol/stream.ts";
 import type { WireGuardCrypto } from "../protocol/wireguard/crypto.ts";
 import { Membership, networkFlags } from "./closed_network.ts";
-import { listenAddress, secret } from "./fields.ts";
 import { loadOrCreateIdentity } from "./identity_store.ts";
 import { isLoopback } from "./listening.ts";
 import { Caller, callerFlags } from "./mutual_tls.ts";
@@ -35,21 +37,16 @@ export const baseFlags = {
   ...callerFlags,
 };
 
-/** `listen` is where it listens unless told otherwise. */
-// deno-lint-ignore explicit-module-boundary-types -- the type is what the schemas say
-export function relayFlags(listen: string) {
-  return {
-    listen: listenAddress(listen).describe("Where others connect."),
-    ...baseFlags,
-    advertise: urlSchema.optional().describe("The URL under which others reach --listen.")
-      .meta({ placeholder: "url", defaultText: "made from --listen" }),
-    ...tlsFlags,
-    token: secret().optional().describe("What clients must know. Best given as CULVERT_TOKEN."),
-  };
-}
+/** What whoever is listed there has to be told beside where it listens. */
+export const relayFlags = {
+  ...baseFlags,
+  advertise: urlSchema.optional().describe("The URL under which others reach --listen.")
+    .meta({ placeholder: "url", defaultText: "made from --listen" }),
+  ...tlsFlags,
+};
 
 export type BaseSettings = z.output<z.ZodObject<typeof baseFlags>>;
-export type RelaySettings = z.output<z.ZodObject<ReturnType<typeof relayFlags>>>;
+export type RelaySettings = z.output<z.ZodObject<typeof relayFlags>> & { readonly listen: Target };
 
 /** What those who ask base for relays are made of. */
 export interface MemberParts {
@@ -65,6 +62,8 @@ export interface MemberParts {
   readonly directory: DirectoryClient;
   /** What base knows of others; kept new while this is open. */
   readonly relays: RelayDirectory;
+  /** Finds the hosts of relays, where they may be dialled from here. */
+  readonly locate: Locate | undefined;
 }
 
 export interface RelayParts extends MemberParts {
@@ -132,6 +131,7 @@ export async function openMemberParts(
     caCerts: caller?.caCerts,
     directory,
     relays,
+    locate: locateNear(settings.base, settings, context),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
@@ -147,10 +147,12 @@ export async function openRelayParts(
   warnOfPlainText(settings, tls, log);
   const parts = await openMemberParts(settings, { role: kind, action, ...(others && { others }) }, context);
   const { identity, membership, directory } = parts;
+  const urlOf = (listen: string) => settings.advertise ?? `${tls ? "https" : "http"}://${listen}`;
   return {
     ...parts,
     tls,
-    urlOf: (listen) => settings.advertise ?? `${tls ? "https" : "http"}://${listen}`,
+    urlOf,
+    locate: locateNear([urlOf(formatTarget(settings.listen))], settings, context),
     register({ url, current }) {
       const describe = (): RelayRegistration => ({
         ...keysOfRelay(identity),
@@ -166,6 +168,15 @@ export async function openRelayParts(
       return registrar;
     },
   };
+}
+
+/** In a closed network every relay is certified, wherever it is. */
+function locateNear(
+  near: readonly string[],
+  { networkPublicKey }: BaseSettings,
+  { clock }: Pick<RoleContext, "clock">,
+): Locate | undefined {
+  return networkPublicKey ? undefined : relayPlaces({ near, resolver: new CachingResolver({ clock }) });
 }
 
 function basesOf({ base }: BaseSettings): URL[] {

@@ -13,14 +13,15 @@ import { Doorkeeper } from "../edge/relay_app.ts";
 import { webSocketUpgrade } from "../edge/web_socket_upgrade.ts";
 import { RelayHops } from "../net/fragments/relay_hops.ts";
 import { aborted } from "../protocol/abort.ts";
-import { byteSize } from "./fields.ts";
+import { byteSize, listenAddress } from "./fields.ts";
 import { clientFlags, clientLimitsOf } from "./relay_client_flags.ts";
 import { emptied, relayPool, serveRelay } from "./relay_port.ts";
 import { openRelayParts, relayFlags } from "./relay_settings.ts";
 import { defineRole, type Role, runRole } from "./role.ts";
 
 const config = z.object({
-  ...relayFlags("127.0.0.1:8461"),
+  listen: listenAddress("127.0.0.1:8461").describe("Where clients connect."),
+  ...relayFlags,
   ...clientFlags,
   maxClients: z.number().int().min(1).max(1_000_000).default(16_384).describe(
     "Clients connected by WebSocket at once.",

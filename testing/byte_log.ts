@@ -6,6 +6,7 @@
 const MAX_BYTES = 32 * 1024 * 1024;
 const RUN_BYTES = 8;
 const MANY_ZEROS = 3;
+const LAST_SEVEN = 0xff_ffff_ffff_ffffn;
 
 export class ByteLog {
   readonly #pieces: Uint8Array[] = [];
@@ -38,8 +39,9 @@ export class ByteLog {
    */
   shared(other: ByteLog, known?: ByteLog): string[] {
     const common = commonTo(this.#runs(), other.#runs());
-    const knownRuns = new Set(known ? commonTo(common, known.#runs()) : []);
-    return [...common].filter((run) => !knownRuns.has(run))
+    const knownRuns = known ? known.#runs() : new BigUint64Array();
+    const exactlyKnown = new Set(commonTo(common, knownRuns));
+    return [...common].filter((run) => !exactlyKnown.has(run) && !knownRuns.some((each) => isAllButKnown(run, each)))
       .map((run) => run.toString(16).padStart(2 * RUN_BYTES, "0"));
   }
 
@@ -58,6 +60,11 @@ export class ByteLog {
     }
     return runs.subarray(0, count).sort();
   }
+}
+
+/** Whether they differ in the first or the last byte alone: something known, and a byte beside it that fits by chance. */
+function isAllButKnown(run: bigint, known: bigint): boolean {
+  return run >> 8n === known >> 8n || ((run ^ known) & LAST_SEVEN) === 0n;
 }
 
 /** What two sorted lists share, each once and in order. */

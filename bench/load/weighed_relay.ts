@@ -21,6 +21,7 @@ import { randomOf } from "../../protocol/random.ts";
 
 /** Beyond what a measurement needs. */
 const MANY = 100_000;
+const plenty = { perSecond: MANY, burst: MANY, slots: 8192 };
 /** What ended a moment ago takes a turn or two to let go of everything. */
 const COLLECTIONS = 3;
 
@@ -40,7 +41,10 @@ export async function serveWeighedRelay(
     directory: { find: (_kind, relayId) => others.get(relayId), refresh: () => Promise.resolve() },
     tools: { crypto, random },
     ...{ primitives, clock, log: silentLog, metrics: noMetrics },
-    limits: { maxLinksPerAddress: MANY, clientCircuits: { perSecond: MANY, burst: MANY, slots: 8192 } },
+    limits: {
+      ...{ maxCircuits: MANY, maxLinksPerAddress: MANY },
+      ...{ clientCircuits: plenty, relayCircuits: plenty, addressRequests: plenty },
+    },
   });
   v8.setFlagsFromString("--expose-gc");
   const collect = vm.runInNewContext("gc") as () => void;

@@ -23,8 +23,8 @@ const full = {
   ...{ circuits: 100, rotateMs: 60_000, streams: 50 },
 };
 const quick = {
-  ...{ rounds: 2, warmMs: 500, bulkMs: 1000, firstBytes: 50, firstByteRounds: 1 },
-  ...{ circuits: 20, rotateMs: 8000, streams: 20 },
+  ...{ rounds: 2, warmMs: 400, bulkMs: 700, firstBytes: 50, firstByteRounds: 1 },
+  ...{ circuits: 60, rotateMs: 6000, streams: 20 },
 };
 
 /** Every circuit goes over both, so that what they hold is of as many circuits as there are. */

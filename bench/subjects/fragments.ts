@@ -14,22 +14,25 @@ import { startSource } from "../loads.ts";
 import { OurNetwork } from "../our_network.ts";
 import { type FragmentRelays, measureHeld, startFragmentRelays, startProxyOver } from "../our_relays.ts";
 import { measureReedSolomon } from "../reed_solomon_speed.ts";
-import { median } from "../rounds.ts";
+import { alternate, median } from "../rounds.ts";
 import type { Measurement, MeasureOptions, Subject } from "../subject.ts";
 import { measureDisturbed, measureFirstBytes, measureRequests, measureTransfer } from "../transfers.ts";
 import type { Target } from "../../protocol/stream.ts";
 
+const DIRECTIONS: readonly TransferDirection[] = ["down", "up"];
+
 const full = {
+  disturbed: DIRECTIONS,
   ...{ rounds: 7, warmMs: 1000, bulkMs: 3000, legRounds: 3, lossRounds: 3, legMs: 2000 },
   ...{ firstBytes: 200, firstByteRounds: 3, requestRounds: 3, sessions: 100, codingMs: 300 },
 };
 const quick = {
-  ...{ rounds: 2, warmMs: 700, bulkMs: 1300, legRounds: 1, lossRounds: 1, legMs: 800 },
+  disturbed: DIRECTIONS.slice(0, 1),
+  ...{ rounds: 2, warmMs: 500, bulkMs: 1000, legRounds: 1, lossRounds: 1, legMs: 800 },
   ...{ firstBytes: 50, firstByteRounds: 1, requestRounds: 1, sessions: 20, codingMs: 25 },
 };
 type Settings = typeof full;
 
-const DIRECTIONS: readonly TransferDirection[] = ["down", "up"];
 const RECOVER_MS = 2000;
 const CONCURRENT = 1000;
 const LOSS = 0.05;
@@ -51,7 +54,7 @@ interface Place {
 async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Measurement> {
   const settings = isQuick ? quick : full;
   report("the code alone");
-  const coding = measureReedSolomon(settings.codingMs);
+  const coding = codingFigures(measureReedSolomon(settings.codingMs));
   await using resources = new AsyncDisposableStack();
   const { program, target } = await startSource();
   resources.use(program);
@@ -65,6 +68,16 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
     figures: { down_gbit_s: down!, up_gbit_s: up!, ...figures, loss5_ratio: lossRatio, ...coding },
     missing: [],
   };
+}
+
+/** Those of large shards, by their short names. */
+function codingFigures(all: Readonly<Record<string, number>>): Record<string, number> {
+  const figures: Record<string, number> = {};
+  for (const [name, value] of Object.entries(all)) {
+    const [, data, total, deed] = /^reed_solomon_(\d+)_of_(\d+)_32k_simd_(\w+)_gb_s$/.exec(name) ?? [];
+    if (deed) figures[`${deed}_${data}of${total}_gb_s`] = value;
+  }
+  return figures;
 }
 
 /** What needs nobody between client and relays. */
@@ -83,7 +96,7 @@ async function measureClean(
   const requests = await measureManyRequests(place, settings.requestRounds);
   report(`bulk, ${settings.rounds} rounds of ${DIRECTIONS.join(", ")}`);
   const bulk = await inEachDirection(
-    settings.rounds,
+    { rounds: settings.rounds, directions: DIRECTIONS },
     (direction) => measureTransfer(place, { direction, warmMs: settings.warmMs, measureMs: settings.bulkMs }),
   );
   report("an upstream and a downstream are stopped");
@@ -112,9 +125,9 @@ async function measureManyRequests(place: Place, rounds: number): Promise<Record
 }
 
 /** The worse of the directions. */
-async function measureLostLegs(place: Place, { legRounds, warmMs, legMs }: Settings): Promise<number> {
+async function measureLostLegs(place: Place, { legRounds, disturbed, warmMs, legMs }: Settings): Promise<number> {
   const stopped = [place.relays.upstreams[0]!, place.relays.downstreams[0]!];
-  const ratios = await inEachDirection(legRounds, async (direction) => {
+  const ratios = await inEachDirection({ rounds: legRounds, directions: disturbed }, async (direction) => {
     try {
       return await measureDisturbed(place, {
         ...{ direction, warmMs, measureMs: legMs, graceMs: RECOVER_MS },
@@ -128,12 +141,12 @@ async function measureLostLegs(place: Place, { legRounds, warmMs, legMs }: Setti
 }
 
 /** The worse of the directions, next to the same with nothing lost. */
-async function measureLoss(target: Target, { lossRounds, warmMs, legMs }: Settings): Promise<number> {
+async function measureLoss(target: Target, { lossRounds, disturbed, warmMs, legMs }: Settings): Promise<number> {
   await using network = new OurNetwork();
   const relays = await startFragmentRelays(network, { upstreams: 3, downstreams: 3, isLossy: true });
   await using losers = relays.losers!;
   const { proxy } = await startProxyOver(network, relays.url, target);
-  const ratios = await inEachDirection(lossRounds, async (direction) => {
+  const ratios = await inEachDirection({ rounds: lossRounds, directions: disturbed }, async (direction) => {
     const disturb = async () => {
       await losers.ask(`loss ${LOSS}`);
     };
@@ -147,14 +160,9 @@ async function measureLoss(target: Target, { lossRounds, warmMs, legMs }: Settin
 
 /** The median of some rounds for each direction. */
 async function inEachDirection(
-  rounds: number,
+  { rounds, directions }: { readonly rounds: number; readonly directions: readonly TransferDirection[] },
   measure: (direction: TransferDirection) => Promise<number>,
-): Promise<Record<TransferDirection, number>> {
-  const values: Record<TransferDirection, number[]> = { down: [], up: [] };
-  for (let round = 0; round < rounds; round++) {
-    for (const direction of round % 2 === 0 ? DIRECTIONS : DIRECTIONS.toReversed()) {
-      values[direction].push(await measure(direction));
-    }
-  }
-  return { down: median(values.down), up: median(values.up) };
+): Promise<Partial<Record<TransferDirection, number>>> {
+  const medians = await alternate(directions.map((name) => ({ name })), rounds, ({ name }) => measure(name));
+  return Object.fromEntries(medians);
 }

@@ -141,6 +141,7 @@ export class CellLink implements Link {
       while (!this.#isClosed) {
         // Nothing is taken in hand before it can go: what is held up waits where it costs least, and may be overtaken.
         if (this.#stream.roomBytes < CELL_BYTES) await this.#stream.roomFor(CELL_BYTES);
+        if (this.#isClosed) return; // meanwhile, and the keys are gone
         const slab = this.#slabs.take(Math.min(wantedCells, Math.floor(this.#stream.roomBytes / CELL_BYTES)));
         try {
           const cells = this.#fillCells(handlers, slab);

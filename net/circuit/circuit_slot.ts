@@ -27,6 +27,8 @@ export interface CircuitSlotOptions {
   onRotate?(): void;
 }
 
+/** However many dials are refused, no circuit is replaced for it oftener. */
+const RENEW_FLOOR_MS = 5_000;
 /** For another circuit to be built and heard. */
 const REPLACE_MS = 20_000;
 /** How often old ones are looked at. One is closed when it was idle twice: a dial may have been on its way to it. */
@@ -40,6 +42,11 @@ export class CircuitSlot implements Disposable {
   #current: TunnelPath;
   #timer: Timer | undefined;
   readonly #running: Promise<void>;
+  /** The change under way, if there is one. */
+  #replacing: Promise<void> | undefined;
+  /** Aborted when a change has come before its time. */
+  #timeToRotate = new AbortController();
+  #hurriedAtMs = -Infinity;
 
   constructor(options: CircuitSlotOptions) {
     this.#options = options;
@@ -60,6 +67,23 @@ export class CircuitSlot implements Disposable {
     return [...this.#draining.keys()].reduce((sum, path) => sum + path.streamCount, 0);
   }
 
+  /**
+   * Its gateway takes no more dials: another circuit is to take its place without waiting for its time. Settles when that
+   * has been tried, at once when it is not going to be.
+   */
+  renew(path: TunnelPath): Promise<void> {
+    const { clock, maxDraining } = this.#options;
+    if (path !== this.#current || this.#stop.signal.aborted || this.#draining.size >= maxDraining) {
+      return Promise.resolve();
+    }
+    if (this.#replacing) return this.#replacing;
+    const nowMs = clock.now();
+    if (nowMs - this.#hurriedAtMs < RENEW_FLOOR_MS) return Promise.resolve();
+    this.#hurriedAtMs = nowMs;
+    this.#timeToRotate.abort();
+    return this.#replaceOnce();
+  }
+
   close(): void {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
@@ -71,6 +95,7 @@ export class CircuitSlot implements Disposable {
   /** Settles when every circuit is closed. Call `close` first. */
   async closed(): Promise<void> {
     await this.#running;
+    await this.#replacing;
     while (this.#closing.size > 0) await Promise.all(this.#closing);
   }
 
@@ -79,17 +104,27 @@ export class CircuitSlot implements Disposable {
   }
 
   async #rotate(): Promise<void> {
-    const { clock, random, rotateMs: [least, most], maxDraining, log } = this.#options;
+    const { clock, random, rotateMs: [least, most], maxDraining } = this.#options;
     const { signal } = this.#stop;
     while (!signal.aborted) {
-      try {
-        await delay(clock, least + random.next() * (most - least), signal);
-        while (this.#draining.size >= maxDraining) await delay(clock, DRAIN_LOOK_MS, signal);
-        await this.#replace(signal);
-      } catch (error) {
-        if (!signal.aborted) log.debug("No other circuit could be built", { error: messageOf(error) });
+      this.#timeToRotate = new AbortController();
+      const early = this.#timeToRotate.signal;
+      const waitMs = least + random.next() * (most - least);
+      await delay(clock, waitMs, AbortSignal.any([signal, early])).catch(() => {});
+      while (this.#draining.size >= maxDraining && !signal.aborted) {
+        await delay(clock, DRAIN_LOOK_MS, signal).catch(() => {});
       }
+      if (!signal.aborted) await (early.aborted ? this.#replacing : this.#replaceOnce());
     }
+  }
+
+  /** Never rejects: without another, the circuit that there is stays. */
+  #replaceOnce(): Promise<void> {
+    const { log } = this.#options;
+    const { signal } = this.#stop;
+    return this.#replacing ??= this.#replace(signal).catch((error) => {
+      if (!signal.aborted) log.debug("No other circuit could be built", { error: messageOf(error) });
+    }).finally(() => this.#replacing = undefined);
   }
 
   async #replace(signal: AbortSignal): Promise<void> {
@@ -99,6 +134,7 @@ export class CircuitSlot implements Disposable {
     const timer = clock.after(REPLACE_MS, () => limit.abort(new Error("it took too long")));
     try {
       await next.ready(AbortSignal.any([signal, limit.signal]));
+      signal.throwIfAborted(); // closed in the same turn
     } catch (error) {
       this.#close(next);
       throw error;

@@ -11,6 +11,8 @@ import { BufferPool } from "../buffer_pool.ts";
 import { DirectoryClient } from "../directory_client.ts";
 import { hostPrimitives } from "../host_primitives.ts";
 import { RelayDirectory } from "../relay_directory.ts";
+import { relayPlaces } from "../relay_places.ts";
+import { CachingResolver } from "../resolve.ts";
 import type { OpenOptions } from "../open.ts";
 import { parseCircuitUrl } from "./circuit_url.ts";
 import { CircuitPath } from "./path.ts";
@@ -44,13 +46,16 @@ export function openCircuits(url: string, options: CircuitOpenOptions): CircuitP
     dialling: {
       ...{ ownId: identity.peerId, signer: identity, clock, random, primitives, caCerts },
       ...(certificate && { certificate }),
+      // In a closed network every relay is certified, wherever it is.
+      ...(!networkPublicKey &&
+        { locate: relayPlaces({ near: [base], resolver: new CachingResolver({ clock }) }) }),
       pool: new BufferPool({ bufferBytes: 256 * 1024 }),
     },
     owned: {
       async [Symbol.asyncDispose]() {
         stop.abort();
-        await running;
         relays[Symbol.dispose]();
+        await running;
         directory[Symbol.dispose]();
         client?.close();
       },

@@ -4,7 +4,8 @@
  *   dial → the circuit with the fewest streams → mux → CellLink → entry relay → … → last relay → gateway → its way out
  *
  * Circuits change every so often without touching a stream (`circuit_slot.ts`); a dial that is lost with its circuit is
- * made again on another, since nothing of the stream had been sent. What came before in the trail of a stream is not
+ * made again on another, since nothing of the stream had been sent; so is one that the gateway cannot serve, as it is about
+ * to stop or has lost its own way out. What came before in the trail of a stream is not
  * told to the gateway: that is what a circuit is for.
  */
 
@@ -118,12 +119,18 @@ export class CircuitPath implements Path {
     { signal, trail }: DialOptions,
   ): Promise<T> {
     const options: DialOptions = { ...(signal && { signal }), ...(trail && { trail: [] }) };
+    const down = new Set<TunnelPath>();
     for (let tries = 1;; tries++) {
-      const circuit = this.#best() ?? await this.#first(signal);
+      const circuit = this.#best(down) ?? await this.#first(signal);
       try {
         return await this.#counted(circuit, dial(circuit, options));
       } catch (error) {
-        if (!isLost(error) || tries === MAX_TRIES || signal?.aborted || this.#closed) throw error;
+        if (!isDown(error) || tries === MAX_TRIES || signal?.aborted || this.#closed) throw error;
+        if (isLost(error)) continue;
+        down.add(circuit);
+        const renewed = Promise.all(this.#slots.map((slot) => slot.renew(circuit)));
+        if (!this.#best(down)) await orAborted(renewed, signal);
+        if (!this.#best(down)) throw error;
       }
     }
   }
@@ -139,12 +146,12 @@ export class CircuitPath implements Path {
   }
 
   /** The circuit with the fewest streams of those that are up. */
-  #best(): TunnelPath | undefined {
+  #best(unwanted: ReadonlySet<TunnelPath>): TunnelPath | undefined {
     let best: TunnelPath | undefined;
     let fewest = Infinity;
     for (const { current } of this.#slots) {
       const streams = current.streamCount + (this.#dialling.get(current) ?? 0);
-      if (current.linkCount === 0 || streams >= fewest) continue;
+      if (current.linkCount === 0 || streams >= fewest || unwanted.has(current)) continue;
       best = current;
       fewest = streams;
     }
@@ -203,8 +210,12 @@ export class CircuitPath implements Path {
   }
 }
 
-/** Whether it was the circuit that failed; what the gateway has to say has no such cause. */
-function isLost(error: unknown): boolean {
-  return error instanceof DialError && error.code === "path_down" &&
-    error.cause instanceof CulvertError && !(error.cause instanceof DialError);
+/** Whether it was the way there, or the way out beyond it, and not the target. */
+function isDown(error: unknown): error is DialError {
+  return error instanceof DialError && error.code === "path_down";
+}
+
+/** Whether the circuit itself was lost; what the gateway has to say has no such cause. */
+function isLost({ cause }: DialError): boolean {
+  return cause instanceof CulvertError && !(cause instanceof DialError);
 }

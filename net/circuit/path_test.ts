@@ -2,8 +2,9 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DialError } from "../../protocol/errors.ts";
 import { readFull, type Stream, writeAll } from "../../protocol/stream.ts";
 import { testPathContract } from "../../testing/path_contract.ts";
-import { eventually } from "../../testing/waiting.ts";
+import { eventually, within } from "../../testing/waiting.ts";
 import { CircuitsRig, ECHO } from "./fixtures/circuits_rig.ts";
+import type { GatewayServer } from "./gateway.ts";
 import { MAX_DRAINING } from "./path.ts";
 
 const KIB = 1024;
@@ -83,6 +84,41 @@ Deno.test("a relay that dies takes its circuits with it, and dials go on through
     await checkEcho(stream, KIB);
   }
   await eventually("all circuits are up again", () => path.circuitCount === 3);
+});
+
+Deno.test("a gateway that is about to stop keeps its streams, and dials go on through another", async () => {
+  await using rig = await CircuitsRig.open(3);
+  await rig.addGateway();
+  const path = rig.path({ circuits: 4, rotateMs: [100, 200] });
+  const [stopping, other] = rig.network.gateways.map(({ server }) => server) as [GatewayServer, GatewayServer];
+  const streams: Stream[] = [];
+  // Which gateway a circuit ends at is drawn.
+  await eventually("streams through both", async () => {
+    streams.push(await path.dial(ECHO));
+    return stopping.streamCount > 0 && other.streamCount > 0 && path.circuitCount === 4;
+  });
+  const stopped = stopping.shutdown(new AbortController().signal);
+  for (let round = 0; round < 20; round++) {
+    using stream = await path.dial(ECHO);
+    await checkEcho(stream, KIB);
+  }
+  await Promise.all(streams.map((stream) => checkEcho(stream, KIB)));
+  for (const stream of streams) stream.close();
+  await within("the end of the gateway", stopped);
+});
+
+Deno.test("a circuit whose gateway is about to stop is replaced before its time", async () => {
+  await using rig = await CircuitsRig.open(3);
+  const path = rig.path();
+  using _stream = await path.dial(ECHO);
+  await rig.addGateway();
+  const [{ server: stopping }] = rig.network.gateways as [typeof rig.network.gateways[number]];
+  const patience = new AbortController();
+  const stopped = stopping.shutdown(patience.signal);
+  using stream = await path.dial(ECHO);
+  await checkEcho(stream, KIB);
+  patience.abort();
+  await stopped;
 });
 
 Deno.test("dials are spread over the circuits", async () => {

@@ -41,8 +41,12 @@ import { RelayedCircuit } from "./relayed_circuit.ts";
 export interface RelayLimits extends RelayLinkLimits, LinkDoorLimits, Pick<WebPortLimits, "maxHandshakes"> {
   /** Default 8,192. */
   readonly maxCircuits?: number;
+  /** Circuits that come from one address, of clients and relays alike. Default half of all. */
+  readonly maxCircuitsPerAddress?: number;
   /** Circuits that one client may begin. Default 10 a second, 128 at once. */
   readonly clientCircuits?: BurstTableOptions;
+  /** And another relay, for all its clients. Default 500 a second, 4,096 at once. */
+  readonly relayCircuits?: BurstTableOptions;
   /** From a new stream to its CREATE, and from a request for a connection to its end. Default 10 s. */
   readonly handshakeTimeoutMs?: number;
   /** From a circuit's beginning to the next hop. Default 30 s. */
@@ -79,6 +83,8 @@ export interface RelayServerOptions {
   readonly limits?: RelayLimits;
 }
 
+const CLIENT_CIRCUITS: BurstTableOptions = { perSecond: 10, burst: 128, slots: 8192 };
+const RELAY_CIRCUITS: BurstTableOptions = { perSecond: 500, burst: 4096, slots: 4096 };
 /** How often circuits that have come to a stop are looked for, if not oftener. */
 const SWEEP_MS = 5_000;
 const DRAIN_LOOK_MS = 50;
@@ -95,7 +101,10 @@ export class RelayServer implements Disposable {
   readonly #linkPool = new BufferPool({ bufferBytes: 256 * 1024 });
   readonly #slabs = new CellSlabs();
   readonly #circuits = new Map<RelayedCircuit, { readonly begunAtMs: number }>();
-  readonly #rate: BurstTable;
+  /** Circuits by the place they come from. */
+  readonly #ofPlace = new Map<string, number>();
+  readonly #clientRate: BurstTable;
+  readonly #relayRate: BurstTable;
   readonly #tasks = new Set<Promise<void>>();
   readonly #metrics;
   #isDraining = false;
@@ -115,7 +124,9 @@ export class RelayServer implements Disposable {
       tools,
       filler: new Filler(tools.random),
     };
-    this.#rate = new BurstTable(tools.random, limits?.clientCircuits ?? { perSecond: 10, burst: 128, slots: 8192 });
+    const { clientCircuits = CLIENT_CIRCUITS, relayCircuits = RELAY_CIRCUITS } = limits ?? {};
+    this.#clientRate = new BurstTable(tools.random, clientCircuits);
+    this.#relayRate = new BurstTable(tools.random, relayCircuits);
     this.#metrics = relayMetrics(metrics);
     this.#links = new RelayLinks({
       ...{ ownId: identity.peerId, clock, log, metrics, ...(limits && { limits }) },
@@ -125,7 +136,7 @@ export class RelayServer implements Disposable {
     });
     this.#door = new LinkDoor({
       guard: new LinkGuard({ recipient: identity.peerId, network, clock, primitives }),
-      ...{ links: this.#links, directory, primitives, limits },
+      ...{ links: this.#links, directory, primitives, clock, random: tools.random, limits },
       isBlocked: (peerId) => limits?.isBlocked?.(peerId) ?? false,
     });
     this.#port = this.#listen();
@@ -168,7 +179,7 @@ export class RelayServer implements Disposable {
     for (const { peerId, gateway } of this.#links.of("gateway")) {
       if (gateway && isCertifiedGateway(gateway, check)) known.set(peerId, gateway);
     }
-    return [...known.values()].slice(-MAX_RELAY_GATEWAYS);
+    return [...known.values()].slice(0, MAX_RELAY_GATEWAYS);
   }
 
   /** Connections that come from now on get this certificate. Only for a port that had one. */
@@ -237,16 +248,17 @@ export class RelayServer implements Disposable {
     return {
       take: (stream, first, settled) => {
         settled();
-        this.#take(new WebsocketLink(stream, this.#linkPool, { first }), verdict.peer, call.remoteAddress);
+        this.#take(new WebsocketLink(stream, this.#linkPool, { first }), verdict.peer);
       },
     };
   }
 
-  #take(link: Link, peer: LinkPeer, remoteAddress: string): void {
-    const held = this.#links.take(link, peer);
-    if (!held) return;
-    this.#door.came(remoteAddress);
-    this.#spawn(held.connection.ended.then(() => this.#door.went(remoteAddress)));
+  #take(link: Link, peer: LinkPeer): void {
+    const entered = this.#door.enter(peer);
+    const held = entered && this.#links.take(link, peer);
+    if (held) return this.#spawn(held.connection.ended.then(() => entered[Symbol.dispose]()));
+    entered?.[Symbol.dispose]();
+    link.close();
   }
 
   #dial(relayId: string, signal: AbortSignal): Promise<Link> {
@@ -278,26 +290,42 @@ export class RelayServer implements Disposable {
       });
       if (!begun) return this.#metrics.refused.add(1, { reason: "no_create" });
       if ("status" in begun) return this.#metrics.refused.add(1, { reason: statusName(begun.status) });
-      this.#circuits.set(circuit, { begunAtMs: clock.now() });
-      this.#metrics.active.set(this.#circuits.size);
+      using _counted = this.#hold(circuit, link);
       const outcome = await circuit.run(begun.hop);
       this.#metrics.ended.add(1, { outcome });
     } catch (error) {
       log.debug("A circuit was lost as it began", { error: messageOf(error) });
       stream.abort();
-    } finally {
-      this.#circuits.delete(circuit);
-      this.#metrics.active.set(this.#circuits.size);
     }
+  }
+
+  #hold(circuit: RelayedCircuit, link: RelayLink): Disposable {
+    const place = placeOfLink(link);
+    const count = (change: 1 | -1) => {
+      const there = (this.#ofPlace.get(place) ?? 0) + change;
+      if (there > 0) this.#ofPlace.set(place, there);
+      else this.#ofPlace.delete(place);
+      this.#metrics.active.set(this.#circuits.size);
+    };
+    this.#circuits.set(circuit, { begunAtMs: this.#options.clock.now() });
+    count(1);
+    return {
+      [Symbol.dispose]: () => {
+        this.#circuits.delete(circuit);
+        count(-1);
+      },
+    };
   }
 
   #refusalOf(link: RelayLink): number | undefined {
     const { clock, limits } = this.#options;
+    const { maxCircuits = 8192, maxCircuitsPerAddress = Math.ceil(maxCircuits / 2) } = limits ?? {};
     if (this.#isDraining) return CircuitStatus.DRAINING;
-    if (this.#circuits.size >= (limits?.maxCircuits ?? 8192)) return CircuitStatus.BUSY;
-    // What other relays bring has been counted where it came in.
-    if (link.role === "client" && this.#rate.take(link.peerId, clock.now()) > 0) return CircuitStatus.BUSY;
-    return undefined;
+    if (this.#circuits.size >= maxCircuits) return CircuitStatus.BUSY;
+    // Names cost nothing in an open network, addresses do.
+    if ((this.#ofPlace.get(placeOfLink(link)) ?? 0) >= maxCircuitsPerAddress) return CircuitStatus.BUSY;
+    const rate = link.role === "client" ? this.#clientRate : this.#relayRate;
+    return rate.take(link.peerId, clock.now()) > 0 ? CircuitStatus.BUSY : undefined;
   }
 
   async #open(kind: HopKind, peerId: string, signal: AbortSignal): Promise<MuxStream> {
@@ -344,6 +372,11 @@ export class RelayServer implements Disposable {
     this.#tasks.add(task);
     task.finally(() => this.#tasks.delete(task));
   }
+}
+
+/** A relay that we have dialled has no other name. */
+function placeOfLink({ place, peerId }: RelayLink): string {
+  return place ?? peerId;
 }
 
 function relayMetrics(metrics: Metrics) {

@@ -6,7 +6,8 @@
  *   open(gateway id)   a stream to a gateway: only on a link that it has dialled
  *
  * When two relays dial each other at once there are two links for a moment; new circuits go on the one whose dialler has
- * the smaller id, and the other goes when it is empty. A link that nobody uses is closed after a while by who dialled it.
+ * the smaller id, and the other goes when it is empty. A link that nobody uses is closed after a while by who dialled it or,
+ * should that one not do it, by the other in the end; those of gateways stay.
  * What it does not do: say who may have a link (`link_door.ts`), or serve circuits (`hop_circuit.ts`).
  */
 
@@ -27,6 +28,8 @@ import type { LinkRole } from "./link_auth.ts";
 export interface LinkPeer {
   readonly peerId: string;
   readonly role: LinkRole;
+  /** The address it has come from, as limits count it. */
+  readonly place?: string;
   /** Of a gateway, what others are told of it. */
   readonly gateway?: RelayGateway;
 }
@@ -63,7 +66,7 @@ export interface RelayLinkLimits {
   readonly dialTimeoutMs?: number;
 }
 
-/** How often unused links are looked for. */
+/** How often unused links are looked for, if not oftener. */
 const SWEEP_MS = 5_000;
 /** A relay that could not be reached is not dialled again so soon. */
 const RETRY_FLOOR_MS = 1_000;
@@ -97,7 +100,8 @@ export class RelayLinks implements Disposable {
     this.#gauge = options.metrics.gauge("circuit_links_active", "Links of circuits, by who is at the other end", [
       "peer",
     ]);
-    this.#sweeper = every(options.clock, SWEEP_MS, () => this.#sweep());
+    const sweepMs = Math.min(SWEEP_MS, options.limits?.idleLinkMs ?? SWEEP_MS);
+    this.#sweeper = every(options.clock, sweepMs, () => this.#sweep());
   }
 
   /** Links to peers of that role. */
@@ -243,14 +247,15 @@ export class RelayLinks implements Disposable {
     this.#options.onChange?.();
   }
 
-  /** Closes what has not been used for long: by who dialled it, lest a circuit is just about to begin on it. */
+  /** Closes what has not been used for long: first who dialled it, lest a circuit is just about to begin on it. */
   #sweep(): void {
     const nowMs = this.#options.clock.now();
     const { idleLinkMs = 60_000 } = this.#options.limits ?? {};
     for (const links of this.#held.values()) {
       for (const link of links) {
         if (link.connection.streamCount > 0) link.usedAtMs = nowMs;
-        else if (link.isDialled && nowMs - link.usedAtMs >= idleLinkMs) link.connection.close();
+        const patienceMs = link.isDialled ? idleLinkMs : 2 * idleLinkMs;
+        if (link.role !== "gateway" && nowMs - link.usedAtMs >= patienceMs) link.connection.close();
       }
     }
     for (const [id, atMs] of this.#failedAtMs) if (nowMs - atMs >= RETRY_FLOOR_MS) this.#failedAtMs.delete(id);

@@ -3,6 +3,7 @@ import { createMetrics } from "../../edge/metrics.ts";
 import { CELL_BYTES, CellCommand, CircuitEnd, CircuitStatus, encodeCreate } from "../../protocol/circuit/cell.ts";
 import { FAULT } from "../../protocol/circuit/hop.ts";
 import { HopInitiator } from "../../protocol/circuit/handshake.ts";
+import { MAX_RELAY_GATEWAYS } from "../../protocol/directory.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import { Slab } from "../../protocol/slab.ts";
 import { type Path, readFull, type Stream, writeAll } from "../../protocol/stream.ts";
@@ -11,6 +12,7 @@ import { SeededRandom } from "../../testing/seeded_random.ts";
 import { LazyOwner } from "../../bench/load/lazy_owner.ts";
 import { eventually, within } from "../../testing/waiting.ts";
 import { CircuitNetwork, CircuitOwnerEnd, gatewayHop, newIdentity, relayHop } from "./fixtures/circuit_network.ts";
+import { relayPlaces } from "../relay_places.ts";
 import { FIRST_WINDOW_BYTES } from "./circuit_mux.ts";
 import type { RelayLimits } from "./relay.ts";
 import { echoPath, floodPath } from "./fixtures/targets.ts";
@@ -177,6 +179,25 @@ Deno.test("a relay of the directory that cannot be reached is told as such, with
   await building;
 });
 
+Deno.test("a relay that is known by a public address does not dial what is listed at a private one", async () => {
+  await using network = new CircuitNetwork();
+  const resolver = { resolve: () => Promise.resolve([]) };
+  const locate = relayPlaces({ near: ["https://8.8.8.8"], resolver });
+  const { identity } = network.addRelay({ locate });
+  const owner = await network.addOwner(identity);
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  const bait = newIdentity();
+  network.directory.add(bait, `http://127.0.0.1:${port}`);
+  let isReached = false;
+  const accepting = listener.accept().then(() => isReached = true, () => {});
+  const status = `hop 2: ${CircuitStatus.UNREACHABLE}`;
+  await assertRejects(() => owner.build([relayHop(identity), relayHop(bait)]), Error, status);
+  listener.close();
+  await accepting;
+  assertEquals(isReached, false);
+});
+
 Deno.test("what is no CREATE, a handshake for another, or none in time is refused, and the link goes on", async () => {
   const metrics = createMetrics();
   await using network = new CircuitNetwork();
@@ -231,7 +252,7 @@ Deno.test("cells that are garbage, or against the rules, end their circuit and n
 Deno.test("what is beyond a limit is refused as busy, and counted", async () => {
   const metrics = createMetrics();
   await using network = new CircuitNetwork();
-  const { identity } = network.addRelay({ metrics, limits: { maxCircuits: 2, maxCircuitsPerClientLink: 3 } });
+  const { identity } = network.addRelay({ metrics, limits: { maxCircuits: 2, maxCircuitsPerAddress: 2 } });
   const owner = await network.addOwner(identity);
   const hops = [relayHop(identity)];
   const held = [await owner.build(hops), await owner.build(hops)];
@@ -242,7 +263,58 @@ Deno.test("what is beyond a limit is refused as busy, and counted", async () => 
   const fast = await network.addOwner(other.identity);
   const one = await fast.build([relayHop(other.identity)]);
   await assertRejects(() => fast.build([relayHop(other.identity)]), Error, `hop 1: ${CircuitStatus.BUSY}`);
-  one.stream.close();
+  const entry = network.addRelay();
+  const next = network.addRelay({ limits: { relayCircuits: { perSecond: 0.001, burst: 1, slots: 8 } } });
+  const through = await network.addOwner(entry.identity);
+  const both = [relayHop(entry.identity), relayHop(next.identity)];
+  const two = await through.build(both);
+  await assertRejects(() => through.build(both), Error, `hop 2: ${CircuitStatus.BUSY}`);
+  for (const { stream } of [one, two]) stream.close();
+});
+
+Deno.test("one address cannot have more than half of a relay's circuits, under however many names", async () => {
+  await using network = new CircuitNetwork();
+  const { identity, server } = network.addRelay({ limits: { maxCircuits: 4 } });
+  const hops = [relayHop(identity)];
+  const held = [];
+  for (let count = 0; count < 2; count++) held.push(await (await network.addOwner(identity)).build(hops));
+  const third = await network.addOwner(identity);
+  await assertRejects(() => third.build(hops), Error, `hop 1: ${CircuitStatus.BUSY}`);
+  held[0]!.stream.close();
+  await eventually("one is over", () => server.circuitCount === 1);
+  held.push(await third.build(hops));
+  for (const { stream, owner } of held) {
+    stream.close();
+    owner[Symbol.dispose]();
+  }
+});
+
+Deno.test("a relay that has as many gateways as it may tell of takes no others, and goes on to tell of these", async () => {
+  await using network = new CircuitNetwork();
+  const { identity, server } = network.addRelay();
+  const relays = [identity.peerId];
+  const first = Array.from({ length: MAX_RELAY_GATEWAYS }, () => network.addGateway(echoPath(), { relays }));
+  await eventually("all have links", () => server.linkCount("gateway") === MAX_RELAY_GATEWAYS);
+  const { url } = network.directory.find("relay", identity.peerId)!;
+  const stranger = {
+    entry: identity,
+    identity: newIdentity(),
+    suite: portableWireGuardCrypto,
+    role: "gateway",
+  } as const;
+  await assertRejects(() => CircuitOwnerEnd.link(url, stranger), CulvertError, "busy");
+  assertEquals(
+    new Set(server.gateways().map(({ gatewayId }) => gatewayId)),
+    new Set(first.map(({ identity: { peerId } }) => peerId)),
+  );
+});
+
+Deno.test("a client's link on which there are no circuits is closed in the end", async () => {
+  await using network = new CircuitNetwork();
+  const { identity, server } = network.addRelay({ limits: { idleLinkMs: 50 } });
+  const owner = await network.addOwner(identity);
+  await within("its end", owner.connection.ended);
+  assertEquals(server.linkCount("client"), 0);
 });
 
 Deno.test("links beyond what one client, one address or all may have are refused, and counted", async () => {
@@ -256,11 +328,26 @@ Deno.test("links beyond what one client, one address or all may have are refused
   await assertRejects(() => network.addOwner(identity), CulvertError, "busy");
   const full = network.addRelay({ metrics, limits: { maxClientLinks: 0 } });
   await assertRejects(() => network.addOwner(full.identity), CulvertError, "busy");
+  const asked = network.addRelay({ metrics, limits: { addressRequests: { perSecond: 0.001, burst: 1 } } });
+  await network.addOwner(asked.identity);
+  await assertRejects(() => network.addOwner(asked.identity), CulvertError, "busy");
   const blocking = network.addRelay({ metrics, limits: { isBlocked: (peerId) => peerId === client.peerId } });
   await assertRejects(() => network.addOwner(blocking.identity, client), CulvertError, "403");
-  for (const reason of ["links_of_peer", "links_of_address", "links", "blocked"]) {
+  for (const reason of ["links_of_peer", "links_of_address", "links", "requests_of_address", "blocked"]) {
     assertMatch(await metrics.text(), new RegExp(`circuit_relay_links_refused_total{reason="${reason}"} 1\n`));
   }
+});
+
+Deno.test("links that come at the same time are held to the limits too", async () => {
+  await using network = new CircuitNetwork();
+  const { identity, server } = network.addRelay({ limits: { maxLinksPerPeer: 2 } });
+  const client = newIdentity();
+  const coming = Array.from({ length: 8 }, () => network.addOwner(identity, client));
+  const owners = (await Promise.allSettled(coming)).flatMap((each) => each.status === "fulfilled" ? [each.value] : []);
+  const open = () => owners.filter(({ connection }) => !connection.closed).length;
+  await eventually("two are left", () => open() === 2 && server.linkCount("client") === 2);
+  for (const owner of owners) await owner.end();
+  await eventually("none is", () => server.linkCount("client") === 0);
 });
 
 Deno.test("only relays of the directory have a relay's link, and only gateways with keys of their own a gateway's", async () => {

@@ -27,6 +27,11 @@ export function routeKey(upstreamId: string, alias: Uint8Array): string {
   return `${upstreamId} ${aliasKey(alias)}`;
 }
 
+/** Which upstream that is. */
+export function upstreamOf(routeKey: string): string {
+  return routeKey.slice(0, routeKey.indexOf(" "));
+}
+
 /** Where fragments of a route go. */
 export interface Route {
   readonly session: CentralSession;
@@ -63,7 +68,7 @@ export class CentralSession {
   /** Of the legs from upstreams, what they are called there. */
   readonly #up = new Map<number, string>();
   readonly #down = new Map<number, Mailbox>();
-  /** Where each leg leads or has led. */
+  /** Where each leg leads. */
   readonly #relays = new Map<number, string>();
   #isEnded = false;
 
@@ -119,6 +124,7 @@ export class CentralSession {
   }
 
   #addLegs({ up, down }: { readonly up: readonly LegPlace[]; readonly down: readonly LegPlace[] }): void {
+    this.#relays.clear(); // the client may name new ones for ever
     for (const { leg, relayId } of [...up, ...down]) this.#relays.set(leg, relayId);
     for (const place of up) if (!this.#up.has(place.leg)) this.#addUp(place);
     for (const place of down) if (!this.#down.has(place.leg)) this.#addDown(place);

@@ -47,6 +47,8 @@ export interface ClientLegsOptions {
   readonly wanted: Readonly<Record<Direction, number>>;
   /** Draws relays that are not in use that way. */
   draw(direction: Direction, count: number, wish: DrawWish): readonly Relay[];
+  /** Whether the central can be told that it leads elsewhere. */
+  mayReplace(leg: number): boolean;
   /** A relay was of no use. */
   onFailed(direction: Direction, relay: Relay): void;
 }
@@ -99,6 +101,7 @@ export class ClientLegs implements Disposable {
     const keeper = legs.get(leg);
     if (!keeper || this.#isClosed || this.#nextLeg > MAX_LEG_NUMBER) return;
     this.#options.onFailed(direction, keeper.relay);
+    if (!this.#options.mayReplace(leg)) return;
     const [relay] = this.#options.draw(direction, 1, this.#wish(false));
     if (!relay) return;
     legs.delete(leg);

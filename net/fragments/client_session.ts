@@ -128,7 +128,8 @@ export class ClientSession implements Disposable {
     this.#opened.promise.catch(() => {});
     this.#secret = options.tools.random.fill(new Uint8Array(SECRET_BYTES));
     const centralId = peerIdBytes(options.central.id)!;
-    this.#legs = new ClientLegs({ ...options, centralId, secret: this.#secret }, {
+    const mayReplace = (leg: number) => this.#mayReplace(leg);
+    this.#legs = new ClientLegs({ ...options, centralId, secret: this.#secret, mayReplace }, {
       onUp: (leg, carrier) => this.#onUp(leg, carrier),
       onUpLost: (leg) => this.#link?.failSendLeg(leg),
       onRefused: (leg, code) => this.#onRefused(leg, code),
@@ -154,7 +155,7 @@ export class ClientSession implements Disposable {
 
   /** More relays are known: takes those that are missing. */
   complete(): void {
-    this.#legs.complete();
+    if (!this.#isOpening) this.#legs.complete();
   }
 
   /** Ends the session, saying goodbye. */
@@ -197,7 +198,9 @@ export class ClientSession implements Disposable {
     const way = [...this.#legs.up.values()].find(({ carrier, leg }) => carrier && !this.#openedBy.has(leg));
     const isListening = [...this.#legs.down.values()].some(({ carrier }) => carrier);
     if (!way || !isListening) return;
-    this.#opening ??= this.#beginOpening();
+    // Each upstream gets an opening of its own: the same bytes would show two relays that they serve one session.
+    this.#opening?.[Symbol.dispose]();
+    this.#opening = this.#beginOpening();
     if (!this.#opening.first) {
       return this.#fail(new DialError("failed", "The central's key is none that anyone can have"));
     }
@@ -209,6 +212,7 @@ export class ClientSession implements Disposable {
     const { tools, crypto, central, coding, local, member, answerMs } = this.#options;
     const { clock, random } = tools;
     const down = [...this.#legs.down.values()].sort((a, b) => Number(!a.carrier) - Number(!b.carrier));
+    this.#answerTimer?.cancel();
     this.#answerTimer = clock.after(answerMs, () => this.#onSilence(down[0]!.relay));
     return new OpeningInitiator({ crypto, random }, {
       local,
@@ -298,6 +302,8 @@ export class ClientSession implements Disposable {
   #askForMissing(): void {
     const nowMs = this.#options.tools.clock.now();
     if (this.#legs.isComplete || nowMs < this.#askNextMs) return;
+    this.complete(); // what came to be known while it was opened
+    if (this.#legs.isComplete) return;
     this.#askWaitMs = Math.min(2 * this.#askWaitMs, MAX_ASK_MS);
     this.#askNextMs = nowMs + this.#askWaitMs;
     this.#options.onIncomplete?.();
@@ -323,6 +329,18 @@ export class ClientSession implements Disposable {
     this.#opened.reject(error);
     if (this.#link) this.#link.fail(error);
     else this.#end(() => this.#legs[Symbol.dispose](), error);
+  }
+
+  /** The request is under way: the central will know the legs it names, and no others. */
+  get #isOpening(): boolean {
+    return this.#opening !== undefined && !this.#link;
+  }
+
+  /** Of new legs the central is told by those it knows of already: one of them must stay. */
+  #mayReplace(leg: number): boolean {
+    if (!this.#link) return !this.#isOpening;
+    const { session } = this.#link;
+    return [...this.#legs.up.values()].some((up) => up.leg !== leg && up.carrier && session.isHeard(up.leg));
   }
 
   #tellLegs(): void {

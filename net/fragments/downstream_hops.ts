@@ -8,6 +8,9 @@
  * Nothing queues for a hop but what its socket has in hand: when that has room, those that wait are asked in the order in
  * which they came, a batch each, so that none waits behind what another has yet to send. While a hop is down its legs
  * are; what was on its way is lost, and sent again by another leg.
+ *
+ * Clients name the downstreams, so anybody can name some that are none: when all places are taken those that lead
+ * nowhere give way, and none of those that the directory knows does to one that it does not.
  */
 
 import { Backoff } from "../../protocol/backoff.ts";
@@ -27,7 +30,8 @@ import { concat } from "../../protocol/tunnel_frame.ts";
 import type { RelayFinder } from "../relay_directory.ts";
 import type { SendLeg } from "./fragment_link.ts";
 import { type HopHandlers, HopLink, type HopTools } from "./hop_link.ts";
-import { relayUrl, websocketAddressOf } from "./legs.ts";
+import { websocketAddress } from "../websocket_dial.ts";
+import { relayUrl } from "./legs.ts";
 
 export interface DownstreamHopsOptions {
   readonly tools: HopTools;
@@ -95,8 +99,19 @@ export class DownstreamHops implements Disposable {
   #hopTo(relayId: string): Hop | undefined {
     const hop = this.#hops.get(relayId);
     if (hop && !hop.isEnding) return hop;
-    if (this.#stop.signal.aborted || this.#hops.size >= (this.#options.maxHops ?? 256)) return undefined;
-    return this.#open(relayId);
+    if (this.#stop.signal.aborted) return undefined;
+    const isFull = this.#hops.size >= (this.#options.maxHops ?? 256);
+    return isFull && !this.#makeRoomFor(relayId) ? undefined : this.#open(relayId);
+  }
+
+  /** Ends the oldest hop that has led nowhere yet, if it may be ended for that one. */
+  #makeRoomFor(relayId: string): boolean {
+    const isKnown = (id: string) => this.#options.relays.find("downstream", id) !== undefined;
+    const futile = [...this.#hops].filter(([, hop]) => !hop.wasUp);
+    const [id, hop] = futile.find(([id]) => !isKnown(id)) ?? (isKnown(relayId) ? futile[0] : undefined) ?? [];
+    if (id === undefined) return false;
+    hop!.end();
+    return this.#hops.delete(id);
   }
 
   #open(relayId: string): Hop {
@@ -146,6 +161,7 @@ class Hop {
   readonly #unneeded = new AbortController();
   #keptTimer: Timer | undefined;
   #link: HopLink | undefined;
+  #wasUp = false;
 
   constructor(relayId: string, options: DownstreamHopsOptions, metrics: HopMetrics) {
     this.#relayId = relayId;
@@ -156,6 +172,17 @@ class Hop {
   /** Nobody needed it any more, so that it is closing: whoever needs one now needs another. */
   get isEnding(): boolean {
     return this.#unneeded.signal.aborted;
+  }
+
+  /** The downstream has been reached. */
+  get wasUp(): boolean {
+    return this.#wasUp;
+  }
+
+  /** Closes it; legs that it has stay down. */
+  end(): void {
+    this.#unneeded.abort();
+    this.#keptTimer?.cancel();
   }
 
   /** Keeps the hop up for as long as it is needed. Never rejects. */
@@ -169,11 +196,12 @@ class Hop {
         await this.#live(signal);
         if (signal.aborted) return;
         this.#metrics.failures.add();
+        if (this.#mailboxes.size === 0 && this.#answers.length === 0) return;
         if (clock.now() - sinceMs > STEADY_MS) backoff.reset();
         await delay(clock, backoff.nextMs(), signal).catch(() => {});
       }
     } finally {
-      this.#keptTimer?.cancel();
+      this.end();
     }
   }
 
@@ -207,9 +235,9 @@ class Hop {
   }
 
   #endUnlessNeeded(): void {
-    if (this.#mailboxes.size > 0) return;
+    if (this.#mailboxes.size > 0 || this.isEnding) return;
     this.#keptTimer?.cancel();
-    this.#keptTimer = this.#options.tools.clock.after(KEPT_MS, () => this.#unneeded.abort());
+    this.#keptTimer = this.#options.tools.clock.after(KEPT_MS, () => this.end());
   }
 
   /** One connection, from dialling to its end. */
@@ -229,6 +257,7 @@ class Hop {
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) onAbort();
     this.#link = link;
+    this.#wasUp = true;
     this.#metrics.hops.add(1);
     link.onWritable = () => this.#wakeWaiting();
     for (const answer of this.#answers) link.send(answer);
@@ -250,7 +279,7 @@ class Hop {
     const sealingKey = relay && decodeBase64(relay.sealingKey);
     if (!sealingKey) throw new DialError("unresolved", "the directory knows no such downstream");
     const welcome = (): HopHandlers => ({ onMessage: (message) => this.#take(message), onClose });
-    const address = websocketAddressOf(relayUrl(relay, "v1/hop"));
+    const address = websocketAddress(relayUrl(relay, "v1/hop"));
     return await HopLink.dial({ address, acceptorId: this.#relayId, sealingKey, caCerts, welcome }, tools, signal);
   }
 

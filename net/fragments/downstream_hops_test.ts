@@ -164,9 +164,41 @@ Deno.test("there are no more hops than allowed", async () => {
   const options = { tools: central.tools, relays, log: silentLog, metrics: noMetrics, maxHops: 1 };
   const hops = new DownstreamHops(options);
   const { changes } = attach(hops, there, 1);
-  assertEquals(hops.attach({ relayId: elsewhere.peer.id, alias: alias(1), onUp() {}, onDown() {} }), undefined);
   await changes.come();
+  assertEquals(hops.attach({ relayId: elsewhere.peer.id, alias: alias(1), onUp() {}, onDown() {} }), undefined);
   hops[Symbol.dispose]();
   await hops.closed();
   assertEquals(hops.attach({ relayId: there.peer.id, alias: alias(1), onUp() {}, onDown() {} }), undefined);
+});
+
+Deno.test("names that lead nowhere take no place from downstreams that are there", async () => {
+  const central = new HopPeer();
+  await using there = downstream(central);
+  const gone = Array.from({ length: 4 }, () => new HopPeer().record("downstream"));
+  const relays = new FakeFinder([there.peer.record("downstream", there.url), ...gone]);
+  const options = { tools: central.tools, relays, log: silentLog, metrics: noMetrics, maxHops: 4 };
+  const hops = new DownstreamHops(options);
+  const lost = { onUp() {}, onDown() {} };
+  for (const { relayId } of gone) hops.attach({ relayId, alias: alias(1), ...lost });
+  for (let count = 0; count < 20; count++) {
+    hops.attach({ relayId: new HopPeer().id, alias: alias(1), ...lost })?.[Symbol.dispose]();
+    hops.post(new HopPeer().id, alias(1), text("opened"));
+  }
+  assertEquals(hops.size, 4);
+  await attach(hops, there, 2).changes.come();
+  // Nor does anything take that place again.
+  for (let count = 0; count < 20; count++) hops.attach({ relayId: new HopPeer().id, alias: alias(1), ...lost });
+  await attach(hops, there, 3).changes.come();
+  await there.links.come();
+  assertEquals([hops.size, there.links.all.length], [4, 1]);
+  hops[Symbol.dispose]();
+  await hops.closed();
+});
+
+Deno.test("a hop that leads nowhere is given up when nobody needs it any more", async () => {
+  const central = new HopPeer();
+  await using world = hopsOf(central);
+  world.hops.post(new HopPeer().id, alias(1), text("lost"));
+  assertEquals(world.hops.size, 1);
+  while (world.hops.size > 0) await new Promise<void>((resolve) => void central.tools.clock.after(1, resolve));
 });

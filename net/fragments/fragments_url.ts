@@ -11,7 +11,7 @@
  */
 
 import { CulvertError } from "../../protocol/errors.ts";
-import { MAX_LEGS, MAX_SHARDS } from "../../protocol/fragment/opening.ts";
+import { MAX_LEGS, MAX_SHARDS, MAX_SHARDS_PER_DATA } from "../../protocol/fragment/opening.ts";
 import { isPeerId } from "../../protocol/identity.ts";
 import { isTunnelToken } from "../../protocol/tunnel.ts";
 import { MAX_LINKS } from "../tunnel_path.ts";
@@ -57,6 +57,10 @@ export function parseFragmentsUrl(text: string): FragmentsAddress {
   const [dataShards, totalShards] = readCoding(query.has("data"), count("data"), query.has("total"), count("total"));
   if (dataShards > totalShards) {
     throw fail(`must have total of at least data, got data ${dataShards} and total ${totalShards}`);
+  }
+  if (totalShards > MAX_SHARDS_PER_DATA * dataShards) {
+    const most = `${MAX_SHARDS_PER_DATA} times data`;
+    throw fail(`must have total of at most ${most}, got data ${dataShards} and total ${totalShards}`);
   }
   const centralId = query.get("central") ?? undefined;
   if (centralId !== undefined && !isPeerId(centralId)) throw fail("must name a central by its peer id");

@@ -57,6 +57,7 @@ Deno.test("what is wrong with a URL is said, without the token", async (t) => {
     { name: "too many legs", url: "fragments+http://t0k@b/?up=17", says: 'up between 1 and 16, got "17"' },
     { name: "no number", url: "fragments+http://b/?sessions=two", says: 'sessions between 1 and 64, got "two"' },
     { name: "a coding that cannot be", url: "fragments+http://b/?data=3&total=2", says: "got data 3 and total 2" },
+    { name: "many times over", url: "fragments+http://b/?data=2&total=9", says: "at most 4 times data, got data 2" },
     { name: "no peer id", url: "fragments+http://b/?central=me", says: "must name a central by its peer id" },
     { name: "a flag that is none", url: "fragments+http://b/?post=yes", says: 'post 0 or 1, got "yes"' },
     { name: "a token that cannot be said", url: "fragments+http://t%20k@b/", says: "printable ASCII" },

@@ -25,7 +25,7 @@ import type { Stream } from "../../protocol/stream.ts";
 import type { WireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
 import type { BufferPool } from "../buffer_pool.ts";
 import { MessageSocket } from "../message_socket.ts";
-import { dialWebsocket, type WebsocketAddress } from "../websocket_dial.ts";
+import { dialWebsocket, type Locate, type WebsocketAddress } from "../websocket_dial.ts";
 
 /** What all hops of a process share. */
 export interface HopTools {
@@ -37,6 +37,8 @@ export interface HopTools {
   readonly pool: BufferPool;
   /** Our sealing key. */
   readonly local: NoiseKeyPair;
+  /** Where the hosts of acceptors are. Default: where the system finds them. */
+  readonly locate?: Locate | undefined;
 }
 
 export interface HopHandlers {
@@ -114,11 +116,11 @@ export class HopLink implements Disposable {
 
   /** Connects to an acceptor. Rejects with a DialError; leaves nothing behind then. */
   static async dial(hop: DialHop, tools: HopTools, signal: AbortSignal): Promise<HopLink> {
-    const { crypto, random, local } = tools;
+    const { crypto, random, local, locate } = tools;
     const prologue = hopPrologue(hop.acceptorId);
     using initiator = new SealInitiator({ crypto, random }, { local, remote: hop.sealingKey, prologue });
     if (!initiator.first) throw new DialError("failed", "Cannot open a hop: the relay's key is none");
-    const { stream, first } = await dialWebsocket(hop.address, { random, caCerts: hop.caCerts, signal });
+    const { stream, first } = await dialWebsocket(hop.address, { random, caCerts: hop.caCerts, locate, signal });
     const link = HopLink.#over(stream, first, tools, random);
     try {
       link.#socket.send(initiator.first);

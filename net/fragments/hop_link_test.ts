@@ -2,7 +2,8 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DialError } from "../../protocol/errors.ts";
 import { Arrivals, FakeFinder, HopPeer, type HopPort, hopPort } from "./fixtures/hops.ts";
 import { HopLink } from "./hop_link.ts";
-import { relayUrl, websocketAddressOf } from "./legs.ts";
+import { websocketAddress } from "../websocket_dial.ts";
+import { relayUrl } from "./legs.ts";
 
 const never = new AbortController().signal;
 
@@ -40,7 +41,7 @@ function dial(from: HopPeer, to: HopPeer, at: { url: string }, options: { believ
   const closed = Promise.withResolvers<unknown>();
   const link = HopLink.dial(
     {
-      address: websocketAddressOf(relayUrl({ relayId: to.id, url: at.url }, "v1/hop")),
+      address: websocketAddress(relayUrl({ relayId: to.id, url: at.url }, "v1/hop")),
       acceptorId: options.believedId ?? to.id,
       sealingKey: to.identity.wireguardPublicKey,
       welcome: () => ({

@@ -14,7 +14,7 @@ import type { Random } from "../../protocol/random.ts";
 import type { BufferPool } from "../buffer_pool.ts";
 import { MessageSocket } from "../message_socket.ts";
 import type { Fetch } from "../signed_http.ts";
-import { dialWebsocket, type WebsocketAddress } from "../websocket_dial.ts";
+import { dialWebsocket, websocketAddress } from "../websocket_dial.ts";
 
 /** A relay as far as reaching it goes. */
 export type Relay = Pick<RelayRecord, "relayId" | "url">;
@@ -89,7 +89,7 @@ export async function openSocket(
   const { clock, random, caCerts, pool } = tools;
   using limit = deadline(clock, HANDSHAKE_MS, "open a WebSocket", signal);
   try {
-    const address = websocketAddressOf(relayUrl(relay, path));
+    const address = websocketAddress(relayUrl(relay, path));
     const dialled = await dialWebsocket(address, { headers: headersFor(tools), random, caCerts, signal: limit.signal });
     return new MessageSocket(dialled.stream, { clock, random, pool, first: dialled.first });
   } catch (error) {
@@ -98,12 +98,6 @@ export async function openSocket(
     tools.blocked.add(relay.relayId);
     return undefined;
   }
-}
-
-export function websocketAddressOf(url: URL): WebsocketAddress {
-  const tls = url.protocol === "https:";
-  const host = url.hostname.replace(/^\[|\]$/g, "");
-  return { target: { host, port: Number(url.port || (tls ? 443 : 80)) }, tls, urlPath: url.pathname + url.search };
 }
 
 /** Whether it may be something between us and the relay that lets no WebSocket pass. */

@@ -12,9 +12,10 @@ import type { Random } from "../../protocol/random.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import type { WireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
 import type { BufferPool } from "../buffer_pool.ts";
+import { type Locate, websocketAddress } from "../websocket_dial.ts";
 import type { RelayFinder } from "../relay_directory.ts";
 import { type HopHandlers, HopLink, type HopTools } from "./hop_link.ts";
-import { relayUrl, websocketAddressOf } from "./legs.ts";
+import { relayUrl } from "./legs.ts";
 
 export interface RelayHopsOptions {
   readonly clock: Clock;
@@ -25,6 +26,8 @@ export interface RelayHopsOptions {
   readonly relays: RelayFinder;
   /** PEM certificates to trust beside the usual ones. */
   readonly caCerts?: readonly string[] | undefined;
+  /** Where the hosts of centrals are. Default: where the system finds them. */
+  readonly locate?: Locate | undefined;
 }
 
 /** Where centrals and downstreams answer hops, below their URLs. */
@@ -36,9 +39,9 @@ export class RelayHops {
 
   constructor(options: RelayHopsOptions) {
     this.#options = options;
-    const { clock, random, crypto, pool, identity } = options;
+    const { clock, random, crypto, pool, identity, locate } = options;
     const local = { privateKey: identity.secrets().wireguardKey, publicKey: identity.wireguardPublicKey };
-    this.#tools = { clock, random, crypto, pool, local, slab: hopSlab() };
+    this.#tools = { clock, random, crypto, pool, local, locate, slab: hopSlab() };
   }
 
   /** To a central. Rejects with a DialError. */
@@ -49,7 +52,7 @@ export class RelayHops {
   ): Promise<HopLink> => {
     const sealingKey = decodeBase64(central.sealingKey);
     if (!sealingKey) throw new CulvertError("bad_key", "Cannot open a hop: the central's key must be in base64");
-    const address = websocketAddressOf(relayUrl(central, HOP_PATH));
+    const address = websocketAddress(relayUrl(central, HOP_PATH));
     const { caCerts } = this.#options;
     return HopLink.dial({ address, acceptorId: central.relayId, sealingKey, caCerts, welcome }, this.#tools, signal);
   };

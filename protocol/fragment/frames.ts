@@ -15,6 +15,9 @@
  * complete blocks and then one that is not, with a mask of its shards that came. Cut means that there are more blocks
  * than it tells of.
  *
+ * In one fragment is each of them at most once, and SHARD is the last: so a fragment costs no more than a few looks at
+ * everything that is on its way, and nothing is read any more when the bytes of a block have been handed out.
+ *
  * What cannot be read ends the reading of that fragment and changes nothing else. Nothing here throws.
  */
 
@@ -102,10 +105,14 @@ export class FrameReader {
   /** Calls `handler` for each frame between `start` and `end`; false when something there is no frame. */
   read(bytes: Uint8Array, { start, end }: { start: number; end: number }, handler: FrameHandler): boolean {
     const cursor = new Cursor(bytes, start, end);
+    let seen = 0;
     while (cursor.left > 0) {
       const type = cursor.u8();
       if (type === 0) return true;
+      if (type > FrameType.CLOSE || (seen & 1 << type) !== 0) return false;
+      seen |= 1 << type;
       if (!this.#readFrame(type, cursor, handler)) return false;
+      if (type === FrameType.SHARD) return true;
     }
     return true;
   }

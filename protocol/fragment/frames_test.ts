@@ -114,12 +114,25 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.constantFrom<Frame>({ type: "ping" }, { type: "close" }),
 );
 
+/** Each at most once, and the shard last. */
+const bodyFrames = fc.uniqueArray(frame, { maxLength: 6, selector: ({ type }) => type })
+  .map((frames) => frames.sort((a, b) => Number(a.type === "shard") - Number(b.type === "shard")));
+
 Deno.test("frames are read as they were written, with padding behind them or without", () => {
-  fc.assert(fc.property(fc.array(frame, { maxLength: 6 }), fc.nat(40), (frames, padding) => {
+  fc.assert(fc.property(bodyFrames, fc.nat(40), (frames, padding) => {
     const bytes = encode(frames);
     const padded = new Uint8Array(bytes.length + padding);
     padded.set(bytes);
     assertEquals(read(padded), { isWhole: true, frames });
+  }));
+});
+
+Deno.test("of each frame only the first in a fragment is read, and nothing behind a shard", () => {
+  fc.assert(fc.property(frame, frame, (first, second) => {
+    const { frames, isWhole } = read(encode([first, second]));
+    const isRead = first.type !== second.type && first.type !== "shard";
+    assertEquals(frames, isRead ? [first, second] : [first]);
+    assertEquals(isWhole, isRead || first.type === "shard");
   }));
 });
 

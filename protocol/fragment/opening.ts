@@ -52,6 +52,8 @@ export const MAX_LEGS = 16;
 export const MAX_LEG_NUMBER = 0xffff;
 /** Of one block. */
 export const MAX_SHARDS = 32;
+/** As often may a block go over the legs in all: whoever asks for more has others send much for little. */
+export const MAX_SHARDS_PER_DATA = 4;
 const PADDED_TO_BYTES = 512;
 /** A certificate and the longest lists of legs come to 6 KiB. */
 const MAX_PAYLOAD_BYTES = 8192;
@@ -73,7 +75,11 @@ export const legPlacesSchema = z.array(legPlaceSchema).min(1).max(MAX_LEGS).refi
 export const codingSchema = z.object({
   dataShards: z.int().min(1).max(MAX_SHARDS),
   totalShards: z.int().min(1).max(MAX_SHARDS),
-}).refine(({ dataShards, totalShards }) => dataShards <= totalShards, "no fewer shards in all than of data");
+}).refine(({ dataShards, totalShards }) => dataShards <= totalShards, "no fewer shards in all than of data")
+  .refine(
+    ({ dataShards, totalShards }) => totalShards <= MAX_SHARDS_PER_DATA * dataShards,
+    `at most ${MAX_SHARDS_PER_DATA} shards in all for each of data`,
+  );
 
 /** What a client asks a central for. */
 export const openRequestSchema = z.object({

@@ -166,6 +166,7 @@ Deno.test("a request with a leg or relay twice, none at all, too many, or more d
     { name: "a relay twice", change: { down: [place(1), { leg: 2, relayId: relay(2) }] } },
     { name: "too many", change: { up: Array.from({ length: 17 }, (_, leg) => place(leg)) } },
     { name: "coding", change: { coding: { dataShards: 3, totalShards: 2 } } },
+    { name: "coding of everything many times over", change: { coding: { dataShards: 1, totalShards: 32 } } },
     { name: "secret", change: { secret: "short" } },
     { name: "a number for both ways", change: { down: [{ leg: 0, relayId: relay(4) }] } },
     { name: "leg number", change: { up: [place(-1)] } },

@@ -14,7 +14,7 @@ import type { ReedSolomonFactory, ShardMemory } from "./reed_solomon.ts";
 import type { SendLeg } from "./send_leg.ts";
 
 /** As far as the newest block may be ahead of the first that is not acknowledged, at either end. */
-export const MAX_BLOCKS_AHEAD = 4096;
+export const MAX_BLOCKS_AHEAD = 1024;
 /** What a peer may be taken to have room for until it says so. */
 const FIRST_PEER_WINDOW_BYTES = 1024 * 1024;
 
@@ -253,7 +253,10 @@ export class OutgoingBlocks {
     if (!this.#staged) return false; // cleared meanwhile
     this.#stagedEnd = count;
     this.#mayFill = count > 0;
-    return this.#mayFill;
+    if (count > 0) return true;
+    memory.give(this.#staged); // a session that is idle keeps none
+    this.#staged = undefined;
+    return false;
   }
 
   /** A block of all that is staged takes the memory as it is, if it does not waste most of it; otherwise it is copied. */

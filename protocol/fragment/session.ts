@@ -10,6 +10,7 @@
  */
 
 import { Slab } from "../slab.ts";
+import { TokenBucket, type TokenRate } from "../token_bucket.ts";
 import { BlockMemory } from "./block_memory.ts";
 import { adaptTotalShards } from "./block_plan.ts";
 import { FragmentWriter } from "./fragment_writer.ts";
@@ -32,6 +33,10 @@ const DEFAULT_WINDOW_BYTES = 4 * 1024 * 1024;
 const DEFAULT_SILENCE_MS = 15_000;
 /** How often the number of shards is thought over. */
 const ADAPT_MS = 100;
+/** How often a client may change its legs. It says them again until it is answered, so what is more only waits. */
+const LEGS_RATE: TokenRate = { perSecond: 10, burst: 10 };
+/** How far apart ticks get that have brought nothing out. */
+const MAX_TICK_GAP_MS = 64;
 /** Before it a leg's loss is chance. */
 const MIN_COUNTED_FRAGMENTS = 64;
 
@@ -58,12 +63,14 @@ export class FragmentSession implements Disposable {
   #highestLeg = -1;
   #hasLegs = false;
   #takenGeneration = 0;
+  readonly #legsAllowed: TokenBucket;
   #from: ReceiveLeg | undefined;
   #impatientAtMs = -Infinity;
   #adaptedAtMs = -Infinity;
   /** Since when something was asked and nothing at all heard; Infinity when nothing was asked. */
   #silentSinceMs = Infinity;
   #tickedAtMs = -Infinity;
+  #tickGapMs = 1;
   #turn = 0;
 
   constructor(options: FragmentSessionOptions, events: FragmentEvents, nowMs: number) {
@@ -76,6 +83,7 @@ export class FragmentSession implements Disposable {
     this.#options = options;
     this.#events = events;
     this.#nowMs = nowMs;
+    this.#legsAllowed = new TokenBucket({ now: () => this.#nowMs }, LEGS_RATE);
     this.#scratch = options.scratch ?? new Slab(MAX_FRAGMENT_BYTES);
     const memory = options.memory ?? new BlockMemory(reedSolomon);
     this.#outgoing = new OutgoingBlocks({
@@ -104,6 +112,7 @@ export class FragmentSession implements Disposable {
       announcement: this.#announcement,
       reedSolomon,
       describe: (nowMs) => this.#describe(nowMs),
+      isOpen: () => this.#phase === "open",
     });
     this.#handler = {
       onShard: (head, shard) => this.#onShard(head, shard),
@@ -156,6 +165,7 @@ export class FragmentSession implements Disposable {
       if (length === 0) break;
       at = this.#put(into, at, length);
     }
+    if (at > 0) this.#tickGapMs = 1;
     if (at > 0 && to.askedAtMs === nowMs) this.#silentSinceMs = Math.min(this.#silentSinceMs, nowMs);
     return at;
   }
@@ -164,6 +174,7 @@ export class FragmentSession implements Disposable {
   tick(nowMs: number): void {
     if (this.#phase !== "open") return;
     this.#nowMs = this.#tickedAtMs = nowMs;
+    this.#tickGapMs = Math.min(MAX_TICK_GAP_MS, 2 * this.#tickGapMs);
     const silenceMs = this.#options.limits?.silenceMs ?? DEFAULT_SILENCE_MS;
     if (nowMs >= this.#silentSinceMs + silenceMs) return this.#end(`no answer for ${silenceMs} ms`);
     if (this.#outgoing.isExhausted) return this.#end("all block numbers are used up");
@@ -186,7 +197,9 @@ export class FragmentSession implements Disposable {
       this.#watch.dueAtMs,
     );
     if (this.#scheduler.impatientAtMs > this.#impatientAtMs) dueMs = Math.min(dueMs, this.#scheduler.impatientAtMs);
-    return Math.max(dueMs, this.#tickedAtMs + 1); // what is due and cannot be done, as no leg is pulled, must not spin
+    if (this.#outgoing.isExhausted) dueMs = -Infinity;
+    // What is due and cannot be done, as no leg is pulled, must not spin.
+    return Math.max(dueMs, this.#tickedAtMs + this.#tickGapMs);
   }
 
   /** All that was filled has arrived. */
@@ -212,6 +225,11 @@ export class FragmentSession implements Disposable {
   /** The central knows of the legs that were set last. Until then it hears only those that it knew before. */
   get isAgreed(): boolean {
     return this.#announcement.frame === undefined;
+  }
+
+  /** The peer hears that leg, or did when it was set. */
+  isHeard(leg: number): boolean {
+    return this.#sendLegs.get(leg)?.isHeld === false;
   }
 
   /** Its socket is gone: nothing more goes there until it is pulled again. */
@@ -297,7 +315,9 @@ export class FragmentSession implements Disposable {
 
   #onLegs({ generation, up, down }: LegsFrame): void {
     if (this.#options.role !== "central") return;
+    this.#acks.onPing(this.#nowMs); // it is said in a fragment that asks for an answer
     if (generation > this.#takenGeneration) {
+      if (!this.#legsAllowed.tryTake()) return;
       this.#takenGeneration = generation;
       this.#events.onLegs({ send: down, receive: up });
       if (this.#phase !== "open") return;
@@ -370,6 +390,7 @@ export class FragmentSession implements Disposable {
 
   /** What was in flight on some leg must be thought lost. */
   #onLost(): void {
+    this.#watch.findLate(this.#nowMs); // the fastest leg may be gone, and no other is late then
     this.#scheduler.findLosses(Infinity);
     this.#wantShards();
   }

@@ -96,6 +96,15 @@ for (const [name, breakLeg] of BREAKS) {
   });
 }
 
+Deno.test("a relay that answers probes and swallows all else costs next to nothing", () => {
+  const net = new SessionNetwork({ seed: SEED });
+  net.central.send(1e9);
+  const before = rateBetween(net, { fromMs: 500, toMs: 1500 });
+  net.central.legs.get(4)!.longestBytes = 512;
+  const after = rateBetween(net, { fromMs: 3500, toMs: 6500 });
+  assert(after > before * 0.9, `${after} of ${before}`);
+});
+
 Deno.test("when every leg was silent for a while, it goes on soon after they are back", () => {
   const net = new SessionNetwork({ seed: SEED });
   net.central.send(1e9);
@@ -150,6 +159,37 @@ Deno.test("with more legs than shards all of them carry", () => {
   for (const { leg, sentFragments } of net.central.session.stats().send) {
     assert(sentFragments > 50, `leg ${leg}: ${sentFragments}`);
   }
+});
+
+for (const how of ["is gone", "swallows everything"] as const) {
+  Deno.test(`the only leg that is not late ${how}: the late one carries on`, () => {
+    const coding = { dataShards: 1, totalShards: 1, isAdaptive: false };
+    const net = new SessionNetwork({ seed: SEED, coding, down: 2 });
+    const [fast, slow] = [net.central.legs.get(3)!, net.central.legs.get(4)!];
+    fast.delayMs = 2;
+    slow.delayMs = 200;
+    net.central.send(3e6);
+    net.run(3000);
+    assertEquals(net.client.received, 3e6);
+    fast.isBlackHole = true;
+    fast.isStalled = how === "is gone";
+    if (fast.isStalled) net.central.session.failLeg(3);
+    net.central.send(100_000);
+    assert(net.run(2500, () => net.client.received === 3.1e6), `${net.client.received}`);
+  });
+}
+
+Deno.test("while no leg takes anything, what is due makes no haste", () => {
+  const net = new SessionNetwork({ seed: SEED });
+  net.client.send(1e6);
+  net.run(50);
+  for (const leg of net.central.legs.values()) leg.isStalled = true;
+  const before = net.steps;
+  net.run(5000);
+  assert(net.steps - before < 300, `${net.steps - before} steps`);
+  for (const leg of net.central.legs.keys()) net.release(net.central, leg);
+  net.client.send(1e6);
+  assert(net.run(1000, () => net.central.received === 2e6 && net.client.session.isIdle));
 });
 
 /** Everything at once, by chance. */

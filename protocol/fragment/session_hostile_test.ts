@@ -195,6 +195,17 @@ Deno.test("only the client says which legs there are, and never an old number ag
   assertEquals(victim.session.stats().send.map(({ leg }) => leg), [3, 4]);
 });
 
+Deno.test("legs that are told again and again are taken now and then", () => {
+  using victim = new Victim();
+  for (let generation = 1; victim.nowMs < 1000; generation++) {
+    const places = [{ leg: generation % 8, relayId: relayIdOf(1) }];
+    victim.say((bytes, at) =>
+      writeLegs(bytes, at, { generation, up: [{ leg: 0, relayId: relayIdOf(0) }], down: places })
+    );
+  }
+  assert(victim.changes.length >= 15 && victim.changes.length <= 20, `${victim.changes.length}`);
+});
+
 Deno.test("fragments that are not the peer's change nothing", () => {
   using victim = new Victim();
   victim.goOn();

@@ -49,6 +49,7 @@ testWith({ tools: ["chromium"] }, "Chromium shows a page with pictures, and jump
   await page.evaluate(`document.body.append(Object.assign(document.createElement("video"), { src: "/film" }))`);
   await asked;
   assert(site.asked.includes("/film bytes=0-"), `${site.asked}`);
-  assert(network.relays.every(({ meddler }) => meddler.seen.byteCount > 100_000), "it came by every relay");
+  const carried = network.downstreams.map(({ meddler }) => meddler.seen.byteCount);
+  assert(carried.filter((bytes) => bytes > 50_000).length > 1, `it came by several relays: ${carried}`);
   assertEquals(network.relays.filter(({ meddler }) => meddler.seen.has("It came in pieces")).length, 0);
 });

@@ -13,9 +13,9 @@ import {
   dropped,
   everyNth,
   type FragmentMeddle,
+  meddleWithFragments,
   replayer,
   shuffler,
-  withFragments,
 } from "../fixtures/fragment_meddling.ts";
 import { FragmentNetwork } from "../fixtures/relay_network.ts";
 
@@ -49,9 +49,9 @@ Deno.test("what relays do to fragments is repaired, and never delivered", async 
       await untilReachable(at, target.address);
       let meddled = 0;
       const bad = isOneOnly ? [network.upstreams[0]!, network.downstreams[0]!] : network.relays;
-      for (const { meddler } of bad) {
+      for (const relay of bad) {
         const meddle = make();
-        meddler.meddle = withFragments((fragment) => {
+        meddleWithFragments(relay, (fragment) => {
           meddled++;
           return meddle(fragment);
         });
