@@ -4,14 +4,15 @@
  *
  *   enter ─▶ at once, or in order ─▶ read, `touch`, read … ─▶ leave
  *
- * A turn is for what is there: whoever waits for more would keep others waiting, so after `STALLED_MS` without a touch
- * its place is given to the next, and it carries on beside them.
+ * A turn is for what is there: whoever waits for more would keep others waiting, so when two looks in a row find it
+ * without a touch its place is given to the next, and it carries on beside them. One look would not do: it comes late when
+ * there is much to do, and what has arrived by then is read only after it.
  */
 
 import type { Clock, Timer } from "../protocol/clock.ts";
 
 const DEFAULT_MAX = 16;
-const STALLED_MS = 2;
+const LOOK_MS = 2;
 
 export interface ReadTurn {
   /** Something has been read. */
@@ -21,14 +22,14 @@ export interface ReadTurn {
 }
 
 export class ReadTurns {
-  readonly #clock: Pick<Clock, "now" | "after">;
+  readonly #clock: Pick<Clock, "after">;
   readonly #max: number;
   readonly #turns = new Set<Turn>();
   readonly #waiting = new Set<(turn: ReadTurn) => void>();
   #timer: Timer | undefined;
 
   /** `max` is how many read at once, those who stall aside. */
-  constructor(clock: Pick<Clock, "now" | "after">, max = DEFAULT_MAX) {
+  constructor(clock: Pick<Clock, "after">, max = DEFAULT_MAX) {
     this.#clock = clock;
     this.#max = max;
   }
@@ -38,12 +39,12 @@ export class ReadTurns {
     if (this.#turns.size < this.#max) return this.#begin();
     const { promise, resolve } = Promise.withResolvers<ReadTurn>();
     this.#waiting.add(resolve);
-    this.#timer ??= this.#clock.after(STALLED_MS, () => this.#passOver());
+    this.#timer ??= this.#clock.after(LOOK_MS, () => this.#passOver());
     return promise;
   }
 
   #begin(): ReadTurn {
-    const turn = new Turn(this.#clock, (ended) => this.#end(ended));
+    const turn = new Turn((ended) => this.#end(ended));
     this.#turns.add(turn);
     return turn;
   }
@@ -61,25 +62,25 @@ export class ReadTurns {
 
   #passOver(): void {
     this.#timer = undefined;
-    const sinceMs = this.#clock.now() - STALLED_MS;
-    for (const turn of [...this.#turns]) if (turn.touchedAtMs <= sinceMs) this.#end(turn);
-    if (this.#waiting.size > 0) this.#timer ??= this.#clock.after(STALLED_MS, () => this.#passOver());
+    for (const turn of [...this.#turns]) {
+      if (turn.isIdle) this.#end(turn);
+      else turn.isIdle = true;
+    }
+    if (this.#waiting.size > 0) this.#timer ??= this.#clock.after(LOOK_MS, () => this.#passOver());
   }
 }
 
 class Turn implements ReadTurn {
-  touchedAtMs: number;
-  readonly #clock: Pick<Clock, "now">;
+  /** Whether nothing has been read since the last look. */
+  isIdle = false;
   readonly #onEnd: (turn: Turn) => void;
 
-  constructor(clock: Pick<Clock, "now">, onEnd: (turn: Turn) => void) {
-    this.#clock = clock;
+  constructor(onEnd: (turn: Turn) => void) {
     this.#onEnd = onEnd;
-    this.touchedAtMs = clock.now();
   }
 
   touch(): void {
-    this.touchedAtMs = this.#clock.now();
+    this.isIdle = false;
   }
 
   leave(): void {

@@ -33,7 +33,8 @@ Deno.test("who reads nothing for a while keeps nobody waiting, and who reads is 
   const clock = new FakeClock();
   const turns = new ReadTurns(clock, 2);
   const { begun, held } = queue(turns, "abc");
-  await clock.advanceAsync(1);
+  await clock.advanceAsync(3);
+  assertEquals(begun.join(""), "ab");
   held.get("a")!.touch();
   await clock.advanceAsync(1);
   assertEquals(begun.join(""), "abc");
