@@ -114,6 +114,18 @@ Deno.test("a central that base lists only now is found", async () => {
   assertEquals(world.dials.dialled, [fresh.relayId]);
 });
 
+Deno.test("a central that base lists only now is found by the data of a session that another upstream opened", async () => {
+  using world = new World();
+  const fresh = centralRecord(2);
+  world.relays.late = [fresh];
+  const client = world.join();
+  client.receive(clientMessage(2, { ...to, central: fresh.relayId }));
+  assertEquals(refusals(client), ["no_such_central"]);
+  await world.settle();
+  client.receive(clientMessage(2, { ...to, central: fresh.relayId }));
+  assertEquals(world.dials.dialled, [fresh.relayId]);
+});
+
 Deno.test("a central that leaves the directory is spoken to no more", async () => {
   using world = new World();
   const client = world.join();

@@ -183,7 +183,10 @@ export class UpstreamRelay implements Admission, Disposable {
     const route = client.routeOf(message) ?? this.#routeFor(client, message);
     const code = route ? this.#passBy(route, message, client.use) : "busy";
     if (!code) return client.known();
-    if (code === "no_such_central" && message.kind === MessageKind.OPEN) return this.#askAndPass(client, message);
+    if (code === "no_such_central") {
+      if (message.kind === MessageKind.OPEN) return this.#askAndPass(client, message);
+      this.#deps.relays.refresh().catch(() => {}); // what comes later of the session is passed on
+    }
     if (route) this.#tell(route, code);
   }
 

@@ -99,8 +99,9 @@ export class ClientLegs implements Disposable {
     const direction = this.#up.has(leg) ? "up" : "down";
     const legs: Map<number, LegKeeper<UpstreamLeg | DownstreamLeg>> = direction === "up" ? this.#up : this.#down;
     const keeper = legs.get(leg);
-    if (!keeper || this.#isClosed || this.#nextLeg > MAX_LEG_NUMBER || !this.#options.mayReplace(leg)) return;
+    if (!keeper || this.#isClosed || this.#nextLeg > MAX_LEG_NUMBER) return;
     this.#options.onFailed(direction, keeper.relay);
+    if (!this.#options.mayReplace(leg)) return;
     const [relay] = this.#options.draw(direction, 1, this.#wish(false));
     if (!relay) return;
     legs.delete(leg);

@@ -302,6 +302,8 @@ export class ClientSession implements Disposable {
   #askForMissing(): void {
     const nowMs = this.#options.tools.clock.now();
     if (this.#legs.isComplete || nowMs < this.#askNextMs) return;
+    this.complete(); // what came to be known while it was opened
+    if (this.#legs.isComplete) return;
     this.#askWaitMs = Math.min(2 * this.#askWaitMs, MAX_ASK_MS);
     this.#askNextMs = nowMs + this.#askWaitMs;
     this.#options.onIncomplete?.();
