@@ -24,6 +24,7 @@ import {
 } from "../protocol/websocket.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
+import type { ReadTurns } from "./read_turns.ts";
 
 const QUIET_READ_BYTES = 4096;
 const QUIET_WRITE_BYTES = 1024;
@@ -43,6 +44,8 @@ export interface MessageSocketOptions {
   readonly clock: Pick<Clock, "after">;
   /** Large buffers, shared with other sockets. */
   readonly pool: BufferPool;
+  /** Shared with other sockets, so that few of them read much at once. */
+  readonly turns?: ReadTurns | undefined;
   /** Bytes already read from the stream. */
   readonly first?: Uint8Array;
   /** Makes the masking keys of a client; a server has none. */
@@ -78,6 +81,8 @@ export class MessageSocket implements Disposable {
   /** The beginning of a message whose end has not come. */
   #held: Uint8Array<ArrayBuffer> | undefined;
   #heldBytes = 0;
+  /** Holds one of which little has come. */
+  #beginning: Uint8Array<ArrayBuffer> | undefined;
   /** Frames that wait behind the write under way, or for the end of this turn. */
   readonly #queue: Run[] = [];
   readonly #quiet = new Uint8Array(QUIET_WRITE_BYTES);
@@ -177,17 +182,20 @@ export class MessageSocket implements Disposable {
 
   /** Reads with a large buffer, if there is one, what there is; false at the end. */
   async #readMuch(): Promise<boolean> {
+    const turn = await this.#options.turns?.enter();
     const buffer = this.#pool.take();
     try {
       while (buffer && this.#state !== "closed") {
         const count = await this.#stream.read(buffer);
         if (count === null) return false;
+        turn?.touch();
         this.#receive(buffer.subarray(0, count));
         // All there was: whoever waits holds no large buffer, however busy it has been.
         if (count < buffer.length) break;
       }
       return true;
     } finally {
+      turn?.leave();
       if (buffer) this.#pool.give(buffer);
     }
   }
@@ -220,7 +228,7 @@ export class MessageSocket implements Disposable {
       // A mere beginning is held in little; then there is room for all of the frame.
       const isBeginning = !this.#held && wanted <= QUIET_READ_BYTES;
       const whole = wanted + this.#reader.payloadLeft;
-      const larger = isBeginning ? new Uint8Array(QUIET_READ_BYTES) : this.#borrow(whole, whole);
+      const larger = isBeginning ? this.#beginning ??= new Uint8Array(QUIET_READ_BYTES) : this.#borrow(whole, whole);
       if (this.#held) {
         larger.set(this.#held.subarray(0, this.#heldBytes));
         this.#giveBack(this.#held);

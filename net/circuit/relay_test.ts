@@ -263,7 +263,13 @@ Deno.test("what is beyond a limit is refused as busy, and counted", async () => 
   const fast = await network.addOwner(other.identity);
   const one = await fast.build([relayHop(other.identity)]);
   await assertRejects(() => fast.build([relayHop(other.identity)]), Error, `hop 1: ${CircuitStatus.BUSY}`);
-  one.stream.close();
+  const entry = network.addRelay();
+  const next = network.addRelay({ limits: { relayCircuits: { perSecond: 0.001, burst: 1, slots: 8 } } });
+  const through = await network.addOwner(entry.identity);
+  const both = [relayHop(entry.identity), relayHop(next.identity)];
+  const two = await through.build(both);
+  await assertRejects(() => through.build(both), Error, `hop 2: ${CircuitStatus.BUSY}`);
+  for (const { stream } of [one, two]) stream.close();
 });
 
 Deno.test("one address cannot have more than half of a relay's circuits, under however many names", async () => {
@@ -330,6 +336,18 @@ Deno.test("links beyond what one client, one address or all may have are refused
   for (const reason of ["links_of_peer", "links_of_address", "links", "requests_of_address", "blocked"]) {
     assertMatch(await metrics.text(), new RegExp(`circuit_relay_links_refused_total{reason="${reason}"} 1\n`));
   }
+});
+
+Deno.test("links that come at the same time are held to the limits too", async () => {
+  await using network = new CircuitNetwork();
+  const { identity, server } = network.addRelay({ limits: { maxLinksPerPeer: 2 } });
+  const client = newIdentity();
+  const coming = Array.from({ length: 8 }, () => network.addOwner(identity, client));
+  const owners = (await Promise.allSettled(coming)).flatMap((each) => each.status === "fulfilled" ? [each.value] : []);
+  const open = () => owners.filter(({ connection }) => !connection.closed).length;
+  await eventually("two are left", () => open() === 2 && server.linkCount("client") === 2);
+  for (const owner of owners) await owner.end();
+  await eventually("none is", () => server.linkCount("client") === 0);
 });
 
 Deno.test("only relays of the directory have a relay's link, and only gateways with keys of their own a gateway's", async () => {

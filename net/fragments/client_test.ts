@@ -141,7 +141,7 @@ Deno.test("a relay that has gone is replaced by one the directory knows", async 
 Deno.test("all upstreams turn it away for a while, and the central has not heard of others: the session goes on", async () => {
   const { network } = startNetwork({ upstreams: 6 });
   await using _ = network;
-  const path = network.path();
+  const path = network.path({ isHasty: true });
   using stream = await path.dial(target);
   await echo(stream, 60_000);
   const used = network.upstreams.filter(({ messages }) => messages > 0);
