@@ -30,6 +30,8 @@ export interface ClientLegEvents {
   onUpLost(leg: number): void;
   /** An upstream says that it did not pass something on. */
   onRefused(leg: number, code: UpstreamRefusal): void;
+  /** A relay cannot be reached, again and again. */
+  onUnreachable(leg: number, error: unknown): void;
   /** A downstream listens for us. */
   onDown(leg: number): void;
   onOpened(rest: Uint8Array): void;
@@ -165,6 +167,11 @@ export class ClientLegs implements Disposable {
     else this.#down.set(leg, this.#keepDown(leg, relay));
   }
 
+  #onBad(leg: number, error: unknown): void {
+    this.replace(leg);
+    if (this.#up.has(leg) || this.#down.has(leg)) this.#events.onUnreachable(leg, error);
+  }
+
   #keepUp(leg: number, relay: Relay): LegKeeper<UpstreamLeg> {
     const { tools, centralId, secret, primitives } = this.#options;
     const events = this.#events;
@@ -177,7 +184,7 @@ export class ClientLegs implements Disposable {
       open: (onClose, signal) => openUpstreamLeg({ relay, tools, centralId, alias, onRefused, onClose }, signal),
       onUp: (carrier) => events.onUp(leg, carrier),
       onDown: () => events.onUpLost(leg),
-      onBad: () => this.replace(leg),
+      onBad: (error) => this.#onBad(leg, error),
     });
   }
 
@@ -194,7 +201,7 @@ export class ClientLegs implements Disposable {
       open: (onClose, signal) => openDownstreamLeg({ relay, tools, claim, onOpened, onData, onClose }, signal),
       onUp: () => events.onDown(leg),
       onDown: () => {},
-      onBad: () => this.replace(leg),
+      onBad: (error) => this.#onBad(leg, error),
     });
   }
 }

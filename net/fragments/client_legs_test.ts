@@ -42,6 +42,7 @@ for (
       onUp() {},
       onUpLost() {},
       onRefused() {},
+      onUnreachable() {},
       onDown() {},
       onOpened() {},
       onData() {},

@@ -184,6 +184,16 @@ Deno.test("a relay that comes while a session is opened is taken as well", async
   });
 });
 
+Deno.test("relays that take nobody fail a dial soon, and it is said why", async () => {
+  for (const kind of ["upstreams", "downstreams"] as const) {
+    const { network } = startNetwork();
+    await using _ = network;
+    for (const relay of network[kind]) await relay.kill();
+    const error = await assertRejects(() => network.path().dial(target), DialError, "The relays are not to be reached");
+    assertEquals(error.code, "path_down");
+  }
+});
+
 for (const behaviour of ["gone", "silent"] as const) {
   Deno.test(`a central that is ${behaviour}: its streams fail clearly, and the next dial finds another soon`, async () => {
     const { network } = startNetwork({ centrals: 2 });
