@@ -30,6 +30,8 @@ const QUIET_READ_BYTES = 4096;
 const QUIET_WRITE_BYTES = 1024;
 /** Of a buffer of one's own, when there is no shared one: small frames go together. */
 const OWN_WRITE_BYTES = 16 * 1024;
+/** RFC 6455 §7.4.1. */
+const CLOSE_POLICY = 1008;
 /** No status in the close frame. RFC 6455 §7.4.1. */
 const NO_STATUS = 1005;
 
@@ -56,6 +58,8 @@ export interface MessageSocketOptions {
   readonly fullBytes?: number;
   /** What would queue more is dropped. Default 512 KiB. */
   readonly maxQueuedBytes?: number;
+  /** How long the rest of a message may take; who dawdles is let go. Default 30 s. */
+  readonly messageMs?: number;
   /** How long to wait for the peer's goodbye. Default 2 s. */
   readonly lingerMs?: number;
 }
@@ -94,6 +98,9 @@ export class MessageSocket implements Disposable {
   #state: "open" | "closing" | "closed" = "open";
   #code: number | undefined;
   #linger: Timer | undefined;
+  /** Looks whether the message that is held has come to its end. */
+  #patience: Timer | undefined;
+  #heldCount = 0;
   #error: unknown;
 
   constructor(stream: Stream, options: MessageSocketOptions) {
@@ -163,6 +170,7 @@ export class MessageSocket implements Disposable {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#linger?.cancel();
+    this.#patience?.cancel();
     this.#dropHeld();
     this.#queuedBytes = 0;
     closeQuietly(this.#stream);
@@ -214,6 +222,7 @@ export class MessageSocket implements Disposable {
     if (last && this.#heldBytes === 0) return this.#handlers!.onMessage(bytes);
     this.#hold(bytes);
     if (!last) return;
+    this.#heldCount++;
     const held = this.#held!;
     const message = held.subarray(0, this.#heldBytes);
     this.#held = undefined;
@@ -222,7 +231,19 @@ export class MessageSocket implements Disposable {
     this.#giveBack(held);
   }
 
+  /** One timer for a run of messages, or it would cost more than they do. */
+  #watchHeld(): void {
+    const count = this.#heldCount;
+    this.#patience = this.#options.clock.after(this.#options.messageMs ?? 30_000, () => {
+      this.#patience = undefined;
+      if (!this.#held || this.#state !== "open") return;
+      if (count === this.#heldCount) this.#breakOff(CLOSE_POLICY, "took too long over a message");
+      else this.#watchHeld();
+    });
+  }
+
   #hold(bytes: Uint8Array): void {
+    if (!this.#patience) this.#watchHeld();
     const wanted = this.#heldBytes + bytes.length;
     if (!this.#held || wanted > this.#held.length) {
       // A mere beginning is held in little; then there is room for all of the frame.

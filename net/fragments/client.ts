@@ -40,6 +40,7 @@ export class FragmentPath implements Path {
   readonly #opener: Promise<SessionOpener>;
   /** For the trail, by what carries a stream. */
   readonly #sessions = new WeakMap<Link, ClientSession>();
+  #ownCrypto: (WireGuardCrypto & Disposable) | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(options: FragmentPathOptions) {
@@ -126,8 +127,8 @@ export class FragmentPath implements Path {
   }
 
   async #prepare(): Promise<SessionOpener> {
-    const own = this.#options.crypto ?? await openSealCrypto();
-    return new SessionOpener({ ...this.#options, crypto: own });
+    const crypto = this.#options.crypto ?? (this.#ownCrypto = await openSealCrypto());
+    return new SessionOpener({ ...this.#options, crypto });
   }
 
   async #clear(): Promise<void> {
@@ -135,6 +136,7 @@ export class FragmentPath implements Path {
     const opener = await this.#opener.catch(() => undefined);
     opener?.[Symbol.dispose]();
     await opener?.closed();
+    this.#ownCrypto?.[Symbol.dispose]();
     await this.#options.owned?.[Symbol.asyncDispose]();
   }
 }

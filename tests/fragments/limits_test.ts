@@ -60,8 +60,6 @@ Deno.test("strangers at the doors of relays", async (test) => {
       const response = await fetch(url, { method: "POST", body });
       const text = await response.text();
       assertEquals(response.status, status, text);
-      assertMatch(text, /[Cc]annot|too long|too large/);
-      if (status === 413) return; // the port says so, before the relay hears of it
       assertEquals(response.headers.get("content-type")?.split(";")[0], "application/problem+json");
       assertMatch(JSON.parse(text).detail, /^Cannot /);
       assert(await refusedBy(relays[to]) > before, "it is counted");

@@ -7,6 +7,7 @@ import { assert } from "@std/assert";
 import { ALIAS_BYTES, CENTRAL_ID_BYTES, CLIENT_HEAD_BYTES, MessageKind } from "../../protocol/fragment/messages.ts";
 import { eventually } from "../../testing/waiting.ts";
 import { untilReachable } from "../../testing/socks_client.ts";
+import type { RoleProcess } from "../chaos/fixtures/processes.ts";
 import { CheckedTarget, download } from "../fixtures/checked_target.ts";
 import { type MessageSender, openSender } from "../fixtures/message_sender.ts";
 import { FragmentNetwork } from "../fixtures/relay_network.ts";
@@ -29,13 +30,15 @@ Deno.test("two clients with one name", async (test) => {
       return [message];
     };
   }
-  // The first opening may have gone by the other upstream: then there is a new one after that was lost.
-  await untilReachable(network.at, target.address);
+  // Who starts now opens a session while we look; by the other upstream first, it may be.
+  await network.proxy.program.stop();
+  let at = network.at;
+  let proxy: RoleProcess | undefined;
   await eventually("an opening by the first upstream", async () => {
-    if (said.some(([kind]) => kind === MessageKind.OPEN)) return true;
-    for (const each of network.upstreams) each.meddler.cut();
-    await untilReachable(network.at, target.address);
-    return false;
+    await proxy?.program.stop();
+    ({ role: proxy, at } = await network.network.startProxy(network.url));
+    await untilReachable(at, target.address);
+    return said.some(([kind]) => kind === MessageKind.OPEN);
   });
   const opening = said.findLast(([kind]) => kind === MessageKind.OPEN)!;
   const alias = opening.slice(1 + CENTRAL_ID_BYTES, CLIENT_HEAD_BYTES);
@@ -45,7 +48,7 @@ Deno.test("two clients with one name", async (test) => {
     const before = await openings(network, "replayed");
     stranger.send(opening);
     await eventually("that it was noticed", async () => await openings(network, "replayed") > before);
-    await download(network.at, target.address, { bytes: BYTES });
+    await download(at, target.address, { bytes: BYTES });
   });
 
   await test.step("an opening under another's name opens nothing", async () => {
@@ -58,7 +61,7 @@ Deno.test("two clients with one name", async (test) => {
     }
     const { role: second } = await network.network.startProxy(network.url);
     await eventually("that it was noticed", async () => await openings(network, "foreign") > before);
-    await download(network.at, target.address, { bytes: BYTES });
+    await download(at, target.address, { bytes: BYTES });
     await second.program.stop();
   });
 
@@ -70,7 +73,7 @@ Deno.test("two clients with one name", async (test) => {
     const data = said.filter(([kind]) => kind === MessageKind.DATA).map((each) => each.slice());
     for (const each of [rubbish, ...data]) each.set(alias, 1 + CENTRAL_ID_BYTES);
     assert(data.length > 0 && alias.length === ALIAS_BYTES);
-    await download(network.at, target.address, {
+    await download(at, target.address, {
       bytes: BYTES,
       onProgress: () => void [rubbish, ...data.slice(0, 5)].forEach((each) => stranger.send(each)),
     });
