@@ -24,7 +24,8 @@ const SHORTEST_KEPT_MS = 10_000;
 const DRAIN_MS = 100;
 const RATE_EPOCH_MS = 1000;
 const HEAVY_LOSS = 0.2;
-const MIN_ROUND_FRAGMENTS = 8;
+/** Of fewer, as many as that are lost by chance when the loss is light. */
+const MIN_ROUND_FRAGMENTS = 32;
 const MIN_LOSS_SCALE = 0.2;
 /** Fragments over which loss is counted; when there are more, the older half counts half. */
 const LOSS_MEMORY = 512;
