@@ -11,7 +11,8 @@
 
 import type { Context, Hono } from "hono";
 import { CLAIM_BYTES } from "../protocol/fragment/messages.ts";
-import { type DownstreamRelay, HOP_BOUNDS, LISTENER_BOUNDS } from "./downstream/relay.ts";
+import { HOP_BOUNDS, LISTENER_BOUNDS } from "./downstream/limits.ts";
+import type { DownstreamRelay } from "./downstream/relay.ts";
 import { Problem } from "./problem.ts";
 import { readBody } from "./read_body.ts";
 import {

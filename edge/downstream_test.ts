@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import type { RelayRecord } from "../protocol/directory.ts";
 import { createMemoryMailboxes, type MailboxStore } from "../kv/mailbox.ts";
 import { downAlias } from "../protocol/fragment/aliases.ts";
 import { encodePoll, parseDownstreamNotice, parsePollAnswer } from "../protocol/fragment/messages.ts";
@@ -6,7 +7,8 @@ import { portablePrimitives as primitives } from "../protocol/primitives.ts";
 import { FakeClock } from "../testing/fake_clock.ts";
 import { SeededRandom } from "../testing/seeded_random.ts";
 import { createDownstream } from "./downstream.ts";
-import { type DownstreamLimits, DownstreamRelay } from "./downstream/relay.ts";
+import type { DownstreamLimits } from "./downstream/limits.ts";
+import { DownstreamRelay } from "./downstream/relay.ts";
 import { centralRecord, FakeChannel, FakeHop, FakeRelays, hopMessage } from "./fixtures/relays.ts";
 import { createMetrics } from "./metrics.ts";
 
@@ -43,7 +45,7 @@ class World implements AsyncDisposable {
       acceptHop: (channel, welcome) => {
         if (!(channel instanceof HopChannel)) return Promise.resolve(undefined);
         const { hop } = channel;
-        hop.handlers = welcome(hop, central);
+        hop.handlers = welcome(hop, channel.central);
         return Promise.resolve(hop);
       },
       mailboxes,
@@ -64,8 +66,8 @@ class World implements AsyncDisposable {
   }
 
   /** A central's hop. */
-  hop(): FakeHop {
-    const channel = new HopChannel();
+  hop(of = central): FakeHop {
+    const channel = new HopChannel(of);
     this.relay.joinHop(channel);
     return channel.hop;
   }
@@ -94,6 +96,12 @@ class World implements AsyncDisposable {
 
 class HopChannel extends FakeChannel {
   readonly hop = new FakeHop();
+  readonly central: RelayRecord;
+
+  constructor(central: RelayRecord) {
+    super();
+    this.central = central;
+  }
 }
 
 function post(hop: FakeHop, bytes: Uint8Array, alias: Uint8Array = first.alias): void {
@@ -160,13 +168,22 @@ Deno.test("without a listener a little is kept, for a while, and central hears o
 });
 
 Deno.test("a flood of mailboxes is bounded: by central, in number, in bytes", async () => {
-  await using world = new World({ limits: { maxMailboxes: 40, allBytes: 5000 } });
-  const [hop, honest] = [world.hop(), world.hop()];
+  await using world = new World({ limits: { maxMailboxes: 40, allBytes: 20_000 } });
+  const [hop, another, honest] = [world.hop(), world.hop(), world.hop(centralRecord(2))];
   await world.settle();
-  for (let turn = 0; turn < 100; turn++) post(hop, new Uint8Array(1000), new Uint8Array(16).fill(turn));
+  for (let turn = 0; turn < 100; turn++) {
+    post(turn % 2 === 0 ? hop : another, new Uint8Array(1000), new Uint8Array(16).fill(turn));
+  }
   assertEquals([world.relay.size, world.relay.keptBytes <= 5000], [10, true]);
   post(honest, Uint8Array.of(1));
   assertEquals(world.relay.size, 11);
+  hop.close();
+  post(another, Uint8Array.of(1), new Uint8Array(16).fill(200));
+  assertEquals(world.relay.size, 11, "a new hop is no new central");
+  await world.clock.advanceAsync(40_000);
+  assertEquals([world.relay.size, world.relay.keptBytes], [0, 0]);
+  post(another, Uint8Array.of(1), new Uint8Array(16).fill(200));
+  assertEquals(world.relay.size, 1);
 });
 
 Deno.test("a listener who does not read has only so much kept for it, and is let go", async () => {

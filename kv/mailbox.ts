@@ -32,12 +32,16 @@ export const MAX_MAIL_BYTES = 60_000;
 export const MAX_MAILBOX_BYTES = 64 * 1024;
 /** How long mail lies, and a listener counts without saying so again. */
 export const MAIL_EXPIRY_MS = 30_000;
+/** Of one commit (`commit.ts`). */
+const MAX_CHECKS = 9;
 /** How late another process on the same SQLite file is heard. */
 const LOOK_MS = 20;
 
 export interface MailboxStore {
   /** The listener of the alias is at this process, for `MAIL_EXPIRY_MS`; the newest word counts. */
   listen(alias: string, processId: string): Promise<void>;
+  /** The listeners of these are still at this process; gives those that are at another by now, of which nothing is said. */
+  listenOn(aliases: readonly string[], processId: string): Promise<readonly string[]>;
   /** It has gone, unless another process has said since that it is there. */
   leave(alias: string, processId: string): Promise<void>;
   /** The process where it is, if it is anywhere. */
@@ -78,6 +82,16 @@ class MemoryMailboxes implements MailboxStore {
     const box = this.#boxOf(alias);
     box.listener = { processId, expiresAtMs: box.expiresAtMs };
     return Promise.resolve();
+  }
+
+  async listenOn(aliases: readonly string[], processId: string): Promise<readonly string[]> {
+    const moved: string[] = [];
+    for (const alias of aliases) {
+      const at = await this.whereIs(alias);
+      if (at === undefined || at === processId) await this.listen(alias, processId);
+      else moved.push(alias);
+    }
+    return moved;
   }
 
   leave(alias: string, processId: string): Promise<void> {
@@ -165,6 +179,30 @@ class KvMailboxes implements MailboxStore {
   listen(alias: string, processId: string): Promise<void> {
     const value: StoredListener = { processId, expiresAtMs: this.#expiry() };
     return commitAll(this.#store, "note a listener", [this.#lasting(this.#key("listener", alias), value)]);
+  }
+
+  async listenOn(aliases: readonly string[], processId: string): Promise<readonly string[]> {
+    const deed = "note listeners";
+    const { kv, clock } = this.#store;
+    const moved: string[] = [];
+    for (let from = 0; from < aliases.length; from += MAX_CHECKS) {
+      const group = aliases.slice(from, from + MAX_CHECKS);
+      const keys = group.map((alias) => this.#key("listener", alias));
+      const entries = await inStore(deed, () => kv.getMany(keys));
+      const checks: Deno.AtomicCheck[] = [];
+      const mutations: Mutation[] = [];
+      for (const [index, { key, value, versionstamp }] of entries.entries()) {
+        const { data } = storedListenerSchema.safeParse(value);
+        if (data && data.processId !== processId && isLive(data, clock.wallNow())) moved.push(group[index]!);
+        else {
+          checks.push({ key, versionstamp });
+          mutations.push(this.#lasting(key, { processId, expiresAtMs: this.#expiry() }));
+        }
+      }
+      // When one has changed meanwhile, the next word comes soon enough.
+      if (checks.length > 0) await commitIf(this.#store, deed, { checks, mutations });
+    }
+    return moved;
   }
 
   async leave(alias: string, processId: string): Promise<void> {

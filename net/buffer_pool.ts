@@ -13,16 +13,17 @@ export interface BufferPoolOptions {
   readonly bufferBytes?: number;
   /** How many may be lent at once. Default 4,096, which is at most 352 MiB with the default size. */
   readonly maxBuffers?: number;
+  /** Returned ones of each size that are kept; those beyond are left to the garbage collector. Default 8. */
+  readonly maxKept?: number;
 }
 
 /** Up to this many out, the largest are lent; up to four times as many, a quarter of that; then a sixteenth. */
 const FEW = 64;
-/** Returned buffers of a size beyond this many are left to the garbage collector. */
-const MAX_KEPT = 8;
 
 export class BufferPool {
   readonly bufferBytes: number;
   readonly #maxBuffers: number;
+  readonly #maxKept: number;
   /** By size: those of `bufferBytes`, a quarter, a sixteenth. */
   readonly #kept: Uint8Array<ArrayBuffer>[][] = [[], [], []];
   #lent = 0;
@@ -30,6 +31,7 @@ export class BufferPool {
   constructor(options: BufferPoolOptions = {}) {
     this.bufferBytes = options.bufferBytes ?? 1024 * 1024;
     this.#maxBuffers = options.maxBuffers ?? 4096;
+    this.#maxKept = options.maxKept ?? 8;
   }
 
   /** Buffers out at present. */
@@ -53,7 +55,7 @@ export class BufferPool {
   give(buffer: Uint8Array<ArrayBuffer>): void {
     this.#lent--;
     const kept = this.#kept.find((_, size) => buffer.length === this.bufferBytes >> (2 * size));
-    if (kept && kept.length < MAX_KEPT) kept.push(buffer);
+    if (kept && kept.length < this.#maxKept) kept.push(buffer);
   }
 
   /** Whether a taken buffer is larger than what others get now; it should be given back and another taken. */

@@ -24,11 +24,14 @@ import {
 } from "../protocol/websocket.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
+import type { ReadTurns } from "./read_turns.ts";
 
 const QUIET_READ_BYTES = 4096;
 const QUIET_WRITE_BYTES = 1024;
 /** Of a buffer of one's own, when there is no shared one: small frames go together. */
 const OWN_WRITE_BYTES = 16 * 1024;
+/** RFC 6455 §7.4.1. */
+const CLOSE_POLICY = 1008;
 /** No status in the close frame. RFC 6455 §7.4.1. */
 const NO_STATUS = 1005;
 
@@ -43,6 +46,8 @@ export interface MessageSocketOptions {
   readonly clock: Pick<Clock, "after">;
   /** Large buffers, shared with other sockets. */
   readonly pool: BufferPool;
+  /** Shared with other sockets, so that few of them read much at once. */
+  readonly turns?: ReadTurns | undefined;
   /** Bytes already read from the stream. */
   readonly first?: Uint8Array;
   /** Makes the masking keys of a client; a server has none. */
@@ -53,6 +58,8 @@ export interface MessageSocketOptions {
   readonly fullBytes?: number;
   /** What would queue more is dropped. Default 512 KiB. */
   readonly maxQueuedBytes?: number;
+  /** How long the rest of a message may take; who dawdles is let go. Default 30 s. */
+  readonly messageMs?: number;
   /** How long to wait for the peer's goodbye. Default 2 s. */
   readonly lingerMs?: number;
 }
@@ -78,6 +85,8 @@ export class MessageSocket implements Disposable {
   /** The beginning of a message whose end has not come. */
   #held: Uint8Array<ArrayBuffer> | undefined;
   #heldBytes = 0;
+  /** Holds one of which little has come. */
+  #beginning: Uint8Array<ArrayBuffer> | undefined;
   /** Frames that wait behind the write under way, or for the end of this turn. */
   readonly #queue: Run[] = [];
   readonly #quiet = new Uint8Array(QUIET_WRITE_BYTES);
@@ -89,6 +98,9 @@ export class MessageSocket implements Disposable {
   #state: "open" | "closing" | "closed" = "open";
   #code: number | undefined;
   #linger: Timer | undefined;
+  /** Looks whether the message that is held has come to its end. */
+  #patience: Timer | undefined;
+  #heldCount = 0;
   #error: unknown;
 
   constructor(stream: Stream, options: MessageSocketOptions) {
@@ -158,6 +170,7 @@ export class MessageSocket implements Disposable {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#linger?.cancel();
+    this.#patience?.cancel();
     this.#dropHeld();
     this.#queuedBytes = 0;
     closeQuietly(this.#stream);
@@ -177,17 +190,20 @@ export class MessageSocket implements Disposable {
 
   /** Reads with a large buffer, if there is one, what there is; false at the end. */
   async #readMuch(): Promise<boolean> {
+    const turn = await this.#options.turns?.enter();
     const buffer = this.#pool.take();
     try {
       while (buffer && this.#state !== "closed") {
         const count = await this.#stream.read(buffer);
         if (count === null) return false;
+        turn?.touch();
         this.#receive(buffer.subarray(0, count));
         // All there was: whoever waits holds no large buffer, however busy it has been.
         if (count < buffer.length) break;
       }
       return true;
     } finally {
+      turn?.leave();
       if (buffer) this.#pool.give(buffer);
     }
   }
@@ -206,6 +222,7 @@ export class MessageSocket implements Disposable {
     if (last && this.#heldBytes === 0) return this.#handlers!.onMessage(bytes);
     this.#hold(bytes);
     if (!last) return;
+    this.#heldCount++;
     const held = this.#held!;
     const message = held.subarray(0, this.#heldBytes);
     this.#held = undefined;
@@ -214,13 +231,25 @@ export class MessageSocket implements Disposable {
     this.#giveBack(held);
   }
 
+  /** One timer for a run of messages, or it would cost more than they do. */
+  #watchHeld(): void {
+    const count = this.#heldCount;
+    this.#patience = this.#options.clock.after(this.#options.messageMs ?? 30_000, () => {
+      this.#patience = undefined;
+      if (!this.#held || this.#state !== "open") return;
+      if (count === this.#heldCount) this.#breakOff(CLOSE_POLICY, "took too long over a message");
+      else this.#watchHeld();
+    });
+  }
+
   #hold(bytes: Uint8Array): void {
+    if (!this.#patience) this.#watchHeld();
     const wanted = this.#heldBytes + bytes.length;
     if (!this.#held || wanted > this.#held.length) {
       // A mere beginning is held in little; then there is room for all of the frame.
       const isBeginning = !this.#held && wanted <= QUIET_READ_BYTES;
       const whole = wanted + this.#reader.payloadLeft;
-      const larger = isBeginning ? new Uint8Array(QUIET_READ_BYTES) : this.#borrow(whole, whole);
+      const larger = isBeginning ? this.#beginning ??= new Uint8Array(QUIET_READ_BYTES) : this.#borrow(whole, whole);
       if (this.#held) {
         larger.set(this.#held.subarray(0, this.#heldBytes));
         this.#giveBack(this.#held);

@@ -1,8 +1,9 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
 import { clockOf } from "../protocol/clock.ts";
 import { randomOf } from "../protocol/random.ts";
 import { BufferPool } from "./buffer_pool.ts";
+import { FakeClock } from "../testing/fake_clock.ts";
 import { memoryStreamPair } from "./memory.ts";
 import { MessageSocket, type MessageSocketHandlers, type MessageSocketOptions } from "./message_socket.ts";
 
@@ -102,4 +103,21 @@ Deno.test("text is refused", async () => {
   const { error } = await atClient.closed.promise;
   assertEquals(String(error), "CulvertError: The peer broke the WebSocket protocol: unsupported_data");
   far.close();
+});
+
+Deno.test("who does not end a message in time is let go, and who only sends many is not", async () => {
+  const clock = new FakeClock();
+  const { client, server, atServer, near } = pair({ clock, messageMs: 1000 });
+  server.start(atServer);
+  for (let turn = 0; turn < 30; turn++) {
+    client.send(new Uint8Array(6000));
+    await clock.advanceAsync(100);
+  }
+  assertEquals(atServer.messages.length, 30);
+  await near.write(Uint8Array.of(0x82, 0xfe, 0x10, 0, 0, 0, 0, 0, 1, 2, 3)); // 4,096 bytes are said to come
+  await clock.advanceAsync(2500);
+  client[Symbol.dispose]();
+  const { error } = await atServer.closed.promise;
+  assertStringIncludes(String(error), "took too long");
+  assertEquals(clock.pendingTimers, 0);
 });

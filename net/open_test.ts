@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { clockOf } from "../protocol/clock.ts";
 import { policyOf } from "../protocol/egress_policy.ts";
 import { CulvertError } from "../protocol/errors.ts";
 import { silentLog } from "../protocol/log.ts";
@@ -39,5 +40,14 @@ Deno.test("a path is named without its token, however that is spelled", () => {
     const url = `tunnel+ws://${token}@127.0.0.1:1/`;
     const error = assertThrows(() => openPaths([url, url], "failover", bench().options), CulvertError);
     assert(error.message.includes('"tunnel+ws://127.0.0.1:1/"'), error.message);
+  }
+});
+
+Deno.test("a path through a closed network must know who we are, and leaves nothing behind when it does not", () => {
+  for (const url of ["fragments+http://127.0.0.1:1/", "circuit+http://127.0.0.1:1/"]) {
+    const { options } = bench();
+    const clock = clockOf(globalThis); // what is left behind would be found by the runner
+    const closed = { ...options, clock, networkPublicKey: new Uint8Array(32) };
+    assertThrows(() => openPaths([url], "failover", closed), CulvertError, "identity");
   }
 });

@@ -8,7 +8,8 @@
 import { z } from "zod";
 import deno from "../deno.json" with { type: "json" };
 import { createDownstream, HOP_PATH, MAILBOX_PATH } from "../edge/downstream.ts";
-import { DownstreamRelay, HOP_BOUNDS, LISTENER_BOUNDS } from "../edge/downstream/relay.ts";
+import { HOP_BOUNDS, LISTENER_BOUNDS } from "../edge/downstream/limits.ts";
+import { DownstreamRelay } from "../edge/downstream/relay.ts";
 import { Doorkeeper } from "../edge/relay_app.ts";
 import { webSocketUpgrade } from "../edge/web_socket_upgrade.ts";
 import { createKvMailboxes } from "../kv/mailbox.ts";

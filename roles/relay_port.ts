@@ -10,6 +10,7 @@ import type { Admission, RelayEnv } from "../edge/relay_app.ts";
 import { remoteAddressOf } from "../edge/remote_address.ts";
 import { BufferPool } from "../net/buffer_pool.ts";
 import { MessageSocket } from "../net/message_socket.ts";
+import { ReadTurns } from "../net/read_turns.ts";
 import { WebPort, type WebsocketAnswer, type WebsocketCall } from "../net/web_port.ts";
 import { delay } from "../protocol/clock.ts";
 import { MAX_MESSAGE_BYTES } from "../protocol/fragment/messages.ts";
@@ -57,12 +58,13 @@ const MAX_STRANGERS = 4096;
 
 /** Buffers for all sockets of a relay: at most 36 MiB, however many are busy at once. */
 export function relayPool(): BufferPool {
-  return new BufferPool({ bufferBytes: 256 * 1024, maxBuffers: 512 });
+  return new BufferPool({ bufferBytes: 256 * 1024, maxBuffers: 512, maxKept: 32 });
 }
 
 export function serveRelay(options: RelayPortOptions, context: RoleContext): RelayPort {
   const { settings, tls, app, relay } = options;
   const { clock, log, metrics } = context;
+  const turns = new ReadTurns(clock);
   const addressOf = (request: { readonly headers: Headers } | undefined, remoteAddress: string) =>
     request ? remoteAddressOf(request.headers, remoteAddress, settings) : remoteAddress;
   const port = listenOn(settings.listen, (listen) =>
@@ -75,7 +77,7 @@ export function serveRelay(options: RelayPortOptions, context: RoleContext): Rel
       limits: { maxBodyBytes: MAX_MESSAGE_BYTES, maxStrangersPerAddress: settings.behindProxy ? MAX_STRANGERS : 1024 },
       onWebsocket(call) {
         const remoteAddress = settings.behindProxy ? addressOf(call.request(), call.remoteAddress) : call.remoteAddress;
-        return answerOf(call, remoteAddress, options, context);
+        return answerOf(call, remoteAddress, { ...options, turns }, context);
       },
       answerUnfit: (why, detail) => relay.refuse(why === "too_large" ? why : "bad_request", detail).response(),
       fetch: (request, remoteAddress) => app.fetch(request, { remoteAddress: addressOf(request, remoteAddress) }),
@@ -98,7 +100,7 @@ export function serveRelay(options: RelayPortOptions, context: RoleContext): Rel
 function answerOf(
   call: WebsocketCall,
   remoteAddress: string | undefined,
-  { sockets, pool }: RelayPortOptions,
+  { sockets, pool, turns }: RelayPortOptions & { readonly turns: ReadTurns },
   { clock }: RoleContext,
 ): WebsocketAnswer {
   const service = Object.hasOwn(sockets, call.path) ? sockets[call.path] : undefined;
@@ -108,7 +110,7 @@ function answerOf(
   return {
     take(stream, first, settled) {
       const { maxMessageBytes, maxQueuedBytes } = service.bounds;
-      const channel = new MessageSocket(stream, { clock, pool, first, maxMessageBytes, maxQueuedBytes });
+      const channel = new MessageSocket(stream, { clock, pool, turns, first, maxMessageBytes, maxQueuedBytes });
       service.serve(channel, remoteAddress, settled);
     },
   };

@@ -148,11 +148,13 @@ export async function openRelayParts(
   const parts = await openMemberParts(settings, { role: kind, action, ...(others && { others }) }, context);
   const { identity, membership, directory } = parts;
   const urlOf = (listen: string) => settings.advertise ?? `${tls ? "https" : "http"}://${listen}`;
+  const ownUrl = urlOf(formatTarget(settings.listen));
   return {
     ...parts,
     tls,
     urlOf,
-    locate: locateNear([urlOf(formatTarget(settings.listen))], settings, context),
+    // A central may be on a private network together with base, with nobody but its upstreams known to the world.
+    locate: locateNear([ownUrl, ...(kind === "relay" ? [] : settings.base)], settings, context),
     register({ url, current }) {
       const describe = (): RelayRegistration => ({
         ...keysOfRelay(identity),

@@ -43,7 +43,7 @@ export async function serveWeighedRelay(
     ...{ primitives, clock, log: silentLog, metrics: noMetrics },
     limits: {
       ...{ maxCircuits: MANY, maxLinksPerAddress: MANY },
-      ...{ clientCircuits: plenty, addressRequests: plenty },
+      ...{ clientCircuits: plenty, relayCircuits: plenty, addressRequests: plenty },
     },
   });
   v8.setFlagsFromString("--expose-gc");

@@ -24,7 +24,7 @@ const full = {
 };
 const quick = {
   ...{ rounds: 2, warmMs: 400, bulkMs: 700, firstBytes: 50, firstByteRounds: 1 },
-  ...{ circuits: 20, rotateMs: 6000, streams: 20 },
+  ...{ circuits: 60, rotateMs: 6000, streams: 20 },
 };
 
 /** Every circuit goes over both, so that what they hold is of as many circuits as there are. */

@@ -126,15 +126,19 @@ export class Elsewhere implements AsyncDisposable {
   #claimAgain(): void {
     this.#claiming = undefined;
     if (this.#claimed.size === 0) return;
-    this.#claiming = this.#options.clock.after(CLAIM_EVERY_MS, () => this.#claimAgain());
+    const next = () => {
+      if (this.#closing.signal.aborted) return;
+      this.#claiming ??= this.#options.clock.after(CLAIM_EVERY_MS, () => this.#claimAgain());
+    };
+    this.#spawn(this.#listenOn([...this.#claimed]).finally(next));
+  }
+
+  async #listenOn(aliases: readonly string[]): Promise<void> {
     const { store, place, onMoved } = this.#options;
     // Whoever has listened since elsewhere is the listener.
-    const again = async (alias: string) => {
-      const now = await store.whereIs(alias);
-      if (now === undefined || now === place) await store.listen(alias, place);
-      else if (this.#disclaim(alias)) onMoved(alias);
-    };
-    for (const alias of this.#claimed) this.#spawn(again(alias));
+    for (const alias of await store.listenOn(aliases, place)) if (this.#disclaim(alias)) onMoved(alias);
+    // One that went meanwhile may have been said to be here after all.
+    for (const alias of aliases) if (!this.#claimed.has(alias)) await store.leave(alias, place);
   }
 
   #follow(): void {

@@ -3,6 +3,7 @@
  * by whoever puts things in.
  */
 
+import type { Clock } from "../../protocol/clock.ts";
 import { encodePollAnswer } from "../../protocol/fragment/messages.ts";
 import type { MessageChannel } from "../../protocol/message_channel.ts";
 import type { Hop } from "../hop.ts";
@@ -10,14 +11,20 @@ import type { Hop } from "../hop.ts";
 /** The most that one answer to a poll has, beyond its first message. */
 const MAX_ANSWER_BYTES = 512 * 1024;
 
+export interface PollWait {
+  readonly acknowledged: number;
+  readonly clock: Pick<Clock, "after">;
+  readonly waitMs: number;
+  readonly signal: AbortSignal;
+}
+
 export class Mailbox {
   /** In hex. */
   readonly key: string;
   readonly alias: Uint8Array;
   /** The listener, by WebSocket. */
   channel: MessageChannel | undefined;
-  /** A poll that waits for something to come. */
-  settlePoll: ((hasSomething: boolean) => void) | undefined;
+  #settlePoll: ((hasSomething: boolean) => void) | undefined;
   /** Until then whoever polls counts as a listener between two polls. */
   polledUntilMs = -Infinity;
   /** Whether the listener is at another process, and when that was seen. */
@@ -25,8 +32,8 @@ export class Mailbox {
   elsewhereAtMs = -Infinity;
   /** Through which central's hop something came last. */
   poster: Hop | undefined;
-  /** The hop because of which it is there, while nobody has listened. */
-  founder: Hop | undefined;
+  /** The central because of which it is there, while nobody has listened. */
+  founder: string | undefined;
   /** Without a listener it is forgotten then. */
   expiresAtMs = Infinity;
   /** Dropped, and central not told of yet. */
@@ -55,7 +62,35 @@ export class Mailbox {
 
   /** Whether somebody listens here. */
   isListenedTo(nowMs: number): boolean {
-    return this.channel !== undefined || this.settlePoll !== undefined || nowMs < this.polledUntilMs;
+    return this.channel !== undefined || this.isPolled || nowMs < this.polledUntilMs;
+  }
+
+  /** Whether a poll waits for something to come. */
+  get isPolled(): boolean {
+    return this.#settlePoll !== undefined;
+  }
+
+  /** Ends the poll that waits, if one does: with what there is by now, or with nothing. */
+  settlePoll(hasSomething: boolean): void {
+    const settle = this.#settlePoll;
+    this.#settlePoll = undefined;
+    settle?.(hasSomething);
+  }
+
+  /** The answer to a poll once something comes; undefined when nothing has by then. */
+  nextAnswer({ acknowledged, clock, waitMs, signal }: PollWait): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    if (signal.aborted) return Promise.resolve(undefined);
+    const { promise, resolve } = Promise.withResolvers<Uint8Array<ArrayBuffer> | undefined>();
+    const settle = (hasSomething: boolean) => {
+      timer.cancel();
+      signal.removeEventListener("abort", giveUp);
+      resolve(hasSomething ? this.answerFor(acknowledged) : undefined);
+    };
+    const giveUp = () => this.#settlePoll === settle && this.settlePoll(false);
+    const timer = clock.after(waitMs, giveUp);
+    signal.addEventListener("abort", giveUp, { once: true });
+    this.#settlePoll = settle;
+    return promise;
   }
 
   /** Keeps a copy. */

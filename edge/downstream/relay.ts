@@ -15,7 +15,6 @@ import { type Clock, deadline, type Timer } from "../../protocol/clock.ts";
 import type { RelayRecord } from "../../protocol/directory.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import { downAlias } from "../../protocol/fragment/aliases.ts";
-import { MAX_HOP_MESSAGE_BYTES } from "../../protocol/fragment/hop_seal.ts";
 import {
   aliasKey,
   CLAIM_BYTES,
@@ -24,33 +23,31 @@ import {
   parseToDownstream,
 } from "../../protocol/fragment/messages.ts";
 import { type Log, silentLog } from "../../protocol/log.ts";
-import type { ChannelBounds, MessageChannel } from "../../protocol/message_channel.ts";
+import type { MessageChannel } from "../../protocol/message_channel.ts";
 import { type Metrics, noMetrics } from "../../protocol/metrics.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import type { Random } from "../../protocol/random.ts";
-import { type ClientLimitOptions, ClientLimits } from "../client_limits.ts";
+import { ClientLimits } from "../client_limits.ts";
 import type { AcceptHop, Hop, HopHandlers, KnownRelays } from "../hop.ts";
 import { Problem } from "../problem.ts";
 import type { Admission } from "../relay_app.ts";
 import { Elsewhere } from "./elsewhere.ts";
-import { Mailbox } from "./mailbox.ts";
+import {
+  CLOSE_BUSY,
+  CLOSE_GOING_AWAY,
+  CLOSE_MALFORMED,
+  CLOSE_REPLACED,
+  CLOSE_SLOW,
+  CLOSE_UNKNOWN_RELAY,
+  type DownstreamLimits,
+  MAX_LISTENER_BYTES,
+  MIN_LISTENER_BYTES,
+  POLLED_BYTES,
+  withDefaults,
+} from "./limits.ts";
+import type { Mailbox } from "./mailbox.ts";
+import { Mailboxes } from "./mailboxes.ts";
 import { downstreamMetrics } from "./metrics.ts";
-
-export interface DownstreamLimits {
-  readonly address?: ClientLimitOptions;
-  /** Mailboxes at once, listened to or not. Default 16,384. */
-  readonly maxMailboxes?: number;
-  /** Of a mailbox without a listener. Default 64 KiB. */
-  readonly unheardBytes?: number;
-  /** Of all mailboxes, without what sockets have in hand. Default 64 MiB. */
-  readonly allBytes?: number;
-  /** What sockets of listeners may have in hand altogether: each has its share, of 64 to 256 KiB. Default 64 MiB. */
-  readonly listenerBytes?: number;
-  /** How long a mailbox is kept without a listener. Default 30 s. */
-  readonly unheardMs?: number;
-  /** How long a poll waits for something. Default 8 s. */
-  readonly pollMs?: number;
-}
 
 export interface DownstreamRelayDeps {
   readonly relays: KnownRelays;
@@ -65,22 +62,6 @@ export interface DownstreamRelayDeps {
   readonly limits?: DownstreamLimits;
 }
 
-/** What channels may hold: a listener says its claim and nothing else, and nothing of a hop may be dropped. */
-export const LISTENER_BOUNDS: ChannelBounds = { maxMessageBytes: 1024, maxQueuedBytes: 512 * 1024 };
-export const HOP_BOUNDS: ChannelBounds = { maxMessageBytes: MAX_HOP_MESSAGE_BYTES, maxQueuedBytes: Infinity };
-
-/** Status codes with which a channel is closed. */
-export const CLOSE_MALFORMED = 4400;
-export const CLOSE_UNKNOWN_RELAY = 4403;
-export const CLOSE_SLOW = 4408;
-export const CLOSE_REPLACED = 4409;
-export const CLOSE_BUSY = 4429;
-const CLOSE_GOING_AWAY = 1001;
-
-const KIB = 1024;
-const DEFAULT_MAX_MAILBOXES = 16_384;
-/** Of a mailbox that is polled: what came while an answer was on its way. */
-const POLLED_BYTES = 256 * KIB;
 /** Whoever polls is a listener for so long after an answer. */
 const POLLED_FOR_MS = 15_000;
 const ACCEPT_MS = 10_000;
@@ -98,16 +79,14 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #limits: ClientLimits;
-  readonly #mailboxes = new Map<string, Mailbox>();
+  readonly #bounds;
+  readonly #mailboxes: Mailboxes;
   readonly #hops = new Map<Hop, RelayRecord>();
-  /** How many mailboxes that nobody has listened to yet are there because of a hop. */
-  readonly #founded = new Map<Hop, number>();
   readonly #elsewhere: Elsewhere | undefined;
   readonly #stop = new AbortController();
   readonly #accepting = new Set<Promise<void>>();
   readonly #following: Disposable;
   readonly #metrics;
-  #keptBytes = 0;
   #channels = 0;
   #sweep: Timer | undefined;
   #isDraining = false;
@@ -119,6 +98,9 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
     this.#clock = clock;
     this.#log = log;
     this.#limits = new ClientLimits(clock, random, limits?.address);
+    this.#bounds = withDefaults(limits);
+    const { maxMailboxes: max, allBytes, unheardMs } = this.#bounds;
+    this.#mailboxes = new Mailboxes({ clock, max, allBytes, unheardMs });
     this.#metrics = downstreamMetrics(metrics);
     this.#elsewhere = mailboxes && new Elsewhere({
       store: mailboxes,
@@ -136,8 +118,8 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
   /** From 0 to 1, for base. */
   get load(): number {
     if (this.#isDraining) return 1;
-    const { maxMailboxes = DEFAULT_MAX_MAILBOXES } = this.#deps.limits ?? {};
-    return Math.min(1, Math.max(this.#mailboxes.size / maxMailboxes, this.#keptBytes / this.#allBytes));
+    const { size, keptBytes } = this.#mailboxes;
+    return Math.min(1, Math.max(size / this.#bounds.maxMailboxes, keptBytes / this.#bounds.allBytes));
   }
 
   /** Mailboxes at present. */
@@ -152,7 +134,7 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
 
   /** What waits in all mailboxes. */
   get keptBytes(): number {
-    return this.#keptBytes;
+    return this.#mailboxes.keptBytes;
   }
 
   /** Why processes that share the store cannot be heard of, if so. */
@@ -227,7 +209,7 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
     if (isNew) this.#came(mailbox);
     const answer = mailbox.answerFor(poll.acknowledged) ?? await this.#nextAnswer(mailbox, poll.acknowledged, signal);
     // Unless another listens by now, here or elsewhere.
-    const isStillThere = mailbox.settlePoll === undefined && mailbox.polledUntilMs === Infinity;
+    const isStillThere = !mailbox.isPolled && mailbox.polledUntilMs === Infinity;
     if (isStillThere) mailbox.polledUntilMs = this.#clock.now() + POLLED_FOR_MS;
     return answer;
   }
@@ -253,9 +235,9 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
   drain(): void {
     this.#isDraining = true;
     for (const hop of this.#hops.keys()) hop.close(CLOSE_GOING_AWAY, "about to stop");
-    for (const mailbox of this.#mailboxes.values()) {
+    for (const mailbox of this.#mailboxes.all()) {
       mailbox.channel?.close(CLOSE_GOING_AWAY, "about to stop");
-      this.#settlePoll(mailbox, false);
+      mailbox.settlePoll(false);
     }
   }
 
@@ -265,24 +247,19 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
     this.#sweep?.cancel();
     this.#following[Symbol.dispose]();
     for (const hop of [...this.#hops.keys()]) hop[Symbol.dispose]();
-    for (const mailbox of [...this.#mailboxes.values()]) {
+    for (const mailbox of this.#mailboxes.all()) {
       mailbox.channel?.[Symbol.dispose]();
-      this.#settlePoll(mailbox, false);
-      mailbox.takeAll();
+      mailbox.settlePoll(false);
+      this.#mailboxes.remove(mailbox);
     }
-    this.#mailboxes.clear();
     await this.#elsewhere?.[Symbol.asyncDispose]();
     await Promise.all(this.#accepting);
   }
 
-  get #allBytes(): number {
-    return this.#deps.limits?.allBytes ?? 64 * KIB * KIB;
-  }
-
   /** What the socket of one listener may have in hand. */
   get #listenerBytes(): number {
-    const share = (this.#deps.limits?.listenerBytes ?? 64 * KIB * KIB) / Math.max(1, this.#channels);
-    return Math.min(256 * KIB, Math.max(64 * KIB, share));
+    const share = this.#bounds.listenerBytes / Math.max(1, this.#channels);
+    return Math.min(MAX_LISTENER_BYTES, Math.max(MIN_LISTENER_BYTES, share));
   }
 
   #mailboxFor(claim: Uint8Array): Mailbox | undefined {
@@ -291,33 +268,15 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
   }
 
   #mailbox(alias: Uint8Array, key: string): Mailbox | undefined {
-    const known = this.#mailboxes.get(key);
-    if (known) return known;
-    if (this.#mailboxes.size >= (this.#deps.limits?.maxMailboxes ?? DEFAULT_MAX_MAILBOXES)) return undefined;
-    const mailbox = new Mailbox(alias, key, (bytes) => this.#keptBytes += bytes);
-    mailbox.expiresAtMs = this.#clock.now() + (this.#deps.limits?.unheardMs ?? 30_000);
-    this.#mailboxes.set(key, mailbox);
+    const mailbox = this.#mailboxes.open(alias, key);
+    if (mailbox) this.#watch();
+    return mailbox;
+  }
+
+  /** Looks after the mailboxes as long as there are any. */
+  #watch(): void {
     this.#metrics.mailboxes.set(this.#mailboxes.size);
     this.#sweep ??= this.#clock.after(SWEEP_EVERY_MS, () => this.#sweepAll());
-    return mailbox;
-  }
-
-  /** One that central posts to before anybody listens. No central may take all the room there is. */
-  #found(hop: Hop, alias: Uint8Array, key: string): Mailbox | undefined {
-    const founded = this.#founded.get(hop) ?? 0;
-    if (founded >= (this.#deps.limits?.maxMailboxes ?? DEFAULT_MAX_MAILBOXES) / 4) return undefined;
-    const mailbox = this.#mailbox(alias, key);
-    if (!mailbox) return undefined;
-    mailbox.founder = hop;
-    this.#founded.set(hop, founded + 1);
-    return mailbox;
-  }
-
-  /** It has a listener by now, or is gone. */
-  #unfound(mailbox: Mailbox): void {
-    const { founder } = mailbox;
-    mailbox.founder = undefined;
-    if (founder && this.#founded.has(founder)) this.#founded.set(founder, this.#founded.get(founder)! - 1);
   }
 
   #attach(mailbox: Mailbox, channel: MessageChannel): void {
@@ -339,11 +298,11 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
     const { channel } = mailbox;
     mailbox.channel = undefined;
     channel?.close(CLOSE_REPLACED, "another listens");
-    this.#settlePoll(mailbox, false);
+    mailbox.settlePoll(false);
   }
 
   #came(mailbox: Mailbox): void {
-    this.#unfound(mailbox);
+    this.#mailboxes.heard(mailbox);
     mailbox.isElsewhere = false;
     mailbox.expiresAtMs = Infinity;
     this.#elsewhere?.claim(mailbox.key);
@@ -351,15 +310,9 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
   }
 
   #went(mailbox: Mailbox): void {
-    mailbox.expiresAtMs = this.#clock.now() + (this.#deps.limits?.unheardMs ?? 30_000);
+    mailbox.expiresAtMs = this.#clock.now() + this.#bounds.unheardMs;
     this.#elsewhere?.release(mailbox.key);
     mailbox.poster?.send(encodeDownstreamNotice({ type: "listener", alias: mailbox.alias, isListening: false }));
-  }
-
-  #settlePoll(mailbox: Mailbox, hasSomething: boolean): void {
-    const { settlePoll } = mailbox;
-    mailbox.settlePoll = undefined;
-    settlePoll?.(hasSomething);
   }
 
   #nextAnswer(
@@ -367,35 +320,24 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
     acknowledged: number,
     signal: AbortSignal,
   ): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    if (signal.aborted || this.#isDraining) return Promise.resolve(undefined);
-    const { promise, resolve } = Promise.withResolvers<Uint8Array<ArrayBuffer> | undefined>();
-    const settle = (hasSomething: boolean) => {
-      timer.cancel();
-      signal.removeEventListener("abort", giveUp);
-      resolve(hasSomething ? mailbox.answerFor(acknowledged) : undefined);
-    };
-    const giveUp = () => mailbox.settlePoll === settle && this.#settlePoll(mailbox, false);
-    const timer = this.#clock.after(this.#deps.limits?.pollMs ?? 8000, giveUp);
-    signal.addEventListener("abort", giveUp, { once: true });
-    mailbox.settlePoll = settle;
-    return promise;
+    if (this.#isDraining) return Promise.resolve(undefined);
+    return mailbox.nextAnswer({ acknowledged, clock: this.#clock, waitMs: this.#bounds.pollMs, signal });
   }
 
   #welcome(hop: Hop, central: RelayRecord): HopHandlers {
     this.#hops.set(hop, central);
     this.#metrics.hops.set(this.#hops.size);
     return {
-      onMessage: (message) => this.#takeFrom(hop, message),
+      onMessage: (message) => this.#takeFrom(hop, central.relayId, message),
       onClose: () => {
         this.#hops.delete(hop);
-        this.#founded.delete(hop);
         this.#metrics.hops.set(this.#hops.size);
-        for (const mailbox of this.#mailboxes.values()) if (mailbox.poster === hop) mailbox.poster = undefined;
+        for (const mailbox of this.#mailboxes.all()) if (mailbox.poster === hop) mailbox.poster = undefined;
       },
     };
   }
 
-  #takeFrom(hop: Hop, bytes: Uint8Array): void {
+  #takeFrom(hop: Hop, centralId: string, bytes: Uint8Array): void {
     const message = parseToDownstream(bytes);
     if (!message) {
       this.#metrics.refused.add(1, { reason: "bad_request" });
@@ -403,8 +345,9 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
     }
     const { alias, kind, rest } = message;
     const key = aliasKey(alias);
-    const mailbox = this.#mailboxes.get(key) ?? this.#found(hop, alias, key);
+    const mailbox = this.#mailboxes.get(key) ?? this.#mailboxes.found(centralId, alias, key);
     if (!mailbox) return this.#dropped(undefined, rest.length);
+    this.#watch();
     mailbox.poster = hop;
     this.#deliver(mailbox, kind, rest);
   }
@@ -423,18 +366,17 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
     const isListenedTo = mailbox.isListenedTo(nowMs);
     if (!isListenedTo && mailbox.isElsewhere && this.#elsewhere) {
       this.#elsewhere.post(mailbox.key, kind, rest);
-      mailbox.expiresAtMs = nowMs + (this.#deps.limits?.unheardMs ?? 30_000);
+      mailbox.expiresAtMs = nowMs + this.#bounds.unheardMs;
       if (nowMs - mailbox.elsewhereAtMs > PLACE_FRESH_MS) this.#elsewhere.lookFor(mailbox.key);
       return;
     }
-    const { unheardBytes = 64 * KIB } = this.#deps.limits ?? {};
-    const bound = isListenedTo ? POLLED_BYTES : unheardBytes;
+    const bound = isListenedTo ? POLLED_BYTES : this.#bounds.unheardBytes;
     const isTooMuch = mailbox.bytes + rest.length > bound && (mailbox.bytes > 0 || !isListenedTo);
-    if (isTooMuch || this.#keptBytes + rest.length > this.#allBytes) return this.#dropped(mailbox, rest.length);
+    if (isTooMuch || !this.#mailboxes.hasRoom(mailbox, rest.length)) return this.#dropped(mailbox, rest.length);
     mailbox.put(kind, rest);
-    if (mailbox.settlePoll) {
+    if (mailbox.isPolled) {
       // Not at once: what comes in the same turn shares the answer.
-      if (mailbox.bytes === rest.length + 1) queueMicrotask(() => this.#settlePoll(mailbox, true));
+      if (mailbox.bytes === rest.length + 1) queueMicrotask(() => mailbox.settlePoll(true));
     } else this.#elsewhere?.lookFor(mailbox.key);
   }
 
@@ -478,7 +420,7 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
   #onPlace(alias: string, isElsewhere: boolean): void {
     const mailbox = this.#mailboxes.get(alias);
     // One that is between two polls may have gone to another process with the next.
-    if (!mailbox || mailbox.channel || mailbox.settlePoll) return this.#elsewhere?.forget(alias);
+    if (!mailbox || mailbox.channel || mailbox.isPolled) return this.#elsewhere?.forget(alias);
     if (isElsewhere) {
       mailbox.polledUntilMs = -Infinity;
       return this.#sendElsewhere(mailbox);
@@ -491,7 +433,7 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
     const nowMs = this.#clock.now();
     mailbox.isElsewhere = true;
     mailbox.elsewhereAtMs = nowMs;
-    mailbox.expiresAtMs = nowMs + (this.#deps.limits?.unheardMs ?? 30_000);
+    mailbox.expiresAtMs = nowMs + this.#bounds.unheardMs;
     for (const message of mailbox.takeAll()) {
       this.#elsewhere?.post(mailbox.key, message[0]!, message.subarray(1));
     }
@@ -507,9 +449,9 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
 
   #sweepAll(): void {
     const nowMs = this.#clock.now();
-    for (const mailbox of [...this.#mailboxes.values()]) this.#sweepOne(mailbox, nowMs);
+    for (const mailbox of this.#mailboxes.all()) this.#sweepOne(mailbox, nowMs);
     this.#metrics.mailboxes.set(this.#mailboxes.size);
-    this.#metrics.kept.set(this.#keptBytes);
+    this.#metrics.kept.set(this.#mailboxes.keptBytes);
     this.#sweep = undefined;
     if (this.#mailboxes.size > 0) this.#sweep = this.#clock.after(SWEEP_EVERY_MS, () => this.#sweepAll());
   }
@@ -525,9 +467,7 @@ export class DownstreamRelay implements Admission, AsyncDisposable {
     }
     if (nowMs < mailbox.expiresAtMs || mailbox.isListenedTo(nowMs)) return;
     if (mailbox.bytes > 0) this.#metrics.dropped.add(mailbox.bytes);
-    mailbox.takeAll();
-    this.#unfound(mailbox);
-    this.#mailboxes.delete(mailbox.key);
+    this.#mailboxes.remove(mailbox);
     this.#elsewhere?.forget(mailbox.key);
   }
 

@@ -56,8 +56,9 @@ export const UPSTREAM_BOUNDS: ChannelBounds = { maxMessageBytes: MAX_MESSAGE_BYT
 
 const DEFAULT_SESSION_RATE: TokenRate = { perSecond: 64 * 2 ** 20, burst: 16 * 2 ** 20 };
 const DEFAULT_MAX_CHANNELS = 16_384;
-/** One channel may carry so many sessions; of more the oldest is forgotten. */
-const MAX_ROUTES_PER_CHANNEL = 64;
+/** One channel may carry so many sessions; of more the oldest is forgotten. All channels together leave room for posts. */
+const MAX_ROUTES_PER_CHANNEL = 4;
+const MAX_POSTED_ROUTES = 16_384;
 /** A listener is not told of the same session more often. */
 const TELL_EVERY_MS = 20;
 /** Openings that wait for base to be asked about their central. */
@@ -82,7 +83,11 @@ export class UpstreamRelay implements Admission, Disposable {
     this.#deps = deps;
     const { clock, random, limits, metrics = noMetrics, log = silentLog } = deps;
     this.#limits = new ClientLimits(clock, random, limits?.address);
-    this.#routes = new Routes({ clock, rate: limits?.session ?? DEFAULT_SESSION_RATE });
+    this.#routes = new Routes({
+      clock,
+      rate: limits?.session ?? DEFAULT_SESSION_RATE,
+      maxRoutes: MAX_ROUTES_PER_CHANNEL * (limits?.maxChannels ?? DEFAULT_MAX_CHANNELS) + MAX_POSTED_ROUTES,
+    });
     this.#metrics = {
       clients: metrics.gauge("upstream_clients_active", "Clients connected by WebSocket"),
       messages: metrics.counter("upstream_messages_total", "Messages passed on to centrals"),
@@ -188,6 +193,7 @@ export class UpstreamRelay implements Admission, Disposable {
       this.#deps.relays.refresh().catch(() => {}); // what comes later of the session is passed on
     }
     if (route) this.#tell(route, code);
+    else this.#metrics.refused.add(1, { reason: code });
   }
 
   #routeFor(client: Client, message: ClientMessage): Route | undefined {

@@ -56,8 +56,8 @@ export interface RoutesOptions {
   readonly clock: Clock;
   /** Of one session. */
   readonly rate: TokenRate;
-  /** Default 65,536; of those that post, the one longest quiet goes. */
-  readonly maxRoutes?: number | undefined;
+  /** When there are so many, of those that post the one longest quiet goes. */
+  readonly maxRoutes: number;
 }
 
 const POST_KEPT_MS = 60_000;
@@ -107,7 +107,7 @@ export class Routes {
   }
 
   #add(message: ClientMessage): Route | undefined {
-    const { clock, rate, maxRoutes = 65_536 } = this.#options;
+    const { clock, rate, maxRoutes } = this.#options;
     this.#dropQuiet(clock.now() - POST_KEPT_MS);
     if (this.#routes.size >= maxRoutes) this.#dropQuiet(Infinity, 1);
     if (this.#routes.size >= maxRoutes) return undefined;

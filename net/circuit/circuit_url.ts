@@ -42,7 +42,7 @@ export function parseCircuitUrl(text: string): CircuitAddress {
   const gatewayId = query.get("gateway") ?? undefined;
   if (gatewayId !== undefined && !isPeerId(gatewayId)) throw fail("must name the gateway by its peer id");
   return {
-    base: new URL(url.pathname, url.origin),
+    base: new URL(url.origin + url.pathname),
     hops: readNumber(query, { name: "hops", usual: 2, least: 2, most: MAX_HOPS - 1 }, fail),
     gatewayId,
     circuits: readNumber(query, { name: "circuits", usual: 2, least: 1, most: MAX_CIRCUITS }, fail),

@@ -45,6 +45,10 @@ Deno.test("a URL that says something else is refused in words", () => {
   }
 });
 
+Deno.test("a path that looks like a host stays a path", () => {
+  assertEquals(parseCircuitUrl("circuit+https://b.example//other.example/?hops=2").base.host, "b.example");
+});
+
 Deno.test("any text is read or refused", () => {
   fc.assert(fc.property(fc.string(), fc.webQueryParameters(), (text, query) => {
     for (const url of [text, `circuit+http://b/?${query}`, `circuit+https://${text}`]) {

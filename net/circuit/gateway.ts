@@ -26,7 +26,7 @@ import type { Path } from "../../protocol/stream.ts";
 import { BufferPool } from "../buffer_pool.ts";
 import type { Link } from "../link.ts";
 import { LinkKeeper } from "../link_keeper.ts";
-import type { MuxStream } from "../mux.ts";
+import type { MuxConnection, MuxStream } from "../mux.ts";
 import { TunnelLinks } from "../tunnel_link.ts";
 import type { Locate } from "../websocket_dial.ts";
 import { beginCircuit, type HopSelf, statusName } from "./begin_circuit.ts";
@@ -43,6 +43,8 @@ export interface GatewayLimits {
   readonly maxStreamsPerCircuit?: number;
   /** Memory that windows of fast circuits may grow by, over all of them. Default 256 MiB. */
   readonly windowBytes?: number;
+  /** What may wait for targets that do not read, over all circuits; then those that hold the most end. Default 512 MiB. */
+  readonly maxBufferedBytes?: number;
   /** From a new stream to its CREATE. Default 10 s. */
   readonly handshakeTimeoutMs?: number;
 }
@@ -75,9 +77,8 @@ export interface GatewayOptions {
   readonly limits?: GatewayLimits;
 }
 
-/** How often the links are looked after, and while some are missing. */
-const LOOK_MS = 5_000;
-const SHORT_LOOK_MS = 1_000;
+/** How often links and circuits are looked after. */
+const LOOK_MS = 1_000;
 const LISTED_LOOK_MS = 500;
 /** A relay that has not been reached for so long is replaced, and left alone for a while. */
 const GIVE_UP_MS = 15_000;
@@ -102,7 +103,7 @@ export class GatewayServer implements Disposable {
   readonly #tasks = new Set<Promise<void>>();
   readonly #following: Disposable;
   readonly #metrics;
-  #circuitCount = 0;
+  readonly #open = new Set<MuxConnection>();
   readonly #stop = new AbortController();
   #isDraining = false;
   #isClosed = false;
@@ -126,7 +127,7 @@ export class GatewayServer implements Disposable {
     });
     this.#metrics = gatewayMetrics(metrics);
     this.#following = directory.onChange(() => this.#lookAfterLinks());
-    this.#looker = clock.after(SHORT_LOOK_MS, () => this.#look());
+    this.#looker = clock.after(LOOK_MS, () => this.#look());
     this.#lookAfterLinks();
   }
 
@@ -147,7 +148,7 @@ export class GatewayServer implements Disposable {
   }
 
   get circuitCount(): number {
-    return this.#circuitCount;
+    return this.#open.size;
   }
 
   get streamCount(): number {
@@ -189,7 +190,8 @@ export class GatewayServer implements Disposable {
     this.#lookAfterLinks();
     const isShort = this.#kept.size < (relays?.length ?? links);
     if (isShort) this.#spawn(directory.refresh(this.#stop.signal).catch(() => {})); // `onChange` tells of new ones
-    this.#looker = clock.after(isShort ? SHORT_LOOK_MS : LOOK_MS, () => this.#look());
+    this.#shed();
+    this.#looker = clock.after(LOOK_MS, () => this.#look());
   }
 
   #lookAfterLinks(): void {
@@ -272,9 +274,11 @@ export class GatewayServer implements Disposable {
       const link = new CellLink(stream, begun.hop, this.#slabs);
       const connection = this.#circuits.serve(link, { onward, hops: [{ name: "gateway", at: identity.peerId }] });
       if (!connection) return;
-      this.#count(1);
+      this.#open.add(connection);
+      this.#metrics.active.set(this.#open.size);
       await connection.ended;
-      this.#count(-1);
+      this.#open.delete(connection);
+      this.#metrics.active.set(this.#open.size);
     } catch (error) {
       log.debug("A circuit was lost as it began", { error: messageOf(error) });
       stream.abort();
@@ -283,12 +287,21 @@ export class GatewayServer implements Disposable {
 
   #refusal(): number | undefined {
     if (this.#isDraining) return CircuitStatus.DRAINING;
-    return this.#circuitCount >= (this.#options.limits?.maxCircuits ?? 4096) ? CircuitStatus.BUSY : undefined;
+    return this.#open.size >= (this.#options.limits?.maxCircuits ?? 4096) ? CircuitStatus.BUSY : undefined;
   }
 
-  #count(change: 1 | -1): void {
-    this.#circuitCount += change;
-    this.#metrics.active.set(this.#circuitCount);
+  /** Each circuit is held to its own bound, but there may be thousands, all of one owner. */
+  #shed(): void {
+    const { maxBufferedBytes = 512 * 1024 * 1024 } = this.#options.limits ?? {};
+    let bytes = 0;
+    for (const { bufferedBytes } of this.#open) bytes += bufferedBytes;
+    if (bytes <= maxBufferedBytes) return;
+    for (const circuit of [...this.#open].sort((one, other) => other.bufferedBytes - one.bufferedBytes)) {
+      if (bytes <= maxBufferedBytes) return;
+      bytes -= circuit.bufferedBytes;
+      circuit.close();
+      this.#metrics.shed.add(1);
+    }
   }
 
   #spawn(task: Promise<void>): void {
@@ -310,6 +323,7 @@ function gatewayMetrics(metrics: Metrics) {
   return {
     links: metrics.gauge("circuit_gateway_links_active", "Relays that this gateway has a link to"),
     active: metrics.gauge("circuit_gateway_circuits_active", "Circuits that end at this gateway"),
+    shed: metrics.counter("circuit_gateway_shed_total", "Circuits ended because too much waited for their targets"),
     refused: metrics.counter("circuit_gateway_refused_total", "Circuits refused, by reason", ["reason"]),
   };
 }

@@ -49,9 +49,13 @@ export interface LinkDoorOptions {
   readonly limits?: LinkDoorLimits | undefined;
 }
 
-export type DoorVerdict =
-  | { readonly ok: true; readonly peer: LinkPeer }
-  | { readonly ok: false; readonly status: 401 | 403 | 404 | 429 | 503; readonly reason: string };
+interface Refusal {
+  readonly ok: false;
+  readonly status: 401 | 403 | 404 | 429 | 503;
+  readonly reason: string;
+}
+
+export type DoorVerdict = { readonly ok: true; readonly peer: LinkPeer } | Refusal;
 
 const DEFAULT_REQUESTS: BurstTableOptions = { perSecond: 50, burst: 500 };
 
@@ -65,47 +69,59 @@ export class LinkDoor {
     this.#requests = new BurstTable(options.random, options.limits?.addressRequests ?? DEFAULT_REQUESTS);
   }
 
-  /** Whether whoever calls may have a link. `came` and `went` are to follow. */
+  /** Whether whoever calls may have a link; `enter` is to follow once it is up. */
   async admit(call: Pick<WebsocketCall, "path" | "remoteAddress" | "request">): Promise<DoorVerdict> {
-    const { guard, links, clock, limits, isBlocked } = this.#options;
+    const { guard, clock, isBlocked } = this.#options;
     const request = call.path.endsWith(CIRCUIT_LINK_PATH) ? call.request() : undefined;
     if (!request) return refused(404, "not_a_link");
     const place = placeAt(call.remoteAddress);
-    const fromThere = this.#ofAddress.get(place) ?? 0;
-    if (fromThere >= (limits?.maxLinksPerAddress ?? 256)) return refused(429, "links_of_address");
+    if (this.#isCrowded(place)) return refused(429, "links_of_address");
     if (this.#requests.take(place, clock.now()) > 0) return refused(429, "requests_of_address");
     const verdict = guard.verify(request);
     if (!verdict.ok) return verdict;
     const { peerId, role } = verdict;
     if (isBlocked(peerId)) return refused(403, "blocked");
+    const peer = { peerId, role, place };
+    return this.#lackOfRoom(peer) ?? await this.#admitAs(peer, request);
+  }
+
+  /**
+   * The link of one that was admitted is up, and has a place until the result is disposed of; undefined when others, who
+   * were admitted at the same time, have the last.
+   */
+  enter(peer: LinkPeer): Disposable | undefined {
+    const { place = peer.peerId } = peer;
+    if (this.#isCrowded(place) || this.#lackOfRoom(peer)) return undefined;
+    this.#countAt(place, 1);
+    return { [Symbol.dispose]: () => this.#countAt(place, -1) };
+  }
+
+  #countAt(place: string, change: 1 | -1): void {
+    const there = (this.#ofAddress.get(place) ?? 0) + change;
+    if (there > 0) this.#ofAddress.set(place, there);
+    else this.#ofAddress.delete(place);
+  }
+
+  #isCrowded(place: string): boolean {
+    return (this.#ofAddress.get(place) ?? 0) >= (this.#options.limits?.maxLinksPerAddress ?? 256);
+  }
+
+  #lackOfRoom({ peerId, role }: LinkPeer): Refusal | undefined {
+    const { links, limits } = this.#options;
     const isFull = role === "client"
       ? links.count("client") >= (limits?.maxClientLinks ?? 4096)
       : links.count("relay") + links.count("gateway") >= (limits?.maxHopLinks ?? 1024);
     if (isFull) return refused(503, "links");
     if (links.countOf({ peerId, role }) >= (limits?.maxLinksPerPeer ?? 4)) return refused(429, "links_of_peer");
-    return await this.#admitAs({ peerId, role, place }, request);
-  }
-
-  /** A link from that address is up. */
-  came(remoteAddress: string): void {
-    const place = placeAt(remoteAddress);
-    this.#ofAddress.set(place, (this.#ofAddress.get(place) ?? 0) + 1);
-  }
-
-  /** And has ended. */
-  went(remoteAddress: string): void {
-    const place = placeAt(remoteAddress);
-    const left = (this.#ofAddress.get(place) ?? 0) - 1;
-    if (left > 0) this.#ofAddress.set(place, left);
-    else this.#ofAddress.delete(place);
+    if (role !== "gateway") return undefined;
+    // Those that are here stay the ones that others are told of, however many strangers come.
+    const gateways = new Set(Array.from(links.of("gateway"), (link) => link.peerId));
+    return !gateways.has(peerId) && gateways.size >= MAX_RELAY_GATEWAYS ? refused(503, "gateways") : undefined;
   }
 
   async #admitAs(peer: LinkPeer, request: Request): Promise<DoorVerdict> {
-    const { directory, primitives, links } = this.#options;
+    const { directory, primitives } = this.#options;
     if (peer.role === "gateway") {
-      // Those that are here stay the ones that others are told of, however many strangers come.
-      const gateways = new Set(Array.from(links.of("gateway"), ({ peerId }) => peerId));
-      if (!gateways.has(peer.peerId) && gateways.size >= MAX_RELAY_GATEWAYS) return refused(503, "gateways");
       const gateway = readGatewayKeys(peer.peerId, request.headers, primitives);
       return gateway ? { ok: true, peer: { ...peer, gateway } } : refused(403, "gateway_keys");
     }
@@ -117,7 +133,7 @@ export class LinkDoor {
   }
 }
 
-function refused(status: 401 | 403 | 404 | 429 | 503, reason: string): DoorVerdict {
+function refused(status: Refusal["status"], reason: string): Refusal {
   return { ok: false, status, reason };
 }
 

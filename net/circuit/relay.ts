@@ -45,6 +45,8 @@ export interface RelayLimits extends RelayLinkLimits, LinkDoorLimits, Pick<WebPo
   readonly maxCircuitsPerAddress?: number;
   /** Circuits that one client may begin. Default 10 a second, 128 at once. */
   readonly clientCircuits?: BurstTableOptions;
+  /** And another relay, for all its clients. Default 500 a second, 4,096 at once. */
+  readonly relayCircuits?: BurstTableOptions;
   /** From a new stream to its CREATE, and from a request for a connection to its end. Default 10 s. */
   readonly handshakeTimeoutMs?: number;
   /** From a circuit's beginning to the next hop. Default 30 s. */
@@ -81,6 +83,8 @@ export interface RelayServerOptions {
   readonly limits?: RelayLimits;
 }
 
+const CLIENT_CIRCUITS: BurstTableOptions = { perSecond: 10, burst: 128, slots: 8192 };
+const RELAY_CIRCUITS: BurstTableOptions = { perSecond: 500, burst: 4096, slots: 4096 };
 /** How often circuits that have come to a stop are looked for, if not oftener. */
 const SWEEP_MS = 5_000;
 const DRAIN_LOOK_MS = 50;
@@ -99,7 +103,8 @@ export class RelayServer implements Disposable {
   readonly #circuits = new Map<RelayedCircuit, { readonly begunAtMs: number }>();
   /** Circuits by the place they come from. */
   readonly #ofPlace = new Map<string, number>();
-  readonly #rate: BurstTable;
+  readonly #clientRate: BurstTable;
+  readonly #relayRate: BurstTable;
   readonly #tasks = new Set<Promise<void>>();
   readonly #metrics;
   #isDraining = false;
@@ -119,7 +124,9 @@ export class RelayServer implements Disposable {
       tools,
       filler: new Filler(tools.random),
     };
-    this.#rate = new BurstTable(tools.random, limits?.clientCircuits ?? { perSecond: 10, burst: 128, slots: 8192 });
+    const { clientCircuits = CLIENT_CIRCUITS, relayCircuits = RELAY_CIRCUITS } = limits ?? {};
+    this.#clientRate = new BurstTable(tools.random, clientCircuits);
+    this.#relayRate = new BurstTable(tools.random, relayCircuits);
     this.#metrics = relayMetrics(metrics);
     this.#links = new RelayLinks({
       ...{ ownId: identity.peerId, clock, log, metrics, ...(limits && { limits }) },
@@ -241,16 +248,17 @@ export class RelayServer implements Disposable {
     return {
       take: (stream, first, settled) => {
         settled();
-        this.#take(new WebsocketLink(stream, this.#linkPool, { first }), verdict.peer, call.remoteAddress);
+        this.#take(new WebsocketLink(stream, this.#linkPool, { first }), verdict.peer);
       },
     };
   }
 
-  #take(link: Link, peer: LinkPeer, remoteAddress: string): void {
-    const held = this.#links.take(link, peer);
-    if (!held) return;
-    this.#door.came(remoteAddress);
-    this.#spawn(held.connection.ended.then(() => this.#door.went(remoteAddress)));
+  #take(link: Link, peer: LinkPeer): void {
+    const entered = this.#door.enter(peer);
+    const held = entered && this.#links.take(link, peer);
+    if (held) return this.#spawn(held.connection.ended.then(() => entered[Symbol.dispose]()));
+    entered?.[Symbol.dispose]();
+    link.close();
   }
 
   #dial(relayId: string, signal: AbortSignal): Promise<Link> {
@@ -316,9 +324,8 @@ export class RelayServer implements Disposable {
     if (this.#circuits.size >= maxCircuits) return CircuitStatus.BUSY;
     // Names cost nothing in an open network, addresses do.
     if ((this.#ofPlace.get(placeOfLink(link)) ?? 0) >= maxCircuitsPerAddress) return CircuitStatus.BUSY;
-    // What other relays bring has been counted where it came in.
-    if (link.role === "client" && this.#rate.take(link.peerId, clock.now()) > 0) return CircuitStatus.BUSY;
-    return undefined;
+    const rate = link.role === "client" ? this.#clientRate : this.#relayRate;
+    return rate.take(link.peerId, clock.now()) > 0 ? CircuitStatus.BUSY : undefined;
   }
 
   async #open(kind: HopKind, peerId: string, signal: AbortSignal): Promise<MuxStream> {

@@ -11,6 +11,7 @@ import { portableWireGuardCrypto, type WireGuardCrypto } from "../../protocol/wi
 import { SeededRandom } from "../../testing/seeded_random.ts";
 import { LazyOwner } from "../../bench/load/lazy_owner.ts";
 import { eventually, within } from "../../testing/waiting.ts";
+import { memoryStreamPair } from "../memory.ts";
 import { CircuitNetwork, CircuitOwnerEnd, gatewayHop, newIdentity, relayHop } from "./fixtures/circuit_network.ts";
 import { relayPlaces } from "../relay_places.ts";
 import { FIRST_WINDOW_BYTES } from "./circuit_mux.ts";
@@ -263,7 +264,13 @@ Deno.test("what is beyond a limit is refused as busy, and counted", async () => 
   const fast = await network.addOwner(other.identity);
   const one = await fast.build([relayHop(other.identity)]);
   await assertRejects(() => fast.build([relayHop(other.identity)]), Error, `hop 1: ${CircuitStatus.BUSY}`);
-  one.stream.close();
+  const entry = network.addRelay();
+  const next = network.addRelay({ limits: { relayCircuits: { perSecond: 0.001, burst: 1, slots: 8 } } });
+  const through = await network.addOwner(entry.identity);
+  const both = [relayHop(entry.identity), relayHop(next.identity)];
+  const two = await through.build(both);
+  await assertRejects(() => through.build(both), Error, `hop 2: ${CircuitStatus.BUSY}`);
+  for (const { stream } of [one, two]) stream.close();
 });
 
 Deno.test("one address cannot have more than half of a relay's circuits, under however many names", async () => {
@@ -332,6 +339,18 @@ Deno.test("links beyond what one client, one address or all may have are refused
   }
 });
 
+Deno.test("links that come at the same time are held to the limits too", async () => {
+  await using network = new CircuitNetwork();
+  const { identity, server } = network.addRelay({ limits: { maxLinksPerPeer: 2 } });
+  const client = newIdentity();
+  const coming = Array.from({ length: 8 }, () => network.addOwner(identity, client));
+  const owners = (await Promise.allSettled(coming)).flatMap((each) => each.status === "fulfilled" ? [each.value] : []);
+  const open = () => owners.filter(({ connection }) => !connection.closed).length;
+  await eventually("two are left", () => open() === 2 && server.linkCount("client") === 2);
+  for (const owner of owners) await owner.end();
+  await eventually("none is", () => server.linkCount("client") === 0);
+});
+
 Deno.test("only relays of the directory have a relay's link, and only gateways with keys of their own a gateway's", async () => {
   await using network = new CircuitNetwork();
   const { identity: entry } = network.addRelay();
@@ -384,6 +403,34 @@ Deno.test("a circuit whose owner does not read is cut after a while", async () =
   await owner.ask(TARGET);
   await eventually("it is over", () => entry.server.circuitCount + last!.server.circuitCount === 0);
   assertMatch(await metrics.text(), /circuit_relay_circuits_total{outcome="limit"} 1\n/);
+});
+
+Deno.test("a gateway ends the circuits that make it keep the most when that is too much, and no others", async () => {
+  await using network = new CircuitNetwork();
+  const { identity } = network.addRelay();
+  const echo = echoPath();
+  const deaf: Stream[] = [];
+  const onward: Path = {
+    ...echo,
+    dial(target) {
+      if (target.host !== "deaf") return echo.dial(target);
+      const [near, far] = memoryStreamPair();
+      deaf.push(far);
+      return Promise.resolve(near);
+    },
+  };
+  const limits = { maxBufferedBytes: 128 * 1024 };
+  const gateway = network.addGateway(onward, { relays: [identity.peerId], limits });
+  await eventually("the gateway's link", () => gateway.server.relaysUp().length === 1);
+  const hops = [relayHop(identity), gatewayHop(gateway.identity)];
+  const owner = await network.addOwner(identity);
+  const [good, bad] = [owner.path(hops), owner.path(hops)];
+  using talk = await good.dial(TARGET);
+  using flood = await bad.dial({ host: "deaf", port: 1 });
+  await assertRejects(() => within("its end", writeAll(flood, new Uint8Array(8_000_000))), CulvertError);
+  await writeAll(talk, Uint8Array.of(7));
+  assert(await readFull(talk, new Uint8Array(1)));
+  for (const stream of deaf) stream.close();
 });
 
 Deno.test("a relay learns neither the target nor a byte of what is said; the gateway does", async () => {

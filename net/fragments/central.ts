@@ -45,7 +45,7 @@ import type { MuxConnection } from "../mux.ts";
 import type { RelayFinder } from "../relay_directory.ts";
 import { type RequestService, TunnelLinks } from "../tunnel_link.ts";
 import { type CentralLimits, DEFAULT_CENTRAL_LIMITS } from "./central_limits.ts";
-import { CentralSession, type Route, routeKey, type Routes } from "./central_session.ts";
+import { CentralSession, type Route, routeKey, type Routes, upstreamOf } from "./central_session.ts";
 import { DownstreamHops, fragmentBytes } from "./downstream_hops.ts";
 import { type HopHandlers, HopLink, type HopTools } from "./hop_link.ts";
 
@@ -82,6 +82,13 @@ const SILENT_MS = 30_000;
 /** Received and unread bytes of one session's streams. */
 const SESSION_BUFFER_BYTES = 32 * 1024 * 1024;
 
+/** A socket that is to become a hop. */
+interface Newcomer {
+  readonly stream: Stream;
+  readonly first: Uint8Array;
+  settled(): void;
+}
+
 /** A hop from an upstream. */
 interface Upstream {
   readonly id: string;
@@ -101,6 +108,8 @@ export class Central implements Disposable {
   readonly #links: TunnelLinks;
   readonly #downstreams: DownstreamHops;
   readonly #upstreams = new Map<string, HopLink>();
+  /** All that are open, also those on which nothing has been said yet. */
+  readonly #hops = new Set<HopLink>();
   readonly #openings = new Map<string, TokenBucket>();
   readonly #sessions = new Map<CentralSession, Served>();
   readonly #routes: Routes = new Map();
@@ -151,15 +160,13 @@ export class Central implements Disposable {
     return this.#draining ? 1 : Math.min(1, this.#sessions.size / this.#limits.maxSessions);
   }
 
-  /** Takes a socket on which an upstream is to speak; `settled` is called once it is known whether it does. */
+  /** Takes a socket on which an upstream is to speak; `settled` is called once it does, or it is over. */
   acceptHop(stream: Stream, first: Uint8Array, settled: () => void): void {
-    const task = this.#accept(stream, first).catch((error) => {
+    const task = this.#accept({ stream, first, settled }).catch((error) => {
       this.#metrics.hopsRefused.add(1, { reason: "failed" });
       this.#options.log.debug("A hop was not opened", { error: messageOf(error) });
-    }).finally(() => {
       settled();
-      this.#tasks.delete(task);
-    });
+    }).finally(() => this.#tasks.delete(task));
     this.#tasks.add(task);
   }
 
@@ -178,7 +185,7 @@ export class Central implements Disposable {
     this.#sweep.cancel();
     for (const session of [...this.#sessions.keys()]) session.close();
     this.#links.close();
-    for (const link of this.#upstreams.values()) link.close(1001);
+    for (const link of this.#hops) link.close(1001);
     this.#downstreams[Symbol.dispose]();
   }
 
@@ -191,7 +198,7 @@ export class Central implements Disposable {
     this.close();
   }
 
-  async #accept(stream: Stream, first: Uint8Array): Promise<void> {
+  async #accept({ stream, first, settled }: Newcomer): Promise<void> {
     const { relays, centralId, tools, log } = this.#options;
     using limit = deadline(this.#clock, HANDSHAKE_MS, "open a hop", this.#stop.signal);
     const link = await HopLink.accept(
@@ -200,23 +207,30 @@ export class Central implements Disposable {
         acceptorId: centralId,
         identify: (key) => relays.bySealingKey("upstream", key),
         refresh: (signal) => relays.refresh(signal),
-        welcome: (link, relay) => this.#welcome(link, relay),
+        welcome: (link, relay) => this.#welcome(link, relay, settled),
       },
       tools,
       limit.signal,
     );
     if (link) return;
+    settled();
     this.#metrics.hopsRefused.add(1, { reason: "unknown" });
     log.debug("A hop was refused: the directory knows no such upstream");
   }
 
-  #welcome(link: HopLink, { relayId }: RelayRecord): HopHandlers {
+  #welcome(link: HopLink, { relayId }: RelayRecord, settled: () => void): HopHandlers {
     const upstream = { id: relayId, link };
+    this.#hops.add(link);
     return {
       onMessage: (message) => this.#take(message, upstream),
       // The first message says that the upstream is there now; only then does it take an older hop's place.
-      onOpen: () => this.#settle(upstream),
+      onOpen: () => {
+        settled();
+        this.#settle(upstream);
+      },
       onClose: () => {
+        settled();
+        this.#hops.delete(link);
         if (this.#upstreams.get(relayId) !== link) return;
         this.#upstreams.delete(relayId);
         this.#metrics.upstreams.set(this.#upstreams.size);
@@ -226,13 +240,26 @@ export class Central implements Disposable {
 
   #settle({ id, link }: Upstream): void {
     const older = this.#upstreams.get(id);
-    if (!older && this.#upstreams.size >= this.#limits.maxUpstreams || this.#stop.signal.aborted) {
+    const isFull = !older && this.#upstreams.size >= this.#limits.maxUpstreams;
+    if (isFull && !this.#endUnusedUpstream() || this.#stop.signal.aborted) {
       this.#metrics.hopsRefused.add(1, { reason: "full" });
       return link.close(1013, "too many upstreams");
     }
     this.#upstreams.set(id, link);
     this.#metrics.upstreams.set(this.#upstreams.size);
     older?.close(1000, "replaced");
+  }
+
+  /** In an open network anybody may be an upstream: those that no session goes by keep no place from others. */
+  #endUnusedUpstream(): boolean {
+    const used = new Set(Array.from(this.#routes.keys(), upstreamOf));
+    for (const [id, link] of this.#upstreams) {
+      if (used.has(id)) continue;
+      this.#upstreams.delete(id);
+      link.close(1013, "too many upstreams");
+      return true;
+    }
+    return false;
   }
 
   #take(bytes: Uint8Array, upstream: Upstream): void {

@@ -27,6 +27,11 @@ export function routeKey(upstreamId: string, alias: Uint8Array): string {
   return `${upstreamId} ${aliasKey(alias)}`;
 }
 
+/** Which upstream that is. */
+export function upstreamOf(routeKey: string): string {
+  return routeKey.slice(0, routeKey.indexOf(" "));
+}
+
 /** Where fragments of a route go. */
 export interface Route {
   readonly session: CentralSession;

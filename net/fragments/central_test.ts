@@ -1,14 +1,16 @@
 import { assert, assertEquals } from "@std/assert";
 import { encodeCertificate, issueCertificate } from "../../protocol/certificate.ts";
 import { peerKeysOf } from "../../protocol/control/peer_keys.ts";
+import { hopPrologue } from "../../protocol/fragment/hop_seal.ts";
 import { parseCentralRefusal } from "../../protocol/fragment/messages.ts";
 import type { OpenReply } from "../../protocol/fragment/opening.ts";
 import { generateSecrets, Identity } from "../../protocol/identity.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import { portablePrimitives as primitives } from "../../protocol/primitives.ts";
 import { randomOf } from "../../protocol/random.ts";
-import { CentralWorld } from "./fixtures/central_world.ts";
-import { Arrivals } from "./fixtures/hops.ts";
+import { SealInitiator } from "../../protocol/sealed_handshake.ts";
+import { CentralWorld, PlayedUpstream } from "./fixtures/central_world.ts";
+import { Arrivals, hopPort } from "./fixtures/hops.ts";
 
 const random = randomOf(crypto);
 
@@ -151,4 +153,47 @@ Deno.test("a central that drains opens no session, and says so", async () => {
   world.send(world.attempt());
   const [upstream] = world.upstreams;
   assertEquals(parseCentralRefusal(await upstream!.told.come())?.code, "draining");
+});
+
+Deno.test("a hop on which nothing is said stays a newcomer, and is closed with central", async () => {
+  await using world = await CentralWorld.make(1);
+  const [upstream] = world.upstreams;
+  const { crypto, local } = upstream!.peer.tools;
+  const [remote, prologue] = [world.peer.identity.wireguardPublicKey, hopPrologue(world.peer.id)];
+  using initiator = new SealInitiator({ crypto, random }, { local, remote, prologue });
+  const settled = new Arrivals<string>();
+  await using port = hopPort((stream, first, settle) =>
+    world.central.acceptHop(stream, first, () => {
+      settled.add("settled");
+      settle();
+    })
+  );
+  const socket = new WebSocket(port.url.replace("http", "ws"));
+  const [answered, closed] = [Promise.withResolvers<void>(), Promise.withResolvers<CloseEvent>()];
+  socket.onopen = () => socket.send(initiator.first!);
+  socket.onmessage = () => answered.resolve();
+  socket.onclose = closed.resolve;
+  await answered.promise;
+  assertEquals([settled.all, world.central.upstreamCount], [[], 1]);
+  world.central.close();
+  assertEquals((await closed.promise).code, 1001);
+  await settled.come();
+});
+
+Deno.test("when there are too many upstreams one that no session goes by gives way", async () => {
+  await using world = await CentralWorld.make(2, { limits: { maxUpstreams: 2 } });
+  const [used, unused] = world.upstreams;
+  const places = { up: [{ leg: 0, relayId: used!.peer.id }] };
+  assertEquals(codeOf(await world.open(world.attempt(places))), "ok");
+  const third = new PlayedUpstream();
+  world.relays.records.push(third.peer.record("upstream"));
+  await third.connect(world.peer, world.url);
+  world.upstreams.push(third);
+  await unused!.closed.promise;
+  const again = world.attempt({ up: [{ leg: 0, relayId: third.peer.id }] });
+  world.send(again, third);
+  assertEquals(codeOf(await world.answerTo(again)), "ok");
+  await unused!.connect(world.peer, world.url);
+  await unused!.closed.promise;
+  assertEquals(world.central.upstreamCount, 2);
 });

@@ -3,6 +3,7 @@ import { noMetrics } from "../../protocol/metrics.ts";
 import { encodeRequestModeHead, type RequestModeHead } from "../../protocol/request_mode.ts";
 import { type Path, readFull, type Stream, writeAll } from "../../protocol/stream.ts";
 import { clockOf } from "../../protocol/clock.ts";
+import { within } from "../../testing/waiting.ts";
 import { memoryStreamPair } from "../memory.ts";
 import { readResponseHead } from "../read_frame.ts";
 import { RequestServer } from "../request_server.ts";
@@ -141,4 +142,37 @@ Deno.test("requests are made by central, with their bodies", async () => {
   assertEquals(new TextDecoder().decode(body), "PUT 500000");
   assertEquals(await stream.read(body), null);
   stream.close();
+});
+
+Deno.test("a client that gives a request up has it given up at the origin", async () => {
+  const [asked, aborted] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const serving = (async () => {
+    using conn = await listener.accept();
+    const buffer = new Uint8Array(4096);
+    await conn.read(buffer);
+    asked.resolve();
+    await conn.write(new TextEncoder().encode("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"));
+    while (await conn.read(buffer).catch(() => null) !== null);
+    aborted.resolve();
+  })();
+  const path: Path = {
+    dial: ({ port }) => Deno.connect({ hostname: "127.0.0.1", port }),
+    close() {},
+    [Symbol.dispose]() {},
+  };
+  using requests = new RequestServer({ path, clock: clockOf(globalThis), metrics: noMetrics });
+  await using world = await CentralWorld.make(2, { onward: path, requests });
+  await using client = await PlayedClient.open(world);
+  const stream = await client.path.request();
+  const url = `http://site.example:${listener.addr.port}/`;
+  const head: RequestModeHead = { method: "GET", url, headers: [], redirect: "follow", hasBody: false };
+  await writeAll(stream, encodeRequestModeHead(head)!);
+  await stream.closeWrite();
+  await asked.promise;
+  await readResponseHead(stream);
+  stream.abort?.();
+  await within("the end at the origin", aborted.promise);
+  await serving;
+  listener.close();
 });

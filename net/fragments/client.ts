@@ -31,6 +31,7 @@ export interface FragmentPathOptions extends Omit<SessionOpenerOptions, "crypto"
 }
 
 const CONNECT_MS = 12_000;
+const DEFAULT_SESSIONS = 2;
 
 export class FragmentPath implements Path {
   readonly #options: FragmentPathOptions;
@@ -51,7 +52,7 @@ export class FragmentPath implements Path {
       ...options,
       clock,
       random,
-      links: options.sessions ?? 2,
+      links: options.sessions ?? DEFAULT_SESSIONS,
       farEnd: "the centrals",
       connectTimeoutMs: CONNECT_MS,
       hop: (rttMs, link) => this.#hop(rttMs, link),
@@ -69,16 +70,16 @@ export class FragmentPath implements Path {
   }
 
   dial(target: Target, options?: DialOptions): Promise<Stream> {
-    return this.#twice(() => this.#tunnel.dial(target, options), options);
+    return this.#again(() => this.#tunnel.dial(target, options), options);
   }
 
   datagrams(options?: DialOptions): Promise<Datagrams> {
-    return this.#twice(() => this.#tunnel.datagrams(options), options);
+    return this.#again(() => this.#tunnel.datagrams(options), options);
   }
 
   /** Opens a stream on which the central makes an HTTP request; see `createFragmentFetch`. */
   request(options?: DialOptions): Promise<Stream> {
-    return this.#twice(() => this.#tunnel.request(options), options);
+    return this.#again(() => this.#tunnel.request(options), options);
   }
 
   close(): void {
@@ -97,13 +98,14 @@ export class FragmentPath implements Path {
     this.close();
   }
 
-  /** Once more when the session was lost while it dialled. */
-  async #twice<T>(dial: () => Promise<T>, options: DialOptions = {}): Promise<T> {
-    try {
-      return await dial();
-    } catch (error) {
-      if (!isSessionLost(error) || options.signal?.aborted || this.#closed) throw error;
-      return await dial();
+  /** Again when the session was lost while it dialled: the others may be lost as well, without having noticed yet. */
+  async #again<T>(dial: () => Promise<T>, options: DialOptions = {}): Promise<T> {
+    for (let left = this.#options.sessions ?? DEFAULT_SESSIONS;; left--) {
+      try {
+        return await dial();
+      } catch (error) {
+        if (left === 0 || !isSessionLost(error) || options.signal?.aborted || this.#closed) throw error;
+      }
     }
   }
 

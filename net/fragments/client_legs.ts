@@ -30,6 +30,8 @@ export interface ClientLegEvents {
   onUpLost(leg: number): void;
   /** An upstream says that it did not pass something on. */
   onRefused(leg: number, code: UpstreamRefusal): void;
+  /** A relay cannot be reached, again and again. */
+  onUnreachable(leg: number, error: unknown): void;
   /** A downstream listens for us. */
   onDown(leg: number): void;
   onOpened(rest: Uint8Array): void;
@@ -99,8 +101,9 @@ export class ClientLegs implements Disposable {
     const direction = this.#up.has(leg) ? "up" : "down";
     const legs: Map<number, LegKeeper<UpstreamLeg | DownstreamLeg>> = direction === "up" ? this.#up : this.#down;
     const keeper = legs.get(leg);
-    if (!keeper || this.#isClosed || this.#nextLeg > MAX_LEG_NUMBER || !this.#options.mayReplace(leg)) return;
+    if (!keeper || this.#isClosed || this.#nextLeg > MAX_LEG_NUMBER) return;
     this.#options.onFailed(direction, keeper.relay);
+    if (!this.#options.mayReplace(leg)) return;
     const [relay] = this.#options.draw(direction, 1, this.#wish(false));
     if (!relay) return;
     legs.delete(leg);
@@ -164,6 +167,11 @@ export class ClientLegs implements Disposable {
     else this.#down.set(leg, this.#keepDown(leg, relay));
   }
 
+  #onBad(leg: number, error: unknown): void {
+    this.replace(leg);
+    if (this.#up.has(leg) || this.#down.has(leg)) this.#events.onUnreachable(leg, error);
+  }
+
   #keepUp(leg: number, relay: Relay): LegKeeper<UpstreamLeg> {
     const { tools, centralId, secret, primitives } = this.#options;
     const events = this.#events;
@@ -176,7 +184,7 @@ export class ClientLegs implements Disposable {
       open: (onClose, signal) => openUpstreamLeg({ relay, tools, centralId, alias, onRefused, onClose }, signal),
       onUp: (carrier) => events.onUp(leg, carrier),
       onDown: () => events.onUpLost(leg),
-      onBad: () => this.replace(leg),
+      onBad: (error) => this.#onBad(leg, error),
     });
   }
 
@@ -193,7 +201,7 @@ export class ClientLegs implements Disposable {
       open: (onClose, signal) => openDownstreamLeg({ relay, tools, claim, onOpened, onData, onClose }, signal),
       onUp: () => events.onDown(leg),
       onDown: () => {},
-      onBad: () => this.replace(leg),
+      onBad: (error) => this.#onBad(leg, error),
     });
   }
 }

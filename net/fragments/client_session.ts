@@ -9,7 +9,7 @@
  */
 
 import type { Timer } from "../../protocol/clock.ts";
-import { CulvertError, DialError } from "../../protocol/errors.ts";
+import { CulvertError, DialError, messageOf } from "../../protocol/errors.ts";
 import type { BlockMemory } from "../../protocol/fragment/block_memory.ts";
 import { peerIdBytes, SECRET_BYTES } from "../../protocol/fragment/aliases.ts";
 import { legKey, LegOpener, LegSealer } from "../../protocol/fragment/leg_seal.ts";
@@ -83,6 +83,14 @@ export class OpeningRefused extends DialError {
   }
 }
 
+/** Not the central's fault: nothing gets to the relays, or they want to hear another token. */
+export class RelaysUnreachable extends DialError {
+  constructor(cause: unknown) {
+    const isRefused = cause instanceof CulvertError && cause.code === "unauthorized";
+    super(isRefused ? "unauthorized" : "path_down", `The relays are not to be reached: ${messageOf(cause)}`, { cause });
+  }
+}
+
 /** What an upstream may say that means: nothing gets through to this session by me. The others pass by themselves. */
 const HARD_REFUSALS: readonly UpstreamRefusal[] = ["no_such_central", "central_down", "refused_by_central"];
 
@@ -99,6 +107,8 @@ export class ClientSession implements Disposable {
   /** Upstreams by which the opening has gone, and those that have said no since something came through last. */
   readonly #openedBy = new Set<number>();
   readonly #refusing = new Map<number, UpstreamRefusal>();
+  /** Legs whose relays cannot be reached, for which there are no others. */
+  readonly #unreachable = new Set<number>();
   #answerTimer: Timer | undefined;
   #watchTimer: Timer | undefined;
   #link: FragmentLink<FragmentSession> | undefined;
@@ -133,6 +143,7 @@ export class ClientSession implements Disposable {
       onUp: (leg, carrier) => this.#onUp(leg, carrier),
       onUpLost: (leg) => this.#link?.failSendLeg(leg),
       onRefused: (leg, code) => this.#onRefused(leg, code),
+      onUnreachable: (leg, error) => this.#onUnreachable(leg, error),
       onDown: () => this.#sendOpening(),
       onOpened: (rest) => this.#onOpened(rest),
       onData: (leg, rest) => this.#onData(leg, rest),
@@ -302,6 +313,8 @@ export class ClientSession implements Disposable {
   #askForMissing(): void {
     const nowMs = this.#options.tools.clock.now();
     if (this.#legs.isComplete || nowMs < this.#askNextMs) return;
+    this.complete(); // what came to be known while it was opened
+    if (this.#legs.isComplete) return;
     this.#askWaitMs = Math.min(2 * this.#askWaitMs, MAX_ASK_MS);
     this.#askNextMs = nowMs + this.#askWaitMs;
     this.#options.onIncomplete?.();
@@ -321,6 +334,17 @@ export class ClientSession implements Disposable {
     if (!isOver) return this.#link ? this.#legs.replace(leg) : this.#sendOpening();
     const { id } = this.#options.central;
     this.#fail(new DialError("path_down", `The central ${id} is not to be reached: ${code.replaceAll("_", " ")}`));
+  }
+
+  /** One that lies stops nobody: before it opens, a session gives up when no relay of a direction is to be reached. */
+  #onUnreachable(leg: number, error: unknown): void {
+    if (this.#link) return;
+    this.#unreachable.add(leg);
+    const { up, down } = this.#legs;
+    const isLost = [up, down].some((legs) =>
+      legs.size > 0 && legs.values().every(({ leg, carrier }) => !carrier && this.#unreachable.has(leg))
+    );
+    if (isLost) this.#fail(new RelaysUnreachable(error));
   }
 
   #fail(error: CulvertError): void {

@@ -4,7 +4,7 @@ import type { Hop, Path, Stream } from "../../protocol/stream.ts";
 import { readFull, writeAll } from "../../protocol/stream.ts";
 import { eventually } from "../../testing/waiting.ts";
 import { memoryStreamPair } from "../memory.ts";
-import { FakeNetwork, type FakeNetworkOptions } from "./fixtures/fake_network.ts";
+import { FakeNetwork, type FakeNetworkOptions, type FakeRelay } from "./fixtures/fake_network.ts";
 
 const target = { host: "echo.example", port: 7 };
 
@@ -69,7 +69,7 @@ Deno.test("by requests and polls alone", async () => {
   await echo(stream, 60_000);
 });
 
-Deno.test("no relay sees what is carried, or a name that another sees", async () => {
+Deno.test("every leg has a number of its own", async () => {
   const { network } = startNetwork();
   await using _ = network;
   using stream = await network.path().dial(target);
@@ -141,13 +141,14 @@ Deno.test("a relay that has gone is replaced by one the directory knows", async 
 Deno.test("all upstreams turn it away for a while, and the central has not heard of others: the session goes on", async () => {
   const { network } = startNetwork({ upstreams: 6 });
   await using _ = network;
-  const path = network.path();
+  const path = network.path({ isHasty: true });
   using stream = await path.dial(target);
   await echo(stream, 60_000);
   const used = network.upstreams.filter(({ messages }) => messages > 0);
   assertEquals(used.length, 3);
   for (const upstream of used) upstream.throwOut();
-  await eventually("one of them has refused again and again", () => used.some(({ refusals }) => refusals > 6));
+  // More often than a leg is kept for; and soon, because a session whose central is not heard for seconds is given up.
+  await eventually("each of them has refused again and again", () => used.every(({ refusals }) => refusals > 2));
   for (const upstream of used) upstream.isClosed = false;
   await echo(stream, 60_000);
   assertEquals(network.centrals[0]!.openings.length, 1);
@@ -162,6 +163,35 @@ Deno.test("a relay that comes later is taken by a session that has too few", asy
     await echo(stream, 1000);
     return relay.messages > 1;
   });
+});
+
+Deno.test("a relay that comes while a session is opened is taken as well", async () => {
+  const { network } = startNetwork({ upstreams: 2 });
+  await using _ = network;
+  const [central] = network.centrals;
+  const { reply } = central!;
+  let relay: FakeRelay | undefined;
+  Object.defineProperty(central, "reply", {
+    get() {
+      relay ??= network.add("upstream");
+      return reply;
+    },
+  });
+  using stream = await network.path().dial(target);
+  await eventually("the new upstream carries", async () => {
+    await echo(stream, 1000);
+    return relay!.messages > 1;
+  });
+});
+
+Deno.test("relays that take nobody fail a dial soon, and it is said why", async () => {
+  for (const kind of ["upstreams", "downstreams"] as const) {
+    const { network } = startNetwork();
+    await using _ = network;
+    for (const relay of network[kind]) await relay.kill();
+    const error = await assertRejects(() => network.path().dial(target), DialError, "The relays are not to be reached");
+    assertEquals(error.code, "path_down");
+  }
 });
 
 for (const behaviour of ["gone", "silent"] as const) {

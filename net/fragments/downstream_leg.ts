@@ -36,6 +36,8 @@ const PATH = "v1/mailbox";
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 /** Above what a downstream holds a poll. */
 const POLL_MS = 60_000;
+/** An answer without messages that comes sooner counts as if the poll had been held for so long. */
+export const IDLE_MS = 100;
 /** Polls that fail one after the other before the leg counts as lost. */
 const MAX_FAILURES = 3;
 
@@ -110,6 +112,7 @@ class PollLeg implements DownstreamLeg {
   async #poll(acknowledged: number): Promise<number> {
     const { tools, claim } = this.#options;
     using limit = deadline(tools.clock, POLL_MS, "poll a mailbox", this.#stop.signal);
+    const startedMs = tools.clock.now();
     const response = await tools.fetch(
       new Request(this.#url, {
         method: "POST",
@@ -120,13 +123,18 @@ class PollLeg implements DownstreamLeg {
       }),
     );
     const bytes = await readBytes(response.body, MAX_ANSWER_BYTES);
-    if (response.status === 204) return acknowledged;
+    const rest = () => delay(tools.clock, startedMs + IDLE_MS - tools.clock.now(), this.#stop.signal);
+    if (response.status === 204) {
+      await rest();
+      return acknowledged;
+    }
     const isFinal = response.status >= 400 && response.status < 500 && response.status !== 429;
     if (!response.ok) {
       throw new CulvertError(isFinal ? "http_refused" : "http_failed", `The relay answered ${response.status}`);
     }
     const answer = bytes && parsePollAnswer(bytes);
     if (!answer) throw new CulvertError("http_failed", "The relay's answer makes no sense");
+    if (answer.messages.length === 0) await rest();
     for (const message of answer.messages) if (!this.#stop.signal.aborted) deliver(message, this.#options);
     return answer.number;
   }

@@ -1,6 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { encodePollAnswer, parsePoll } from "../../protocol/fragment/messages.ts";
-import { openDownstreamLeg } from "./downstream_leg.ts";
+import { IDLE_MS, openDownstreamLeg } from "./downstream_leg.ts";
 import { FakeRelay, type FakeRelayOptions, legTools } from "./fixtures/fake_relay.ts";
 
 const claim = crypto.getRandomValues(new Uint8Array(32));
@@ -78,4 +78,22 @@ Deno.test("a downstream that takes no poll of ours ends the leg", async () => {
   });
   await using _ = fake;
   assertEquals(String(await closed), "CulvertError: The relay answered 403");
+});
+
+Deno.test("a downstream that answers at once though it has nothing is not asked at once again", async () => {
+  let polls = 0;
+  const asked = Promise.withResolvers<void>();
+  const { fake, leg, closed } = await rig({
+    isWithoutSockets: true,
+    answer: () => {
+      if (++polls === 4) asked.resolve();
+      return new Response(null, { status: 204 });
+    },
+  });
+  await using _ = fake;
+  const startedMs = performance.now();
+  await asked.promise;
+  assert(performance.now() - startedMs >= 2 * IDLE_MS);
+  leg.close();
+  await closed;
 });

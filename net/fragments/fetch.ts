@@ -105,7 +105,10 @@ class Exchange {
   readonly #signal: AbortSignal;
   readonly #onAbort: () => void;
   #sendError: unknown;
+  #isOver = false;
   #body: ReadableByteStreamController | undefined;
+  /** Of what is sent, while it is. */
+  #source: ReadableStreamDefaultReader<Uint8Array> | undefined;
 
   constructor(stream: Stream, signal: AbortSignal) {
     this.#stream = stream;
@@ -138,8 +141,28 @@ class Exchange {
   async #send({ head, body }: Outgoing): Promise<void> {
     await writeAll(this.#stream, head);
     if (body instanceof Uint8Array) await writeAll(this.#stream, body);
-    else if (body) { for await (const chunk of body) await this.#sendChunk(chunk); }
+    else if (body) await this.#sendAll(body);
     await this.#stream.closeWrite();
+  }
+
+  async #sendAll(body: ReadableStream<Uint8Array>): Promise<void> {
+    const source = this.#source = body.getReader();
+    if (this.#isOver) this.#stopSending();
+    try {
+      for (let piece = await source.read(); !piece.done; piece = await source.read()) {
+        await this.#sendChunk(piece.value);
+      }
+    } catch (error) {
+      this.#stopSending();
+      throw error;
+    }
+    this.#source = undefined;
+  }
+
+  /** A body that yields nothing for now would wait for ever. */
+  #stopSending(): void {
+    this.#isOver = true;
+    this.#source?.cancel(new CulvertError("closed", "Nobody reads the request any more")).catch(() => {});
   }
 
   async #sendChunk(chunk: unknown): Promise<void> {
@@ -158,6 +181,7 @@ class Exchange {
     const isWithoutBody = method === "HEAD" || NULL_BODY_STATUSES.includes(status);
     if (isWithoutBody) {
       this.#finish();
+      this.#stopSending();
       this.#stream.close();
     }
     const body = isWithoutBody ? null : decoded(this.#readable(), headers);
@@ -199,6 +223,7 @@ class Exchange {
 
   #end(controller: ReadableByteStreamController): void {
     this.#finish();
+    this.#stopSending();
     this.#stream.close();
     controller.close();
     controller.byobRequest?.respond(0);
@@ -210,6 +235,7 @@ class Exchange {
   }
 
   #cut(): void {
+    this.#stopSending();
     if (this.#stream.abort) this.#stream.abort();
     else this.#stream.close();
   }

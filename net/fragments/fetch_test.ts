@@ -218,3 +218,27 @@ Deno.test("a request body that breaks off does not pass for a whole one", async 
   assert(String(error.cause).includes("lost"));
   await served();
 });
+
+Deno.test("a request body that yields nothing holds nothing up, and is told that nobody reads it", async (t) => {
+  const stages = [
+    { name: "when the request is aborted", failure: undefined },
+    { name: "when it is refused", failure: "busy" },
+    { name: "when its answer has ended", failure: "" },
+  ] as const;
+  for (const { name, failure } of stages) {
+    await t.step(name, async () => {
+      const cancelled = Promise.withResolvers<unknown>();
+      const abort = new AbortController();
+      const { fetch, served } = fetchFrom(async ({ stream }) => {
+        if (failure === undefined) return abort.abort(new Error("enough"));
+        await answer(stream, failure === "" ? {} : { failure, message: "" });
+      });
+      const body = new ReadableStream({ cancel: cancelled.resolve });
+      const response = fetch("http://example.org/", { method: "POST", body, signal: abort.signal });
+      if (failure === "") await (await response).text();
+      else await assertRejects(() => response, Error, failure ?? "enough");
+      await cancelled.promise;
+      await served();
+    });
+  }
+});

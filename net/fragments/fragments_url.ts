@@ -66,7 +66,7 @@ export function parseFragmentsUrl(text: string): FragmentsAddress {
   if (centralId !== undefined && !isPeerId(centralId)) throw fail("must name a central by its peer id");
   const post = query.get("post");
   if (post !== null && post !== "0" && post !== "1") throw fail(`must have post 0 or 1, got ${JSON.stringify(post)}`);
-  const base = new URL(url.pathname, url.origin);
+  const base = new URL(url.origin + url.pathname);
   return {
     base,
     token: readToken(url, fail),

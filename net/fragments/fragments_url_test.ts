@@ -70,3 +70,7 @@ Deno.test("what is wrong with a URL is said, without the token", async (t) => {
     });
   }
 });
+
+Deno.test("a path that looks like a host stays a path", () => {
+  assertEquals(parseFragmentsUrl("fragments+https://b.example//other.example/?up=2").base.host, "b.example");
+});

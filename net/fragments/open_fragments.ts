@@ -45,6 +45,7 @@ const POOLED_BYTES = 512 * 1024;
 export function openFragments(url: string, options: OpenFragmentsOptions): FragmentPath {
   const address = parseFragmentsUrl(url);
   const { clock, random, log, metrics, networkPublicKey } = options;
+  const member = memberOf(options);
   const primitives = hostPrimitives();
   using opened = new DisposableStack();
   const fetch = opened.use(ownFetch(options.caCerts));
@@ -78,7 +79,7 @@ export function openFragments(url: string, options: OpenFragmentsOptions): Fragm
     coding: { dataShards: address.dataShards, totalShards: address.totalShards },
     sessions: address.sessions,
     centralId: address.centralId,
-    member: memberOf(options),
+    member,
     owned: {
       async [Symbol.asyncDispose]() {
         stop.abort();

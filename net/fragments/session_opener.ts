@@ -23,7 +23,7 @@ import type { WireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
 import { FailedExits } from "../failed_exits.ts";
 import type { RelayFinder } from "../relay_directory.ts";
 import type { Direction, DrawWish } from "./client_legs.ts";
-import { type CentralPlace, ClientSession, type Coding, OpeningRefused } from "./client_session.ts";
+import { type CentralPlace, ClientSession, type Coding, OpeningRefused, RelaysUnreachable } from "./client_session.ts";
 import { BATCH_BYTES } from "./fragment_link.ts";
 import type { LegTools, Relay } from "./legs.ts";
 import { drawCentral, drawRelays } from "./relay_choice.ts";
@@ -124,7 +124,8 @@ export class SessionOpener implements Disposable {
       this.#failedCentrals.remove(central.id);
       return session;
     } catch (error) {
-      const isOurs = error instanceof OpeningRefused && error.refusal === "unauthorized";
+      const isOurs = error instanceof RelaysUnreachable ||
+        error instanceof OpeningRefused && error.refusal === "unauthorized";
       if (!signal.aborted && !isOurs) this.#failedCentrals.add(central.id);
       void this.#options.relays.refresh(); // what has failed may be gone, and something else come
       throw error;

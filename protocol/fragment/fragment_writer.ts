@@ -44,6 +44,8 @@ export interface FragmentWriterOptions {
   readonly announcement: LegsAnnouncement;
   readonly reedSolomon: ReedSolomonFactory;
   describe(nowMs: number): Ack;
+  /** False once the keys may be gone: whoever fills may have closed the session. */
+  isOpen(): boolean;
 }
 
 export class FragmentWriter {
@@ -70,6 +72,7 @@ export class FragmentWriter {
     const roomBytes = (FRAGMENT_SIZES.findLast((size) => size <= maxBytes) ?? 0) - FRAGMENT_OVERHEAD_BYTES;
     if (roomBytes < 0) return 0;
     const choice = leg.state === "up" ? this.#options.scheduler.choose(leg, nowMs) : undefined;
+    if (!this.#options.isOpen()) return 0;
     const mustSpeak = leg.owesPing || (trusted && this.isDue(nowMs));
     const shardBytes = choice ? SHARD_HEAD_BYTES + choice.block.shardBytes : 0;
     const freeBytes = choice ? fragmentBytesFor(shardBytes)! - FRAGMENT_OVERHEAD_BYTES - shardBytes : 0;

@@ -77,13 +77,18 @@ export class LegWatch {
         isPeerSilent = true;
         continue;
       }
-      leg.suspect(nowMs);
+      leg.suspect(nowMs, this.#areOthersUp(leg));
       this.#onWants(leg.leg);
       isAnyLost = true;
     }
     if (nowMs >= this.#stuckAtMs) isPeerSilent = true;
     if (isPeerSilent && nowMs >= this.#probedAtMs + this.#probeIntervalMs) this.#probe(nowMs);
     return isAnyLost;
+  }
+
+  #areOthersUp(leg: SendLeg): boolean {
+    for (const other of this.#legs.values()) if (other !== leg && other.state !== "up") return false;
+    return this.#legs.size > 1;
   }
 
   /** When blocks that are not acknowledged, though nothing is on its way, are to be asked about; Infinity for never. */

@@ -14,7 +14,7 @@ import type { ReedSolomonFactory, ShardMemory } from "./reed_solomon.ts";
 import type { SendLeg } from "./send_leg.ts";
 
 /** As far as the newest block may be ahead of the first that is not acknowledged, at either end. */
-export const MAX_BLOCKS_AHEAD = 4096;
+export const MAX_BLOCKS_AHEAD = 1024;
 /** What a peer may be taken to have room for until it says so. */
 const FIRST_PEER_WINDOW_BYTES = 1024 * 1024;
 

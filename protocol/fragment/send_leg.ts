@@ -14,6 +14,9 @@ import { SentLog } from "./sent_log.ts";
 import type { LegState, SendLegStats } from "./session_types.ts";
 
 const MAX_PROBE_INTERVAL_MS = 2000;
+/** A leg that answers probes and soon nothing else waits for the next one, longer each time, while others are well. */
+const RELAPSE_MS = 3000;
+const MAX_RELAPSE_WAIT_MS = 500;
 /** A fragment that was overtaken may come for as long as this and half a round trip. */
 const SETTLE_MS = 10;
 /** The furthest that a fragment is waited for which others have overtaken. */
@@ -47,6 +50,7 @@ export class SendLeg {
   #askedAtMs = -Infinity;
   #probeAtMs = Infinity;
   #probeIntervalMs = 0;
+  #revivedAtMs = -Infinity;
 
   constructor(leg: number, sealer: LegSealer, start: { cursor: number; maxWindowBytes: number; nowMs: number }) {
     this.leg = leg;
@@ -144,10 +148,14 @@ export class SendLeg {
     return true;
   }
 
-  /** It does not answer: probes only, the first at once. */
-  suspect(nowMs: number): void {
+  /** It does not answer: probes only, the first at once unless it has only just come back. */
+  suspect(nowMs: number, areOthersUp = false): void {
     this.#giveUp();
     this.#state = "suspect";
+    if (areOthersUp && nowMs - this.#revivedAtMs < RELAPSE_MS) {
+      this.#probeAtMs = nowMs + Math.min(MAX_RELAPSE_WAIT_MS, this.#probeIntervalMs);
+      return;
+    }
     this.#probeIntervalMs = this.congestion.rtoMs;
     this.probe(nowMs);
   }
@@ -190,6 +198,7 @@ export class SendLeg {
 
   #revive(nowMs: number): void {
     this.#state = "up";
+    this.#revivedAtMs = nowMs;
     this.#probeAtMs = Infinity;
     this.owesPing = false;
     this.congestion.restart(nowMs);

@@ -112,6 +112,7 @@ export class FragmentSession implements Disposable {
       announcement: this.#announcement,
       reedSolomon,
       describe: (nowMs) => this.#describe(nowMs),
+      isOpen: () => this.#phase === "open",
     });
     this.#handler = {
       onShard: (head, shard) => this.#onShard(head, shard),

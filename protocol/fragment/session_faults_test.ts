@@ -96,6 +96,15 @@ for (const [name, breakLeg] of BREAKS) {
   });
 }
 
+Deno.test("a relay that answers probes and swallows all else costs next to nothing", () => {
+  const net = new SessionNetwork({ seed: SEED });
+  net.central.send(1e9);
+  const before = rateBetween(net, { fromMs: 500, toMs: 1500 });
+  net.central.legs.get(4)!.longestBytes = 512;
+  const after = rateBetween(net, { fromMs: 3500, toMs: 6500 });
+  assert(after > before * 0.9, `${after} of ${before}`);
+});
+
 Deno.test("when every leg was silent for a while, it goes on soon after they are back", () => {
   const net = new SessionNetwork({ seed: SEED });
   net.central.send(1e9);

@@ -2,6 +2,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { SeededRandom } from "../../testing/seeded_random.ts";
 import { relayIdOf, SessionNetwork } from "./fixtures/session_network.ts";
 import { openReedSolomon } from "./reed_solomon.ts";
+import { portableWireGuardCrypto } from "../wireguard/crypto.ts";
+import { LegOpener, LegSealer } from "./leg_seal.ts";
 import { FragmentSession } from "./session.ts";
 
 Deno.test("a few bytes leave at once, in the smallest fragments, by as many legs as may fail and one", () => {
@@ -153,4 +155,31 @@ Deno.test("more data shards than shards in all are refused", () => {
   } as const;
   const events = { fill: () => 0, onBytes() {}, onWants() {}, onLegs() {}, onEnd() {} };
   assertThrows(() => new FragmentSession(options, events, 0), RangeError, "1 ≤ data ≤ total ≤ 32, got 3 and 2");
+});
+
+Deno.test("whoever fills may end the session there and then", () => {
+  const key = new Uint8Array(32);
+  const session: FragmentSession = new FragmentSession(
+    {
+      role: "client",
+      coding: { dataShards: 2, totalShards: 3 },
+      sealer: () => new LegSealer(portableWireGuardCrypto, key),
+      opener: () => new LegOpener(portableWireGuardCrypto, key),
+      reedSolomon: openReedSolomon(),
+      random: new SeededRandom(1),
+    },
+    {
+      fill: (into) => {
+        session[Symbol.dispose]();
+        return into.length;
+      },
+      onBytes() {},
+      onWants() {},
+      onLegs() {},
+      onEnd() {},
+    },
+    0,
+  );
+  session.setLegs({ send: [0], receive: [1] }, new Map([[0, relayIdOf(0)], [1, relayIdOf(1)]]));
+  assertEquals(session.pull(0, new Uint8Array(64 * 1024), 0), 0);
 });

@@ -1,0 +1,153 @@
+/**
+ * Upstreams and downstreams as their operators host them: by `deno serve` with nothing but what the environment says, and
+ * several processes of one downstream behind a balancer, on one store.
+ */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import { closeQuietly } from "../../net/close.ts";
+import { freePort, Program } from "../../testing/program.ts";
+import { untilReachable } from "../../testing/socks_client.ts";
+import { eventually } from "../../testing/waiting.ts";
+import { Processes } from "../chaos/fixtures/processes.ts";
+import { CheckedTarget, download, upload } from "../fixtures/checked_target.ts";
+import { RelayNetwork } from "../fixtures/relay_network.ts";
+
+const fileOf = (path: string) => fromFileUrl(new URL(path, import.meta.url));
+const MAIN = fileOf("../../roles/main.ts");
+const TOKEN = "sesame-of-this-test";
+
+/** An identity as `culvert keys` makes one. */
+async function newIdentity(stateDir: string): Promise<string> {
+  const { success } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", MAIN, "keys", "--state-dir", stateDir],
+    stdout: "null",
+  }).output();
+  assertEquals(success, true);
+  return await Deno.readTextFile(`${stateDir}/identity.json`);
+}
+
+async function serve(
+  kind: "upstream" | "downstream",
+  env: Readonly<Record<string, string>>,
+): Promise<{ readonly program: Program; readonly url: string }> {
+  const port = freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const args = ["serve", "-A", "--host", "127.0.0.1", "--port", `${port}`, fileOf(`../../edge/main_${kind}.ts`)];
+  const program = new Program([Deno.execPath(), ...args], {
+    env: { ...env, CULVERT_ADVERTISE: url, CULVERT_TOKEN: TOKEN, CULVERT_REGION: "test" },
+    quiet: true,
+  });
+  await eventually("it serves", async () => {
+    const response = await fetch(`${url}/healthz`).catch(() => undefined);
+    return (await response?.json())?.status === "ok";
+  });
+  return { program, url };
+}
+
+Deno.test("upstreams and downstreams by deno serve carry what is sent, by WebSocket and by requests", async (test) => {
+  await using target = new CheckedTarget();
+  await using network = new RelayNetwork();
+  const base = await network.base();
+  await network.startCentral();
+  await using programs = new AsyncDisposableStack();
+  const kinds = ["upstream", "upstream", "downstream", "downstream"] as const;
+  const served = await Promise.all(kinds.map(async (kind, at) => {
+    const CULVERT_IDENTITY = await newIdentity(network.path(`served-${at}`));
+    const env = { CULVERT_BASE: `http://${base.addresses["listen"]}`, CULVERT_IDENTITY };
+    const one = await serve(kind, env);
+    programs.use(one.program);
+    return one;
+  }));
+
+  await test.step("who does not know the token is not served", async () => {
+    for (const [at, path] of [[0, "v1/fragments"], [2, "v1/mailbox"]] as const) {
+      const response = await fetch(`${served[at]!.url}/${path}`, { method: "POST", body: new Uint8Array(36) });
+      assertEquals([response.status, (await response.json()).code], [401, "unauthorized"]);
+    }
+  });
+
+  for (const query of ["", "&post=1"]) {
+    await test.step(query === "" ? "by WebSocket" : "by requests", async () => {
+      const path = `fragments+http://${TOKEN}@${base.addresses["listen"]}/?up=2&down=2&data=1&total=2${query}`;
+      const { at } = await network.startProxy(path);
+      await untilReachable(at, target.address);
+      await download(at, target.address, { bytes: 1_000_000 });
+      await upload(at, target.address, { bytes: 1_000_000 });
+    });
+  }
+
+  await test.step("an environment that lacks something is named, and nothing is served", async () => {
+    const output = await new Deno.Command(Deno.execPath(), {
+      args: ["serve", "-A", "--port", "0", fileOf("../../edge/main_upstream.ts")],
+      env: { CULVERT_ADVERTISE: "http://up.example" },
+      stdout: "null",
+      stderr: "piped",
+    }).output();
+    assertEquals(output.success, false);
+    assertMatch(new TextDecoder().decode(output.stderr), /CULVERT_BASE, CULVERT_IDENTITY must be set/);
+  });
+});
+
+/** Takes centrals to one process and clients to another, by what they ask for. */
+class Balancer implements AsyncDisposable {
+  readonly url: string;
+  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  readonly #ports: { readonly hop: number; readonly mailbox: number };
+  readonly #conns = new Set<Deno.Conn>();
+  readonly #tasks: Promise<void>[] = [];
+
+  constructor(ports: { readonly hop: number; readonly mailbox: number }) {
+    this.#ports = ports;
+    this.url = `http://127.0.0.1:${(this.#listener.addr as Deno.NetAddr).port}`;
+    this.#tasks.push(this.#accept());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    for (const conn of this.#conns) closeQuietly(conn);
+    await Promise.all(this.#tasks);
+  }
+
+  async #accept(): Promise<void> {
+    for await (const near of this.#listener) this.#tasks.push(this.#serve(near).catch(() => {}));
+  }
+
+  async #serve(near: Deno.Conn): Promise<void> {
+    this.#conns.add(near);
+    const head = new Uint8Array(4096);
+    const text = new TextDecoder().decode(head.subarray(0, await near.read(head) ?? 0));
+    const port = text.startsWith("GET /v1/hop ") ? this.#ports.hop : this.#ports.mailbox;
+    const far = await Deno.connect({ hostname: "127.0.0.1", port });
+    this.#conns.add(far);
+    await far.write(new TextEncoder().encode(text));
+    await Promise.all([near.readable.pipeTo(far.writable), far.readable.pipeTo(near.writable)]);
+  }
+}
+
+Deno.test("a client that listens at one process of a downstream gets what central posts to another", async () => {
+  await using target = new CheckedTarget();
+  await using network = new RelayNetwork();
+  const base = await network.base();
+  await network.startCentral();
+  await network.startWatched("upstream");
+  const ports = { hop: freePort(), mailbox: freePort() };
+  await using balancer = new Balancer(ports);
+  const flags = (port: number) => [
+    ...["--listen", `127.0.0.1:${port}`, "--advertise", balancer.url],
+    ...network.relayFlags(),
+  ];
+  // One state directory: one identity, and one store.
+  await using processes = new Processes();
+  const posted = await processes.start("downstream", "one", flags(ports.hop));
+  const listened = await processes.start("downstream", "one", flags(ports.mailbox));
+  assertEquals(posted.peerId, listened.peerId);
+  const url = `fragments+http://${base.addresses["listen"]}/?up=1&down=1&data=1&total=1&sessions=1`;
+  const { at } = await network.startProxy(url);
+  await untilReachable(at, target.address);
+  await download(at, target.address, { bytes: 100_000 });
+  assertMatch(await posted.metrics(), /^downstream_hops_active 1$/m);
+  assertMatch(await posted.metrics(), /^downstream_listeners_active 0$/m);
+  assertMatch(await listened.metrics(), /^downstream_listeners_active 1$/m);
+  assert(Number(/^downstream_bytes_total (\d+)$/m.exec(await listened.metrics())?.[1]) > 100_000);
+});
