@@ -40,14 +40,12 @@ async function sightOfClient(network: RelayNetwork, url: string, relays: readonl
     assertEquals(new TextDecoder().decode(answer), ANSWER);
   }
   await answering;
-  // A relay that has not found central yet is left alone for a while.
-  await eventually("every relay's share", async () => {
-    await download(at, target.address, { bytes: 300_000 });
-    await upload(at, target.address, { bytes: 300_000 });
-    return relays.every(({ meddler }) => meddler.seen.byteCount > 50_000);
-  });
+  await download(at, target.address, { bytes: 600_000 });
+  await upload(at, target.address, { bytes: 600_000 });
   await role.program.stop();
   const seen = relays.map(({ meddler }) => meddler.seen);
+  const share = seen.map(({ byteCount }) => byteCount);
+  assert(share.every((bytes) => bytes > 50_000), `every relay has its share: ${share}`);
   const told = [SECRET, ANSWER, formatTarget({ host, port }), formatTarget(target.address)];
   for (const words of told) assertEquals(seen.filter((log) => log.has(words)).length, 0, words);
   return seen;
