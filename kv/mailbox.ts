@@ -28,8 +28,8 @@ import { watchKey } from "./watch.ts";
 
 /** With its time a message must fit a value of Deno KV. */
 export const MAX_MAIL_BYTES = 60_000;
-/** What one alias may have lying here. */
-export const MAX_MAILBOX_BYTES = 64 * 1024;
+/** What one alias may have lying here: more than the least that a leg has in flight, or each burst would lose its end. */
+export const MAX_MAILBOX_BYTES = 256 * 1024;
 /** How long mail lies, and a listener counts without saying so again. */
 export const MAIL_EXPIRY_MS = 30_000;
 /** Of one commit (`commit.ts`). */
