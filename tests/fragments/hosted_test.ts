@@ -57,6 +57,8 @@ Deno.test("upstreams and downstreams by deno serve carry what is sent, by WebSoc
     const env = { CULVERT_BASE: `http://${base.addresses["listen"]}`, CULVERT_IDENTITY };
     const one = await serve(kind, env);
     programs.use(one.program);
+    // Hosts do not wait for WebSockets either: `deno serve`, asked to end, would until the last of them is closed.
+    programs.defer(() => one.program.crash());
     return one;
   }));
 
