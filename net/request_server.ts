@@ -45,6 +45,8 @@ const MAX_REDIRECTS = 20;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 /** What says how a body is to be read. Gone with the body, when a redirect takes it away (fetch §4.4). */
 const BODY_FIELDS = /^(?:content-(?:encoding|language|location|type|length))$/i;
+/** A body that is told to be no longer is kept until the answer is there: a redirect may want it again. */
+const KEPT_BODY_BYTES = 64 * 1024;
 /** For the origin that was asked, and no other. */
 const SECRET_FIELDS = /^(?:authorization|proxy-authorization|cookie|cookie2)$/i;
 const READ_BYTES = 64 * 1024;
@@ -209,20 +211,22 @@ export class RequestServer implements RequestService, Disposable {
       hasBody: head.hasBody,
       isRedirected: false,
     };
+    const kept = await this.#keptBody(head, stream, limits);
     for (let followed = 0;; followed++) {
-      const answer = await this.#ask(step, followed === 0 ? stream : undefined, limits);
+      const body = kept ?? (followed === 0 ? this.#bodyOf(stream, limits.watch) : undefined);
+      const answer = await this.#ask(step, body, limits);
       const location = REDIRECTS.has(answer.statusCode) && head.redirect !== "manual" && answer.headers.location;
       if (typeof location !== "string") return { answer, step };
       discard(answer);
       if (head.redirect === "error") throw new RequestError("redirect", "The answer leads elsewhere");
       if (followed === MAX_REDIRECTS) throw new RequestError("redirect", "The answers lead elsewhere without end");
-      step = nextStep(step, answer.statusCode, location);
+      step = nextStep(step, answer.statusCode, { location, isBodyKept: kept !== undefined });
     }
   }
 
   async #ask(
     { url, method, headers, hasBody }: Step,
-    stream: Stream | undefined,
+    body: Uint8Array | AsyncGenerator<Uint8Array> | undefined,
     { watch, signal }: Limits & { readonly signal: AbortSignal },
   ): Promise<Answer> {
     const fields = endToEnd(fieldsOf(headers)).filter(({ name }) => !/^(?:host|expect|trailer|proxy-.*)$/i.test(name));
@@ -232,9 +236,32 @@ export class RequestServer implements RequestService, Disposable {
       path: url.pathname + url.search,
       method: method as "GET",
       headers: [...fields, ...lengthOf(headers, hasBody)].flatMap(({ name, value }) => [name, value]),
-      body: hasBody && stream ? (this.#bodyOf(stream, watch) as never) : null,
+      body: hasBody && body ? (body as never) : null,
       signal,
     });
+  }
+
+  /** The whole body, when it is told to be short. */
+  async #keptBody(
+    { headers, hasBody }: RequestModeHead,
+    stream: Stream,
+    { watch, signal }: Limits & { readonly signal: AbortSignal },
+  ): Promise<Uint8Array | undefined> {
+    const [length] = lengthOf(headers, hasBody);
+    if (!length || Number(length.value) > KEPT_BODY_BYTES) return undefined;
+    watch.expect("The request's body has not come in time", this.#headTimeoutMs);
+    const body = new Uint8Array(Number(length.value));
+    const source = this.#bodyOf(stream, watch);
+    let filled = 0;
+    for (;;) {
+      const { done, value } = await orAborted(source.next(), signal);
+      if (done && filled === body.length) return body;
+      if (done || filled + value.length > body.length) {
+        throw new RequestError("bad_request", "The request's body must be as long as it is said to be");
+      }
+      body.set(value, filled);
+      filled += value.length;
+    }
   }
 
   async *#bodyOf(stream: Stream, watch: Watch): AsyncGenerator<Uint8Array> {
@@ -273,18 +300,24 @@ function lengthOf(headers: Step["headers"], hasBody: boolean): { name: string; v
 }
 
 /** Fetch, §4.4 "HTTP-redirect fetch". */
-function nextStep(step: Step, status: number, location: string): Step {
+function nextStep(
+  step: Step,
+  status: number,
+  { location, isBodyKept }: { readonly location: string; readonly isBodyKept: boolean },
+): Step {
   const target = URL.parse(location, step.url);
   if (!target) throw new RequestError("redirect", "The answer leads to what is no URL");
   const url = checkedUrl(target.href);
   const { method, hasBody } = step;
-  if (status !== 303 && hasBody) throw new RequestError("redirect", "The body would be needed again, and is gone");
   const becomesGet = status === 303 ? method !== "GET" && method !== "HEAD" : status <= 302 && method === "POST";
+  if (hasBody && !becomesGet && !isBodyKept) {
+    throw new RequestError("redirect", "The body would be needed again, and is gone");
+  }
   const isElsewhere = url.origin !== step.url.origin;
   const headers = step.headers.filter(([name]) =>
     !(becomesGet && BODY_FIELDS.test(name)) && !(isElsewhere && SECRET_FIELDS.test(name))
   );
-  return { url, method: becomesGet ? "GET" : method, headers, hasBody: false, isRedirected: true };
+  return { url, method: becomesGet ? "GET" : method, headers, hasBody: hasBody && !becomesGet, isRedirected: true };
 }
 
 function headOf(answer: Answer, { url, isRedirected }: Step): ResponseModeHead {

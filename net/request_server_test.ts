@@ -181,6 +181,34 @@ Deno.test("redirects are followed as in fetch, told, or a failure, as the client
   again.near.close();
 });
 
+Deno.test("a redirect has a short body sent again, drops it where fetch does, and fails where it would need a long one", async () => {
+  await using server = origin(async (request) => {
+    const status = Number(new URL(request.url).pathname.slice(1));
+    const text = await request.text();
+    if (!status) return new Response(`${request.method} ${text.length} ${request.headers.get("content-type")}`);
+    return new Response(null, { status, headers: { location: "/" } });
+  });
+  using world = rig();
+  const post = async (status: number, bytes: number, told = bytes) => {
+    const headers: [string, string][] = [["content-type", "text/plain"], ["content-length", String(told)]];
+    const url = `http://one.test:${server.port}/${status}`;
+    const { near } = world.open({ url, method: "POST", headers, hasBody: true });
+    await writeAll(near, new Uint8Array(bytes).fill(120)).catch(() => {});
+    await near.closeWrite();
+    const answer = await readResponseHead(near);
+    const result = "failure" in answer ? answer.failure : await readAll(near);
+    near.close();
+    return result;
+  };
+  assertEquals(await post(307, 1000), "POST 1000 text/plain");
+  assertEquals(await post(308, 64 * 1024), `POST ${64 * 1024} text/plain`);
+  assertEquals(await post(302, 1000), "GET 0 null");
+  assertEquals(await post(307, 64 * 1024 + 1), "redirect");
+  assertEquals(await post(302, 64 * 1024 + 1), "GET 0 null");
+  assertEquals(await post(307, 999, 1000), "bad_request");
+  assertEquals(await post(307, 1001, 1000), "bad_request");
+});
+
 Deno.test("what cannot be asked for is told, with the reason", async () => {
   using world = rig();
   const rows = [
