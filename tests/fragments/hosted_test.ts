@@ -1,15 +1,12 @@
 /**
- * Upstreams and downstreams as their operators host them: by `deno serve` with nothing but what the environment says, and
- * several processes of one downstream behind a balancer, on one store.
+ * Upstreams and downstreams as they are hosted elsewhere: by `deno serve`, with nothing but what the environment says.
  */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { fromFileUrl } from "@std/path";
-import { closeQuietly } from "../../net/close.ts";
 import { freePort, Program } from "../../testing/program.ts";
 import { untilReachable } from "../../testing/socks_client.ts";
 import { eventually } from "../../testing/waiting.ts";
-import { Processes } from "../chaos/fixtures/processes.ts";
 import { CheckedTarget, download, upload } from "../fixtures/checked_target.ts";
 import { RelayNetwork } from "../fixtures/relay_network.ts";
 
@@ -89,67 +86,4 @@ Deno.test("upstreams and downstreams by deno serve carry what is sent, by WebSoc
     assertEquals(output.success, false);
     assertMatch(new TextDecoder().decode(output.stderr), /CULVERT_BASE, CULVERT_IDENTITY must be set/);
   });
-});
-
-/** Takes centrals to one process and clients to another, by what they ask for. */
-class Balancer implements AsyncDisposable {
-  readonly url: string;
-  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  readonly #ports: { readonly hop: number; readonly mailbox: number };
-  readonly #conns = new Set<Deno.Conn>();
-  readonly #tasks: Promise<void>[] = [];
-
-  constructor(ports: { readonly hop: number; readonly mailbox: number }) {
-    this.#ports = ports;
-    this.url = `http://127.0.0.1:${(this.#listener.addr as Deno.NetAddr).port}`;
-    this.#tasks.push(this.#accept());
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.close();
-    for (const conn of this.#conns) closeQuietly(conn);
-    await Promise.all(this.#tasks);
-  }
-
-  async #accept(): Promise<void> {
-    for await (const near of this.#listener) this.#tasks.push(this.#serve(near).catch(() => {}));
-  }
-
-  async #serve(near: Deno.Conn): Promise<void> {
-    this.#conns.add(near);
-    const head = new Uint8Array(4096);
-    const text = new TextDecoder().decode(head.subarray(0, await near.read(head) ?? 0));
-    const port = text.startsWith("GET /v1/hop ") ? this.#ports.hop : this.#ports.mailbox;
-    const far = await Deno.connect({ hostname: "127.0.0.1", port });
-    this.#conns.add(far);
-    await far.write(new TextEncoder().encode(text));
-    await Promise.all([near.readable.pipeTo(far.writable), far.readable.pipeTo(near.writable)]);
-  }
-}
-
-Deno.test("a client that listens at one process of a downstream gets what central posts to another", async () => {
-  await using target = new CheckedTarget();
-  await using network = new RelayNetwork();
-  const base = await network.base();
-  await network.startCentral();
-  await network.startWatched("upstream");
-  const ports = { hop: freePort(), mailbox: freePort() };
-  await using balancer = new Balancer(ports);
-  const flags = (port: number) => [
-    ...["--listen", `127.0.0.1:${port}`, "--advertise", balancer.url],
-    ...network.relayFlags(),
-  ];
-  // One state directory: one identity, and one store.
-  await using processes = new Processes();
-  const posted = await processes.start("downstream", "one", flags(ports.hop));
-  const listened = await processes.start("downstream", "one", flags(ports.mailbox));
-  assertEquals(posted.peerId, listened.peerId);
-  const url = `fragments+http://${base.addresses["listen"]}/?up=1&down=1&data=1&total=1&sessions=1`;
-  const { at } = await network.startProxy(url);
-  await untilReachable(at, target.address);
-  await download(at, target.address, { bytes: 100_000 });
-  assertMatch(await posted.metrics(), /^downstream_hops_active 1$/m);
-  assertMatch(await posted.metrics(), /^downstream_listeners_active 0$/m);
-  assertMatch(await listened.metrics(), /^downstream_listeners_active 1$/m);
-  assert(Number(/^downstream_bytes_total (\d+)$/m.exec(await listened.metrics())?.[1]) > 100_000);
 });
