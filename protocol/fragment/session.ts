@@ -6,7 +6,7 @@
  *
  * The driver (`net/fragments/fragment_link.ts`) carries fragments and tells the time. No leg is trusted to be fast, to
  * keep order, or to be honest: what is lost or held back on one goes by the others. What a peer says is believed as far
- * as it can be true, and costs bounded memory whatever it says. How it works at large: docs/fragments_session.md.
+ * as it can be true, and costs bounded memory whatever it says. How it works at large: docs/fragment-sessions.md.
  */
 
 import { Slab } from "../slab.ts";
