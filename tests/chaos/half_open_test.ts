@@ -7,7 +7,7 @@ import { assert, assertStringIncludes } from "@std/assert";
 import { FakeSupernode } from "../../net/fixtures/fake_supernode.ts";
 import { hostPrimitives } from "../../net/host_primitives.ts";
 import { dialWebsocket } from "../../net/websocket_dial.ts";
-import { clockOf } from "../../protocol/clock.ts";
+import { clockOf, deadline } from "../../protocol/clock.ts";
 import { CONTROL_PATH, RELAY_PATH, supernodeEndpoint } from "../../protocol/control/endpoints.ts";
 import { randomOf } from "../../protocol/random.ts";
 import { formatTarget, parseTarget, type Target } from "../../protocol/stream.ts";
@@ -64,16 +64,17 @@ Deno.test("a peer whose supernode falls silent gives the stream up in the time i
   await using supernode = new FakeSupernode({ pingEveryMs: 1_000, timeoutMs: 3_000 });
   await using relay = SilentRelay.start(targetOf(supernode.address.url));
   const address = { url: byWayOf(relay, supernode.address.url), supernodeId: supernode.address.supernodeId };
-  const { signal } = new AbortController();
+  // With a limit: what is dialled while the relay is silent is never answered.
+  const dial = async (path: string, headers: Record<string, string> = {}) => {
+    using limit = deadline(clock, 5_000, "dial");
+    return await dialWebsocket(supernodeEndpoint(address.url, path), { headers, random, signal: limit.signal });
+  };
   await using peer = new PlayedPeer({
     role: "exit",
     supernode: address,
     door: {
-      control: () => dialWebsocket(supernodeEndpoint(address.url, CONTROL_PATH), { random, signal }),
-      link: (_, token) => {
-        const headers = { Authorization: `Bearer ${token}` };
-        return dialWebsocket(supernodeEndpoint(address.url, RELAY_PATH), { headers, random, signal });
-      },
+      control: () => dial(CONTROL_PATH),
+      link: (_, token) => dial(RELAY_PATH, { Authorization: `Bearer ${token}` }),
     },
     clock,
     random,
