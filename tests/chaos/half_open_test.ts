@@ -65,7 +65,7 @@ Deno.test("a peer whose supernode falls silent gives the stream up in the time i
   await using relay = SilentRelay.start(targetOf(supernode.address.url));
   const address = { url: byWayOf(relay, supernode.address.url), supernodeId: supernode.address.supernodeId };
   // With a limit: what is dialled while the relay is silent is never answered.
-  const dial = async (path: string, headers: Record<string, string> = {}) => {
+  const dial = async (path: typeof CONTROL_PATH | typeof RELAY_PATH, headers: Record<string, string> = {}) => {
     using limit = deadline(clock, 5_000, "dial");
     return await dialWebsocket(supernodeEndpoint(address.url, path), { headers, random, signal: limit.signal });
   };
