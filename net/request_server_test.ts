@@ -242,14 +242,16 @@ Deno.test("an answer that is cut cuts the client's stream", async () => {
 });
 
 Deno.test("a client that goes away has its request given up", async () => {
+  const asked = Promise.withResolvers<void>();
   const aborted = Promise.withResolvers<void>();
   await using server = origin((request) => {
+    asked.resolve();
     request.signal.addEventListener("abort", () => aborted.resolve());
     return new Promise((resolve) => request.signal.addEventListener("abort", () => resolve(new Response())));
   });
   using world = rig();
   const { done } = world.open({ url: `http://one.test:${server.port}/` });
-  while (server.requests.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await asked.promise;
   world.gone.abort(new Error("gone"));
   await assertRejects(() => done, Error, "gone");
   await aborted.promise;
@@ -384,6 +386,7 @@ Deno.test("connections to origins end when nobody has asked for a while, and wit
   await using plain = origin(() => new Response("x"));
   await using secure = origin(() => new Response("x"), { cert: tls.cert, key: tls.key });
   const open = new Set<Deno.TcpConn>();
+  let allClosed = Promise.withResolvers<void>();
   const path: Pick<Path, "dial"> = {
     async dial({ port }) {
       const conn = await Deno.connect({ hostname: "127.0.0.1", port });
@@ -392,6 +395,7 @@ Deno.test("connections to origins end when nobody has asked for a while, and wit
       conn.close = () => {
         open.delete(conn);
         close();
+        if (open.size === 0) allClosed.resolve();
       };
       return conn;
     },
@@ -400,9 +404,10 @@ Deno.test("connections to origins end when nobody has asked for a while, and wit
   const urls = [`http://one.test:${plain.port}/`, `https://one.test:${secure.port}/`];
   for (const url of urls) assertEquals((await ask(world, { url })).body, "x");
   assertEquals(open.size, 2);
-  while (open.size > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  await allClosed.promise;
+  allClosed = Promise.withResolvers<void>();
   for (const url of urls) assertEquals((await ask(world, { url })).body, "x");
   assertEquals(open.size, 2);
   world[Symbol.dispose]();
-  while (open.size > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  await allClosed.promise;
 });

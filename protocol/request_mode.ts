@@ -12,6 +12,7 @@
 import { z } from "zod";
 import type { Field } from "./http_head.ts";
 import { bad, done, MORE, type Parsed } from "./parse.ts";
+import { DIAL_FAILURES } from "./tunnel.ts";
 
 /** Of either head. */
 export const MAX_REQUEST_HEAD_BYTES = 64 * 1024;
@@ -35,21 +36,7 @@ export const requestHeadSchema = z.object({
 export type RequestModeHead = z.infer<typeof requestHeadSchema>;
 
 /** Why there is no answer: that of a failed dial, or what else is wrong. */
-export const REQUEST_FAILURES = [
-  "failed",
-  "denied",
-  "unresolved",
-  "network_unreachable",
-  "host_unreachable",
-  "refused",
-  "timeout",
-  "unsupported",
-  "busy",
-  "unauthorized",
-  "path_down",
-  "bad_request",
-  "redirect",
-] as const;
+export const REQUEST_FAILURES = [...DIAL_FAILURES, "bad_request", "redirect"] as const;
 export type RequestFailure = typeof REQUEST_FAILURES[number];
 
 export const responseHeadSchema = z.union([

@@ -27,7 +27,7 @@ export const MAX_DATAGRAM_BYTES = 65507;
 const MAX_HOST_BYTES = 255;
 
 /** The order is the wire's: append, never move. */
-const STATUSES: readonly DialFailure[] = [
+export const DIAL_FAILURES = [
   "failed",
   "denied",
   "unresolved",
@@ -39,7 +39,7 @@ const STATUSES: readonly DialFailure[] = [
   "busy",
   "unauthorized",
   "path_down",
-];
+] as const satisfies readonly DialFailure[];
 
 export type TunnelRequest =
   | { readonly kind: "stream"; readonly target: Target; readonly trail: readonly Hop[] }
@@ -80,7 +80,7 @@ export function parseTunnelRequest(bytes: Uint8Array): Parsed<TunnelRequest> {
 
 export function encodeTunnelReply(reply: TunnelReply): Uint8Array {
   const message = encodeAtMost(reply.message, MAX_MESSAGE_BYTES);
-  const status = reply.failure === undefined ? 0 : STATUSES.indexOf(reply.failure) + 1;
+  const status = reply.failure === undefined ? 0 : DIAL_FAILURES.indexOf(reply.failure) + 1;
   return encodeFrame(status, message);
 }
 
@@ -90,7 +90,7 @@ export function parseTunnelReply(bytes: Uint8Array): Parsed<TunnelReply> {
   const { code, body } = framed.value;
   const message = new TextDecoder("utf-8", { ignoreBOM: true }).decode(body);
   // A newer far side may know reasons we do not.
-  return done(code === 0 ? { message } : { failure: STATUSES[code - 1] ?? "failed", message }, framed.length);
+  return done(code === 0 ? { message } : { failure: DIAL_FAILURES[code - 1] ?? "failed", message }, framed.length);
 }
 
 /** Writes a datagram message at the start of `into`; gives its length, or undefined when it does not fit the wire. */
