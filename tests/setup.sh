@@ -29,6 +29,8 @@ packages=(
   microsocks        # rivals
   dante-server
   tor
+  kcptun            # whom the transports talk to, and a rival
+  iptables          # machines that have no nft
   chromium          # the browser that pages are fetched with
 )
 
