@@ -5,6 +5,8 @@
  *   using seal = await openPacketSeal({ crypt: "aes", key: await kcptunKey(passphrase), random });
  */
 
+import { messageOf } from "../../protocol/errors.ts";
+import type { PacketCiphers } from "../../native/packet_cipher.ts";
 import type { PacketSeal } from "../../protocol/packet_seal.ts";
 import { bareSeal, CheckedSeal, type PacketCipher } from "../../protocol/packet_layer/checked_seal.ts";
 import { cryptKey, type CryptName } from "../../protocol/packet_layer/crypt.ts";
@@ -42,9 +44,38 @@ export async function openPacketSeal(options: PacketSealOptions): Promise<Packet
       return checked(new XorCipher(await xorPad(key)));
     case "salsa20":
       return checked(new Salsa20Cipher(key));
-    case "aes-128-gcm":
-      return new GcmSeal(key, nonces);
-    default:
-      return checked(new CfbCipher(key));
+    case "aes-128-gcm": {
+      const native = await openNative(options);
+      return native ? closingWith(native.gcm(key, nonces), native) : new GcmSeal(key, nonces);
+    }
+    default: {
+      const native = await openNative(options);
+      return native ? closingWith(checked(native.cfb(key)), native) : checked(new CfbCipher(key));
+    }
   }
+}
+
+async function openNative({ isPortable = false, explain }: PacketSealOptions): Promise<PacketCiphers | undefined> {
+  if (isPortable) return undefined;
+  try {
+    const { openPacketCiphers } = await import("../../native/packet_cipher.ts");
+    return openPacketCiphers(explain ? { explain } : {});
+  } catch (error) {
+    explain?.(messageOf(error));
+    return undefined;
+  }
+}
+
+/** The seal, which closes its library with itself. */
+function closingWith(seal: PacketSeal & Disposable, library: Disposable): PacketSeal & Disposable {
+  return {
+    headBytes: seal.headBytes,
+    tailBytes: seal.tailBytes,
+    seal: (slab, start, end) => seal.seal(slab, start, end),
+    open: (slab, start, end) => seal.open(slab, start, end),
+    [Symbol.dispose]() {
+      seal[Symbol.dispose]();
+      library[Symbol.dispose]();
+    },
+  };
 }
