@@ -91,7 +91,7 @@ export class PacketLine {
     return Math.max(0, this.#freeAtMs - nowMs);
   }
 
-  /** Which wait that share of the packets since the last `forgetWaits` did not exceed. */
+  /** Which wait that share of the packets since the last `forget` did not exceed. */
   waitQuantileMs(share: number): number {
     const total = this.#waits.reduce((sum, count) => sum + count, 0);
     let seen = 0;
@@ -102,7 +102,9 @@ export class PacketLine {
     return 0;
   }
 
-  forgetWaits(): void {
+  /** Counts from now on. */
+  forget(): void {
     this.#waits.fill(0);
+    this.#admitted = this.#dropped = this.#lost = 0;
   }
 }

@@ -38,7 +38,7 @@ Deno.test("a line tells how long packets waited", () => {
   const line = new PacketLine(random(), { bandwidthBitsPerS: 8e6, queueBytes: Infinity });
   for (let packet = 0; packet < 100; packet++) line.admit(1000, 0);
   assertEquals([line.waitQuantileMs(0.5), line.waitQuantileMs(1)], [49, 99]);
-  line.forgetWaits();
+  line.forget();
   assertEquals(line.waitQuantileMs(1), 0);
 });
 
