@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { assertDecoderSurvives } from "../../testing/fuzz.ts";
+import { done } from "../parse.ts";
 import { encodeGoRequest, GoReply, type GoRequest, goStreamKey, parseGoRequest } from "./go_stream.ts";
 
 const key = goStreamKey("secret");
@@ -54,7 +55,7 @@ Deno.test("what is encoded is read again, and what follows it is left", () => {
 
 Deno.test("a header of another secret, or with a bit changed, is of nobody known", () => {
   fc.assert(fc.property(headers, fc.nat(), (header, chance) => {
-    const refused = { status: "done", value: { refused: GoReply.auth }, length: header.length };
+    const refused = done({ refused: GoReply.auth }, header.length);
     assertEquals(parseGoRequest(header, goStreamKey("other")), refused);
     const at = chance % header.length;
     if (at === 32 || at === 33) return; // the length is not what it says any more
