@@ -122,8 +122,7 @@ export class PacedCongestion implements Congestion {
     this.#segmentBytes = options.segmentBytes;
     this.#random = options.random;
     this.#windowBytes = FIRST_WINDOW_SEGMENTS * options.segmentBytes;
-    this.#heardAtMs =
-      this.#minRttAtMs =
+    this.#minRttAtMs =
       this.#stateSinceMs =
       this.#bunchSinceMs =
         nowMs;
