@@ -66,6 +66,7 @@ export * from "./net/tunnel_client.ts";
 export * from "./net/tunnel_link.ts";
 export * from "./net/tunnel_path.ts";
 export * from "./net/tunnel_server.ts";
+export * from "./net/udp_forward.ts";
 export type { DataPath, OpenSession, SessionWay, SupernodeWay } from "./net/watched_session.ts";
 
 export * from "./kv/blocks.ts";

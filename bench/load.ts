@@ -11,6 +11,7 @@
  *   idle --proxy H:P --target H:P --count N       holds connections; ends with its standard input
  *   stalled --proxy H:P --target H:P              asks for bulk and reads none of it; ends with its standard input
  *   relay --to H:P --delay-ms N                   a relay that delays each way; ends with its standard input
+ *   line --a NAME --b NAME                        two devices, and a line between them; does what its standard input says
  *   losers --to H:P,…                             lose fragments on their way; do what its standard input says
  *   blind-relay                                   our blind relay; does what its standard input says, see `blind_relay`
  *   relay-load                                    a pair of sockets around a relay; the same, see `relay_load`
@@ -34,6 +35,7 @@ import { runBulk } from "./load/bulk.ts";
 import { runConnections } from "./load/connections.ts";
 import { holdIdle, holdStalled } from "./load/hold.ts";
 import { type InitiatorsOptions, runFlood, runInitiators } from "./load/initiators.ts";
+import { serveLine } from "./load/line.ts";
 import { serveLosers } from "./load/losers.ts";
 import { Peers } from "./load/peers.ts";
 import { holdPaths } from "./load/paths.ts";
@@ -99,6 +101,10 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
   async "weighed-relay"() {
     await serveWeighedRelay(stdinLines(), print);
   },
+  line(flags) {
+    serveLine({ a: flags.text("a"), b: flags.text("b") }, print);
+    return Promise.resolve();
+  },
   async losers(flags) {
     await serveLosers(flags.targets("to"), stdinLines(), print);
   },
@@ -147,7 +153,7 @@ class Flags {
 
   constructor(args: readonly string[]) {
     this.#values = parseArgs(args, {
-      string: ["proxy", "target", "to", "key", "private-keys", "supernode", "direction", "url"],
+      string: ["proxy", "target", "to", "key", "private-keys", "supernode", "direction", "url", "a", "b"],
     });
   }
 

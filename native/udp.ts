@@ -6,6 +6,7 @@
  *   udp.queue(slab, at, length, segmentBytes, peer.endpoint); …; udp.flush();
  */
 
+import type { IpAddress } from "../protocol/ip.ts";
 import type { Slab } from "../protocol/slab.ts";
 import type { Endpoint } from "../protocol/wireguard/settings.ts";
 import { CulvertError } from "../protocol/errors.ts";
@@ -20,6 +21,8 @@ const PORT_TRIES = 100;
 export interface UdpPortOptions {
   /** 0 lets the system choose. */
   readonly port?: number;
+  /** The address to receive at; only its family is then served. Default every address of both. */
+  readonly address?: IpAddress;
   readonly fwmark?: number;
   /** False: as on a kernel without UDP_SEGMENT and UDP_GRO. */
   readonly offload?: boolean;
@@ -92,9 +95,10 @@ function openPair(libc: Libc, port: number, others: Others): { v4: UdpSocket | u
   for (let tries = 1;; tries++) {
     using stack = new DisposableStack();
     try {
-      const v4 = openIfThere(libc, { isV6: false, port, ...others });
+      const bytes = others.address?.length;
+      const v4 = bytes === 16 ? undefined : openIfThere(libc, { isV6: false, port, ...others });
       if (v4) stack.use(v4);
-      const v6 = openIfThere(libc, { isV6: true, port: v4?.port ?? port, ...others });
+      const v6 = bytes === 4 ? undefined : openIfThere(libc, { isV6: true, port: v4?.port ?? port, ...others });
       if (!v4 && !v6) throw new CulvertError("no_network", "Cannot listen: the system must have IPv4 or IPv6");
       stack.move();
       return { v4, v6 };
@@ -110,8 +114,8 @@ function openIfThere(libc: Libc, options: ConstructorParameters<typeof UdpSocket
   try {
     return new UdpSocket(libc, options);
   } catch (error) {
-    const isMissing = error instanceof SysError &&
-      (error.errno === Errno.EAFNOSUPPORT || error.errno === Errno.EADDRNOTAVAIL);
+    const isMissing = error instanceof SysError && (error.errno === Errno.EAFNOSUPPORT ||
+      (error.errno === Errno.EADDRNOTAVAIL && options.address === undefined));
     if (isMissing) return undefined;
     throw error;
   }

@@ -4,11 +4,19 @@
  * thousands of sockets that adds up.
  */
 
+import type { IpAddress } from "../protocol/ip.ts";
 import { Slab } from "../protocol/slab.ts";
+import { SOCKADDR_IN, SOCKADDR_IN6 } from "./layout.ts";
 import type { Libc } from "./libc.ts";
 import * as option from "./udp_options.ts";
 
 const NAME_BYTES = { v6: 28, v4: 16 } as const;
+
+export interface UdpBinding {
+  readonly isV6: boolean;
+  readonly port: number;
+  readonly address?: IpAddress;
+}
 
 export class UdpOpener {
   readonly #libc: Libc;
@@ -39,12 +47,13 @@ export class UdpOpener {
     if (!this.set(fd, SOL_SOCKET, SO_SNDBUFFORCE, bytes)) this.set(fd, SOL_SOCKET, SO_SNDBUF, bytes);
   }
 
-  /** Binds to every address of the family (0 lets the system choose the port); gives the port. */
-  bind(fd: number, { isV6, port }: { readonly isV6: boolean; readonly port: number }): number {
+  /** Binds to an address of the family, or to every one (port 0 lets the system choose); gives the port. */
+  bind(fd: number, { isV6, port, address }: UdpBinding): number {
     const { bytes, view } = this.#name, size = isV6 ? NAME_BYTES.v6 : NAME_BYTES.v4;
     bytes.fill(0);
     view.setUint16(0, isV6 ? option.AF_INET6 : option.AF_INET, true);
     view.setUint16(2, port);
+    if (address) bytes.set(address, isV6 ? SOCKADDR_IN6.address : SOCKADDR_IN.address);
     const action = `listen on UDP port ${port} for ${isV6 ? "IPv6" : "IPv4"}`;
     if (this.#libc.call.bind(fd, bytes, size) < 0) throw this.#libc.error(action, "bind");
     this.#size.view.setUint32(0, size, true);

@@ -12,6 +12,7 @@
  * Non-blocking; what ICMP says about an earlier datagram is not an error here.
  */
 
+import type { IpAddress } from "../protocol/ip.ts";
 import { Slab } from "../protocol/slab.ts";
 import { Errno } from "./errno.ts";
 import { Fd } from "./fd.ts";
@@ -45,6 +46,8 @@ export interface UdpSocketOptions {
   readonly isV6: boolean;
   /** 0 lets the system choose. */
   readonly port: number;
+  /** The address to receive at, of that family; default every one. */
+  readonly address?: IpAddress;
   readonly fwmark?: number;
   /** False: as on a kernel without UDP_SEGMENT and UDP_GRO. */
   readonly offload?: boolean;
@@ -70,7 +73,7 @@ export class UdpSocket implements Disposable {
 
   /** Throws a SysError: EADDRINUSE, EAFNOSUPPORT where the system has no IPv6, EPERM for a mark. */
   constructor(libc: Libc, options: UdpSocketOptions) {
-    const { isV6, port, fwmark = 0, offload = true } = options;
+    const { isV6, port, address, fwmark = 0, offload = true } = options;
     this.#libc = libc;
     this.#opener = new UdpOpener(libc);
     this.isV6 = isV6;
@@ -85,7 +88,7 @@ export class UdpSocket implements Disposable {
     const level = isV6 ? option.IPPROTO_IPV6 : option.IPPROTO_IP;
     this.#set(level, isV6 ? option.IPV6_RECVPKTINFO : option.IP_PKTINFO, 1);
     if (fwmark !== 0) this.setFwmark(fwmark);
-    this.port = this.#opener.bind(this.#fd.number, { isV6, port });
+    this.port = this.#opener.bind(this.#fd.number, { isV6, port, ...address && { address } });
     this.offload = {
       segments: offload && this.#opener.has(this.#fd.number, option.SOL_UDP, option.UDP_SEGMENT),
       coalesces: offload && this.#set(option.SOL_UDP, option.UDP_GRO, 1),

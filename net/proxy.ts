@@ -1,5 +1,6 @@
 /**
- * The ingress: one port that programs use as their proxy, and a Path that everything they ask for goes through.
+ * The ingress: one port that programs use as their proxy, and a Path that everything they ask for goes through. Or a port
+ * that is forwarded: every connection to it leads to one target, and nothing is asked.
  *
  *   first byte 05 → SOCKS5 (CONNECT, UDP ASSOCIATE)     04 → SOCKS4 and 4a     else → HTTP (CONNECT and plain)
  *
@@ -18,7 +19,7 @@ import { type Log, silentLog } from "../protocol/log.ts";
 import { type Metrics, noMetrics } from "../protocol/metrics.ts";
 import { SOCKS5_VERSION } from "../protocol/socks.ts";
 import { SOCKS4_VERSION } from "../protocol/socks4.ts";
-import { formatTarget, type Path } from "../protocol/stream.ts";
+import { formatTarget, type Path, type Stream, type Target } from "../protocol/stream.ts";
 import { closeQuietly } from "./close.ts";
 import { Client } from "./proxy/client.ts";
 import { checkerOf, type ProxyAuth } from "./proxy/credentials.ts";
@@ -34,6 +35,8 @@ export interface ProxyOptions {
   readonly listen: { readonly hostname: string; readonly port: number } | Deno.TcpListener;
   /** What everything goes through. Not closed with the proxy. */
   readonly path: Path;
+  /** Forwards the port: every connection leads there, whatever is said on it. Default: what is asked for. */
+  readonly target?: Target;
   readonly clock: Clock;
   /** Who may come in: names and passwords, or a function. Default: anyone. */
   readonly auth?: ProxyAuth;
@@ -98,6 +101,7 @@ class ProxyPort implements ProxyServer {
   readonly #listener: Deno.TcpListener;
   readonly #ingress: Ingress;
   readonly #clock: Clock;
+  readonly #target: Target | undefined;
   readonly #clients = new Set<Client>();
   readonly #stop = new AbortController();
   #drained: (() => void) | undefined;
@@ -105,6 +109,7 @@ class ProxyPort implements ProxyServer {
   constructor(listener: Deno.TcpListener, limits: ProxyLimits, options: ProxyOptions) {
     this.#listener = listener;
     this.#clock = options.clock;
+    this.#target = options.target;
     this.address = listener.addr as Deno.NetAddr;
     this.#ingress = new Ingress({
       path: options.path,
@@ -195,18 +200,31 @@ class ProxyPort implements ProxyServer {
   }
 
   async #serve(client: Client): Promise<void> {
-    const { conn, inbox } = client;
+    const { conn } = client;
     // A reply of ten bytes must not wait for the acknowledgement of the one before.
     conn.setNoDelay(true);
     // A program whose machine has vanished says nothing, which a quiet stream cannot tell from silence.
     conn.setKeepAlive(true);
-    if (!await inbox.fill()) return;
+    const stream = this.#target ? await this.#forward(client, this.#target) : await this.#ask(client);
+    // Joined from here, not from within: a quiet stream is not to keep the whole handshake in memory.
+    if (stream) await this.#ingress.join(client, stream);
+  }
+
+  /** Whoever speaks first is not waited for: it may be the target. */
+  async #forward(client: Client, target: Target): Promise<Stream> {
+    client.dialect = "forward";
+    this.#ingress.handshakes.delete(client);
+    this.#ingress.count("connections", client.dialect);
+    return await this.#ingress.dial(client, target);
+  }
+
+  async #ask(client: Client): Promise<Stream | undefined> {
+    const { inbox } = client;
+    if (!await inbox.fill()) return undefined;
     const first = inbox.bytes[0];
     client.dialect = first === SOCKS5_VERSION ? "socks5" : first === SOCKS4_VERSION ? "socks4" : "http";
     this.#ingress.count("connections", client.dialect);
     const serve = client.dialect === "socks5" ? serveSocks5 : client.dialect === "socks4" ? serveSocks4 : serveHttp;
-    const stream = await serve(client, this.#ingress);
-    // Joined from here, not from within: a quiet stream is not to keep the whole handshake in memory.
-    if (stream) await this.#ingress.join(client, stream);
+    return await serve(client, this.#ingress);
   }
 }

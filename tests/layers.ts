@@ -95,6 +95,11 @@ export const importTable: readonly Row[] = [
   { from: "protocol", to: "npm:@noble/curves", why: "portable primitives: bytes in, bytes out" },
   { from: "protocol", to: "npm:@noble/hashes", why: "portable primitives: bytes in, bytes out" },
   { from: "native", to: "protocol", why: "the kernel's formats are parsed by pure code" },
+  {
+    from: "native",
+    to: "node:timers",
+    why: "setImmediate lets the event loop run between two looks at a busy socket, in 1 µs; a timer takes 2,000",
+  },
   { from: "net", to: "protocol", why: "links and paths carry what protocol/ defines" },
   {
     from: "net",

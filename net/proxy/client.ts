@@ -8,7 +8,7 @@ import type { BufferPool } from "../buffer_pool.ts";
 import { closeQuietly } from "../close.ts";
 import { Inbox } from "./inbox.ts";
 
-export type Dialect = "socks5" | "socks4" | "http";
+export type Dialect = "socks5" | "socks4" | "http" | "forward";
 
 export class Client {
   readonly conn: Deno.TcpConn;
