@@ -4,11 +4,10 @@
  */
 
 import { CulvertError } from "../../protocol/errors.ts";
+import type { IpAddress } from "../../protocol/ip.ts";
 import { formatEndpoint } from "../../protocol/wireguard/endpoint.ts";
 import { putAddress, type RoutePlace } from "../../protocol/sealed_route/ticket.ts";
-import { Slab } from "../../protocol/slab.ts";
 import { Fd } from "../fd.ts";
-import { SOCKADDR_IN, SOCKADDR_IN6 } from "../layout.ts";
 import type { Libc } from "../libc.ts";
 import { UdpOpener } from "../udp_open.ts";
 import * as option from "../udp_options.ts";
@@ -35,8 +34,10 @@ export function openSocket(
   const family = isV6 ? option.AF_INET6 : option.AF_INET;
   const number = libc.call.socket(family, option.DATAGRAM_SOCKET, 0);
   const fd = stack.use(new Fd(libc, number, "open a UDP socket", "socket"));
-  prepare(new UdpOpener(libc), fd.number, { isV6, sharesPort });
-  const port = bind(libc, fd.number, { isV6, listen });
+  const opener = new UdpOpener(libc);
+  prepare(opener, fd.number, { isV6, sharesPort });
+  const address = isV6 ? mapped(listen.address) : listen.address;
+  const port = opener.bind(fd.number, { isV6, port: listen.port, address });
   stack.move();
   return { fd, port };
 }
@@ -57,20 +58,8 @@ function prepare(
   opener.growBuffers(fd, BUFFER_BYTES);
 }
 
-function bind(
-  libc: Libc,
-  fd: number,
-  { isV6, listen }: { readonly isV6: boolean; readonly listen: RoutePlace },
-): number {
-  const size = isV6 ? SOCKADDR_IN6.size : SOCKADDR_IN.size;
-  const name = new Slab(size), length = new Slab(4);
-  name.view.setUint16(0, isV6 ? option.AF_INET6 : option.AF_INET, true);
-  name.view.setUint16(SOCKADDR_IN.port, listen.port);
-  if (isV6) putAddress(name.bytes, SOCKADDR_IN6.address, listen.address);
-  else name.bytes.set(listen.address, SOCKADDR_IN.address);
-  const action = `listen on UDP ${formatEndpoint(listen)}`;
-  if (libc.call.bind(fd, name.bytes, size) < 0) throw libc.error(action, "bind");
-  length.view.setUint32(0, size, true);
-  if (libc.call.getsockname(fd, name.bytes, length.bytes) < 0) throw libc.error(action, "getsockname");
-  return name.view.getUint16(SOCKADDR_IN.port);
+function mapped(address: IpAddress): IpAddress {
+  const bytes: IpAddress = new Uint8Array(16);
+  putAddress(bytes, 0, address);
+  return bytes;
 }
