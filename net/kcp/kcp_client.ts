@@ -11,7 +11,7 @@ import type { KcpOptions } from "../../protocol/kcp/kcp_options.ts";
 import type { PacketCarrier, PacketPlace } from "../../protocol/packet_carrier.ts";
 import type { PacketSeal } from "../../protocol/packet_seal.ts";
 import type { Random } from "../../protocol/random.ts";
-import { type KcpFec, KcpLink } from "./kcp_link.ts";
+import { KcpLink, type PacketFec } from "./kcp_link.ts";
 
 export interface KcpClientOptions {
   /** Without `conv`, which is taken at random for each link. */
@@ -20,7 +20,7 @@ export interface KcpClientOptions {
   readonly random: Random;
   /** For a new link. */
   makeSeal(): PacketSeal;
-  makeFec?(): KcpFec | undefined;
+  makeFec?(): PacketFec | undefined;
   readonly silenceMs?: number;
 }
 

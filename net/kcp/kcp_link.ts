@@ -22,29 +22,23 @@ import type { PacketSeal } from "../../protocol/packet_seal.ts";
 import type { Slab } from "../../protocol/slab.ts";
 import type { Link, LinkHandlers } from "../link.ts";
 
-/** Forward error correction as a link uses it; `protocol/packet_layer/fec_*.ts` has both halves. */
-export interface KcpFec {
-  /** Without it nothing is protected, and what comes protected is read all the same. */
-  readonly encoder?: FecEncoding | undefined;
-  /** Hands on the segments of each datagram, and those that it makes up for. */
-  decoder(packets: FecPackets): FecDecoding;
-}
-
-export interface FecEncoding {
+/** Forward error correction as KcpLink uses it; `protocol/packet_layer/fec.ts` is one. */
+export interface PacketFec {
   /** Before the segments of each datagram. */
   readonly headBytes: number;
   /** Writes the head at `start` of a datagram that ends at `end`; gives how many parity datagrams are due then. */
   protect(slab: Slab, start: number, end: number, nowMs: number): number;
-  /** Writes one of them, head first, at `at`; gives its length, which is no more than that of the longest protected. */
-  writeParity(index: number, slab: Slab, at: number): number;
-}
-
-export interface FecDecoding {
-  receive(slab: Slab, start: number, end: number): void;
-}
-
-export interface FecPackets {
-  onPacket(slab: Slab, start: number, end: number, isRecovered: boolean): void;
+  /** Writes a parity datagram, head first, at `at`; gives its length. */
+  parity(index: number, slab: Slab, at: number): number;
+  /** The most bytes of a parity datagram. */
+  readonly maxParityBytes: number;
+  /** Takes a datagram from its head on, and gives the segments that are in it, or that it makes up for. */
+  receive(
+    slab: Slab,
+    start: number,
+    end: number,
+    onSegments: (slab: Slab, start: number, end: number, isRecovered: boolean) => void,
+  ): void;
 }
 
 export interface KcpLinkOptions {
@@ -53,7 +47,7 @@ export interface KcpLinkOptions {
   readonly seal: PacketSeal;
   readonly kcp: KcpOptions;
   readonly clock: Clock;
-  readonly fec?: KcpFec | undefined;
+  readonly fec?: PacketFec | undefined;
   /** Having sent a segment in vain `deadLink` times and heard nothing for so long ends the link. Default 10 s. */
   readonly silenceMs?: number;
   /** The link has ended, or is closed: nothing more should be given to it. */
@@ -68,11 +62,11 @@ export class KcpLink implements Link {
   readonly #options: KcpLinkOptions;
   readonly #carrier: PacketCarrier;
   readonly #seal: PacketSeal;
-  readonly #encoder: FecEncoding | undefined;
-  readonly #decoder: FecDecoding | undefined;
+  readonly #fec: PacketFec | undefined;
   readonly #clock: Clock;
   readonly #headBytes: number;
   readonly #reserveBytes: number;
+  readonly #segments: (slab: Slab, start: number, end: number, isRecovered: boolean) => void;
   #place: PacketPlace;
   #handlers: LinkHandlers | undefined;
   #timer: Timer | undefined;
@@ -88,21 +82,19 @@ export class KcpLink implements Link {
     this.#carrier = carrier;
     this.#place = place;
     this.#seal = seal;
-    this.#encoder = fec?.encoder;
+    this.#fec = fec;
     this.#clock = clock;
     this.#nowMs = clock.now();
-    this.#headBytes = seal.headBytes + (fec?.encoder?.headBytes ?? 0);
-    this.#reserveBytes = this.#headBytes + kcp.mtuBytes + seal.tailBytes;
+    this.#headBytes = seal.headBytes + (fec?.headBytes ?? 0);
+    this.#reserveBytes = this.#headBytes + Math.max(kcp.mtuBytes, fec?.maxParityBytes ?? 0) + seal.tailBytes;
+    this.#segments = (slab, start, end, isRecovered) => {
+      if (!this.#isOver) this.kcp.receive(slab, start, end, this.#nowMs, isRecovered);
+    };
     this.kcp = new Kcp(kcp, {
       fill: (into) => this.#handlers?.fill(into) ?? 0,
       onBytes: (bytes) => this.#handlers?.onBytes(bytes),
       wantsBytes: () => this.#handlers?.wantsBytes() ?? false,
     }, this.#nowMs);
-    this.#decoder = fec?.decoder({
-      onPacket: (slab, start, end, isRecovered) => {
-        if (!this.#isOver) this.kcp.receive(slab, start, end, this.#nowMs, isRecovered);
-      },
-    });
   }
 
   /** Where the peer is. What is sent from now on goes there. */
@@ -169,7 +161,7 @@ export class KcpLink implements Link {
       this.#isInTurn = true;
       this.#nowMs = this.#clock.now();
     }
-    if (this.#decoder) this.#decoder.receive(slab, start, end);
+    if (this.#fec) this.#fec.receive(slab, start, end, this.#segments);
     else this.kcp.receive(slab, start, end, this.#nowMs);
   }
 
@@ -223,13 +215,13 @@ export class KcpLink implements Link {
   #commit(at: number, length: number, nowMs: number): void {
     const { slab } = this.#carrier;
     const seal = this.#seal;
-    const encoder = this.#encoder;
-    const parities = encoder ? encoder.protect(slab, at + seal.headBytes, at + length, nowMs) : 0;
+    const fec = this.#fec;
+    const parities = fec ? fec.protect(slab, at + seal.headBytes, at + length, nowMs) : 0;
     seal.seal(slab, at, at + length + seal.tailBytes);
     this.#carrier.commit(length + seal.tailBytes, this.#place);
     for (let index = 0; index < parities; index++) {
       const parityAt = this.#carrier.reserve(this.#reserveBytes);
-      const bytes = seal.headBytes + encoder!.writeParity(index, slab, parityAt + seal.headBytes) + seal.tailBytes;
+      const bytes = seal.headBytes + fec!.parity(index, slab, parityAt + seal.headBytes) + seal.tailBytes;
       seal.seal(slab, parityAt, parityAt + bytes);
       this.#carrier.commit(bytes, this.#place);
     }

@@ -15,7 +15,7 @@ import { openingConv } from "../../protocol/kcp/segment.ts";
 import type { PacketCarrier, PacketPlace } from "../../protocol/packet_carrier.ts";
 import type { PacketSeal } from "../../protocol/packet_seal.ts";
 import type { Slab } from "../../protocol/slab.ts";
-import { type KcpFec, KcpLink } from "./kcp_link.ts";
+import { KcpLink, type PacketFec } from "./kcp_link.ts";
 
 export interface KcpServerOptions {
   readonly carrier: PacketCarrier;
@@ -24,7 +24,7 @@ export interface KcpServerOptions {
   readonly clock: Clock;
   /** One for all: it is asked before it is known whose a datagram is. */
   readonly seal: PacketSeal;
-  makeFec?(): KcpFec | undefined;
+  makeFec?(): PacketFec | undefined;
   /** A client has come. The link is not started; whoever does not want it closes it. */
   onLink(link: KcpLink, place: PacketPlace): void;
   /** The carrier has ended, and all links with it. */
