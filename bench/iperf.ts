@@ -15,6 +15,8 @@ export interface TcpLoad {
   readonly direction?: "forward" | "reverse" | "both";
   /** Default 1. */
   readonly streams?: number;
+  /** Whose congestion control, such as `cubic`; default: the system's. */
+  readonly congestion?: string;
 }
 
 export interface UdpLoad {
@@ -39,9 +41,19 @@ export async function measureTcp(
   host: string,
   load: TcpLoad,
 ): Promise<{ gbitPerS: number; retransmits: number }> {
-  const { seconds, warmS, direction = "forward", streams = 1 } = load;
+  const { seconds, warmS, direction = "forward", streams = 1, congestion } = load;
   const flags = { forward: [], reverse: ["--reverse"], both: ["--bidir"] }[direction];
-  const end = await iperf(client, host, [...flags, "--time", `${seconds}`, "--omit", `${warmS}`, "-P", `${streams}`]);
+  const chosen = congestion === undefined ? [] : ["--congestion", congestion];
+  const end = await iperf(client, host, [
+    ...flags,
+    ...chosen,
+    "--time",
+    `${seconds}`,
+    "--omit",
+    `${warmS}`,
+    "-P",
+    `${streams}`,
+  ]);
   const received = [end.sum_received, end.sum_received_bidir_reverse];
   const sent = [end.sum_sent, end.sum_sent_bidir_reverse];
   return {

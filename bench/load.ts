@@ -11,9 +11,12 @@
  *   idle --proxy H:P --target H:P --count N       holds connections; ends with its standard input
  *   stalled --proxy H:P --target H:P              asks for bulk and reads none of it; ends with its standard input
  *   relay --to H:P --delay-ms N                   a relay that delays each way; ends with its standard input
+ *   line --a NAME --b NAME                        two devices, and a line between them; does what its standard input says
  *   losers --to H:P,…                             lose fragments on their way; do what its standard input says
  *   blind-relay                                   our blind relay; does what its standard input says, see `blind_relay`
  *   relay-load                                    a pair of sockets around a relay; the same, see `relay_load`
+ *   packet-relay                                  our packet relay; the same, see `packet_relay`
+ *   routed-load                                   flows through a packet relay; the same, see `routed_load`
  *   initiators --target H:P --key K --private-keys FILE --warm-ms N --measure-ms N        WireGuard handshakes
  *   flood --target H:P --key K --private-keys FILE --per-s N    initiations; ends with its standard input
  *   peers --supernode URL --count N    control streams; does what its standard input says and ends with it, see `peers`
@@ -34,11 +37,14 @@ import { runBulk } from "./load/bulk.ts";
 import { runConnections } from "./load/connections.ts";
 import { holdIdle, holdStalled } from "./load/hold.ts";
 import { type InitiatorsOptions, runFlood, runInitiators } from "./load/initiators.ts";
+import { serveLine } from "./load/line.ts";
 import { serveLosers } from "./load/losers.ts";
+import { servePacketRelay } from "./load/packet_relay.ts";
 import { Peers } from "./load/peers.ts";
 import { holdPaths } from "./load/paths.ts";
 import { serveRelayLoad } from "./load/relay_load.ts";
 import { runRequests } from "./load/requests.ts";
+import { serveRoutedLoad } from "./load/routed_load.ts";
 import { awaitRotation, runSessions } from "./load/sessions.ts";
 import { startSource } from "./load/source.ts";
 import { runTalkers } from "./load/talkers.ts";
@@ -99,6 +105,10 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
   async "weighed-relay"() {
     await serveWeighedRelay(stdinLines(), print);
   },
+  line(flags) {
+    serveLine({ a: flags.text("a"), b: flags.text("b") }, print);
+    return Promise.resolve();
+  },
   async losers(flags) {
     await serveLosers(flags.targets("to"), stdinLines(), print);
   },
@@ -107,6 +117,12 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
   },
   async "relay-load"() {
     await serveRelayLoad(stdinLines(), print);
+  },
+  async "packet-relay"() {
+    await servePacketRelay(stdinLines(), print);
+  },
+  async "routed-load"() {
+    await serveRoutedLoad(stdinLines(), print);
   },
   async initiators(flags) {
     using suite = openCrypto();
@@ -147,7 +163,7 @@ class Flags {
 
   constructor(args: readonly string[]) {
     this.#values = parseArgs(args, {
-      string: ["proxy", "target", "to", "key", "private-keys", "supernode", "direction", "url"],
+      string: ["proxy", "target", "to", "key", "private-keys", "supernode", "direction", "url", "a", "b"],
     });
   }
 

@@ -14,6 +14,13 @@ const symbols = {
   EVP_CIPHER_CTX_free: { parameters: ["pointer"], result: "void" },
   EVP_CIPHER_CTX_reset: { parameters: ["pointer"], result: "i32" },
   EVP_chacha20_poly1305: { parameters: [], result: "pointer" },
+  EVP_aes_128_ecb: { parameters: [], result: "pointer" },
+  EVP_aes_192_ecb: { parameters: [], result: "pointer" },
+  EVP_aes_256_ecb: { parameters: [], result: "pointer" },
+  EVP_aes_128_cbc: { parameters: [], result: "pointer" },
+  EVP_aes_192_cbc: { parameters: [], result: "pointer" },
+  EVP_aes_256_cbc: { parameters: [], result: "pointer" },
+  EVP_aes_128_gcm: { parameters: [], result: "pointer" },
   // int EVP_CipherInit_ex(ctx, cipher, engine, const unsigned char *key, const unsigned char *iv, int encrypt)
   EVP_CipherInit_ex: { parameters: ["pointer", "pointer", "pointer", "buffer", "buffer", "i32"], result: "i32" },
   // int EVP_CipherUpdate(ctx, unsigned char *out, int *outLength, const unsigned char *in, int inLength)

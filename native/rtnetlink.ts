@@ -1,5 +1,5 @@
 /**
- * The kernel's links, addresses, routes and rules, in the network namespace of this process.
+ * The kernel's links, addresses, routes, rules and neighbours, in the network namespace of this process.
  *
  *   using libc = openLibc(); using net = new RtNetlink(libc);
  *   const link = net.createLink({ name: "wg0", kind: "wireguard" });
@@ -16,10 +16,12 @@ import type { NetlinkMessage } from "../protocol/netlink.ts";
 import type { Bytes } from "../protocol/primitives.ts";
 import * as address from "../protocol/rtnetlink/address.ts";
 import * as link from "../protocol/rtnetlink/link.ts";
+import * as neighbour from "../protocol/rtnetlink/neighbour.ts";
 import * as route from "../protocol/rtnetlink/route.ts";
 import * as rule from "../protocol/rtnetlink/rule.ts";
 import type { LinkAddress } from "../protocol/rtnetlink/address.ts";
-import type { Link, LinkChange, LinkEvent, NewLink } from "../protocol/rtnetlink/link.ts";
+import type { Link, LinkChange, LinkEvent, LinkHardware, NewLink } from "../protocol/rtnetlink/link.ts";
+import type { Neighbour } from "../protocol/rtnetlink/neighbour.ts";
 import type { Route, RouteFilter } from "../protocol/rtnetlink/route.ts";
 import type { Rule } from "../protocol/rtnetlink/rule.ts";
 import { Errno, SysError } from "./errno.ts";
@@ -27,7 +29,7 @@ import type { Libc } from "./libc.ts";
 import { NETLINK_ROUTE, NetlinkSocket } from "./netlink.ts";
 import { NetlinkEvents } from "./netlink_events.ts";
 
-export type { Link, LinkAddress, LinkChange, LinkEvent, NewLink, Route, RouteFilter, Rule };
+export type { Link, LinkAddress, LinkChange, LinkEvent, LinkHardware, Neighbour, NewLink, Route, RouteFilter, Rule };
 
 /** What the kernel says when there is nothing to remove. */
 const NOTHING_THERE: readonly number[] = [Errno.ENOENT, Errno.ESRCH, Errno.ENODEV, Errno.EADDRNOTAVAIL];
@@ -58,6 +60,23 @@ export class RtNetlink implements Disposable {
       if (isNothingThere(error)) return undefined;
       throw error;
     }
+  }
+
+  /** Undefined when there is no such link. */
+  hardware(index: number): LinkHardware | undefined {
+    try {
+      return read(this.#socket.request(`find link ${index}`, link.encodeGetLink(index)), link.readLinkHardware)[0];
+    } catch (error) {
+      if (isNothingThere(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** What the kernel knows of an address on the network of a link; undefined when it has not asked. */
+  neighbour(linkIndex: number, address: IpAddress): Neighbour | undefined {
+    const list = neighbour.encodeListNeighbours(address.length === 4 ? 4 : 6);
+    return read(this.#socket.request("list neighbours", list), neighbour.readNeighbour)
+      .find((one) => one.linkIndex === linkIndex && isSame(one.address, address));
   }
 
   /** Makes a link. It is down and has no alias yet: the kernel takes the alias only afterwards. */
@@ -179,6 +198,10 @@ async function* eventsOf(events: NetlinkEvents): AsyncGenerator<LinkEvent> {
 
 function read<T>(messages: readonly NetlinkMessage[], one: (message: NetlinkMessage) => T | undefined): T[] {
   return messages.map(one).filter((value) => value !== undefined);
+}
+
+function isSame(a: IpAddress, b: IpAddress): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
 function isNothingThere(error: unknown): boolean {

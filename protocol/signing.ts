@@ -23,6 +23,8 @@ export const SESSION_DOMAIN = "culvert/session/v1";
 /** Not signed: what the hops between relays and central, and the openings of fragment sessions, begin with. */
 export const HOP_DOMAIN = "culvert/hop/v1";
 export const FRAGMENTS_DOMAIN = "culvert/fragments/v1";
+/** Not signed: what sealed hellos begin with, and what their keys are derived under. */
+export const SEALED_HELLO_DOMAIN = "culvert/sealed-hello/v1";
 
 export type Field = string | number | Uint8Array | readonly string[];
 

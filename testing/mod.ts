@@ -20,6 +20,8 @@ export * from "./nat_kinds.ts";
 export * from "./netns.ts";
 export * from "./network.ts";
 export * from "./packet_carrier_contract.ts";
+export * from "./packet_line.ts";
+export * from "./packet_shaper.ts";
 export * from "./path_contract.ts";
 export * from "./requirements.ts";
 export * from "./seeded_random.ts";

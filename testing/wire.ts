@@ -121,7 +121,8 @@ export class Wire {
   }
 }
 
-function validConditions(conditions: Conditions): Conditions {
+/** Gives them back, or says which is wrong. */
+export function validConditions(conditions: Conditions): Conditions {
   for (const name of ["loss", "duplicate", "reorder"] as const) {
     const share = conditions[name] ?? 0;
     if (!(share >= 0 && share < 1)) {

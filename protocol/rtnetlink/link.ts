@@ -25,6 +25,7 @@ const RTM_GETLINK = 18;
 export const RTMGRP_LINK = 1;
 
 const IFINFOMSG_BYTES = 16;
+const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINKINFO = 18;
@@ -35,6 +36,9 @@ const IFLA_INFO_KIND = 1;
 const RTEXT_FILTER_SKIP_STATS = 8;
 
 const IFF_UP = 1;
+/** linux/if_arp.h */
+const ARPHRD_ETHER = 1;
+const ARPHRD_LOOPBACK = 772;
 
 /** What a name may be: IFNAMSIZ with its zero byte, of visible ASCII but the slash and the colon, and no path. */
 const LINK_NAME = /^(?!\.{1,2}$)[!-.0-9;-~]{1,15}$/;
@@ -127,6 +131,22 @@ export function readLink({ type, payload }: NetlinkMessage): Link | undefined {
     mtu: attributes.u32(IFLA_MTU) ?? 0,
     isUp: (view.getUint32(8, true) & IFF_UP) !== 0,
   };
+}
+
+/** How a link is spoken to by those who make its packets themselves. */
+export interface LinkHardware {
+  readonly kind: "ethernet" | "loopback" | "other";
+  /** Its own hardware address; absent where it has none, as tunnels do. */
+  readonly mac?: Bytes;
+}
+
+/** The hardware of the link that a message tells of; undefined for any other message. */
+export function readLinkHardware({ type, payload }: NetlinkMessage): LinkHardware | undefined {
+  if (type !== RTM_NEWLINK || payload.length < IFINFOMSG_BYTES) return undefined;
+  const hardware = payload[2]! | payload[3]! << 8;
+  const kind = hardware === ARPHRD_ETHER ? "ethernet" : hardware === ARPHRD_LOOPBACK ? "loopback" : "other";
+  const mac = new Attributes(payload, IFINFOMSG_BYTES).bytes(IFLA_ADDRESS);
+  return { kind, ...mac && kind !== "other" && { mac: mac.slice() } };
 }
 
 /** What a message of the group of links tells; undefined for any other message. */

@@ -45,7 +45,7 @@ const RTPROT_BOOT = 3;
 const RTM_F_LOOKUP_TABLE = 0x1000;
 
 /** `unreachable`: whoever sends there is told at once. */
-export const RouteType = { unicast: 1, unreachable: 7 } as const;
+export const RouteType = { unicast: 1, local: 2, unreachable: 7 } as const;
 
 export const RouteScope = { universe: 0, site: 200, link: 253, host: 254, nowhere: 255 } as const;
 
@@ -125,7 +125,8 @@ export function encodeListRoutes({ family, table, linkIndex }: RouteFilter): Byt
 export function encodeRouteTo(address: IpAddress, { fwmark }: { fwmark?: number } = {}): Bytes {
   const writer = new NetlinkWriter(RTM_GETROUTE, NLM_F_REQUEST | NLM_F_ACK)
     .raw(familyOf(address), address.length * 8, 0, 0, 0, 0, 0, 0)
-    .rawU32(RTM_F_LOOKUP_TABLE)
+    // IPv6 names the table unasked, and takes no flags from those who want to be checked strictly.
+    .rawU32(address.length === 4 ? RTM_F_LOOKUP_TABLE : 0)
     .bytes(RTA_DST, address);
   return fwmark === undefined ? writer.finish() : writer.u32(RTA_MARK, fwmark).finish();
 }

@@ -4,10 +4,19 @@ import { assert, assertEquals } from "@std/assert";
 import { assertDecoderSurvives } from "../../testing/fuzz.ts";
 import fc from "fast-check";
 import { parseCidr, parseIp } from "../ip.ts";
-import { readNetlinkMessages } from "../netlink.ts";
+import { NetlinkWriter, readNetlinkMessages } from "../netlink.ts";
 import type { Bytes } from "../primitives.ts";
 import { encodeAddAddress, encodeRemoveAddress, readAddress } from "./address.ts";
-import { encodeChangeLink, encodeCreateLink, encodeRemoveLink, isLinkName, readLink, readLinkEvent } from "./link.ts";
+import {
+  encodeChangeLink,
+  encodeCreateLink,
+  encodeRemoveLink,
+  isLinkName,
+  readLink,
+  readLinkEvent,
+  readLinkHardware,
+} from "./link.ts";
+import { encodeListNeighbours, readNeighbour } from "./neighbour.ts";
 import { encodeAddRoute, encodeRemoveRoute, encodeRouteTo, readRoute } from "./route.ts";
 import { encodeAddRule, readRule } from "./rule.ts";
 
@@ -92,6 +101,11 @@ const golden: readonly (readonly [command: string, ours: Bytes, hex: string])[] 
     "2c0000001a0005000000000000000000022000000000000000100000080001000a0a00010800100005000000",
   ],
   [
+    "-6 route get fd00:10::1, but for a flag that strict kernels refuse",
+    encodeRouteTo(ip("fd00:10::1")),
+    "300000001a0005000000000000000000" + "0a80000000000000" + "00000000" + "14000100fd000010000000000000000000000001",
+  ],
+  [
     "-4 rule add not fwmark 51820 table 51820",
     encodeAddRule({ family: 4, not: true, fwmark: 51820, table: 51820 }),
     "2c00000020000506000000000000000002000000000000010200000008000a006cca000008000f006cca0000",
@@ -164,11 +178,45 @@ Deno.test("a removed link is told as removed", () => {
   assertEquals(readLinkEvent(only(created))?.kind, "removed");
 });
 
+/** As the kernel tells of them. */
+function neighbour(state: number, hasMac: boolean): Bytes {
+  const writer = new NetlinkWriter(28, 0).raw(2, 0, 0, 0).rawU32(linkIndex).raw(state, 0, 0, 1);
+  writer.bytes(1, ip("10.9.0.2"));
+  if (hasMac) writer.bytes(2, Uint8Array.of(2, 0, 0, 0, 0, 7));
+  return writer.finish();
+}
+
+function hardware(kind: number): Bytes {
+  const writer = new NetlinkWriter(16, 0).raw(0, 0, kind & 0xff, kind >> 8).rawU32(linkIndex).rawU32(0).rawU32(0);
+  return writer.bytes(1, Uint8Array.of(2, 0, 0, 0, 0, 9)).finish();
+}
+
+Deno.test("a neighbour is known, asked for, or silent", () => {
+  const base = { linkIndex, address: ip("10.9.0.2") };
+  const mac = Uint8Array.of(2, 0, 0, 0, 0, 7);
+  const reachable = 0x02, stale = 0x04, permanent = 0x80, incomplete = 0x01, failed = 0x20, none = 0;
+  for (const state of [reachable, stale, permanent]) {
+    assertEquals(readNeighbour(only(neighbour(state, true))), { ...base, state: "known", mac });
+  }
+  for (const state of [none, incomplete]) {
+    assertEquals(readNeighbour(only(neighbour(state, false))), { ...base, state: "asking" });
+  }
+  assertEquals(readNeighbour(only(neighbour(failed, true))), { ...base, state: "silent" }, "what it was is no use");
+  assertEquals(readNeighbour(only(encodeListNeighbours(4))), undefined);
+});
+
+Deno.test("the hardware of a link is told apart", () => {
+  const mac = Uint8Array.of(2, 0, 0, 0, 0, 9);
+  assertEquals(readLinkHardware(only(hardware(1))), { kind: "ethernet", mac });
+  assertEquals(readLinkHardware(only(hardware(772))), { kind: "loopback", mac });
+  assertEquals(readLinkHardware(only(hardware(65_534))), { kind: "other" });
+});
+
 Deno.test("any bytes are read without harm", () => {
-  const valid = fc.constantFrom(...golden.map(([, message]) => message));
+  const valid = fc.constantFrom(...golden.map(([, message]) => message), neighbour(0x02, true), hardware(1));
   assertDecoderSurvives((input) => {
     for (const message of readNetlinkMessages(input.slice())) {
-      for (const read of [readLink, readAddress, readRoute, readRule]) read(message);
+      for (const read of [readLink, readLinkHardware, readAddress, readRoute, readRule, readNeighbour]) read(message);
     }
   }, { valid });
 });
