@@ -1,3 +1,5 @@
+/** Opens a raw carrier. */
+
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
