@@ -15,6 +15,8 @@
  *   losers --to H:P,…                             lose fragments on their way; do what its standard input says
  *   blind-relay                                   our blind relay; does what its standard input says, see `blind_relay`
  *   relay-load                                    a pair of sockets around a relay; the same, see `relay_load`
+ *   packet-relay                                  our packet relay; the same, see `packet_relay`
+ *   routed-load                                   flows through a packet relay; the same, see `routed_load`
  *   initiators --target H:P --key K --private-keys FILE --warm-ms N --measure-ms N        WireGuard handshakes
  *   flood --target H:P --key K --private-keys FILE --per-s N    initiations; ends with its standard input
  *   peers --supernode URL --count N    control streams; does what its standard input says and ends with it, see `peers`
@@ -37,10 +39,12 @@ import { holdIdle, holdStalled } from "./load/hold.ts";
 import { type InitiatorsOptions, runFlood, runInitiators } from "./load/initiators.ts";
 import { serveLine } from "./load/line.ts";
 import { serveLosers } from "./load/losers.ts";
+import { servePacketRelay } from "./load/packet_relay.ts";
 import { Peers } from "./load/peers.ts";
 import { holdPaths } from "./load/paths.ts";
 import { serveRelayLoad } from "./load/relay_load.ts";
 import { runRequests } from "./load/requests.ts";
+import { serveRoutedLoad } from "./load/routed_load.ts";
 import { awaitRotation, runSessions } from "./load/sessions.ts";
 import { startSource } from "./load/source.ts";
 import { runTalkers } from "./load/talkers.ts";
@@ -113,6 +117,12 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
   },
   async "relay-load"() {
     await serveRelayLoad(stdinLines(), print);
+  },
+  async "packet-relay"() {
+    await servePacketRelay(stdinLines(), print);
+  },
+  async "routed-load"() {
+    await serveRoutedLoad(stdinLines(), print);
   },
   async initiators(flags) {
     using suite = openCrypto();
