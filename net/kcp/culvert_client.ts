@@ -24,7 +24,7 @@ import type { LinkKeeperOptions } from "../link_keeper.ts";
 import { openSealCrypto } from "../seal_crypto.ts";
 import { TunnelPath } from "../tunnel_path.ts";
 import { openCulvertLink } from "./culvert_connection.ts";
-import type { CulvertKcpSettings } from "./culvert_session.ts";
+import { checkSettings, type CulvertKcpSettings } from "./culvert_session.ts";
 import type { KcpLink } from "./kcp_link.ts";
 import { LinkSampler, type LinkStatus } from "./link_sampler.ts";
 
@@ -33,7 +33,7 @@ export interface CulvertKcpOptions {
   readonly server: { readonly host: string; readonly ports: Ports };
   /** Opens a carrier to that address of the server, from a port of its own. */
   openCarrier(host: string, signal: AbortSignal): Promise<PacketCarrier>;
-  readonly settings: CulvertKcpSettings;
+  readonly settings?: CulvertKcpSettings;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -90,6 +90,7 @@ export class CulvertKcpPath implements Path {
   constructor(options: CulvertKcpOptions) {
     const { server, clock, metrics, random, log, mux } = options;
     portSpan(server.ports);
+    checkSettings(options.settings ?? {});
     this.#options = options;
     this.#server = `${server.host.includes(":") ? `[${server.host}]` : server.host}:${formatPorts(server.ports)}`;
     this.#crypto = options.crypto ? Promise.resolve(options.crypto) : openSealCrypto({
@@ -177,7 +178,7 @@ export class CulvertKcpPath implements Path {
   }
 
   async #openLink(signal: AbortSignal): Promise<Link> {
-    const { server, clock, random, credential, settings, hopMs, renewMs, log } = this.#options;
+    const { server, clock, random, credential, settings = {}, hopMs, renewMs, log } = this.#options;
     const host = await this.#address(signal);
     const kcp: KcpLink = await openCulvertLink({
       tools: { crypto: await this.#crypto, random },

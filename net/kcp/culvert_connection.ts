@@ -123,13 +123,13 @@ class CulvertConnection {
   }
 
   #begin(): void {
-    const { settings, clock } = this.#options;
+    const { settings, clock, random } = this.#options;
     this.#say(Word.HERE);
     this.#link = new KcpLink({
       carrier: new RoutedSender(this, () => this.#sent()),
       place: this.place,
       seal: this.#client.keys!,
-      kcp: culvertKcp(this.carrier, settings),
+      kcp: culvertKcp(this.carrier, settings, { random, nowMs: clock.now() }),
       clock,
       silenceMs: SILENCE_MS,
       onEnd: () => this.close(undefined),

@@ -102,9 +102,9 @@ Deno.test("when nothing gets through to a port any more the session goes on by o
 });
 
 Deno.test("ports change while a transfer runs, and nothing is lost", async () => {
-  await using rig = await CulvertRig.open({ ports: 8, bytesPerMs: 3000, queueBytes: 4_000_000 });
-  const settings = { ...rig.settings, window: 256 };
-  const path = rig.connect({ hopMs: 400, settings });
+  await using rig = await CulvertRig.open({ ports: 8 });
+  const settings = { ...rig.settings, window: 128 };
+  const path = rig.connect({ hopMs: 60, settings });
   const seen = new Set<number>();
   rig.network.fate.drops = (_packet, _from, to) => (seen.add(to.port), false);
   await rig.run(echoes(path, rig.random.fill(new Uint8Array(6_000_000))));

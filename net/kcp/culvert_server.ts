@@ -26,7 +26,15 @@ import type { WireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
 import { CountedLink, type Traffic } from "../counted_link.ts";
 import { type TunnelLinkOptions, TunnelLinks } from "../tunnel_link.ts";
 import { countedDials } from "./counted_dials.ts";
-import { culvertKcp, type CulvertKcpSettings, kcpBytes, RoutedSender, sayWord, sendBytes } from "./culvert_session.ts";
+import {
+  checkSettings,
+  culvertKcp,
+  type CulvertKcpSettings,
+  kcpBytes,
+  RoutedSender,
+  sayWord,
+  sendBytes,
+} from "./culvert_session.ts";
 import { KcpLink } from "./kcp_link.ts";
 import { LinkSampler, type LinkStatus } from "./link_sampler.ts";
 
@@ -38,7 +46,7 @@ export interface CulvertKcpServerOptions extends TunnelLinkOptions {
   readonly log: Log;
   readonly server: NoiseKeyPair;
   readonly clients: readonly NamedSecret[];
-  readonly settings: CulvertKcpSettings;
+  readonly settings?: CulvertKcpSettings;
   readonly onward: Path;
   readonly sessions?: SealedServerLimits;
   /** Whether whoever knows the server's public key but no secret is told so. Default true. */
@@ -79,6 +87,7 @@ export class CulvertKcpServer implements AsyncDisposable {
   constructor(options: CulvertKcpServerOptions) {
     const { carriers, crypto, random, clock, metrics, server, tellStrangers, sessions } = options;
     if (carriers.length === 0) throw new CulvertError("bad_option", "Cannot serve KCP: there must be a carrier");
+    checkSettings(options.settings ?? {});
     this.#options = options;
     this.clients = new ClientTable(crypto, server, options.clients);
     this.clients.onRevoked = ({ name }) => this.#revoke(name);
@@ -89,7 +98,7 @@ export class CulvertKcpServer implements AsyncDisposable {
     this.#sampler = new LinkSampler("kcp_server", { clock, metrics });
     const mux = { keepAliveTimeoutMs: KEEP_ALIVE_TIMEOUT_MS, ...options.mux };
     this.#links = new TunnelLinks({ ...options, mux });
-    this.#blocks = new SegmentBlocks(kcpBytes(carriers[0]!) - KCP_HEADER_BYTES, KEPT_BLOCKS);
+    this.#blocks = new SegmentBlocks(kcpBytes(carriers[0]!, options.settings ?? {}) - KCP_HEADER_BYTES, KEPT_BLOCKS);
     this.#sealed = new SealedServer({
       tools: { crypto, random },
       server,
@@ -194,14 +203,14 @@ export class CulvertKcpServer implements AsyncDisposable {
   }
 
   #begin(session: ServerSession): void {
-    const { clock, settings, onward, log } = this.#options;
+    const { clock, settings = {}, onward, log, random } = this.#options;
     if (this.#isDraining) return this.#end(session, Word.CLOSED);
     const { client: { name }, carrier } = session;
     const link = new KcpLink({
       carrier: new RoutedSender(session, () => {}),
       place: session.place,
       seal: session.keys,
-      kcp: culvertKcp(carrier, settings, this.#blocks),
+      kcp: culvertKcp(carrier, settings, { random, nowMs: clock.now(), blocks: this.#blocks }),
       clock,
       silenceMs: SILENCE_MS,
       onEnd: () => {

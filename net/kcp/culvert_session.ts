@@ -4,6 +4,7 @@
  */
 
 import type { Congestion } from "../../protocol/kcp/congestion.ts";
+import { PacedCongestion } from "../../protocol/kcp/paced.ts";
 import { type KcpOptions, MAX_KCP_WINDOW } from "../../protocol/kcp/kcp_options.ts";
 import { KCP_MAX_MTU_BYTES } from "../../protocol/kcp/segment.ts";
 import type { SegmentBlocks } from "../../protocol/kcp/segment_blocks.ts";
@@ -21,35 +22,38 @@ export interface Route {
   readonly place: PacketPlace;
 }
 
-/** How many segments may be on their way: 11 MB, so 90 Mbit/s for every second of round trip. */
-export const USUAL_WINDOW = 8192;
+/** 11 MB on their way: 900 Mbit/s over a round trip of 100 ms. */
+const USUAL_WINDOW = 8192;
+const USUAL_DATAGRAM_BYTES = 1400;
+/** Hellos are as long as this. */
+const LEAST_DATAGRAM_BYTES = 576;
 /** There is one conversation in a session, so they all have the same name. */
 const CONVERSATION = 1;
 
 export interface CulvertKcpSettings {
-  /** In segments. */
+  /** How many segments may be on their way: 16 to 32,768, default 8,192. */
   readonly window?: number;
-  /** What holds a sender back. */
-  congestion(segmentBytes: number): Congestion | "none";
+  /** No datagram is longer. Default 1,400, which fits behind most of what is put around packets on their way. */
+  readonly maxDatagramBytes?: number;
+  /** What holds a sender back. Default `PacedCongestion`. */
+  congestion?(segmentBytes: number): Congestion | "none";
 }
 
 /** KCP for a session over that carrier. Losses are told by what came later; nothing waits for a beat. */
-export function culvertKcp(carrier: PacketCarrier, settings: CulvertKcpSettings, blocks?: SegmentBlocks): KcpOptions {
-  const mtuBytes = kcpBytes(carrier);
+export function culvertKcp(
+  carrier: PacketCarrier,
+  settings: CulvertKcpSettings,
+  { random, nowMs, blocks }: { readonly random: Random; readonly nowMs: number; readonly blocks?: SegmentBlocks },
+): KcpOptions {
+  const mtuBytes = kcpBytes(carrier, settings);
   const window = settings.window ?? USUAL_WINDOW;
-  if (!Number.isInteger(window) || window < 16 || window > MAX_KCP_WINDOW) {
-    throw new CulvertError(
-      "bad_option",
-      `Cannot use KCP: window must be 16 to ${MAX_KCP_WINDOW} segments, got ${window}`,
-    );
-  }
   return {
     conv: CONVERSATION,
     mtuBytes,
     noDelay: true,
     intervalMs: 10,
     fastResend: 3,
-    congestion: settings.congestion(mtuBytes),
+    congestion: settings.congestion?.(mtuBytes) ?? new PacedCongestion({ segmentBytes: mtuBytes, random }, nowMs),
     writeDelay: false,
     ackNoDelay: true,
     sendWindow: window,
@@ -58,9 +62,23 @@ export function culvertKcp(carrier: PacketCarrier, settings: CulvertKcpSettings,
   };
 }
 
+/** Throws a CulvertError `bad_option` for settings that are not possible. */
+export function checkSettings(
+  { window = USUAL_WINDOW, maxDatagramBytes = USUAL_DATAGRAM_BYTES }: CulvertKcpSettings,
+): void {
+  check("window", window, 16, MAX_KCP_WINDOW);
+  check("maxDatagramBytes", maxDatagramBytes, LEAST_DATAGRAM_BYTES, KCP_MAX_MTU_BYTES);
+}
+
+function check(what: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  throw new CulvertError("bad_option", `Cannot use KCP: ${what} must be ${least} to ${most}, got ${value}`);
+}
+
 /** What is left of a datagram for KCP. */
-export function kcpBytes(carrier: PacketCarrier): number {
-  return Math.min(carrier.maxPayloadBytes, KCP_MAX_MTU_BYTES) - LEAST_PACKET_BYTES;
+export function kcpBytes(carrier: PacketCarrier, settings: CulvertKcpSettings): number {
+  const { maxDatagramBytes = USUAL_DATAGRAM_BYTES } = settings;
+  return Math.min(carrier.maxPayloadBytes, maxDatagramBytes) - LEAST_PACKET_BYTES;
 }
 
 /** Says a word to the other end. */
