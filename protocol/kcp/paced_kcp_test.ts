@@ -5,7 +5,7 @@ const ROUTES = [
   { mbitPerS: 5, rttMs: 40, queueMs: 250, warmMs: 2000, forMs: 5000 },
   { mbitPerS: 20, rttMs: 20, queueMs: 250, warmMs: 1000, forMs: 5000 },
   { mbitPerS: 20, rttMs: 50, queueMs: 250, warmMs: 2000, forMs: 5000 },
-  { mbitPerS: 200, rttMs: 100, queueMs: 250, warmMs: 3000, forMs: 2000 },
+  { mbitPerS: 200, rttMs: 100, queueMs: 250, warmMs: 3000, forMs: 4000 },
   { mbitPerS: 1000, rttMs: 1, queueMs: 20, warmMs: 300, forMs: 500 },
 ] as const;
 
