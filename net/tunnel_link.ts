@@ -23,7 +23,7 @@ import { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
 import { Deadlines, sharedWait } from "./deadlines.ts";
 import type { Link } from "./link.ts";
-import { MuxConnection, type MuxStream } from "./mux.ts";
+import { MuxConnection } from "./mux.ts";
 import { splice, type SpliceOptions } from "./splice.ts";
 import { joinDatagrams, StreamDatagrams } from "./stream_datagrams.ts";
 
@@ -55,6 +55,12 @@ export interface RequestService {
   serve(stream: Stream, signal: AbortSignal): Promise<void>;
 }
 
+/** A stream whose far end may be known to be gone before anything is read or written. */
+export interface ServedStream extends Stream {
+  abort(): void;
+  onUnheard?: (() => void) | undefined;
+}
+
 /** How often links that drain are looked at. */
 const DRAIN_LOOK_MS = 50;
 
@@ -75,6 +81,8 @@ export class TunnelLinks implements Disposable {
   readonly #halfClosed: Deadlines<() => void>;
   /** Every stream is half closed for a moment, so these waits share a timer. */
   readonly #halfClosedWatch: NonNullable<SpliceOptions["halfClosed"]>;
+  /** Open ones that no link of ours has brought. */
+  #broughtStreams = 0;
   #draining = false;
   readonly #metrics;
 
@@ -97,7 +105,7 @@ export class TunnelLinks implements Disposable {
   }
 
   get streamCount(): number {
-    let count = 0;
+    let count = this.#broughtStreams;
     for (const link of this.#links) count += link.streamCount;
     return count;
   }
@@ -118,10 +126,17 @@ export class TunnelLinks implements Disposable {
     return connection;
   }
 
+  /** Serves one stream that somebody's link has brought. */
+  serveStream(stream: ServedStream, service: TunnelService): void {
+    this.#broughtStreams++;
+    this.#spawn(this.#serveStream(stream, service).finally(() => this.#broughtStreams--));
+  }
+
   /** Takes no more links or streams, and settles when every stream has ended or the signal is aborted. */
   async drain(signal: AbortSignal): Promise<void> {
     this.#draining = true;
-    while ([...this.#links].some((link) => !link.idle) && !signal.aborted) {
+    const isBusy = () => this.#broughtStreams > 0 || [...this.#links].some((link) => !link.idle);
+    while (isBusy() && !signal.aborted) {
       await delay(this.#options.clock, DRAIN_LOOK_MS, signal).catch(() => {});
     }
   }
@@ -146,7 +161,7 @@ export class TunnelLinks implements Disposable {
     task.finally(() => this.#tasks.delete(task));
   }
 
-  async #serveStream(stream: MuxStream, service: TunnelService): Promise<void> {
+  async #serveStream(stream: ServedStream, service: TunnelService): Promise<void> {
     const { onward, hops } = service;
     if (this.#draining) return await this.#refuse(stream, new DialError("path_down", "The tunnel server is closing"));
     const { clock, limits } = this.#options;
@@ -187,7 +202,7 @@ export class TunnelLinks implements Disposable {
 
   /** From the reply on only the request's own deadlines count, and that the client is there. */
   async #serveRequest(
-    stream: MuxStream,
+    stream: ServedStream,
     { requests }: TunnelService,
     { limit, gone }: { readonly limit: Disposable; readonly gone: AbortSignal },
   ): Promise<void> {
@@ -203,7 +218,7 @@ export class TunnelLinks implements Disposable {
   }
 
   async #openDatagrams(
-    stream: MuxStream,
+    stream: ServedStream,
     onward: Path,
     options: { signal: AbortSignal; trail?: readonly Hop[] },
   ): Promise<Datagrams> {
@@ -218,12 +233,12 @@ export class TunnelLinks implements Disposable {
     return far;
   }
 
-  async #reply(stream: MuxStream, outcome: string): Promise<void> {
+  async #reply(stream: ServedStream, outcome: string): Promise<void> {
     this.#metrics.streams.add(1, { outcome });
     await writeAll(stream, encodeTunnelReply({ message: "" }));
   }
 
-  async #refuse(stream: MuxStream, error: unknown): Promise<void> {
+  async #refuse(stream: ServedStream, error: unknown): Promise<void> {
     const failure = dialFailureOf(error);
     this.#metrics.streams.add(1, { outcome: failure });
     try {

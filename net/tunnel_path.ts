@@ -138,22 +138,37 @@ export async function openTunnelStream(
   request: TunnelRequest,
   signal?: AbortSignal,
 ): Promise<MuxStream> {
+  const bytes = encodedRequest(request);
+  const stream = openStream(connection);
+  await askTunnel(stream, { request, bytes }, signal);
+  return stream;
+}
+
+/** Throws a DialError when the host is one that no request can carry. */
+export function encodedRequest(request: TunnelRequest): Uint8Array {
   const bytes = encodeTunnelRequest(request);
   if (!bytes) throw new DialError("unresolved", "Cannot dial: the host name must be 1 to 255 bytes");
-  const stream = openStream(connection);
-  const onAbort = () => stream.abort();
-  signal?.addEventListener("abort", onAbort, { once: true });
+  return bytes;
+}
+
+/** Asks on a new stream, whose far end serves tunnels; when that fails the stream is gone. Rejects with a DialError. */
+export async function askTunnel(
+  stream: Stream,
+  { request, bytes }: { readonly request: TunnelRequest; readonly bytes: Uint8Array },
+  signal?: AbortSignal,
+): Promise<void> {
+  const abort = () => stream.abort ? stream.abort() : stream.close();
+  signal?.addEventListener("abort", abort, { once: true });
   try {
     await writeAll(stream, bytes);
     await readReply(stream, request.kind === "stream" ? formatTarget(request.target) : WORDS[request.kind]);
-    return stream;
   } catch (error) {
-    stream.abort();
+    abort();
     signal?.throwIfAborted();
     if (error instanceof DialError) throw error;
     throw new DialError("path_down", `The tunnel was lost while it dialled: ${messageOf(error)}`, { cause: error });
   } finally {
-    signal?.removeEventListener("abort", onAbort);
+    signal?.removeEventListener("abort", abort);
   }
 }
 
