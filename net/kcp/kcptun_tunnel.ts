@@ -27,6 +27,7 @@ export class KcptunTunnel {
   /** When something genuine came last; of a link that has heard nothing, never. */
   #heardMs = -Infinity;
   #kcp: KcpLink | undefined;
+  #silentLooks = 0;
   #waiting: (() => void)[] = [];
 
   constructor(options: KcptunTunnelOptions) {
@@ -63,6 +64,12 @@ export class KcptunTunnel {
 
   heardWithin(ms: number): boolean {
     return this.#clock.now() - this.#heardMs <= ms;
+  }
+
+  /** To be called every `sinceMs`: how often in a row something was under way then and nothing had been heard meanwhile. */
+  look(sinceMs: number): number {
+    const isSilent = (this.#kcp?.kcp.inFlight ?? 0) > 0 && !this.heardWithin(sinceMs);
+    return this.#silentLooks = isSilent ? this.#silentLooks + 1 : 0;
   }
 
   /** Settles when something genuine comes from the far end: true; false when nothing does for so long. */
