@@ -173,6 +173,9 @@ export class PacedCongestion implements Congestion {
     this.#countedLostBytes += bytes;
   }
 
+  /** Slots mean nothing here. */
+  onMoved(): void {}
+
   onTimeout(nowMs: number): void {
     if (nowMs - this.#unansweredSinceMs > SILENCE_MS + 2 * this.#lastRttMs) this.#isSilent = true;
   }
