@@ -3,7 +3,8 @@
  *
  *   source                                        what the proxies connect to; ends with its standard input
  *   bulk --proxy H:P --target H:P --streams N --warm-ms N --measure-ms N
- *   transfer --proxy H:P --target H:P --direction down|up --measure-ms N --sample-ms N     one stream, as it goes
+ *   transfer --proxy H:P|direct --target H:P --direction down|up --measure-ms N --sample-ms N     one stream, as it goes
+ *   trips --target H:P --count N                  how long small messages take there and back, on one stream
  *   requests --proxy H:P|direct --target H:P --count N --concurrency N     how long each takes, and how many are lost
  *   talkers --proxy H:P --target H:P --count N --measure-ms N     streams that live as long, and how many do not
  *   paths --url URL --target H:P --count N --stalled 0|1     as many paths with a stream each; ends with its standard input
@@ -15,6 +16,8 @@
  *   losers --to H:P,…                             lose fragments on their way; do what its standard input says
  *   blind-relay                                   our blind relay; does what its standard input says, see `blind_relay`
  *   relay-load                                    a pair of sockets around a relay; the same, see `relay_load`
+ *   packet-relay                                  our packet relay; the same, see `packet_relay`
+ *   routed-load                                   flows through a packet relay; the same, see `routed_load`
  *   initiators --target H:P --key K --private-keys FILE --warm-ms N --measure-ms N        WireGuard handshakes
  *   flood --target H:P --key K --private-keys FILE --per-s N    initiations; ends with its standard input
  *   peers --supernode URL --count N    control streams; does what its standard input says and ends with it, see `peers`
@@ -37,14 +40,17 @@ import { holdIdle, holdStalled } from "./load/hold.ts";
 import { type InitiatorsOptions, runFlood, runInitiators } from "./load/initiators.ts";
 import { serveLine } from "./load/line.ts";
 import { serveLosers } from "./load/losers.ts";
+import { servePacketRelay } from "./load/packet_relay.ts";
 import { Peers } from "./load/peers.ts";
 import { holdPaths } from "./load/paths.ts";
 import { serveRelayLoad } from "./load/relay_load.ts";
 import { runRequests } from "./load/requests.ts";
+import { serveRoutedLoad } from "./load/routed_load.ts";
 import { awaitRotation, runSessions } from "./load/sessions.ts";
 import { startSource } from "./load/source.ts";
 import { runTalkers } from "./load/talkers.ts";
 import { runTransfer, type TransferDirection } from "./load/transfer.ts";
+import { runTrips } from "./load/trips.ts";
 import { serveWeighedRelay } from "./load/weighed_relay.ts";
 
 const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
@@ -59,9 +65,12 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
     print(await runBulk({ proxy, target, streams, warmMs, measureMs }));
   },
   async transfer(flags) {
-    const { proxy, target } = flags.ends();
+    const [proxy, target] = [flags.proxy(), flags.target("target")];
     const [measureMs, sampleMs] = [flags.count("measure-ms"), flags.count("sample-ms")];
     print(await runTransfer({ proxy, target, direction: flags.direction(), measureMs, sampleMs }, print));
+  },
+  async trips(flags) {
+    print({ tookMs: await runTrips(flags.target("target"), flags.count("count")) });
   },
   async requests(flags) {
     const [count, concurrency] = [flags.count("count"), flags.count("concurrency")];
@@ -113,6 +122,12 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
   },
   async "relay-load"() {
     await serveRelayLoad(stdinLines(), print);
+  },
+  async "packet-relay"() {
+    await servePacketRelay(stdinLines(), print);
+  },
+  async "routed-load"() {
+    await serveRoutedLoad(stdinLines(), print);
   },
   async initiators(flags) {
     using suite = openCrypto();

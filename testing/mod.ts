@@ -19,6 +19,7 @@ export * from "./memory_path.ts";
 export * from "./nat_kinds.ts";
 export * from "./netns.ts";
 export * from "./network.ts";
+export * from "./packet_carrier_contract.ts";
 export * from "./packet_line.ts";
 export * from "./packet_shaper.ts";
 export * from "./path_contract.ts";

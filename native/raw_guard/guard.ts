@@ -24,7 +24,7 @@ import type { Libc } from "../libc.ts";
 import { guardByIptables } from "./iptables_guard.ts";
 import { guardByNft } from "./nft_guard.ts";
 import { reservePorts } from "./port_reservation.ts";
-import { riskOf } from "./port_risks.ts";
+import { ephemeralPorts, riskOf } from "./port_risks.ts";
 import type { GuardedPorts, PortRules } from "./rules.ts";
 
 export type GuardWay = "nft" | "iptables";
@@ -57,8 +57,9 @@ export function guardPorts(options: GuardOptions): PortGuard {
     ports: reserved.ports,
     ...options.peer !== undefined && { peer: peerOf(options.peer) },
   };
-  for (const port of guarded.ports) {
-    const risk = riskOf(port, side);
+  const ephemeral = ephemeralPorts();
+  for (const port of options.ports) {
+    const risk = riskOf(port, { side, ephemeral });
     if (risk !== undefined) log.warn(risk, { port });
   }
   const { rules, way } = install(guarded, { libc, clock, log, ...options.way && { way: options.way } });

@@ -4,19 +4,23 @@
  * killed by the next guard that finds the port unused.
  */
 
+import { messageOf } from "../../protocol/errors.ts";
 import type { IpAddress } from "../../protocol/ip.ts";
 import { fib, ipOf, tcp } from "../../protocol/nftables/fields.ts";
 import { type Clause, comment, type Rule, rule } from "../../protocol/nftables/rule.ts";
 import { counter, drop, notrack } from "../../protocol/nftables/statements.ts";
 import { type BaseChain, Priority, type Table } from "../../protocol/nftables/table.ts";
 import { Errno, SysError } from "../errno.ts";
+import type { Libc } from "../libc.ts";
 import { Nft } from "../nft.ts";
+import { isPortFree } from "./port_reservation.ts";
+import { Recheck } from "./recheck.ts";
 import { type GuardedPorts, type PortRules, type RuleHost, runsOf } from "./rules.ts";
 
 const PREFIX = "culvert_raw_";
 
 /** What this kernel's nf_tables may lack. */
-interface TableOptions {
+export interface TableOptions {
   readonly isOwned: boolean;
   /** Only packets to addresses of this machine, so that nothing forwarded is touched. */
   readonly knowsLocal: boolean;
@@ -28,20 +32,48 @@ const KERNELS: readonly TableOptions[] = [
   { isOwned: true, knowsLocal: false },
   { isOwned: false, knowsLocal: false },
 ];
+/** A look at our own rules takes some 50 µs. */
+const LOOK_MS = 1000;
 const LACKING: readonly number[] = [Errno.EOPNOTSUPP, Errno.EINVAL, Errno.ENOENT];
 
-export function guardByNft(guarded: GuardedPorts, { libc }: RuleHost): PortRules {
+export function guardByNft(guarded: GuardedPorts, host: RuleHost, kernels = KERNELS): PortRules {
+  const { libc, clock, log } = host;
   using stack = new DisposableStack();
   const nft = stack.use(new Nft(libc));
-  const table = setFirstPossible(nft, guarded);
+  removeStale(nft, libc);
+  const table = setFirstPossible(nft, guarded, kernels);
   stack.defer(() => nft.deleteTable(table.name));
+  const ruleCount = table.chains.reduce((count, { rules }) => count + rules.length, 0);
+  // Nobody but us can change what we own.
+  const recheck = table.isOwned ? undefined : new Recheck(clock, LOOK_MS, () => {
+    try {
+      if (nft.rules(table.name).length === ruleCount) return;
+      log.warn("Somebody has taken away the rules that guard a port; they are put back", { table: table.name });
+      nft.replaceTable(table);
+    } catch (error) {
+      log.error("The rules that guard a port cannot be put back", { table: table.name, error: messageOf(error) });
+    }
+  });
   const held = stack.move();
-  return { [Symbol.asyncDispose]: () => Promise.resolve(held.dispose()) };
+  return {
+    async [Symbol.asyncDispose]() {
+      using _held = held;
+      await recheck?.[Symbol.asyncDispose]();
+    },
+  };
 }
 
-function setFirstPossible(nft: Nft, guarded: GuardedPorts): Table {
+/** Tables that nobody owns, of guards that were killed: the ports that they are named after are free. */
+function removeStale(nft: Nft, libc: Libc): void {
+  for (const { name, isOwned } of nft.tables(PREFIX)) {
+    const port = Number(name.slice(PREFIX.length));
+    if (!isOwned && Number.isInteger(port) && isPortFree(libc, port)) nft.deleteTable(name);
+  }
+}
+
+function setFirstPossible(nft: Nft, guarded: GuardedPorts, kernels: readonly TableOptions[]): Table {
   let refusal: unknown;
-  for (const options of KERNELS) {
+  for (const options of kernels) {
     const table = guardTable(guarded, options);
     try {
       nft.replaceTable(table);

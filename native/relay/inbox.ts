@@ -91,6 +91,16 @@ export class Inbox {
     return true;
   }
 
+  /** What the words of the senders' sockaddrs lie in. */
+  get names(): Slab {
+    return this.#parts;
+  }
+
+  /** Where among those words the sockaddr of a slot's sender begins. */
+  nameAt(slot: number): number {
+    return (slot * PART_BYTES + NAME_AT) >> 2;
+  }
+
   /** Where they came from, and to which address of ours. */
   place(slot: number): UdpEndpoint {
     const { words } = this.#parts;

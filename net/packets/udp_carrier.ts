@@ -1,6 +1,6 @@
 /**
  * UDP as a packet carrier without FFI, on `Deno.listenDatagram`: the same as `native/packets/udp_carrier.ts` does, datagram
- * by datagram. Sends do not wait for one another; beyond a bound of bytes that the system has not taken yet, they are lost.
+ * by datagram. Beyond a bound of bytes that the system has not taken yet, more are lost.
  */
 
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
@@ -36,6 +36,11 @@ interface DatagramPlace extends PacketPlace {
   readonly socket: Deno.DatagramConn;
 }
 
+interface WaitingDatagram {
+  readonly bytes: Uint8Array;
+  readonly place: DatagramPlace;
+}
+
 class DatagramCarrier implements PacketCarrier {
   readonly maxPayloadBytes = MAX_PAYLOAD_BYTES;
   readonly localPorts: readonly number[];
@@ -43,6 +48,7 @@ class DatagramCarrier implements PacketCarrier {
   readonly slab = new Slab(DATAGRAM_BYTES);
   readonly #sockets: readonly Deno.DatagramConn[];
   readonly #peer: PeerCheck;
+  readonly #waiting: WaitingDatagram[] = [];
   #waitingBytes = 0;
   #ended: Promise<void> | undefined;
   #isClosed = false;
@@ -75,8 +81,10 @@ class DatagramCarrier implements PacketCarrier {
       this.counters.lostPackets++;
       return;
     }
-    const { socket } = "socket" in to ? to as DatagramPlace : this.place(to.host, to.port);
-    void this.#send(socket, this.slab.bytes.slice(0, length), to);
+    const place = "socket" in to ? to as DatagramPlace : this.place(to.host, to.port);
+    this.#waiting.push({ bytes: this.slab.bytes.slice(0, length), place });
+    this.#waitingBytes += length;
+    if (this.#waiting.length === 1) void this.#sendAll();
   }
 
   flush(): void {}
@@ -92,17 +100,23 @@ class DatagramCarrier implements PacketCarrier {
     await this.#ended;
   }
 
-  async #send(socket: Deno.DatagramConn, datagram: Uint8Array, { host, port }: PacketPlace): Promise<void> {
-    this.#waitingBytes += datagram.length;
+  /** One after the other, which keeps their order. */
+  async #sendAll(): Promise<void> {
+    for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
+      await this.#send(next);
+      this.#waiting.shift();
+      this.#waitingBytes -= next.bytes.length;
+    }
+  }
+
+  async #send({ bytes, place: { socket, host, port } }: WaitingDatagram): Promise<void> {
     try {
       // A socket of both families takes IPv4 in IPv6's clothes.
       const hostname = isForBoth(socket) && !host.includes(":") ? `::ffff:${host}` : host;
-      await socket.send(datagram, { transport: "udp", hostname, port });
+      await socket.send(bytes, { transport: "udp", hostname, port });
       this.counters.sentPackets++;
     } catch {
       this.counters.lostPackets++;
-    } finally {
-      this.#waitingBytes -= datagram.length;
     }
   }
 

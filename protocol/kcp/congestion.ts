@@ -21,4 +21,6 @@ export interface Congestion {
   onTimeout(nowMs: number): void;
   /** The ACKs of one datagram have all been told; `isAppLimited`: there is nothing more to send at the moment. */
   onTurn(inFlightBytes: number, isAppLimited: boolean, nowMs: number): void;
+  /** A segment in flight is known by another slot from now on. Without this no slot ever changes, at the price of memory. */
+  onMoved?(from: number, to: number): void;
 }

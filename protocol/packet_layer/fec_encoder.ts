@@ -26,6 +26,8 @@ export interface FecEncoderOptions extends FecShards {
    * (as kcp-go does since 5.6.8, with 500). Default Infinity: parity always.
    */
   readonly quietMs?: number;
+  /** The number of the first datagram, a multiple of a group. Default 0. */
+  readonly firstNumber?: number;
 }
 
 export class FecEncoder {
@@ -39,7 +41,7 @@ export class FecEncoder {
   /** What each data shard holds of the group before, to be zeroed where the new one is shorter. */
   readonly #lengths: Uint16Array;
   #memory: ShardMemory | undefined;
-  #next = 0;
+  #next: number;
   #filled = 0;
   #longest = 0;
   #parityStart = 0;
@@ -47,7 +49,7 @@ export class FecEncoder {
 
   constructor(options: FecEncoderOptions) {
     checkFecShards(options);
-    const { codes, dataShards, parityShards, mostBytes, quietMs = Infinity } = options;
+    const { codes, dataShards, parityShards, mostBytes, quietMs = Infinity, firstNumber = 0 } = options;
     this.#codes = codes;
     this.#code = codes.code(dataShards, dataShards + parityShards);
     this.#shards = { dataShards, parityShards };
@@ -55,6 +57,7 @@ export class FecEncoder {
     this.#quietMs = quietMs;
     this.#end = fecNumbersEnd(dataShards + parityShards);
     this.#lengths = new Uint16Array(dataShards);
+    this.#next = firstNumber;
   }
 
   /**

@@ -1,0 +1,31 @@
+import { assertEquals } from "@std/assert";
+import { clockOf } from "../protocol/clock.ts";
+import { parseIp } from "../protocol/ip.ts";
+import { NetLab } from "../testing/netns.ts";
+import { testWith } from "../testing/requirements.ts";
+import { inNamespace } from "./fixtures/in_namespace.ts";
+import { openLibc } from "./libc.ts";
+import { routersMtu } from "./path_mtu.ts";
+
+testWith({ netns: true, tools: ["ip", "sysctl"] }, "routers tell of the narrowest place of a path", async () => {
+  await using lab = await NetLab.open();
+  const [client, router, server] = [
+    await lab.namespace("client"),
+    await lab.namespace("router"),
+    await lab.namespace("s"),
+  ];
+  await lab.connect(client, "10.77.0.2/24", router, "10.77.0.1/24");
+  await lab.connect(router, "10.78.0.1/24", server, "10.78.0.2/24");
+  await client.run(["ip", "route", "add", "default", "via", "10.77.0.1"]);
+  await server.run(["ip", "route", "add", "default", "via", "10.78.0.1"]);
+  await router.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"]);
+  using libc = openLibc();
+  const ask = () =>
+    inNamespace(
+      client,
+      () => routersMtu(libc, parseIp("10.78.0.2")!, { port: 9, clock: clockOf(globalThis), patienceMs: 200 }),
+    );
+  assertEquals(await ask(), 1500);
+  await router.run(["ip", "link", "set", "eth1", "mtu", "1400"]);
+  assertEquals(await ask(), 1400);
+});

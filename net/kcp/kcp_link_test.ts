@@ -1,0 +1,139 @@
+import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import { readFull, writeAll } from "../../protocol/stream.ts";
+import { settle } from "../../testing/fake_clock.ts";
+import type { PacketFate } from "../../testing/memory_carrier.ts";
+import { KcpPair } from "./fixtures/kcp_pair.ts";
+
+async function carryBothWays(pair: KcpPair, bytes: number): Promise<void> {
+  const { clock, random } = pair;
+  const mux = pair.connect();
+  const near = mux.open();
+  const out = random.fill(new Uint8Array(bytes));
+  const back = random.fill(new Uint8Array(bytes));
+  const gotOut = new Uint8Array(bytes);
+  const gotBack = new Uint8Array(bytes);
+  const wrote = writeAll(near, out);
+  await clock.runUntil((async () => {
+    while (pair.streams.length === 0) await clock.advanceAsync(1);
+  })());
+  const far = pair.streams[0]!;
+  await clock.runUntil(Promise.all([wrote, writeAll(far, back), readFull(far, gotOut), readFull(near, gotBack)]));
+  assertEquals(gotOut, out);
+  assertEquals(gotBack, back);
+}
+
+const fates: { name: string; fate: Partial<PacketFate> }[] = [
+  { name: "nothing but time", fate: {} },
+  { name: "loss", fate: { lossShare: 0.1, delayMs: 20 } },
+  { name: "reordering", fate: { jitterMs: 30, delayMs: 5 } },
+  { name: "duplicates", fate: { duplicateShare: 0.3, delayMs: 5, jitterMs: 3 } },
+  { name: "a narrow wire with a short queue", fate: { bytesPerMs: 500, queueBytes: 50_000, delayMs: 10 } },
+  { name: "all at once", fate: { lossShare: 0.05, duplicateShare: 0.05, jitterMs: 15, delayMs: 10, bytesPerMs: 5000 } },
+];
+
+for (const { name, fate } of fates) {
+  for (const seed of [1, 2, 3]) {
+    Deno.test(`streams over KCP survive ${name} (seed ${seed})`, async () => {
+      using pair = new KcpPair({ seed, fate });
+      await carryBothWays(pair, 300_000);
+    });
+  }
+}
+
+Deno.test("when all has come, nothing more is sent than the mux asks for", async () => {
+  using pair = new KcpPair();
+  await carryBothWays(pair, 100_000);
+  await pair.clock.advanceAsync(200);
+  const before = pair.near.counters.sentPackets + pair.far.counters.sentPackets;
+  await pair.clock.advanceAsync(10_000);
+  const after = pair.near.counters.sentPackets + pair.far.counters.sentPackets;
+  // A ping a second at each end, its pong, and an acknowledgement of each.
+  assertLess(after - before, 100);
+});
+
+Deno.test("a link that is closed is closed at the other end as well, without an error", async () => {
+  using pair = new KcpPair();
+  await carryBothWays(pair, 1000);
+  assertEquals(pair.links.size, 1);
+  pair.served[0]!.close();
+  await pair.clock.advanceAsync(5);
+  assertEquals(pair.links.size, 0);
+  assertEquals(pair.server.size, 0);
+});
+
+Deno.test("a peer that has gone is noticed by its silence", async () => {
+  using pair = new KcpPair();
+  await carryBothWays(pair, 1000);
+  pair.network.fate.lossShare = 1;
+  await pair.clock.advanceAsync(5000);
+  assertEquals(pair.links.size, 0);
+  assertEquals(pair.server.size, 0);
+  assertEquals(pair.served[0]!.failure, "timeout");
+});
+
+Deno.test("a second conversation of a place takes the place of the first", async () => {
+  using pair = new KcpPair();
+  const first = pair.connect();
+  await pair.clock.advanceAsync(10);
+  assertEquals(pair.served.length, 1);
+  pair.near.counters.sentPackets = 0;
+  pair.connect();
+  await pair.clock.advanceAsync(10);
+  assertEquals(pair.served.length, 2);
+  assert(pair.served[0]!.closed);
+  assert(first.closed);
+  assertEquals(pair.server.size, 1);
+});
+
+Deno.test("whoever cannot seal, or begins in the middle, gets no link and no answer", async () => {
+  using pair = new KcpPair();
+  const stranger = pair.network.carrier("10.6.6.6", 6);
+  let answers = 0;
+  stranger.start({ onPacket: () => answers++, onTurn() {}, onClose() {} });
+  for (const first of [0, 0xab]) {
+    for (let length = 0; length < 200; length++) {
+      const at = stranger.reserve(length);
+      pair.random.fill(stranger.slab.bytes.subarray(at, at + length));
+      if (length > 5) stranger.slab.bytes[at] = first;
+      if (length > 5) stranger.slab.bytes[at + length - 1] = 0xcd;
+      stranger.commit(length, stranger.place("10.0.0.2", 2000));
+    }
+    stranger.flush();
+  }
+  await pair.clock.advanceAsync(1000);
+  assertEquals([answers, pair.server.size], [0, 0]);
+  assertGreater(pair.server.counters.forged, 100);
+  assertGreater(pair.server.counters.stray, 100);
+  stranger.close();
+});
+
+Deno.test("a full table makes room by ending the link that was silent for longest", async () => {
+  using pair = new KcpPair({ server: { maxLinks: 2 } });
+  const carriers = [1, 2, 3].map((last) => pair.network.carrier(`10.0.1.${last}`, 1));
+  for (const carrier of carriers) {
+    carrier.start({ onPacket() {}, onTurn() {}, onClose() {} });
+    const at = carrier.reserve(64);
+    const { bytes, view } = carrier.slab;
+    bytes.fill(0, at, at + 40);
+    view.setUint8(at, 0xab);
+    view.setUint8(at + 4 + 4, 81);
+    view.setUint16(at + 4 + 6, 32, true);
+    view.setUint8(at + 4 + 24 + 1, 0xcd);
+    carrier.commit(4 + 24 + 2, carrier.place("10.0.0.2", 2000));
+    carrier.flush();
+    await pair.clock.advanceAsync(5);
+  }
+  assertEquals(pair.server.size, 2);
+  assertEquals(pair.server.counters.evicted, 1);
+  assert(pair.served[0]!.closed);
+  for (const carrier of carriers) carrier.close();
+});
+
+Deno.test("a link ends with its carrier", async () => {
+  using pair = new KcpPair();
+  const mux = pair.connect();
+  await pair.clock.advanceAsync(10);
+  pair.near.close();
+  await settle();
+  assert(mux.closed);
+});

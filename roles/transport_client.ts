@@ -1,0 +1,70 @@
+/**
+ * The near end of a transport, alike for `culvert kcp client` and `culvert vtcp client`: proxies and forwarded ports whose
+ * traffic leaves by one server, or by several as one.
+ *
+ *   program ─▶ --listen, --forward ─▶ one --server, or several (--combine) ─▶ targets
+ */
+
+import { z } from "zod";
+import { pathPrefixes } from "../net/open.ts";
+import { aborted } from "../protocol/abort.ts";
+import { parseTarget } from "../protocol/stream.ts";
+import { ConfigError } from "./config.ts";
+import { filePath } from "./fields.ts";
+import { localPortFlags, type LocalPortSettings, openLocalPorts } from "./local_ports.ts";
+import type { RoleContext } from "./role.ts";
+import { openWayOut, type WayOut } from "./way_out.ts";
+
+/** The flags of such a client. `schemes` are those its servers may have. */
+export const transportClientFlags = {
+  server: z.array(z.string().meta({ placeholder: "url", secret: true })).default([])
+    .describe("The URL of a server, as it prints it; several act as one, by --combine."),
+  combine: z.enum(["failover", "balance", "race"]).default("failover")
+    .describe("How several servers act as one.").meta({ placeholder: "how" }),
+  egressPolicy: filePath().optional().describe("What direct: may dial; a TOML file, followed while it changes."),
+  ...localPortFlags,
+};
+
+export type TransportClientSettings =
+  & Pick<WayOut, "combine" | "egressPolicy">
+  & Omit<LocalPortSettings, "listen">
+  & { readonly server: readonly string[]; readonly listen?: LocalPortSettings["listen"] | undefined };
+
+export interface TransportClientOptions {
+  /** What it is called: "kcp client". */
+  readonly name: string;
+  /** What its servers' URLs may begin with. */
+  readonly schemes: readonly string[];
+  /** Where programs find the proxy when nothing else is said. */
+  readonly listen: string;
+}
+
+export async function runTransportClient(
+  settings: TransportClientSettings,
+  { name, schemes, listen }: TransportClientOptions,
+  context: RoleContext,
+): Promise<void> {
+  const action = `start ${name}`;
+  requireServers(settings.server, schemes, action);
+  const wayOut = { ...settings, path: [...settings.server], caFile: undefined, networkPublicKey: undefined };
+  await using onward = await openWayOut(wayOut as unknown as WayOut, action, context);
+  const fallback = settings.forward.length > 0 ? [] : [parseTarget(listen)!];
+  await using ports = openLocalPorts(
+    { ...settings, listen: settings.listen ?? fallback },
+    onward.path,
+    action,
+    context,
+  );
+  context.ready({ addresses: ports.addresses });
+  await aborted(context.signal);
+  await ports.shutdown(context.hardSignal);
+}
+
+/** URLs of servers hold keys, so no message repeats them. */
+function requireServers(servers: readonly string[], schemes: readonly string[], action: string): void {
+  const known = schemes.filter((scheme) => pathPrefixes.includes(scheme));
+  if (servers.length > 0 && servers.every((url) => known.some((scheme) => url.startsWith(scheme)))) return;
+  throw new ConfigError(action, [
+    `--server must be given, at least once, as a URL that begins with ${known.join(" or ")}`,
+  ]);
+}
