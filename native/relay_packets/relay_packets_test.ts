@@ -66,7 +66,7 @@ async function ask(
   relay: PacketRelay,
   to: { readonly address: Uint8Array<ArrayBuffer>; readonly port: number },
 ) {
-  const tools = { keys: clientKeys(clientSecret(relayKey, "alice")), crypto: portableWireGuardCrypto, random };
+  const tools = { keys: clientKeys(clientSecret(relayKey, "alice")), suite: portableWireGuardCrypto, random };
   const label = random.fill(new Uint8Array(LABEL_BYTES));
   const { payload, nonce } = encodeQuestion({ to, wallMs: Date.now() }, label, tools);
   await host.send(relay.port, datagramOf(RouteKind.question, [], payload, { label }));
