@@ -30,7 +30,8 @@ export interface LinkKeeperOptions {
   onLost?(): void;
   /** For all of `connect`. Default 10 s. */
   readonly connectTimeoutMs?: number;
-  readonly mux?: Omit<MuxOptions, "role" | "version" | "extensions">;
+  /** Extensions are on unless it says otherwise: both ends are ours. */
+  readonly mux?: Omit<MuxOptions, "role">;
 }
 
 /** A link that lived so long shows that the far end is well: the next failure starts from a short wait again. */
@@ -134,7 +135,7 @@ export class LinkKeeper {
       link.close();
       throw limit.signal.reason;
     }
-    const connection = new MuxConnection(link, clock, { ...mux, role: "client", extensions: true });
+    const connection = new MuxConnection(link, clock, { extensions: true, ...mux, role: "client" });
     const { onStream } = this.#options;
     if (onStream) connection.onStream = onStream;
     connection.start();

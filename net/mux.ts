@@ -220,13 +220,39 @@ export class MuxStream implements Stream {
   }
 
   write(from: Uint8Array): Promise<number> {
+    return this.#write(from, false);
+  }
+
+  #write(from: Uint8Array, isWhole: boolean): Promise<number> {
     if (this.#writer) return Promise.reject(new CulvertError("busy", "Cannot write: another write is pending"));
     if (this.#closed || !this.#channel.writable) return Promise.reject(this.#error());
     if (from.length === 0) return Promise.resolve(0);
     this.#offeredBytes = from.length;
     const written = new Promise<number>((resolve, reject) => this.#writer = { resolve, reject });
-    this.#channel.offer(from);
+    this.#channel.offer(from, isWhole);
     return written;
+  }
+
+  /** Writes bytes as one frame: to those who take frames for datagrams, one datagram. At most 65,535. */
+  async writeFrame(frame: Uint8Array): Promise<void> {
+    await this.#write(frame, true);
+  }
+
+  /**
+   * Fills the start of `into` with the next frame, cut to it, and gives how many bytes; null: the stream has ended. For
+   * connections with `keepsFrames`. Counts as a read.
+   */
+  async readFrame(into: Uint8Array): Promise<number | null> {
+    while (true) {
+      const length = this.#channel.frameBytes;
+      if (length === undefined) {
+        if (!await this.readable(this.readableBytes + 1)) return null;
+        continue;
+      }
+      const count = this.readNow(into.subarray(0, length));
+      for (let left = length - count; left > 0;) left -= this.readNow(new Uint8Array(left));
+      return count;
+    }
   }
 
   /** How many bytes the far side would take now. */

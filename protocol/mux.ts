@@ -58,6 +58,8 @@ export interface MuxOptions {
   readonly keepAliveIntervalMs?: number;
   /** Silence for so long ends the session. Default 4 s with extensions, else 30 s, as smux does. */
   readonly keepAliveTimeoutMs?: number;
+  /** Where the peer's frames end is remembered, for those who take a frame for a datagram. Default false. */
+  readonly keepsFrames?: boolean;
 }
 
 /** How far windows may still grow beyond the usual, in all sessions that share it. */
@@ -110,6 +112,9 @@ export class MuxSession {
   readonly #data = new Fifo<MuxChannel>();
   /** What the first of `#data` may still send before the turn is the next one's. */
   #turnLeftBytes: number;
+  /** A frame that must stay whole did not fit: whose it is, and how much of it is to come before anything else. */
+  #unfinished: MuxChannel | undefined;
+  #unfinishedBytes = 0;
   readonly #news = new Fifo<MuxChannel>();
   #refused: number[] = [];
   #pongs: number[] = [];
@@ -135,7 +140,7 @@ export class MuxSession {
       pings: this.#extensions,
     }, nowMs);
     this.#reader = new MuxFrameReader(this.#version, this.#extensions, {
-      onFrame: (command, streamId) => this.#receiveFrame(command, streamId),
+      onFrame: (command, streamId, dataBytes) => this.#receiveFrame(command, streamId, dataBytes),
       onData: (bytes) => this.#receiveData(bytes),
       onShort: (command, streamId, payload) => this.#receiveShort(command, streamId, payload),
     });
@@ -148,6 +153,7 @@ export class MuxSession {
       initialWindowBytes,
       windowBytes,
       maxWindowBytes: Math.max(windowBytes, grownBytes),
+      keepsFrames: options.keepsFrames ?? false,
     });
   }
 
@@ -222,7 +228,9 @@ export class MuxSession {
   pull(into: Uint8Array, nowMs: number): number {
     if (this.#ended) return 0;
     this.#nowMs = nowMs;
-    let at = this.#pullSession(into);
+    let at = this.#finishFrame(into);
+    if (this.#unfinishedBytes > 0) return at;
+    at = this.#pullSession(into, at);
     at = this.#pullControl(into, at);
     // Data never overtakes control: the SYN of its own stream may be there.
     if (this.#control.length === 0) at = this.#pullData(into, at);
@@ -250,8 +258,9 @@ export class MuxSession {
 
   // Receiving.
 
-  #receiveFrame(command: number, streamId: number): void {
+  #receiveFrame(command: number, streamId: number, dataBytes: number): void {
     this.#target = this.#channels.get(streamId);
+    if (dataBytes > 0) this.#target?.beginFrame(dataBytes);
     if (command === MuxCommand.SYN) this.#receiveSyn(streamId);
     else if (command === MuxCommand.FIN) this.#target?.receiveFin();
   }
@@ -313,8 +322,18 @@ export class MuxSession {
 
   // Sending.
 
-  #pullSession(into: Uint8Array): number {
-    let at = 0;
+  /** What its writer has given up meanwhile is made up by zeros: the length was told. */
+  #finishFrame(into: Uint8Array): number {
+    const count = Math.min(this.#unfinishedBytes, into.length);
+    if (count === 0) return 0;
+    this.#unfinishedBytes -= count;
+    if (this.#unfinished!.offering) this.#unfinished!.takeOffered(into, 0, count);
+    else into.fill(0, 0, count);
+    return count;
+  }
+
+  #pullSession(into: Uint8Array, from: number): number {
+    let at = from;
     while (this.#pongs.length > 0 && into.length - at >= MUX_HEADER_BYTES + 4) {
       at = writeMuxHeader(into, at, this.#version, MuxCommand.PONG, 4, 0);
       at = writeUint32(into, at, this.#pongs.shift()!);
@@ -370,6 +389,10 @@ export class MuxSession {
   #pullData(into: Uint8Array, at: number): number {
     while (this.#data.length > 0 && into.length - at > MUX_HEADER_BYTES) {
       const channel = this.#data.first!;
+      if (channel.isWhole) {
+        at = this.#pullWhole(channel, into, at);
+        continue;
+      }
       const room = Math.min(into.length - at - MUX_HEADER_BYTES, this.#turnLeftBytes);
       const count = Math.min(channel.sendableBytes(), room);
       if (count > 0) {
@@ -385,6 +408,21 @@ export class MuxSession {
     return at;
   }
 
+  /** A frame that must stay whole begins, though it may not end here. */
+  #pullWhole(channel: MuxChannel, into: Uint8Array, at: number): number {
+    const whole = channel.sendableBytes();
+    if (whole > 0) {
+      const count = Math.min(whole, into.length - at - MUX_HEADER_BYTES);
+      at = writeMuxHeader(into, at, this.#version, MuxCommand.PSH, whole, channel.id);
+      channel.takeOffered(into, at, count);
+      at += count;
+      this.#unfinished = channel;
+      this.#unfinishedBytes = whole - count;
+    }
+    this.#endTurn(whole > 0 && channel.offering && this.#unfinishedBytes === 0);
+    return at;
+  }
+
   /** The first stream goes to the back of the queue, or out of it: then its next chunk or an UPD brings it back. */
   #endTurn(again: boolean): void {
     const channel = this.#data.shift()!;
@@ -393,7 +431,9 @@ export class MuxSession {
     if (again) this.#host.wantsData(channel);
   }
 
-  #makeHost(shape: Pick<ChannelHost, "pool" | "initialWindowBytes" | "windowBytes" | "maxWindowBytes">): ChannelHost {
+  #makeHost(
+    shape: Pick<ChannelHost, "pool" | "initialWindowBytes" | "windowBytes" | "maxWindowBytes" | "keepsFrames">,
+  ): ChannelHost {
     // deno-lint-ignore no-this-alias -- the getters below need the session, not the object they stand in
     const session = this;
     return {

@@ -13,6 +13,7 @@
 
 import { type BlockPool, ByteQueue } from "./byte_queue.ts";
 import { MuxResetReason } from "./mux_frame.ts";
+import { FrameEnds } from "./mux_frame_ends.ts";
 
 /** A stream is never granted less than this or its first window, however little is left: it must be able to go on. */
 const MIN_WINDOW_BYTES = 64 * 1024;
@@ -40,6 +41,8 @@ export interface ChannelHost {
   /** The window every stream may have, and the largest one may grow to. */
   readonly windowBytes: number;
   readonly maxWindowBytes: number;
+  /** Where the peer's frames end is remembered. */
+  readonly keepsFrames: boolean;
   /** The shortest round trip lately, or undefined when it is not measured; then windows do not grow. */
   readonly minRttMs: number | undefined;
   /** A window has grown beyond `windowBytes` by `delta`. */
@@ -83,6 +86,7 @@ export class MuxChannel {
   // Sending.
   #offered: Uint8Array | undefined;
   #offeredAt = 0;
+  #isWhole = false;
   #sent = 0; // modulo 2^32, as on the wire
   #peerConsumed = 0;
   #peerWindow: number;
@@ -93,6 +97,7 @@ export class MuxChannel {
 
   // Receiving.
   readonly #queue: ByteQueue;
+  readonly #frameEnds: FrameEnds | undefined;
   /** A reader's buffer that waits for bytes, and how much of it is filled. */
   #waiting: Uint8Array | undefined;
   #waitingFilled = 0;
@@ -115,6 +120,7 @@ export class MuxChannel {
     this.id = id;
     this.#host = host;
     this.#queue = new ByteQueue(host.pool);
+    if (host.keepsFrames) this.#frameEnds = new FrameEnds();
     const { extensions, initialWindowBytes, windowBytes } = host;
     this.#peerWindow = this.#limit = this.#grantedBytes = initialWindowBytes;
     this.#firstWindowBytes = extensions ? Math.min(windowBytes, initialWindowBytes) : windowBytes;
@@ -149,11 +155,22 @@ export class MuxChannel {
 
   // What the application does.
 
-  /** Puts a chunk on offer; `onWritten` follows. The chunk must not change until then. */
-  offer(chunk: Uint8Array): void {
+  /** Puts a chunk on offer; `onWritten` follows. The chunk must not change until then. `isWhole`: it goes as one frame. */
+  offer(chunk: Uint8Array, isWhole = false): void {
     this.#offered = chunk;
     this.#offeredAt = 0;
+    this.#isWhole = isWhole;
     this.#host.wantsData(this);
+  }
+
+  /** What is on offer must go as one frame. */
+  get isWhole(): boolean {
+    return this.#offered !== undefined && this.#isWhole;
+  }
+
+  /** The length of the peer's first frame that has not been taken, once all of it is here. */
+  get frameBytes(): number | undefined {
+    return this.#frameEnds?.next(this.#received, this.#consumed);
   }
 
   /** Whether a chunk is still on offer. */
@@ -252,7 +269,10 @@ export class MuxChannel {
 
   /** How many bytes of the chunk on offer may go now. */
   sendableBytes(): number {
-    return this.#offered ? Math.min(this.#offered.length - this.#offeredAt, this.roomBytes) : 0;
+    if (!this.#offered) return 0;
+    const leftBytes = this.#offered.length - this.#offeredAt;
+    if (this.#isWhole && leftBytes > this.roomBytes) return 0;
+    return Math.min(leftBytes, this.roomBytes);
   }
 
   /** Copies `count` bytes of the chunk on offer to `into`; `count` is at most `sendableBytes()`. */
@@ -277,6 +297,11 @@ export class MuxChannel {
     this.#grantedAt = this.#consumed;
     this.#grantedBytes = window;
     return { consumed: this.#consumed >>> 0, window: this.#limit - this.#consumed };
+  }
+
+  /** A frame of the peer begins, of so many bytes. */
+  beginFrame(bytes: number): void {
+    if (!this.#end) this.#frameEnds?.begin(bytes, this.#received, this.#consumed);
   }
 
   /** Bytes of the peer, which are copied; false when it sent more than it was granted. */

@@ -6,8 +6,8 @@
 import { MUX_HEADER_BYTES, MUX_UPDATE_BYTES, MuxCommand, readUint32 } from "./mux_frame.ts";
 
 export interface MuxFrameHandler {
-  /** A frame begins that has no payload, or whose payload is data. */
-  onFrame(command: number, streamId: number): void;
+  /** A frame begins that has no payload, or whose payload is so much data. */
+  onFrame(command: number, streamId: number, dataBytes: number): void;
   /** Bytes of the PSH frame that began last. A view, valid only during the call. */
   onData(bytes: Uint8Array): void;
   /** A frame with a short payload, whole. Valid only during the call. */
@@ -60,7 +60,7 @@ export class MuxFrameReader {
     if (wanted !== ANY_LENGTH && this.#payloadLeft !== wanted) return "bad_length";
     this.#shortFilled = 0;
     this.#headerFilled = this.#payloadLeft > 0 ? MUX_HEADER_BYTES : 0;
-    if (wanted <= 0) this.#handler.onFrame(this.#command, this.#streamId);
+    if (wanted <= 0) this.#handler.onFrame(this.#command, this.#streamId, this.#payloadLeft);
     return undefined;
   }
 

@@ -1,4 +1,7 @@
-/** A queue of segment numbers. */
+/**
+ * A queue of segment numbers, as ring in an array that grows with it: those that wait to be sent again. One that is empty
+ * holds next to nothing.
+ */
 
 const FIRST_SIZE = 16;
 

@@ -1,0 +1,332 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { encodeHex } from "@std/encoding/hex";
+import { CulvertError } from "../errors.ts";
+import { CONV, KcpEnd, sentSns } from "./fixtures/kcp_end.ts";
+import { Kcp } from "./kcp.ts";
+import { kcpModes, type KcpOptions } from "./kcp_options.ts";
+import { testOptions } from "./fixtures/kcp_end.ts";
+
+const noEvents = { fill: () => 0, onBytes: () => {}, wantsBytes: () => true };
+
+Deno.test("data go as kcp-go writes them", () => {
+  const end = new KcpEnd({ conv: 0xfedcba98, mtuBytes: 1350, receiveWindow: 512 }, 0x01020304);
+  end.outgoing = new TextEncoder().encode("hi");
+  end.kcp.wake();
+  const [datagram] = end.pullBytes();
+  assertEquals(encodeHex(datagram!), "98badcfe51000002" + "04030201" + "00000000" + "00000000" + "02000000" + "6869");
+});
+
+Deno.test("acknowledgements give back the number and the time, and tell una and the window", () => {
+  const end = new KcpEnd();
+  end.receive({ sn: 0, ts: 0xa1b2c3d4, data: "x" });
+  const [datagram] = end.pullBytes();
+  assertEquals(encodeHex(datagram!), "44332211" + "52004000" + "d4c3b2a1" + "00000000" + "01000000" + "00000000");
+});
+
+Deno.test("acknowledgements that una makes needless are left out, but for the last", () => {
+  const end = new KcpEnd();
+  for (const sn of [0, 1, 2, 5, 6, 3]) end.receive({ sn, ts: sn, data: "x" });
+  assertEquals(end.pull().flat().map(({ cmd, sn, una }) => [cmd, sn, una]), [[82, 5, 4], [82, 6, 4], [82, 3, 4]]);
+});
+
+Deno.test("without haste acknowledgements wait for the interval, or for a datagram full of them", () => {
+  const end = new KcpEnd({ ackNoDelay: false, intervalMs: 10 });
+  end.write("x");
+  end.receive({ sn: 0, data: "x" });
+  assertEquals(end.pull(), []);
+  assertEquals(end.kcp.nextTickMs, 1010);
+  assertEquals(end.at(1009), []);
+  assertEquals(end.at(1010).flat().filter(({ cmd }) => cmd === 82).map(({ sn }) => sn), [0]);
+  for (const sn of [1, 2, 3, 4]) end.receive({ sn, data: "x" });
+  assertEquals(end.pull(), []);
+  end.receive({ sn: 5, data: "x" });
+  assertEquals(end.pull().flat().map(({ cmd, sn }) => [cmd, sn]), [[82, 5]]);
+});
+
+Deno.test("what is written without delay goes at once, with delay at the interval", () => {
+  assertEquals(sentSns(new KcpEnd().write("x")), [0]);
+  const end = new KcpEnd({ writeDelay: true, intervalMs: 20 });
+  assertEquals(sentSns(end.write("x")), []);
+  assertEquals(sentSns(end.at(1000)), [0]); // nothing was sent before: its interval is long over
+  assertEquals(sentSns(end.write("y")), []);
+  assertEquals(end.kcp.nextTickMs, 1020);
+  assertEquals(sentSns(end.at(1020)), [1]);
+});
+
+Deno.test("short writes of one flush share segments and datagrams, and long ones fill them", () => {
+  const end = new KcpEnd();
+  const datagrams = end.writeFull(3);
+  assertEquals(datagrams.map((segments) => segments.map(({ sn, frg, data }) => [sn, frg, data.length])), [
+    [[0, 0, 100]],
+    [[1, 0, 100]],
+    [[2, 0, 100]],
+  ]);
+  assertEquals(end.write("a".repeat(130)).flat().map(({ data }) => data.length), [100, 30]);
+});
+
+Deno.test("no more goes than the windows of both ends allow", () => {
+  for (const [sendWindow, wnd, expected] of [[8, 64, 8], [64, 5, 5]] as const) {
+    const end = new KcpEnd({ sendWindow });
+    end.receive({ cmd: 84, wnd });
+    end.pull();
+    assertEquals(sentSns(end.writeFull(20)).length, expected);
+    end.receive({ cmd: 82, sn: 0, ts: 1000, una: 2, wnd });
+    assertEquals(sentSns(end.pull()), [expected, expected + 1]);
+  }
+});
+
+Deno.test("before the peer has told its window it is taken to be 32", () => {
+  assertEquals(sentSns(new KcpEnd().writeFull(40)).length, 32);
+});
+
+const timeouts: { name: string; options: Partial<KcpOptions>; atMs: number[] }[] = [
+  // The first is 200; each time it grows by half of the round trip's, or by all.
+  { name: "no delay", options: kcpModes.fast3, atMs: [200, 500, 900, 1400] },
+  { name: "normal", options: { ...kcpModes.normal, writeDelay: false }, atMs: [200, 600, 1200, 2000] },
+];
+for (const { name, options, atMs } of timeouts) {
+  Deno.test(`a segment is sent again when its time is up, ${name}`, () => {
+    const end = new KcpEnd(options, 0);
+    assertEquals(sentSns(end.write("x")), [0]);
+    for (const dueMs of atMs) {
+      assertEquals(end.kcp.nextTickMs, dueMs);
+      assertEquals(sentSns(end.at(dueMs - 1)), []);
+      const [again] = end.at(dueMs).flat();
+      assertEquals([again!.sn, again!.ts], [0, dueMs]);
+    }
+    assertEquals(end.kcp.counters.timedOut, atMs.length);
+  });
+}
+
+const roundTrips: { name: string; options: Partial<KcpOptions>; rtts: number[]; rtoMs: number }[] = [
+  { name: "no delay has 30 ms at least", options: { noDelay: true, intervalMs: 10 }, rtts: [2], rtoMs: 30 },
+  { name: "normal has 100 ms at least", options: { noDelay: false, intervalMs: 10 }, rtts: [2], rtoMs: 100 },
+  { name: "the first counts as it is, and half of it as variation", options: {}, rtts: [200], rtoMs: 600 },
+  // srtt 100 → 110; variation 50 → 57 of (80 - 50) >> 2.
+  { name: "later ones count an eighth and a quarter", options: {}, rtts: [100, 180], rtoMs: 110 + 4 * 57 },
+  // 100, 50; 180 far below 400: srtt 400 → 372, variation 200 + ((220 - 200) >> 2); then 100 < 372 - 27 - 205.
+  { name: "one far below hardly counts as variation", options: {}, rtts: [400, 180, 100], rtoMs: 338 + 4 * 207 },
+  { name: "the interval is the least variation", options: { intervalMs: 200 }, rtts: [100, 100, 100], rtoMs: 300 },
+  { name: "a minute is the most", options: {}, rtts: [50_000], rtoMs: 60_000 },
+];
+for (const { name, options, rtts, rtoMs } of roundTrips) {
+  Deno.test(`the time-out: ${name}`, () => {
+    const end = new KcpEnd(options, 0);
+    let nowMs = 0;
+    for (const [sn, rtt] of rtts.entries()) {
+      end.nowMs = nowMs;
+      end.write("x");
+      end.nowMs = nowMs += rtt;
+      end.receive({ cmd: 82, sn, ts: nowMs - rtt, una: sn + 1 });
+    }
+    assertEquals(end.kcp.rtoMs, rtoMs);
+  });
+}
+
+Deno.test("a round trip is not measured by what was made up for, nor by times that were never ours", () => {
+  const end = new KcpEnd({}, 1000);
+  end.write("x");
+  end.nowMs = 1050;
+  end.receive({ cmd: 82, sn: 0, ts: 5000, una: 1 });
+  end.receive({ cmd: 82, sn: 0, ts: 10, una: 1 });
+  assertEquals(end.kcp.srttMs, 0);
+});
+
+Deno.test("two later ones that came first make a segment be sent again, and then only its time-out", () => {
+  const end = new KcpEnd();
+  end.writeFull(6);
+  end.outgoing = new Uint8Array(10_000); // so that there is always something new
+  end.kcp.wake();
+  end.nowMs = 1010;
+  end.receive({ cmd: 82, sn: 1, ts: 1000 });
+  assertEquals(sentSns(end.pull()).filter((sn) => sn === 0), []);
+  end.receive({ cmd: 82, sn: 2, ts: 1000, wnd: 64 });
+  assertEquals(sentSns(end.pull()).filter((sn) => sn < 6), [0]);
+  assertEquals(end.kcp.counters.fastResent, 1);
+  end.nowMs = 1020;
+  for (const sn of [3, 4, 5]) end.receive({ cmd: 82, sn, ts: 1010 });
+  assertEquals(sentSns(end.pull()).filter((sn) => sn < 6), []);
+  assertEquals(sentSns(end.at(1010 + end.kcp.rtoMs)).includes(0), true);
+});
+
+Deno.test("one that was sent again is not passed by those sent before", () => {
+  const end = new KcpEnd({ fastResend: 1 });
+  end.writeFull(4);
+  end.nowMs = 1200;
+  end.kcp.tick(1200); // their time is up: all go again
+  assertEquals(sentSns(end.pull()), [0, 1, 2, 3]);
+  end.receive({ cmd: 82, sn: 3, ts: 1000 });
+  assertEquals(sentSns(end.pull()), []);
+  end.receive({ cmd: 82, sn: 2, ts: 1200 });
+  assertEquals(sentSns(end.pull()), [0, 1]);
+});
+
+Deno.test("with nothing new to send, one later that came is enough", () => {
+  const end = new KcpEnd({ intervalMs: 10 });
+  end.writeFull(3);
+  end.nowMs = 1005;
+  end.receive({ cmd: 82, sn: 1, ts: 1000 });
+  assertEquals(end.pull(), []);
+  assertEquals(end.kcp.nextTickMs, 1010);
+  assertEquals(sentSns(end.at(1010)), [0]);
+  assertEquals(end.kcp.counters.earlyResent, 1);
+});
+
+Deno.test("without fast resend only what was passed when nothing new was there goes before its time", () => {
+  const end = new KcpEnd({ fastResend: 0 });
+  end.receive({ cmd: 84, wnd: 5 });
+  end.writeFull(9);
+  for (const sn of [1, 2, 3]) end.receive({ cmd: 82, sn, ts: 1000, wnd: 64 });
+  const again = sentSns(end.pull());
+  assertEquals(again.includes(0), false);
+  assertEquals(end.kcp.counters.fastResent, 0);
+});
+
+Deno.test("a closed window is asked about after 0.5 s and then ever more rarely", () => {
+  const end = new KcpEnd({}, 0);
+  end.receive({ cmd: 84, wnd: 0 });
+  assertEquals(end.write("x"), []);
+  const asked: number[] = [];
+  for (let nowMs = 0; nowMs < 5000; nowMs++) {
+    for (const { cmd } of end.at(nowMs).flat()) if (cmd === 83) asked.push(nowMs);
+  }
+  assertEquals(asked, [500, 1250, 2375, 4062]);
+  end.receive({ cmd: 84, wnd: 1 });
+  assertEquals(sentSns(end.pull()), [0]);
+});
+
+Deno.test("whoever asks is told the window", () => {
+  const end = new KcpEnd({ receiveWindow: 40 });
+  end.receive({ cmd: 83 });
+  assertEquals(end.pull().flat().map(({ cmd, wnd }) => [cmd, wnd]), [[84, 40]]);
+});
+
+Deno.test("a reader that stops closes the window, and opens it by a word when it goes on", () => {
+  const end = new KcpEnd({ receiveWindow: 4 });
+  end.wantsBytes = false;
+  for (const sn of [0, 1, 2, 3, 4]) end.receive({ sn, data: `${sn}` });
+  assertEquals(end.pull().flat().at(-1)!.wnd, 0);
+  assertEquals(end.incoming, "");
+  end.wantsBytes = true;
+  end.kcp.resume();
+  assertEquals(end.incoming, "01234");
+  assertEquals(end.pull().flat().map(({ cmd, wnd, una }) => [cmd, wnd, una]), [[84, 4, 5]]);
+});
+
+Deno.test("what is made up for brings data, but neither window nor times", () => {
+  const end = new KcpEnd({}, 0);
+  end.receive({ cmd: 84, wnd: 2 });
+  end.write("x");
+  end.nowMs = 100;
+  const other = new KcpEnd({}, 0);
+  const [datagram] = (other.outgoing = new TextEncoder().encode("data"), other.kcp.wake(), other.pullBytes());
+  end.receiveBytes(datagram!, true);
+  assertEquals(end.incoming, "data");
+  end.pull();
+  assertEquals(sentSns(end.writeFull(9)).length, 1); // one of its window of 2 is in flight still
+  assertEquals(end.kcp.srttMs, 0);
+});
+
+Deno.test("a segment that was sent twenty times in vain means that nobody is there", () => {
+  const end = new KcpEnd({}, 0);
+  end.write("x");
+  let sendings = 1;
+  while (!end.kcp.isDead) sendings += sentSns(end.at(end.kcp.nextTickMs)).length;
+  assertEquals(sendings, 20);
+});
+
+Deno.test("KCP's own congestion control begins with one segment and ends so after a time-out", () => {
+  const end = new KcpEnd({ congestion: "kcp" }, 0);
+  assertEquals(sentSns(end.writeFull(60)), [0]);
+  end.nowMs = 50;
+  end.receive({ cmd: 82, sn: 0, ts: 0, una: 1 });
+  assertEquals(sentSns(end.pull()), [1, 2]);
+  end.nowMs = 100;
+  end.receive({ cmd: 82, sn: 1, ts: 50, una: 2 });
+  assertEquals(sentSns(end.pull()), [3]);
+  end.receive({ cmd: 82, sn: 2, ts: 50, una: 3 });
+  assertEquals(sentSns(end.pull()), [4, 5, 6]);
+  const again = sentSns(end.at(300));
+  assertEquals(again, [3, 4, 5, 6]);
+  end.receive({ cmd: 82, sn: 3, ts: end.nowMs, una: 7 });
+  assertEquals(sentSns(end.pull()), [7, 8]);
+});
+
+Deno.test("the conversation is that of the first segment, for whoever was given none", () => {
+  const end = new KcpEnd({ conv: undefined });
+  assertEquals(end.receive({ conv: 7, sn: 1, data: "x" }), false);
+  assertEquals(end.receive({ conv: 7, cmd: 82 }), false);
+  assertEquals(end.write("early"), []);
+  assertEquals(end.receive({ conv: 7, sn: 0, data: "x" }), true);
+  assertEquals(end.kcp.conv, 7);
+  assertEquals(end.receive({ conv: 8, sn: 1, data: "y" }), false);
+  assertEquals(end.pull().flat().every(({ conv }) => conv === 7), true);
+  assertEquals(end.incoming, "x");
+});
+
+const malformed: { name: string; bytes: (end: KcpEnd) => boolean }[] = [
+  { name: "too short", bytes: (end) => end.receiveBytes(new Uint8Array(23)) },
+  { name: "another conversation", bytes: (end) => end.receive({ conv: CONV + 1, data: "x" }) },
+  { name: "an unknown command", bytes: (end) => end.receive({ cmd: 85 }) },
+  { name: "una beyond what was sent", bytes: (end) => end.receive({ cmd: 82, una: 1 }) },
+  { name: "longer than a datagram", bytes: (end) => end.receive({ data: "x".repeat(1477) }) },
+];
+for (const { name, bytes } of malformed) {
+  Deno.test(`not taken: ${name}`, () => {
+    const end = new KcpEnd();
+    assertEquals(bytes(end), false);
+    assertEquals([end.incoming, end.kcp.counters.malformed], ["", 1]);
+  });
+}
+
+Deno.test("numbers wrap", () => {
+  const end = new KcpEnd({}, 2 ** 32 - 100);
+  assertEquals(end.write("x").flat()[0]!.ts, 2 ** 32 - 100);
+  end.nowMs += 150;
+  end.receive({ cmd: 82, sn: 0, ts: 2 ** 32 - 100, una: 1 });
+  assertEquals(end.kcp.srttMs, 150);
+});
+
+Deno.test("a goodbye is told three times, by those who have the word", () => {
+  const end = new KcpEnd({ goodbye: true });
+  const peer = new KcpEnd({ goodbye: true });
+  end.kcp.sayGoodbye();
+  const datagrams = end.pullBytes();
+  assertEquals(datagrams.length, 3);
+  assert(peer.receiveBytes(datagrams[0]!));
+  assert(peer.kcp.isEnded);
+  const plain = new KcpEnd();
+  plain.kcp.sayGoodbye();
+  assertEquals(plain.pullBytes(), []);
+});
+
+const badOptions: Partial<KcpOptions>[] = [
+  { mtuBytes: 24 },
+  { mtuBytes: 1501 },
+  { sendWindow: 0 },
+  { receiveWindow: 40_000 },
+  { fastResend: -1 },
+  { conv: 2 ** 32 },
+];
+for (const options of badOptions) {
+  Deno.test(`impossible options are refused: ${JSON.stringify(options)}`, () => {
+    assertThrows(() => new Kcp({ ...testOptions, ...options }, noEvents, 0), CulvertError, "Cannot begin");
+  });
+}
+
+Deno.test("the modes are those of kcp-go's users", () => {
+  const told = Object.values(kcpModes).map((mode) => [
+    +mode.noDelay,
+    mode.intervalMs,
+    mode.fastResend,
+    mode.congestion,
+    mode.writeDelay,
+    mode.ackNoDelay,
+  ]);
+  assertEquals(told, [
+    [0, 40, 2, "none", true, false],
+    [0, 30, 2, "none", true, false],
+    [1, 20, 2, "none", false, true],
+    [1, 10, 2, "none", false, true],
+  ]);
+});
