@@ -3,7 +3,8 @@
  *
  *   source                                        what the proxies connect to; ends with its standard input
  *   bulk --proxy H:P --target H:P --streams N --warm-ms N --measure-ms N
- *   transfer --proxy H:P --target H:P --direction down|up --measure-ms N --sample-ms N     one stream, as it goes
+ *   transfer --proxy H:P|direct --target H:P --direction down|up --measure-ms N --sample-ms N     one stream, as it goes
+ *   trips --target H:P --count N                  how long small messages take there and back, on one stream
  *   requests --proxy H:P|direct --target H:P --count N --concurrency N     how long each takes, and how many are lost
  *   talkers --proxy H:P --target H:P --count N --measure-ms N     streams that live as long, and how many do not
  *   paths --url URL --target H:P --count N --stalled 0|1     as many paths with a stream each; ends with its standard input
@@ -49,6 +50,7 @@ import { awaitRotation, runSessions } from "./load/sessions.ts";
 import { startSource } from "./load/source.ts";
 import { runTalkers } from "./load/talkers.ts";
 import { runTransfer, type TransferDirection } from "./load/transfer.ts";
+import { runTrips } from "./load/trips.ts";
 import { serveWeighedRelay } from "./load/weighed_relay.ts";
 
 const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
@@ -63,9 +65,12 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
     print(await runBulk({ proxy, target, streams, warmMs, measureMs }));
   },
   async transfer(flags) {
-    const { proxy, target } = flags.ends();
+    const [proxy, target] = [flags.proxy(), flags.target("target")];
     const [measureMs, sampleMs] = [flags.count("measure-ms"), flags.count("sample-ms")];
     print(await runTransfer({ proxy, target, direction: flags.direction(), measureMs, sampleMs }, print));
+  },
+  async trips(flags) {
+    print({ tookMs: await runTrips(flags.target("target"), flags.count("count")) });
   },
   async requests(flags) {
     const [count, concurrency] = [flags.count("count"), flags.count("concurrency")];

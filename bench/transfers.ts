@@ -3,13 +3,21 @@
  */
 
 import { clockOf, delay } from "../protocol/clock.ts";
-import { formatTarget } from "../protocol/stream.ts";
+import { formatTarget, type Target } from "../protocol/stream.ts";
+import type { NetNamespace } from "../testing/netns.ts";
 import type { Transfer, TransferDirection } from "./load/transfer.ts";
 import { type Ends, load } from "./loads.ts";
 import { median } from "./rounds.ts";
 
 const SAMPLE_MS = 50;
 const clock = clockOf(globalThis);
+
+/** By a proxy or straight, from here or from a namespace. */
+export interface TransferEnds {
+  readonly proxy?: Target | undefined;
+  readonly target: Target;
+  readonly namespace?: NetNamespace;
+}
 
 export interface TransferSettings {
   readonly direction: TransferDirection;
@@ -19,7 +27,7 @@ export interface TransferSettings {
 }
 
 /** Gbit/s of one stream, as it arrives at its end of the way. */
-export async function measureTransfer(ends: Ends, settings: TransferSettings): Promise<number> {
+export async function measureTransfer(ends: TransferEnds, settings: TransferSettings): Promise<number> {
   const { warmMs, measureMs } = settings;
   const transfer = await runTransfer(ends, settings.direction, warmMs + measureMs);
   return gbitPerS(transfer, warmMs, warmMs + measureMs);
@@ -77,14 +85,22 @@ async function runRequests(flags: Record<string, string | number>): Promise<{ to
   return { tookMs, lost };
 }
 
+/** The median milliseconds of a small message there and back, on a stream that is open. */
+export async function measureTrips({ target, namespace }: TransferEnds, count: number): Promise<number> {
+  await using program = load("trips", { target: formatTarget(target), count }, namespace);
+  const { tookMs } = await program.readJson(60_000) as { tookMs: number[] };
+  return median(tookMs);
+}
+
 async function runTransfer(
-  { proxy, target }: Ends,
+  { proxy, target, namespace }: TransferEnds,
   direction: TransferDirection,
   measureMs: number,
   meanwhile: () => Promise<void> = async () => {},
 ): Promise<Transfer> {
-  const ends = { proxy: formatTarget(proxy), target: formatTarget(target) };
-  await using program = load("transfer", { ...ends, direction, "measure-ms": measureMs, "sample-ms": SAMPLE_MS });
+  const ends = { proxy: proxy ? formatTarget(proxy) : "direct", target: formatTarget(target) };
+  const flags = { ...ends, direction, "measure-ms": measureMs, "sample-ms": SAMPLE_MS };
+  await using program = load("transfer", flags, namespace);
   await program.readJson();
   const [transfer] = await Promise.all([program.readJson(measureMs + 60_000), meanwhile()]);
   return transfer as unknown as Transfer;

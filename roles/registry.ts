@@ -99,6 +99,12 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./gateway.ts")).role,
   },
   {
+    name: "relay-packets",
+    summary: "Passes UDP packets on by tickets that they carry, and remembers nothing.",
+    group: "Hostile networks",
+    load: async () => (await import("./relay_packets.ts")).role,
+  },
+  {
     name: "keys",
     summary: "Shows this peer's id and public keys, making them on first use.",
     group: "Identity",

@@ -6,18 +6,23 @@
  *      often than others (200 of them without any proxy: fastest over slowest 2.9, in small writes 1.2)
  *   U  a byte back for every 64 KiB that have come
  *   R  an answer of 1 KiB to a request of 1 KiB
+ *   E  what has come, until it closes
  *   I  nothing
+ *
+ * Bulk is random, so that nobody gains by packing it.
  *
  * It listens on one port of four loopback addresses, so that many connections a second do not run out of ports.
  */
 
 import { freePort } from "../../testing/program.ts";
+import { randomOf } from "../../protocol/random.ts";
 import { readFull, type Target, writeAll } from "../../protocol/stream.ts";
 
 export const BULK = "B".charCodeAt(0);
 export const SHARED = "S".charCodeAt(0);
 export const UPLOAD = "U".charCodeAt(0);
 export const REQUEST = "R".charCodeAt(0);
+export const ECHO = "E".charCodeAt(0);
 export const IDLE = "I".charCodeAt(0);
 
 /** Both the request, its first byte included, and the answer. */
@@ -61,15 +66,28 @@ async function answer(accepted: Deno.TcpConn): Promise<void> {
   const want = new Uint8Array(1);
   if (!await readFull(connection, want)) return;
   if (want[0] === BULK || want[0] === SHARED) {
-    const chunk = new Uint8Array(want[0] === BULK ? CHUNK_BYTES : SHARED_CHUNK_BYTES);
+    const chunk = randomBytes(want[0] === BULK ? CHUNK_BYTES : SHARED_CHUNK_BYTES);
     for (;;) await writeAll(connection, chunk);
   }
   if (want[0] === UPLOAD) return await takeUpload(connection);
+  if (want[0] === ECHO) return await echo(connection);
   if (want[0] === REQUEST) {
     if (!await readFull(connection, new Uint8Array(REQUEST_BYTES - 1))) return;
     await writeAll(connection, new Uint8Array(REQUEST_BYTES));
   }
   while (await connection.read(want) !== null);
+}
+
+async function echo(connection: Deno.TcpConn): Promise<void> {
+  const buffer = new Uint8Array(SHARED_CHUNK_BYTES);
+  for (let count = await connection.read(buffer); count !== null; count = await connection.read(buffer)) {
+    await writeAll(connection, buffer.subarray(0, count));
+  }
+}
+
+/** WebCrypto gives 64 KiB at once. */
+function randomBytes(count: number): Uint8Array<ArrayBuffer> {
+  return randomOf(crypto).fill(new Uint8Array(count));
 }
 
 async function takeUpload(connection: Deno.TcpConn): Promise<void> {

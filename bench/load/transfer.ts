@@ -11,7 +11,8 @@ import { BULK, RECEIPT_BYTES, UPLOAD } from "./source.ts";
 export type TransferDirection = "down" | "up";
 
 export interface TransferOptions {
-  readonly proxy: Target;
+  /** Without one it connects to the target itself. */
+  readonly proxy: Target | undefined;
   readonly target: Target;
   readonly direction: TransferDirection;
   readonly measureMs: number;
@@ -32,7 +33,9 @@ const BUFFER_BYTES = 256 * 1024;
 export async function runTransfer(options: TransferOptions, tell: (line: object) => void): Promise<Transfer> {
   const { proxy, target, direction, measureMs, sampleMs } = options;
   const clock = clockOf(globalThis);
-  const connection = await dialSocks5(proxy, target);
+  const connection = proxy
+    ? await dialSocks5(proxy, target)
+    : await Deno.connect({ hostname: target.host, port: target.port });
   let arrived = 0;
   const isOver = { yes: false };
   const moving = direction === "down"

@@ -1,7 +1,146 @@
+/**
+ * Puts a raw carrier together: its ports, kept from everybody else and from the kernel's TCP, the sockets it receives by,
+ * and the way it sends.
+ *
+ *   "ip"       the kernel routes each packet, and its firewall sees it
+ *   "packet"   frames go to the next hop: on a client the one that leads to the peer, on a server the one that packets come
+ *              from. Needed for long packets, which `ours` sends
+ */
+
+import { tcpFilter } from "../../protocol/bpf.ts";
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
 import { CulvertError } from "../../protocol/errors.ts";
-import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
+import { formatIp, type IpAddress } from "../../protocol/ip.ts";
+import { mustBeIp } from "../../protocol/peer_check.ts";
+import { formatPorts, portsOf, type PortSpan, portSpan } from "../../protocol/port_span.ts";
+import { parseFlags } from "../../protocol/tcp_look/flags.ts";
+import { tcpLook } from "../../protocol/tcp_look/look.ts";
+import { cString, type Libc, openLibc } from "../libc.ts";
+import { guardPorts } from "../raw_guard/guard.ts";
+import { reservePorts } from "../raw_guard/port_reservation.ts";
+import { type RouteTo, routeTo } from "../route_to.ts";
+import { hasV6, SourceAddresses } from "../source_address.ts";
+import { openReceiving } from "./packet_socket.ts";
+import { RawCarrier } from "./raw_carrier.ts";
+import { type NextHop, RawPlaces } from "./raw_place.ts";
+import { FrameWay, IpWay } from "./raw_ways.ts";
 
-export function openRawCarrier(_options: CarrierOptions): Promise<PacketCarrier> {
-  throw new CulvertError("unsupported", "Cannot open a raw carrier");
+/** Throws `port_in_use`, `denied`, `no_route`, `no_neighbour` or a SysError; needs CAP_NET_RAW, the guard CAP_NET_ADMIN. */
+export async function openRawCarrier(options: CarrierOptions): Promise<RawCarrier> {
+  await using stack = new AsyncDisposableStack();
+  const libc = stack.use(openLibc());
+  const { clock, random, log, flags } = options;
+  const name = options.look ?? "ours";
+  const peer = options.peer && { address: mustBeIp(options.peer.host), ports: portSpan(options.peer.ports) };
+  const local = options.listen?.host === undefined ? undefined : mustBeIp(options.listen.host);
+  const ports = holdPorts(libc, options, stack);
+  const look = tcpLook(name, {
+    side: peer ? "client" : "server",
+    random,
+    unixMs: clock.wallNow(),
+    ...flags && { flags: flags.map(parseFlags) },
+  });
+  const route = peer && await routeTo(libc, peer.address, { clock, needsMac: needsMac(options) });
+  const families = familiesOf(libc, peer?.address ?? local);
+  const filter = (isV6: boolean) =>
+    tcpFilter({ isV6, ports, ...local && { address: local }, ...peer && { from: peer } });
+  const interfaceIndex = interfaceOf(libc, options.interface);
+  const receiving = [...families.v4 ? [false] : [], ...families.v6 ? [true] : []]
+    .map((isV6) => stack.use(openReceiving(libc, { isV6, filter: filter(isV6), interfaceIndex })));
+  const onTooLong = once((bytes: number) => log.warn("A packet does not fit its way; lower the MTU", { bytes }));
+  const Way = sendOf(options) === "packet" ? FrameWay : IpWay;
+  const way = stack.use(new Way(libc, families, { onTooLong }));
+  const places = new RawPlaces(look, ports.count > 1);
+  const sources = stack.use(new SourceAddresses(libc));
+  const hop = route && nextHopOf(route, options);
+  const source = options.source === undefined ? local : mustBeIp(options.source);
+  return new RawCarrier({
+    libc,
+    clock,
+    look,
+    way,
+    places,
+    localPorts: portsOf(ports),
+    receiving,
+    isV4Only: !families.v6,
+    placeOf(host, port, localPort) {
+      const destination = mustBeIp(host);
+      const from = ourAddress(source, destination) ?? sources.to({ address: destination });
+      if (!from) throw new CulvertError("no_route", `Cannot send raw packets to ${host}: no route leads there`);
+      const place = places.of({ source: from, sourcePort: localPort, destination, destinationPort: port });
+      if (hop) place.nextHop = hop;
+      return place;
+    },
+    resources: stack.move(),
+  });
+}
+
+/** The ports, ours until the end. Those of a span follow one another, so one that the system chooses is one alone. */
+function holdPorts(libc: Libc, options: CarrierOptions, stack: AsyncDisposableStack): PortSpan {
+  const { listen, peer, clock, log } = options;
+  const asked = portSpan(listen?.ports ?? 0, { mayBeChosen: true });
+  if (options.manageFirewall === false) {
+    const { ports } = stack.use(reservePorts(libc, portsOf(asked)));
+    return { first: ports[0]!, count: asked.count };
+  }
+  const side = peer ? "client" : "server";
+  const guard = stack.use(
+    guardPorts({ libc, ports: portsOf(asked), side, ...peer && { peer: peer.host }, clock, log }),
+  );
+  log.debug("Ports are kept from the kernel", { ports: formatPorts(asked), way: guard.way });
+  return { first: guard.ports[0]!, count: asked.count };
+}
+
+function sendOf({ send, look = "ours" }: CarrierOptions): "ip" | "packet" {
+  return send ?? (look === "ours" ? "packet" : "ip");
+}
+
+function needsMac(options: CarrierOptions): boolean {
+  return sendOf(options) === "packet" && options.gatewayMac === undefined;
+}
+
+function nextHopOf(route: RouteTo, { gatewayMac, interface: name }: CarrierOptions): NextHop {
+  const to = gatewayMac === undefined ? route.mac : parseMac(gatewayMac);
+  const own = route.ownMac ?? new Uint8Array(6);
+  if (name !== undefined && name !== route.interfaceName) {
+    throw new CulvertError(
+      "invalid_argument",
+      `Cannot send raw packets: the interface must be the one that leads there, ${route.interfaceName}, got ${name}`,
+    );
+  }
+  return { interfaceIndex: route.linkIndex, macs: route.hardware === "other" || !to ? undefined : { to, own } };
+}
+
+function parseMac(text: string): Uint8Array {
+  const parts = /^[0-9a-f]{2}([:-][0-9a-f]{2}){5}$/i.test(text) ? text.split(/[:-]/) : undefined;
+  if (parts) return Uint8Array.from(parts, (part) => parseInt(part, 16));
+  throw new CulvertError("invalid_argument", `Cannot use a MAC: it must be like 02:00:5e:10:00:01, got ${text}`);
+}
+
+function interfaceOf(libc: Libc, name: string | undefined): number {
+  if (name === undefined) return 0;
+  const index = libc.call.if_nametoindex(cString(name));
+  if (index !== 0) return index;
+  throw new CulvertError("invalid_argument", `Cannot receive on an interface: there must be one, got ${name}`);
+}
+
+/** The families it speaks: that of the address that is known, or all the system has. */
+function familiesOf(libc: Libc, address: IpAddress | undefined): { v4: boolean; v6: boolean } {
+  if (address) return { v4: address.length === 4, v6: address.length === 16 };
+  return { v4: true, v6: hasV6(libc) };
+}
+
+/** The address that was named, if it can be used there: the address of all is none. */
+function ourAddress(named: IpAddress | undefined, destination: IpAddress): IpAddress | undefined {
+  if (!named || named.every((byte) => byte === 0)) return undefined;
+  if (named.length === destination.length) return named;
+  throw new CulvertError("no_route", `Cannot send raw packets to ${formatIp(destination)} from ${formatIp(named)}`);
+}
+
+function once<Argument>(call: (argument: Argument) => void): (argument: Argument) => void {
+  let isDone = false;
+  return (argument) => {
+    if (!isDone) call(argument);
+    isDone = true;
+  };
 }

@@ -60,7 +60,7 @@ export class KcpSender {
     this.#events = events;
     this.#counters = counters;
     this.#startedMs = nowMs;
-    this.roundTrip = new RoundTrip(options);
+    this.roundTrip = new RoundTrip({ ...options, isPaced: typeof options.congestion === "object" });
     const { congestion, sendWindow, mtuBytes } = options;
     this.#window = congestion === "kcp" ? new KcpWindow(mtuBytes - KCP_HEADER_BYTES) : undefined;
     this.#congestion = typeof congestion === "string" ? undefined : congestion;

@@ -145,6 +145,11 @@ export class SealedClient implements Disposable {
     if (nowMs >= this.#helloAtMs) this.#sayHello(nowMs, wallMs);
   }
 
+  /** Something was sent, and nothing has come since. */
+  get isAwaiting(): boolean {
+    return this.#unansweredMs !== Infinity;
+  }
+
   /** A packet has left that may be answered. */
   sent(nowMs: number): void {
     if (this.#unansweredMs === Infinity) this.#unansweredMs = nowMs;

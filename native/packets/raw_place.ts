@@ -1,0 +1,141 @@
+/**
+ * A place of a raw carrier: its address and port, those of ours that it speaks with, and what has been sent there and heard
+ * from there. `RawPlaces` gives the same object for the same four as long as it remembers them.
+ */
+
+import { formatIp, type IpAddress } from "../../protocol/ip.ts";
+import type { PacketPlace } from "../../protocol/packet_carrier.ts";
+import { formatTarget } from "../../protocol/stream.ts";
+import type { FlowEnds } from "../../protocol/tcp_look/header_template.ts";
+import type { TcpFlow } from "../../protocol/tcp_look/tcp_flow.ts";
+import type { TcpLook } from "../../protocol/tcp_look/look.ts";
+import { SOCKADDR_IN, SOCKADDR_IN6 } from "../layout.ts";
+import { AF_INET, AF_INET6, putName } from "./raw_names.ts";
+
+/** How frames get there: who is next on the way, and by which interface. */
+export interface NextHop {
+  readonly interfaceIndex: number;
+  /** Its hardware address and ours; undefined where packets have no link header. */
+  readonly macs: { readonly to: Uint8Array; readonly own: Uint8Array } | undefined;
+}
+
+export class RawPlace implements PacketPlace {
+  /** Ours is the source. */
+  readonly ends: FlowEnds;
+  /** The sockaddr that the kernel routes by. */
+  readonly name: Uint32Array<ArrayBuffer>;
+  readonly nameBytes: number;
+  nextHop: NextHop | undefined;
+  /** The sockaddr_ll and the link header made of `nextHop`, by whoever sends frames. */
+  hopName: Uint32Array<ArrayBuffer> | undefined;
+  readonly #look: TcpLook;
+  readonly #showsLocalPort: boolean;
+  #flow: TcpFlow | undefined;
+  #hasHeard = false;
+  #nextSequence = 0;
+  #timestamp = 0;
+  #host: string | undefined;
+  #key: string | undefined;
+
+  constructor(ends: FlowEnds, look: TcpLook, showsLocalPort: boolean) {
+    this.ends = ends;
+    this.#look = look;
+    this.#showsLocalPort = showsLocalPort;
+    this.nameBytes = this.isV6 ? SOCKADDR_IN6.size : SOCKADDR_IN.size;
+    this.name = putName(ends.destination, this.isV6 ? AF_INET6 : AF_INET);
+  }
+
+  get isV6(): boolean {
+    return this.ends.destination.length === 16;
+  }
+
+  get host(): string {
+    return this.#host ??= formatIp(this.ends.destination);
+  }
+
+  get port(): number {
+    return this.ends.destinationPort;
+  }
+
+  get key(): string {
+    return this.#key ??= formatTarget(this) + (this.#showsLocalPort ? `>${this.ends.sourcePort}` : "");
+  }
+
+  /** What is sent there, as it goes on from here. */
+  get flow(): TcpFlow {
+    const flow = this.#flow ??= this.#look.flow(this.ends);
+    if (this.#hasHeard) {
+      this.#hasHeard = false;
+      flow.heard?.(this.#nextSequence, this.#timestamp);
+    }
+    return flow;
+  }
+
+  /** What the last packet from there said. */
+  hear(nextSequence: number, timestamp: number): void {
+    this.#hasHeard = true;
+    this.#nextSequence = nextSequence;
+    this.#timestamp = timestamp;
+  }
+}
+
+/** Enough for ten thousand places. A flood of forged sources holds no more than these. */
+const SLOTS = 16_384;
+
+export class RawPlaces {
+  readonly #look: TcpLook;
+  readonly #showsLocalPort: boolean;
+  readonly #slots: (RawPlace | undefined)[] = new Array(SLOTS).fill(undefined);
+  #last: RawPlace | undefined;
+
+  /** `showsLocalPort`: whether keys tell our ports, since there are several. */
+  constructor(look: TcpLook, showsLocalPort: boolean) {
+    this.#look = look;
+    this.#showsLocalPort = showsLocalPort;
+  }
+
+  /** The place that a packet came from: its addresses lie there in the bytes, the source first. */
+  from(bytes: Uint8Array<ArrayBuffer>, at: number, isV6: boolean, theirPort: number, ourPort: number): RawPlace {
+    const last = this.#last;
+    if (last && isSame(last, bytes, at, isV6, theirPort, ourPort)) return last;
+    const slot = slotOf(bytes, at, isV6, theirPort);
+    let found = this.#slots[slot];
+    if (!found || !isSame(found, bytes, at, isV6, theirPort, ourPort)) {
+      const size = isV6 ? 16 : 4;
+      const destination = bytes.slice(at, at + size), source = bytes.slice(at + size, at + 2 * size);
+      const ends = { source, sourcePort: ourPort, destination, destinationPort: theirPort };
+      found = this.#slots[slot] = new RawPlace(ends, this.#look, this.#showsLocalPort);
+    }
+    return this.#last = found;
+  }
+
+  /** The place that will be sent to from that address and port of ours. */
+  of(ends: FlowEnds): RawPlace {
+    const bytes = new Uint8Array([...ends.destination, ...ends.source]);
+    return this.from(bytes, 0, ends.source.length === 16, ends.destinationPort, ends.sourcePort);
+  }
+}
+
+function isSame(
+  { ends }: RawPlace,
+  bytes: Uint8Array,
+  at: number,
+  isV6: boolean,
+  theirPort: number,
+  ourPort: number,
+): boolean {
+  const { source, destination } = ends, size = destination.length;
+  if (ends.destinationPort !== theirPort || ends.sourcePort !== ourPort || isV6 !== (size === 16)) return false;
+  return matches(destination, bytes, at) && matches(source, bytes, at + size);
+}
+
+function matches(address: IpAddress, bytes: Uint8Array, at: number): boolean {
+  for (let index = address.length - 1; index >= 0; index--) if (address[index] !== bytes[at + index]) return false;
+  return true;
+}
+
+function slotOf(bytes: Uint8Array, at: number, isV6: boolean, theirPort: number): number {
+  let hash = theirPort;
+  for (let index = 0; index < (isV6 ? 16 : 4); index++) hash = Math.imul(hash ^ bytes[at + index]!, 0x01000193);
+  return (hash ^ (hash >>> 15)) & (SLOTS - 1);
+}
