@@ -6,6 +6,8 @@
  *   tunnel+wss://token@host/path?links=4  the same over TLS
  *   fragments+https://base.example/       in fragments over several relays, which that directory knows
  *   circuit+http(s)://base:port/?hops=2   over circuits of relays that the directory there knows (`circuit/circuit_url.ts`)
+ *   kcp+udp://key@host:port/              over KCP, in datagrams (`kcp/open_kcp.ts`)
+ *   kcp+raw://key@host:port/              the same in raw packets that look like TCP
  */
 
 import type { Clock } from "../protocol/clock.ts";
@@ -21,6 +23,7 @@ import { openCircuits } from "./circuit/open_circuits.ts";
 import { direct } from "./egress.ts";
 import { openFragments } from "./fragments/open_fragments.ts";
 import { withHello } from "./hello.ts";
+import { openKcp } from "./kcp/open_kcp.ts";
 import { openTunnel } from "./tunnel_client.ts";
 
 export interface OpenOptions {
@@ -56,6 +59,8 @@ const schemes: readonly Scheme[] = [
   { prefix: "fragments+https://", open: openFragments },
   { prefix: "circuit+http://", open: openCircuits },
   { prefix: "circuit+https://", open: openCircuits },
+  { prefix: "kcp+udp://", open: openKcp },
+  { prefix: "kcp+raw://", open: openKcp },
 ];
 
 /** What a path URL may begin with. */

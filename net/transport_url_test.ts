@@ -9,11 +9,11 @@ Deno.test("a transport's URL says key, host, ports and settings", () => {
   const url = read("kcp+raw://a%40b@[2001:db8::1]:45000-45007/?dialect=paqet&links=3&nocomp=1");
   assertEquals([url.scheme, url.key, url.host], ["kcp+raw", "a@b", "2001:db8::1"]);
   assertEquals(url.ports, { first: 45000, count: 8 });
-  assertEquals(url.choice("dialect", ["culvert", "paqet"], "culvert"), "paqet");
-  assertEquals(url.number("links", { least: 1, most: 8, usual: 1 }), 3);
-  assertEquals(url.number("mtu", { least: 50, most: 1500, usual: 1350 }), 1350);
-  assertEquals([url.flag("nocomp"), url.flag("other")], [true, false]);
-  url.done();
+  assertEquals(url.settings.choice("dialect", ["culvert", "paqet"], "culvert"), "paqet");
+  assertEquals(url.settings.number("links", { least: 1, most: 8, usual: 1 }), 3);
+  assertEquals(url.settings.number("mtu", { least: 50, most: 1500, usual: 1350 }), 1350);
+  assertEquals([url.settings.flag("nocomp"), url.settings.flag("other")], [true, false]);
+  url.settings.done();
   const bare = read("vtcp://server.example:443");
   assertEquals([bare.key, bare.host, bare.ports], [undefined, "server.example", { first: 443, count: 1 }]);
 });
@@ -35,9 +35,9 @@ Deno.test("what is wrong with a transport's URL is told, and its key is not", ()
     assertEquals(error.message.includes("secret"), false, text);
   }
   const url = read("kcp+udp://secret@host:1/?links=0&dialect=x&more=1");
-  assertThrows(() => url.number("links", { least: 1, most: 8, usual: 1 }), CulvertError, "between 1 and 8");
-  assertThrows(() => url.choice("dialect", ["a", "b"], "a"), CulvertError, 'a or b, got "x"');
-  assertThrows(() => url.done(), CulvertError, 'may say links, dialect after the "?", got "more"');
+  assertThrows(() => url.settings.number("links", { least: 1, most: 8, usual: 1 }), CulvertError, "between 1 and 8");
+  assertThrows(() => url.settings.choice("dialect", ["a", "b"], "a"), CulvertError, 'a or b, got "x"');
+  assertThrows(() => url.settings.done(), CulvertError, 'may say links, dialect after the "?", got "more"');
 });
 
 Deno.test("any text is a URL or an error", () => {

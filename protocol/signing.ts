@@ -25,6 +25,8 @@ export const HOP_DOMAIN = "culvert/hop/v1";
 export const FRAGMENTS_DOMAIN = "culvert/fragments/v1";
 /** Not signed: what sealed hellos begin with, and what their keys are derived under. */
 export const SEALED_HELLO_DOMAIN = "culvert/sealed-hello/v1";
+/** Not signed: what the tokens of admitted clients of vtcp are derived under. */
+export const VTCP_DOMAIN = "culvert/vtcp/v1";
 
 export type Field = string | number | Uint8Array | readonly string[];
 

@@ -21,7 +21,7 @@ export const keyText: z.ZodType<Bytes, string> = z.string().transform((text, con
 });
 
 /** The bytes of a key file. */
-export function encodeKeyFile(fields: Readonly<Record<string, string>>): Bytes {
+export function encodeKeyFile(fields: Readonly<Record<string, unknown>>): Bytes {
   return new TextEncoder().encode(JSON.stringify({ version: VERSION, ...fields }, null, 2) + "\n");
 }
 

@@ -17,7 +17,10 @@ import { isPortFree } from "./port_reservation.ts";
 import { Recheck } from "./recheck.ts";
 import { type GuardedPorts, type PortRules, type RuleHost, runsOf } from "./rules.ts";
 
-const PREFIX = "culvert_raw_";
+/** A table is named after the first port of its guard. */
+export const NFT_PREFIX = "culvert_raw_";
+/** What the rule is called that keeps the kernel from answering. */
+export const RESETS = "resets of the kernel";
 
 /** What this kernel's nf_tables may lack. */
 export interface TableOptions {
@@ -65,8 +68,8 @@ export function guardByNft(guarded: GuardedPorts, host: RuleHost, kernels = KERN
 
 /** Tables that nobody owns, of guards that were killed: the ports that they are named after are free. */
 function removeStale(nft: Nft, libc: Libc): void {
-  for (const { name, isOwned } of nft.tables(PREFIX)) {
-    const port = Number(name.slice(PREFIX.length));
+  for (const { name, isOwned } of nft.tables(NFT_PREFIX)) {
+    const port = Number(name.slice(NFT_PREFIX.length));
     if (!isOwned && Number.isInteger(port) && isPortFree(libc, port)) nft.deleteTable(name);
   }
 }
@@ -97,11 +100,11 @@ export function guardTable({ ports, peer }: GuardedPorts, { isOwned, knowsLocal 
   const dport = tcp.dport(runs.length === 1 ? runs[0]! : runs);
   const incoming: Rule[] = [rule(...from(peer), dport, ...local, counter(), comment("ours to read"), drop())];
   const outgoing: Rule[] = [
-    rule(...to(peer), sport, tcp.flags({ set: ["rst"] }), counter(), comment("resets of the kernel"), drop()),
+    rule(...to(peer), sport, tcp.flags({ set: ["rst"] }), counter(), comment(RESETS), drop()),
     rule(...to(peer), sport, notrack()),
   ];
   return {
-    name: `${PREFIX}${runs[0]!.from}`,
+    name: `${NFT_PREFIX}${runs[0]!.from}`,
     comment: "packets that culvert sends and receives itself",
     isOwned,
     chains: [

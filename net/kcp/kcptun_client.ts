@@ -70,8 +70,10 @@ export interface KcptunOptions extends Partial<KcptunSettings> {
   readonly openCarrier?: (peer: Target, signal: AbortSignal) => Promise<PacketCarrier>;
 }
 
-/** A tunnel that was heard so lately is taken to live. */
-const FRESH_MS = 5000;
+/** A tunnel that was heard so lately is taken to live; another has to answer first, which takes a round trip. */
+const FRESH_MS = 500;
+/** What was sent goes unanswered for so many looks in a row: new streams go elsewhere. */
+const SILENT_LOOKS = 4;
 /** A tunnel that was quiet for longer answers a dial within this share of the time for it, or a fresh one is tried. */
 const FIRST_TRY = 0.4;
 const LOOK_MS = 1000;
@@ -268,11 +270,11 @@ export class KcptunPath implements Path {
   #lookAfter(): void {
     const { clock, autoexpire = 0 } = this.#options;
     this.#look = clock.after(LOOK_MS, () => this.#lookAfter());
-    if (autoexpire > 0) {
-      this.#tunnels.forEach((tunnel, index) => {
-        if (tunnel && clock.now() - tunnel.bornMs >= autoexpire * 1000) this.#retire(index, tunnel);
-      });
-    }
+    this.#tunnels.forEach((tunnel, index) => {
+      if (!tunnel) return;
+      const isExpired = autoexpire > 0 && clock.now() - tunnel.bornMs >= autoexpire * 1000;
+      if (tunnel.look(LOOK_MS) >= SILENT_LOOKS || isExpired) this.#retire(index, tunnel);
+    });
     this.#closeRetired();
   }
 

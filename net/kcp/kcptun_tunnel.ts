@@ -6,7 +6,10 @@
 import { orAborted } from "../../protocol/abort.ts";
 import { type Clock, deadline } from "../../protocol/clock.ts";
 import type { KcpCounters } from "../../protocol/kcp/kcp_counters.ts";
+import { KCP_HEADER_BYTES, UNA_AT } from "../../protocol/kcp/segment.ts";
+import { FEC_HEAD_BYTES, FecType, fecTypeOf } from "../../protocol/packet_layer/fec_head.ts";
 import type { PacketSeal } from "../../protocol/packet_seal.ts";
+import type { Slab } from "../../protocol/slab.ts";
 import type { Link } from "../link.ts";
 import { LinkKeeper, type LinkKeeperOptions } from "../link_keeper.ts";
 import type { KcpLink } from "./kcp_link.ts";
@@ -27,6 +30,7 @@ export class KcptunTunnel {
   /** When something genuine came last; of a link that has heard nothing, never. */
   #heardMs = -Infinity;
   #kcp: KcpLink | undefined;
+  #silentLooks = 0;
   #waiting: (() => void)[] = [];
 
   constructor(options: KcptunTunnelOptions) {
@@ -65,6 +69,12 @@ export class KcptunTunnel {
     return this.#clock.now() - this.#heardMs <= ms;
   }
 
+  /** To be called every `sinceMs`: how often in a row something was under way then and nothing had been heard meanwhile. */
+  look(sinceMs: number): number {
+    const isSilent = (this.#kcp?.kcp.inFlight ?? 0) > 0 && !this.heardWithin(sinceMs);
+    return this.#silentLooks = isSilent ? this.#silentLooks + 1 : 0;
+  }
+
   /** Settles when something genuine comes from the far end: true; false when nothing does for so long. */
   async hears(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     const heard = Promise.withResolvers<void>();
@@ -92,12 +102,18 @@ export class KcptunTunnel {
   }
 }
 
-/** A seal that tells when it has opened something. */
+/**
+ * A seal that tells when it has opened something from a far end that remembers this link. One that has forgotten it (it was
+ * restarted) makes a new session of what it gets, and acknowledges what will never be delivered there; but it says that
+ * it waits for the first segment, long after that was taken.
+ */
 class WatchedSeal implements PacketSeal {
   readonly headBytes: number;
   readonly tailBytes: number;
   readonly #seal: PacketSeal;
   readonly #onOpened: () => void;
+  /** The segment that the far end waits for, as it last said. */
+  #awaited = 0;
 
   constructor(seal: PacketSeal, onOpened: () => void) {
     this.headBytes = seal.headBytes;
@@ -110,7 +126,17 @@ class WatchedSeal implements PacketSeal {
 
   open: PacketSeal["open"] = (slab, start, end) => {
     const isGenuine = this.#seal.open(slab, start, end);
-    if (isGenuine) this.#onOpened();
+    if (isGenuine) this.#look(slab, start + this.headBytes, end - this.tailBytes);
     return isGenuine;
   };
+
+  #look(slab: Slab, start: number, end: number): void {
+    const type = fecTypeOf(slab, start, end);
+    const at = type === undefined ? start : start + FEC_HEAD_BYTES;
+    if (type === FecType.parity || end - at < KCP_HEADER_BYTES) return;
+    const awaited = slab.view.getInt32(at + UNA_AT, true);
+    if ((awaited - this.#awaited | 0) < 0) return;
+    this.#awaited = awaited;
+    this.#onOpened();
+  }
 }

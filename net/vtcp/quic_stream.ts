@@ -23,8 +23,11 @@ export class QuicStream implements Stream {
   #hasEnded = false;
   #hasFinished = false;
   #isClosed = false;
+  readonly #onClosed: () => void;
 
-  constructor(halves: Deno.QuicBidirectionalStream) {
+  /** `onClosed` is called once, when we have closed it. */
+  constructor(halves: Deno.QuicBidirectionalStream, onClosed: () => void = () => {}) {
+    this.#onClosed = onClosed;
     this.#reader = halves.readable.getReader({ mode: "byob" });
     this.#writer = halves.writable.getWriter();
     this.#writer.closed.catch(() => {}); // told by the writes
@@ -93,6 +96,7 @@ export class QuicStream implements Stream {
     if (this.#isWriting) this.#writer.abort().catch(() => {});
     else if (!this.#hasFinished) this.#writer.close().catch(() => {});
     if (!this.#hasEnded) this.#reader.cancel().catch(() => {});
+    this.#onClosed();
   }
 
   abort(): void {
@@ -100,6 +104,7 @@ export class QuicStream implements Stream {
     this.#isClosed = true;
     this.#writer.abort().catch(() => {});
     this.#reader.cancel().catch(() => {});
+    this.#onClosed();
   }
 
   [Symbol.dispose](): void {

@@ -88,6 +88,7 @@ export class PacedCongestion implements Congestion {
   #roundHasRate = false;
   #fullRate = 0;
   #roundsWithoutGrowth = 0;
+  #losesMuch = false;
 
   #minRttMs = Infinity;
   #minRttAtMs = 0;
@@ -182,7 +183,9 @@ export class PacedCongestion implements Congestion {
 
   onTurn(inFlightBytes: number, isAppLimited: boolean, nowMs: number): void {
     if (this.#turnBytes > 0) this.#hear(inFlightBytes, nowMs);
-    if (isAppLimited && inFlightBytes < this.#windowBytes) this.#delivery.onNothingToSend(inFlightBytes);
+    // What fills the route and a little more shows all that it can do.
+    const enough = Math.min(this.#windowBytes, this.#rate * this.#minRttMs * UP_GAIN);
+    if (isAppLimited && inFlightBytes < enough) this.#delivery.onNothingToSend(inFlightBytes);
   }
 
   #hear(inFlightBytes: number, nowMs: number): void {
@@ -272,11 +275,13 @@ export class PacedCongestion implements Congestion {
   }
 
   #judgeStart(hasQueue: boolean, nowMs: number): void {
-    if (!this.#roundHasRate || this.#delivery.isAppLimited) return;
+    const isTooMuch = hasQueue || this.#losesMuch;
+    this.#losesMuch = false;
+    if (!isTooMuch && (!this.#roundHasRate || this.#delivery.isAppLimited)) return;
     if (this.#rate >= this.#fullRate * GROWTH) {
       this.#fullRate = this.#rate;
       this.#roundsWithoutGrowth = 0;
-    } else if (++this.#roundsWithoutGrowth >= STARTING_ROUNDS || hasQueue) {
+    } else if (++this.#roundsWithoutGrowth >= STARTING_ROUNDS || isTooMuch) {
       this.#enter("draining", nowMs);
     }
   }
@@ -302,7 +307,7 @@ export class PacedCongestion implements Congestion {
     const loss = this.#countedLostBytes / all;
     this.#countedBytes = this.#countedLostBytes = 0;
     if (this.#state === "starting") {
-      if (loss > STARTING_LOSS) this.#roundsWithoutGrowth = STARTING_ROUNDS;
+      this.#losesMuch = loss > STARTING_LOSS;
       return;
     }
     if (loss > this.#usualLoss + HEAVY_LOSS) {

@@ -4,8 +4,8 @@
  *
  *   decoder.receive(slab, start, end)  →  onPacket(slab, start, end, isRecovered) for each
  *
- * How many shards a group has is the sender's choice and not on the wire: from a packet that does not fit what is
- * believed on, it is learnt from the numbers at which data and parity alternate (`fec_tuning.ts`). Datagrams without an FEC
+ * How many shards a group has is the sender's choice and not on the wire: from a packet on that does not fit what is
+ * believed in, it is learnt from the numbers at which data and parity alternate (`fec_tuning.ts`). Datagrams without an FEC
  * head are handed on as they are. The last `GROUPS` groups are kept, and one only until it is whole.
  */
 
@@ -32,7 +32,7 @@ export interface FecCounters {
   recoveredPackets: number;
   /** Groups that were given up with data missing. */
   lostGroups: number;
-  /** How often the sender's shards turned out to be others. */
+  /** How often the sender's shards were learnt. */
   tunings: number;
 }
 
@@ -74,7 +74,9 @@ export class FecDecoder {
     this.#codes = codes;
     this.#packets = packets;
     this.#strideBytes = mostBytes - FEC_SHARD_START;
-    if (shards) this.#use(shards);
+    if (!shards) return;
+    this.#use(shards);
+    this.counters.tunings = 0;
   }
 
   /** What the sender is taken to use; undefined until it has shown it. */
@@ -103,7 +105,7 @@ export class FecDecoder {
     const number = slab.view.getUint32(start, true);
     this.#tuning.see(number, isData);
     if (!this.#fits(number, isData)) {
-      if (this.#tuning.shards) this.#use(this.#tuning.shards);
+      this.#use(this.#tuning.shards);
       if (!this.#fits(number, isData)) return undefined;
     }
     const { dataShards, parityShards } = this.#shards!;
@@ -177,13 +179,18 @@ export class FecDecoder {
     return new Slab((dataShards + parityShards) * this.#strideBytes);
   }
 
-  #use(shards: FecShards): void {
+  /**
+   * From now on; undefined: what was believed in has been wrong, and what is right not seen. Groups cut wrongly must not
+   * be decoded: all datagrams of a session begin alike, so what would come out looks like one of them.
+   */
+  #use(shards: FecShards | undefined): void {
+    if (shards) this.counters.tunings++;
+    this.#shards = shards;
+    this.trim();
+    if (!shards) return;
     checkFecShards(shards);
     const total = shards.dataShards + shards.parityShards;
-    if (this.#shards) this.counters.tunings++;
-    this.#shards = shards;
     this.#code = this.#codes.code(shards.dataShards, total);
     this.#end = fecNumbersEnd(total);
-    this.trim();
   }
 }

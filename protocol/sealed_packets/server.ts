@@ -60,8 +60,8 @@ export interface SealedServerEvents {
 
 /** Keys that wait to be used are forgotten after so long. */
 const WAIT_MS = 10_000;
-const MOST_WAITING = 1024;
-const MOST_WAITING_OF_A_CLIENT = 32;
+const MOST_WAITING = 4096;
+const MOST_WAITING_OF_A_CLIENT = 512;
 
 export class ServerSession {
   readonly client: KnownClient;

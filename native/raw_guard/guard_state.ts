@@ -1,0 +1,52 @@
+/**
+ * Whether a port of this machine is guarded now, by whichever process, and what the guard has counted: for `doctor`.
+ */
+
+import { CulvertError } from "../../protocol/errors.ts";
+import type { Libc } from "../libc.ts";
+import { Nft } from "../nft.ts";
+import type { GuardWay } from "./guard.ts";
+import { Iptables } from "./iptables.ts";
+import { ourRules, SUPPORTS } from "./iptables_rules.ts";
+import { NFT_PREFIX, RESETS } from "./nft_guard.ts";
+import { MOST_PORTS } from "./port_reservation.ts";
+
+export interface GuardState {
+  readonly way: GuardWay;
+  /** The first port of the guard, which may be one of several. */
+  readonly firstPort: number;
+  /** Resets of the kernel that were kept back; only nftables tells. */
+  readonly resets?: number;
+}
+
+/** Undefined when nobody guards it. Needs CAP_NET_ADMIN. */
+export function guardState(libc: Libc, port: number): GuardState | undefined {
+  return byNft(libc, port) ?? byIptables(port);
+}
+
+function byNft(libc: Libc, port: number): GuardState | undefined {
+  try {
+    using nft = new Nft(libc);
+    const firstPort = guardOf(port, nft.tables(NFT_PREFIX).map(({ name }) => Number(name.slice(NFT_PREFIX.length))));
+    if (firstPort === undefined) return undefined;
+    const resets = nft.rules(`${NFT_PREFIX}${firstPort}`).find(({ comment }) => comment === RESETS)?.counter?.packets;
+    return { way: "nft", firstPort, ...resets !== undefined && { resets } };
+  } catch (error) {
+    if (error instanceof CulvertError && error.code === "no_nftables") return undefined;
+    throw error;
+  }
+}
+
+function byIptables(port: number): GuardState | undefined {
+  const iptables = Iptables.find(4);
+  const tables = new Set(SUPPORTS.map(({ table }) => table));
+  const guards = iptables ? [...tables].flatMap((table) => ourRules(iptables.list(table))) : [];
+  const firstPort = guardOf(port, guards.map(({ guard }) => guard));
+  return firstPort === undefined ? undefined : { way: "iptables", firstPort };
+}
+
+/** The guard that is named after the nearest port before it. */
+function guardOf(port: number, firstPorts: readonly number[]): number | undefined {
+  const nearest = Math.max(...firstPorts.filter((first) => first <= port), -Infinity);
+  return port - nearest < MOST_PORTS ? nearest : undefined;
+}

@@ -1,0 +1,72 @@
+/**
+ * A Path that is still being opened: dials wait for it. Opening begins at once; when it fails, every dial says why, and the
+ * next one after a while tries again.
+ */
+
+import { orAborted } from "../protocol/abort.ts";
+import type { Clock } from "../protocol/clock.ts";
+import { DialError, messageOf } from "../protocol/errors.ts";
+import type { Datagrams, DialOptions, Path, Stream, Target } from "../protocol/stream.ts";
+
+/** After a failure. */
+const RETRY_MS = 1000;
+
+export class LazyPath implements Path {
+  readonly #open: () => Promise<Path>;
+  readonly #clock: Clock;
+  #path: Promise<Path>;
+  #failedAtMs = -Infinity;
+  #isClosed = false;
+
+  constructor(open: () => Promise<Path>, clock: Clock) {
+    this.#open = open;
+    this.#clock = clock;
+    this.#path = this.#begin();
+  }
+
+  async dial(target: Target, options: DialOptions = {}): Promise<Stream> {
+    return await (await this.#ready(options.signal)).dial(target, options);
+  }
+
+  async datagrams(options: DialOptions = {}): Promise<Datagrams> {
+    const path = await this.#ready(options.signal);
+    if (path.datagrams) return await path.datagrams(options);
+    throw new DialError("unsupported", "Cannot open a datagram socket: this path carries none");
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#path.then((path) => path.close(), () => {});
+  }
+
+  async closed(): Promise<void> {
+    await (await this.#path.catch(() => undefined))?.closed?.();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async #ready(signal: AbortSignal | undefined): Promise<Path> {
+    signal?.throwIfAborted();
+    if (this.#isClosed) throw new DialError("path_down", "Cannot dial: the path is closed");
+    if (this.#clock.now() - this.#failedAtMs >= RETRY_MS) {
+      if (this.#failedAtMs !== -Infinity) this.#path = this.#begin();
+    }
+    try {
+      return await orAborted(this.#path, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error instanceof DialError ? error : new DialError("path_down", messageOf(error), { cause: error });
+    }
+  }
+
+  #begin(): Promise<Path> {
+    this.#failedAtMs = -Infinity;
+    const path = this.#open();
+    path.then((opened) => {
+      if (this.#isClosed) opened.close();
+    }, () => this.#failedAtMs = this.#clock.now());
+    return path;
+  }
+}
