@@ -17,6 +17,7 @@ import { MAX_HEADER_BYTES, type TcpLook } from "../../protocol/tcp_look/look.ts"
 import type { Fd } from "../fd.ts";
 import type { Libc } from "../libc.ts";
 import { PacketLoop } from "./packet_loop.ts";
+import type { RawOrigins } from "./raw_origins.ts";
 import { RawPlace, type RawPlaces } from "./raw_place.ts";
 import { type RawReceiveCounters, RawReceiver } from "./raw_receiver.ts";
 import { LINK_BYTES, type RawWay } from "./raw_ways.ts";
@@ -40,8 +41,7 @@ export interface RawCarrierParts {
   /** Opened by `openReceiving`, one for each family. */
   readonly receiving: readonly Fd[];
   readonly isV4Only: boolean;
-  /** The place of an address and port, from that port of ours. */
-  placeOf(host: string, port: number, localPort: number): RawPlace;
+  readonly origins: RawOrigins;
   /** Everything it is made of; disposed of at the end. */
   readonly resources: AsyncDisposableStack;
 }
@@ -98,7 +98,7 @@ export class RawCarrier implements FlaggedCarrier {
   }
 
   place(host: string, port: number, localPort: number = this.localPorts[0]!): RawPlace {
-    return this.#parts.placeOf(host, port, localPort);
+    return this.#parts.origins.placeOf(host, port, localPort);
   }
 
   useFlags(place: PacketPlace, flags: readonly number[]): void {
