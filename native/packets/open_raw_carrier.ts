@@ -60,6 +60,7 @@ export async function openRawCarrier(options: CarrierOptions): Promise<RawCarrie
     localPorts: portsOf(ports),
     receiving,
     isV4Only: !families.v6,
+    mtuBytes: route?.mtuBytes ?? Infinity,
     resources: stack.move(),
   });
 }

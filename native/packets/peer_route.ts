@@ -27,6 +27,8 @@ const LOOK_MS = 2000;
 
 export class PeerRoute implements AsyncDisposable {
   onChange: () => void = () => {};
+  /** The longest packet, as it was in the beginning. */
+  readonly mtuBytes: number;
   readonly #libc: Libc;
   readonly #peer: IpAddress;
   readonly #options: PeerRouteOptions;
@@ -39,6 +41,7 @@ export class PeerRoute implements AsyncDisposable {
     this.#libc = libc;
     this.#peer = peer;
     this.#options = options;
+    this.mtuBytes = route.mtuBytes;
     this.#source = route.source;
     this.#hop = hopOf(route, options);
     this.#watching = this.#watch();

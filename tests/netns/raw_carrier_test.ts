@@ -139,8 +139,8 @@ for (const send of ["ip", "packet"]) {
     await using _server = await wire.end(wire.server, { send, listen: { ports: PORT } });
     await using client = await wire.end(wire.client, { send, peer: { host: far, ports: PORT } });
     await assertAllBack(client, { count: 100, bytes: 1348 });
-    const { back, lost } = await client.ask(JSON.stringify({ count: 32, bytes: 1349 }));
-    assertEquals({ back, lost }, { back: 0, lost: 32 }, "what is longer than the tunnel takes");
+    const { back, lost, maxPayloadBytes } = await client.ask(JSON.stringify({ count: 32, bytes: 1349 }));
+    assertEquals({ back, lost, maxPayloadBytes }, { back: 0, lost: 32, maxPayloadBytes: 1348 });
   });
 }
 
