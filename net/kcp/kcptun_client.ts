@@ -36,7 +36,7 @@ import { type DialOptions, formatTarget, type Path, type Stream, type Target } f
 import { formatIp, parseIp } from "../../protocol/ip.ts";
 import { CountedLink, type Traffic } from "../counted_link.ts";
 import type { Link } from "../link.ts";
-import type { MuxConnection } from "../mux.ts";
+import type { MuxConnection, MuxStream } from "../mux.ts";
 import { openCarrier } from "../packets/open_carrier.ts";
 import { systemLookup } from "../resolve.ts";
 import { connectSocks5 } from "../socks_stream.ts";
@@ -194,8 +194,7 @@ export class KcptunPath implements Path {
     signal: AbortSignal | undefined,
   ): Promise<Stream | undefined> {
     const isFresh = tunnel.heardWithin(FRESH_MS);
-    const connection = await this.#connection(tunnel, signal);
-    const stream = connection.open();
+    const stream = openStream(await this.#connection(tunnel, signal));
     const onAbort = () => stream.abort();
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
@@ -316,6 +315,15 @@ export class KcptunPath implements Path {
       formatTarget({ host, port })
     }: no kcptun server is there, UDP does not get ` +
       `through, or its key or crypt is not ours (${crypt}); kcptun answers none of them`;
+  }
+}
+
+function openStream(connection: MuxConnection): MuxStream {
+  try {
+    return connection.open();
+  } catch (error) {
+    if (error instanceof DialError) throw error;
+    throw new DialError("path_down", messageOf(error), { cause: error });
   }
 }
 
