@@ -86,6 +86,11 @@ export function openKcptun(options: KcptunOptions): KcptunPath {
   return new KcptunPath(options);
 }
 
+interface Carried {
+  readonly link: KcpLink;
+  readonly carrier: PacketCarrier;
+}
+
 interface Retired {
   readonly tunnel: KcptunTunnel;
   readonly untilMs: number;
@@ -102,6 +107,8 @@ export class KcptunPath implements Path {
   readonly #conn: number;
   readonly #tunnels: (KcptunTunnel | undefined)[];
   #retired: Retired[] = [];
+  /** Those whose links are up, or ended a moment ago. */
+  #carried: Carried[] = [];
   #look: Timer | undefined;
   #isClosed = false;
 
@@ -176,9 +183,10 @@ export class KcptunPath implements Path {
     );
   }
 
-  /** Settles when every tunnel is closed. Call `close` first. */
+  /** Settles when every tunnel and its carrier are closed. Call `close` first. */
   async closed(): Promise<void> {
     await Promise.all(this.tunnels.map(({ keeper }) => keeper.done));
+    await Promise.all(this.#carried.map(({ carrier }) => carrier[Symbol.asyncDispose]()));
     await this.#seal.catch(() => {});
   }
 
@@ -255,7 +263,8 @@ export class KcptunPath implements Path {
   #wrap(kcp: KcpLink): Link {
     const traffic: Traffic = { rxBytes: 0, txBytes: 0 };
     const { host, port } = this.#options;
-    this.#sampler.add(kcp, traffic, { client: "", place: () => formatTarget({ host, port }) });
+    // One that has come too late is closed by whoever asked for it.
+    if (!this.#isClosed) this.#sampler.add(kcp, traffic, { client: "", place: () => formatTarget({ host, port }) });
     const link = new CountedLink(kcp, traffic);
     return this.#settings.nocomp ? link : new SnappyLink(link, this.#scratch);
   }
@@ -265,18 +274,22 @@ export class KcptunPath implements Path {
     const seal = await orAborted(this.#seal, signal);
     const host = await orAborted(addressOf(this.#options.host), signal);
     const peer = { host, port };
-    const openUdp = () => openCarrier({ kind: "udp", peer: { host, ports: port }, clock, random, log, metrics });
+    const open = () =>
+      this.#options.openCarrier?.(peer, signal) ??
+        openCarrier({ kind: "udp", peer: { host, ports: port }, clock, random, log, metrics });
+    let carrier: PacketCarrier | undefined;
     const kcp = kcptunKcp(this.#settings, seal);
-    return await connectKcp({
+    const link = await connectKcp({
       kcp,
       clock,
       random,
       makeSeal: () => watch(seal),
       makeFec: () => new Fec({ codes: this.#codes, shards: kcptunShards(this.#settings), mostBytes: kcp.mtuBytes + 8 }),
-      openCarrier: () => this.#options.openCarrier?.(peer, signal) ?? openUdp(),
-      host,
-      port,
+      openCarrier: async () => carrier = await open(),
+      ...peer,
     }, signal);
+    this.#carried.push({ link, carrier: carrier! });
+    return link;
   }
 
   /** No new streams for it; those it has may come to their end. */
@@ -306,6 +319,7 @@ export class KcptunPath implements Path {
       if (tunnel.look(LOOK_MS) >= SILENT_LOOKS || isExpired) this.#retire(index, tunnel);
     });
     this.#closeRetired();
+    this.#carried = this.#carried.filter(({ link }) => !link.isOver);
   }
 
   #silence(): string {
