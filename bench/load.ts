@@ -1,7 +1,7 @@
 /**
  * The load generators, one per command; each prints one line of JSON when it is ready or done.
  *
- *   source                                        what the proxies connect to; ends with its standard input
+ *   source [--listen H:P]                         what the proxies connect to; ends with its standard input
  *   bulk --proxy H:P --target H:P --streams N --warm-ms N --measure-ms N
  *   transfer --proxy H:P|direct --target H:P --direction down|up --measure-ms N --sample-ms N     one stream, as it goes
  *   trips --target H:P --count N                  how long small messages take there and back, on one stream
@@ -13,6 +13,7 @@
  *   stalled --proxy H:P --target H:P              asks for bulk and reads none of it; ends with its standard input
  *   relay --to H:P --delay-ms N                   a relay that delays each way; ends with its standard input
  *   line --a NAME --b NAME                        two devices, and a line between them; does what its standard input says
+ *   transport-far, -near, -crowd --dialect D --carrier C …     the ends of a transport, see `transport`
  *   losers --to H:P,…                             lose fragments on their way; do what its standard input says
  *   blind-relay                                   our blind relay; does what its standard input says, see `blind_relay`
  *   relay-load                                    a pair of sockets around a relay; the same, see `relay_load`
@@ -29,6 +30,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { formatTarget, parseTarget, type Target } from "../protocol/stream.ts";
 import { openLibcrypto } from "../native/crypto.ts";
 import { portableWireGuardCrypto, type WireGuardCrypto } from "../protocol/wireguard/crypto.ts";
+import { isCryptName } from "../protocol/packet_layer/crypt.ts";
 import { parseSupernode } from "../roles/peer/settings.ts";
 import type { SupernodeAddress } from "../protocol/control/commands.ts";
 import { DelayRelay } from "../testing/delay_relay.ts";
@@ -50,12 +52,13 @@ import { awaitRotation, runSessions } from "./load/sessions.ts";
 import { startSource } from "./load/source.ts";
 import { runTalkers } from "./load/talkers.ts";
 import { runTransfer, type TransferDirection } from "./load/transfer.ts";
+import { holdCrowd, serveFar, serveNear, type TransportEnd } from "./load/transport.ts";
 import { runTrips } from "./load/trips.ts";
 import { serveWeighedRelay } from "./load/weighed_relay.ts";
 
 const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
-  async source() {
-    using source = startSource();
+  async source(flags) {
+    using source = startSource(flags.has("listen") ? flags.target("listen") : undefined);
     print({ ready: true, addresses: { listen: formatTarget(source.address) } });
     await stdinEnd();
   },
@@ -114,6 +117,17 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
     serveLine({ a: flags.text("a"), b: flags.text("b") }, print);
     return Promise.resolve();
   },
+  async "transport-far"(flags) {
+    await serveFar(flags.transport(), print, stdinEnd());
+  },
+  async "transport-near"(flags) {
+    const more = { listen: flags.target("listen"), credential: flags.text("credential") };
+    await serveNear(flags.transport(), more, print, stdinEnd());
+  },
+  async "transport-crowd"(flags) {
+    const more = { credential: flags.text("credential"), count: flags.count("count") };
+    await holdCrowd(flags.transport(), more, print, stdinEnd());
+  },
   async losers(flags) {
     await serveLosers(flags.targets("to"), stdinLines(), print);
   },
@@ -168,14 +182,43 @@ class Flags {
 
   constructor(args: readonly string[]) {
     this.#values = parseArgs(args, {
-      string: ["proxy", "target", "to", "key", "private-keys", "supernode", "direction", "url", "a", "b"],
+      string: [
+        "proxy",
+        "target",
+        "to",
+        "key",
+        "private-keys",
+        "supernode",
+        "direction",
+        "url",
+        "a",
+        "b",
+        "dialect",
+        "carrier",
+        "crypt",
+        "host",
+        "listen",
+        "credential",
+      ],
     });
+  }
+
+  has(name: string): boolean {
+    return this.#values[name] !== undefined;
   }
 
   target(name: string): Target {
     const target = parseTarget(String(this.#values[name]));
     if (!target) throw new Error(`Cannot load: --${name} must be host:port, got ${this.#values[name]}`);
     return target;
+  }
+
+  transport(): TransportEnd {
+    const carrier = this.text("carrier") === "raw" ? "raw" : "udp";
+    const crypt = this.text("crypt");
+    if (!isCryptName(crypt)) throw new Error(`Cannot load: --crypt must be one of kcptun's, got ${crypt}`);
+    const where = { host: this.text("host"), port: this.count("port"), target: this.target("target") };
+    return { dialect: this.text("dialect"), carrier, crypt, ...where };
   }
 
   targets(name: string): Target[] {

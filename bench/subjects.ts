@@ -10,6 +10,7 @@ import { fragmentsSubject } from "./subjects/fragments.ts";
 import { proxySubject } from "./subjects/proxy.ts";
 import { relaySubject } from "./subjects/relay.ts";
 import { relayStreamSubject } from "./subjects/relay_stream.ts";
+import { transportsSubject } from "./subjects/transports.ts";
 import { tunnelSubject } from "./subjects/tunnel.ts";
 import { wireguardSubject } from "./subjects/wireguard.ts";
 
@@ -23,4 +24,5 @@ export const subjects: readonly Subject[] = [
   failoverSubject,
   fragmentsSubject,
   circuitSubject,
+  transportsSubject,
 ];

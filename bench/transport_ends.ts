@@ -46,7 +46,7 @@ const KEY = "benchmark";
 let lastPort = 20_000;
 
 /** Namespaces are new, so that any port is free that was not given before. */
-function nextPort(): number {
+export function nextPort(): number {
   return ++lastPort;
 }
 

@@ -3,6 +3,8 @@
  *
  *   culvert | culvert help | culvert --help     the roles
  *   culvert help <role>                         one role's help
+ *   culvert kcp client | culvert kcp-client     the same role: of a name with a dash the two words may stand apart
+ *   culvert kcp | culvert kcp --help            the roles whose names begin with kcp-
  *   culvert --version                           the same as `culvert version`
  */
 
@@ -11,6 +13,7 @@ import { table, wrap } from "./config/help.ts";
 import { quoteText } from "./escape.ts";
 import { denoHost, type Host } from "./host.ts";
 import { registry, type RoleEntry } from "./registry.ts";
+import { wantsHelp } from "./config.ts";
 import { runRole } from "./role.ts";
 
 /** Runs the command line and gives the exit code. */
@@ -19,9 +22,13 @@ export async function main(
   host: Host = denoHost(),
   roles: readonly RoleEntry[] = registry,
 ): Promise<number> {
-  const [first, ...rest] = args;
+  const [first, ...rest] = joinName(args, roles);
   if (first === undefined || first === "--help" || first === "-h") return overview(host, roles);
-  if (first === "help") return rest[0] === undefined ? overview(host, roles) : await start(rest[0], ["--help"]);
+  const asked = first === "help" ? joinName(rest, roles)[0] : first;
+  if (asked === undefined) return overview(host, roles);
+  const family = familyOf(asked, roles);
+  if (family.length > 0 && (first === "help" || rest.length === 0 || wantsHelp(rest))) return overview(host, family);
+  if (first === "help") return await start(asked, ["--help"]);
   if (first === "--version" || first === "-V") return await start("version", rest);
   return await start(first, rest);
 
@@ -30,6 +37,18 @@ export async function main(
     if (!entry) return unknownRole(name, host, roles);
     return await runRole(await entry.load(), roleArgs, { host, roles: roles.map((role) => role.name) });
   }
+}
+
+/** Two words that are one role's name become it. */
+function joinName(args: readonly string[], roles: readonly RoleEntry[]): readonly string[] {
+  const [first, second, ...rest] = args;
+  const isJoined = !roles.some(({ name }) => name === first) && roles.some(({ name }) => name === `${first}-${second}`);
+  return isJoined ? [`${first}-${second}`, ...rest] : args;
+}
+
+/** The roles whose names begin with that word and a dash, where it is none itself. */
+function familyOf(word: string, roles: readonly RoleEntry[]): readonly RoleEntry[] {
+  return roles.some(({ name }) => name === word) ? [] : roles.filter(({ name }) => name.startsWith(`${word}-`));
 }
 
 function unknownRole(name: string, host: Host, roles: readonly RoleEntry[]): number {

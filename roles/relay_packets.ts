@@ -56,10 +56,18 @@ const config = z.object({
   show: name.optional().describe("Print what this client is to be given, and end."),
   advertise: targetAddress().optional().describe("Where clients reach --listen, for --show.")
     .meta({ defaultText: "as --listen" }),
-}).superRefine(({ client, show }, context) => {
-  if (client.length > 0 || show !== undefined) return;
-  context.addIssue({ code: "custom", path: ["client"], message: "given at least once: nobody else gets tickets" });
+}).superRefine(({ client, show, advertise, listen }, context) => {
+  const issue = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
+  if (client.length === 0 && show === undefined) issue("client", "given at least once: nobody else gets tickets");
+  if (show !== undefined && !advertise && (isEveryAddress(listen.host) || listen.port === 0)) {
+    issue("advertise", "given with --show, because --listen is no place that clients could reach");
+  }
 });
+
+function isEveryAddress(host: string): boolean {
+  const address = parseIp(host);
+  return address !== undefined && address.every((byte) => byte === 0);
+}
 
 type Settings = z.output<typeof config>;
 

@@ -47,7 +47,7 @@ export async function runTransportClient(
   const action = `start ${name}`;
   requireServers(settings.server, schemes, action);
   const wayOut = { ...settings, path: [...settings.server], caFile: undefined, networkPublicKey: undefined };
-  await using onward = await openWayOut(wayOut as unknown as WayOut, action, context);
+  await using onward = await openWayOut(wayOut, action, context);
   const fallback = settings.forward.length > 0 ? [] : [parseTarget(listen)!];
   await using ports = openLocalPorts(
     { ...settings, listen: settings.listen ?? fallback },

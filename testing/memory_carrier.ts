@@ -7,7 +7,7 @@
  *   const near = network.carrier("10.0.0.1", 1000), far = network.carrier("10.0.0.2", 2000);
  */
 
-import type { Clock } from "../protocol/clock.ts";
+import type { Clock, Timer } from "../protocol/clock.ts";
 import { CulvertError } from "../protocol/errors.ts";
 import type { CarrierCounters, CarrierHandlers, PacketCarrier, PacketPlace } from "../protocol/packet_carrier.ts";
 import type { Random } from "../protocol/random.ts";
@@ -42,11 +42,12 @@ interface Flight {
   readonly from: PacketPlace;
 }
 
-export class PacketNetwork {
+export class PacketNetwork implements Disposable {
   readonly fate: PacketFate;
   readonly clock: Clock;
   readonly #random: Random;
   readonly #carriers = new Map<string, MemoryCarrier>();
+  readonly #flying = new Set<Timer>();
 
   constructor(options: PacketNetworkOptions) {
     const { clock, random, ...fate } = options;
@@ -88,10 +89,24 @@ export class PacketNetwork {
     for (let copy = 0; copy < copies; copy++) {
       const delayMs = waitMs + fate.delayMs + fate.jitterMs * this.#random.next();
       const land = () => this.#carriers.get(to.key)?.land({ packet, from });
-      if (delayMs > 0) this.clock.after(delayMs, land);
+      if (delayMs > 0) this.#land(delayMs, land);
       else land();
     }
     return true;
+  }
+
+  /** What is on its way is lost. */
+  [Symbol.dispose](): void {
+    for (const timer of this.#flying) timer.cancel();
+    this.#flying.clear();
+  }
+
+  #land(delayMs: number, land: () => void): void {
+    const timer = this.clock.after(delayMs, () => {
+      this.#flying.delete(timer);
+      land();
+    });
+    this.#flying.add(timer);
   }
 }
 

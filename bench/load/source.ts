@@ -40,17 +40,19 @@ export interface Source extends Disposable {
   readonly address: Target;
 }
 
-export function startSource(): Source {
+/** On loopback, unless told where. */
+export function startSource(at?: Target): Source {
+  const hosts = at ? [at.host] : SOURCE_HOSTS;
   const listeners: Deno.TcpListener[] = [];
-  let port = freePort();
-  for (const hostname of SOURCE_HOSTS) {
+  let port = at?.port ?? freePort();
+  for (const hostname of hosts) {
     const listener = Deno.listen({ hostname, port });
     port = (listener.addr as Deno.NetAddr).port;
     listeners.push(listener);
     serve(listener);
   }
   return {
-    address: { host: SOURCE_HOSTS[0], port },
+    address: { host: hosts[0]!, port },
     [Symbol.dispose]: () => listeners.forEach((listener) => listener.close()),
   };
 }

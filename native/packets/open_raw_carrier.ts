@@ -10,7 +10,7 @@
 import { tcpFilter } from "../../protocol/bpf.ts";
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
 import { CulvertError } from "../../protocol/errors.ts";
-import { formatIp, type IpAddress } from "../../protocol/ip.ts";
+import { equalIp, formatIp, type IpAddress } from "../../protocol/ip.ts";
 import { mustBeIp } from "../../protocol/peer_check.ts";
 import { formatPorts, portsOf, type PortSpan, portSpan } from "../../protocol/port_span.ts";
 import { parseFlags } from "../../protocol/tcp_look/flags.ts";
@@ -18,11 +18,11 @@ import { tcpLook } from "../../protocol/tcp_look/look.ts";
 import { cString, type Libc, openLibc } from "../libc.ts";
 import { guardPorts } from "../raw_guard/guard.ts";
 import { reservePorts } from "../raw_guard/port_reservation.ts";
-import { type RouteTo, routeTo } from "../route_to.ts";
 import { hasV6, SourceAddresses } from "../source_address.ts";
 import { openReceiving } from "./packet_socket.ts";
 import { RawCarrier } from "./raw_carrier.ts";
-import { type NextHop, RawPlaces } from "./raw_place.ts";
+import { PeerRoute, type PeerRouteOptions } from "./peer_route.ts";
+import { type RawPlace, RawPlaces } from "./raw_place.ts";
 import { FrameWay, IpWay } from "./raw_ways.ts";
 
 /** Throws `port_in_use`, `denied`, `no_route`, `no_neighbour` or a SysError; needs CAP_NET_RAW, the guard CAP_NET_ADMIN. */
@@ -40,7 +40,7 @@ export async function openRawCarrier(options: CarrierOptions): Promise<RawCarrie
     unixMs: clock.wallNow(),
     ...flags && { flags: flags.map(parseFlags) },
   });
-  const route = peer && await routeTo(libc, peer.address, { clock, needsMac: needsMac(options) });
+  const route = peer && stack.use(await PeerRoute.find(libc, peer.address, routeOptions(options)));
   const families = familiesOf(libc, peer?.address ?? local);
   const filter = (isV6: boolean) =>
     tcpFilter({ isV6, ports, ...local && { address: local }, ...peer && { from: peer } });
@@ -52,8 +52,14 @@ export async function openRawCarrier(options: CarrierOptions): Promise<RawCarrie
   const way = stack.use(new Way(libc, families, { onTooLong }));
   const places = new RawPlaces(look, ports.count > 1);
   const sources = stack.use(new SourceAddresses(libc));
-  const hop = route && nextHopOf(route, options);
   const source = options.source === undefined ? local : mustBeIp(options.source);
+  /** Those that lie where the route leads. */
+  const routed = new Set<RawPlace>();
+  if (route) {
+    route.onChange = () => {
+      for (const place of routed) place.follow(route.hop, source === undefined ? route.source : undefined);
+    };
+  }
   return new RawCarrier({
     libc,
     clock,
@@ -64,11 +70,15 @@ export async function openRawCarrier(options: CarrierOptions): Promise<RawCarrie
     receiving,
     isV4Only: !families.v6,
     placeOf(host, port, localPort) {
-      const destination = mustBeIp(host);
-      const from = ourAddress(source, destination) ?? sources.to({ address: destination });
+      const destination = mustBeIp(host), isPeer = peer !== undefined && equalIp(peer.address, destination);
+      const from = ourAddress(source, destination) ??
+        (isPeer ? route?.source : sources.to({ address: destination }));
       if (!from) throw new CulvertError("no_route", `Cannot send raw packets to ${host}: no route leads there`);
       const place = places.of({ source: from, sourcePort: localPort, destination, destinationPort: port });
-      if (hop) place.nextHop = hop;
+      if (route && isPeer) {
+        place.follow(route.hop, undefined);
+        routed.add(place);
+      }
       return place;
     },
     resources: stack.move(),
@@ -95,20 +105,14 @@ function sendOf({ send, look = "ours" }: CarrierOptions): "ip" | "packet" {
   return send ?? (look === "ours" ? "packet" : "ip");
 }
 
-function needsMac(options: CarrierOptions): boolean {
-  return sendOf(options) === "packet" && options.gatewayMac === undefined;
-}
-
-function nextHopOf(route: RouteTo, { gatewayMac, interface: name }: CarrierOptions): NextHop {
-  const to = gatewayMac === undefined ? route.mac : parseMac(gatewayMac);
-  const own = route.ownMac ?? new Uint8Array(6);
-  if (name !== undefined && name !== route.interfaceName) {
-    throw new CulvertError(
-      "invalid_argument",
-      `Cannot send raw packets: the interface must be the one that leads there, ${route.interfaceName}, got ${name}`,
-    );
-  }
-  return { interfaceIndex: route.linkIndex, macs: route.hardware === "other" || !to ? undefined : { to, own } };
+function routeOptions(options: CarrierOptions): PeerRouteOptions {
+  const { clock, gatewayMac, interface: interfaceName } = options;
+  return {
+    clock,
+    needsHop: sendOf(options) === "packet",
+    ...gatewayMac !== undefined && { gatewayMac: parseMac(gatewayMac) },
+    ...interfaceName !== undefined && { interfaceName },
+  };
 }
 
 function parseMac(text: string): Uint8Array {

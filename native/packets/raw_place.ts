@@ -3,14 +3,17 @@
  * from there. `RawPlaces` gives the same object for the same four as long as it remembers them.
  */
 
-import { formatIp, type IpAddress } from "../../protocol/ip.ts";
+import { equalIp, formatIp, type IpAddress } from "../../protocol/ip.ts";
 import type { PacketPlace } from "../../protocol/packet_carrier.ts";
 import { formatTarget } from "../../protocol/stream.ts";
 import type { FlowEnds } from "../../protocol/tcp_look/header_template.ts";
 import type { TcpFlow } from "../../protocol/tcp_look/tcp_flow.ts";
 import type { TcpLook } from "../../protocol/tcp_look/look.ts";
 import { SOCKADDR_IN, SOCKADDR_IN6 } from "../layout.ts";
-import { AF_INET, AF_INET6, putName } from "./raw_names.ts";
+import { ETHERNET_BYTES } from "./packet_socket.ts";
+import { AF_INET, AF_INET6, hopName, putName } from "./raw_names.ts";
+
+const MAC_BYTES = 6;
 
 /** How frames get there: who is next on the way, and by which interface. */
 export interface NextHop {
@@ -20,14 +23,13 @@ export interface NextHop {
 }
 
 export class RawPlace implements PacketPlace {
-  /** Ours is the source. */
-  readonly ends: FlowEnds;
   /** The sockaddr that the kernel routes by. */
   readonly name: Uint32Array<ArrayBuffer>;
   readonly nameBytes: number;
-  nextHop: NextHop | undefined;
-  /** The sockaddr_ll and the link header made of `nextHop`, by whoever sends frames. */
-  hopName: Uint32Array<ArrayBuffer> | undefined;
+  #ends: FlowEnds;
+  #nextHop: NextHop | undefined;
+  #isRouted = false;
+  #hopName: Uint32Array<ArrayBuffer> | undefined;
   readonly #look: TcpLook;
   readonly #showsLocalPort: boolean;
   #flow: TcpFlow | undefined;
@@ -38,11 +40,16 @@ export class RawPlace implements PacketPlace {
   #key: string | undefined;
 
   constructor(ends: FlowEnds, look: TcpLook, showsLocalPort: boolean) {
-    this.ends = ends;
+    this.#ends = ends;
     this.#look = look;
     this.#showsLocalPort = showsLocalPort;
     this.nameBytes = this.isV6 ? SOCKADDR_IN6.size : SOCKADDR_IN.size;
     this.name = putName(ends.destination, this.isV6 ? AF_INET6 : AF_INET);
+  }
+
+  /** Ours is the source. */
+  get ends(): FlowEnds {
+    return this.#ends;
   }
 
   get isV6(): boolean {
@@ -69,6 +76,45 @@ export class RawPlace implements PacketPlace {
       flow.heard?.(this.#nextSequence, this.#timestamp);
     }
     return flow;
+  }
+
+  /** The way there is this one, whatever packets from there say. From another address of ours it begins again, as another connection would. */
+  follow(hop: NextHop | undefined, source: IpAddress | undefined): void {
+    this.nextHop = hop;
+    this.#isRouted = true;
+    if (!source || equalIp(source, this.#ends.source)) return;
+    this.#ends = { ...this.#ends, source };
+    this.#flow = undefined;
+  }
+
+  /** How frames get there; undefined when it is not known. */
+  get nextHop(): NextHop | undefined {
+    return this.#nextHop;
+  }
+
+  set nextHop(hop: NextHop | undefined) {
+    if (hop === this.#nextHop) return;
+    this.#nextHop = hop;
+    this.#hopName = undefined;
+  }
+
+  /** The sockaddr_ll of the next hop, which must be known. */
+  get hopName(): Uint32Array<ArrayBuffer> {
+    return this.#hopName ??= hopName(this.#nextHop!.interfaceIndex, this.isV6);
+  }
+
+  /** The way back: to whoever on that interface has handed us a packet from there, by its link header in the bytes. */
+  learnHop(interfaceIndex: number, bytes: Uint8Array<ArrayBuffer>, linkAt: number, linkBytes: number): void {
+    if (this.#isRouted) return;
+    const known = this.#nextHop, isEthernet = linkBytes === ETHERNET_BYTES;
+    if (
+      known?.interfaceIndex === interfaceIndex && (!known.macs || matches(known.macs.to, bytes, linkAt + MAC_BYTES))
+    ) {
+      return;
+    }
+    if (!isEthernet && linkBytes !== 0) return;
+    const own = bytes.slice(linkAt, linkAt + MAC_BYTES), to = bytes.slice(linkAt + MAC_BYTES, linkAt + 2 * MAC_BYTES);
+    this.nextHop = { interfaceIndex, macs: isEthernet ? { to, own } : undefined };
   }
 
   /** What the last packet from there said. */
@@ -129,7 +175,7 @@ function isSame(
   return matches(destination, bytes, at) && matches(source, bytes, at + size);
 }
 
-function matches(address: IpAddress, bytes: Uint8Array, at: number): boolean {
+function matches(address: Uint8Array, bytes: Uint8Array, at: number): boolean {
   for (let index = address.length - 1; index >= 0; index--) if (address[index] !== bytes[at + index]) return false;
   return true;
 }

@@ -9,11 +9,11 @@ import type { CarrierHandlers } from "../../protocol/packet_carrier.ts";
 import { Slab } from "../../protocol/slab.ts";
 import type { TcpLook } from "../../protocol/tcp_look/look.ts";
 import { SegmentReader } from "../../protocol/tcp_look/segment_reader.ts";
-import { Errno } from "../errno.ts";
+import { Errno, SysError } from "../errno.ts";
 import { CMSGHDR, IOVEC, MSGHDR, putU64 } from "../layout.ts";
 import { addressOf, type Libc } from "../libc.ts";
 import type { PacketSource } from "./packet_loop.ts";
-import { AUXDATA, ETHERNET_BYTES, PACKET_AUXDATA, SOCKADDR_LL } from "./packet_socket.ts";
+import { AUXDATA, PACKET_AUXDATA, SOCKADDR_LL } from "./packet_socket.ts";
 import type { RawPlace, RawPlaces } from "./raw_place.ts";
 
 /** The longest packet with its headers. */
@@ -73,8 +73,7 @@ export class RawReceiver implements PacketSource {
     view.setUint32(MSGHDR.nameLength, SOCKADDR_LL.size, true);
     view.setUint32(MSGHDR.controlLength, CONTROL_BYTES, true);
     const length = this.#libc.call.recvmsg(this.fd, bytes, 0);
-    // An interface that went down says so once; that is no reason to wait, and no packet.
-    if (length < 0) return this.#libc.errno() === Errno.EAGAIN ? 0 : 1;
+    if (length < 0) return this.#readError();
     if (bytes[NAME_AT + SOCKADDR_LL.packetType] !== TO_THIS_HOST) return 1;
     const linkBytes = this.#linkBytes();
     if (linkBytes < 0) {
@@ -84,6 +83,15 @@ export class RawReceiver implements PacketSource {
     if (this.#reader.read(this.#frame, VIRTIO_HEADER_BYTES + linkBytes, length)) return this.#take(linkBytes);
     counters.refusedPackets++;
     return 1;
+  }
+
+  /** How many packets it stands for; throws when nothing can be received any more. */
+  #readError(): number {
+    const errno = this.#libc.errno();
+    if (errno === Errno.EAGAIN) return 0;
+    // An interface that goes down says so once, and may come back.
+    if (errno === Errno.ENETDOWN || errno === Errno.EINTR || errno === Errno.EINVAL) return 1;
+    throw new SysError("receive raw packets", "recvmsg", errno);
   }
 
   /** The length of the link header; -1 when the frame did not come whole. */
@@ -133,10 +141,7 @@ export class RawReceiver implements PacketSource {
       const next = (reader.sequence + reader.payloadEnd - reader.payloadAt) >>> 0;
       place.hear(next, at < 0 ? 0 : frame.view.getUint32(at));
     }
-    if (place.nextHop || (linkBytes !== 0 && linkBytes !== ETHERNET_BYTES)) return;
-    const at = VIRTIO_HEADER_BYTES;
-    const macs = { to: frame.bytes.slice(at + 6, at + 12), own: frame.bytes.slice(at, at + 6) };
     const interfaceIndex = this.#message.view.getInt32(NAME_AT + SOCKADDR_LL.interfaceIndex, true);
-    place.nextHop = { interfaceIndex, macs: linkBytes === 0 ? undefined : macs };
+    place.learnHop(interfaceIndex, frame.bytes, VIRTIO_HEADER_BYTES, linkBytes);
   }
 }

@@ -14,7 +14,7 @@ import {
 } from "../../protocol/packet/virtio.ts";
 import type { Libc } from "../libc.ts";
 import { ETHERNET_BYTES, etherTypeOf, openIpSending, openSending } from "./packet_socket.ts";
-import { HOP_NAME_BYTES, hopName } from "./raw_names.ts";
+import { HOP_NAME_BYTES } from "./raw_names.ts";
 import type { RawPlace } from "./raw_place.ts";
 import { RawSender, type RawSendEvents } from "./raw_sender.ts";
 
@@ -143,8 +143,7 @@ export class FrameWay implements RawWay {
   }
 
   #queue(slab: PacketSlab, linkAt: number, end: number, packets: number, place: RawPlace): void {
-    const name = place.hopName ??= hopName(place.nextHop!.interfaceIndex, place.isV6);
-    this.#sender.queue(slab, linkAt - VIRTIO_HEADER_BYTES, end, packets, name, HOP_NAME_BYTES);
+    this.#sender.queue(slab, linkAt - VIRTIO_HEADER_BYTES, end, packets, place.hopName, HOP_NAME_BYTES);
   }
 }
 

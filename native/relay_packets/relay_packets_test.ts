@@ -1,6 +1,8 @@
 /** The engine on real sockets: batches, both families, strangers, ports that are taken. */
 
 import { assertEquals, assertInstanceOf, assertNotEquals, assertRejects } from "@std/assert";
+import fc from "fast-check";
+import { anyBytes, mutationsOf } from "../../testing/fuzz.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import { parseIp } from "../../protocol/ip.ts";
 import { clientKeys, clientSecret } from "../../protocol/sealed_route/access.ts";
@@ -66,7 +68,7 @@ async function ask(
   relay: PacketRelay,
   to: { readonly address: Uint8Array<ArrayBuffer>; readonly port: number },
 ) {
-  const tools = { keys: clientKeys(clientSecret(relayKey, "alice")), crypto: portableWireGuardCrypto, random };
+  const tools = { keys: clientKeys(clientSecret(relayKey, "alice")), suite: portableWireGuardCrypto, random };
   const label = random.fill(new Uint8Array(LABEL_BYTES));
   const { payload, nonce } = encodeQuestion({ to, wallMs: Date.now() }, label, tools);
   await host.send(relay.port, datagramOf(RouteKind.question, [], payload, { label }));
@@ -192,4 +194,21 @@ Deno.test("a rate holds a client back", async () => {
   const datagram = datagramOf(RouteKind.data, [ticket], new Uint8Array(1200));
   for (let count = 0; count < 150; count++) await client.send(relay.port, datagram);
   await eventually("some are held back", async () => (await relay.counts()).dropped.limited >= 40);
+});
+
+Deno.test("a flood of noise, of broken datagrams and of questions that nobody may ask does not disturb it", async () => {
+  await using relay = await openRelay({ listen: { address: LOOPBACK.v4, port: 0 } });
+  using client = new Host(), server = new Host(), stranger = new Host();
+  const { ticket } = await ask(client, relay, server);
+  const valid = datagramOf(RouteKind.data, [ticket], PAYLOAD);
+  const question = datagramOf(RouteKind.question, [ticket], random.fill(new Uint8Array(120)), { passed: 1 });
+  const cases = fc.sample(fc.oneof(mutationsOf(fc.constantFrom(valid, question)), anyBytes(1400)), 3000);
+  for (const [index, bytes] of cases.entries()) {
+    await (index % 2 ? stranger : client).send(relay.port, bytes);
+    // No more at once than the smallest socket buffer holds.
+    if (index % 100 === 0) await relay.counts();
+  }
+  assertEquals((await ask(client, relay, server)).status, RouteStatus.granted);
+  const { dropped } = await relay.counts();
+  assertNotEquals(dropped.foreign * dropped.malformed * dropped.stranger, 0);
 });

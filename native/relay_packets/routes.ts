@@ -36,7 +36,7 @@ export function openRoutes(options: PacketRelayEngineOptions, { isV6 }: { readon
   });
   const desk = new RouteDesk({
     clients: new RouteClients(options.relayKey, options.clients),
-    ...{ policy, random, crypto: suite, lifetimeMs: options.ticketLifetimeMs },
+    ...{ policy, random, suite, lifetimeMs: options.ticketLifetimeMs },
     sealer: new TicketSealer(keys, random),
   });
   const forwarder = new RouteForwarder(new TicketReader(keys), new RouteLimits(options));

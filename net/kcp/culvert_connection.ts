@@ -43,6 +43,8 @@ export interface CulvertLinkOptions extends SealedClientOptions {
 
 /** How long what was sent to the carrier before may be on its way. */
 const LINGER_MS = 5_000;
+/** Carriers that linger at once; a carrier may take a thread to wait in. */
+const MOST_LINGERING = 3;
 const MIN_TIMER_MS = 1;
 /** The mux notices silence by itself; KCP alone gives up after so long. */
 const SILENCE_MS = 30_000;
@@ -112,11 +114,7 @@ class CulvertConnection {
     if (!this.#client.isOver) this.#say(Word.CLOSED);
     this.#timer?.cancel();
     this.#client[Symbol.dispose]();
-    for (const [carrier, timer] of this.#lingering) {
-      timer.cancel();
-      this.#options.closeCarrier(carrier);
-    }
-    this.#lingering.clear();
+    for (const carrier of [...this.#lingering.keys()]) this.#dismiss(carrier);
     this.#options.closeCarrier(this.carrier);
     this.#up.reject(reason);
     this.#link?.fail(reason);
@@ -229,10 +227,14 @@ class CulvertConnection {
   }
 
   #linger(carrier: PacketCarrier): void {
-    const timer = this.#options.clock.after(LINGER_MS, () => {
-      this.#lingering.delete(carrier);
-      this.#options.closeCarrier(carrier);
-    });
+    const timer = this.#options.clock.after(LINGER_MS, () => this.#dismiss(carrier));
     this.#lingering.set(carrier, timer);
+    if (this.#lingering.size > MOST_LINGERING) this.#dismiss(this.#lingering.keys().next().value!);
+  }
+
+  #dismiss(carrier: PacketCarrier): void {
+    this.#lingering.get(carrier)?.cancel();
+    this.#lingering.delete(carrier);
+    this.#options.closeCarrier(carrier);
   }
 }

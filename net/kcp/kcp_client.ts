@@ -8,6 +8,7 @@
 
 import type { Clock } from "../../protocol/clock.ts";
 import type { KcpOptions } from "../../protocol/kcp/kcp_options.ts";
+import { type KcpMemory, kcpMemory } from "../../protocol/kcp/segment_blocks.ts";
 import type { PacketCarrier, PacketPlace } from "../../protocol/packet_carrier.ts";
 import type { PacketSeal } from "../../protocol/packet_seal.ts";
 import type { Random } from "../../protocol/random.ts";
@@ -52,11 +53,13 @@ export class KcpLinks implements Disposable {
   /** By the key of their place: a place answers to one link only. */
   readonly #links = new Map<string, KcpLink>();
   readonly #heard = new Set<KcpLink>();
+  readonly #memory: KcpMemory;
 
   constructor(carrier: PacketCarrier, options: KcpClientOptions, { closesCarrier = false } = {}) {
     this.#carrier = carrier;
     this.#options = options;
     this.#closesCarrier = closesCarrier;
+    this.#memory = options.kcp.memory ?? kcpMemory(options.kcp.mtuBytes);
     carrier.start({
       onPacket: (slab, start, end, from) => {
         const link = this.#links.get(from.key);
@@ -88,7 +91,7 @@ export class KcpLinks implements Disposable {
       place,
       seal: makeSeal(),
       fec: makeFec?.(),
-      kcp: { ...kcp, conv },
+      kcp: { ...kcp, memory: this.#memory, conv },
       clock,
       ...(silenceMs !== undefined && { silenceMs }),
       onEnd: () => {

@@ -116,6 +116,7 @@ Deno.test("a full table makes room by ending the link that was silent for longes
     const { bytes, view } = carrier.slab;
     bytes.fill(0, at, at + 40);
     view.setUint8(at, 0xab);
+    view.setUint32(at + 4, carriers.indexOf(carrier));
     view.setUint8(at + 4 + 4, 81);
     view.setUint16(at + 4 + 6, 32, true);
     view.setUint8(at + 4 + 24 + 1, 0xcd);
@@ -136,4 +137,47 @@ Deno.test("a link ends with its carrier", async () => {
   pair.near.close();
   await settle();
   assert(mux.closed);
+});
+
+Deno.test("a link follows its client to another place, and not whoever repeats what the client sent", async () => {
+  using pair = new KcpPair();
+  const copies: Uint8Array[] = [];
+  pair.network.fate.drops = (packet, from) => {
+    if (from.host === "10.0.0.1") copies.push(packet);
+    return false;
+  };
+  await carryBothWays(pair, 5000);
+  const stream = pair.streams[0]!;
+  const mux = pair.served[0]!;
+  // The client is silent for a while: nothing that it sends comes.
+  pair.network.fate.drops = (_, from) => from.host === "10.0.0.1";
+  await pair.clock.advanceAsync(1800);
+  const thief = pair.network.carrier("10.6.6.6", 6);
+  thief.start({ onPacket() {}, onTurn() {}, onClose() {} });
+  for (const copy of copies) {
+    const at = thief.reserve(copy.length);
+    thief.slab.bytes.set(copy, at);
+    thief.commit(copy.length, thief.place("10.0.0.2", 2000));
+  }
+  thief.flush();
+  await pair.clock.advanceAsync(10);
+  assertEquals([pair.server.counters.moved, pair.served.length], [0, 1]);
+  pair.near.move("10.0.0.77", 777);
+  await pair.clock.advanceAsync(1500);
+  assertEquals([pair.server.counters.moved, pair.served.length, mux.closed], [1, 1, false]);
+  const wrote = writeAll(stream, new Uint8Array(9).fill(1));
+  await pair.clock.runUntil(wrote);
+  await pair.clock.advanceAsync(3000);
+  assertEquals([pair.links.size, pair.server.size], [1, 1]);
+  thief.close();
+});
+
+Deno.test("an outage that ends leaves no link marked as dead", async () => {
+  using pair = new KcpPair({ kcp: { minRtoMs: 10 } });
+  await carryBothWays(pair, 1000);
+  pair.network.fate.lossShare = 1;
+  await pair.clock.advanceAsync(3000);
+  pair.network.fate.lossShare = 0;
+  await pair.clock.advanceAsync(60_000);
+  assertEquals([pair.links.size, pair.server.size], [1, 1]);
 });

@@ -7,7 +7,7 @@
  * just ends. Its clients close both directions when one ends, so what is left of a stream then is ended after a while.
  */
 
-import { type Clock, deadline } from "../../protocol/clock.ts";
+import { type Clock, deadline, delay } from "../../protocol/clock.ts";
 import { CulvertError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
@@ -60,6 +60,9 @@ export interface KcptunServerLimits {
   readonly halfClosedTimeoutMs?: number;
 }
 
+/** How often a server that drains is looked at. */
+const DRAIN_LOOK_MS = 50;
+
 /** Begins to serve. Throws a CulvertError for settings that cannot be. */
 export async function serveKcptun(options: KcptunServerOptions): Promise<KcptunServer> {
   const settings = kcptunSettings("server", options);
@@ -88,6 +91,7 @@ export class KcptunServer implements Disposable {
   readonly #halfClosed: Deadlines<() => void>;
   readonly #halfClosedWatch: NonNullable<SpliceOptions["halfClosed"]>;
   readonly #metrics;
+  #isDraining = false;
 
   /** Use `serveKcptun`. Takes over the seal. */
   constructor(options: KcptunServerOptions, settings: KcptunSettings, seal: PacketSeal & Disposable) {
@@ -132,6 +136,15 @@ export class KcptunServer implements Disposable {
     return count;
   }
 
+  /** Takes no more streams, waits until those there are have ended or the signal is aborted, then closes. */
+  async shutdown(signal: AbortSignal): Promise<void> {
+    this.#isDraining = true;
+    const { clock } = this.#options;
+    while (this.streamCount > 0 && !signal.aborted) await delay(clock, DRAIN_LOOK_MS, signal).catch(() => {});
+    this.close();
+    await this.closed();
+  }
+
   close(): void {
     this.#stop.abort(new CulvertError("closed", "The kcptun server is closing"));
     this.#server.close();
@@ -165,7 +178,7 @@ export class KcptunServer implements Disposable {
       role: "server",
       maxStreams: limits?.maxStreams ?? 1024,
     });
-    mux.onStream = (stream) => this.#spawn(this.#serveStream(stream));
+    mux.onStream = (stream) => this.#isDraining ? stream.close() : this.#spawn(this.#serveStream(stream));
     this.#muxes.add(mux);
     this.#metrics.tunnels.set(this.#muxes.size);
     mux.start();

@@ -16,7 +16,7 @@ import { portableWireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
 import { CachingResolver, type Resolver } from "../resolve.ts";
 import { RoutedCarrier, type RoutedCarrierOptions } from "./routed_carrier.ts";
 
-export interface OpenRoutedCarrierOptions extends Omit<RoutedCarrierOptions, "hops" | "crypto"> {
+export interface OpenRoutedCarrierOptions extends Omit<RoutedCarrierOptions, "hops" | "suite"> {
   /** The nearest first. */
   readonly relays: readonly RelayAccess[];
   /** Default: the system's. */
@@ -37,7 +37,7 @@ export async function openRoutedCarrier(
     addresses: (await Promise.all(addresses.map((each) => resolveAddress(each, names, signal)))).flat(),
   })));
   // A few questions in ten minutes: a library of the system would gain nothing.
-  const carrier = new RoutedCarrier(inner, { ...options, hops, crypto: portableWireGuardCrypto });
+  const carrier = new RoutedCarrier(inner, { ...options, hops, suite: portableWireGuardCrypto });
   stack.move();
   return carrier;
 }

@@ -47,7 +47,7 @@ export interface SealedRoute {
 export interface RouteAskerOptions {
   readonly hops: readonly RouteHop[];
   readonly target: RoutePlace;
-  readonly crypto: RouteCrypto;
+  readonly suite: RouteCrypto;
   readonly random: Random;
   readonly log: Log;
   wallNow(): number;
@@ -131,7 +131,7 @@ export class RouteAsker {
     if (!this.#isAsking) return false;
     const asked = this.#asked.find((one) => isEqual(one.label, label));
     const hop = this.#options.hops[this.#got.length]!;
-    const answer = asked && readAnswer(payload, asked, { keys: hop.keys, crypto: this.#options.crypto });
+    const answer = asked && readAnswer(payload, asked, { keys: hop.keys, suite: this.#options.suite });
     if (!answer) return false;
     if (answer.status === RouteStatus.granted) this.#advance(answer, nowMs);
     else this.#heed(answer, nowMs);
@@ -177,12 +177,12 @@ export class RouteAsker {
   }
 
   #ask(nowMs: number): void {
-    const { hops, target, crypto, random, send, wallNow } = this.#options;
+    const { hops, target, suite, random, send, wallNow } = this.#options;
     const step = this.#got.length;
     const to = step + 1 < hops.length ? this.#addressOf(step + 1) : target;
     const label = random.fill(new Uint8Array(LABEL_BYTES));
     const question = { to, wallMs: wallNow() + this.#aheadMs[step]! };
-    const { payload, nonce } = encodeQuestion(question, label, { keys: hops[step]!.keys, crypto, random });
+    const { payload, nonce } = encodeQuestion(question, label, { keys: hops[step]!.keys, suite, random });
     const datagram = new Uint8Array(routeBytes(step) + QUESTION_BYTES);
     writeRoute(datagram, { kind: RouteKind.question, label, tickets: this.#got });
     datagram.set(payload, routeBytes(step));

@@ -36,7 +36,7 @@ import type { RouteHop } from "./route_asker.ts";
 export interface RoutedCarrierOptions {
   /** One to four, the nearest first. */
   readonly hops: readonly RouteHop[];
-  readonly crypto: RouteCrypto;
+  readonly suite: RouteCrypto;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -219,11 +219,11 @@ export class RoutedCarrier implements PacketCarrier {
   }
 
   #makeRoute(place: PacketPlace): Route {
-    const { hops, crypto, random, log, clock } = this.#options;
+    const { hops, suite, random, log, clock } = this.#options;
     const address = parseIp(place.host);
     if (!address) throw new RangeError(`Cannot go by relays: the place must be an IP address, got ${place.host}`);
     return new Route(place, {
-      ...{ hops, crypto, random, log, target: { address, port: place.port } },
+      ...{ hops, suite, random, log, target: { address, port: place.port } },
       wallNow: () => clock.wallNow(),
       send: (datagram, to) => this.#send(datagram, this.#placeOf(to)),
       relayPlace: ({ via }) => this.#placeOf(via),

@@ -46,7 +46,7 @@ class Rig implements Disposable {
         addresses: addresses.map(placeOf),
       })),
       ...{ clock: this.clock, random: this.random, log: silentLog, metrics: noMetrics },
-      crypto: portableWireGuardCrypto,
+      suite: portableWireGuardCrypto,
     });
     this.client.start(receiver(this.client, (text) => void this.heard.push(text)));
     this.server.start(receiver(this.server, (text, from) => {

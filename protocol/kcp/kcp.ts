@@ -20,12 +20,14 @@ import { KcpSender } from "./kcp_sender.ts";
 import { ReceiveRing } from "./receive_ring.ts";
 import * as segment from "./segment.ts";
 import { KCP_HEADER_BYTES, KcpCommand, writeSegmentHead } from "./segment.ts";
-import { SegmentBlocks } from "./segment_blocks.ts";
+import { kcpMemory } from "./segment_blocks.ts";
 import { WindowProbe } from "./window_probe.ts";
 
 /** A goodbye may be lost, and is never asked for again. */
 const GOODBYES = 3;
 const MOST_WINDOW_TOLD = 0xffff;
+/** What a session keeps of the memory that it alone uses. */
+const OWN_BLOCKS = 4;
 
 export class Kcp {
   readonly counters = new KcpCounters();
@@ -59,9 +61,9 @@ export class Kcp {
     this.#heardMs = nowMs;
     this.#head.conv = (options.conv ?? 0) | 0;
     this.#isConvKnown = options.conv !== undefined;
-    this.#sender = new KcpSender(options, events, this.counters, nowMs);
-    // A peer may have a longer datagram than we.
-    this.#received = new ReceiveRing(new SegmentBlocks(segment.KCP_MAX_MTU_BYTES - KCP_HEADER_BYTES, 4));
+    const memory = options.memory ?? kcpMemory(options.mtuBytes, OWN_BLOCKS);
+    this.#sender = new KcpSender(options, events, this.counters, memory.sending, nowMs);
+    this.#received = new ReceiveRing(memory.receiving);
   }
 
   /** The conversation; undefined while nothing has come that tells. */
@@ -69,7 +71,7 @@ export class Kcp {
     return this.#isConvKnown ? this.#head.conv >>> 0 : undefined;
   }
 
-  /** A segment was sent twenty times and never acknowledged. */
+  /** A segment was sent twenty times and is not acknowledged, nor anything else meanwhile. */
   get isDead(): boolean {
     return this.#sender.isDead;
   }
@@ -146,6 +148,17 @@ export class Kcp {
   }
 
   // Receiving.
+
+  /** Whether the segments at [start, end) are of this conversation, and the first of them tells or brings something new. */
+  isNews({ view }: Slab, start: number, end: number): boolean {
+    if (end - start < KCP_HEADER_BYTES || !this.#isConvKnown) return false;
+    if (view.getInt32(start, true) !== this.#head.conv) return false;
+    if (this.#sender.isNews(view.getInt32(start + segment.UNA_AT, true))) return true;
+    const sn = view.getInt32(start + segment.SN_AT, true);
+    const ahead = (sn - this.#next) | 0;
+    const isPush = view.getUint8(start + segment.COMMAND_AT) === KcpCommand.PUSH;
+    return isPush && ahead >= 0 && ahead < this.#options.receiveWindow && !this.#received.has(sn);
+  }
 
   /**
    * Takes the segments at [start, end). False: those, or some of them, were no KCP or another conversation. `isRecovered`:

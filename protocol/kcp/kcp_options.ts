@@ -5,7 +5,7 @@
 import { CulvertError } from "../errors.ts";
 import type { Congestion } from "./congestion.ts";
 import { KCP_HEADER_BYTES, KCP_MAX_MTU_BYTES } from "./segment.ts";
-import type { SegmentBlocks } from "./segment_blocks.ts";
+import type { KcpMemory } from "./segment_blocks.ts";
 
 export interface KcpMode {
   /** A timeout grows by half of itself, not by all, and is 30 ms at least, not 100. [nodelay] */
@@ -36,8 +36,8 @@ export interface KcpOptions extends KcpMode {
   readonly deadLink?: number;
   /** Both ends are ours: the end is told. Default false. */
   readonly goodbye?: boolean;
-  /** Memory for segments, shared by sessions of the same `mtuBytes`. Default: its own. */
-  readonly blocks?: SegmentBlocks;
+  /** Shared by sessions of the same `mtuBytes`. Default: its own. */
+  readonly memory?: KcpMemory;
 }
 
 /** What a session needs of whoever drives it. */

@@ -15,7 +15,7 @@ import type { KcpEvents, KcpOptions } from "./kcp_options.ts";
 import { KcpWindow } from "./kcp_window.ts";
 import { RoundTrip } from "./round_trip.ts";
 import { KCP_HEADER_BYTES, KcpCommand, type SegmentHead, writeSegmentHead } from "./segment.ts";
-import { SegmentBlocks, slotsFor } from "./segment_blocks.ts";
+import { type SegmentBlocks, slotsFor } from "./segment_blocks.ts";
 import { NO_SLOT, NOT_COUNTED, SendRing } from "./send_ring.ts";
 import { SnQueue } from "./sn_queue.ts";
 
@@ -26,7 +26,7 @@ const DEAD_LINK = 20;
 export class KcpSender {
   readonly roundTrip: RoundTrip;
   peerWindow = FIRST_PEER_WINDOW;
-  /** A segment has been sent so often that nobody can be there. */
+  /** A segment has been sent so often that nobody can be there, and nothing was had since. */
   isDead = false;
   inFlightBytes = 0;
   readonly #options: KcpOptions;
@@ -55,14 +55,13 @@ export class KcpSender {
   #unaMoved = false;
   #acksHeard = false;
 
-  constructor(options: KcpOptions, events: KcpEvents, counters: KcpCounters, nowMs: number) {
+  constructor(options: KcpOptions, events: KcpEvents, counters: KcpCounters, blocks: SegmentBlocks, nowMs: number) {
     this.#options = options;
     this.#events = events;
     this.#counters = counters;
     this.#startedMs = nowMs;
     this.roundTrip = new RoundTrip({ ...options, isPaced: typeof options.congestion === "object" });
     const { congestion, sendWindow, mtuBytes } = options;
-    const blocks = options.blocks ?? new SegmentBlocks(mtuBytes - KCP_HEADER_BYTES, 4);
     this.#window = congestion === "kcp" ? new KcpWindow(mtuBytes - KCP_HEADER_BYTES) : undefined;
     this.#congestion = typeof congestion === "string" ? undefined : congestion;
     const onMoved = this.#congestion?.onMoved?.bind(this.#congestion);
@@ -112,6 +111,7 @@ export class KcpSender {
       ring.advance();
     }
     this.#unaMoved = true;
+    this.isDead = false;
     return true;
   }
 
@@ -180,6 +180,11 @@ export class KcpSender {
       passed[slot] = count + 1;
       if (count + 1 >= enough) this.#isSurePassed = true;
     }
+  }
+
+  /** Whether `una` tells something that was not known. */
+  isNews(una: number): boolean {
+    return ((una - this.#ring.una) | 0) > 0 && ((this.#ring.next - una) | 0) >= 0;
   }
 
   // Sending.

@@ -4,6 +4,8 @@
  * segments. Blocks and the views of their segments are kept for the next window, or the next session.
  */
 
+import { KCP_HEADER_BYTES, KCP_MAX_MTU_BYTES } from "./segment.ts";
+
 /** Segments of one block. */
 export const BLOCK_SEGMENTS = 16;
 const BLOCK_SHIFT = 4;
@@ -33,7 +35,7 @@ export class SegmentBlocks {
   readonly #kept: SegmentBlock[] = [];
   readonly #maxKept: number;
 
-  constructor(segmentBytes: number, maxKept = 64) {
+  constructor(segmentBytes: number, maxKept: number) {
     this.segmentBytes = segmentBytes;
     this.#maxKept = maxKept;
   }
@@ -45,6 +47,21 @@ export class SegmentBlocks {
   give(block: SegmentBlock): void {
     if (this.#kept.length < this.#maxKept) this.#kept.push(block);
   }
+}
+
+/** Memory that sessions with the same `mtuBytes` share: what one needs in a moment another needs in the next. */
+export interface KcpMemory {
+  readonly sending: SegmentBlocks;
+  readonly receiving: SegmentBlocks;
+}
+
+/** For one session, or many; so many blocks of each kind are kept. */
+export function kcpMemory(mtuBytes: number, maxKept = 256): KcpMemory {
+  return {
+    sending: new SegmentBlocks(mtuBytes - KCP_HEADER_BYTES, maxKept),
+    // A peer may have longer datagrams than we.
+    receiving: new SegmentBlocks(KCP_MAX_MTU_BYTES - KCP_HEADER_BYTES, maxKept),
+  };
 }
 
 /** The blocks of one ring, by the ring's slots. */

@@ -4,11 +4,10 @@
  * same relays.
  *
  * Strangers hear nothing. What they can make it do is look an id up, and open one small box for an id they have seen. Nor is
- * a question answered twice: whoever repeats one from a forged address sends nobody anything (a few thousand are remembered;
- * after a restart those of the last minute could pass once more).
+ * a question answered twice: whoever repeats one from a forged address sends nobody anything. A few thousand are remembered,
+ * by each relay for itself: one that was started just now, or beside, could answer those of the last minute once more.
  */
 
-import { LINGER_MS, SeenNonces } from "./seen_nonces.ts";
 import { Pace, type PaceLimit } from "../pace.ts";
 import type { Random } from "../random.ts";
 import { Slab } from "../slab.ts";
@@ -17,13 +16,14 @@ import { countOf, LABEL_AT, LABEL_BYTES, routeBytes, RouteKind, TICKET_BYTES, tu
 import type { RouteTime } from "./forwarder.ts";
 import type { RoutePolicy } from "./policy.ts";
 import { encodeAnswer, QUESTION_BYTES, readQuestion, type RouteCrypto, RouteStatus } from "./question.ts";
+import { LINGER_MS, SeenNonces } from "./seen_nonces.ts";
 import { MAX_LIFETIME_MS, type RoutePlace, type TicketSealer } from "./ticket.ts";
 
 export interface RouteDeskOptions {
   readonly clients: RouteClients;
   readonly policy: RoutePolicy;
   readonly sealer: TicketSealer;
-  readonly crypto: RouteCrypto;
+  readonly suite: RouteCrypto;
   readonly random: Random;
   /** Default ten minutes, at most an hour. */
   readonly lifetimeMs?: number;
@@ -73,11 +73,11 @@ export class RouteDesk {
   #answer(bytes: Uint8Array, start: number, end: number, from: RoutePlace, time: RouteTime): boolean {
     const payloadAt = start + routeBytes(countOf(bytes[start]!));
     if (end - payloadAt !== QUESTION_BYTES) return false;
-    const { clients, crypto, random } = this.#options;
+    const { clients, suite, random } = this.#options;
     const client = clients.find(bytes, payloadAt);
     if (!client || !this.#openings.allow(OPENINGS, time.nowMs)) return false;
     const label = bytes.subarray(start + LABEL_AT, start + LABEL_AT + LABEL_BYTES);
-    const question = readQuestion(bytes.subarray(payloadAt, end), label, { keys: client, crypto });
+    const question = readQuestion(bytes.subarray(payloadAt, end), label, { keys: client, suite });
     if (!question || !this.#seen.isNew(question.nonce, time.nowMs)) return false;
     const status = this.#statusOf(client, question, from, time);
     const lifetimeMs = status === RouteStatus.granted ? this.#lifetimeMs : 0;
@@ -87,7 +87,7 @@ export class RouteDesk {
       this.#options.sealer.seal(this.#ticket, 0, fields, time.wallMs);
     }
     const answer = { status, lifetimeMs, wallMs: time.wallMs, seen: from, ticket: this.#ticket.bytes };
-    bytes.set(encodeAnswer(answer, { label, nonce: question.nonce }, { keys: client, crypto, random }), payloadAt);
+    bytes.set(encodeAnswer(answer, { label, nonce: question.nonce }, { keys: client, suite, random }), payloadAt);
     turnAround(bytes, start, RouteKind.answer);
     this.answered[status]!++;
     return true;

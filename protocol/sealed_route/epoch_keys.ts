@@ -30,15 +30,15 @@ export function epochOf(wallMs: number): number {
 
 export class EpochKeys implements Disposable {
   readonly #relayKey: Bytes;
-  readonly #crypto: Pick<WireGuardCrypto, "aead">;
+  readonly #suite: Pick<WireGuardCrypto, "aead">;
   readonly #slots: (EpochKey | undefined)[] = new Array(SLOTS).fill(undefined);
 
-  constructor(relayKey: Bytes, crypto: Pick<WireGuardCrypto, "aead">) {
+  constructor(relayKey: Bytes, suite: Pick<WireGuardCrypto, "aead">) {
     if (relayKey.length !== KEY_BYTES) {
       throw new RangeError(`Cannot seal routes: the relay's key must be ${KEY_BYTES} bytes, got ${relayKey.length}`);
     }
     this.#relayKey = relayKey.slice();
-    this.#crypto = crypto;
+    this.#suite = suite;
   }
 
   current(wallMs: number): EpochKey {
@@ -65,7 +65,7 @@ export class EpochKeys implements Disposable {
     const known = this.#slots[slot];
     if (known?.epoch === epoch) return known;
     known?.aead[Symbol.dispose]();
-    const made = { epoch, aead: this.#crypto.aead(subkey(this.#relayKey, `${PURPOSE} ${epoch}`)) };
+    const made = { epoch, aead: this.#suite.aead(subkey(this.#relayKey, `${PURPOSE} ${epoch}`)) };
     this.#slots[slot] = made;
     return made;
   }

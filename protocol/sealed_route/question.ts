@@ -68,7 +68,7 @@ export interface AskedQuestion {
 export function encodeQuestion(
   { to, wallMs }: RouteQuestion,
   label: Uint8Array,
-  { keys, crypto, random }: { readonly keys: ClientKeys; readonly crypto: RouteCrypto; readonly random: Random },
+  { keys, suite, random }: { readonly keys: ClientKeys; readonly suite: RouteCrypto; readonly random: Random },
 ): { readonly payload: Bytes; readonly nonce: Bytes } {
   const plain = new Slab(QUESTION_PLAIN_BYTES);
   putTime(plain.view, 0, wallMs);
@@ -78,7 +78,7 @@ export function encodeQuestion(
   payload.set(keys.id);
   payload.set(nonce, CLIENT_ID_BYTES);
   payload.set(
-    crypto.seal({ key: keys.question, nonce, associated: label.slice() }, plain.bytes),
+    suite.seal({ key: keys.question, nonce, associated: label.slice() }, plain.bytes),
     CLIENT_ID_BYTES + NONCE_BYTES,
   );
   return { payload, nonce };
@@ -88,12 +88,12 @@ export function encodeQuestion(
 export function readQuestion(
   payload: Uint8Array,
   label: Uint8Array,
-  { keys, crypto }: { readonly keys: ClientKeys; readonly crypto: RouteCrypto },
+  { keys, suite }: { readonly keys: ClientKeys; readonly suite: RouteCrypto },
 ): (RouteQuestion & { readonly nonce: Bytes }) | undefined {
   if (payload.length !== QUESTION_BYTES) return undefined;
   const nonce = payload.slice(CLIENT_ID_BYTES, CLIENT_ID_BYTES + NONCE_BYTES) as Bytes;
   const sealed = payload.slice(CLIENT_ID_BYTES + NONCE_BYTES) as Bytes;
-  const plain = crypto.open({ key: keys.question, nonce, associated: label.slice() }, sealed);
+  const plain = suite.open({ key: keys.question, nonce, associated: label.slice() }, sealed);
   if (plain?.length !== QUESTION_PLAIN_BYTES) return undefined;
   return { nonce, wallMs: takeTime(plain, 0), to: takePlace(plain, TIME_BYTES) };
 }
@@ -101,7 +101,7 @@ export function readQuestion(
 export function encodeAnswer(
   answer: RouteAnswer,
   asked: AskedQuestion,
-  { keys, crypto, random }: { readonly keys: ClientKeys; readonly crypto: RouteCrypto; readonly random: Random },
+  { keys, suite, random }: { readonly keys: ClientKeys; readonly suite: RouteCrypto; readonly random: Random },
 ): Bytes {
   const plain = new Slab(ANSWER_PLAIN_BYTES);
   plain.view.setUint32(0, Math.floor(answer.lifetimeMs / 1000) * 256 + answer.status, true);
@@ -111,7 +111,7 @@ export function encodeAnswer(
   const nonce = random.fill(new Uint8Array(NONCE_BYTES));
   const payload = new Uint8Array(QUESTION_BYTES);
   payload.set(nonce);
-  payload.set(crypto.seal({ key: keys.answer, nonce, associated: boundTo(asked) }, plain.bytes), NONCE_BYTES);
+  payload.set(suite.seal({ key: keys.answer, nonce, associated: boundTo(asked) }, plain.bytes), NONCE_BYTES);
   return payload;
 }
 
@@ -119,12 +119,12 @@ export function encodeAnswer(
 export function readAnswer(
   payload: Uint8Array,
   asked: AskedQuestion,
-  { keys, crypto }: { readonly keys: ClientKeys; readonly crypto: RouteCrypto },
+  { keys, suite }: { readonly keys: ClientKeys; readonly suite: RouteCrypto },
 ): RouteAnswer | undefined {
   if (payload.length !== QUESTION_BYTES) return undefined;
   const nonce = payload.slice(0, NONCE_BYTES) as Bytes;
   const sealed = payload.slice(NONCE_BYTES) as Bytes;
-  const plain = crypto.open({ key: keys.answer, nonce, associated: boundTo(asked) }, sealed);
+  const plain = suite.open({ key: keys.answer, nonce, associated: boundTo(asked) }, sealed);
   if (plain?.length !== ANSWER_PLAIN_BYTES || plain[0]! > RouteStatus.clock) return undefined;
   return {
     status: plain[0] as RouteStatus,

@@ -4,14 +4,17 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { ACK, PSH, RST, SYN } from "../../protocol/tcp_look/flags.ts";
+import { ACK, parseFlags, PSH, RST, SYN } from "../../protocol/tcp_look/flags.ts";
 import { type LookName, lookNames } from "../../protocol/tcp_look/look_name.ts";
 import type { Needs } from "../../testing/requirements.ts";
 import { testWith } from "../../testing/requirements.ts";
+import { eventually } from "../../testing/waiting.ts";
 import { BEHIND_ROUTER, CLIENT, RawWire, ROUTER, type SeenSegment, SERVER } from "./fixtures/raw_wire.ts";
 
 const needs: Needs = { netns: true, tools: ["tcpdump", "nft", "ethtool"] };
 const PORT = 45_000;
+/** Where the client goes. */
+const MOVED = "10.91.0.88";
 
 /** What each look promises of the packets from one end. */
 const promises: Record<LookName, (segments: SeenSegment[], isFromServer: boolean) => void> = {
@@ -127,6 +130,39 @@ testWith(needs, "a server answers from the address that was asked, not from the 
     // The client takes nothing from another address.
     await assertAllBack(client, { count: 10, bytes: 100 });
   }
+});
+
+for (const send of ["ip", "packet"]) {
+  testWith(needs, `a client by ${send} whose address changes goes on from the new one`, async () => {
+    await using wire = await RawWire.lay();
+    await using server = await wire.end(wire.server, { send, listen: { ports: PORT } });
+    await using client = await wire.end(wire.client, { send, peer: { host: SERVER.v4, ports: PORT } });
+    await assertAllBack(client, { count: 10, bytes: 100 });
+    await wire.client.run(["ip", "address", "add", `${MOVED}/24`, "dev", "eth0"]);
+    await wire.client.run(["ip", "address", "del", `${CLIENT.v4}/24`, "dev", "eth0"]);
+    // With the first address goes what was its second; it comes back as the first.
+    await wire.client.run(["ip", "address", "replace", `${MOVED}/24`, "dev", "eth0"]);
+    // What still leaves from the old address is as if from somebody else.
+    await eventually("it leaves from the new address", async () => {
+      await client.ask(JSON.stringify({ count: 1, bytes: 100 }));
+      const { places } = await server.ask("") as { places: string[] };
+      return places.some((place) => place.startsWith(`${MOVED}:`));
+    });
+    await assertAllBack(client, { count: 10, bytes: 100 });
+  });
+}
+
+testWith(needs, "flags take turns on the wire", async () => {
+  await using wire = await RawWire.lay({ isPlain: true });
+  const options = { look: "paqet", flags: ["PA", "A", "S", "FPU"] };
+  await using _server = await wire.end(wire.server, { ...options, flags: ["A"], listen: { ports: PORT } });
+  await using client = await wire.end(wire.client, { ...options, peer: { host: SERVER.v4, ports: PORT } });
+  const segments = await wire.seen(wire.server, () => assertAllBack(client, { count: 8, bytes: 100 }));
+  const flagsTo = (isToServer: boolean) =>
+    segments.filter(({ destinationPort }) => isToServer === (destinationPort === PORT)).map(({ flags }) => flags);
+  assertEquals(flagsTo(true), [...options.flags, ...options.flags].map(parseFlags));
+  assertEquals(flagsTo(false), Array(8).fill(ACK));
+  assert(segments.every(({ isIntact }) => isIntact));
 });
 
 testWith(needs, "a server that is sent garbage neither answers nor dies", async () => {

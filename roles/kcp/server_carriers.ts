@@ -1,0 +1,75 @@
+/**
+ * The packet carriers of a KCP server: UDP, packets that look like TCP, or both on the same ports, and one more for clients
+ * that come by packet relays.
+ */
+
+import { openCarrier } from "../../net/packets/open_carrier.ts";
+import { ReturningCarrier } from "../../net/packets/returning_carrier.ts";
+import { systemLookup } from "../../net/resolve.ts";
+import type { CarrierOptions } from "../../protocol/carrier_options.ts";
+import { CulvertError } from "../../protocol/errors.ts";
+import { formatIp, parseIp } from "../../protocol/ip.ts";
+import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
+import type { PortSpan } from "../../protocol/port_span.ts";
+import type { LookName } from "../../protocol/tcp_look/look_name.ts";
+import type { RoleContext } from "../role.ts";
+import type { ServerSettings } from "./server_settings.ts";
+
+/** Open until they are handed to whoever closes them. */
+export interface ServerCarriers extends AsyncDisposable {
+  readonly ports: PortSpan;
+  hand(): readonly PacketCarrier[];
+}
+
+const LOOKS: Readonly<Record<ServerSettings["dialect"], LookName>> = {
+  culvert: "ours",
+  kcptun: "ours",
+};
+
+/** By how many packet relays a client may come. */
+const MOST_HOPS = 2;
+
+export async function openServerCarriers(settings: ServerSettings, context: RoleContext): Promise<ServerCarriers> {
+  const { carrier, ports, relayedPort } = settings;
+  const host = await addressOf(settings.address);
+  await using stack = new AsyncDisposableStack();
+  const carriers: PacketCarrier[] = [];
+  for (const kind of carrier === "both" ? ["udp", "raw"] as const : [carrier]) {
+    carriers.push(stack.use(await openCarrier(optionsOf(kind, { host, ports }, settings, context))));
+  }
+  const [first] = carriers[0]!.localPorts;
+  if (relayedPort !== undefined) {
+    const inner = await openCarrier(optionsOf("udp", { host, ports: relayedPort }, settings, context));
+    carriers.push(stack.use(new ReturningCarrier(inner, { mostHops: MOST_HOPS })));
+  }
+  const held = stack.move();
+  let isHanded = false;
+  return {
+    ports: { first: first ?? ports.first, count: ports.count },
+    hand() {
+      isHanded = true;
+      return carriers;
+    },
+    async [Symbol.asyncDispose]() {
+      if (!isHanded) await held.disposeAsync();
+    },
+  };
+}
+
+function optionsOf(
+  kind: "udp" | "raw",
+  listen: NonNullable<CarrierOptions["listen"]>,
+  settings: ServerSettings,
+  { clock, random, log, metrics }: RoleContext,
+): CarrierOptions {
+  const { dialect, interface: card, manageFirewall } = settings;
+  const raw = { look: LOOKS[dialect], manageFirewall, ...card !== undefined && { interface: card } };
+  return { kind, listen, ...kind === "raw" && raw, clock, random, log, metrics };
+}
+
+async function addressOf(host: string): Promise<string> {
+  if (parseIp(host)) return host;
+  const [address] = await systemLookup(host);
+  if (address) return formatIp(address);
+  throw new CulvertError("cannot_listen", `Cannot listen on ${host}: it has no address`);
+}
