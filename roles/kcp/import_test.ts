@@ -1,6 +1,9 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { parse as parseToml } from "@std/toml";
 import fc from "fast-check";
 import { CulvertError } from "../../protocol/errors.ts";
+import { LogCollector } from "../../testing/log_collector.ts";
+import { importConfig, runImport } from "./import.ts";
 import { importGfk, importGfkGo, importGfkPython } from "./import_gfk.ts";
 import { importPaqet } from "./import_paqet.ts";
 import { readAssignments } from "./python_values.ts";
@@ -293,4 +296,49 @@ Deno.test("any text is imported or refused in words", () => {
     }),
     { numRuns: 400 },
   );
+});
+
+Deno.test("a file becomes a configuration of ours, which nobody else may read", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const file = `${directory}/config.yaml`, out = `${directory}/culvert.toml`;
+    await Deno.writeTextFile(file, paqetClient);
+    const printed: string[] = [];
+    const log = new LogCollector();
+    const run = (given: Record<string, unknown>, json = false) =>
+      runImport(importConfig.parse(given), { json, log, print: (line) => void printed.push(line) });
+    await run({ file, out });
+    assertEquals((await Deno.stat(out)).mode! & 0o777, 0o600);
+    const written = parseToml(await Deno.readTextFile(out));
+    assertEquals(written, {
+      "kcp-client": {
+        server: [
+          "kcp+raw://testkey@203.0.113.5:9999/?dialect=paqet&crypt=aes-128-gcm&mode=manual&nodelay=1&interval=10&resend=2" +
+          "&nocongestion=1&wdelay=0&acknodelay=1&sndwnd=128&rcvwnd=512&dshard=10&pshard=3&conn=2&mtu=1350" +
+          "&smuxbuf=4194304&streambuf=2097152&smuxkalive=2&smuxktimeout=8" +
+          "&interface=eth0&source=192.168.1.100&gateway=aa%3Abb%3Acc%3Add%3Aee%3Aff&flags=PA.A&serverflags=S",
+        ],
+        listen: ["127.0.0.1:1080", ":1081"],
+        user: ["u:1234"],
+        forward: ["tcp:127.0.0.1:8080=127.0.0.1:80", "udp:127.0.0.1:53=[2001:db8::1]:53"],
+        log_level: "error",
+      },
+    });
+    assertStringIncludes(log.text("warn"), "network.guid is left out");
+    assertStringIncludes(log.text("warn"), "Users are asked for on every proxy");
+
+    await Deno.writeTextFile(`${directory}/parameters.py`, parameters);
+    await run({ file: `${directory}/parameters.py`, side: "server" }, true);
+    const { role, values } = JSON.parse(printed.at(-1)!);
+    assertEquals([role, values.ports, values.backend], ["vtcp-server", "45001", "127.0.0.2"]);
+    await Deno.writeTextFile(file, goClient);
+    await run({ file });
+    assertStringIncludes(
+      printed.at(-1)!,
+      "vtcp://secret@203.0.113.10:45000-45007/?dialect=gfk-go&carrier=kcp&nodelay=1",
+    );
+    await assertRejects(() => run({ file: `${directory}/none` }), CulvertError, "there is none");
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
 });
