@@ -51,6 +51,9 @@ interface Dialect {
   open(end: TransportEnd, credential: string): Promise<Path>;
 }
 
+/** A crowd has one credential. */
+const MOST_SESSIONS = 4096;
+
 const clock = clockOf(globalThis);
 const around = { clock, random: randomOf(crypto), log: silentLog, metrics: noMetrics };
 
@@ -86,7 +89,8 @@ async function serveCulvert(end: TransportEnd, stack: AsyncDisposableStack): Pro
   const { server, clients, credential } = drawKeys();
   const seal = stack.use(await openSealCrypto());
   const carriers = [await openServing(end)];
-  stack.use(new CulvertKcpServer({ carriers, crypto: seal, server, clients, onward: straight, ...around }));
+  const sessions = { maxClientSessions: MOST_SESSIONS };
+  stack.use(new CulvertKcpServer({ carriers, crypto: seal, server, clients, sessions, onward: straight, ...around }));
   return formatCredential(credential);
 }
 

@@ -31,7 +31,7 @@ const full = {
   shapedMs: 6000,
   trips: 3000,
 };
-const quick = { rounds: 2, warmMs: 400, bulkMs: 700, shapedRounds: 1, shapedWarmMs: 2000, shapedMs: 1500, trips: 500 };
+const quick = { rounds: 1, warmMs: 500, bulkMs: 1000, shapedRounds: 1, shapedWarmMs: 2000, shapedMs: 1500, trips: 500 };
 type Settings = typeof full;
 
 const IDLE_CLIENTS = 1000;
