@@ -410,7 +410,8 @@ export class PacedCongestion implements Congestion {
   #gatherCredit(nowMs: number): void {
     const sinceMs = nowMs - this.#creditAtMs;
     this.#creditAtMs = nowMs;
-    if (this.#paceRate === Infinity) return;
+    // Where round trips are shorter than can be told, starting again knows no pace: debts of the one before are void.
+    if (this.#paceRate === Infinity) return void (this.#creditBytes = Infinity);
     this.#creditBytes = Math.min(this.#creditBytes + sinceMs * this.#paceRate, this.#mostCredit());
   }
 
