@@ -36,7 +36,7 @@ type Settings = typeof full;
 
 const IDLE_CLIENTS = 1000;
 /** Joined before those are weighed, so that what the first ones make the process compile is not counted. */
-const WARM_CLIENTS = 50;
+const WARM_CLIENTS = 250;
 const CROWD_MS = 60_000;
 
 /** What stands for the networks of the issue. */
