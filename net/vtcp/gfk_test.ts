@@ -64,7 +64,7 @@ for (const [name, kind] of Object.entries(kinds)) {
       has: ["silent", "datagramEcho"],
       async setUp() {
         const server = await serve(kind, { allowHosts: true });
-        const path = await open(kind, server);
+        const path = await open(kind, server, { halfClose: true });
         const place = new EchoPlace();
         return {
           path,
