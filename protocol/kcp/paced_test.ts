@@ -160,3 +160,29 @@ Deno.test("it tells when there is room again, and that it takes an ACK when the 
   nowMs = congestion.roomAtMs;
   assert(congestion.roomBytes(0, nowMs) > 0);
 });
+
+Deno.test("where round trips are shorter than can be told it goes on after a silence, whatever it owed before", () => {
+  const congestion = make()(0);
+  let nowMs = 0;
+  const send = () => {
+    for (let sent = 0; sent < 10 && congestion.roomBytes(sent * SEGMENT_BYTES, nowMs) > 0; sent++) {
+      congestion.onSent(0, SEGMENT_BYTES, sent * SEGMENT_BYTES, nowMs);
+    }
+  };
+  const hear = () => {
+    for (let segment = 0; segment < 10; segment++) congestion.onAcked(0, SEGMENT_BYTES, 0, nowMs);
+    congestion.onTurn(0, false, nowMs);
+  };
+  for (; congestion.state === "starting" && nowMs < 1000; nowMs++) {
+    send();
+    hear();
+  }
+  assert(congestion.state !== "starting");
+  while (congestion.roomBytes(0, nowMs) > 0) congestion.onSent(0, SEGMENT_BYTES, 0, nowMs);
+  congestion.onTimeout(nowMs + 1000);
+  nowMs += 1000.25;
+  while (congestion.roomBytes(0, nowMs) > 0) congestion.onSent(0, SEGMENT_BYTES, 0, nowMs);
+  hear();
+  assertEquals(congestion.state, "starting");
+  assert(congestion.roomBytes(0, nowMs + 5) > 0);
+});

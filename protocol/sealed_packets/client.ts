@@ -229,8 +229,8 @@ export class SealedClient implements Disposable {
         new CulvertError("link_lost", "The server does not know the session any more: it has begun anew"),
       );
     }
-    const { tools: { crypto } } = this.#options;
-    const parts = { crypto, mask: this.#mask, keys: answer.keys, localIndex: index, remoteIndex: words.index };
+    const { tools: { crypto: suite } } = this.#options;
+    const parts = { crypto: suite, mask: this.#mask, keys: answer.keys, localIndex: index, remoteIndex: words.index };
     const epoch = new PacketEpoch(parts);
     this.#forgetHellos();
     this.#serverIndex = words.index;

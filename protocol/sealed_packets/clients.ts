@@ -26,15 +26,15 @@ export class KnownClient {
 }
 
 export class ClientTable {
-  readonly #crypto: WireGuardCrypto;
+  readonly #suite: WireGuardCrypto;
   readonly #server: NoiseKeyPair;
   readonly #byKey = new Map<string, KnownClient>();
   readonly #byName = new Map<string, KnownClient>();
   /** Called when a client has been revoked. */
   onRevoked: (client: KnownClient) => void = () => {};
 
-  constructor(crypto: WireGuardCrypto, server: NoiseKeyPair, clients: Iterable<NamedSecret> = []) {
-    this.#crypto = crypto;
+  constructor(suite: WireGuardCrypto, server: NoiseKeyPair, clients: Iterable<NamedSecret> = []) {
+    this.#suite = suite;
     this.#server = server;
     for (const client of clients) this.add(client);
   }
@@ -49,12 +49,12 @@ export class ClientTable {
 
   /** Throws a CulvertError `bad_option` for a name or a secret that another has. */
   add({ name, secret }: NamedSecret): KnownClient {
-    using keys = clientKeys(this.#crypto, secret);
+    using keys = clientKeys(this.#suite, secret);
     const id = nameOfKey(keys.pair.publicKey);
     if (this.#byName.has(name) || this.#byKey.has(id)) {
       throw new CulvertError("bad_option", `Cannot take the client ${name}: its name and its secret must be its own`);
     }
-    const shared = this.#crypto.x25519(this.#server.privateKey, keys.pair.publicKey);
+    const shared = this.#suite.x25519(this.#server.privateKey, keys.pair.publicKey);
     if (!shared) throw new CulvertError("bad_key", `Cannot take the client ${name}: its secret must be random`);
     const client = new KnownClient(name, keys, shared);
     this.#byName.set(name, client);

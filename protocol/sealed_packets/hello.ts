@@ -235,14 +235,14 @@ export class SealedHelloResponder implements Disposable {
   }
 
   #read(hello: Bytes, id: string): HelloVerdict | undefined {
-    const { crypto } = this.#tools;
+    const { crypto: suite } = this.#tools;
     const { server, clients, tellStrangers = true } = this.#options;
     const state = this.#start.clone();
     const parts = this.#frames.readHello(hello);
-    const publicKey = readFirst(crypto, state, { local: server, message: parts });
+    const publicKey = readFirst(suite, state, { local: server, message: parts });
     if (!publicKey) return undefined;
     const client = clients.find(publicKey);
-    const shared = client?.shared ?? crypto.x25519(server.privateKey, publicKey);
+    const shared = client?.shared ?? suite.x25519(server.privateKey, publicKey);
     const plain = shared && readFirstPayload(state, shared, parts.sealedText);
     const text = plain && decodeText(plain);
     if (text?.head !== HELLO_VERSION) return undefined;
@@ -261,15 +261,15 @@ export class SealedHelloResponder implements Disposable {
     heard: Heard,
     { client, publicKey, payload }: { client: KnownClient; publicKey: Bytes; payload: Bytes },
   ): Welcome {
-    const { crypto, random } = this.#tools;
+    const { crypto: suite, random } = this.#tools;
     const most = answerTextBytes(heard.hello.length);
     const answer = (payload: Bytes) => {
       if (payload.length > payloadRoomBytes(most)) {
         throw new RangeError(`Cannot answer a hello: it must be at most ${payloadRoomBytes(most)} bytes`);
       }
-      using ephemeral = drawKeyPair(crypto, random);
+      using ephemeral = drawKeyPair(suite, random);
       const text = { head: HelloStatus.WELCOME, timeMs: this.#nowMs(), payload };
-      const written = writeSecond(crypto, heard.state, {
+      const written = writeSecond(suite, heard.state, {
         ephemeral,
         remoteEphemeral: heard.parts.ephemeral,
         remoteStatic: publicKey,
@@ -294,11 +294,11 @@ export class SealedHelloResponder implements Disposable {
   }
 
   #refused({ hello, state }: Heard, reason: Refusal): { kind: "refused"; reason: Refusal; answer: Bytes } {
-    const { crypto, random } = this.#tools;
+    const { crypto: suite, random } = this.#tools;
     const status = Object.entries(REFUSALS).find(([, name]) => name === reason)![0];
     const text = { head: Number(status), timeMs: this.#nowMs(), payload: new Uint8Array(0) };
     const plain = encodeText(text, this.#paddedTo(0, answerTextBytes(hello.length)));
-    const sealedText = crypto.seal(refusalLock(state), plain);
+    const sealedText = suite.seal(refusalLock(state), plain);
     // There is no agreement here; what stands where its key would is as random as a masked one.
     const ephemeral = random.fill(new Uint8Array(KEY_BYTES));
     return { kind: "refused", reason, answer: this.#frames.writeAnswer(hello, { ephemeral, sealedText }) };

@@ -48,12 +48,12 @@ export class PacketEpoch implements Disposable {
   isNewest = false;
   isDisposed = false;
 
-  constructor({ crypto, mask, keys, localIndex, remoteIndex }: EpochParts) {
+  constructor({ crypto: suite, mask, keys, localIndex, remoteIndex }: EpochParts) {
     this.localIndex = localIndex;
     this.#remoteIndex = remoteIndex;
     this.#mask = mask;
-    this.#send = crypto.aead(keys.send);
-    this.#receive = crypto.aead(keys.receive);
+    this.#send = suite.aead(keys.send);
+    this.#receive = suite.aead(keys.receive);
     keys.send.fill(0);
     keys.receive.fill(0);
   }

@@ -213,8 +213,8 @@ export class SealedServer implements Disposable {
     const localIndex = drawIndex(this.#options.tools.random, (index) => this.#entries.has(index));
     const kind = session ? AnswerKind.GOES_ON : AnswerKind.BEGUN;
     const { answer, keys } = welcome.answer(encodeAnswerWords({ kind, index: localIndex }));
-    const { crypto } = this.#options.tools;
-    const epoch = new PacketEpoch({ crypto, mask: this.#mask, keys, localIndex, remoteIndex: words.index });
+    const { crypto: suite } = this.#options.tools;
+    const epoch = new PacketEpoch({ crypto: suite, mask: this.#mask, keys, localIndex, remoteIndex: words.index });
     const untilMs = this.#options.clock.now() + WAIT_MS;
     const entry: Entry = { epoch, client, session, isWaiting: true, untilMs };
     if (count.waiting >= MOST_WAITING_OF_A_CLIENT) this.#forgetWaiting(this.#oldestOf(client));
