@@ -114,6 +114,18 @@ class Combined implements CombinedPath {
     return this.#monitor.status();
   }
 
+  /** That of the first member, when none can be used. */
+  get problem(): string | undefined {
+    const problems = this.#monitor.members.map(({ name, path, health }) =>
+      path.problem ?? (health.up ? undefined : `${name} does not carry what it is asked to`)
+    );
+    return problems.every((problem) => problem !== undefined) ? problems[0] : undefined;
+  }
+
+  async closed(): Promise<void> {
+    await Promise.all(this.#monitor.members.map(({ path }) => path.closed?.()));
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -16,12 +16,18 @@ export class LazyPath implements Path {
   readonly #clock: Clock;
   #path: Promise<Path>;
   #failedAtMs = -Infinity;
+  #opened: Path | undefined;
+  #failure: string | undefined;
   #isClosed = false;
 
   constructor(open: () => Promise<Path>, clock: Clock) {
     this.#open = open;
     this.#clock = clock;
     this.#path = this.#begin();
+  }
+
+  get problem(): string | undefined {
+    return this.#opened ? this.#opened.problem : this.#failure ?? "It is still being opened";
   }
 
   async dial(target: Target, options: DialOptions = {}): Promise<Stream> {
@@ -65,8 +71,12 @@ export class LazyPath implements Path {
     this.#failedAtMs = -Infinity;
     const path = this.#open();
     path.then((opened) => {
+      this.#opened = opened;
       if (this.#isClosed) opened.close();
-    }, () => this.#failedAtMs = this.#clock.now());
+    }, (error) => {
+      this.#failure = messageOf(error);
+      this.#failedAtMs = this.#clock.now();
+    });
     return path;
   }
 }

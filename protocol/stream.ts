@@ -76,6 +76,8 @@ export interface Path extends Disposable {
   close(): void;
   /** Settles when a Path that was closed has said its goodbyes. Absent where there are none to say. */
   closed?(): Promise<void>;
+  /** Why nothing can be dialled at the moment, as far as is known without trying. Absent where that is never known. */
+  readonly problem?: string | undefined;
 }
 
 /** Writes every byte of `from`. */

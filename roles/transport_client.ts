@@ -55,6 +55,7 @@ export async function runTransportClient(
     action,
     context,
   );
+  context.check("server", () => onward.path.problem);
   context.ready({ addresses: ports.addresses });
   await aborted(context.signal);
   await ports.shutdown(context.hardSignal);

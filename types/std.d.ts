@@ -96,6 +96,10 @@ declare module "@std/text/closest-string" {
   ): string;
 }
 
+declare module "@std/yaml" {
+  export function parse(text: string): unknown;
+}
+
 declare module "@std/toml" {
   export function parse(text: string): Record<string, unknown>;
   export function stringify(value: Record<string, unknown>): string;

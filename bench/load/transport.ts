@@ -29,6 +29,8 @@ import { serveKcptun } from "../../net/kcp/kcptun_server.ts";
 import { openCarrier } from "../../net/packets/open_carrier.ts";
 import { openDatagramCarrier } from "../../net/packets/udp_carrier.ts";
 import { openSealCrypto } from "../../net/seal_crypto.ts";
+import { openVtcp } from "../../net/vtcp/vtcp_path.ts";
+import { VtcpServer } from "../../net/vtcp/vtcp_server.ts";
 import { splice } from "../../net/splice.ts";
 
 export interface TransportEnd {
@@ -71,6 +73,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
     },
     open: (end) => Promise.resolve(openKcptun({ ...kcptunSettings(end), host: end.host, port: end.port, ...around })),
   },
+  vtcp: { serve: serveVtcp, open: openVtcpTo },
 };
 
 /** Those of the rival. */
@@ -94,6 +97,19 @@ function openCulvert(end: TransportEnd, credential: string): CulvertKcpPath {
     openCarrier: (host) => openCarrier({ kind: end.carrier, peer: { host, ports: end.port }, ...around }),
     ...around,
   });
+}
+
+async function serveVtcp(end: TransportEnd, stack: AsyncDisposableStack): Promise<string> {
+  const { server: { privateKey }, clients, credential } = drawKeys();
+  const carrier = { kind: end.carrier, listen: { host: end.host, ports: end.port } };
+  const hop = { name: "vtcp server", at: end.host };
+  stack.use(await VtcpServer.start({ privateKey, clients, carrier, onward: straight, hop, ...around }));
+  return formatCredential(credential);
+}
+
+function openVtcpTo({ carrier, host, port }: TransportEnd, credential: string): Promise<Path> {
+  const peer = { host, ports: port };
+  return openVtcp({ credential: parseCredential(credential), carrier: { kind: carrier, peer }, ...around });
 }
 
 function drawKeys() {

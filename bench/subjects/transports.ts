@@ -71,6 +71,7 @@ function kcptun(crypt: "none" | "aes"): Contestant {
 
 const RAW = ours("raw", { dialect: "culvert", carrier: "raw" });
 const UDP = ours("udp", { dialect: "culvert", carrier: "udp" });
+const VTCP = ours("vtcp", { dialect: "vtcp", carrier: "raw" });
 const AS_KCPTUN = (["none", "aes"] as const).map((crypt) =>
   ours(`as kcptun ${crypt}`, { dialect: "kcptun", carrier: "udp", crypt })
 );
@@ -118,7 +119,7 @@ async function measureClean(
   settings: Settings,
 ): Promise<{ gbitPerS: Map<string, number>; figures: Record<string, number> }> {
   await using resources = new AsyncDisposableStack();
-  const contestants = [RAW, UDP, ...AS_KCPTUN, ...rivals];
+  const contestants = [RAW, UDP, VTCP, ...AS_KCPTUN, ...rivals];
   const started = await Promise.all(
     contestants.map(async (each) => resources.use(await each.start(rig, VETH, source))),
   );

@@ -10,11 +10,11 @@
 import { tcpFilter } from "../../protocol/bpf.ts";
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
 import { CulvertError } from "../../protocol/errors.ts";
-import { equalIp, formatIp, type IpAddress } from "../../protocol/ip.ts";
+import type { IpAddress } from "../../protocol/ip.ts";
 import { mustBeIp } from "../../protocol/peer_check.ts";
 import { formatPorts, portsOf, type PortSpan, portSpan } from "../../protocol/port_span.ts";
 import { parseFlags } from "../../protocol/tcp_look/flags.ts";
-import { tcpLook } from "../../protocol/tcp_look/look.ts";
+import { type TcpLook, tcpLook } from "../../protocol/tcp_look/look.ts";
 import { cString, type Libc, openLibc } from "../libc.ts";
 import { guardPorts } from "../raw_guard/guard.ts";
 import { reservePorts } from "../raw_guard/port_reservation.ts";
@@ -22,66 +22,55 @@ import { hasV6, SourceAddresses } from "../source_address.ts";
 import { openReceiving } from "./packet_socket.ts";
 import { RawCarrier } from "./raw_carrier.ts";
 import { PeerRoute, type PeerRouteOptions } from "./peer_route.ts";
-import { type RawPlace, RawPlaces } from "./raw_place.ts";
+import { RawOrigins } from "./raw_origins.ts";
+import { RawPlaces } from "./raw_place.ts";
 import { FrameWay, IpWay } from "./raw_ways.ts";
 
 /** Throws `port_in_use`, `denied`, `no_route`, `no_neighbour` or a SysError; needs CAP_NET_RAW, the guard CAP_NET_ADMIN. */
 export async function openRawCarrier(options: CarrierOptions): Promise<RawCarrier> {
   await using stack = new AsyncDisposableStack();
   const libc = stack.use(openLibc());
-  const { clock, random, log, flags } = options;
-  const name = options.look ?? "ours";
+  const { clock, log } = options;
   const peer = options.peer && { address: mustBeIp(options.peer.host), ports: portSpan(options.peer.ports) };
   const local = options.listen?.host === undefined ? undefined : mustBeIp(options.listen.host);
   const ports = holdPorts(libc, options, stack);
-  const look = tcpLook(name, {
-    side: peer ? "client" : "server",
-    random,
-    unixMs: clock.wallNow(),
-    ...flags && { flags: flags.map(parseFlags) },
-  });
+  const look = lookOf(options);
   const route = peer && stack.use(await PeerRoute.find(libc, peer.address, routeOptions(options)));
   const families = familiesOf(libc, peer?.address ?? local);
-  const filter = (isV6: boolean) =>
-    tcpFilter({ isV6, ports, ...local && { address: local }, ...peer && { from: peer } });
   const interfaceIndex = interfaceOf(libc, options.interface);
-  const receiving = [...families.v4 ? [false] : [], ...families.v6 ? [true] : []]
-    .map((isV6) => stack.use(openReceiving(libc, { isV6, filter: filter(isV6), interfaceIndex })));
+  const receiving = [...families.v4 ? [false] : [], ...families.v6 ? [true] : []].map((isV6) => {
+    const filter = tcpFilter({ isV6, ports, ...local && { address: local }, ...peer && { from: peer } });
+    return stack.use(openReceiving(libc, { isV6, filter, interfaceIndex }));
+  });
   const onTooLong = once((bytes: number) => log.warn("A packet does not fit its way; lower the MTU", { bytes }));
   const Way = sendOf(options) === "packet" ? FrameWay : IpWay;
-  const way = stack.use(new Way(libc, families, { onTooLong }));
   const places = new RawPlaces(look, ports.count > 1);
-  const sources = stack.use(new SourceAddresses(libc));
-  const source = options.source === undefined ? local : mustBeIp(options.source);
-  /** Those that lie where the route leads. */
-  const routed = new Set<RawPlace>();
-  if (route) {
-    route.onChange = () => {
-      for (const place of routed) place.follow(route.hop, source === undefined ? route.source : undefined);
-    };
-  }
   return new RawCarrier({
     libc,
     clock,
     look,
-    way,
+    way: stack.use(new Way(libc, families, { onTooLong })),
     places,
+    origins: new RawOrigins({
+      places,
+      sources: stack.use(new SourceAddresses(libc)),
+      named: options.source === undefined ? local : mustBeIp(options.source),
+      peer: peer && route && { address: peer.address, route },
+    }),
     localPorts: portsOf(ports),
     receiving,
     isV4Only: !families.v6,
-    placeOf(host, port, localPort) {
-      const destination = mustBeIp(host), isPeer = peer !== undefined && equalIp(peer.address, destination);
-      const from = ourAddress(source, destination) ??
-        (isPeer ? route?.source : sources.to({ address: destination }));
-      if (!from) throw new CulvertError("no_route", `Cannot send raw packets to ${host}: no route leads there`);
-      const place = places.of({ source: from, sourcePort: localPort, destination, destinationPort: port });
-      if (route && isPeer) {
-        place.follow(route.hop, undefined);
-        routed.add(place);
-      }
-      return place;
-    },
+    mtuBytes: route?.mtuBytes ?? Infinity,
     resources: stack.move(),
+  });
+}
+
+function lookOf({ look = "ours", flags, peer, random, clock }: CarrierOptions): TcpLook {
+  return tcpLook(look, {
+    side: peer ? "client" : "server",
+    random,
+    unixMs: clock.wallNow(),
+    ...flags && { flags: flags.map(parseFlags) },
   });
 }
 
@@ -132,13 +121,6 @@ function interfaceOf(libc: Libc, name: string | undefined): number {
 function familiesOf(libc: Libc, address: IpAddress | undefined): { v4: boolean; v6: boolean } {
   if (address) return { v4: address.length === 4, v6: address.length === 16 };
   return { v4: true, v6: hasV6(libc) };
-}
-
-/** The address that was named, if it can be used there: the address of all is none. */
-function ourAddress(named: IpAddress | undefined, destination: IpAddress): IpAddress | undefined {
-  if (!named || named.every((byte) => byte === 0)) return undefined;
-  if (named.length === destination.length) return named;
-  throw new CulvertError("no_route", `Cannot send raw packets to ${formatIp(destination)} from ${formatIp(named)}`);
 }
 
 function once<Argument>(call: (argument: Argument) => void): (argument: Argument) => void {

@@ -9,6 +9,7 @@ import { type Clock, delay } from "../../protocol/clock.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import { equalIp, type IpAddress } from "../../protocol/ip.ts";
 import type { Libc } from "../libc.ts";
+import { RtNetlink } from "../rtnetlink.ts";
 import { type RouteTo, routeTo } from "../route_to.ts";
 import type { NextHop } from "./raw_place.ts";
 
@@ -27,11 +28,14 @@ const LOOK_MS = 2000;
 
 export class PeerRoute implements AsyncDisposable {
   onChange: () => void = () => {};
+  /** The longest packet, as it was in the beginning. */
+  readonly mtuBytes: number;
   readonly #libc: Libc;
   readonly #peer: IpAddress;
   readonly #options: PeerRouteOptions;
   readonly #end = new AbortController();
   readonly #watching: Promise<void>;
+  #linkIndex: number;
   #source: IpAddress;
   #hop: NextHop | undefined;
 
@@ -39,6 +43,8 @@ export class PeerRoute implements AsyncDisposable {
     this.#libc = libc;
     this.#peer = peer;
     this.#options = options;
+    this.mtuBytes = route.mtuBytes;
+    this.#linkIndex = route.linkIndex;
     this.#source = route.source;
     this.#hop = hopOf(route, options);
     this.#watching = this.#watch();
@@ -74,11 +80,23 @@ export class PeerRoute implements AsyncDisposable {
 
   /** Without a way the kernel is asked to find one for each packet: it may know better by then. */
   #take(route: RouteTo | undefined): void {
-    const source = route?.source ?? this.#source, hop = route && hopOf(route, this.#options);
+    const source = route && !this.#isStillGood(route) ? route.source : this.#source;
+    const hop = route && hopOf(route, this.#options);
+    this.#linkIndex = route?.linkIndex ?? this.#linkIndex;
     if (equalIp(source, this.#source) && isSameHop(hop, this.#hop)) return;
     this.#source = source;
     this.#hop = hop;
     this.onChange();
+  }
+
+  /**
+   * Whether packets may go on leaving from the address they do: hosts take a new one of IPv6 now and then and keep the old,
+   * and to the far end another address is another client.
+   */
+  #isStillGood(route: RouteTo): boolean {
+    if (route.linkIndex !== this.#linkIndex) return false;
+    using network = new RtNetlink(this.#libc);
+    return network.addresses(route.linkIndex).some(({ address }) => equalIp(address, this.#source));
   }
 }
 

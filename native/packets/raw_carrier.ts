@@ -12,11 +12,13 @@ import type { Clock } from "../../protocol/clock.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { FlaggedCarrier } from "../../protocol/carrier_options.ts";
 import type { CarrierHandlers, PacketPlace } from "../../protocol/packet_carrier.ts";
+import { IPV4_BYTES, IPV6_BYTES } from "../../protocol/packet/headers.ts";
 import { PacketSlab } from "../../protocol/packet/packet_slab.ts";
 import { MAX_HEADER_BYTES, type TcpLook } from "../../protocol/tcp_look/look.ts";
 import type { Fd } from "../fd.ts";
 import type { Libc } from "../libc.ts";
 import { PacketLoop } from "./packet_loop.ts";
+import type { RawOrigins } from "./raw_origins.ts";
 import { RawPlace, type RawPlaces } from "./raw_place.ts";
 import { type RawReceiveCounters, RawReceiver } from "./raw_receiver.ts";
 import { LINK_BYTES, type RawWay } from "./raw_ways.ts";
@@ -26,9 +28,7 @@ const SEND_BYTES = 256 * 1024;
 const HEADROOM_BYTES = LINK_BYTES + MAX_HEADER_BYTES;
 /** Of a long packet: what IPv4's length can say, less the headers. */
 const MAX_LONG_BYTES = 65_000;
-/** What a path of 1,500 bytes leaves behind an IP header. */
-const SPACE_V4_BYTES = 1480;
-const SPACE_V6_BYTES = 1460;
+const PATH_BYTES = 1500;
 
 export interface RawCarrierParts {
   readonly libc: Libc;
@@ -40,8 +40,9 @@ export interface RawCarrierParts {
   /** Opened by `openReceiving`, one for each family. */
   readonly receiving: readonly Fd[];
   readonly isV4Only: boolean;
-  /** The place of an address and port, from that port of ours. */
-  placeOf(host: string, port: number, localPort: number): RawPlace;
+  /** Of the way, as far as it is known. */
+  readonly mtuBytes: number;
+  readonly origins: RawOrigins;
   /** Everything it is made of; disposed of at the end. */
   readonly resources: AsyncDisposableStack;
 }
@@ -72,7 +73,8 @@ export class RawCarrier implements FlaggedCarrier {
   constructor(parts: RawCarrierParts) {
     this.#parts = parts;
     this.localPorts = parts.localPorts;
-    this.maxPayloadBytes = (parts.isV4Only ? SPACE_V4_BYTES : SPACE_V6_BYTES) - parts.look.tcpBytes;
+    const ipBytes = parts.isV4Only ? IPV4_BYTES : IPV6_BYTES;
+    this.maxPayloadBytes = Math.min(PATH_BYTES, parts.mtuBytes) - ipBytes - parts.look.tcpBytes;
     const { way } = parts, unsent = () => this.#unsentPackets;
     this.counters = {
       receivedPackets: 0,
@@ -98,7 +100,7 @@ export class RawCarrier implements FlaggedCarrier {
   }
 
   place(host: string, port: number, localPort: number = this.localPorts[0]!): RawPlace {
-    return this.#parts.placeOf(host, port, localPort);
+    return this.#parts.origins.placeOf(host, port, localPort);
   }
 
   useFlags(place: PacketPlace, flags: readonly number[]): void {

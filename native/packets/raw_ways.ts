@@ -13,6 +13,7 @@ import {
   writeVirtioHeader,
 } from "../../protocol/packet/virtio.ts";
 import type { Libc } from "../libc.ts";
+import { RtNetlink } from "../rtnetlink.ts";
 import { ETHERNET_BYTES, etherTypeOf, openIpSending, openSending } from "./packet_socket.ts";
 import { HOP_NAME_BYTES } from "./raw_names.ts";
 import type { RawPlace } from "./raw_place.ts";
@@ -91,8 +92,15 @@ export class FrameWay implements RawWay {
   readonly #resources = new DisposableStack();
   readonly #sender: RawSender;
   readonly #others: IpWay;
+  readonly #libc: Libc;
+  readonly #events: RawSendEvents;
+  /** By the interface's index. */
+  readonly #mtuBytes = new Map<number, number>();
+  #tooLongPackets = 0;
 
   constructor(libc: Libc, families: { readonly v4: boolean; readonly v6: boolean }, events: RawSendEvents) {
+    this.#libc = libc;
+    this.#events = events;
     using stack = new DisposableStack();
     this.#sender = new RawSender(libc, stack.use(openSending(libc)).number, events);
     this.#others = stack.use(new IpWay(libc, families, events));
@@ -104,7 +112,7 @@ export class FrameWay implements RawWay {
   }
 
   get lostPackets(): number {
-    return this.#sender.lostPackets + this.#others.lostPackets;
+    return this.#sender.lostPackets + this.#others.lostPackets + this.#tooLongPackets;
   }
 
   cutsUpTo(place: RawPlace): boolean {
@@ -122,6 +130,13 @@ export class FrameWay implements RawWay {
   }
 
   queueLong(slab: PacketSlab, start: number, end: number, place: RawPlace, long: LongPacket): void {
+    const cutBytes = long.payloadAt - start + long.segmentBytes;
+    // The kernel does not look at how long the parts are.
+    if (cutBytes > this.#mtuOf(place.nextHop!.interfaceIndex)) {
+      this.#tooLongPackets += long.packets;
+      this.#events.onTooLong(cutBytes);
+      return;
+    }
     const linkAt = putLinkHeader(slab, start, place);
     writeVirtioHeader(slab, linkAt - VIRTIO_HEADER_BYTES, {
       segmentation: place.isV6 ? SEGMENT_TCP6 : SEGMENT_TCP4,
@@ -140,6 +155,16 @@ export class FrameWay implements RawWay {
 
   [Symbol.dispose](): void {
     this.#resources.dispose();
+  }
+
+  #mtuOf(interfaceIndex: number): number {
+    let known = this.#mtuBytes.get(interfaceIndex);
+    if (known === undefined) {
+      using network = new RtNetlink(this.#libc);
+      known = network.link(interfaceIndex)?.mtu ?? Infinity;
+      this.#mtuBytes.set(interfaceIndex, known);
+    }
+    return known;
   }
 
   #queue(slab: PacketSlab, linkAt: number, end: number, packets: number, place: RawPlace): void {

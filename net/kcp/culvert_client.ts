@@ -123,6 +123,11 @@ export class CulvertKcpPath implements Path {
     return this.#tunnel.rttMs;
   }
 
+  get problem(): string | undefined {
+    if (this.#tunnel.linkCount > 0) return undefined;
+    return this.#lastFailure ?? `The server ${this.#server} has not answered yet`;
+  }
+
   get status(): CulvertKcpStatus {
     return {
       server: this.#server,

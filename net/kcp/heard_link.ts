@@ -2,25 +2,24 @@
 
 import type { Clock } from "../../protocol/clock.ts";
 import type { Link, LinkHandlers } from "../link.ts";
-import type { KcpLink } from "./kcp_link.ts";
 
 export class HeardLink implements Link {
-  readonly kcp: KcpLink;
+  readonly #link: Link;
   readonly #clock: Clock;
   /** Never: -Infinity. */
   heardMs = -Infinity;
 
-  constructor(kcp: KcpLink, clock: Clock) {
-    this.kcp = kcp;
+  constructor(link: Link, clock: Clock) {
+    this.#link = link;
     this.#clock = clock;
   }
 
   get idle(): boolean {
-    return this.kcp.idle;
+    return this.#link.idle;
   }
 
   start(handlers: LinkHandlers): void {
-    this.kcp.start({
+    this.#link.start({
       onBytes: (bytes) => {
         this.heardMs = this.#clock.now();
         handlers.onBytes(bytes);
@@ -32,15 +31,15 @@ export class HeardLink implements Link {
   }
 
   wake(): void {
-    this.kcp.wake();
+    this.#link.wake();
   }
 
   resume(): void {
-    this.kcp.resume();
+    this.#link.resume();
   }
 
   close(): void {
-    this.kcp.close();
+    this.#link.close();
   }
 
   [Symbol.dispose](): void {

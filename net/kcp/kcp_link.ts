@@ -56,6 +56,8 @@ export interface KcpLinkOptions {
 
 /** Timers that fire a little early fire twice. */
 const MIN_TIMER_MS = 1;
+/** A timer that is so late was not late alone: what would have told that nothing is lost waits to be read as well. */
+const LATE_MS = 4;
 
 export class KcpLink implements Link {
   readonly kcp: Kcp;
@@ -235,11 +237,18 @@ export class KcpLink implements Link {
     this.#timer = undefined;
     this.#timerAtMs = atMs;
     if (atMs === Infinity) return;
-    this.#timer = this.#clock.after(Math.max(MIN_TIMER_MS, Math.ceil(atMs - nowMs)), () => {
-      this.#timer = undefined;
-      this.#timerAtMs = Infinity;
-      this.#run();
-    });
+    const delayMs = Math.max(MIN_TIMER_MS, Math.ceil(atMs - nowMs));
+    this.#timer = this.#clock.after(delayMs, () => this.#onTimer(nowMs + delayMs));
+  }
+
+  #onTimer(wantedAtMs: number): void {
+    this.#timer = undefined;
+    this.#timerAtMs = Infinity;
+    const nowMs = this.#clock.now();
+    const isLate = nowMs - wantedAtMs > LATE_MS && this.kcp.timeoutAtMs <= nowMs;
+    if (!isLate) return this.#run();
+    this.#timerAtMs = nowMs;
+    this.#timer = this.#clock.after(MIN_TIMER_MS, () => this.#onTimer(this.#clock.now()));
   }
 
   #end(error: unknown): void {

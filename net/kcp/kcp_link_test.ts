@@ -1,8 +1,11 @@
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import { readFull, writeAll } from "../../protocol/stream.ts";
-import { settle } from "../../testing/fake_clock.ts";
-import type { PacketFate } from "../../testing/memory_carrier.ts";
-import { KcpPair } from "./fixtures/kcp_pair.ts";
+import type { Clock } from "../../protocol/clock.ts";
+import { FakeClock, settle } from "../../testing/fake_clock.ts";
+import { type PacketFate, PacketNetwork } from "../../testing/memory_carrier.ts";
+import { SeededRandom } from "../../testing/seeded_random.ts";
+import { KcpPair, kcpSettings, openSeal } from "./fixtures/kcp_pair.ts";
+import { KcpLink } from "./kcp_link.ts";
 
 async function carryBothWays(pair: KcpPair, bytes: number): Promise<void> {
   const { clock, random } = pair;
@@ -180,4 +183,36 @@ Deno.test("an outage that ends leaves no link marked as dead", async () => {
   pair.network.fate.lossShare = 0;
   await pair.clock.advanceAsync(60_000);
   assertEquals([pair.links.size, pair.server.size], [1, 1]);
+});
+
+Deno.test("a process that was held up looks at what waits for it before it takes anything for lost", () => {
+  const clock = new FakeClock();
+  let heldUpMs = 0;
+  const late: Clock = {
+    wallNow: () => 0,
+    after: (delayMs, run) => clock.after(delayMs, run),
+    now: () => clock.now() + heldUpMs,
+  };
+  using network = new PacketNetwork({ clock, random: new SeededRandom(1) });
+  const carrier = network.carrier("10.0.0.1", 1);
+  let left = 10;
+  const link = new KcpLink({
+    carrier,
+    place: carrier.place("10.0.0.2", 2),
+    seal: openSeal,
+    kcp: { ...kcpSettings, conv: 1 },
+    clock: late,
+  });
+  const fill = () => left-- > 0 ? 1 : 0;
+  link.start({ fill: (into) => Math.min(fill(), into.length), onBytes() {}, wantsBytes: () => true, onClose() {} });
+  link.turn();
+  const sent = carrier.counters.sentPackets;
+  clock.advance(199);
+  heldUpMs = 50;
+  clock.advance(1);
+  assertEquals(carrier.counters.sentPackets, sent);
+  clock.advance(1);
+  assertGreater(carrier.counters.sentPackets, sent);
+  link.close();
+  carrier.close();
 });

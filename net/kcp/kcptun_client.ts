@@ -16,9 +16,9 @@
 
 import { orAborted } from "../../protocol/abort.ts";
 import type { Clock, Timer } from "../../protocol/clock.ts";
-import { CulvertError, DialError, messageOf } from "../../protocol/errors.ts";
+import { CulvertError, DialError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
-import type { Metrics } from "../../protocol/metrics.ts";
+import type { Counter, Metrics } from "../../protocol/metrics.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import { Fec, openFecCodes } from "../../protocol/packet_layer/fec.ts";
 import {
@@ -34,8 +34,9 @@ import type { PacketSeal } from "../../protocol/packet_seal.ts";
 import type { Random } from "../../protocol/random.ts";
 import { type DialOptions, formatTarget, type Path, type Stream, type Target } from "../../protocol/stream.ts";
 import { formatIp, parseIp } from "../../protocol/ip.ts";
+import { CountedLink, type Traffic } from "../counted_link.ts";
 import type { Link } from "../link.ts";
-import type { MuxConnection } from "../mux.ts";
+import type { MuxConnection, MuxStream } from "../mux.ts";
 import { openCarrier } from "../packets/open_carrier.ts";
 import { systemLookup } from "../resolve.ts";
 import { connectSocks5 } from "../socks_stream.ts";
@@ -43,6 +44,7 @@ import { connectKcp } from "./kcp_client.ts";
 import type { KcpLink } from "./kcp_link.ts";
 import { KcptunTunnel } from "./kcptun_tunnel.ts";
 import { HeldEndStream } from "./held_end_stream.ts";
+import { LinkSampler, type LinkStatus } from "./link_sampler.ts";
 import { openPacketSeal } from "./packet_seal.ts";
 import { SnappyLink } from "./snappy_link.ts";
 
@@ -84,6 +86,11 @@ export function openKcptun(options: KcptunOptions): KcptunPath {
   return new KcptunPath(options);
 }
 
+interface Carried {
+  readonly link: KcpLink;
+  readonly carrier: PacketCarrier;
+}
+
 interface Retired {
   readonly tunnel: KcptunTunnel;
   readonly untilMs: number;
@@ -95,14 +102,18 @@ export class KcptunPath implements Path {
   readonly #seal: Promise<PacketSeal & Disposable>;
   readonly #codes = openFecCodes();
   readonly #scratch = new SnappyScratch();
+  readonly #sampler: LinkSampler;
+  readonly #dials: Counter;
   readonly #conn: number;
   readonly #tunnels: (KcptunTunnel | undefined)[];
   #retired: Retired[] = [];
+  /** Those whose links are up, or ended a moment ago. */
+  #carried: Carried[] = [];
   #look: Timer | undefined;
   #isClosed = false;
 
   constructor(options: KcptunOptions) {
-    const { conn = 1, random, log } = options;
+    const { conn = 1, random, log, clock, metrics } = options;
     if (!Number.isInteger(conn) || conn < 1 || conn > MAX_CONN) {
       throw new CulvertError("bad_option", `Cannot speak as kcptun: conn must be 1 to ${MAX_CONN}, got ${conn}`);
     }
@@ -110,6 +121,8 @@ export class KcptunPath implements Path {
     this.#settings = kcptunSettings("client", options);
     this.#conn = conn;
     this.#tunnels = new Array(conn).fill(undefined);
+    this.#sampler = new LinkSampler("kcptun_client", { clock, metrics });
+    this.#dials = metrics.counter("kcptun_client_dials_total", "Dials through kcptun, by outcome", ["outcome"]);
     const { key, crypt } = this.#settings;
     this.#seal = kcptunKey(key).then((derived) =>
       openPacketSeal({ crypt, key: derived, random, explain: (reason) => log.debug("No libcrypto", { reason }) })
@@ -126,7 +139,23 @@ export class KcptunPath implements Path {
     return this.tunnels.reduce((sum, tunnel) => sum + tunnel.streamCount, 0);
   }
 
+  /** How the links are that are up. */
+  get status(): readonly LinkStatus[] {
+    return this.#sampler.status;
+  }
+
   async dial(target: Target, { signal }: DialOptions = {}): Promise<Stream> {
+    try {
+      const stream = await this.#dial(target, signal);
+      this.#dials.add(1, { outcome: "ok" });
+      return stream;
+    } catch (error) {
+      this.#dials.add(1, { outcome: dialFailureOf(error) });
+      throw error;
+    }
+  }
+
+  async #dial(target: Target, signal: AbortSignal | undefined): Promise<Stream> {
     const { answerTimeoutMs = 5000 } = this.#options;
     signal?.throwIfAborted();
     const index = this.#leastBusy();
@@ -146,6 +175,7 @@ export class KcptunPath implements Path {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#look?.cancel();
+    this.#sampler[Symbol.dispose]();
     for (const tunnel of this.tunnels) tunnel.close();
     void Promise.all(this.tunnels.map(({ keeper }) => keeper.done)).then(() => this.#seal).then(
       (seal) => seal[Symbol.dispose](),
@@ -153,9 +183,10 @@ export class KcptunPath implements Path {
     );
   }
 
-  /** Settles when every tunnel is closed. Call `close` first. */
+  /** Settles when every tunnel and its carrier are closed. Call `close` first. */
   async closed(): Promise<void> {
     await Promise.all(this.tunnels.map(({ keeper }) => keeper.done));
+    await Promise.all(this.#carried.map(({ carrier }) => carrier[Symbol.asyncDispose]()));
     await this.#seal.catch(() => {});
   }
 
@@ -171,8 +202,7 @@ export class KcptunPath implements Path {
     signal: AbortSignal | undefined,
   ): Promise<Stream | undefined> {
     const isFresh = tunnel.heardWithin(FRESH_MS);
-    const connection = await this.#connection(tunnel, signal);
-    const stream = connection.open();
+    const stream = openStream(await this.#connection(tunnel, signal));
     const onAbort = () => stream.abort();
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
@@ -220,7 +250,7 @@ export class KcptunPath implements Path {
     this.#look ??= clock.after(LOOK_MS, () => this.#lookAfter());
     return new KcptunTunnel({
       connect: (signal, watch) => this.#connect(signal, watch),
-      wrap: (link: Link) => this.#settings.nocomp ? link : new SnappyLink(link, this.#scratch),
+      wrap: (kcp) => this.#wrap(kcp),
       farEnd: formatTarget({ host, port }),
       clock,
       random,
@@ -230,23 +260,36 @@ export class KcptunPath implements Path {
     });
   }
 
+  #wrap(kcp: KcpLink): Link {
+    const traffic: Traffic = { rxBytes: 0, txBytes: 0 };
+    const { host, port } = this.#options;
+    // One that has come too late is closed by whoever asked for it.
+    if (!this.#isClosed) this.#sampler.add(kcp, traffic, { client: "", place: () => formatTarget({ host, port }) });
+    const link = new CountedLink(kcp, traffic);
+    return this.#settings.nocomp ? link : new SnappyLink(link, this.#scratch);
+  }
+
   async #connect(signal: AbortSignal, watch: (seal: PacketSeal) => PacketSeal): Promise<KcpLink> {
     const { clock, random, log, metrics, port } = this.#options;
     const seal = await orAborted(this.#seal, signal);
     const host = await orAborted(addressOf(this.#options.host), signal);
     const peer = { host, port };
-    const openUdp = () => openCarrier({ kind: "udp", peer: { host, ports: port }, clock, random, log, metrics });
+    const open = () =>
+      this.#options.openCarrier?.(peer, signal) ??
+        openCarrier({ kind: "udp", peer: { host, ports: port }, clock, random, log, metrics });
+    let carrier: PacketCarrier | undefined;
     const kcp = kcptunKcp(this.#settings, seal);
-    return await connectKcp({
+    const link = await connectKcp({
       kcp,
       clock,
       random,
       makeSeal: () => watch(seal),
       makeFec: () => new Fec({ codes: this.#codes, shards: kcptunShards(this.#settings), mostBytes: kcp.mtuBytes + 8 }),
-      openCarrier: () => this.#options.openCarrier?.(peer, signal) ?? openUdp(),
-      host,
-      port,
+      openCarrier: async () => carrier = await open(),
+      ...peer,
     }, signal);
+    this.#carried.push({ link, carrier: carrier! });
+    return link;
   }
 
   /** No new streams for it; those it has may come to their end. */
@@ -276,6 +319,7 @@ export class KcptunPath implements Path {
       if (tunnel.look(LOOK_MS) >= SILENT_LOOKS || isExpired) this.#retire(index, tunnel);
     });
     this.#closeRetired();
+    this.#carried = this.#carried.filter(({ link }) => !link.isOver);
   }
 
   #silence(): string {
@@ -285,6 +329,15 @@ export class KcptunPath implements Path {
       formatTarget({ host, port })
     }: no kcptun server is there, UDP does not get ` +
       `through, or its key or crypt is not ours (${crypt}); kcptun answers none of them`;
+  }
+}
+
+function openStream(connection: MuxConnection): MuxStream {
+  try {
+    return connection.open();
+  } catch (error) {
+    if (error instanceof DialError) throw error;
+    throw new DialError("path_down", messageOf(error), { cause: error });
   }
 }
 

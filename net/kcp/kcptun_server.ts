@@ -10,8 +10,8 @@
 import { type Clock, deadline, delay } from "../../protocol/clock.ts";
 import { CulvertError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
-import type { Metrics } from "../../protocol/metrics.ts";
-import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
+import type { Counter, Metrics } from "../../protocol/metrics.ts";
+import type { PacketCarrier, PacketPlace } from "../../protocol/packet_carrier.ts";
 import { Fec, openFecCodes } from "../../protocol/packet_layer/fec.ts";
 import {
   kcptunKcp,
@@ -24,15 +24,17 @@ import { kcptunKey } from "../../protocol/packet_layer/packet_keys.ts";
 import { SnappyScratch } from "../../protocol/packet_layer/snappy_frames.ts";
 import type { PacketSeal } from "../../protocol/packet_seal.ts";
 import type { Random } from "../../protocol/random.ts";
-import type { Path, Stream, Target } from "../../protocol/stream.ts";
+import { formatTarget, type Path, type Stream, type Target } from "../../protocol/stream.ts";
 import { BufferPool } from "../buffer_pool.ts";
 import { closeQuietly } from "../close.ts";
+import { CountedLink, type Traffic } from "../counted_link.ts";
 import { Deadlines, sharedWait } from "../deadlines.ts";
 import { MuxConnection, type MuxStream } from "../mux.ts";
 import { acceptSocks5 } from "../socks_stream.ts";
 import { splice, type SpliceOptions } from "../splice.ts";
 import type { KcpLink } from "./kcp_link.ts";
 import { KcpServer } from "./kcp_server.ts";
+import { LinkSampler, type LinkStatus } from "./link_sampler.ts";
 import { openPacketSeal } from "./packet_seal.ts";
 import { SnappyLink } from "./snappy_link.ts";
 
@@ -90,7 +92,8 @@ export class KcptunServer implements Disposable {
   readonly #ended = Promise.withResolvers<void>();
   readonly #halfClosed: Deadlines<() => void>;
   readonly #halfClosedWatch: NonNullable<SpliceOptions["halfClosed"]>;
-  readonly #metrics;
+  readonly #streams: Counter;
+  readonly #sampler: LinkSampler;
   #isDraining = false;
 
   /** Use `serveKcptun`. Takes over the seal. */
@@ -102,11 +105,8 @@ export class KcptunServer implements Disposable {
     const idleTimeoutMs = limits?.halfClosedTimeoutMs ?? 30_000;
     this.#halfClosed = new Deadlines(clock, idleTimeoutMs, (expire) => expire());
     this.#halfClosedWatch = { idleTimeoutMs, clock: sharedWait(this.#halfClosed) };
-    this.#metrics = {
-      tunnels: metrics.gauge("kcptun_server_tunnels_active", "Tunnels of clients that are open"),
-      streams: metrics.counter("kcptun_server_streams_total", "Streams of clients, by outcome", ["outcome"]),
-      bytes: metrics.counter("kcptun_server_bytes_total", "Bytes carried, by direction", ["direction"]),
-    };
+    this.#streams = metrics.counter("kcptun_server_streams_total", "Streams of clients, by outcome", ["outcome"]);
+    this.#sampler = new LinkSampler("kcptun_server", { clock, metrics });
     const kcp = kcptunKcp(settings, seal);
     this.#server = new KcpServer({
       carrier,
@@ -114,10 +114,15 @@ export class KcptunServer implements Disposable {
       clock,
       seal,
       makeFec: () => new Fec({ codes: this.#codes, shards: kcptunShards(settings), mostBytes: kcp.mtuBytes + 8 }),
-      onLink: (link) => this.#serve(link),
+      onLink: (link, place) => this.#serve(link, place),
       onClose: (error) => this.#onClose(error),
       ...(limits?.maxTunnels !== undefined && { maxLinks: limits.maxTunnels }),
     });
+  }
+
+  /** How the links are that are up. */
+  get status(): readonly LinkStatus[] {
+    return this.#sampler.status;
   }
 
   /** Tunnels of clients that are open. */
@@ -166,13 +171,17 @@ export class KcptunServer implements Disposable {
     }
     this.#stop.abort(new CulvertError("closed", "The kcptun server is closed"));
     this.#halfClosed[Symbol.dispose]();
+    this.#sampler[Symbol.dispose]();
     this.#seal[Symbol.dispose]();
     this.#ended.resolve();
   }
 
-  #serve(kcp: KcpLink): void {
+  #serve(kcp: KcpLink, place: PacketPlace): void {
     const { clock, limits } = this.#options;
-    const link = this.#settings.nocomp ? kcp : new SnappyLink(kcp, this.#scratch);
+    const traffic: Traffic = { rxBytes: 0, txBytes: 0 };
+    this.#sampler.add(kcp, traffic, { client: "", place: () => formatTarget(place) });
+    const counted = new CountedLink(kcp, traffic);
+    const link = this.#settings.nocomp ? counted : new SnappyLink(counted, this.#scratch);
     const mux = new MuxConnection(link, clock, {
       ...kcptunMux(this.#settings),
       role: "server",
@@ -180,12 +189,8 @@ export class KcptunServer implements Disposable {
     });
     mux.onStream = (stream) => this.#isDraining ? stream.close() : this.#spawn(this.#serveStream(stream));
     this.#muxes.add(mux);
-    this.#metrics.tunnels.set(this.#muxes.size);
     mux.start();
-    this.#spawn(mux.ended.then(() => {
-      this.#muxes.delete(mux);
-      this.#metrics.tunnels.set(this.#muxes.size);
-    }));
+    this.#spawn(mux.ended.then(() => void this.#muxes.delete(mux)));
   }
 
   #spawn(task: Promise<void>): void {
@@ -196,17 +201,15 @@ export class KcptunServer implements Disposable {
   async #serveStream(stream: MuxStream): Promise<void> {
     try {
       const far = await this.#dial(stream);
-      this.#metrics.streams.add(1, { outcome: far ? "ok" : "refused" });
+      this.#streams.add(1, { outcome: far ? "ok" : "refused" });
       if (!far) return closeQuietly(stream);
-      const { aToB, bToA } = await splice(stream, far, {
+      await splice(stream, far, {
         pool: this.#pool,
         signal: this.#stop.signal,
         halfClosed: this.#halfClosedWatch,
       });
-      this.#metrics.bytes.add(aToB, { direction: "out" });
-      this.#metrics.bytes.add(bToA, { direction: "in" });
     } catch (error) {
-      this.#metrics.streams.add(1, { outcome: dialFailureOf(error) });
+      this.#streams.add(1, { outcome: dialFailureOf(error) });
       this.#options.log.debug("A stream led nowhere", { reason: dialFailureOf(error) });
       closeQuietly(stream);
     }

@@ -4,7 +4,7 @@ import { clockOf } from "../../protocol/clock.ts";
 import { CulvertError, DialError } from "../../protocol/errors.ts";
 import { readFull, type Stream, writeAll } from "../../protocol/stream.ts";
 import { FakeClock, settle } from "../../testing/fake_clock.ts";
-import { anyBytes } from "../../testing/fuzz.ts";
+import { anyBytes, mutationsOf } from "../../testing/fuzz.ts";
 import { testPathContract } from "../../testing/path_contract.ts";
 import { SeededRandom } from "../../testing/seeded_random.ts";
 import { eventually } from "../../testing/waiting.ts";
@@ -198,6 +198,36 @@ Deno.test("Nothing that a stranger sends opens a tunnel or is answered, with a k
     stranger.close();
   }
 });
+
+Deno.test("Whoever has the key can break no more than a tunnel of their own", () =>
+  timed(
+    { both: { crypt: "null", nocomp: true }, server: { target, limits: { maxTunnels: 8 } } },
+    async ({ clock, rig }) => {
+      const { network, path, server } = rig;
+      const said: Uint8Array[] = [];
+      network.fate.drops = (packet, from) => {
+        if (from.host === "10.0.0.1" && said.length < 60) said.push(packet.slice());
+        return false;
+      };
+      using stream = await passing(clock, path.dial(target));
+      assert(await passing(clock, exchange(stream, 30_000)));
+      const strangers = Array.from({ length: 20 }, (_, port) => network.carrier("10.9.9.9", 1 + port));
+      for (const stranger of strangers) stranger.start({ onPacket() {}, onTurn() {}, onClose() {} });
+      const hostile = fc.tuple(mutationsOf(fc.constantFrom(...said)), fc.nat(strangers.length - 1));
+      fc.assert(fc.property(hostile, ([bytes, index]) => {
+        const stranger = strangers[index]!;
+        const at = stranger.reserve(bytes.length);
+        stranger.slab.bytes.set(bytes, at);
+        stranger.commit(bytes.length, stranger.place("10.0.0.2", 29900));
+        stranger.flush();
+        clock.advance(2);
+        assert(server.size <= 8);
+      }));
+      for (const stranger of strangers) stranger.close();
+      using other = await passing(clock, path.dial(target));
+      assert(await passing(clock, exchange(other)));
+    },
+  ));
 
 Deno.test("Settings that cannot be are refused, and named", async () => {
   const clock = new FakeClock();

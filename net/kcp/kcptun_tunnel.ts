@@ -5,7 +5,6 @@
 
 import { orAborted } from "../../protocol/abort.ts";
 import { type Clock, deadline } from "../../protocol/clock.ts";
-import type { KcpCounters } from "../../protocol/kcp/kcp_counters.ts";
 import { KCP_HEADER_BYTES, UNA_AT } from "../../protocol/kcp/segment.ts";
 import { FEC_HEAD_BYTES, FecType, fecTypeOf } from "../../protocol/packet_layer/fec_head.ts";
 import type { PacketSeal } from "../../protocol/packet_seal.ts";
@@ -19,8 +18,8 @@ export type MakeKcpLink = (signal: AbortSignal, watch: (seal: PacketSeal) => Pac
 
 export interface KcptunTunnelOptions extends Omit<LinkKeeperOptions, "connect"> {
   readonly connect: MakeKcpLink;
-  /** What lies between KCP and the mux. */
-  wrap(link: Link): Link;
+  /** Puts what belongs there between KCP and the mux. */
+  wrap(kcp: KcpLink): Link;
 }
 
 export class KcptunTunnel {
@@ -45,15 +44,6 @@ export class KcptunTunnel {
         return options.wrap(kcp);
       },
     });
-  }
-
-  /** What KCP has counted on the link that is up. */
-  get counters(): KcpCounters | undefined {
-    return this.#kcp?.kcp.counters;
-  }
-
-  get srttMs(): number {
-    return this.#kcp?.kcp.srttMs ?? 0;
   }
 
   get streamCount(): number {

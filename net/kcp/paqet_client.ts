@@ -10,10 +10,10 @@
 
 import { orAborted } from "../../protocol/abort.ts";
 import type { Clock } from "../../protocol/clock.ts";
-import { CulvertError, DialError, messageOf } from "../../protocol/errors.ts";
+import { CulvertError, DialError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
 import { formatIp, parseIp } from "../../protocol/ip.ts";
 import type { Log } from "../../protocol/log.ts";
-import type { Metrics } from "../../protocol/metrics.ts";
+import type { Counter, Metrics } from "../../protocol/metrics.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import { Fec, openFecCodes } from "../../protocol/packet_layer/fec.ts";
 import { FEC_HEAD_BYTES } from "../../protocol/packet_layer/fec_head.ts";
@@ -36,11 +36,13 @@ import {
   type Stream,
   type Target,
 } from "../../protocol/stream.ts";
+import { CountedLink, type Traffic } from "../counted_link.ts";
+import type { Link } from "../link.ts";
 import type { MuxStream } from "../mux.ts";
 import { systemLookup } from "../resolve.ts";
 import { HeldEndStream } from "./held_end_stream.ts";
 import { connectKcp } from "./kcp_client.ts";
-import type { KcpLink } from "./kcp_link.ts";
+import { LinkSampler, type LinkStatus } from "./link_sampler.ts";
 import { openPacketSeal } from "./packet_seal.ts";
 import { PaqetDatagrams } from "./paqet_datagrams.ts";
 import { writePaqetHeader } from "./paqet_header.ts";
@@ -80,10 +82,13 @@ export class PaqetPath implements Path {
   readonly #codes = openFecCodes();
   readonly #tunnels: (PaqetTunnel | undefined)[];
   readonly #datagrams = new Set<Datagrams>();
+  readonly #dials: Counter;
+  readonly #sampler: LinkSampler;
+  #problem: string | undefined;
   #isClosed = false;
 
   constructor(options: PaqetOptions) {
-    const { conn = 1, random, log, serverFlags = [] } = options;
+    const { conn = 1, clock, random, log, metrics, serverFlags = [] } = options;
     if (!Number.isInteger(conn) || conn < 1 || conn > MAX_CONN) {
       throw new CulvertError("bad_option", `Cannot speak as paqet: conn must be 1 to ${MAX_CONN}, got ${conn}`);
     }
@@ -93,6 +98,8 @@ export class PaqetPath implements Path {
     this.#options = options;
     this.#settings = paqetSettings("client", options);
     this.#tunnels = new Array(conn).fill(undefined);
+    this.#sampler = new LinkSampler("paqet_client", { clock, metrics });
+    this.#dials = metrics.counter("paqet_client_dials_total", "Dials through paqet, by outcome", ["outcome"]);
     const { key, block } = this.#settings;
     this.#seal = paqetKey(key).then((derived) =>
       openPacketSeal({
@@ -114,6 +121,16 @@ export class PaqetPath implements Path {
     return this.tunnels.reduce((sum, tunnel) => sum + tunnel.streamCount, 0);
   }
 
+  /** What the last dial has found. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** How the links are that are up. */
+  get status(): readonly LinkStatus[] {
+    return this.#sampler.status;
+  }
+
   async dial(target: Target, { signal }: DialOptions = {}): Promise<Stream> {
     return new HeldEndStream(await this.#open("tcp", target, signal));
   }
@@ -133,6 +150,7 @@ export class PaqetPath implements Path {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#sampler[Symbol.dispose]();
     for (const datagrams of [...this.#datagrams]) datagrams.close();
     for (const tunnel of this.tunnels) tunnel.close();
     void this.closed().then(() => this.#seal).then((seal) => seal[Symbol.dispose](), () => {});
@@ -149,6 +167,20 @@ export class PaqetPath implements Path {
   }
 
   async #open(kind: "tcp" | "udp", target: Target, signal?: AbortSignal): Promise<MuxStream> {
+    try {
+      const stream = await this.#openStream(kind, target, signal);
+      this.#dials.add(1, { outcome: "ok" });
+      this.#problem = undefined;
+      return stream;
+    } catch (error) {
+      const outcome = dialFailureOf(error);
+      this.#dials.add(1, { outcome });
+      if (outcome === "path_down") this.#problem = messageOf(error);
+      throw error;
+    }
+  }
+
+  async #openStream(kind: "tcp" | "udp", target: Target, signal: AbortSignal | undefined): Promise<MuxStream> {
     signal?.throwIfAborted();
     const stream = await this.#tunnel().open(signal);
     const onAbort = () => stream.abort();
@@ -194,13 +226,13 @@ export class PaqetPath implements Path {
     });
   }
 
-  async #connect(signal: AbortSignal): Promise<KcpLink> {
+  async #connect(signal: AbortSignal): Promise<Link> {
     const { clock, random, port, openCarrier } = this.#options;
     const seal = await orAborted(this.#seal, signal);
     const host = await orAborted(addressOf(this.#options.host), signal);
     const kcp = paqetKcp(this.#settings, seal);
     const shards = paqetShards(this.#settings);
-    return await connectKcp({
+    const link = await connectKcp({
       kcp,
       clock,
       random,
@@ -210,6 +242,9 @@ export class PaqetPath implements Path {
       host,
       port,
     }, signal);
+    const traffic: Traffic = { rxBytes: 0, txBytes: 0 };
+    this.#sampler.add(link, traffic, { client: "", place: () => formatTarget({ host, port }) });
+    return new CountedLink(link, traffic);
   }
 }
 

@@ -9,11 +9,11 @@
  * just ends. Its clients close both directions when one ends; what is left of a stream then is ended after a while.
  */
 
-import { type Clock, deadline } from "../../protocol/clock.ts";
+import { type Clock, deadline, delay } from "../../protocol/clock.ts";
 import { CulvertError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
 import type { FlaggedCarrier } from "../../protocol/carrier_options.ts";
 import type { Log } from "../../protocol/log.ts";
-import type { Metrics } from "../../protocol/metrics.ts";
+import type { Counter, Metrics } from "../../protocol/metrics.ts";
 import type { PacketCarrier, PacketPlace } from "../../protocol/packet_carrier.ts";
 import { Fec, openFecCodes } from "../../protocol/packet_layer/fec.ts";
 import { FEC_HEAD_BYTES } from "../../protocol/packet_layer/fec_head.ts";
@@ -27,14 +27,16 @@ import {
   paqetShards,
 } from "../../protocol/paqet/paqet_settings.ts";
 import type { Random } from "../../protocol/random.ts";
-import type { Path, Target } from "../../protocol/stream.ts";
+import { formatTarget, type Path, type Target } from "../../protocol/stream.ts";
 import { BufferPool } from "../buffer_pool.ts";
 import { closeQuietly } from "../close.ts";
+import { CountedLink, type Traffic } from "../counted_link.ts";
 import { Deadlines, sharedWait } from "../deadlines.ts";
 import { MuxConnection, type MuxStream } from "../mux.ts";
 import { splice, type SpliceOptions } from "../splice.ts";
 import type { KcpLink } from "./kcp_link.ts";
 import { KcpServer } from "./kcp_server.ts";
+import { LinkSampler, type LinkStatus } from "./link_sampler.ts";
 import { openPacketSeal } from "./packet_seal.ts";
 import { readPaqetHeader, writePaqetHeader } from "./paqet_header.ts";
 import { relayPaqetDatagrams } from "./paqet_relay.ts";
@@ -62,6 +64,9 @@ export interface PaqetServerLimits {
   /** A stream of datagrams with nothing moving. Default 60 s, as paqet's clients. */
   readonly datagramIdleMs?: number;
 }
+
+/** How often streams that should end are looked at. */
+const DRAIN_LOOK_MS = 50;
 
 /** What a dial is bounded by, and what says that it is over. */
 interface Dialling {
@@ -95,7 +100,9 @@ export class PaqetServer implements Disposable {
   readonly #ended = Promise.withResolvers<void>();
   readonly #halfClosed: Deadlines<() => void>;
   readonly #halfClosedWatch: NonNullable<SpliceOptions["halfClosed"]>;
-  readonly #metrics;
+  readonly #streams: Counter;
+  readonly #sampler: LinkSampler;
+  #isDraining = false;
 
   /** Use `servePaqet`. Takes over the seal. */
   constructor(options: PaqetServerOptions, settings: PaqetSettings, seal: PacketSeal & Disposable) {
@@ -106,11 +113,8 @@ export class PaqetServer implements Disposable {
     const idleTimeoutMs = limits?.halfClosedTimeoutMs ?? 30_000;
     this.#halfClosed = new Deadlines(clock, idleTimeoutMs, (expire) => expire());
     this.#halfClosedWatch = { idleTimeoutMs, clock: sharedWait(this.#halfClosed) };
-    this.#metrics = {
-      tunnels: metrics.gauge("paqet_server_tunnels_active", "Tunnels of clients that are open"),
-      streams: metrics.counter("paqet_server_streams_total", "Streams of clients, by outcome", ["outcome"]),
-      bytes: metrics.counter("paqet_server_bytes_total", "Bytes carried, by direction", ["direction"]),
-    };
+    this.#streams = metrics.counter("paqet_server_streams_total", "Streams of clients, by outcome", ["outcome"]);
+    this.#sampler = new LinkSampler("paqet_server", { clock, metrics });
     const kcp = paqetKcp(settings, seal);
     const shards = paqetShards(settings);
     this.#server = new KcpServer({
@@ -141,6 +145,20 @@ export class PaqetServer implements Disposable {
     return count;
   }
 
+  /** How the links are that are up. */
+  get status(): readonly LinkStatus[] {
+    return this.#sampler.status;
+  }
+
+  /** Takes no more streams, waits until those there are have ended or the signal is aborted, then closes. */
+  async shutdown(signal: AbortSignal): Promise<void> {
+    this.#isDraining = true;
+    const { clock } = this.#options;
+    while (this.streamCount > 0 && !signal.aborted) await delay(clock, DRAIN_LOOK_MS, signal).catch(() => {});
+    this.close();
+    await this.closed();
+  }
+
   close(): void {
     this.#stop.abort(new CulvertError("closed", "The paqet server is closing"));
     this.#server.close();
@@ -162,25 +180,26 @@ export class PaqetServer implements Disposable {
     }
     this.#stop.abort(new CulvertError("closed", "The paqet server is closed"));
     this.#halfClosed[Symbol.dispose]();
+    this.#sampler[Symbol.dispose]();
     this.#seal[Symbol.dispose]();
     this.#ended.resolve();
   }
 
-  #serve(link: KcpLink, place: PacketPlace): void {
+  #serve(kcp: KcpLink, place: PacketPlace): void {
     const { clock, limits } = this.#options;
-    const mux = new MuxConnection(link, clock, {
+    const traffic: Traffic = { rxBytes: 0, txBytes: 0 };
+    this.#sampler.add(kcp, traffic, { client: "", place: () => formatTarget(place) });
+    const mux = new MuxConnection(new CountedLink(kcp, traffic), clock, {
       ...paqetMux(this.#settings),
       role: "server",
       keepsFrames: true,
       maxStreams: limits?.maxStreams ?? 1024,
     });
-    mux.onStream = (stream) => this.#spawn(this.#serveStream(stream, place));
+    mux.onStream = (stream) => this.#isDraining ? stream.close() : this.#spawn(this.#serveStream(stream, place));
     this.#muxes.add(mux);
-    this.#metrics.tunnels.set(this.#muxes.size);
     mux.start();
     this.#spawn(mux.ended.then(() => {
       this.#muxes.delete(mux);
-      this.#metrics.tunnels.set(this.#muxes.size);
       this.#useFlags(place, []);
     }));
   }
@@ -213,7 +232,7 @@ export class PaqetServer implements Disposable {
       else if (header.kind === "tcp") await this.#connect(stream, header.target, dial);
       else if (header.kind === "udp") await this.#relay(stream, header.target, dial);
     } catch (error) {
-      this.#metrics.streams.add(1, { outcome: dialFailureOf(error) });
+      this.#streams.add(1, { outcome: dialFailureOf(error) });
       log.debug("A stream led nowhere", { reason: dialFailureOf(error) });
     } finally {
       closeQuietly(stream);
@@ -223,14 +242,12 @@ export class PaqetServer implements Disposable {
   async #connect(stream: MuxStream, target: Target, { signal, done }: Dialling): Promise<void> {
     const far = await this.#options.onward.dial(target, { signal });
     done();
-    this.#metrics.streams.add(1, { outcome: "ok" });
-    const { aToB, bToA } = await splice(stream, far, {
+    this.#streams.add(1, { outcome: "ok" });
+    await splice(stream, far, {
       pool: this.#pool,
       signal: this.#stop.signal,
       halfClosed: this.#halfClosedWatch,
     });
-    this.#metrics.bytes.add(aToB, { direction: "out" });
-    this.#metrics.bytes.add(bToA, { direction: "in" });
   }
 
   async #relay(stream: MuxStream, target: Target, { signal, done }: Dialling): Promise<void> {
@@ -238,7 +255,7 @@ export class PaqetServer implements Disposable {
     if (!onward.datagrams) throw new CulvertError("unsupported", "This way out carries no datagrams");
     using far = await onward.datagrams({ signal });
     done();
-    this.#metrics.streams.add(1, { outcome: "datagrams" });
+    this.#streams.add(1, { outcome: "datagrams" });
     const idleMs = limits?.datagramIdleMs ?? 60_000;
     await relayPaqetDatagrams(stream, far, { target, clock, idleMs, signal: this.#stop.signal });
   }

@@ -15,11 +15,9 @@ import { DialError, messageOf } from "../../protocol/errors.ts";
 import { LinkKeeper, type LinkKeeperOptions } from "../link_keeper.ts";
 import type { MuxConnection, MuxStream } from "../mux.ts";
 import { HeardLink } from "./heard_link.ts";
-import type { KcpLink } from "./kcp_link.ts";
 import { readPaqetHeader, writePaqetHeader } from "./paqet_header.ts";
 
-export interface PaqetTunnelOptions extends Omit<LinkKeeperOptions, "connect"> {
-  connect(signal: AbortSignal): Promise<KcpLink>;
+export interface PaqetTunnelOptions extends LinkKeeperOptions {
   /** What the server is told to use; none: what it was set to. */
   readonly serverFlags: readonly number[];
   /** How long all of a dial's asking may take. */
@@ -51,11 +49,6 @@ export class PaqetTunnel {
 
   get streamCount(): number {
     return this.keeper.connection?.streamCount ?? 0;
-  }
-
-  /** The link that is up, or was last. */
-  get kcp(): KcpLink | undefined {
-    return (this.keeper.connection?.link as HeardLink | undefined)?.kcp;
   }
 
   /** A stream whose server is known to be there. Rejects with a DialError. */

@@ -25,9 +25,10 @@ type CarrierTools = Pick<CarrierOptions, "clock" | "random" | "log" | "metrics">
 /** Packet relays on one way. */
 const MOST_RELAYS = 4;
 
-/** Reads them; `look` is that of raw packets. */
-export function readCarrierSettings(url: TransportUrl, kind: "udp" | "raw", look: LookName): CarrierSettings {
+/** Reads them; `look` is that of raw packets, which the scheme says. */
+export function readCarrierSettings(url: TransportUrl, look: LookName): CarrierSettings {
   const { settings } = url;
+  const kind = url.scheme.endsWith("+udp") ? "udp" : "raw";
   if (kind === "udp") return { kind, look: undefined, relays: readRelays(url) };
   const card = settings.text("interface");
   const source = settings.text("source");

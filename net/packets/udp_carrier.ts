@@ -21,7 +21,7 @@ const MAX_WAITING_BYTES = 4 << 20;
 export function openDatagramCarrier({ listen = {}, peer }: CarrierOptions): PacketCarrier {
   using stack = new DisposableStack();
   const check = new PeerCheck(peer);
-  const hostname = listen.host ?? (check.address?.length === 4 ? "0.0.0.0" : "::");
+  const hostname = listen.host ?? (check.address?.length === 4 || !hasV6() ? "0.0.0.0" : "::");
   mustBeIp(hostname);
   const sockets = portsOf(portSpan(listen.ports ?? 0, { mayBeChosen: true })).map((port) => {
     const socket = Deno.listenDatagram({ transport: "udp", hostname, port });
@@ -154,6 +154,15 @@ class DatagramCarrier implements PacketCarrier {
       this.close();
       throw error;
     }
+  }
+}
+
+function hasV6(): boolean {
+  try {
+    Deno.listenDatagram({ transport: "udp", hostname: "::", port: 0 }).close();
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -91,6 +91,7 @@ export class VtcpPath implements Path {
   readonly #buffers = new BufferPool();
   readonly #farEnd: string;
   #admitted: Admitted | undefined;
+  #failure: string | undefined;
   #admission = Promise.withResolvers<Admitted>();
   #closed: Promise<void> | undefined;
 
@@ -110,6 +111,10 @@ export class VtcpPath implements Path {
       metrics,
     });
     parts.bridge.ended.then((error) => error && this.#onBridgeLost(error));
+  }
+
+  get problem(): string | undefined {
+    return this.#admitted ? undefined : this.#failure ?? `The server ${this.#farEnd} has not answered yet`;
   }
 
   /** A QUIC connection is up. */
@@ -170,6 +175,7 @@ export class VtcpPath implements Path {
 
   #fail(error: DialError): void {
     this.#options.log.warn("The server does not let us in", { server: this.#farEnd, reason: error.message });
+    this.#failure = error.message;
     const admission = this.#admission;
     this.#admission = Promise.withResolvers();
     this.#admission.promise.catch(() => {});

@@ -111,10 +111,16 @@ export class Kcp {
 
   /** When `tick` should be called; Infinity: nothing is to be done until something comes. */
   get nextTickMs(): number {
+    if (!this.#isConvKnown) return Infinity;
     if (this.#isDue) return -Infinity;
     const intervalAtMs = this.#flushedMs + this.#sender.roundTrip.intervalMs;
     const dueMs = Math.min(this.#sender.nextMs(intervalAtMs), this.#probe.dueMs);
     return this.#acks.length > 0 ? Math.min(dueMs, intervalAtMs) : dueMs;
+  }
+
+  /** When the first of those in flight counts as lost; Infinity when none is. */
+  get timeoutAtMs(): number {
+    return this.#sender.timeoutAtMs;
   }
 
   // What its driver does.

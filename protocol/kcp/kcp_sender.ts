@@ -80,6 +80,11 @@ export class KcpSender {
     return (this.#ring.next - this.#ring.una) | 0;
   }
 
+  /** None in flight counts as lost before. */
+  get timeoutAtMs(): number {
+    return this.#dueMs;
+  }
+
   /** Something may be there to fill. */
   wake(): void {
     this.#isDry = false;

@@ -39,7 +39,7 @@ const DOWN_GAIN = 0.75;
 /** Not quite all of it: what is measured is never exact, and a queue never goes by itself. */
 const CRUISING_GAIN = 0.99;
 /** More in flight than the route holds: as much again, but no more than makes a queue of so long. */
-const QUEUE_MS = 40;
+const QUEUE_MS = 30;
 /** Both ends are busy with other things now and then. */
 const ALLOWANCE_MS = 3;
 const GROWTH = 1.25;
@@ -54,14 +54,16 @@ const CRUISING_TURNS = { least: 2, spread: 6 } as const;
 /** A queue is what makes every round trip of a round so much longer than the shortest. */
 const QUEUE_FACTOR = 1.25;
 const QUEUE_ALLOWANCE_MS = 12;
-const QUEUE_ROUNDS = 4;
+/** So many such rounds are no accident of a busy host: only their rates count. After more, it may be the route. */
+const QUEUE_TRUST_ROUNDS = 3;
+const QUEUE_ROUNDS = 5;
 const STARTING_LOSS = 0.2;
 const HEAVY_LOSS = 0.08;
 const LEAST_YIELD = 0.8;
 /** Of fewer, as many as that are lost by chance when the loss is light. */
 const LEAST_COUNTED_SEGMENTS = 128;
 /** How much credit may gather while timers are late. */
-const CREDIT_MS = 6;
+const CREDIT_MS = 15;
 const PORTION_MS = 1;
 /** Without an answer for so long beyond the round trip, what was known of the route is old. */
 const SILENCE_MS = 250;
@@ -290,10 +292,10 @@ export class PacedCongestion implements Congestion {
   #judgeQueue(hasQueue: boolean, nowMs: number): void {
     this.#queueRounds = hasQueue ? this.#queueRounds + 1 : 0;
     if (this.#queueRounds <= 1) this.#rateWithoutQueue = this.#rate;
-    if (this.#queueRounds < 2) return;
-    const recent = this.#greatestOf(2);
+    if (this.#queueRounds < QUEUE_TRUST_ROUNDS) return;
+    const recent = this.#greatestOf(QUEUE_TRUST_ROUNDS);
     if (recent > 0) {
-      for (let back = 2; back < RATE_ROUNDS; back++) {
+      for (let back = QUEUE_TRUST_ROUNDS; back < RATE_ROUNDS; back++) {
         this.#rates[(this.#round - back + RATE_ROUNDS) % RATE_ROUNDS] = 0;
       }
       this.#rate = recent;

@@ -5,7 +5,7 @@ import { Slab } from "../slab.ts";
 import { anyBytes } from "../../testing/fuzz.ts";
 import { CASTAGNOLI_POLYNOMIAL, makeCrc32 } from "./crc32.ts";
 
-/** Check values of "123456789": RFC 1952's CRC, and RFC 3720's. */
+/** Check values of "123456789": tests/vectors/README.md. */
 Deno.test("CRC-32 by both polynomials gives their check values", () => {
   const slab = new Slab(12);
   slab.bytes.set(new TextEncoder().encode("123456789"));

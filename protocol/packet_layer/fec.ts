@@ -5,13 +5,13 @@
 
 import { openReedSolomon, type ReedSolomonFactory } from "../reed_solomon.ts";
 import type { Slab } from "../slab.ts";
-import { FecDecoder } from "./fec_decoder.ts";
+import { FecBlocks, FecDecoder } from "./fec_decoder.ts";
 import { FecEncoder, type FecShards } from "./fec_encoder.ts";
 import { FEC_HEAD_BYTES } from "./fec_head.ts";
 
 export interface FecOptions {
   /** Shared by all links of a thread: `openFecCodes()`. */
-  readonly codes: ReedSolomonFactory;
+  readonly codes: FecCodes;
   /** What we send; undefined: no parity. */
   readonly shards?: FecShards | undefined;
   /** The longest datagram of ours, its FEC head included. */
@@ -22,8 +22,14 @@ export interface FecOptions {
 
 type OnSegments = (slab: Slab, start: number, end: number, isRecovered: boolean) => void;
 
-export function openFecCodes(): ReedSolomonFactory {
-  return openReedSolomon();
+export interface FecCodes {
+  readonly reedSolomon: ReedSolomonFactory;
+  /** Memory for groups. */
+  readonly blocks: FecBlocks;
+}
+
+export function openFecCodes(): FecCodes {
+  return { reedSolomon: openReedSolomon(), blocks: new FecBlocks() };
 }
 
 export class Fec {
@@ -33,13 +39,13 @@ export class Fec {
   readonly #encoder: FecEncoder | undefined;
   #onSegments: OnSegments | undefined;
 
-  constructor({ codes, shards, mostBytes, quietMs }: FecOptions) {
+  constructor({ codes: { reedSolomon: codes, blocks }, shards, mostBytes, quietMs }: FecOptions) {
     this.headBytes = shards ? FEC_HEAD_BYTES : 0;
     this.maxParityBytes = shards ? mostBytes : 0;
     if (shards) {
       this.#encoder = new FecEncoder({ codes, ...shards, mostBytes, ...(quietMs !== undefined && { quietMs }) });
     }
-    this.decoder = new FecDecoder({ codes, ...(shards && { shards }) }, {
+    this.decoder = new FecDecoder({ codes, blocks, ...(shards && { shards }) }, {
       onPacket: (slab, start, end, isRecovered) => this.#onSegments?.(slab, start, end, isRecovered),
     });
   }

@@ -24,6 +24,8 @@ export interface FecDecoderOptions {
   readonly codes: ReedSolomonFactory;
   /** What to believe in until the sender shows otherwise. Default: nothing, it is learnt. */
   readonly shards?: FecShards;
+  /** Memory for groups, shared by the links of a thread. Default: its own. */
+  readonly blocks?: FecBlocks;
   /** The longest datagram, its FEC head included; longer ones are handed on but never rebuilt. Default 1,500. */
   readonly mostBytes?: number;
 }
@@ -38,11 +40,26 @@ export interface FecCounters {
 
 /** A power of two. Datagrams of one path overtake each other by no more than a group or two. */
 const GROUPS = 8;
-/** Memory of groups that are whole, kept for the next. */
-const MAX_SPARE = 2;
+/** Memory of groups that are whole, kept for the next, of whatever link. */
+const MAX_SPARE = 16;
 const DEFAULT_MOST_BYTES = 1500;
 /** A group so far behind is no latecomer: the sender has begun again. */
 const LATE_GROUPS = 1024;
+
+/** Memory that is taken for a group until it is whole. */
+export class FecBlocks {
+  #spare: Slab[] = [];
+
+  take(bytes: number): Slab {
+    const at = this.#spare.findLastIndex(({ size }) => size >= bytes);
+    return at === -1 ? new Slab(bytes) : this.#spare.splice(at, 1)[0]!;
+  }
+
+  give(block: Slab): void {
+    if (this.#spare.length === MAX_SPARE) this.#spare.shift();
+    this.#spare.push(block);
+  }
+}
 
 interface Group {
   number: number;
@@ -67,10 +84,11 @@ export class FecDecoder {
   #code: ReedSolomon | undefined;
   #end = 0;
   #groups: (Group | undefined)[] = [];
-  #spare: Slab[] = [];
+  readonly #blocks: FecBlocks;
 
   constructor(options: FecDecoderOptions, packets: FecPackets) {
-    const { codes, shards, mostBytes = DEFAULT_MOST_BYTES } = options;
+    const { codes, shards, blocks = new FecBlocks(), mostBytes = DEFAULT_MOST_BYTES } = options;
+    this.#blocks = blocks;
     this.#codes = codes;
     this.#packets = packets;
     this.#strideBytes = mostBytes - FEC_SHARD_START;
@@ -94,10 +112,10 @@ export class FecDecoder {
     if (group) this.#complete(group);
   }
 
-  /** Forgets the groups that wait for more, and gives their memory back. For sessions that have fallen silent. */
+  /** Forgets the groups that wait for more, and gives their memory back. For links that have fallen silent, or ended. */
   trim(): void {
+    for (const group of this.#groups) if (group) this.#free(group);
     this.#groups = [];
-    this.#spare = [];
   }
 
   /** Keeps a shard; gives its group when there is something new in it. */
@@ -118,7 +136,7 @@ export class FecDecoder {
     group.count++;
     if (isData) group.dataCount++;
     if (size > group.longest) group.longest = size;
-    const { bytes } = group.memory ??= this.#spare.pop() ?? this.#newMemory();
+    const { bytes } = group.memory ??= this.#newMemory();
     const at = shard * this.#strideBytes;
     bytes.set(slab.bytes.subarray(start + FEC_SHARD_START, end), at);
     bytes.fill(0, at + size, at + this.#strideBytes);
@@ -170,13 +188,13 @@ export class FecDecoder {
   }
 
   #free(group: Group): void {
-    if (group.memory && this.#spare.length < MAX_SPARE) this.#spare.push(group.memory);
+    if (group.memory) this.#blocks.give(group.memory);
     group.memory = undefined;
   }
 
   #newMemory(): Slab {
     const { dataShards, parityShards } = this.#shards!;
-    return new Slab((dataShards + parityShards) * this.#strideBytes);
+    return this.#blocks.take((dataShards + parityShards) * this.#strideBytes);
   }
 
   /**

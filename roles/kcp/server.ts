@@ -30,7 +30,7 @@ export const role: Role<typeof serverConfig> = defineRole({
     await using onward = await openWayOut(config, "start kcp-server", context);
     await using carriers = await openServerCarriers(config, context);
     await using served: ServedDialect = await servers[config.dialect](config, {
-      carriers: carriers.hand(),
+      carriers: carriers.carriers,
       onward: onward.path,
       context,
     });

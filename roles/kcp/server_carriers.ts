@@ -15,15 +15,15 @@ import type { LookName } from "../../protocol/tcp_look/look_name.ts";
 import type { RoleContext } from "../role.ts";
 import type { ServerSettings } from "./server_settings.ts";
 
-/** Open until they are handed to whoever closes them. */
 export interface ServerCarriers extends AsyncDisposable {
   readonly ports: PortSpan;
-  hand(): readonly PacketCarrier[];
+  readonly carriers: readonly PacketCarrier[];
 }
 
 const LOOKS: Readonly<Record<ServerSettings["dialect"], LookName>> = {
   culvert: "ours",
   kcptun: "ours",
+  paqet: "paqet",
 };
 
 /** By how many packet relays a client may come. */
@@ -43,16 +43,10 @@ export async function openServerCarriers(settings: ServerSettings, context: Role
     carriers.push(stack.use(new ReturningCarrier(inner, { mostHops: MOST_HOPS })));
   }
   const held = stack.move();
-  let isHanded = false;
   return {
     ports: { first: first ?? ports.first, count: ports.count },
-    hand() {
-      isHanded = true;
-      return carriers;
-    },
-    async [Symbol.asyncDispose]() {
-      if (!isHanded) await held.disposeAsync();
-    },
+    carriers,
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }
 

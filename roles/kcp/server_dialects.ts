@@ -4,12 +4,15 @@
 
 import { CulvertKcpServer } from "../../net/kcp/culvert_server.ts";
 import { serveKcptun } from "../../net/kcp/kcptun_server.ts";
-import { readKcptunSettings } from "../../net/kcp/open_kcp.ts";
+import { readKcptunSettings } from "../../net/kcp/kcptun_url.ts";
+import { servePaqet } from "../../net/kcp/paqet_server.ts";
+import { readPaqetSettings } from "../../net/kcp/paqet_url.ts";
 import { QuerySettings } from "../../net/query_settings.ts";
 import { openSealCrypto } from "../../net/seal_crypto.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import { kcptunDefaults } from "../../protocol/packet_layer/kcptun_settings.ts";
+import { paqetDefaults } from "../../protocol/paqet/paqet_settings.ts";
 import { type NamedSecret, parseNamedSecret } from "../../protocol/sealed_packets/credentials.ts";
 import type { Path } from "../../protocol/stream.ts";
 import { ConfigError } from "../config.ts";
@@ -27,7 +30,7 @@ export interface ServedDialect extends AsyncDisposable {
 }
 
 export interface ServeTools {
-  /** Not started; closed with the server. */
+  /** Not started. They may be closed with the server. */
   readonly carriers: readonly PacketCarrier[];
   readonly onward: Path;
   readonly context: RoleContext;
@@ -38,6 +41,7 @@ type Serve = (settings: ServerSettings, tools: ServeTools) => Promise<ServedDial
 export const servers: Readonly<Record<ServerSettings["dialect"], Serve>> = {
   culvert: serveCulvert,
   kcptun: serveTun,
+  paqet: serveAsPaqet,
 };
 
 /** How soon somebody who was invited or revoked is known. */
@@ -101,20 +105,54 @@ function readClient(text: string): NamedSecret {
 
 async function serveTun(settings: ServerSettings, { carriers, onward, context }: ServeTools): Promise<ServedDialect> {
   const { clock, random, log, metrics } = context;
-  const { key, crypt, target } = settings;
-  if (carriers.length > 1) throw refused("--carrier must be udp or raw with --dialect kcptun");
-  const query = new QuerySettings(settings.settings, (rule) => refused(`--settings ${rule}`));
+  const { key, crypt, target, maxSessions } = settings;
+  const query = querySettings(settings);
   const usual = { ...kcptunDefaults.server, crypt, ...key !== undefined && { key } };
   const kcptun = readKcptunSettings(query, usual);
   query.done();
   if (key === undefined) log.warn("There is no --key: whoever knows kcptun's default one is let in");
-  const tools = { clock, random, log, metrics };
   const server = await serveKcptun({
-    ...kcptun,
-    ...tools,
-    ...{ carrier: carriers[0]!, target: target ?? "socks5", onward },
-    limits: { maxTunnels: settings.maxSessions },
+    ...{ ...kcptun, clock, random, log, metrics },
+    ...{ carrier: onlyOne(carriers), target: target ?? "socks5", onward },
+    limits: { maxTunnels: maxSessions },
   });
+  return serving(server);
+}
+
+async function serveAsPaqet(
+  settings: ServerSettings,
+  { carriers, onward, context }: ServeTools,
+): Promise<ServedDialect> {
+  const { clock, random, log, metrics } = context;
+  const { key = "", crypt, maxSessions } = settings;
+  const query = querySettings(settings);
+  const paqet = readPaqetSettings(query, { ...paqetDefaults.server, key, block: crypt });
+  query.done();
+  if (key === "" && paqet.block !== "none" && paqet.block !== "null") throw refused("--key must be given");
+  const server = await servePaqet({
+    ...{ ...paqet, clock, random, log, metrics },
+    ...{ carrier: onlyOne(carriers), onward },
+    limits: { maxTunnels: maxSessions },
+  });
+  return serving(server);
+}
+
+function querySettings({ settings }: ServerSettings): QuerySettings {
+  return new QuerySettings(settings, (rule) => refused(`--settings ${rule}`));
+}
+
+function onlyOne(carriers: readonly PacketCarrier[]): PacketCarrier {
+  if (carriers.length === 1) return carriers[0]!;
+  throw refused("--carrier both and --relayed-port are of --dialect culvert alone");
+}
+
+interface Closable {
+  shutdown(signal: AbortSignal): Promise<void>;
+  close(): void;
+  closed(): Promise<void>;
+}
+
+function serving(server: Closable): ServedDialect {
   return {
     shutdown: (hardSignal) => server.shutdown(hardSignal),
     async [Symbol.asyncDispose]() {

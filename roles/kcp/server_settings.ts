@@ -8,7 +8,7 @@ import { hostName, secret, targetAddress } from "../fields.ts";
 import { wayOut } from "../way_out.ts";
 import { portsField } from "./dump.ts";
 
-export const SERVER_DIALECTS = ["culvert", "kcptun"] as const;
+export const SERVER_DIALECTS = ["culvert", "kcptun", "paqet"] as const;
 
 export const serverConfig = z.object({
   ports: portsField().prefault("4000").describe("The port, or several in a row that clients hop over."),
@@ -20,7 +20,7 @@ export const serverConfig = z.object({
     .describe("culvert: a client beside those that were invited."),
   relayedPort: z.number().int().min(1).max(65_535).optional()
     .describe("culvert: a UDP port for clients that come by packet relays.").meta({ placeholder: "port" }),
-  key: secret().optional().describe("kcptun, paqet, gfk-go: the passphrase. Best given as CULVERT_KEY."),
+  key: secret().optional().describe("kcptun, paqet: the passphrase. Best given as CULVERT_KEY."),
   crypt: z.enum(cryptNames).default("aes").describe("kcptun, paqet: how packets are hidden."),
   settings: z.string().default("").describe("kcptun, paqet: more of its settings, as in mode=fast3&nocomp=1.")
     .meta({ placeholder: "a=b&c=d" }),

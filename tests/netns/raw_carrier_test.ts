@@ -133,6 +133,18 @@ testWith(needs, "a server answers from the address that was asked, not from the 
 });
 
 for (const send of ["ip", "packet"]) {
+  testWith(needs, `by ${send} packets go through a tunnel, whose frames have no link header`, async () => {
+    await using wire = await RawWire.lay();
+    const far = await wire.tunnel(1400);
+    await using _server = await wire.end(wire.server, { send, listen: { ports: PORT } });
+    await using client = await wire.end(wire.client, { send, peer: { host: far, ports: PORT } });
+    await assertAllBack(client, { count: 100, bytes: 1348 });
+    const { back, lost, maxPayloadBytes } = await client.ask(JSON.stringify({ count: 32, bytes: 1349 }));
+    assertEquals({ back, lost, maxPayloadBytes }, { back: 0, lost: 32, maxPayloadBytes: 1348 });
+  });
+}
+
+for (const send of ["ip", "packet"]) {
   testWith(needs, `a client by ${send} whose address changes goes on from the new one`, async () => {
     await using wire = await RawWire.lay();
     await using server = await wire.end(wire.server, { send, listen: { ports: PORT } });

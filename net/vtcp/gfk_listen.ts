@@ -1,0 +1,95 @@
+/** How streams come to a GFK server: by QUIC through a bridge, or by a mux over KCP. */
+
+import { messageOf } from "../../protocol/errors.ts";
+import { gfkKey } from "../../protocol/packet_layer/packet_keys.ts";
+import { portablePrimitives } from "../../protocol/primitives.ts";
+import type { Stream } from "../../protocol/stream.ts";
+import { selfSigned } from "../../protocol/vtcp/self_signed.ts";
+import { KcpServer } from "../kcp/kcp_server.ts";
+import { openPacketSeal } from "../kcp/packet_seal.ts";
+import { MuxConnection } from "../mux.ts";
+import { openCarrier } from "../packets/open_carrier.ts";
+import { gfkKcp, gfkMux } from "./gfk_kcp_settings.ts";
+import { GFK_GO_ALPN, GFK_GO_IDLE_MS, GFK_PY_IDLE_MS, UNVERIFIED_NAME } from "./gfk_quic.ts";
+import type { GfkListening, GfkServerOptions } from "./gfk_server.ts";
+import { QuicAcceptor } from "./quic_acceptor.ts";
+import { QuicStream } from "./quic_stream.ts";
+import { CLIENT_IDLE_MS, STREAMS_OF_A_CONNECTION } from "./vtcp_settings.ts";
+
+export async function listenGfkQuic(
+  options: GfkServerOptions,
+  onStream: (stream: Stream) => void,
+): Promise<GfkListening> {
+  const { dialect, carrier, random, clock, log, metrics, maxClients = 4096 } = options;
+  const certificate = options.certificate ??
+    selfSigned(portablePrimitives, random.fill(new Uint8Array(32)), UNVERIFIED_NAME);
+  const isGo = dialect === "gfk-go";
+  const acceptor = new QuicAcceptor<string>({
+    certificate,
+    alpn: isGo ? GFK_GO_ALPN : [],
+    idleMs: isGo ? GFK_GO_IDLE_MS : GFK_PY_IDLE_MS,
+    streams: STREAMS_OF_A_CONNECTION,
+    clock,
+    log,
+    metrics,
+  });
+  try {
+    const { openBridge } = await import("../../native/vtcp/bridge.ts");
+    const bridge = await openBridge(
+      { side: "server", carrier, quicPort: acceptor.port, maxClients, idleMs: CLIENT_IDLE_MS },
+      { log, onNews: (news) => acceptor.learn(news, news.type === "client" ? news.at : undefined) },
+    );
+    acceptor.serve(bridge.loopbackPort, { onStream: (halves) => Promise.resolve(onStream(new QuicStream(halves))) });
+    bridge.ended.then((error) => error && log.error("The bridge of GFK has ended", { error: error.message }));
+    return {
+      ports: bridge.localPorts,
+      async close() {
+        await acceptor[Symbol.asyncDispose]();
+        await bridge.close();
+      },
+    };
+  } catch (error) {
+    await acceptor[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+export async function listenGfkKcp(
+  options: GfkServerOptions,
+  onStream: (stream: Stream) => void,
+): Promise<GfkListening> {
+  const { carrier: described, random, clock, log, metrics, secret, mtuBytes, maxClients } = options;
+  const seal = await openPacketSeal({ crypt: "aes", key: await gfkKey(secret!), random });
+  const carrier = await openCarrier({ ...described, clock, random, log, metrics });
+  const ended = Promise.withResolvers<void>();
+  const muxes = new Set<MuxConnection>();
+  const server = new KcpServer({
+    carrier,
+    kcp: gfkKcp(seal, mtuBytes),
+    clock,
+    seal,
+    onLink(link) {
+      const mux = new MuxConnection(link, clock, { ...gfkMux(mtuBytes), role: "server" });
+      mux.onStream = onStream;
+      muxes.add(mux);
+      mux.ended.then(() => muxes.delete(mux));
+      mux.start();
+    },
+    onClose(error) {
+      if (error !== undefined) log.error("The carrier of GFK has ended", { error: messageOf(error) });
+      ended.resolve();
+    },
+    ...maxClients !== undefined && { maxLinks: maxClients },
+  });
+  return {
+    ports: carrier.localPorts,
+    async close() {
+      for (const mux of muxes) mux.close();
+      server[Symbol.dispose]();
+      carrier.close();
+      await ended.promise;
+      await carrier[Symbol.asyncDispose]();
+      seal[Symbol.dispose]();
+    },
+  };
+}
