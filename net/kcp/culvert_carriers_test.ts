@@ -16,9 +16,10 @@ import {
   parseNamedSecret,
   parseServerKey,
 } from "../../protocol/sealed_packets/credentials.ts";
+import { testWith } from "../../testing/requirements.ts";
 import { Program } from "../../testing/program.ts";
 import { eventually, within } from "../../testing/waiting.ts";
-import { openCarrier } from "../packets/open_carrier.ts";
+import { type CarrierOptions, openCarrier } from "../packets/open_carrier.ts";
 import { openDatagramCarrier } from "../packets/udp_carrier.ts";
 import { openSealCrypto } from "../seal_crypto.ts";
 import { type CulvertKcpOptions, CulvertKcpPath } from "./culvert_client.ts";
@@ -33,9 +34,15 @@ const IDLE_CLIENTS = 200;
 const MOST_BYTES_PER_CLIENT = 64 * 1024;
 
 const CARRIERS = [
-  { name: "the kernel's batches", open: openCarrier },
-  { name: "datagram by datagram", open: (options: Parameters<typeof openCarrier>[0]) => openDatagramCarrier(options) },
-];
+  { name: "UDP in the kernel's batches", kind: "udp", needs: {}, open: openCarrier },
+  {
+    name: "UDP datagram by datagram",
+    kind: "udp",
+    needs: {},
+    open: (options: CarrierOptions) => Promise.resolve(openDatagramCarrier(options)),
+  },
+  { name: "packets that look like TCP", kind: "raw", needs: { root: true }, open: openCarrier },
+] as const;
 
 /** A server on that many ports, whatever they are. */
 async function serverOn(carriers: readonly PacketCarrier[]) {
@@ -65,15 +72,15 @@ function pathTo(
   });
 }
 
-for (const { name, open } of CARRIERS) {
-  Deno.test(`over UDP, ${name}: streams go through, ports change meanwhile, and the far end may end`, async () => {
-    const carrier = await open({ kind: "udp", listen: { host: LOOPBACK }, ...common });
+for (const { name, kind, needs, open } of CARRIERS) {
+  testWith(needs, `over ${name}: streams go through, ports change meanwhile, and the far end may end`, async () => {
+    const carrier = await open({ kind, listen: { host: LOOPBACK }, ...common });
     const [port] = carrier.localPorts as [number];
     const { server, sealing, credential } = await serverOn([carrier]);
     let opened = 0;
     const openOwn = (host: string) => {
       opened++;
-      return openCarrier({ kind: "udp", peer: { host, ports: port }, ...common });
+      return open({ kind, peer: { host, ports: port }, ...common });
     };
     const path = pathTo(port, { credential, hopMs: 200, openCarrier: openOwn });
     try {
