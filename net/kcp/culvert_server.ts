@@ -79,7 +79,6 @@ export class CulvertKcpServer implements AsyncDisposable {
   readonly #metrics;
   readonly #closed = Promise.withResolvers<void>();
   #timer: Timer;
-  #isDraining = false;
   #isClosed = false;
 
   /** Begins to receive. */
@@ -138,7 +137,7 @@ export class CulvertKcpServer implements AsyncDisposable {
 
   /** Takes no more sessions or streams, waits until every stream has ended or the signal is aborted, then closes. */
   async shutdown(signal: AbortSignal): Promise<void> {
-    this.#isDraining = true;
+    this.#sealed.takesSessions = false;
     await this.#links.drain(signal);
     this.close();
     await this.closed();
@@ -203,7 +202,6 @@ export class CulvertKcpServer implements AsyncDisposable {
 
   #begin(session: ServerSession): void {
     const { clock, settings = {}, onward, log, random } = this.#options;
-    if (this.#isDraining) return this.#end(session, Word.CLOSED);
     const { client: { name }, carrier } = session;
     const link = new KcpLink({
       carrier: new RoutedSender(session, () => {}),

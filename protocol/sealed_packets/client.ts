@@ -16,6 +16,7 @@
 
 import { Blake2s } from "../blake2s.ts";
 import { CulvertError, DialError } from "../errors.ts";
+import type { Bytes } from "../primitives.ts";
 import { randomInt } from "../random.ts";
 import type { Slab } from "../slab.ts";
 import type { ClientCredential } from "./credentials.ts";
@@ -186,21 +187,31 @@ export class SealedClient implements Disposable {
   }
 
   #sayHello(nowMs: number, wallMs: number): void {
-    const { tools, credential } = this.#options;
+    const { tools } = this.#options;
     const index = drawIndex(tools.random, (index) => this.#isTaken(index));
     const kind = this.#keys ? HelloKind.GO_ON : HelloKind.BEGIN;
     if (this.#hellos.length > 0 && !this.#keys) this.#events.hop(true);
-    const initiator = new SealedHelloInitiator(tools, {
-      credential,
-      purpose: SESSION_PURPOSE,
-      payload: encodeHelloWords({ kind, index, ofServer: this.#serverIndex }),
-      wallMs: wallMs + this.#behindMs,
-    });
+    const initiator = this.#initiator(encodeHelloWords({ kind, index, ofServer: this.#serverIndex }), wallMs);
+    if (!initiator) {
+      return this.#end(new DialError("unauthorized", "The server's public key is none that a server can have"));
+    }
     this.#hellos.push({ initiator, index, [Symbol.dispose]: () => initiator[Symbol.dispose]() });
     if (this.#hellos.length > MOST_HELLOS) this.#hellos.shift()![Symbol.dispose]();
     this.#helloAtMs = nowMs + (this.#keys ? RENEW_HELLO_EVERY_MS : HELLO_EVERY_MS);
     this.#wallOffsetMs = wallMs - nowMs;
     this.#events.hello(initiator.hello);
+  }
+
+  #initiator(payload: Bytes, wallMs: number): SealedHelloInitiator | undefined {
+    const { tools, credential } = this.#options;
+    const options = { credential, purpose: SESSION_PURPOSE, payload, wallMs: wallMs + this.#behindMs };
+    try {
+      return new SealedHelloInitiator(tools, options);
+    } catch (error) {
+      // A public key of small order; what is said always fits.
+      if (error instanceof RangeError) return undefined;
+      throw error;
+    }
   }
 
   #isTaken(index: number): boolean {
@@ -252,7 +263,7 @@ export class SealedClient implements Disposable {
       this.#forgetHellos();
       this.#helloAtMs = nowMs;
     } else if (reason === "busy") {
-      this.#end(new DialError("busy", "The server has as many sessions as it allows"));
+      this.#end(new DialError("busy", "The server takes no more sessions now"));
     } else {
       this.#end(new DialError("unauthorized", "The server does not know the secret: it is wrong, or was revoked"));
     }
