@@ -142,6 +142,47 @@ Deno.test("a server on several ports serves sessions on each, and replayed and f
   }
 });
 
+Deno.test("a session goes round the ports of a server that listens on a span of them", async () => {
+  const carrier = await onSpan(4);
+  const span = { first: carrier.localPorts[0]!, count: 4 };
+  const { server, sealing, credential } = await serverOn([carrier]);
+  const used = new Set<number>();
+  const path = pathTo(span.first, {
+    credential,
+    hopMs: 100,
+    server: { host: LOOPBACK, ports: span },
+    openCarrier: (host) => openCarrier({ kind: "udp", peer: { host, ports: span }, ...common }),
+  });
+  const stream = await within("a stream", path.dial({ host: "echo", port: 7 }));
+  try {
+    for (let round = 0; round < 1000 && used.size < 3; round++) {
+      await within("an echo", echoesOn(stream, random.fill(new Uint8Array(50_000))));
+      for (const { place } of server.status.sessions) used.add(Number(place.split(">")[1]));
+    }
+    assertEquals(used.size, 3);
+    assertEquals(server.sessionCount, 1);
+  } finally {
+    stream.close();
+    path.close();
+    await path.closed();
+    server.close();
+    await server.closed();
+    sealing[Symbol.dispose]();
+  }
+});
+
+/** A carrier on ports that follow one another and are free. */
+async function onSpan(count: number): Promise<PacketCarrier> {
+  for (let attempt = 0;; attempt++) {
+    const first = 20_000 + Math.floor(random.next() * 10_000);
+    try {
+      return await openCarrier({ kind: "udp", listen: { host: LOOPBACK, ports: { first, count } }, ...common });
+    } catch (error) {
+      if (attempt === 20) throw error;
+    }
+  }
+}
+
 Deno.test(`a server holds at most 64 KiB for each of ${IDLE_CLIENTS} idle clients`, async () => {
   await using program = new Program([
     Deno.execPath(),

@@ -20,7 +20,7 @@ import type { NamedSecret } from "../../protocol/sealed_packets/credentials.ts";
 import { PACKET_HEAD_BYTES, PACKET_TAIL_BYTES } from "../../protocol/sealed_packets/packet_epoch.ts";
 import { SealedServer, type SealedServerLimits, type ServerSession } from "../../protocol/sealed_packets/server.ts";
 import { Word } from "../../protocol/sealed_packets/session_words.ts";
-import { formatTarget, type Path } from "../../protocol/stream.ts";
+import type { Path } from "../../protocol/stream.ts";
 import type { WireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
 import { CountedLink, type Traffic } from "../counted_link.ts";
 import { type TunnelLinkOptions, TunnelLinks } from "../tunnel_link.ts";
@@ -217,7 +217,7 @@ export class CulvertKcpServer implements AsyncDisposable {
     });
     session.owner = link;
     const traffic: Traffic = { rxBytes: 0, txBytes: 0 };
-    this.#sampler.add(link, traffic, { client: name, place: () => formatTarget(session.place) });
+    this.#sampler.add(link, traffic, { client: name, place: () => session.place.key });
     log.debug("A KCP session has begun", { client: name });
     this.#links.serve(new CountedLink(link, traffic), {
       onward: countedDials(onward, (outcome) => this.#metrics.dials.add(1, { client: name, outcome })),
