@@ -183,15 +183,44 @@ async function onSpan(count: number): Promise<PacketCarrier> {
   }
 }
 
-Deno.test(`a server holds at most 64 KiB for each of ${IDLE_CLIENTS} idle clients`, async () => {
-  await using program = new Program([
+function serverProgram(...args: string[]): Program {
+  return new Program([
     Deno.execPath(),
     "run",
     "-A",
     "--no-check",
     "--v8-flags=--expose-gc",
-    fromFileUrl(new URL("./fixtures/weighed_server.ts", import.meta.url)),
+    fromFileUrl(new URL("./fixtures/culvert_program.ts", import.meta.url)),
+    ...args,
   ]);
+}
+
+Deno.test("a server that was killed is found again when it runs again, on its port and with its keys", async () => {
+  const [key, secret] = [drawSecretText(random), drawSecretText(random)];
+  const first = serverProgram("0", key, secret);
+  const { port, credential } = await first.readJson() as { port: number; credential: string };
+  const path = pathTo(port, { credential: parseCredential(credential) });
+  try {
+    const stream = await within("a stream", path.dial({ host: "echo", port: 7 }));
+    await within("an echo", echoesOn(stream, random.fill(new Uint8Array(10_000))));
+    Deno.kill(first.pid, "SIGKILL");
+    await first[Symbol.asyncDispose]();
+    await using second = serverProgram(`${port}`, key, secret);
+    await second.readJson();
+    await within("the old stream has failed", assertRejects(() => stream.read(new Uint8Array(1))));
+    stream.close();
+    await within("an echo", echoes(path, random.fill(new Uint8Array(10_000))));
+    path.close();
+    await path.closed();
+  } finally {
+    path.close();
+    await path.closed();
+    await first[Symbol.asyncDispose]();
+  }
+});
+
+Deno.test(`a server holds at most 64 KiB for each of ${IDLE_CLIENTS} idle clients`, async () => {
+  await using program = serverProgram();
   const { port, credential } = await program.readJson() as { port: number; credential: string };
   using sealing = await openSealCrypto();
   const ask = async () => await program.ask("weigh") as { heldBytes: number; sessions: number };
