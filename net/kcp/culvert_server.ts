@@ -65,7 +65,7 @@ const TICK_MS = 5_000;
 const KEEP_ALIVE_TIMEOUT_MS = 30_000;
 const SILENCE_MS = 30_000;
 /** Blocks of segments that are kept for all sessions. */
-const KEPT_BLOCKS = 256;
+const KEPT_BLOCKS = 128;
 
 export class CulvertKcpServer implements AsyncDisposable {
   readonly clients: ClientTable;
@@ -74,6 +74,7 @@ export class CulvertKcpServer implements AsyncDisposable {
   readonly #links: TunnelLinks;
   readonly #sampler: LinkSampler;
   readonly #heard = new Set<KcpLink>();
+  readonly #mtuBytes: number;
   readonly #memory: KcpMemory;
   readonly #hellos: Record<string, number> = {};
   readonly #metrics;
@@ -96,7 +97,8 @@ export class CulvertKcpServer implements AsyncDisposable {
     this.#sampler = new LinkSampler("kcp_server", { clock, metrics });
     const mux = { keepAliveTimeoutMs: KEEP_ALIVE_TIMEOUT_MS, ...options.mux };
     this.#links = new TunnelLinks({ ...options, mux });
-    this.#memory = kcpMemory(kcpBytes(carriers[0]!, options.settings ?? {}), KEPT_BLOCKS);
+    this.#mtuBytes = kcpBytes(carriers, options.settings ?? {});
+    this.#memory = kcpMemory(this.#mtuBytes, KEPT_BLOCKS);
     this.#sealed = new SealedServer({
       tools: { crypto, random },
       server,
@@ -207,7 +209,7 @@ export class CulvertKcpServer implements AsyncDisposable {
       carrier: new RoutedSender(session, () => {}),
       place: session.place,
       seal: session.keys,
-      kcp: culvertKcp(carrier, settings, { random, nowMs: clock.now(), memory: this.#memory }),
+      kcp: culvertKcp(this.#mtuBytes, settings, { random, nowMs: clock.now(), memory: this.#memory }),
       clock,
       silenceMs: SILENCE_MS,
       onEnd: () => {
