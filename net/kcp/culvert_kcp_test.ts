@@ -251,3 +251,17 @@ Deno.test("a credential whose public key is none fails its dials and nothing els
   const error = await rig.run(assertRejects(() => path.dial({ host: "echo", port: 7 }), DialError));
   assertEquals(error.code, "unauthorized");
 });
+
+Deno.test("streams outlive a way that is cut for 12 s, and go on within 5 s", async () => {
+  await using rig = await CulvertRig.open({ ports: 2, bytesPerMs: 2_500, server: { settings: {} } });
+  const path = rig.connect({ settings: {} });
+  const stream = await rig.run(path.dial({ host: "echo", port: 7 }));
+  await rig.run(echoesOn(stream, text("before")));
+  rig.network.fate.drops = () => true;
+  const echo = echoesOn(stream, rig.random.fill(new Uint8Array(50_000)));
+  await rig.clock.advanceAsync(12_000);
+  rig.network.fate.drops = () => false;
+  assertLessOrEqual(await rig.took(echo), 5000);
+  assertEquals(rig.server.sessionCount, 1);
+  stream.close();
+});
