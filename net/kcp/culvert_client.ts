@@ -200,7 +200,7 @@ export class CulvertKcpPath implements Path {
       clock,
       random,
       log,
-      openCarrier: (signal) => this.#options.openCarrier(host, signal),
+      openCarrier: (signal) => this.#openCarrier(host, signal),
       closeCarrier: (carrier) => this.#closeCarrier(carrier),
       onClock: (behindMs) => this.#takeClock(behindMs),
       onEvent: (event) => this.#sampler.count(event),
@@ -242,10 +242,20 @@ export class CulvertKcpPath implements Path {
     this.#behindMs = behindMs;
   }
 
+  /** What is opened when the path closes is waited for like what is closed then. */
+  #openCarrier(host: string, signal: AbortSignal): Promise<PacketCarrier> {
+    const opening = this.#options.openCarrier(host, signal);
+    this.#track(opening.then(() => {}, () => {}));
+    return opening;
+  }
+
   #closeCarrier(carrier: PacketCarrier): void {
-    const closed = closeWell(carrier, this.#options.log);
-    this.#closing.add(closed);
-    closed.finally(() => this.#closing.delete(closed));
+    this.#track(closeWell(carrier, this.#options.log));
+  }
+
+  #track(task: Promise<void>): void {
+    this.#closing.add(task);
+    task.finally(() => this.#closing.delete(task));
   }
 }
 

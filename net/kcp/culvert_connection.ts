@@ -20,7 +20,7 @@ import { SealedClient, type SealedClientOptions } from "../../protocol/sealed_pa
 import { PACKET_HEAD_BYTES, PACKET_TAIL_BYTES } from "../../protocol/sealed_packets/packet_epoch.ts";
 import { Word } from "../../protocol/sealed_packets/session_words.ts";
 import type { Slab } from "../../protocol/slab.ts";
-import { culvertKcp, type CulvertKcpSettings, RoutedSender, sayWord, sendBytes } from "./culvert_session.ts";
+import { culvertKcp, type CulvertKcpSettings, kcpBytes, RoutedSender, sayWord, sendBytes } from "./culvert_session.ts";
 import { KcpLink } from "./kcp_link.ts";
 
 export interface CulvertLinkOptions extends SealedClientOptions {
@@ -135,7 +135,7 @@ class CulvertConnection {
       carrier: new RoutedSender(this, () => this.#sent()),
       place: this.place,
       seal: this.#client.keys!,
-      kcp: culvertKcp(this.carrier, settings, { random, nowMs: clock.now() }),
+      kcp: culvertKcp(kcpBytes([this.carrier], settings), settings, { random, nowMs: clock.now() }),
       clock,
       silenceMs: SILENCE_MS,
       onEnd: () => this.close(undefined),
