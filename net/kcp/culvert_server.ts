@@ -65,7 +65,7 @@ const TICK_MS = 5_000;
 const KEEP_ALIVE_TIMEOUT_MS = 30_000;
 const SILENCE_MS = 30_000;
 /** Blocks of segments that all sessions share. */
-const KEPT_BLOCKS = 1024;
+const KEPT_BLOCKS = 128;
 
 export class CulvertKcpServer implements AsyncDisposable {
   readonly clients: ClientTable;
