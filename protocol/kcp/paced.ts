@@ -331,16 +331,18 @@ export class PacedCongestion implements Congestion {
 
   /** Waits until half is gone and then for a round; what is the shortest round trip then, is. */
   #empty(inFlightBytes: number, nowMs: number): void {
-    const isOver = nowMs - this.#stateSinceMs > MOST_EMPTYING_MS && this.#emptyMinRttMs < Infinity;
+    const isOver = nowMs - this.#stateSinceMs > MOST_EMPTYING_MS;
     if (this.#emptySinceMs === Infinity) {
       if (inFlightBytes > this.#emptyWindow() && !isOver) return;
       this.#emptySinceMs = nowMs;
       this.#emptyMinRttMs = Infinity;
     }
     if (nowMs - this.#emptySinceMs < Math.max(EMPTY_MS, this.#lastRttMs) && !isOver) return;
-    if (this.#emptyMinRttMs > GROWTH * this.#minRttMs) this.#restoreRate();
-    this.#minRttMs = this.#emptyMinRttMs;
     this.#minRttAtMs = nowMs;
+    if (this.#emptyMinRttMs < Infinity) {
+      if (this.#emptyMinRttMs > GROWTH * this.#minRttMs) this.#restoreRate();
+      this.#minRttMs = this.#emptyMinRttMs;
+    }
     this.#queueRounds = 0;
     this.#enter("up", nowMs);
   }
