@@ -153,6 +153,12 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./kcp/tools.ts")).doctorRole,
   },
   {
+    name: "kcp-import",
+    summary: "Makes a configuration file of one of paqet or of GFW-knocker.",
+    group: "Hostile networks",
+    load: async () => (await import("./kcp/import.ts")).importRole,
+  },
+  {
     name: "relay-packets",
     summary: "Passes UDP packets on by tickets that they carry, and remembers nothing.",
     group: "Hostile networks",

@@ -11,8 +11,7 @@
 import type { Timer } from "../../protocol/clock.ts";
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
-import { SegmentBlocks } from "../../protocol/kcp/segment_blocks.ts";
-import { KCP_HEADER_BYTES } from "../../protocol/kcp/segment.ts";
+import { type KcpMemory, kcpMemory } from "../../protocol/kcp/segment_blocks.ts";
 import type { NoiseKeyPair } from "../../protocol/noise_ik.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import type { Random } from "../../protocol/random.ts";
@@ -66,7 +65,7 @@ const TICK_MS = 5_000;
 const KEEP_ALIVE_TIMEOUT_MS = 30_000;
 const SILENCE_MS = 30_000;
 /** Blocks of segments that all sessions share. */
-const KEPT_BLOCKS = 1024;
+const KEPT_BLOCKS = 128;
 
 export class CulvertKcpServer implements AsyncDisposable {
   readonly clients: ClientTable;
@@ -75,7 +74,7 @@ export class CulvertKcpServer implements AsyncDisposable {
   readonly #links: TunnelLinks;
   readonly #sampler: LinkSampler;
   readonly #heard = new Set<KcpLink>();
-  readonly #blocks: SegmentBlocks;
+  readonly #memory: KcpMemory;
   readonly #hellos: Record<string, number> = {};
   readonly #metrics;
   readonly #closed = Promise.withResolvers<void>();
@@ -98,7 +97,7 @@ export class CulvertKcpServer implements AsyncDisposable {
     this.#sampler = new LinkSampler("kcp_server", { clock, metrics });
     const mux = { keepAliveTimeoutMs: KEEP_ALIVE_TIMEOUT_MS, ...options.mux };
     this.#links = new TunnelLinks({ ...options, mux });
-    this.#blocks = new SegmentBlocks(kcpBytes(carriers[0]!, options.settings ?? {}) - KCP_HEADER_BYTES, KEPT_BLOCKS);
+    this.#memory = kcpMemory(kcpBytes(carriers[0]!, options.settings ?? {}), KEPT_BLOCKS);
     this.#sealed = new SealedServer({
       tools: { crypto, random },
       server,
@@ -210,7 +209,7 @@ export class CulvertKcpServer implements AsyncDisposable {
       carrier: new RoutedSender(session, () => {}),
       place: session.place,
       seal: session.keys,
-      kcp: culvertKcp(carrier, settings, { random, nowMs: clock.now(), blocks: this.#blocks }),
+      kcp: culvertKcp(carrier, settings, { random, nowMs: clock.now(), memory: this.#memory }),
       clock,
       silenceMs: SILENCE_MS,
       onEnd: () => {

@@ -7,7 +7,7 @@ import type { Congestion } from "../../protocol/kcp/congestion.ts";
 import { PacedCongestion } from "../../protocol/kcp/paced.ts";
 import { type KcpOptions, MAX_KCP_WINDOW } from "../../protocol/kcp/kcp_options.ts";
 import { KCP_MAX_MTU_BYTES } from "../../protocol/kcp/segment.ts";
-import type { SegmentBlocks } from "../../protocol/kcp/segment_blocks.ts";
+import type { KcpMemory } from "../../protocol/kcp/segment_blocks.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { CarrierCounters, CarrierHandlers, PacketCarrier, PacketPlace } from "../../protocol/packet_carrier.ts";
 import type { Random } from "../../protocol/random.ts";
@@ -43,7 +43,7 @@ export interface CulvertKcpSettings {
 export function culvertKcp(
   carrier: PacketCarrier,
   settings: CulvertKcpSettings,
-  { random, nowMs, blocks }: { readonly random: Random; readonly nowMs: number; readonly blocks?: SegmentBlocks },
+  { random, nowMs, memory }: { readonly random: Random; readonly nowMs: number; readonly memory?: KcpMemory },
 ): KcpOptions {
   const mtuBytes = kcpBytes(carrier, settings);
   const window = settings.window ?? USUAL_WINDOW;
@@ -58,7 +58,7 @@ export function culvertKcp(
     ackNoDelay: true,
     sendWindow: window,
     receiveWindow: window,
-    ...(blocks && { blocks }),
+    ...(memory && { memory }),
   };
 }
 

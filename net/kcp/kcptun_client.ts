@@ -139,6 +139,11 @@ export class KcptunPath implements Path {
     return this.tunnels.reduce((sum, tunnel) => sum + tunnel.streamCount, 0);
   }
 
+  /** Settles when the key is derived and the seal open, for which dials wait as well. */
+  async prepared(): Promise<void> {
+    await this.#seal;
+  }
+
   /** How the links are that are up. */
   get status(): readonly LinkStatus[] {
     return this.#sampler.status;

@@ -19,6 +19,9 @@ export function configOf(settings: ImportedSettings): ImportedConfig {
   const { side, transport, program } = settings;
   const family = transport === "quic" || program !== "paqet" ? "vtcp" : "kcp";
   const notes = [...settings.notes];
+  if (side === "server" && settings.carrier.flags) {
+    notes.push("network.tcp.local_flag is left out: a server answers with the flags that its clients ask for, or PA");
+  }
   const values = side === "client" ? clientValues(settings, family, notes) : serverValues(settings, family);
   return { role: `${family}-${side}`, values, notes };
 }
@@ -33,6 +36,9 @@ function clientValues(
   const scheme = family === "kcp" ? "kcp+raw" : "vtcp";
   const query = queryOf({ dialect: program, ...dialectWords(settings), ...carrierWords(carrier) });
   const where = `${host.includes(":") ? `[${host}]` : host}:${formatPorts(ports)}`;
+  if (program === "paqet" && carrier.clientPorts) {
+    notes.push(`The client's port ${formatPorts(carrier.clientPorts)} is left out: each tunnel takes one that is free`);
+  }
   const users = new Set(socks.flatMap(({ username, password = "" }) => username ? [`${username}:${password}`] : []));
   if (users.size > 0 && socks.some(({ username }) => username === undefined)) {
     notes.push("Users are asked for on every proxy here, also on those that were open to everyone");
@@ -61,7 +67,7 @@ function serverValues(settings: ImportedSettings, family: "kcp" | "vtcp"): Reado
     dialect: program,
     key,
     crypt: settings.kcp?.crypt,
-    settings: queryOf({ ...dialectWords(settings), crypt: undefined }) || undefined,
+    settings: queryOf({ ...dialectWords(settings), block: undefined, conn: undefined }) || undefined,
     interface: carrier.interface,
     manageFirewall: carrier.manageFirewall,
     backend: backend?.host || undefined,
@@ -70,15 +76,16 @@ function serverValues(settings: ImportedSettings, family: "kcp" | "vtcp"): Reado
   });
 }
 
-function carrierWords({ interface: card, source, gatewayMac, flags, remoteFlags, ...rest }: ImportedCarrier) {
+function carrierWords(
+  { interface: card, source, gatewayMac, flags, remoteFlags, manageFirewall }: ImportedCarrier,
+): Record<string, Value> {
   return {
     interface: card,
     source,
     gateway: gatewayMac,
-    firewall: rest.manageFirewall === false ? 0 : undefined,
-    ports: rest.clientPorts && formatPorts(rest.clientPorts),
-    flags: flags?.join("."),
-    serverflags: remoteFlags?.join("."),
+    firewall: manageFirewall === false ? 0 : undefined,
+    local_flag: flags?.join(","),
+    remote_flag: remoteFlags?.join(","),
   };
 }
 
@@ -91,7 +98,7 @@ function dialectWords({ program, transport, kcp, quic, mux, carrier }: ImportedS
   return {
     ...program === "gfk-go" && { carrier: transport },
     ...kcp && {
-      crypt: isPaqet ? kcp.crypt : undefined,
+      block: isPaqet ? kcp.crypt : undefined,
       mode: isPaqet ? kcp.mode : undefined,
       nodelay: bit(kcp.noDelay),
       interval: kcp.intervalMs,
