@@ -56,6 +56,8 @@ export class UdpSender {
   /** Whether something of what was queued since the last flush has already been refused. */
   #hasRefused = false;
   #waits = WAITS;
+  /** It was waited for room in vain. Until there is some nobody is held up any more. */
+  #isFull = false;
 
   /** `segments`: whether the kernel has UDP_SEGMENT. The descriptor stays the caller's. */
   constructor(libc: Libc, fd: number, options: { isV6: boolean; segments: boolean }) {
@@ -131,7 +133,8 @@ export class UdpSender {
 
   #waitForRoom(): boolean {
     if (this.#waits === 0) return false;
-    this.#waits = this.#room.wait(ROOM_WAIT_MS) > 0 ? this.#waits - 1 : 0;
+    this.#isFull = this.#room.wait(this.#isFull ? 0 : ROOM_WAIT_MS) === 0;
+    this.#waits = this.#isFull ? 0 : this.#waits - 1;
     return this.#waits > 0;
   }
 

@@ -68,6 +68,11 @@ export class RawPlace implements PacketPlace {
     return this.#key ??= formatTarget(this) + (this.#showsLocalPort ? `>${this.ends.sourcePort}` : "");
   }
 
+  /** Whether anything was ever sent there. */
+  get hasSent(): boolean {
+    return this.#flow !== undefined;
+  }
+
   /** What is sent there, as it goes on from here. */
   get flow(): TcpFlow {
     const flow = this.#flow ??= this.#look.flow(this.ends);
@@ -125,13 +130,19 @@ export class RawPlace implements PacketPlace {
   }
 }
 
-/** Enough for ten thousand places. A flood of forged sources holds no more than these. */
-const SLOTS = 16_384;
+/** Enough for ten thousand places. */
+const ROWS = 4096;
+/** Of one row: places whose addresses and ports come to the same. */
+const WAYS = 4;
 
+/**
+ * A table of fixed size. Of a row the place goes that nothing was ever sent to, which is what a flood of forged sources
+ * makes; if there is none, the one that was used least.
+ */
 export class RawPlaces {
   readonly #look: TcpLook;
   readonly #showsLocalPort: boolean;
-  readonly #slots: (RawPlace | undefined)[] = new Array(SLOTS).fill(undefined);
+  readonly #slots: (RawPlace | undefined)[] = new Array(ROWS * WAYS).fill(undefined);
   #last: RawPlace | undefined;
 
   /** `showsLocalPort`: whether keys tell our ports, since there are several. */
@@ -144,21 +155,38 @@ export class RawPlaces {
   from(bytes: Uint8Array<ArrayBuffer>, at: number, isV6: boolean, theirPort: number, ourPort: number): RawPlace {
     const last = this.#last;
     if (last && isSame(last, bytes, at, isV6, theirPort, ourPort)) return last;
-    const slot = slotOf(bytes, at, isV6, theirPort);
-    let found = this.#slots[slot];
-    if (!found || !isSame(found, bytes, at, isV6, theirPort, ourPort)) {
-      const size = isV6 ? 16 : 4;
-      const destination = bytes.slice(at, at + size), source = bytes.slice(at + size, at + 2 * size);
-      const ends = { source, sourcePort: ourPort, destination, destinationPort: theirPort };
-      found = this.#slots[slot] = new RawPlace(ends, this.#look, this.#showsLocalPort);
+    const row = WAYS * rowOf(bytes, at, isV6, theirPort, ourPort);
+    for (let slot = row; slot < row + WAYS; slot++) {
+      const found = this.#slots[slot];
+      if (!found || !isSame(found, bytes, at, isV6, theirPort, ourPort)) continue;
+      if (slot > row) this.#moveUp(slot);
+      return this.#last = found;
     }
-    return this.#last = found;
+    const size = isV6 ? 16 : 4;
+    const destination = bytes.slice(at, at + size), source = bytes.slice(at + size, at + 2 * size);
+    const ends = { source, sourcePort: ourPort, destination, destinationPort: theirPort };
+    const made = new RawPlace(ends, this.#look, this.#showsLocalPort);
+    return this.#last = this.#slots[this.#freeSlot(row)] = made;
   }
 
   /** The place that will be sent to from that address and port of ours. */
   of(ends: FlowEnds): RawPlace {
     const bytes = new Uint8Array([...ends.destination, ...ends.source]);
     return this.from(bytes, 0, ends.source.length === 16, ends.destinationPort, ends.sourcePort);
+  }
+
+  /** So that those which are used come before those which are not. */
+  #moveUp(slot: number): void {
+    const place = this.#slots[slot];
+    this.#slots[slot] = this.#slots[slot - 1];
+    this.#slots[slot - 1] = place;
+  }
+
+  #freeSlot(row: number): number {
+    const last = row + WAYS - 1;
+    for (let slot = row; slot <= last; slot++) if (!this.#slots[slot]) return slot;
+    for (let slot = last; slot >= row; slot--) if (!this.#slots[slot]!.hasSent) return slot;
+    return last;
   }
 }
 
@@ -180,8 +208,8 @@ function matches(address: Uint8Array, bytes: Uint8Array, at: number): boolean {
   return true;
 }
 
-function slotOf(bytes: Uint8Array, at: number, isV6: boolean, theirPort: number): number {
-  let hash = theirPort;
+function rowOf(bytes: Uint8Array, at: number, isV6: boolean, theirPort: number, ourPort: number): number {
+  let hash = Math.imul(ourPort, 0x9e3779b1) ^ theirPort;
   for (let index = 0; index < (isV6 ? 16 : 4); index++) hash = Math.imul(hash ^ bytes[at + index]!, 0x01000193);
-  return (hash ^ (hash >>> 15)) & (SLOTS - 1);
+  return (hash ^ (hash >>> 15)) & (ROWS - 1);
 }

@@ -66,3 +66,21 @@ Deno.test("more places than there is room for are told apart all the same", () =
     assert(place.port === 1 + source && place.ends.destination[3] === source % 3);
   }
 });
+
+Deno.test("a place of each of our ports is remembered at once", () => {
+  const known = places(true);
+  const all = Array.from({ length: 64 }, (_, index) => known.of({ ...ends, sourcePort: 45_000 + index }));
+  all.forEach((place, index) => assertStrictEquals(known.of({ ...ends, sourcePort: 45_000 + index }), place));
+});
+
+Deno.test("forged sources drive out no place that is sent to", () => {
+  const known = places();
+  const genuine = Array.from({ length: 1000 }, (_, index) => known.from(addresses(), 0, false, 1 + index, 45_000));
+  for (const { flow } of genuine) assert(flow);
+  for (let source = 0; source < 100_000; source++) {
+    const theirs = Uint8Array.of(10, source >> 16, source >> 8 & 0xff, source & 0xff);
+    known.from(addresses(theirs), 0, false, 1 + source % 65_535, 45_000);
+  }
+  const kept = genuine.filter((place, index) => known.from(addresses(), 0, false, 1 + index, 45_000) === place);
+  assert(kept.length > 990, `${kept.length} of ${genuine.length} were kept`);
+});

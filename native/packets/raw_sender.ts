@@ -40,6 +40,8 @@ export class RawSender {
   readonly #room: PollSet;
   #queued = 0;
   #waits = WAITS;
+  /** It was waited for room in vain. Until there is some nobody is held up any more. */
+  #isFull = false;
 
   /** The descriptor stays the caller's. */
   constructor(libc: Libc, fd: number, events: RawSendEvents) {
@@ -105,7 +107,8 @@ export class RawSender {
 
   #waitForRoom(): boolean {
     if (this.#waits === 0) return false;
-    this.#waits = this.#room.wait(ROOM_WAIT_MS) > 0 ? this.#waits - 1 : 0;
+    this.#isFull = this.#room.wait(this.#isFull ? 0 : ROOM_WAIT_MS) === 0;
+    this.#waits = this.#isFull ? 0 : this.#waits - 1;
     return this.#waits > 0;
   }
 }

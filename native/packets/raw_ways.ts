@@ -96,7 +96,7 @@ export class FrameWay implements RawWay {
   readonly #events: RawSendEvents;
   /** By the interface's index. */
   readonly #mtuBytes = new Map<number, number>();
-  #tooLongPackets = 0;
+  #unsentPackets = 0;
 
   constructor(libc: Libc, families: { readonly v4: boolean; readonly v6: boolean }, events: RawSendEvents) {
     this.#libc = libc;
@@ -112,7 +112,7 @@ export class FrameWay implements RawWay {
   }
 
   get lostPackets(): number {
-    return this.#sender.lostPackets + this.#others.lostPackets + this.#tooLongPackets;
+    return this.#sender.lostPackets + this.#others.lostPackets + this.#unsentPackets;
   }
 
   cutsUpTo(place: RawPlace): boolean {
@@ -130,11 +130,13 @@ export class FrameWay implements RawWay {
   }
 
   queueLong(slab: PacketSlab, start: number, end: number, place: RawPlace, long: LongPacket): void {
-    const cutBytes = long.payloadAt - start + long.segmentBytes;
+    const { nextHop } = place, cutBytes = long.payloadAt - start + long.segmentBytes;
     // The kernel does not look at how long the parts are.
-    if (cutBytes > this.#mtuOf(place.nextHop!.interfaceIndex)) {
-      this.#tooLongPackets += long.packets;
-      this.#events.onTooLong(cutBytes);
+    const fits = nextHop && cutBytes <= this.#mtuOf(nextHop.interfaceIndex);
+    if (!fits) {
+      this.#unsentPackets += long.packets;
+      // Without a next hop the way was lost while it was written.
+      if (nextHop) this.#events.onTooLong(cutBytes);
       return;
     }
     const linkAt = putLinkHeader(slab, start, place);

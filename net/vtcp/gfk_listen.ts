@@ -43,6 +43,7 @@ export async function listenGfkQuic(
     bridge.ended.then((error) => error && log.error("The bridge of GFK has ended", { error: error.message }));
     return {
       ports: bridge.localPorts,
+      clientCount: async () => (await bridge.counts()).clients,
       async close() {
         await acceptor[Symbol.asyncDispose]();
         await bridge.close();
@@ -83,6 +84,7 @@ export async function listenGfkKcp(
   });
   return {
     ports: carrier.localPorts,
+    clientCount: () => Promise.resolve(muxes.size),
     async close() {
       for (const mux of muxes) mux.close();
       server[Symbol.dispose]();

@@ -10,7 +10,8 @@
  */
 
 import type { Random } from "../random.ts";
-import { ACK, FIN, PSH, RST, SYN } from "./flags.ts";
+import { CulvertError } from "../errors.ts";
+import { ACK, FIN, formatFlags, PSH, RST, SYN } from "./flags.ts";
 import { ConstantFlow } from "./constant_flow.ts";
 import type { FlowEnds } from "./header_template.ts";
 import type { LookName } from "./look_name.ts";
@@ -33,7 +34,7 @@ export interface LookOptions {
   readonly random: Random;
   /** Of the world: looks begin to count there. */
   readonly unixMs: number;
-  /** Flag words that packets of `paqet` take turns with. */
+  /** Flag words that packets of `paqet` take turns with; none with RST. */
   readonly flags?: readonly number[];
 }
 
@@ -52,6 +53,7 @@ export function tcpLook(name: LookName, options: LookOptions): TcpLook {
     case "paqet": {
       const turns = new PaqetTurns(options.unixMs);
       const flags = options.flags ?? [PSH | ACK];
+      if (flags.length === 0 || flags.some((word) => (word & RST) !== 0)) throw notSendable(flags);
       return { name, tcpBytes: 32, accepts: () => true, flow: (ends) => new PaqetFlow(ends, turns, flags) };
     }
     case "gfk-py":
@@ -64,4 +66,9 @@ export function tcpLook(name: LookName, options: LookOptions): TcpLook {
     case "gfk-go":
       return { name, tcpBytes: 20, accepts: (flags) => (flags & SYN) === 0, flow: (ends) => ConstantFlow.ofGo(ends) };
   }
+}
+
+function notSendable(flags: readonly number[]): CulvertError {
+  const rule = "there must be one at least, and none with R: a reset would end the flow at every firewall on the way";
+  return new CulvertError("invalid_argument", `Cannot use flags: ${rule}, got "${flags.map(formatFlags).join(" ")}"`);
 }

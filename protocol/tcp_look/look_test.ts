@@ -1,13 +1,14 @@
 /** Golden packets made by another program from what is known of each dialect, and what holds for all of them. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { encodeHex } from "@std/encoding/hex";
 import fc from "fast-check";
+import { CulvertError } from "../errors.ts";
 import { parseIp } from "../ip.ts";
 import { fold, ipv4HeaderSum, sumBytes, swap16 } from "../packet/checksum.ts";
 import { PacketSlab } from "../packet/packet_slab.ts";
 import { SeededRandom } from "../../testing/seeded_random.ts";
-import { parseFlags } from "./flags.ts";
+import { formatFlags, parseFlags } from "./flags.ts";
 import type { FlowEnds } from "./header_template.ts";
 import { type LookName, lookNames } from "./look_name.ts";
 import { type LookOptions, MAX_HEADER_BYTES, tcpLook } from "./look.ts";
@@ -158,6 +159,23 @@ Deno.test("flags that the far end has chosen take turns from the first on, and n
   assertEquals([next(), next(), next()], [finished, pushed, finished]);
   flow.useFlags!([]);
   assertEquals([next(), next()], [pushed, pushed]);
+});
+
+Deno.test("no flags have a reset: none of our own, and none that the far end wishes for", () => {
+  for (const flags of [["R"], ["PA", "RA"], []]) {
+    const options = { side: "client", random: new SeededRandom(1), unixMs: 0, flags: flags.map(parseFlags) } as const;
+    assertThrows(() => tcpLook("paqet", options), CulvertError, "none with R");
+  }
+  const slab = new PacketSlab(4096), reader = new SegmentReader();
+  const flow = lookOf("paqet").flow(ends(V4, 1, 2));
+  const next = () => {
+    assert(reader.read(slab, flow.wrap(slab, AT, AT + 4, 0), AT + 4));
+    return formatFlags(reader.flags);
+  };
+  flow.useFlags!(["R", "FA", "RPA", "A"].map(parseFlags));
+  assertEquals([next(), next(), next()], ["FA", "A", "FA"]);
+  flow.useFlags!([parseFlags("R")]);
+  assertEquals([next(), next()], ["PA", "PA"]);
 });
 
 Deno.test("ours: the sequence rises by what was sent, the acknowledgement follows what came and never goes back", () => {

@@ -4,7 +4,7 @@
  */
 
 import type { PacketSlab } from "../packet/packet_slab.ts";
-import { ACK, SYN } from "./flags.ts";
+import { ACK, RST, SYN } from "./flags.ts";
 import { type FlowEnds, type HeaderShape, HeaderTemplate } from "./header_template.ts";
 import type { TcpFlow } from "./tcp_flow.ts";
 
@@ -44,7 +44,9 @@ export class PaqetFlow implements TcpFlow {
   }
 
   useFlags(flags: readonly number[]): void {
-    this.#flags = flags.length === 0 ? this.#ownFlags : flags;
+    // Whoever wishes for resets does not get them: they would end the flow at every firewall on the way.
+    const sent = flags.filter((word) => (word & RST) === 0);
+    this.#flags = sent.length === 0 ? this.#ownFlags : sent;
     this.#turn = 0;
   }
 
