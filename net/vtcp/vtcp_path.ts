@@ -37,6 +37,7 @@ import { anchorPem } from "../../protocol/vtcp/self_signed.ts";
 import type { Bridge } from "../../native/vtcp/bridge.ts";
 import type { BridgeNews } from "../../native/vtcp/bridge_messages.ts";
 import { BufferPool } from "../buffer_pool.ts";
+import { PendingDials } from "../pending_dials.ts";
 import { StreamDatagrams } from "../stream_datagrams.ts";
 import { askTunnel, encodedRequest } from "../tunnel_path.ts";
 import { ChunkedStream } from "./chunked_stream.ts";
@@ -89,6 +90,7 @@ export class VtcpPath implements Path {
   readonly #bridge: Bridge;
   readonly #pool: QuicPool;
   readonly #buffers = new BufferPool();
+  readonly #pending = new PendingDials();
   readonly #farEnd: string;
   #admitted: Admitted | undefined;
   #failure: string | undefined;
@@ -130,11 +132,18 @@ export class VtcpPath implements Path {
   }
 
   async dial(target: Target, options: DialOptions = {}): Promise<Stream> {
-    return await this.#open({ kind: "stream", target, trail: [] }, options);
+    return await this.#pending.run(
+      (signal) => this.#open({ kind: "stream", target, trail: [] }, { ...options, signal }),
+      options.signal,
+    );
   }
 
   async datagrams(options: DialOptions = {}): Promise<Datagrams> {
-    return new StreamDatagrams(await this.#open({ kind: "datagrams", trail: [] }, options));
+    const stream = await this.#pending.run(
+      (signal) => this.#open({ kind: "datagrams", trail: [] }, { ...options, signal }),
+      options.signal,
+    );
+    return new StreamDatagrams(stream);
   }
 
   /** Packets sent, received and lost. */
@@ -185,6 +194,7 @@ export class VtcpPath implements Path {
     this.#admission.promise.catch(() => {});
     admission.reject(error);
     this.#admitted = undefined;
+    this.#pending.fail(error);
     this.#giveUp(error);
   }
 
