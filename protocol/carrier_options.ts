@@ -26,7 +26,7 @@ export interface CarrierOptions {
   readonly source?: string;
   /** For `send: "packet"`; default: what the kernel knows, or asks. */
   readonly gatewayMac?: string;
-  /** Raw packets go through the kernel's routes and filters, or straight to the card. Default `ip`. */
+  /** Raw packets go through the kernel's routes and filters, or straight to the card. Default `packet` for `ours`, else `ip`. */
   readonly send?: "ip" | "packet";
   /** Whether the rules that keep the kernel quiet are set, and taken away at the end. Default true. */
   readonly manageFirewall?: boolean;

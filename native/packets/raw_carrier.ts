@@ -17,6 +17,7 @@ import { PacketSlab } from "../../protocol/packet/packet_slab.ts";
 import { MAX_HEADER_BYTES, type TcpLook } from "../../protocol/tcp_look/look.ts";
 import type { Fd } from "../fd.ts";
 import type { Libc } from "../libc.ts";
+import type { LingeringGuard } from "../raw_guard/lingering_guard.ts";
 import { PacketLoop } from "./packet_loop.ts";
 import type { RawOrigins } from "./raw_origins.ts";
 import { RawPlace, type RawPlaces } from "./raw_place.ts";
@@ -43,6 +44,8 @@ export interface RawCarrierParts {
   /** Of the way, as far as it is known. */
   readonly mtuBytes: number;
   readonly origins: RawOrigins;
+  /** Of ports that may stay guarded for a while. */
+  readonly guard?: LingeringGuard;
   /** Everything it is made of; disposed of at the end. */
   readonly resources: AsyncDisposableStack;
 }
@@ -152,6 +155,7 @@ export class RawCarrier implements FlaggedCarrier {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
+    this.#parts.guard?.hurry();
     await this.#ended;
   }
 
@@ -209,7 +213,10 @@ export class RawCarrier implements FlaggedCarrier {
     }
     this.#isClosed = true;
     loop[Symbol.dispose]();
-    await this.#parts.resources.disposeAsync();
+    const { guard, way, resources } = this.#parts;
+    if (guard) guard.lingers = way.sentPackets > 0;
+    const disposed = resources.disposeAsync();
     handlers.onClose(failure?.error);
+    await disposed;
   }
 }
