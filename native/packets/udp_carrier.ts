@@ -170,7 +170,7 @@ class UdpCarrier implements PacketCarrier {
     this.#runPlace = undefined;
     const { sender } = place, length = this.#runEnd - this.#runAt, segmentBytes = this.#runBytes;
     if (!sender || this.#isClosed) {
-      this.#unsentPackets += Math.max(1, Math.ceil(length / segmentBytes));
+      this.#unsentPackets += length === 0 ? 1 : Math.ceil(length / segmentBytes);
       return;
     }
     if (!this.#queued.includes(sender)) this.#queued.push(sender);

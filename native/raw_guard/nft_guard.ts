@@ -4,7 +4,7 @@
  * killed by the next guard that finds the port unused.
  */
 
-import { messageOf } from "../../protocol/errors.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import type { IpAddress } from "../../protocol/ip.ts";
 import { fib, ipOf, tcp } from "../../protocol/nftables/fields.ts";
 import { type Clause, comment, type Rule, rule } from "../../protocol/nftables/rule.ts";
@@ -94,7 +94,9 @@ function setFirstPossible(nft: Nft, guarded: GuardedPorts, kernels: readonly Tab
       refusal ??= error;
     }
   }
-  throw refusal;
+  throw new CulvertError("no_nftables", "Cannot guard a port by nftables: the kernel lacks what the rules are made of", {
+    cause: refusal,
+  });
 }
 
 /** One to a guard: no two have a port in common. */

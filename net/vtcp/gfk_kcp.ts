@@ -2,6 +2,7 @@
 
 import { orAborted } from "../../protocol/abort.ts";
 import { DialError, messageOf } from "../../protocol/errors.ts";
+import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import { gfkKey } from "../../protocol/packet_layer/packet_keys.ts";
 import { portsOf, portSpan } from "../../protocol/port_span.ts";
 import { randomInt } from "../../protocol/random.ts";
@@ -23,6 +24,7 @@ export async function openGfkKcp(
   const { peer } = carrier;
   const seal = await openPacketSeal({ crypt: "aes", key: await gfkKey(secret!), random });
   const verified = new WeakMap<MuxConnection, Promise<void>>();
+  let newest: PacketCarrier | undefined;
   const keeper = new LinkKeeper({
     connect: (signal) => {
       const ports = portsOf(portSpan(peer.ports));
@@ -31,7 +33,7 @@ export async function openGfkKcp(
         clock,
         random,
         makeSeal: () => seal,
-        openCarrier: () => openCarrier({ ...carrier, clock, random, log, metrics }),
+        openCarrier: async () => newest = await openCarrier({ ...carrier, clock, random, log, metrics }),
         host: peer.host,
         port: ports[randomInt(random, ports.length)]!,
       }, signal);
@@ -76,6 +78,7 @@ export async function openGfkKcp(
     close: () => keeper.close(),
     async closed() {
       await keeper.done;
+      await newest?.[Symbol.asyncDispose]();
       seal[Symbol.dispose]();
     },
   };
