@@ -94,9 +94,13 @@ function setFirstPossible(nft: Nft, guarded: GuardedPorts, kernels: readonly Tab
       refusal ??= error;
     }
   }
-  throw new CulvertError("no_nftables", "Cannot guard a port by nftables: the kernel lacks what the rules are made of", {
-    cause: refusal,
-  });
+  throw new CulvertError(
+    "no_nftables",
+    "Cannot guard a port by nftables: the kernel lacks what the rules are made of",
+    {
+      cause: refusal,
+    },
+  );
 }
 
 /** One to a guard: no two have a port in common. */
