@@ -10,11 +10,11 @@ import { type Random, randomInt } from "../protocol/random.ts";
 import type { Stream } from "../protocol/stream.ts";
 import type { Watched } from "./monitor.ts";
 
-/** The members in the order they should be tried: up ones as drawn, each when it is its turn; then the down ones. */
+/** The members in the order they should be tried: up ones as drawn, each when it is its turn; then those that are down, or know they are. */
 export function* balanced(members: readonly Watched[], random: Random): Generator<Watched> {
   const left = new Set(members);
   while (left.size > 0) {
-    const up = [...left].filter(({ health }) => health.up);
+    const up = [...left].filter(({ path, health }) => health.up && path.problem === undefined);
     const next = up.length > 0 ? lessBusyOfTwo(up, random) : [...left][0]!;
     left.delete(next);
     yield next;

@@ -6,6 +6,7 @@
 import { orAborted } from "../protocol/abort.ts";
 import type { Clock } from "../protocol/clock.ts";
 import { DialError, messageOf } from "../protocol/errors.ts";
+import type { Log } from "../protocol/log.ts";
 import type { Datagrams, DialOptions, Path, Stream, Target } from "../protocol/stream.ts";
 
 /** After a failure. */
@@ -14,15 +15,17 @@ const RETRY_MS = 1000;
 export class LazyPath implements Path {
   readonly #open: () => Promise<Path>;
   readonly #clock: Clock;
+  readonly #log: Log;
   #path: Promise<Path>;
   #failedAtMs = -Infinity;
   #opened: Path | undefined;
   #failure: string | undefined;
   #isClosed = false;
 
-  constructor(open: () => Promise<Path>, clock: Clock) {
+  constructor(open: () => Promise<Path>, { clock, log }: { readonly clock: Clock; readonly log: Log }) {
     this.#open = open;
     this.#clock = clock;
+    this.#log = log;
     this.#path = this.#begin();
   }
 
@@ -74,7 +77,9 @@ export class LazyPath implements Path {
       this.#opened = opened;
       if (this.#isClosed) opened.close();
     }, (error) => {
-      this.#failure = messageOf(error);
+      const failure = messageOf(error);
+      if (failure !== this.#failure) this.#log.warn("A path cannot be opened", { error: failure });
+      this.#failure = failure;
       this.#failedAtMs = this.#clock.now();
     });
     return path;

@@ -133,10 +133,14 @@ export class Monitor implements Disposable {
     return this.#options.random;
   }
 
-  /** In order of preference: settled ones, then those that came back lately, then, as a last resort, the down ones. */
+  /**
+   * In order of preference: settled ones, then those that came back lately, then, as a last resort, the down ones and those
+   * that know they are.
+   */
   ranked(): Watched[] {
     const nowMs = this.clock.now();
-    const rank = ({ health }: Watched) => health.isSettled(nowMs) ? 0 : health.up ? 1 : 2;
+    const rank = ({ path, health }: Watched) =>
+      path.problem !== undefined ? 2 : health.isSettled(nowMs) ? 0 : health.up ? 1 : 2;
     return [...this.#entries].sort((one, other) => rank(one) - rank(other));
   }
 

@@ -8,6 +8,7 @@
  *   circuit+http(s)://base:port/?hops=2   over circuits of relays that the directory there knows (`circuit/circuit_url.ts`)
  *   kcp+udp://key@host:port/              over KCP, in datagrams (`kcp/open_kcp.ts`)
  *   kcp+raw://key@host:port/              the same in raw packets that look like TCP
+ *   vtcp://key@host:port/                 over QUIC, in such packets (`vtcp/open_vtcp.ts`); vtcp+udp:// in datagrams
  */
 
 import type { Clock } from "../protocol/clock.ts";
@@ -25,6 +26,7 @@ import { openFragments } from "./fragments/open_fragments.ts";
 import { withHello } from "./hello.ts";
 import { openKcp } from "./kcp/open_kcp.ts";
 import { openTunnel } from "./tunnel_client.ts";
+import { openVtcpUrl } from "./vtcp/open_vtcp.ts";
 
 export interface OpenOptions {
   readonly clock: Clock;
@@ -61,6 +63,8 @@ const schemes: readonly Scheme[] = [
   { prefix: "circuit+https://", open: openCircuits },
   { prefix: "kcp+udp://", open: openKcp },
   { prefix: "kcp+raw://", open: openKcp },
+  { prefix: "vtcp://", open: openVtcpUrl },
+  { prefix: "vtcp+udp://", open: openVtcpUrl },
 ];
 
 /** What a path URL may begin with. */

@@ -153,6 +153,24 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./kcp/tools.ts")).doctorRole,
   },
   {
+    name: "kcp-import",
+    summary: "Makes a configuration file of one of paqet or of GFW-knocker.",
+    group: "Hostile networks",
+    load: async () => (await import("./kcp/import.ts")).importRole,
+  },
+  {
+    name: "vtcp-server",
+    summary: "The far end of QUIC in packets of no TCP connection: dials what clients dial.",
+    group: "Hostile networks",
+    load: async () => (await import("./vtcp/server.ts")).role,
+  },
+  {
+    name: "vtcp-client",
+    summary: "A local proxy and forwarded ports whose traffic leaves by vtcp servers.",
+    group: "Hostile networks",
+    load: async () => (await import("./vtcp/client.ts")).role,
+  },
+  {
     name: "relay-packets",
     summary: "Passes UDP packets on by tickets that they carry, and remembers nothing.",
     group: "Hostile networks",

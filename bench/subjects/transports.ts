@@ -7,14 +7,15 @@
  */
 
 import type { Program } from "../../testing/program.ts";
-import { listenAddress } from "../../testing/program.ts";
+import { freePort, listenAddress } from "../../testing/program.ts";
 import type { LineConditions } from "../../testing/packet_line.ts";
 import type { Target } from "../../protocol/stream.ts";
 import { formatTarget } from "../../protocol/stream.ts";
 import { clockOf, delay } from "../../protocol/clock.ts";
 import { measureTcp, startIperf } from "../iperf.ts";
 import { LINE, LineRig, VETH } from "../line_rig.ts";
-import { load } from "../loads.ts";
+import { inspectedProgram, load } from "../loads.ts";
+import { heldKib } from "../heap.ts";
 import { measurePacketRelay } from "../packet_relay.ts";
 import { alternate, median } from "../rounds.ts";
 import type { Measurement, MeasureOptions, Subject } from "../subject.ts";
@@ -23,15 +24,13 @@ import { hasKcptun, nextPort, type OurTransportOptions, startKcptun, startOurs }
 import type { TransportEnds, Way } from "../transport_ends.ts";
 
 const full = {
-  rounds: 5,
-  warmMs: 1000,
-  bulkMs: 3000,
-  shapedRounds: 3,
-  shapedWarmMs: 4000,
-  shapedMs: 6000,
-  trips: 3000,
+  ...{ rounds: 5, warmMs: 1000, bulkMs: 3000, trips: 3000 },
+  ...{ shapedRounds: 3, shapedWarmMs: 4000, shapedMs: 6000, losses: ["loss1", "loss5"] as readonly LossName[] },
 };
-const quick = { rounds: 2, warmMs: 400, bulkMs: 700, shapedRounds: 1, shapedWarmMs: 2000, shapedMs: 1500, trips: 500 };
+const quick = {
+  ...{ rounds: 1, warmMs: 400, bulkMs: 800, trips: 300 },
+  ...{ shapedRounds: 1, shapedWarmMs: 2000, shapedMs: 1500, losses: ["loss5"] as readonly LossName[] },
+};
 type Settings = typeof full;
 
 const IDLE_CLIENTS = 1000;
@@ -41,10 +40,12 @@ const CROWD_MS = 60_000;
 
 /** What stands for the networks of the issue. */
 const FAR: LineConditions = { latencyMs: 50, bandwidthBitsPerS: 1e9, queueBytes: 4_000_000 };
-const LOSSY: LineConditions = { latencyMs: 25, loss: 0.05 };
-const SOMEWHAT_LOSSY: LineConditions = { latencyMs: 25, loss: 0.01 };
+const LOSSY = {
+  loss1: { latencyMs: 25, loss: 0.01 },
+  loss5: { latencyMs: 25, loss: 0.05 },
+} as const satisfies Record<string, LineConditions>;
+type LossName = keyof typeof LOSSY;
 const NARROW: LineConditions = { latencyMs: 25, bandwidthBitsPerS: 20e6, queueBytes: 625_000 };
-/** What of a line is left for data, were every packet full: headers of IP and TCP. */
 const NARROW_MBIT_S = 20;
 
 export const transportsSubject: Subject = {
@@ -89,7 +90,7 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
   report("a far, a lossy and a narrow line");
   const shaped = await measureShaped(place, settings);
   report(`${IDLE_CLIENTS.toLocaleString("en-US")} clients that do nothing`);
-  const idle = await weighClients(place);
+  const idle = await weighClients();
   report("the relay that remembers nothing");
   const relay = await measurePacketRelay({ isQuick });
   return {
@@ -98,7 +99,7 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
     figures: {
       ...clean.figures,
       ...shaped,
-      idle_kib_per_client: idle,
+      ...idle,
       relay_packets_per_s: relay.packetsPerS,
       relay_packets_per_core_s: relay.packetsPerCoreS,
       relay_growth_kib: relay.growthKib,
@@ -175,7 +176,8 @@ async function measureShaped(place: Place, settings: Settings): Promise<Record<s
   const figures: Record<string, number> = {};
   const far = await measureOn(place, FAR, RAW, settings);
   figures.rtt100_mbit_s = far.mbitPerS;
-  for (const [name, conditions] of [["loss1", SOMEWHAT_LOSSY], ["loss5", LOSSY]] as const) {
+  for (const name of settings.losses) {
+    const conditions = LOSSY[name];
     const { mbitPerS } = await measureOn(place, conditions, RAW, settings);
     const cubic = await measureCubic(place, conditions, settings);
     figures[`${name}_mbit_s`] = mbitPerS;
@@ -239,19 +241,29 @@ async function measureCubic(
   return median(rounds);
 }
 
-/** KiB by which the server grows for each client that has a session and no streams. */
-async function weighClients({ rig, source }: Place): Promise<number> {
-  const end = { dialect: "culvert", carrier: "udp", crypt: "none", host: VETH.far, port: nextPort() } as const;
-  const flags = { ...end, target: formatTarget(source) };
-  await using server = load("transport-far", flags, rig.far);
+/**
+ * KiB that the server holds for each client that has a session and no streams, garbage not counted; and by how much it grows
+ * with it. On loopback, where its inspector can be asked.
+ */
+async function weighClients(): Promise<Record<string, number>> {
+  const flags = { dialect: "culvert", carrier: "udp", crypt: "none", host: "127.0.0.1", port: nextPort() };
+  const args = Object.entries({ ...flags, target: "127.0.0.1:1" }).flatMap((
+    [name, value],
+  ) => [`--${name}`, `${value}`]);
+  const inspectorPort = freePort();
+  await using server = inspectedProgram("bench/load.ts", ["transport-far", ...args], inspectorPort);
   const { credential } = await server.readJson();
   const join = async (count: number) => {
-    const crowd = load("transport-crowd", { ...flags, credential: String(credential), count }, rig.near);
+    const crowd = load("transport-crowd", { ...flags, target: "127.0.0.1:1", credential: `${credential}`, count });
     await crowd.readJson(CROWD_MS);
     return crowd;
   };
   await using _warm = await join(WARM_CLIENTS);
-  const before = await server.settledRssKib();
+  const [heldBefore, rssBefore] = [await heldKib(inspectorPort), await server.settledRssKib()];
   await using _crowd = await join(IDLE_CLIENTS);
-  return (await server.settledRssKib() - before) / IDLE_CLIENTS;
+  const rss = await server.settledRssKib();
+  return {
+    idle_kib_per_client: (await heldKib(inspectorPort) - heldBefore) / IDLE_CLIENTS,
+    idle_rss_kib_per_client: (rss - rssBefore) / IDLE_CLIENTS,
+  };
 }

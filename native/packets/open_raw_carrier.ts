@@ -9,7 +9,7 @@
 
 import { tcpFilter } from "../../protocol/bpf.ts";
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
-import { CulvertError } from "../../protocol/errors.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import type { IpAddress } from "../../protocol/ip.ts";
 import { mustBeIp } from "../../protocol/peer_check.ts";
 import { formatPorts, portsOf, type PortSpan, portSpan } from "../../protocol/port_span.ts";
@@ -29,6 +29,19 @@ import { FrameWay, IpWay } from "./raw_ways.ts";
 
 /** Throws `port_in_use`, `denied`, `no_route`, `no_neighbour` or a SysError; needs CAP_NET_RAW, the guard CAP_NET_ADMIN. */
 export async function openRawCarrier(options: CarrierOptions): Promise<RawCarrier> {
+  try {
+    return await open(options);
+  } catch (error) {
+    const code = (error as { readonly code?: unknown } | undefined)?.code;
+    if (code !== "EPERM" && code !== "EACCES") throw error;
+    const need = "they take root, or CAP_NET_RAW and CAP_NET_ADMIN";
+    throw new CulvertError("denied", `Cannot use packets that look like TCP: ${need} (${messageOf(error)})`, {
+      cause: error,
+    });
+  }
+}
+
+async function open(options: CarrierOptions): Promise<RawCarrier> {
   await using stack = new AsyncDisposableStack();
   const libc = stack.use(openLibc());
   const { clock, log } = options;

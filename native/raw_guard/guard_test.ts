@@ -150,14 +150,18 @@ testOnLink("nft lists what we set, as it is meant", async ({ server, guard }) =>
 });
 
 /** Another process that guards ports of the server. */
-async function holdIn(server: NetNamespace, options: Partial<GuardOptions>): Promise<Holder> {
+async function holdIn(
+  server: NetNamespace,
+  options: Partial<GuardOptions> & { readonly hasNft?: boolean },
+  words = "guarded",
+): Promise<Holder> {
   const program = new URL("fixtures/hold.ts", import.meta.url).pathname;
   const child = server.spawn([Deno.execPath(), "run", "-A", "--no-check", program, JSON.stringify(options)], {
     stdout: "piped",
     stdin: "piped",
   });
   const holder = new Holder(child);
-  await holder.says("guarded");
+  await holder.says(words);
   return holder;
 }
 
@@ -279,6 +283,13 @@ testOnLink("without nf_tables iptables guards, beside the rules of others", asyn
   );
   await holder.end();
   assertEquals(await legacyRules(server), before);
+});
+
+testOnLink("in a kernel without nf_tables iptables is found by itself", async ({ client, server }) => {
+  const holder = await holdIn(server, { ports: [45_000], hasNft: false }, "guarded by iptables");
+  assertEquals([await knock(client, 45_000), await knock(client, 45_000, SERVER6)], [28, 28]);
+  await holder.end();
+  assertEquals(await knock(client, 45_000), 7);
 });
 
 testOnLink("rules of iptables that are flushed are put back", async ({ client, server }) => {

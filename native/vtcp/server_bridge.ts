@@ -22,8 +22,9 @@ import type { BridgeNews, ServerBridgeOptions } from "./bridge_messages.ts";
 import { type LocalCarrier, passOn } from "./local_carrier.ts";
 
 const SWEEP_MS = 10_000;
-/** Who has been heard within this is not put out for another. */
+/** Who has been heard within this, and said as much as nobody does who only forges senders, is not put out for another. */
 const TALKING_MS = 10_000;
+const TALKING_PACKETS = 3;
 /** The first packet of a QUIC connection: a long head, and no shorter (RFC 9000 §14.1, §17.2). */
 const LEAST_INITIAL_BYTES = 1200;
 const LONG_HEAD = 0xc0;
@@ -36,6 +37,7 @@ interface Client {
   readonly quic: PacketPlace;
   place: PacketPlace;
   heardMs: number;
+  packets: number;
 }
 
 export interface ServerBridgeParts {
@@ -109,6 +111,7 @@ export class ServerBridge implements Disposable {
     if (gate && gate.isHello(slab.bytes, start, end)) return this.#onHello(gate, slab, start, end, from);
     if (!client) return;
     client.heardMs = this.#nowMs;
+    client.packets++;
     passOn(slab, start, end, this.#parts.local.carrier, client.quic);
   }
 
@@ -164,7 +167,7 @@ export class ServerBridge implements Disposable {
     if (this.#byId.size >= this.#options.maxClients && !this.#makeRoom()) return undefined;
     const index = this.#free.pop() ?? this.#byIndex.length;
     const quic = this.#parts.local.placeOf(index);
-    const client: Client = { index, id, known, quic, place, heardMs: this.#nowMs };
+    const client: Client = { index, id, known, quic, place, heardMs: this.#nowMs, packets: 0 };
     this.#byIndex[index] = client;
     this.#byId.set(id, client);
     this.#settle(client, place);
@@ -197,7 +200,8 @@ export class ServerBridge implements Disposable {
   #makeRoom(): boolean {
     let looks = 8;
     for (const [id, client] of this.#byId) {
-      if (this.#nowMs - client.heardMs >= TALKING_MS) {
+      const isTalking = client.packets >= TALKING_PACKETS && this.#nowMs - client.heardMs < TALKING_MS;
+      if (!isTalking) {
         this.#remove(client);
         return true;
       }

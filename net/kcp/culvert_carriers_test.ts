@@ -16,9 +16,10 @@ import {
   parseNamedSecret,
   parseServerKey,
 } from "../../protocol/sealed_packets/credentials.ts";
+import { testWith } from "../../testing/requirements.ts";
 import { Program } from "../../testing/program.ts";
 import { eventually, within } from "../../testing/waiting.ts";
-import { openCarrier } from "../packets/open_carrier.ts";
+import { type CarrierOptions, openCarrier } from "../packets/open_carrier.ts";
 import { openDatagramCarrier } from "../packets/udp_carrier.ts";
 import { openSealCrypto } from "../seal_crypto.ts";
 import { type CulvertKcpOptions, CulvertKcpPath } from "./culvert_client.ts";
@@ -33,9 +34,15 @@ const IDLE_CLIENTS = 200;
 const MOST_BYTES_PER_CLIENT = 64 * 1024;
 
 const CARRIERS = [
-  { name: "the kernel's batches", open: openCarrier },
-  { name: "datagram by datagram", open: (options: Parameters<typeof openCarrier>[0]) => openDatagramCarrier(options) },
-];
+  { name: "UDP in the kernel's batches", kind: "udp", needs: {}, open: openCarrier },
+  {
+    name: "UDP datagram by datagram",
+    kind: "udp",
+    needs: {},
+    open: (options: CarrierOptions) => Promise.resolve(openDatagramCarrier(options)),
+  },
+  { name: "packets that look like TCP", kind: "raw", needs: { root: true }, open: openCarrier },
+] as const;
 
 /** A server on that many ports, whatever they are. */
 async function serverOn(carriers: readonly PacketCarrier[]) {
@@ -65,15 +72,15 @@ function pathTo(
   });
 }
 
-for (const { name, open } of CARRIERS) {
-  Deno.test(`over UDP, ${name}: streams go through, ports change meanwhile, and the far end may end`, async () => {
-    const carrier = await open({ kind: "udp", listen: { host: LOOPBACK }, ...common });
+for (const { name, kind, needs, open } of CARRIERS) {
+  testWith(needs, `over ${name}: streams go through, ports change meanwhile, and the far end may end`, async () => {
+    const carrier = await open({ kind, listen: { host: LOOPBACK }, ...common });
     const [port] = carrier.localPorts as [number];
     const { server, sealing, credential } = await serverOn([carrier]);
     let opened = 0;
     const openOwn = (host: string) => {
       opened++;
-      return openCarrier({ kind: "udp", peer: { host, ports: port }, ...common });
+      return open({ kind, peer: { host, ports: port }, ...common });
     };
     const path = pathTo(port, { credential, hopMs: 200, openCarrier: openOwn });
     try {
@@ -135,15 +142,85 @@ Deno.test("a server on several ports serves sessions on each, and replayed and f
   }
 });
 
-Deno.test(`a server holds at most 64 KiB for each of ${IDLE_CLIENTS} idle clients`, async () => {
-  await using program = new Program([
+Deno.test("a session goes round the ports of a server that listens on a span of them", async () => {
+  const carrier = await onSpan(4);
+  const span = { first: carrier.localPorts[0]!, count: 4 };
+  const { server, sealing, credential } = await serverOn([carrier]);
+  const used = new Set<number>();
+  const path = pathTo(span.first, {
+    credential,
+    hopMs: 100,
+    server: { host: LOOPBACK, ports: span },
+    openCarrier: (host) => openCarrier({ kind: "udp", peer: { host, ports: span }, ...common }),
+  });
+  const stream = await within("a stream", path.dial({ host: "echo", port: 7 }));
+  try {
+    for (let round = 0; round < 1000 && used.size < 3; round++) {
+      await within("an echo", echoesOn(stream, random.fill(new Uint8Array(50_000))));
+      for (const { place } of server.status.sessions) used.add(Number(place.split(">")[1]));
+    }
+    assertEquals(used.size, 3);
+    assertEquals(server.sessionCount, 1);
+  } finally {
+    stream.close();
+    path.close();
+    await path.closed();
+    server.close();
+    await server.closed();
+    sealing[Symbol.dispose]();
+  }
+});
+
+/** A carrier on ports that follow one another and are free. */
+async function onSpan(count: number): Promise<PacketCarrier> {
+  for (let attempt = 0;; attempt++) {
+    const first = 20_000 + Math.floor(random.next() * 10_000);
+    try {
+      return await openCarrier({ kind: "udp", listen: { host: LOOPBACK, ports: { first, count } }, ...common });
+    } catch (error) {
+      if (attempt === 20) throw error;
+    }
+  }
+}
+
+function serverProgram(...args: string[]): Program {
+  return new Program([
     Deno.execPath(),
     "run",
     "-A",
     "--no-check",
     "--v8-flags=--expose-gc",
-    fromFileUrl(new URL("./fixtures/weighed_server.ts", import.meta.url)),
+    fromFileUrl(new URL("./fixtures/culvert_program.ts", import.meta.url)),
+    ...args,
   ]);
+}
+
+Deno.test("a server that was killed is found again when it runs again, on its port and with its keys", async () => {
+  const [key, secret] = [drawSecretText(random), drawSecretText(random)];
+  const first = serverProgram("0", key, secret);
+  const { port, credential } = await first.readJson() as { port: number; credential: string };
+  const path = pathTo(port, { credential: parseCredential(credential) });
+  try {
+    const stream = await within("a stream", path.dial({ host: "echo", port: 7 }));
+    await within("an echo", echoesOn(stream, random.fill(new Uint8Array(10_000))));
+    Deno.kill(first.pid, "SIGKILL");
+    await first[Symbol.asyncDispose]();
+    await using second = serverProgram(`${port}`, key, secret);
+    await second.readJson();
+    await within("the old stream has failed", assertRejects(() => stream.read(new Uint8Array(1))));
+    stream.close();
+    await within("an echo", echoes(path, random.fill(new Uint8Array(10_000))));
+    path.close();
+    await path.closed();
+  } finally {
+    path.close();
+    await path.closed();
+    await first[Symbol.asyncDispose]();
+  }
+});
+
+Deno.test(`a server holds at most 64 KiB for each of ${IDLE_CLIENTS} idle clients`, async () => {
+  await using program = serverProgram();
   const { port, credential } = await program.readJson() as { port: number; credential: string };
   using sealing = await openSealCrypto();
   const ask = async () => await program.ask("weigh") as { heldBytes: number; sessions: number };

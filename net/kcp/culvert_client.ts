@@ -21,9 +21,10 @@ import type { WireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
 import { CountedLink, type Traffic } from "../counted_link.ts";
 import type { Link } from "../link.ts";
 import type { LinkKeeperOptions } from "../link_keeper.ts";
+import { PendingDials } from "../pending_dials.ts";
 import { openSealCrypto } from "../seal_crypto.ts";
 import { TunnelPath } from "../tunnel_path.ts";
-import { openCulvertLink } from "./culvert_connection.ts";
+import { openCulvertLink, TOLD_SILENCES } from "./culvert_connection.ts";
 import { checkSettings, type CulvertKcpSettings } from "./culvert_session.ts";
 import type { KcpLink } from "./kcp_link.ts";
 import { LinkSampler, type LinkStatus } from "./link_sampler.ts";
@@ -81,6 +82,9 @@ export class CulvertKcpPath implements Path {
   readonly #crypto: Promise<WireGuardCrypto & Partial<Disposable>>;
   readonly #sampler: LinkSampler;
   readonly #closing = new Set<Promise<void>>();
+  readonly #pending = new PendingDials();
+  /** Sessions that hear nothing although they should. */
+  #silent = 0;
   readonly #server: string;
   readonly #connects;
   #counts = { connects: 0, failures: 0 };
@@ -124,6 +128,7 @@ export class CulvertKcpPath implements Path {
   }
 
   get problem(): string | undefined {
+    if (this.#isSilent) return `The server ${this.#server} has fallen silent`;
     if (this.#tunnel.linkCount > 0) return undefined;
     return this.#lastFailure ?? `The server ${this.#server} has not answered yet`;
   }
@@ -138,12 +143,12 @@ export class CulvertKcpPath implements Path {
     };
   }
 
-  dial(target: Target, options?: DialOptions): Promise<Stream> {
-    return this.#tunnel.dial(target, options);
+  dial(target: Target, options: DialOptions = {}): Promise<Stream> {
+    return this.#pending.run((signal) => this.#tunnel.dial(target, { ...options, signal }), options.signal);
   }
 
-  datagrams(options?: DialOptions): Promise<Datagrams> {
-    return this.#tunnel.datagrams(options);
+  datagrams(options: DialOptions = {}): Promise<Datagrams> {
+    return this.#pending.run((signal) => this.#tunnel.datagrams({ ...options, signal }), options.signal);
   }
 
   /** Settles when there is a session and the far end has been heard on it. Rejects as `dial` does. */
@@ -195,16 +200,28 @@ export class CulvertKcpPath implements Path {
       clock,
       random,
       log,
-      openCarrier: (signal) => this.#options.openCarrier(host, signal),
+      openCarrier: (signal) => this.#openCarrier(host, signal),
       closeCarrier: (carrier) => this.#closeCarrier(carrier),
       onClock: (behindMs) => this.#takeClock(behindMs),
       onEvent: (event) => this.#sampler.count(event),
+      onSilence: (times) => this.#onSilence(times),
       ...(hopMs !== undefined && { hopMs }),
       ...(renewMs !== undefined && { renewMs }),
     }, signal);
     const traffic: Traffic = { rxBytes: 0, txBytes: 0 };
     this.#sampler.add(kcp, traffic, { client: "", place: () => this.#server });
     return new CountedLink(kcp, traffic);
+  }
+
+  get #isSilent(): boolean {
+    return this.#silent > 0 && this.#silent >= this.#tunnel.linkCount;
+  }
+
+  /** Streams live on for a while, in case it is the way that is gone; dials are told at once. */
+  #onSilence(times: number): void {
+    if (times === TOLD_SILENCES) this.#silent++;
+    else if (times === 0) this.#silent--;
+    if (times > 0 && this.#isSilent) this.#pending.fail(new DialError("path_down", this.problem!));
   }
 
   async #address(signal: AbortSignal): Promise<string> {
@@ -225,10 +242,20 @@ export class CulvertKcpPath implements Path {
     this.#behindMs = behindMs;
   }
 
+  /** What is opened when the path closes is waited for like what is closed then. */
+  #openCarrier(host: string, signal: AbortSignal): Promise<PacketCarrier> {
+    const opening = this.#options.openCarrier(host, signal);
+    this.#track(opening.then(() => {}, () => {}));
+    return opening;
+  }
+
   #closeCarrier(carrier: PacketCarrier): void {
-    const closed = closeWell(carrier, this.#options.log);
-    this.#closing.add(closed);
-    closed.finally(() => this.#closing.delete(closed));
+    this.#track(closeWell(carrier, this.#options.log));
+  }
+
+  #track(task: Promise<void>): void {
+    this.#closing.add(task);
+    task.finally(() => this.#closing.delete(task));
   }
 }
 

@@ -20,7 +20,7 @@ import { SealedClient, type SealedClientOptions } from "../../protocol/sealed_pa
 import { PACKET_HEAD_BYTES, PACKET_TAIL_BYTES } from "../../protocol/sealed_packets/packet_epoch.ts";
 import { Word } from "../../protocol/sealed_packets/session_words.ts";
 import type { Slab } from "../../protocol/slab.ts";
-import { culvertKcp, type CulvertKcpSettings, RoutedSender, sayWord, sendBytes } from "./culvert_session.ts";
+import { culvertKcp, type CulvertKcpSettings, kcpBytes, RoutedSender, sayWord, sendBytes } from "./culvert_session.ts";
 import { KcpLink } from "./kcp_link.ts";
 
 export interface CulvertLinkOptions extends SealedClientOptions {
@@ -39,6 +39,8 @@ export interface CulvertLinkOptions extends SealedClientOptions {
   onClock?(behindMs: number): void;
   /** The session has new keys, or has moved to other ports. */
   onEvent?(event: "renewed" | "hopped" | "silent"): void;
+  /** The server has not answered although it was asked, how often in a row; 0: it does again, or the session is over. */
+  onSilence?(times: number): void;
 }
 
 /** How long what was sent to the carrier before may be on its way. */
@@ -48,6 +50,9 @@ const MOST_LINGERING = 3;
 const MIN_TIMER_MS = 1;
 /** The mux notices silence by itself; KCP alone gives up after so long. */
 const SILENCE_MS = 30_000;
+
+/** Twice nothing has come of what the session does about silence: that takes some four seconds. */
+export const TOLD_SILENCES = 2;
 
 /** A link to the server, not yet started. Rejects with a DialError that says why there is none. */
 export async function openCulvertLink(options: CulvertLinkOptions, signal: AbortSignal): Promise<KcpLink> {
@@ -77,6 +82,8 @@ class CulvertConnection {
   #link: KcpLink | undefined;
   #isHeard = false;
   #isChanging = false;
+  /** In a row. */
+  #silences = 0;
   #timer: Timer | undefined;
   #timerAtMs = Infinity;
 
@@ -111,6 +118,7 @@ class CulvertConnection {
   close(reason: unknown): void {
     if (this.#isOver.signal.aborted) return;
     this.#isOver.abort(reason);
+    this.#endSilence();
     if (!this.#client.isOver) this.#say(Word.CLOSED);
     this.#timer?.cancel();
     this.#client[Symbol.dispose]();
@@ -127,7 +135,7 @@ class CulvertConnection {
       carrier: new RoutedSender(this, () => this.#sent()),
       place: this.place,
       seal: this.#client.keys!,
-      kcp: culvertKcp(this.carrier, settings, { random, nowMs: clock.now() }),
+      kcp: culvertKcp(kcpBytes([this.carrier], settings), settings, { random, nowMs: clock.now() }),
       clock,
       silenceMs: SILENCE_MS,
       onEnd: () => this.close(undefined),
@@ -155,11 +163,17 @@ class CulvertConnection {
   }
 
   #turn(): void {
+    if (this.#silences > 0 && !this.#client.isAwaiting) this.#endSilence();
     if (this.#isHeard) {
       this.#isHeard = false;
       this.#link?.turn();
     }
     this.#setTimer();
+  }
+
+  #endSilence(): void {
+    if (this.#silences >= TOLD_SILENCES) this.#options.onSilence?.(0);
+    this.#silences = 0;
   }
 
   #sent(): void {
@@ -203,6 +217,7 @@ class CulvertConnection {
     this.place = this.carrier.place(host, this.#ports[this.#portAt]!);
     if (!this.#link) return;
     onEvent?.(isSilent ? "silent" : "hopped");
+    if (isSilent && ++this.#silences >= TOLD_SILENCES) this.#options.onSilence?.(this.#silences);
     this.#change();
   }
 

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertLess, assertLessOrEqual, assertRejects, assertStringIncludes } from "@std/assert";
 import { DialError } from "../../protocol/errors.ts";
+import type { Labels, Metrics } from "../../protocol/metrics.ts";
 import { CulvertRig, echoes, echoesOn, FIRST_PORT, SERVER_HOST } from "./fixtures/culvert_rig.ts";
 
 const text = (words: string) => new TextEncoder().encode(words);
@@ -209,4 +210,58 @@ Deno.test("a server that is full says so; one that drains takes nothing new and 
   stream.close();
   await rig.run(over);
   assertEquals(rig.server.sessionCount, 0);
+});
+
+Deno.test("dials, hellos and segments are counted, by client", async () => {
+  const counted = new Map<string, number>();
+  const record = (name: string) => ({
+    add: (amount = 1, labels: Labels = {}) => {
+      const key = [name, ...Object.values(labels)].join(" ");
+      counted.set(key, (counted.get(key) ?? 0) + amount);
+    },
+    set() {},
+    observe: (_value: number, labels: Labels = {}) => record(name).add(1, labels),
+  });
+  const metrics: Metrics = { counter: record, gauge: record, histogram: record };
+  await using rig = await CulvertRig.open({ server: { metrics } });
+  const path = rig.connect();
+  await rig.run(echoes(path, new Uint8Array(100_000)));
+  await rig.run(assertRejects(() => path.dial({ host: "refused.fails", port: 1 }), DialError));
+  await rig.clock.advanceAsync(6_000);
+  const expected = {
+    "kcp_server_hellos_total welcome": 1,
+    "kcp_server_dials_total one ok": 1,
+    "kcp_server_dials_total one refused": 1,
+    "kcp_server_links_active one": 1,
+    "kcp_server_rtt_ms one": 1,
+    "kcp_server_segments_total one resent": 0,
+  };
+  for (const [name, count] of Object.entries(expected)) assertEquals(counted.get(name), count, name);
+  assertLess(100_000, counted.get("kcp_server_bytes_total one in")!);
+  assertLess(50, counted.get("kcp_server_segments_total one sent")!);
+  path.close();
+  await rig.run(path.closed());
+  await rig.clock.advanceAsync(6_000);
+  assertEquals(counted.get("kcp_server_links_active one"), 0);
+});
+
+Deno.test("a credential whose public key is none fails its dials and nothing else", async () => {
+  await using rig = await CulvertRig.open();
+  const path = rig.connect({ credential: { ...rig.credential, serverPublicKey: new Uint8Array(32) } });
+  const error = await rig.run(assertRejects(() => path.dial({ host: "echo", port: 7 }), DialError));
+  assertEquals(error.code, "unauthorized");
+});
+
+Deno.test("streams outlive a way that is cut for 12 s, and go on within 5 s", async () => {
+  await using rig = await CulvertRig.open({ ports: 2, bytesPerMs: 2_500, server: { settings: {} } });
+  const path = rig.connect({ settings: {} });
+  const stream = await rig.run(path.dial({ host: "echo", port: 7 }));
+  await rig.run(echoesOn(stream, text("before")));
+  rig.network.fate.drops = () => true;
+  const echo = echoesOn(stream, rig.random.fill(new Uint8Array(50_000)));
+  await rig.clock.advanceAsync(12_000);
+  rig.network.fate.drops = () => false;
+  assertLessOrEqual(await rig.took(echo), 5000);
+  assertEquals(rig.server.sessionCount, 1);
+  stream.close();
 });

@@ -11,8 +11,7 @@
 import type { Timer } from "../../protocol/clock.ts";
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
-import { SegmentBlocks } from "../../protocol/kcp/segment_blocks.ts";
-import { KCP_HEADER_BYTES } from "../../protocol/kcp/segment.ts";
+import { type KcpMemory, kcpMemory } from "../../protocol/kcp/segment_blocks.ts";
 import type { NoiseKeyPair } from "../../protocol/noise_ik.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import type { Random } from "../../protocol/random.ts";
@@ -21,7 +20,7 @@ import type { NamedSecret } from "../../protocol/sealed_packets/credentials.ts";
 import { PACKET_HEAD_BYTES, PACKET_TAIL_BYTES } from "../../protocol/sealed_packets/packet_epoch.ts";
 import { SealedServer, type SealedServerLimits, type ServerSession } from "../../protocol/sealed_packets/server.ts";
 import { Word } from "../../protocol/sealed_packets/session_words.ts";
-import { formatTarget, type Path } from "../../protocol/stream.ts";
+import type { Path } from "../../protocol/stream.ts";
 import type { WireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
 import { CountedLink, type Traffic } from "../counted_link.ts";
 import { type TunnelLinkOptions, TunnelLinks } from "../tunnel_link.ts";
@@ -64,9 +63,11 @@ export interface CulvertKcpServerStatus {
 const TICK_MS = 5_000;
 /** The client notices silence long before, and goes on with its session from elsewhere. */
 const KEEP_ALIVE_TIMEOUT_MS = 30_000;
+/** Clients ask as often as they need to know; a server that asks a thousand of them every second does little else. */
+const KEEP_ALIVE_INTERVAL_MS = 10_000;
 const SILENCE_MS = 30_000;
-/** Blocks of segments that all sessions share. */
-const KEPT_BLOCKS = 1024;
+/** Blocks of segments that are kept for all sessions. */
+const KEPT_BLOCKS = 128;
 
 export class CulvertKcpServer implements AsyncDisposable {
   readonly clients: ClientTable;
@@ -75,12 +76,12 @@ export class CulvertKcpServer implements AsyncDisposable {
   readonly #links: TunnelLinks;
   readonly #sampler: LinkSampler;
   readonly #heard = new Set<KcpLink>();
-  readonly #blocks: SegmentBlocks;
+  readonly #mtuBytes: number;
+  readonly #memory: KcpMemory;
   readonly #hellos: Record<string, number> = {};
   readonly #metrics;
   readonly #closed = Promise.withResolvers<void>();
   #timer: Timer;
-  #isDraining = false;
   #isClosed = false;
 
   /** Begins to receive. */
@@ -96,9 +97,14 @@ export class CulvertKcpServer implements AsyncDisposable {
       dials: metrics.counter("kcp_server_dials_total", "Dials for KCP clients, by outcome", ["client", "outcome"]),
     };
     this.#sampler = new LinkSampler("kcp_server", { clock, metrics });
-    const mux = { keepAliveTimeoutMs: KEEP_ALIVE_TIMEOUT_MS, ...options.mux };
+    const mux = {
+      keepAliveTimeoutMs: KEEP_ALIVE_TIMEOUT_MS,
+      keepAliveIntervalMs: KEEP_ALIVE_INTERVAL_MS,
+      ...options.mux,
+    };
     this.#links = new TunnelLinks({ ...options, mux });
-    this.#blocks = new SegmentBlocks(kcpBytes(carriers[0]!, options.settings ?? {}) - KCP_HEADER_BYTES, KEPT_BLOCKS);
+    this.#mtuBytes = kcpBytes(carriers, options.settings ?? {});
+    this.#memory = kcpMemory(this.#mtuBytes, KEPT_BLOCKS);
     this.#sealed = new SealedServer({
       tools: { crypto, random },
       server,
@@ -139,7 +145,7 @@ export class CulvertKcpServer implements AsyncDisposable {
 
   /** Takes no more sessions or streams, waits until every stream has ended or the signal is aborted, then closes. */
   async shutdown(signal: AbortSignal): Promise<void> {
-    this.#isDraining = true;
+    this.#sealed.takesSessions = false;
     await this.#links.drain(signal);
     this.close();
     await this.closed();
@@ -204,13 +210,12 @@ export class CulvertKcpServer implements AsyncDisposable {
 
   #begin(session: ServerSession): void {
     const { clock, settings = {}, onward, log, random } = this.#options;
-    if (this.#isDraining) return this.#end(session, Word.CLOSED);
     const { client: { name }, carrier } = session;
     const link = new KcpLink({
       carrier: new RoutedSender(session, () => {}),
       place: session.place,
       seal: session.keys,
-      kcp: culvertKcp(carrier, settings, { random, nowMs: clock.now(), blocks: this.#blocks }),
+      kcp: culvertKcp(this.#mtuBytes, settings, { random, nowMs: clock.now(), memory: this.#memory }),
       clock,
       silenceMs: SILENCE_MS,
       onEnd: () => {
@@ -220,7 +225,7 @@ export class CulvertKcpServer implements AsyncDisposable {
     });
     session.owner = link;
     const traffic: Traffic = { rxBytes: 0, txBytes: 0 };
-    this.#sampler.add(link, traffic, { client: name, place: () => formatTarget(session.place) });
+    this.#sampler.add(link, traffic, { client: name, place: () => session.place.key });
     log.debug("A KCP session has begun", { client: name });
     this.#links.serve(new CountedLink(link, traffic), {
       onward: countedDials(onward, (outcome) => this.#metrics.dials.add(1, { client: name, outcome })),

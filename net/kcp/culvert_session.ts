@@ -7,7 +7,7 @@ import type { Congestion } from "../../protocol/kcp/congestion.ts";
 import { PacedCongestion } from "../../protocol/kcp/paced.ts";
 import { type KcpOptions, MAX_KCP_WINDOW } from "../../protocol/kcp/kcp_options.ts";
 import { KCP_MAX_MTU_BYTES } from "../../protocol/kcp/segment.ts";
-import type { SegmentBlocks } from "../../protocol/kcp/segment_blocks.ts";
+import type { KcpMemory } from "../../protocol/kcp/segment_blocks.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { CarrierCounters, CarrierHandlers, PacketCarrier, PacketPlace } from "../../protocol/packet_carrier.ts";
 import type { Random } from "../../protocol/random.ts";
@@ -39,13 +39,12 @@ export interface CulvertKcpSettings {
   congestion?(segmentBytes: number): Congestion | "none";
 }
 
-/** KCP for a session over that carrier. Losses are told by what came later; nothing waits for a beat. */
+/** KCP for a session, with so many bytes in each datagram. Losses are told by what came later; nothing waits for a beat. */
 export function culvertKcp(
-  carrier: PacketCarrier,
+  mtuBytes: number,
   settings: CulvertKcpSettings,
-  { random, nowMs, blocks }: { readonly random: Random; readonly nowMs: number; readonly blocks?: SegmentBlocks },
+  { random, nowMs, memory }: { readonly random: Random; readonly nowMs: number; readonly memory?: KcpMemory },
 ): KcpOptions {
-  const mtuBytes = kcpBytes(carrier, settings);
   const window = settings.window ?? USUAL_WINDOW;
   return {
     conv: CONVERSATION,
@@ -58,7 +57,7 @@ export function culvertKcp(
     ackNoDelay: true,
     sendWindow: window,
     receiveWindow: window,
-    ...(blocks && { blocks }),
+    ...(memory && { memory }),
   };
 }
 
@@ -75,10 +74,10 @@ function check(what: string, value: number, least: number, most: number): void {
   throw new CulvertError("bad_option", `Cannot use KCP: ${what} must be ${least} to ${most}, got ${value}`);
 }
 
-/** What is left of a datagram for KCP. */
-export function kcpBytes(carrier: PacketCarrier, settings: CulvertKcpSettings): number {
+/** What is left of a datagram for KCP, whichever of the carriers it goes by. */
+export function kcpBytes(carriers: readonly PacketCarrier[], settings: CulvertKcpSettings): number {
   const { maxDatagramBytes = USUAL_DATAGRAM_BYTES } = settings;
-  return Math.min(carrier.maxPayloadBytes, maxDatagramBytes) - LEAST_PACKET_BYTES;
+  return Math.min(maxDatagramBytes, ...carriers.map((carrier) => carrier.maxPayloadBytes)) - LEAST_PACKET_BYTES;
 }
 
 /** Says a word to the other end. */

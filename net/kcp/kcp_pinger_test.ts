@@ -74,6 +74,42 @@ Deno.test("the longest datagram is found, through loss too", async () => {
   });
 });
 
+Deno.test("whatever comes from there does no harm, and is no answer", async () => {
+  const clock = new FakeClock();
+  const random = new SeededRandom(7);
+  const network = new PacketNetwork({ clock, random });
+  await using near = network.carrier("10.0.0.1", 1000);
+  await using far = network.carrier("10.0.0.2", 2000);
+  using seal = await openPacketSeal({ crypt: "null", key: new Uint8Array(32), random, isPortable: true });
+  const pinger = new KcpPinger({ carrier: near, host: "10.0.0.2", port: 2000, seal, clock, random });
+  let asked = new Uint8Array(0);
+  far.start({
+    onPacket: (slab, start, end) => asked = slab.bytes.slice(start, end),
+    onTurn() {},
+    onClose() {},
+  });
+  const answered = pinger.ping({ timeoutMs: 10_000 });
+  await clock.advanceAsync(1);
+  const place = far.place("10.0.0.1", 1000);
+  const send = (bytes: Uint8Array) => {
+    const at = far.reserve(bytes.length);
+    far.slab.bytes.set(bytes, at);
+    far.commit(bytes.length, place);
+    far.flush();
+  };
+  // An acknowledgement of the same conversation for another time, and what no KCP sends.
+  const ack = asked.slice(0, 24);
+  ack[4] = 82;
+  ack[8]! ^= 1;
+  for (let round = 0; round < 200; round++) send(random.fill(new Uint8Array(1 + round)));
+  for (const bytes of [ack, asked, ack.slice(0, 20), Uint8Array.of(...ack, ...ack.slice(0, 7))]) send(bytes);
+  const long = ack.slice();
+  long.fill(255, 20);
+  send(long);
+  await clock.advanceAsync(10_000);
+  assertEquals(await answered, undefined);
+});
+
 Deno.test("a ping ends with its signal, and with the carrier", async () => {
   await withServer({ lossShare: 1 }, async ({ clock, pinger }) => {
     const stop = new AbortController();

@@ -172,7 +172,7 @@ export class KcpServer implements Disposable {
       if (!oldest || session.link.kcp.heardMs < oldest.link.kcp.heardMs) oldest = session;
     }
     this.counters.evicted++;
-    oldest?.link.fail(new CulvertError("link_lost", "Others needed its place, and it was silent for longest"));
+    oldest?.link.close();
   }
 
   #sweepIdle(): void {

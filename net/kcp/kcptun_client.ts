@@ -79,7 +79,8 @@ const SILENT_LOOKS = 4;
 /** A tunnel that was quiet for longer answers a dial within this share of the time for it, or a fresh one is tried. */
 const FIRST_TRY = 0.4;
 const LOOK_MS = 1000;
-const MAX_CONN = 256;
+/** Each waits for its packets on one of the 32 threads that the host keeps for calls that take long, names and files too. */
+const MAX_CONN = 16;
 
 /** Opens the Path at once; tunnels are made as they are needed. Throws a CulvertError for settings that cannot be. */
 export function openKcptun(options: KcptunOptions): KcptunPath {
@@ -99,7 +100,9 @@ interface Retired {
 export class KcptunPath implements Path {
   readonly #options: KcptunOptions;
   readonly #settings: KcptunSettings;
+  readonly #mux: ReturnType<typeof kcptunMux>;
   readonly #seal: Promise<PacketSeal & Disposable>;
+  #kcp: ReturnType<typeof kcptunKcp> | undefined;
   readonly #codes = openFecCodes();
   readonly #scratch = new SnappyScratch();
   readonly #sampler: LinkSampler;
@@ -119,6 +122,7 @@ export class KcptunPath implements Path {
     }
     this.#options = options;
     this.#settings = kcptunSettings("client", options);
+    this.#mux = kcptunMux(this.#settings);
     this.#conn = conn;
     this.#tunnels = new Array(conn).fill(undefined);
     this.#sampler = new LinkSampler("kcptun_client", { clock, metrics });
@@ -137,6 +141,11 @@ export class KcptunPath implements Path {
 
   get streamCount(): number {
     return this.tunnels.reduce((sum, tunnel) => sum + tunnel.streamCount, 0);
+  }
+
+  /** Settles when the key is derived and the seal open, for which dials wait as well. */
+  async prepared(): Promise<void> {
+    await this.#seal;
   }
 
   /** How the links are that are up. */
@@ -256,7 +265,7 @@ export class KcptunPath implements Path {
       random,
       log,
       metrics,
-      mux: kcptunMux(this.#settings),
+      mux: this.#mux,
     });
   }
 
@@ -278,7 +287,7 @@ export class KcptunPath implements Path {
       this.#options.openCarrier?.(peer, signal) ??
         openCarrier({ kind: "udp", peer: { host, ports: port }, clock, random, log, metrics });
     let carrier: PacketCarrier | undefined;
-    const kcp = kcptunKcp(this.#settings, seal);
+    const kcp = this.#kcp ??= kcptunKcp(this.#settings, seal);
     const link = await connectKcp({
       kcp,
       clock,

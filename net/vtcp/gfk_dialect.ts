@@ -31,8 +31,6 @@ export interface GfkDialect {
   readonly name: "gfk-py" | "gfk-go";
   /** Datagrams have their lengths before them. */
   readonly framesDatagrams: boolean;
-  /** The end of one direction is taken for the end of both. */
-  readonly endsTogether: boolean;
   /** The client: asks, and settles when it is open. Rejects with a DialError. */
   ask(stream: Stream, network: "tcp" | "udp", target: Target): Promise<void>;
   /** The client: is anyone there who knows the secret? Undefined where there is no such question. */
@@ -54,7 +52,6 @@ export function pyDialect(secret: string = DEFAULT_PY_AUTH): GfkDialect {
   return {
     name: "gfk-py",
     framesDatagrams: false,
-    endsTogether: true,
     async ask(stream, network, { host, port }) {
       if (host !== BACKEND_HOST) {
         throw new DialError("unsupported", `gfk-py leads to the server's backend alone: dial ${BACKEND_HOST}`);
@@ -113,7 +110,6 @@ export function goDialect(secret: string): GfkDialect {
   return {
     name: "gfk-go",
     framesDatagrams: true,
-    endsTogether: false,
     ask,
     hello: (stream) => ask(stream, "hello", { host: BACKEND_HOST, port: 0 }),
     async listen(stream) {

@@ -36,6 +36,11 @@ export interface GfkOptions {
   };
   /** Of the server, for QUIC; `unverified`: it is not known. */
   readonly certificate?: { readonly pem: string; readonly serverName: string } | "unverified";
+  /**
+   * The far end is ours, and takes the end of one direction for no more than that. GFK's own take it for the end of both,
+   * and drop what they had yet to say; so by default it is not told before the stream is closed.
+   */
+  readonly halfClose?: boolean;
   /** For KCP; default 1400 as in the original. */
   readonly mtuBytes?: number;
   readonly clock: Clock;
@@ -61,28 +66,31 @@ export async function openGfk(options: GfkOptions): Promise<GfkPath> {
   const farEnd = `${peer.host}:${formatPorts(peer.ports)}`;
   const parts = { ...options, farEnd, dialect };
   const source = transport === "kcp" ? await openGfkKcp(parts) : await openGfkQuic(parts);
-  return new GfkPath(dialect, source, options.clock);
+  return new GfkPath(options, dialect, source);
 }
 
 export class GfkPath implements Path {
   readonly #dialect: GfkDialect;
   readonly #source: StreamSource;
   readonly #clock: Clock;
+  readonly #halfClose: boolean;
   readonly #sockets = new Set<GfkDatagrams>();
 
-  constructor(dialect: GfkDialect, source: StreamSource, clock: Clock) {
+  constructor({ clock, halfClose = false }: GfkOptions, dialect: GfkDialect, source: StreamSource) {
     this.#dialect = dialect;
     this.#source = source;
     this.#clock = clock;
+    this.#halfClose = halfClose;
   }
 
   async dial(target: Target, options: DialOptions = {}): Promise<Stream> {
     const stream = await this.#ask("tcp", target, options.signal);
-    return this.#dialect.endsTogether ? new HeldEndStream(stream) : stream;
+    return this.#halfClose ? stream : new HeldEndStream(stream);
   }
 
   datagrams(): Promise<Datagrams> {
-    const socket = new GfkDatagrams({
+    const socket: GfkDatagrams = new GfkDatagrams({
+      onClosed: () => this.#sockets.delete(socket),
       isFramed: this.#dialect.framesDatagrams,
       open: async (target) => {
         const stream = await this.#ask("udp", target);
@@ -95,8 +103,7 @@ export class GfkPath implements Path {
   }
 
   close(): void {
-    for (const socket of this.#sockets) socket.close();
-    this.#sockets.clear();
+    for (const socket of [...this.#sockets]) socket.close();
     this.#source.close();
   }
 

@@ -51,6 +51,8 @@ const HALF_CLOSED_MS = 30_000;
 /** What brings streams. */
 export interface GfkListening {
   readonly ports: readonly number[];
+  /** Places that are known. */
+  clientCount(): Promise<number>;
   close(): Promise<void>;
 }
 

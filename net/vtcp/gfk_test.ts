@@ -64,7 +64,7 @@ for (const [name, kind] of Object.entries(kinds)) {
       has: ["silent", "datagramEcho"],
       async setUp() {
         const server = await serve(kind, { allowHosts: true });
-        const path = await open(kind, server);
+        const path = await open(kind, server, { halfClose: true });
         const place = new EchoPlace();
         return {
           path,
@@ -142,4 +142,32 @@ Deno.test("a server of GFK that is not known is not trusted, and how to say othe
   assertEquals(refused.code, "unauthorized");
   path.close();
   await path.closed();
+});
+
+Deno.test("a flood of senders that only begin fills no memory, and puts nobody out who talks", async () => {
+  const kind = kinds["gfk-go by QUIC"]!;
+  await using place = new EchoPlace();
+  await using server = await serve(kind, { maxClients: 16 });
+  const path = await open(kind, server);
+  using stream = await path.dial({ host: BACKEND_HOST, port: place.at.port });
+  await echoes(stream);
+  const initial = new Uint8Array(1200);
+  const to = { transport: "udp", hostname: "127.0.0.1", port: server.ports[0]! } as const;
+  for (let sender = 0; sender < 200; sender++) {
+    const socket = Deno.listenDatagram({ hostname: "127.0.0.1", port: 0, transport: "udp" });
+    crypto.getRandomValues(initial);
+    initial.set([0xc0, 0, 0, 0, 1, 8]);
+    await socket.send(initial, to);
+    socket.close();
+    if (sender % 20 === 0) await echoes(stream);
+  }
+  await echoes(stream);
+  assert(await server.listening!.clientCount() <= 16);
+  const other = await open(kind, server);
+  using another = await other.dial({ host: BACKEND_HOST, port: place.at.port });
+  await echoes(another);
+  for (const each of [path, other]) {
+    each.close();
+    await each.closed();
+  }
 });

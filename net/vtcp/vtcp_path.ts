@@ -37,12 +37,13 @@ import { anchorPem } from "../../protocol/vtcp/self_signed.ts";
 import type { Bridge } from "../../native/vtcp/bridge.ts";
 import type { BridgeNews } from "../../native/vtcp/bridge_messages.ts";
 import { BufferPool } from "../buffer_pool.ts";
+import { PendingDials } from "../pending_dials.ts";
 import { StreamDatagrams } from "../stream_datagrams.ts";
 import { askTunnel, encodedRequest } from "../tunnel_path.ts";
 import { ChunkedStream } from "./chunked_stream.ts";
 import { connectByQuic } from "./quic_connect.ts";
 import { QuicPool } from "./quic_pool.ts";
-import { KEEP_ALIVE_MS, QUIC_IDLE_MS, VTCP_ALPN } from "./vtcp_settings.ts";
+import { KEEP_ALIVE_MS, QUIC_IDLE_MS, STREAMS_OF_A_CONNECTION, VTCP_ALPN } from "./vtcp_settings.ts";
 
 export interface VtcpOptions {
   readonly credential: ClientCredential;
@@ -89,10 +90,13 @@ export class VtcpPath implements Path {
   readonly #bridge: Bridge;
   readonly #pool: QuicPool;
   readonly #buffers = new BufferPool();
+  readonly #pending = new PendingDials();
   readonly #farEnd: string;
   #admitted: Admitted | undefined;
   #failure: string | undefined;
   #admission = Promise.withResolvers<Admitted>();
+  /** Aborted when connecting with what we were told is in vain. */
+  #stale = new AbortController();
   #closed: Promise<void> | undefined;
 
   constructor(options: VtcpOptions, parts: { readonly endpoint: Deno.QuicEndpoint; readonly bridge: Bridge }) {
@@ -105,6 +109,7 @@ export class VtcpPath implements Path {
     this.#pool = new QuicPool({
       connect: (signal) => this.#connect(signal),
       farEnd: this.#farEnd,
+      streams: STREAMS_OF_A_CONNECTION,
       clock,
       random,
       log,
@@ -127,11 +132,18 @@ export class VtcpPath implements Path {
   }
 
   async dial(target: Target, options: DialOptions = {}): Promise<Stream> {
-    return await this.#open({ kind: "stream", target, trail: [] }, options);
+    return await this.#pending.run(
+      (signal) => this.#open({ kind: "stream", target, trail: [] }, { ...options, signal }),
+      options.signal,
+    );
   }
 
   async datagrams(options: DialOptions = {}): Promise<Datagrams> {
-    return new StreamDatagrams(await this.#open({ kind: "datagrams", trail: [] }, options));
+    const stream = await this.#pending.run(
+      (signal) => this.#open({ kind: "datagrams", trail: [] }, { ...options, signal }),
+      options.signal,
+    );
+    return new StreamDatagrams(stream);
   }
 
   /** Packets sent, received and lost. */
@@ -170,6 +182,7 @@ export class VtcpPath implements Path {
     this.#admission.resolve(this.#admitted);
     if (!before || before.instance === instance) return;
     this.#options.log.info("The server was restarted", { server: this.#farEnd });
+    this.#giveUp(new DialError("path_down", "The server was restarted"));
     this.#pool.drop();
   }
 
@@ -181,6 +194,13 @@ export class VtcpPath implements Path {
     this.#admission.promise.catch(() => {});
     admission.reject(error);
     this.#admitted = undefined;
+    this.#pending.fail(error);
+    this.#giveUp(error);
+  }
+
+  #giveUp(reason: DialError): void {
+    this.#stale.abort(reason);
+    this.#stale = new AbortController();
   }
 
   #onBridgeLost(error: Error): void {
@@ -200,7 +220,7 @@ export class VtcpPath implements Path {
       anchor: anchorPem(certificateKey, serverName),
       keepAliveMs: KEEP_ALIVE_MS,
       idleMs: QUIC_IDLE_MS,
-    }, signal);
+    }, AbortSignal.any([signal, this.#stale.signal]));
   }
 
   async #open(asked: TunnelRequest, options: DialOptions): Promise<Stream> {

@@ -4,6 +4,8 @@
  */
 
 const FIRST_SIZE = 64;
+/** What is larger is given back when the list is empty. */
+const KEPT_SIZE = 512;
 /** Beyond it the oldest go: their senders will send again, and be answered then. */
 const MAX_SIZE = 4096;
 
@@ -40,7 +42,7 @@ export class AckList {
 
   shift(): void {
     this.#start = (this.#start + 1) & (this.#sns.length - 1);
-    if (--this.#length === 0 && this.#sns.length > FIRST_SIZE) this.#resize(FIRST_SIZE);
+    if (--this.#length === 0 && this.#sns.length > KEPT_SIZE) this.#resize(FIRST_SIZE);
   }
 
   #makeRoom(): void {

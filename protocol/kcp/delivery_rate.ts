@@ -4,10 +4,11 @@
  *
  * Not every segment is noted but every moment of sending: a ring of them, which is all that it takes to know what had been
  * delivered when a segment went out. Moments that lie close together, for the round trip, are one; so the ring covers some
- * round trips however long they are, and costs 10 KiB however large the window.
+ * round trips however long they are, and costs 8 KiB however large the window, and a sixteenth of that for who says little.
  */
 
-const MOMENTS = 256;
+const FIRST_MOMENTS = 16;
+const MOST_MOMENTS = 256;
 const MOMENTS_PER_ROUND = 64;
 /** Shorter intervals measure how ACKs come in bunches, not the route. */
 const LEAST_INTERVAL_MS = 4;
@@ -21,11 +22,14 @@ export class DeliveryRate {
   deliveredThen = 0;
   /** All bytes that have come. */
   deliveredBytes = 0;
-  readonly #sentAtMs = new Float64Array(MOMENTS);
-  readonly #firstSentAtMs = new Float64Array(MOMENTS);
-  readonly #delivered = new Float64Array(MOMENTS);
-  readonly #deliveredAtMs = new Float64Array(MOMENTS);
-  readonly #wasAppLimited = new Uint8Array(MOMENTS);
+  #sentAtMs = new Float64Array(FIRST_MOMENTS);
+  #firstSentAtMs = new Float64Array(FIRST_MOMENTS);
+  #delivered = new Float64Array(FIRST_MOMENTS);
+  #deliveredAtMs = new Float64Array(FIRST_MOMENTS);
+  #wasAppLimited = new Uint8Array(FIRST_MOMENTS);
+  #mask = FIRST_MOMENTS - 1;
+  /** The ring did not go back far enough to measure by. */
+  #isShort = false;
   /** Moments are numbered; their slots are the numbers, round and round. */
   #next = 0;
   /** The moment at which the newest segment that has come was sent. */
@@ -37,9 +41,13 @@ export class DeliveryRate {
   /** Something goes out at a moment. `rttMs` is about how long an answer takes. */
   onSent(inFlightBytes: number, rttMs: number, nowMs: number): void {
     if (inFlightBytes <= 0) this.#firstSent = this.#lastDeliveredAtMs = nowMs; // the time before it was idle
-    const last = (this.#next - 1) & (MOMENTS - 1);
-    if (this.#next > 0 && inFlightBytes > 0 && nowMs - this.#sentAtMs[last]! < rttMs / MOMENTS_PER_ROUND) return;
-    const slot = this.#next++ & (MOMENTS - 1);
+    const last = (this.#next - 1) & this.#mask;
+    if (
+      this.#next > 0 && inFlightBytes > 0 &&
+      nowMs - this.#sentAtMs[last]! < Math.max(LEAST_INTERVAL_MS, rttMs) / MOMENTS_PER_ROUND
+    ) return;
+    if (this.#isShort || this.#next - this.#newest > this.#mask) this.#grow();
+    const slot = this.#next++ & this.#mask;
     this.#sentAtMs[slot] = nowMs;
     this.#firstSentAtMs[slot] = this.#firstSent;
     this.#delivered[slot] = this.deliveredBytes;
@@ -61,15 +69,18 @@ export class DeliveryRate {
     this.deliveredBytes += bytes;
     this.#lastDeliveredAtMs = nowMs;
     let moment = this.#momentAt(sentAtMs);
-    const newest = moment & (MOMENTS - 1);
+    const newest = moment & this.#mask;
     this.#firstSent = Math.max(this.#firstSent, this.#sentAtMs[newest]!);
     this.deliveredThen = this.#delivered[newest]!;
     const leastMs = Math.max(LEAST_INTERVAL_MS, Math.min(minRttMs, 1000));
-    const oldest = Math.max(0, this.#next - MOMENTS);
-    while (moment > oldest && nowMs - this.#deliveredAtMs[moment & (MOMENTS - 1)]! < leastMs) moment--;
-    const slot = moment & (MOMENTS - 1);
+    const oldest = Math.max(0, this.#next - this.#mask - 1);
+    while (moment > oldest && nowMs - this.#deliveredAtMs[moment & this.#mask]! < leastMs) moment--;
+    const slot = moment & this.#mask;
     const ackedMs = nowMs - this.#deliveredAtMs[slot]!;
-    if (ackedMs < leastMs) return false;
+    if (ackedMs < leastMs) {
+      this.#isShort = oldest > 0; // moments as close together as these must be more
+      return false;
+    }
     const sentMs = this.#sentAtMs[newest]! - this.#firstSentAtMs[slot]!;
     this.rate = (this.deliveredBytes - this.#delivered[slot]!) / Math.max(ackedMs, sentMs);
     this.isAppLimited = this.#wasAppLimited[slot] === 1 || this.#wasAppLimited[newest] === 1;
@@ -78,10 +89,30 @@ export class DeliveryRate {
 
   /** The last moment that is not after that time; it only moves on. */
   #momentAt(sentAtMs: number): number {
-    this.#newest = Math.max(this.#newest, this.#next - MOMENTS);
-    while (this.#newest + 1 < this.#next && this.#sentAtMs[(this.#newest + 1) & (MOMENTS - 1)]! <= sentAtMs) {
+    this.#newest = Math.max(this.#newest, this.#next - this.#mask - 1);
+    while (this.#newest + 1 < this.#next && this.#sentAtMs[(this.#newest + 1) & this.#mask]! <= sentAtMs) {
       this.#newest++;
     }
     return this.#newest;
+  }
+
+  /** The moments that are kept lie elsewhere in a ring of twice the size. */
+  #grow(): void {
+    this.#isShort = false;
+    if (this.#mask === MOST_MOMENTS - 1) return;
+    const mask = 2 * this.#mask + 1;
+    const moved = (from: Float64Array<ArrayBuffer>) => {
+      const into = new Float64Array(mask + 1);
+      for (let at = Math.max(0, this.#next - this.#mask - 1); at < this.#next; at++) {
+        into[at & mask] = from[at & this.#mask]!;
+      }
+      return into;
+    };
+    this.#sentAtMs = moved(this.#sentAtMs);
+    this.#firstSentAtMs = moved(this.#firstSentAtMs);
+    this.#delivered = moved(this.#delivered);
+    this.#deliveredAtMs = moved(this.#deliveredAtMs);
+    this.#wasAppLimited = Uint8Array.from(moved(Float64Array.from(this.#wasAppLimited)));
+    this.#mask = mask;
   }
 }

@@ -5,7 +5,7 @@
  *   tick(nowMs) at nextTickMs        receive(…) for what comes        sent(nowMs) when a packet has left
  *   → hello(bytes) to be sent, hop(isSilent), onUp(), onOver(reason)
  *
- *   greeting   a hello at once and every half second, each to another port; no answer in 4.5 s: over
+ *   greeting   a hello at once and every half second, each to another port; no answer in 4 s: over
  *   up         new keys every hour; another port every so often; 2 s of silence after something was sent: another port, another
  *              source, and a hello in which the session is to go on; again every second until it does
  *   over       refused, closed by the server, or forgotten by it
@@ -16,6 +16,7 @@
 
 import { Blake2s } from "../blake2s.ts";
 import { CulvertError, DialError } from "../errors.ts";
+import type { Bytes } from "../primitives.ts";
 import { randomInt } from "../random.ts";
 import type { Slab } from "../slab.ts";
 import type { ClientCredential } from "./credentials.ts";
@@ -63,15 +64,17 @@ export interface SealedClientOptions {
 
 const HELLO_EVERY_MS = 500;
 const RENEW_HELLO_EVERY_MS = 1_000;
-const GIVE_UP_MS = 4_500;
-/** Something was sent, and for so long nothing has come. */
-export const SILENCE_MS = 2_000;
+const GIVE_UP_MS = 4_000;
+/** Something was sent, and for so long nothing has come; on long ways longer. */
+const SILENCE_MS = 2_000;
+const SILENT_ROUND_TRIPS = 3;
 /** Hellos of which an answer may still come. */
 const MOST_HELLOS = 6;
 
 interface SaidHello extends Disposable {
   readonly initiator: SealedHelloInitiator;
   readonly index: number;
+  readonly saidMs: number;
 }
 
 export class SealedClient implements Disposable {
@@ -90,6 +93,7 @@ export class SealedClient implements Disposable {
   #renewAtMs = Infinity;
   /** Since when something that was sent has had no answer. */
   #unansweredMs = Infinity;
+  #silenceMs = SILENCE_MS;
   /** Our clock against the one that ticks, as of the last hello. */
   #wallOffsetMs = 0;
   #isOver = false;
@@ -123,7 +127,7 @@ export class SealedClient implements Disposable {
   get nextTickMs(): number {
     if (this.#isOver) return Infinity;
     if (!this.#keys) return Math.min(this.#helloAtMs, this.#beganMs + GIVE_UP_MS);
-    return Math.min(this.#helloAtMs, this.#hopAtMs, this.#renewAtMs, this.#unansweredMs + SILENCE_MS);
+    return Math.min(this.#helloAtMs, this.#hopAtMs, this.#renewAtMs, this.#unansweredMs + this.#silenceMs);
   }
 
   /** Does what is due. `wallMs` is our clock's. */
@@ -132,7 +136,7 @@ export class SealedClient implements Disposable {
     if (!this.#keys && nowMs >= this.#beganMs + GIVE_UP_MS) return this.#end(noAnswer());
     this.#keys?.retire(nowMs);
     if (nowMs >= this.#hopAtMs) this.#hop(nowMs, false);
-    if (nowMs >= this.#unansweredMs + SILENCE_MS) {
+    if (nowMs >= this.#unansweredMs + this.#silenceMs) {
       // Silence begins anew, so that the next step is taken only when this one has not helped either.
       this.#unansweredMs = nowMs;
       this.#hop(nowMs, true);
@@ -186,21 +190,31 @@ export class SealedClient implements Disposable {
   }
 
   #sayHello(nowMs: number, wallMs: number): void {
-    const { tools, credential } = this.#options;
+    const { tools } = this.#options;
     const index = drawIndex(tools.random, (index) => this.#isTaken(index));
     const kind = this.#keys ? HelloKind.GO_ON : HelloKind.BEGIN;
     if (this.#hellos.length > 0 && !this.#keys) this.#events.hop(true);
-    const initiator = new SealedHelloInitiator(tools, {
-      credential,
-      purpose: SESSION_PURPOSE,
-      payload: encodeHelloWords({ kind, index, ofServer: this.#serverIndex }),
-      wallMs: wallMs + this.#behindMs,
-    });
-    this.#hellos.push({ initiator, index, [Symbol.dispose]: () => initiator[Symbol.dispose]() });
+    const initiator = this.#initiator(encodeHelloWords({ kind, index, ofServer: this.#serverIndex }), wallMs);
+    if (!initiator) {
+      return this.#end(new DialError("unauthorized", "The server's public key is none that a server can have"));
+    }
+    this.#hellos.push({ initiator, index, saidMs: nowMs, [Symbol.dispose]: () => initiator[Symbol.dispose]() });
     if (this.#hellos.length > MOST_HELLOS) this.#hellos.shift()![Symbol.dispose]();
     this.#helloAtMs = nowMs + (this.#keys ? RENEW_HELLO_EVERY_MS : HELLO_EVERY_MS);
     this.#wallOffsetMs = wallMs - nowMs;
     this.#events.hello(initiator.hello);
+  }
+
+  #initiator(payload: Bytes, wallMs: number): SealedHelloInitiator | undefined {
+    const { tools, credential } = this.#options;
+    const options = { credential, purpose: SESSION_PURPOSE, payload, wallMs: wallMs + this.#behindMs };
+    try {
+      return new SealedHelloInitiator(tools, options);
+    } catch (error) {
+      // A public key of small order; what is said always fits.
+      if (error instanceof RangeError) return undefined;
+      throw error;
+    }
   }
 
   #isTaken(index: number): boolean {
@@ -221,7 +235,7 @@ export class SealedClient implements Disposable {
     return false;
   }
 
-  #takeWelcome({ index }: SaidHello, answer: HelloAnswer & { kind: "welcome" }, nowMs: number): void {
+  #takeWelcome({ index, saidMs }: SaidHello, answer: HelloAnswer & { kind: "welcome" }, nowMs: number): void {
     const words = decodeAnswerWords(answer.payload);
     if (!words) return this.#end(new DialError("path_down", "The server speaks another version"));
     if (words.kind === AnswerKind.GONE) {
@@ -237,6 +251,7 @@ export class SealedClient implements Disposable {
     this.#helloAtMs = Infinity;
     this.#renewAtMs = nowMs + this.#renewMs;
     this.#unansweredMs = Infinity;
+    this.#silenceMs = Math.max(SILENCE_MS, SILENT_ROUND_TRIPS * (nowMs - saidMs));
     if (this.#keys) {
       this.#keys.install(epoch, nowMs);
       return this.#events.onRenewed();
@@ -252,7 +267,7 @@ export class SealedClient implements Disposable {
       this.#forgetHellos();
       this.#helloAtMs = nowMs;
     } else if (reason === "busy") {
-      this.#end(new DialError("busy", "The server has as many sessions as it allows"));
+      this.#end(new DialError("busy", "The server takes no more sessions now"));
     } else {
       this.#end(new DialError("unauthorized", "The server does not know the secret: it is wrong, or was revoked"));
     }

@@ -103,6 +103,8 @@ export class SealedServer implements Disposable {
   /** Sessions, and keys that wait, of each client. */
   readonly #counts = new Map<KnownClient, { sessions: number; waiting: number }>();
   #isClosed = false;
+  /** False: those who would begin a session are told that there is no room. */
+  takesSessions = true;
 
   constructor(options: SealedServerOptions, events: SealedServerEvents) {
     this.#options = options;
@@ -206,7 +208,8 @@ export class SealedServer implements Disposable {
     }
     const { maxSessions = 8192, maxClientSessions = 256 } = this.#options.limits ?? {};
     const count = this.#countOf(client);
-    if (!session && (this.#sessions.size >= maxSessions || count.sessions >= maxClientSessions)) {
+    const isFull = this.#sessions.size >= maxSessions || count.sessions >= maxClientSessions;
+    if (!session && (isFull || !this.takesSessions)) {
       this.#forgetCount(client);
       return undefined;
     }

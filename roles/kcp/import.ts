@@ -12,7 +12,7 @@ import { CulvertError } from "../../protocol/errors.ts";
 import { fileKey } from "../config/names.ts";
 import { filePath } from "../fields.ts";
 import { createPrivateFile } from "../private_file.ts";
-import type { RoleContext } from "../role.ts";
+import { defineRole, type Role, type RoleContext } from "../role.ts";
 import { importGfk } from "./import_gfk.ts";
 import { importPaqet } from "./import_paqet.ts";
 import type { ImportedSettings } from "./imported.ts";
@@ -48,6 +48,18 @@ export async function runImport({ file, from, side, out }: ImportConfig, context
   await createPrivateFile(out, new TextEncoder().encode(toml));
   context.print(`${out} is for culvert ${role.replace("-", " ")} --config ${out}`);
 }
+
+export const importRole: Role<typeof importConfig> = defineRole({
+  name: "kcp-import",
+  summary: "Makes a configuration file of one of paqet or of GFW-knocker.",
+  config: importConfig,
+  examples: [
+    "culvert kcp import config.yaml --out culvert.toml",
+    "culvert kcp import parameters.py --side client --out culvert.toml",
+  ],
+  longRunning: false,
+  run: runImport,
+});
 
 /** Told apart by what only one of them has. */
 export function importText(

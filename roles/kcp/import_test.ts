@@ -1,7 +1,11 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { parse as parseToml } from "@std/toml";
 import fc from "fast-check";
+import { readPaqetSettings } from "../../net/kcp/paqet_url.ts";
+import { readCarrierSettings } from "../../net/packets/carrier_url.ts";
+import { TransportUrl } from "../../net/transport_url.ts";
 import { CulvertError } from "../../protocol/errors.ts";
+import { paqetDefaults } from "../../protocol/paqet/paqet_settings.ts";
 import { LogCollector } from "../../testing/log_collector.ts";
 import { importConfig, runImport } from "./import.ts";
 import { importGfk, importGfkGo, importGfkPython } from "./import_gfk.ts";
@@ -313,10 +317,10 @@ Deno.test("a file becomes a configuration of ours, which nobody else may read", 
     assertEquals(written, {
       "kcp-client": {
         server: [
-          "kcp+raw://testkey@203.0.113.5:9999/?dialect=paqet&crypt=aes-128-gcm&mode=manual&nodelay=1&interval=10&resend=2" +
+          "kcp+raw://testkey@203.0.113.5:9999/?dialect=paqet&block=aes-128-gcm&mode=manual&nodelay=1&interval=10&resend=2" +
           "&nocongestion=1&wdelay=0&acknodelay=1&sndwnd=128&rcvwnd=512&dshard=10&pshard=3&conn=2&mtu=1350" +
           "&smuxbuf=4194304&streambuf=2097152&smuxkalive=2&smuxktimeout=8" +
-          "&interface=eth0&source=192.168.1.100&gateway=aa%3Abb%3Acc%3Add%3Aee%3Aff&flags=PA.A&serverflags=S",
+          "&interface=eth0&source=192.168.1.100&gateway=aa%3Abb%3Acc%3Add%3Aee%3Aff&local_flag=PA%2CA&remote_flag=S",
         ],
         listen: ["127.0.0.1:1080", ":1081"],
         user: ["u:1234"],
@@ -324,8 +328,29 @@ Deno.test("a file becomes a configuration of ours, which nobody else may read", 
         log_level: "error",
       },
     });
+    const [text] = (written["kcp-client"] as { server: string[] }).server;
+    const url = new TransportUrl(text!, "kcp");
+    const paqet = readPaqetSettings(url.settings, { ...paqetDefaults.client, key: url.key! });
+    assertEquals([paqet.key, paqet.block, paqet.nodelay, paqet.smuxkalive], ["testkey", "aes-128-gcm", 1, 2]);
+    assertEquals(readCarrierSettings(url, "paqet").gatewayMac, "aa:bb:cc:dd:ee:ff");
+    assertEquals([url.settings.text("local_flag"), url.settings.text("remote_flag")], ["PA,A", "S"]);
+    for (const name of ["dialect", "conn"]) assert(url.settings.text(name) !== undefined, name);
+    url.settings.done();
     assertStringIncludes(log.text("warn"), "network.guid is left out");
     assertStringIncludes(log.text("warn"), "Users are asked for on every proxy");
+
+    await Deno.writeTextFile(
+      file,
+      `role: server\nlisten: {addr: ":9999"}\nnetwork: {tcp: {local_flag: [PA]}}\ntransport: {conn: 2, kcp: {mode: fast2, key: k}}\n`,
+    );
+    await run({ file }, true);
+    assertEquals(JSON.parse(printed.at(-1)!), {
+      role: "kcp-server",
+      values: { ports: "9999", carrier: "raw", dialect: "paqet", key: "k", crypt: "aes", settings: "mode=fast2" },
+      notes: [
+        "network.tcp.local_flag is left out: a server answers with the flags that its clients ask for, or PA",
+      ],
+    });
 
     await Deno.writeTextFile(`${directory}/parameters.py`, parameters);
     await run({ file: `${directory}/parameters.py`, side: "server" }, true);
@@ -335,8 +360,10 @@ Deno.test("a file becomes a configuration of ours, which nobody else may read", 
     await run({ file });
     assertStringIncludes(
       printed.at(-1)!,
-      "vtcp://secret@203.0.113.10:45000-45007/?dialect=gfk-go&carrier=kcp&nodelay=1",
+      "vtcp://secret@203.0.113.10:45000-45007/?dialect=gfk-go&carrier=kcp&mtu=1400&firewall=0",
     );
+    assertStringIncludes(printed.at(-1)!, "tcp:127.0.0.1:14000=backend.invalid:443");
+    assertStringIncludes(log.text("warn"), "must be 0 at the other end");
     await assertRejects(() => run({ file: `${directory}/none` }), CulvertError, "there is none");
   } finally {
     await Deno.remove(directory, { recursive: true });

@@ -18,7 +18,9 @@ const clientName = z.string().min(1).describe("What the client is called.")
 const inviteConfig = z.object({
   name: clientName,
   at: farPlace().describe("Where the client reaches the server: its host, and --ports.").optional(),
-  by: z.enum(["kcp+udp", "kcp+raw", "vtcp"]).default("kcp+udp").describe("What the client's URL begins with."),
+  by: z.enum(["kcp+udp", "kcp+raw", "vtcp", "vtcp+udp"]).default("kcp+udp").describe(
+    "What the client's URL begins with.",
+  ),
 });
 
 export const inviteRole: Role<typeof inviteConfig> = defineRole({
@@ -27,7 +29,7 @@ export const inviteRole: Role<typeof inviteConfig> = defineRole({
   config: inviteConfig,
   examples: [
     "culvert kcp invite alice --at server.example:4000",
-    "culvert kcp invite alice --at 192.0.2.7:45000-45007 --by kcp+raw",
+    "culvert kcp invite alice --at 192.0.2.7:24000-24007 --by kcp+raw",
   ],
   longRunning: false,
   async run({ name, at, by }, context) {

@@ -5,13 +5,11 @@
 
 import { openCarrier } from "../../net/packets/open_carrier.ts";
 import { ReturningCarrier } from "../../net/packets/returning_carrier.ts";
-import { systemLookup } from "../../net/resolve.ts";
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
-import { CulvertError } from "../../protocol/errors.ts";
-import { formatIp, parseIp } from "../../protocol/ip.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import type { PortSpan } from "../../protocol/port_span.ts";
 import type { LookName } from "../../protocol/tcp_look/look_name.ts";
+import { ownAddress } from "../own_address.ts";
 import type { RoleContext } from "../role.ts";
 import type { ServerSettings } from "./server_settings.ts";
 
@@ -31,7 +29,7 @@ const MOST_HOPS = 2;
 
 export async function openServerCarriers(settings: ServerSettings, context: RoleContext): Promise<ServerCarriers> {
   const { carrier, ports, relayedPort } = settings;
-  const host = await addressOf(settings.address);
+  const host = await ownAddress(settings.address);
   await using stack = new AsyncDisposableStack();
   const carriers: PacketCarrier[] = [];
   for (const kind of carrier === "both" ? ["udp", "raw"] as const : [carrier]) {
@@ -59,11 +57,4 @@ function optionsOf(
   const { dialect, interface: card, manageFirewall } = settings;
   const raw = { look: LOOKS[dialect], manageFirewall, ...card !== undefined && { interface: card } };
   return { kind, listen, ...kind === "raw" && raw, clock, random, log, metrics };
-}
-
-async function addressOf(host: string): Promise<string> {
-  if (parseIp(host)) return host;
-  const [address] = await systemLookup(host);
-  if (address) return formatIp(address);
-  throw new CulvertError("cannot_listen", `Cannot listen on ${host}: it has no address`);
 }

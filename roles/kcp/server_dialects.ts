@@ -9,14 +9,12 @@ import { servePaqet } from "../../net/kcp/paqet_server.ts";
 import { readPaqetSettings } from "../../net/kcp/paqet_url.ts";
 import { QuerySettings } from "../../net/query_settings.ts";
 import { openSealCrypto } from "../../net/seal_crypto.ts";
-import { messageOf } from "../../protocol/errors.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import { kcptunDefaults } from "../../protocol/packet_layer/kcptun_settings.ts";
 import { paqetDefaults } from "../../protocol/paqet/paqet_settings.ts";
-import { type NamedSecret, parseNamedSecret } from "../../protocol/sealed_packets/credentials.ts";
 import type { Path } from "../../protocol/stream.ts";
 import { ConfigError } from "../config.ts";
-import { repeat } from "../repeating.ts";
+import { FollowedClients } from "../followed_clients.ts";
 import type { RoleContext } from "../role.ts";
 import { TransportClients } from "../transport_clients.ts";
 import type { ServerSettings } from "./server_settings.ts";
@@ -44,9 +42,6 @@ export const servers: Readonly<Record<ServerSettings["dialect"], Serve>> = {
   paqet: serveAsPaqet,
 };
 
-/** How soon somebody who was invited or revoked is known. */
-const LOOK_MS = 1000;
-
 async function serveCulvert(
   settings: ServerSettings,
   { carriers, onward, context }: ServeTools,
@@ -56,51 +51,23 @@ async function serveCulvert(
   const crypto = stack.use(await openSealCrypto({ explain: (reason) => log.debug("No libcrypto", { reason }) }));
   const store = await TransportClients.open(context);
   const privateKey = await store.serverKey();
-  const given = settings.client.map(readClient);
-  const clients = [...given, ...await store.list()];
+  const clients = await FollowedClients.open(store, { given: settings.client, action: "start kcp-server" }, context);
   const server = stack.use(
     new CulvertKcpServer({
-      ...{ carriers, crypto, clock, random, log, metrics, onward, clients },
+      ...{ carriers, crypto, clock, random, log, metrics, onward, clients: clients.list },
       server: { privateKey, publicKey: crypto.x25519PublicKey(privateKey) },
       sessions: { maxSessions: settings.maxSessions },
     }),
   );
-  stack.use(repeat({
-    clock,
-    everyMs: LOOK_MS,
-    look: async () => follow(server, [...given, ...await store.list()]),
-    onProblem: (error) => log.warn("Who was invited could not be read: those before stay", { error }),
-  }));
+  const { clients: table } = server;
+  stack.use(clients.follow({ admit: (client) => void table.add(client), revoke: (name) => void table.revoke(name) }));
   signal.throwIfAborted();
   const held = stack.move();
   return {
-    note: clients.length === 0 ? "nobody is let in yet: culvert kcp invite NAME" : `clients ${clients.length}`,
+    note: clients.note,
     shutdown: (hardSignal) => server.shutdown(hardSignal),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
-
-  function follow(server: CulvertKcpServer, wanted: readonly NamedSecret[]): void {
-    const names = new Set(wanted.map(({ name }) => name));
-    for (const name of server.clients.names) {
-      if (names.has(name)) continue;
-      server.clients.revoke(name);
-      log.info("A client was revoked", { client: name });
-    }
-    const known = new Set(server.clients.names);
-    for (const client of wanted) {
-      if (known.has(client.name)) continue;
-      server.clients.add(client);
-      log.info("A client was invited", { client: client.name });
-    }
-  }
-}
-
-function readClient(text: string): NamedSecret {
-  try {
-    return parseNamedSecret(text);
-  } catch (error) {
-    throw new ConfigError("start kcp-server", [`--client is of no use. ${messageOf(error)}`]);
-  }
 }
 
 async function serveTun(settings: ServerSettings, { carriers, onward, context }: ServeTools): Promise<ServedDialect> {
