@@ -2,6 +2,7 @@
  * What a packet carrier is opened by, whatever opens it (`net/packets/open_carrier.ts`).
  */
 
+import type { CarrierGroup } from "./carrier_group.ts";
 import type { Clock } from "./clock.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -26,10 +27,12 @@ export interface CarrierOptions {
   readonly source?: string;
   /** For `send: "packet"`; default: what the kernel knows, or asks. */
   readonly gatewayMac?: string;
-  /** Raw packets go through the kernel's routes and filters, or straight to the card. Default `ip`. */
+  /** Raw packets go through the kernel's routes and filters, or straight to the card. Default `packet` for `ours`, else `ip`. */
   readonly send?: "ip" | "packet";
   /** Whether the rules that keep the kernel quiet are set, and taken away at the end. Default true. */
   readonly manageFirewall?: boolean;
+  /** The carriers that it waits with, so that one thread waits for all. Default: it waits by itself. */
+  readonly group?: CarrierGroup;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

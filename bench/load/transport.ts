@@ -55,6 +55,8 @@ interface Dialect {
 const CREDENTIALS = 16;
 
 const MOST_ATTEMPTS = 5;
+/** A thousand of them are in one process, which has else to do than to ask all the time whether the server lives. */
+const CROWD_ALIVE_MS = 15_000;
 
 const clock = clockOf(globalThis);
 const around = { clock, random: randomOf(crypto), log: silentLog, metrics: noMetrics };
@@ -196,6 +198,8 @@ export async function holdCrowd(
         server: peer,
         crypto: seal,
         openCarrier: () => Promise.resolve(openDatagramCarrier({ kind: "udp", peer, ...around })),
+        hopMs: 0,
+        mux: { keepAliveIntervalMs: CROWD_ALIVE_MS, keepAliveTimeoutMs: 4 * CROWD_ALIVE_MS },
         ...around,
       }),
     );

@@ -24,15 +24,13 @@ import { hasKcptun, nextPort, type OurTransportOptions, startKcptun, startOurs }
 import type { TransportEnds, Way } from "../transport_ends.ts";
 
 const full = {
-  rounds: 5,
-  warmMs: 1000,
-  bulkMs: 3000,
-  shapedRounds: 3,
-  shapedWarmMs: 4000,
-  shapedMs: 6000,
-  trips: 3000,
+  ...{ rounds: 5, warmMs: 1000, bulkMs: 3000, trips: 3000 },
+  ...{ shapedRounds: 3, shapedWarmMs: 4000, shapedMs: 6000, losses: ["loss1", "loss5"] as readonly LossName[] },
 };
-const quick = { rounds: 1, warmMs: 500, bulkMs: 1000, shapedRounds: 1, shapedWarmMs: 2000, shapedMs: 1500, trips: 500 };
+const quick = {
+  ...{ rounds: 1, warmMs: 400, bulkMs: 800, trips: 300 },
+  ...{ shapedRounds: 1, shapedWarmMs: 2000, shapedMs: 1500, losses: ["loss5"] as readonly LossName[] },
+};
 type Settings = typeof full;
 
 const IDLE_CLIENTS = 1000;
@@ -42,10 +40,12 @@ const CROWD_MS = 60_000;
 
 /** What stands for the networks of the issue. */
 const FAR: LineConditions = { latencyMs: 50, bandwidthBitsPerS: 1e9, queueBytes: 4_000_000 };
-const LOSSY: LineConditions = { latencyMs: 25, loss: 0.05 };
-const SOMEWHAT_LOSSY: LineConditions = { latencyMs: 25, loss: 0.01 };
+const LOSSY = {
+  loss1: { latencyMs: 25, loss: 0.01 },
+  loss5: { latencyMs: 25, loss: 0.05 },
+} as const satisfies Record<string, LineConditions>;
+type LossName = keyof typeof LOSSY;
 const NARROW: LineConditions = { latencyMs: 25, bandwidthBitsPerS: 20e6, queueBytes: 625_000 };
-/** What of a line is left for data, were every packet full: headers of IP and TCP. */
 const NARROW_MBIT_S = 20;
 
 export const transportsSubject: Subject = {
@@ -176,7 +176,8 @@ async function measureShaped(place: Place, settings: Settings): Promise<Record<s
   const figures: Record<string, number> = {};
   const far = await measureOn(place, FAR, RAW, settings);
   figures.rtt100_mbit_s = far.mbitPerS;
-  for (const [name, conditions] of [["loss1", SOMEWHAT_LOSSY], ["loss5", LOSSY]] as const) {
+  for (const name of settings.losses) {
+    const conditions = LOSSY[name];
     const { mbitPerS } = await measureOn(place, conditions, RAW, settings);
     const cubic = await measureCubic(place, conditions, settings);
     figures[`${name}_mbit_s`] = mbitPerS;

@@ -4,7 +4,7 @@
  * killed by the next guard that finds the port unused.
  */
 
-import { messageOf } from "../../protocol/errors.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import type { IpAddress } from "../../protocol/ip.ts";
 import { fib, ipOf, tcp } from "../../protocol/nftables/fields.ts";
 import { type Clause, comment, type Rule, rule } from "../../protocol/nftables/rule.ts";
@@ -21,6 +21,7 @@ import { type GuardedPorts, type PortRules, type RuleHost, runsOf } from "./rule
 export const NFT_PREFIX = "culvert_raw_";
 /** What the rule is called that keeps the kernel from answering. */
 export const RESETS = "resets of the kernel";
+const OURS = "ours to read";
 
 /** What this kernel's nf_tables may lack. */
 export interface TableOptions {
@@ -59,6 +60,13 @@ export function guardByNft(guarded: GuardedPorts, host: RuleHost, kernels = KERN
   });
   const held = stack.move();
   return {
+    heardPackets() {
+      try {
+        return nft.rules(table.name).find(({ comment }) => comment === OURS)?.counter?.packets;
+      } catch {
+        return undefined;
+      }
+    },
     async [Symbol.asyncDispose]() {
       using _held = held;
       await recheck?.[Symbol.asyncDispose]();
@@ -86,7 +94,13 @@ function setFirstPossible(nft: Nft, guarded: GuardedPorts, kernels: readonly Tab
       refusal ??= error;
     }
   }
-  throw refusal;
+  throw new CulvertError(
+    "no_nftables",
+    "Cannot guard a port by nftables: the kernel lacks what the rules are made of",
+    {
+      cause: refusal,
+    },
+  );
 }
 
 /** One to a guard: no two have a port in common. */
@@ -98,7 +112,7 @@ export function guardTable({ ports, peer }: GuardedPorts, { isOwned, knowsLocal 
   const local = knowsLocal ? [fib.daddr("local")] : [];
   const sport = tcp.sport(runs.length === 1 ? runs[0]! : runs);
   const dport = tcp.dport(runs.length === 1 ? runs[0]! : runs);
-  const incoming: Rule[] = [rule(...from(peer), dport, ...local, counter(), comment("ours to read"), drop())];
+  const incoming: Rule[] = [rule(...from(peer), dport, ...local, counter(), comment(OURS), drop())];
   const outgoing: Rule[] = [
     rule(...to(peer), sport, tcp.flags({ set: ["rst"] }), counter(), comment(RESETS), drop()),
     rule(...to(peer), sport, notrack()),

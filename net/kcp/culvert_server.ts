@@ -63,6 +63,8 @@ export interface CulvertKcpServerStatus {
 const TICK_MS = 5_000;
 /** The client notices silence long before, and goes on with its session from elsewhere. */
 const KEEP_ALIVE_TIMEOUT_MS = 30_000;
+/** Clients ask as often as they need to know; a server that asks a thousand of them every second does little else. */
+const KEEP_ALIVE_INTERVAL_MS = 10_000;
 const SILENCE_MS = 30_000;
 /** Blocks of segments that are kept for all sessions. */
 const KEPT_BLOCKS = 128;
@@ -95,7 +97,11 @@ export class CulvertKcpServer implements AsyncDisposable {
       dials: metrics.counter("kcp_server_dials_total", "Dials for KCP clients, by outcome", ["client", "outcome"]),
     };
     this.#sampler = new LinkSampler("kcp_server", { clock, metrics });
-    const mux = { keepAliveTimeoutMs: KEEP_ALIVE_TIMEOUT_MS, ...options.mux };
+    const mux = {
+      keepAliveTimeoutMs: KEEP_ALIVE_TIMEOUT_MS,
+      keepAliveIntervalMs: KEEP_ALIVE_INTERVAL_MS,
+      ...options.mux,
+    };
     this.#links = new TunnelLinks({ ...options, mux });
     this.#mtuBytes = kcpBytes(carriers, options.settings ?? {});
     this.#memory = kcpMemory(this.#mtuBytes, KEPT_BLOCKS);

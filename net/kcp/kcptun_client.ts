@@ -15,6 +15,7 @@
  */
 
 import { orAborted } from "../../protocol/abort.ts";
+import { CarrierGroup } from "../../protocol/carrier_group.ts";
 import type { Clock, Timer } from "../../protocol/clock.ts";
 import { CulvertError, DialError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
@@ -99,8 +100,11 @@ interface Retired {
 export class KcptunPath implements Path {
   readonly #options: KcptunOptions;
   readonly #settings: KcptunSettings;
+  readonly #mux: ReturnType<typeof kcptunMux>;
   readonly #seal: Promise<PacketSeal & Disposable>;
+  #kcp: ReturnType<typeof kcptunKcp> | undefined;
   readonly #codes = openFecCodes();
+  readonly #group = new CarrierGroup();
   readonly #scratch = new SnappyScratch();
   readonly #sampler: LinkSampler;
   readonly #dials: Counter;
@@ -119,6 +123,7 @@ export class KcptunPath implements Path {
     }
     this.#options = options;
     this.#settings = kcptunSettings("client", options);
+    this.#mux = kcptunMux(this.#settings);
     this.#conn = conn;
     this.#tunnels = new Array(conn).fill(undefined);
     this.#sampler = new LinkSampler("kcptun_client", { clock, metrics });
@@ -261,7 +266,7 @@ export class KcptunPath implements Path {
       random,
       log,
       metrics,
-      mux: kcptunMux(this.#settings),
+      mux: this.#mux,
     });
   }
 
@@ -281,9 +286,9 @@ export class KcptunPath implements Path {
     const peer = { host, port };
     const open = () =>
       this.#options.openCarrier?.(peer, signal) ??
-        openCarrier({ kind: "udp", peer: { host, ports: port }, clock, random, log, metrics });
+        openCarrier({ kind: "udp", peer: { host, ports: port }, group: this.#group, clock, random, log, metrics });
     let carrier: PacketCarrier | undefined;
-    const kcp = kcptunKcp(this.#settings, seal);
+    const kcp = this.#kcp ??= kcptunKcp(this.#settings, seal);
     const link = await connectKcp({
       kcp,
       clock,

@@ -81,6 +81,7 @@ export async function serveKcptun(options: KcptunServerOptions): Promise<KcptunS
 export class KcptunServer implements Disposable {
   readonly #options: KcptunServerOptions;
   readonly #settings: KcptunSettings;
+  readonly #mux: ReturnType<typeof kcptunMux>;
   readonly #seal: PacketSeal & Disposable;
   readonly #server: KcpServer;
   readonly #codes = openFecCodes();
@@ -100,6 +101,7 @@ export class KcptunServer implements Disposable {
   constructor(options: KcptunServerOptions, settings: KcptunSettings, seal: PacketSeal & Disposable) {
     this.#options = options;
     this.#settings = settings;
+    this.#mux = kcptunMux(settings);
     this.#seal = seal;
     const { carrier, clock, limits, metrics } = options;
     const idleTimeoutMs = limits?.halfClosedTimeoutMs ?? 30_000;
@@ -183,7 +185,7 @@ export class KcptunServer implements Disposable {
     const counted = new CountedLink(kcp, traffic);
     const link = this.#settings.nocomp ? counted : new SnappyLink(counted, this.#scratch);
     const mux = new MuxConnection(link, clock, {
-      ...kcptunMux(this.#settings),
+      ...this.#mux,
       role: "server",
       maxStreams: limits?.maxStreams ?? 1024,
     });

@@ -64,6 +64,7 @@ export interface GfkDatagramsOptions {
   readonly isFramed: boolean;
   /** Rejects with a DialError. */
   open(target: Target): Promise<Stream>;
+  onClosed?(): void;
 }
 
 export class GfkDatagrams implements Datagrams {
@@ -100,7 +101,9 @@ export class GfkDatagrams implements Datagrams {
   }
 
   close(): void {
+    if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#options.onClosed?.();
     for (const key of [...this.#places.keys()]) this.#letGo(key);
     this.#reader?.();
   }

@@ -10,11 +10,11 @@ import { openPacketSeal } from "../kcp/packet_seal.ts";
 import { MuxConnection } from "../mux.ts";
 import { openCarrier } from "../packets/open_carrier.ts";
 import { gfkKcp, gfkMux } from "./gfk_kcp_settings.ts";
-import { GFK_GO_ALPN, GFK_GO_IDLE_MS, GFK_PY_IDLE_MS, UNVERIFIED_NAME } from "./gfk_quic.ts";
+import { GFK_GO_ALPN, GFK_GO_IDLE_MS, GFK_PY_IDLE_MS, GFK_STREAMS, UNVERIFIED_NAME } from "./gfk_quic.ts";
 import type { GfkListening, GfkServerOptions } from "./gfk_server.ts";
 import { QuicAcceptor } from "./quic_acceptor.ts";
 import { QuicStream } from "./quic_stream.ts";
-import { CLIENT_IDLE_MS, STREAMS_OF_A_CONNECTION } from "./vtcp_settings.ts";
+import { CLIENT_IDLE_MS } from "./vtcp_settings.ts";
 
 export async function listenGfkQuic(
   options: GfkServerOptions,
@@ -28,7 +28,7 @@ export async function listenGfkQuic(
     certificate,
     alpn: isGo ? GFK_GO_ALPN : [],
     idleMs: isGo ? GFK_GO_IDLE_MS : GFK_PY_IDLE_MS,
-    streams: STREAMS_OF_A_CONNECTION,
+    streams: GFK_STREAMS,
     clock,
     log,
     metrics,

@@ -89,7 +89,8 @@ export class GfkPath implements Path {
   }
 
   datagrams(): Promise<Datagrams> {
-    const socket = new GfkDatagrams({
+    const socket: GfkDatagrams = new GfkDatagrams({
+      onClosed: () => this.#sockets.delete(socket),
       isFramed: this.#dialect.framesDatagrams,
       open: async (target) => {
         const stream = await this.#ask("udp", target);
@@ -102,8 +103,7 @@ export class GfkPath implements Path {
   }
 
   close(): void {
-    for (const socket of this.#sockets) socket.close();
-    this.#sockets.clear();
+    for (const socket of [...this.#sockets]) socket.close();
     this.#source.close();
   }
 

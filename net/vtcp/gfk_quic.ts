@@ -19,6 +19,8 @@ export const GFK_KEEP_ALIVE_MS = 4000;
 export const GFK_GO_IDLE_MS = 8000;
 /** The original never gives up, and never learns that a server is gone. */
 export const GFK_PY_IDLE_MS = 30_000;
+/** On one connection: what the libraries of both originals take by default is no less. */
+export const GFK_STREAMS = 100;
 
 export interface GfkParts extends GfkOptions {
   readonly farEnd: string;
@@ -46,7 +48,8 @@ export async function openGfkQuic(
     throw error;
   }
   const connect = async (signal: AbortSignal) => {
-    await bridge.hop();
+    // Others of these ports would be new places to the connections that are up.
+    if (!pool.isUp) await bridge.hop();
     const connection = await connectByQuic({
       endpoint,
       port: bridge.loopbackPort,
@@ -66,7 +69,7 @@ export async function openGfkQuic(
       throw error;
     }
   };
-  const pool = new QuicPool({ connect, farEnd, clock, random, log, metrics });
+  const pool: QuicPool = new QuicPool({ connect, farEnd, streams: GFK_STREAMS, clock, random, log, metrics });
   bridge.ended.then((error) => error && pool.close());
   return {
     open: (signal) => pool.open(signal),

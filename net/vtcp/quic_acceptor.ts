@@ -30,7 +30,7 @@ export interface QuicService<Client> {
 /** What the bridge says of a client may come a moment after its first packet. */
 const NEWS_WAIT_MS = 2000;
 const MOST_WAITING = 64;
-const MOST_OF_A_CLIENT = 16;
+const MOST_OF_A_CLIENT = 32;
 
 export class QuicAcceptor<Client> implements AsyncDisposable {
   readonly #options: QuicAcceptorOptions;
@@ -131,17 +131,18 @@ export class QuicAcceptor<Client> implements AsyncDisposable {
     }
     this.#connections.set(connection, { client, address });
     this.#up.set(this.#connections.size);
-    const gone = new AbortController();
-    connection.closed.catch(() => {}).finally(() => gone.abort());
+    let gone: AbortController | undefined; // made with the first stream: most connections are idle
+    const streams = connection.incomingBidirectionalStreams.getReader();
     try {
-      for await (const stream of connection.incomingBidirectionalStreams) {
-        this.#spawn(service.onStream(stream, client, gone.signal));
+      for (let next = await streams.read(); !next.done; next = await streams.read()) {
+        gone ??= new AbortController();
+        this.#spawn(service.onStream(next.value, client, gone.signal));
       }
     } catch (error) {
       log.debug("A QUIC connection has ended", { error: messageOf(error) });
     }
     connection.close();
-    gone.abort();
+    gone?.abort();
     this.#connections.delete(connection);
     this.#up.set(this.#connections.size);
   }

@@ -83,7 +83,10 @@ export class QuicKeeper {
         if (this.#stop.signal.aborted) break;
         this.#metrics.attempts.add(1, { outcome: dialFailureOf(error) });
         log.warn("Cannot reach the server", { server: farEnd, error: messageOf(error) });
-        this.#renewAttempt().reject(error);
+        const told = error instanceof DialError
+          ? error
+          : new DialError("path_down", messageOf(error), { cause: error });
+        this.#renewAttempt().reject(told);
       }
       await this.#pause(backoff.nextMs());
     }

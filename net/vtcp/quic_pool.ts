@@ -11,9 +11,15 @@ import { QuicKeeper, type QuicKeeperOptions } from "./quic_keeper.ts";
 import { QuicStream } from "./quic_stream.ts";
 import type { StreamSource } from "./stream_source.ts";
 
-/** A little below what a far end of ours takes: streams that end here may live there for a moment more. */
-const STREAMS_EACH = 90;
-const MOST_CONNECTIONS = 16;
+/** Streams that end here may live at the far end for a moment more. */
+const SPARE_STREAMS = 4;
+/** What a server of ours takes of one client. */
+export const MOST_CONNECTIONS = 32;
+
+export interface QuicPoolOptions extends QuicKeeperOptions {
+  /** How many the far end takes on one connection. */
+  readonly streams: number;
+}
 
 interface Pooled {
   readonly connection: Deno.QuicConn;
@@ -21,13 +27,13 @@ interface Pooled {
 }
 
 export class QuicPool implements StreamSource {
-  readonly #options: QuicKeeperOptions;
+  readonly #options: QuicPoolOptions;
   readonly #keeper: QuicKeeper;
   readonly #pooled = new Map<Deno.QuicConn, Pooled>();
   readonly #making = new Set<Promise<Pooled>>();
   readonly #stop = new AbortController();
 
-  constructor(options: QuicKeeperOptions) {
+  constructor(options: QuicPoolOptions) {
     this.#options = options;
     this.#keeper = new QuicKeeper(options);
   }
@@ -76,13 +82,18 @@ export class QuicPool implements StreamSource {
 
   /** Counts the stream at once: many may ask at the same time. */
   async #takeLeastBusy(kept: Deno.QuicConn): Promise<Pooled> {
-    const take = (pooled: Pooled) => (pooled.streams++, pooled);
-    let best = this.#of(kept);
-    for (const pooled of this.#pooled.values()) if (pooled.streams < best.streams) best = pooled;
-    if (best.streams < STREAMS_EACH || this.#pooled.size + this.#making.size >= MOST_CONNECTIONS) return take(best);
-    // One is made for all who come meanwhile; if that fails there is still the busy one, which has room in the end.
-    const [under] = this.#making;
-    return take(await (under ?? this.#makeOne()).catch(() => best));
+    for (;;) {
+      let best = this.#of(kept);
+      for (const pooled of this.#pooled.values()) if (pooled.streams < best.streams) best = pooled;
+      const hasRoom = best.streams < this.#options.streams - SPARE_STREAMS;
+      const isMost = this.#pooled.size + this.#making.size >= MOST_CONNECTIONS && this.#making.size === 0;
+      // One is made for all who come meanwhile. Where that fails there is still the busy one, which has room in the end.
+      const hasMore = !hasRoom && !isMost && await (this.#making.values().next().value ?? this.#makeOne())
+        .then(() => true, () => false);
+      if (hasMore) continue;
+      best.streams++;
+      return best;
+    }
   }
 
   #makeOne(): Promise<Pooled> {

@@ -43,7 +43,7 @@ import { askTunnel, encodedRequest } from "../tunnel_path.ts";
 import { ChunkedStream } from "./chunked_stream.ts";
 import { connectByQuic } from "./quic_connect.ts";
 import { QuicPool } from "./quic_pool.ts";
-import { KEEP_ALIVE_MS, QUIC_IDLE_MS, VTCP_ALPN } from "./vtcp_settings.ts";
+import { KEEP_ALIVE_MS, QUIC_IDLE_MS, STREAMS_OF_A_CONNECTION, VTCP_ALPN } from "./vtcp_settings.ts";
 
 export interface VtcpOptions {
   readonly credential: ClientCredential;
@@ -95,6 +95,8 @@ export class VtcpPath implements Path {
   #admitted: Admitted | undefined;
   #failure: string | undefined;
   #admission = Promise.withResolvers<Admitted>();
+  /** Aborted when connecting with what we were told is in vain. */
+  #stale = new AbortController();
   #closed: Promise<void> | undefined;
 
   constructor(options: VtcpOptions, parts: { readonly endpoint: Deno.QuicEndpoint; readonly bridge: Bridge }) {
@@ -107,6 +109,7 @@ export class VtcpPath implements Path {
     this.#pool = new QuicPool({
       connect: (signal) => this.#connect(signal),
       farEnd: this.#farEnd,
+      streams: STREAMS_OF_A_CONNECTION,
       clock,
       random,
       log,
@@ -179,6 +182,7 @@ export class VtcpPath implements Path {
     this.#admission.resolve(this.#admitted);
     if (!before || before.instance === instance) return;
     this.#options.log.info("The server was restarted", { server: this.#farEnd });
+    this.#giveUp(new DialError("path_down", "The server was restarted"));
     this.#pool.drop();
   }
 
@@ -191,6 +195,12 @@ export class VtcpPath implements Path {
     admission.reject(error);
     this.#admitted = undefined;
     this.#pending.fail(error);
+    this.#giveUp(error);
+  }
+
+  #giveUp(reason: DialError): void {
+    this.#stale.abort(reason);
+    this.#stale = new AbortController();
   }
 
   #onBridgeLost(error: Error): void {
@@ -210,7 +220,7 @@ export class VtcpPath implements Path {
       anchor: anchorPem(certificateKey, serverName),
       keepAliveMs: KEEP_ALIVE_MS,
       idleMs: QUIC_IDLE_MS,
-    }, signal);
+    }, AbortSignal.any([signal, this.#stale.signal]));
   }
 
   async #open(asked: TunnelRequest, options: DialOptions): Promise<Stream> {

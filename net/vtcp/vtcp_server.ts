@@ -162,7 +162,9 @@ export class VtcpServer implements AsyncDisposable {
 
   async #serve(halves: Deno.QuicBidirectionalStream, client: Client, gone: AbortSignal): Promise<void> {
     const { clock, onward, hop, log } = this.#options;
-    const stream = new QuicStream(halves);
+    const stream = new QuicStream(halves, () => gone.removeEventListener("abort", onGone));
+    const served = new ServedStream(stream, this.#buffers);
+    const onGone = () => served.onUnheard();
     try {
       using limit = deadline(clock, TOKEN_TIMEOUT_MS, "read a token", gone);
       limit.signal.addEventListener("abort", () => stream.abort(), { once: true });
@@ -175,8 +177,7 @@ export class VtcpServer implements AsyncDisposable {
       log.debug("A stream ended before its token", { client: client.name, error: messageOf(error) });
       return stream.abort();
     }
-    const served = new ServedStream(stream, this.#buffers);
-    gone.addEventListener("abort", () => served.onUnheard(), { once: true });
+    gone.addEventListener("abort", onGone, { once: true });
     this.#links.serveStream(served, { onward, hops: [hop] });
   }
 

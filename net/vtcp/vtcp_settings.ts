@@ -7,5 +7,8 @@ export const KEEP_ALIVE_MS = 2000;
 export const QUIC_IDLE_MS = 20_000;
 /** Of the bridge, at a server. Longer than that of QUIC, or an address could be given to another too soon. */
 export const CLIENT_IDLE_MS = 60_000;
-/** On one connection. Each costs 80 bytes at the server, used or not. */
-export const STREAMS_OF_A_CONNECTION = 100;
+/**
+ * On one connection, at a server. Each costs 80 bytes, used or not, and a server has many idle clients; who wants more streams
+ * makes more connections.
+ */
+export const STREAMS_OF_A_CONNECTION = 32;

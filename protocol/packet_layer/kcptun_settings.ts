@@ -3,8 +3,10 @@
  * layers: the two ends must agree on key, crypt, smuxver and nocomp, and have to be told so, as nothing is negotiated.
  */
 
+import { BlockPool } from "../byte_queue.ts";
 import { CulvertError } from "../errors.ts";
 import { type KcpMode, type KcpModeName, kcpModes, type KcpOptions } from "../kcp/kcp_options.ts";
+import { kcpMemory } from "../kcp/segment_blocks.ts";
 import type { MuxOptions } from "../mux.ts";
 import type { PacketSeal } from "../packet_seal.ts";
 import { type CryptName, isCryptName } from "./crypt.ts";
@@ -67,6 +69,9 @@ export const kcptunDefaults: { readonly client: KcptunSettings; readonly server:
   server: { ...common, sndwnd: 1024, rcvwnd: 1024 },
 };
 
+/** Of 64 KiB. */
+const KEPT_MUX_BLOCKS = 64;
+
 /** smux's own, which kcptun has no setting for. */
 const KEEPALIVE_TIMEOUT_S = 30;
 
@@ -97,12 +102,16 @@ export function kcptunShards({ datashard, parityshard }: KcptunSettings): FecSha
   return datashard > 0 && parityshard > 0 ? { dataShards: datashard, parityShards: parityshard } : undefined;
 }
 
+/** How KCP is set by them, with memory that all links share that are made with it. */
 export function kcptunKcp(settings: KcptunSettings, seal: PacketSeal): Omit<KcpOptions, "conv"> {
   const { mtu, sndwnd, rcvwnd } = settings;
   const headBytes = seal.headBytes + seal.tailBytes + (kcptunShards(settings) ? FEC_HEAD_BYTES : 0);
-  return { ...kcptunMode(settings), mtuBytes: mtu - headBytes, sendWindow: sndwnd, receiveWindow: rcvwnd };
+  const mtuBytes = mtu - headBytes;
+  const memory = kcpMemory(mtuBytes);
+  return { ...kcptunMode(settings), mtuBytes, sendWindow: sndwnd, receiveWindow: rcvwnd, memory };
 }
 
+/** How smux is set by them, with memory that all links share that are made with it. */
 export function kcptunMux(settings: KcptunSettings): Omit<MuxOptions, "role"> {
   return {
     version: settings.smuxver,
@@ -111,6 +120,7 @@ export function kcptunMux(settings: KcptunSettings): Omit<MuxOptions, "role"> {
     sessionBufferBytes: settings.smuxbuf,
     keepAliveIntervalMs: settings.keepalive * 1000,
     keepAliveTimeoutMs: KEEPALIVE_TIMEOUT_S * 1000,
+    blockPool: new BlockPool(KEPT_MUX_BLOCKS),
   };
 }
 

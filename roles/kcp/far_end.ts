@@ -98,7 +98,7 @@ export interface ToolContext extends Pick<RoleContext, "clock" | "random" | "log
   readonly metrics: Metrics;
 }
 
-/** Carriers say how much fits a path of this. */
+/** What nearly every path takes, and none that goes far takes more. */
 export const USUAL_PATH_BYTES = 1500;
 
 export async function openFarEnd(place: FarPlace, settings: Speaking, context: ToolContext): Promise<FarEnd> {
@@ -116,13 +116,12 @@ export async function openFarEnd(place: FarPlace, settings: Speaking, context: T
     seal,
     clock,
     random,
-    smuxVersion: settings.dialect === "kcptun" ? 1 : 2,
   });
   const held = stack.move();
   return {
     address,
     ports: place.ports,
-    overheadBytes: USUAL_PATH_BYTES - carrier.maxPayloadBytes,
+    overheadBytes: overheadOf(address, settings),
     ask: ({ payloadBytes, timeoutMs, signal }) =>
       pinger.ping({ timeoutMs, signal, ...payloadBytes !== undefined && { payloadBytes } }),
     findMtu: (signal) => findMtu(pinger, { signal }),
@@ -139,13 +138,10 @@ async function openCulvertEnd(
 ): Promise<FarEnd> {
   const credential = parseCredential(requireKey(settings));
   const crypto = await openSealCrypto();
-  let overheadBytes = 0;
   return {
     address: host,
     ports,
-    get overheadBytes() {
-      return overheadBytes;
-    },
+    overheadBytes: overheadOf(host, settings),
     async ask({ timeoutMs, signal }) {
       let sentMs = clock.now(), clockBehindMs = 0;
       const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
@@ -159,7 +155,6 @@ async function openCulvertEnd(
         ports,
         async openCarrier() {
           const carrier = await open();
-          overheadBytes = USUAL_PATH_BYTES - carrier.maxPayloadBytes;
           sentMs = clock.now();
           return carrier;
         },
@@ -212,6 +207,15 @@ const LOOKS: Readonly<Record<DialectName, LookName>> = {
   "paqet": "paqet",
   "gfk-go": "gfk-go",
 };
+
+const TCP_BYTES: Readonly<Record<LookName, number>> = { "ours": 32, "paqet": 32, "gfk-py": 32, "gfk-go": 20 };
+const UDP_BYTES = 8;
+
+/** The headers before a payload. What a carrier has room for is less where it knows of a narrow path. */
+function overheadOf(address: string, { carrier, dialect }: Speaking): number {
+  const ipBytes = address.includes(":") ? 40 : 20;
+  return ipBytes + (carrier === "udp" ? UDP_BYTES : TCP_BYTES[LOOKS[dialect]]);
+}
 
 function carrierOptions(peer: FarPlace, settings: Speaking, context: ToolContext): CarrierOptions {
   const { clock, random, log, metrics } = context;

@@ -41,16 +41,21 @@ export function rightsFinding(capabilities: string | undefined): Finding {
   );
 }
 
-export function wayFinding(address: string, { interfaceName, source, gateway, mac, mtuBytes }: RouteTo): Finding {
+export function wayFinding(
+  address: string,
+  { interfaceName, source, gateway, mac, hardware, mtuBytes }: RouteTo,
+): Finding {
   const by = gateway ? ` by the gateway ${formatIp(gateway)}` : "";
-  const at = mac
-    ? `${gateway ? "" : " at"} (${[...mac].map((byte) => byte.toString(16).padStart(2, "0")).join(":")})`
-    : "";
+  const at = mac && hardware === "ethernet" ? ` at ${macText(mac)}` : "";
   return finding(
     "way",
     "ok",
     `Packets to ${address} leave by ${interfaceName} from ${formatIp(source)}${by}${at}; the MTU is ${mtuBytes}`,
   );
+}
+
+function macText(mac: Uint8Array): string {
+  return [...mac].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
 }
 
 export function noWayFinding(error: unknown): Finding {

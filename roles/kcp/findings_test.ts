@@ -92,7 +92,7 @@ Deno.test("the way is told with all that is known of it", () => {
       gateway: parseIp("10.0.0.1")!,
       mac: Uint8Array.of(2, 0, 0, 0, 0, 255),
     }).says,
-    "Packets to 192.0.2.1 leave by eth0 from 10.0.0.2 by the gateway 10.0.0.1 (02:00:00:00:00:ff); the MTU is 1500",
+    "Packets to 192.0.2.1 leave by eth0 from 10.0.0.2 by the gateway 10.0.0.1 at 02:00:00:00:00:ff; the MTU is 1500",
   );
   assertEquals(
     found.wayFinding("10.0.0.3", route).says,
