@@ -89,6 +89,8 @@ function reservePort(libc: Libc, port: number): { readonly fd: Fd; readonly port
       );
     }
   }
+  // Else whoever sets it too could listen there.
+  setOption(libc, fd, SOL_SOCKET, SO_REUSEADDR, 0);
   const size = new Uint32Array([name.length]);
   if (libc.call.getsockname(fd.number, name, new Uint8Array(size.buffer)) < 0) {
     throw libc.error(`reserve port ${port}`, "getsockname");
