@@ -23,7 +23,7 @@ const SO_REUSEADDR = 2;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 /** Each takes a file descriptor. */
-export const MOST_PORTS = 1024;
+const MOST_PORTS = 1024;
 
 export interface ReservedPorts extends Disposable {
   readonly ports: readonly number[];
