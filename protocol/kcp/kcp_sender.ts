@@ -144,13 +144,20 @@ export class KcpSender {
       this.#window?.grow(this.peerWindow);
       if (this.#ring.isEmpty) this.#ring.shrink(nowMs);
     }
-    const isDue = this.#unaMoved || this.#isSurePassed;
+    let isDue = this.#unaMoved || this.#isSurePassed;
     if (this.#acksHeard || this.#unaMoved) {
       const isAppLimited = this.#isDry && this.#ring.next === this.#ring.end && this.#resend.length === 0;
       this.#congestion?.onTurn(this.inFlightBytes, isAppLimited, nowMs);
+      isDue ||= this.#isRoomMade(nowMs);
     }
     this.#unaMoved = this.#acksHeard = false;
     return isDue;
+  }
+
+  /** The congestion scheme waited for an ACK, and it has come, though `una` may stand before a gap. */
+  #isRoomMade(nowMs: number): boolean {
+    if (!this.#isHeld || this.#congestion!.roomAtMs !== Infinity) return false;
+    return this.#congestion!.roomBytes(this.inFlightBytes, nowMs) > 0;
   }
 
   /** Milliseconds since a time of ours that a peer gives back, or -1: we never said that. */

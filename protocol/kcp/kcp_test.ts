@@ -252,6 +252,21 @@ Deno.test("KCP's own congestion control begins with one segment and ends so afte
   assertEquals(sentSns(end.pull()), [7, 8]);
 });
 
+Deno.test("what a congestion scheme holds back goes as soon as anything that came makes room, though una stands", () => {
+  const congestion = {
+    ...{ roomAtMs: Infinity, onSent() {}, onAcked() {}, onLost() {}, onTimeout() {}, onTurn() {} },
+    roomBytes: (inFlightBytes: number) => 4 * testOptions.mtuBytes - inFlightBytes,
+  };
+  const end = new KcpEnd({ congestion });
+  assertEquals(sentSns(end.writeFull(20)), [0, 1, 2, 3]);
+  end.receive({ cmd: 82, sn: 1, ts: 1000 });
+  assertEquals(sentSns(end.pull()), [4]);
+  end.receive({ cmd: 82, sn: 2, ts: 1000 });
+  assertEquals(sentSns(end.pull()), [0, 5]);
+  end.receive({ cmd: 82, sn: 3, ts: 1000 });
+  assertEquals(sentSns(end.pull()), [6]);
+});
+
 Deno.test("the conversation is that of the first segment, for whoever was given none", () => {
   const end = new KcpEnd({ conv: undefined });
   assertEquals(end.receive({ conv: 7, sn: 1, data: "x" }), false);
