@@ -233,6 +233,10 @@ Deno.test("Settings that cannot be are refused, and named", async () => {
   const clock = new FakeClock();
   const refused = [
     [{ mtu: 40 }, "mtu must be 100 to 1500, got 40"],
+    [{ sndwnd: 0 }, "sndwnd must be 1 to 32768, got 0"],
+    [{ rcvwnd: 40_000 }, "rcvwnd must be 1 to 32768, got 40000"],
+    [{ resend: 300 }, "resend must be 0 to 254, got 300"],
+    [{ interval: NaN }, "interval must be 0 to 5000, got NaN"],
     [{ datashard: 30, parityshard: 10 }, "at most 32 together, got 30 and 10"],
     [{ keepalive: 30 }, "keepalive must be 1 to 29, got 30"],
     [{ conn: 0 }, "conn must be 1 to 16, got 0"],

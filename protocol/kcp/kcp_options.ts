@@ -67,7 +67,7 @@ export type KcpModeName = keyof typeof kcpModes | "manual";
 
 export const MAX_KCP_WINDOW = 32_768;
 /** One more than the most that can be counted; 255 says that a segment is not counted. */
-const MAX_FAST_RESEND = 254;
+export const MAX_FAST_RESEND = 254;
 
 export function checkKcpOptions(options: KcpOptions): void {
   const { mtuBytes, sendWindow, receiveWindow, fastResend, conv } = options;
