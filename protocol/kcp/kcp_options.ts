@@ -32,8 +32,6 @@ export interface KcpOptions extends KcpMode {
   readonly receiveWindow: number;
   /** Instead of what `noDelay` says. */
   readonly minRtoMs?: number;
-  /** A segment sent so often means that nobody is there. Default 20. */
-  readonly deadLink?: number;
   /** Both ends are ours: the end is told. Default false. */
   readonly goodbye?: boolean;
   /** Shared by sessions of the same `mtuBytes`. Default: its own. */
