@@ -261,6 +261,13 @@ Deno.test("a reader that stops closes the window, and opens it by a word when it
   assertEquals(end.pull().flat().map(({ cmd, wnd, una }) => [cmd, wnd, una]), [[84, 4, 5]]);
 });
 
+Deno.test("what came before is acknowledged again, and neither kept nor delivered twice", () => {
+  const end = new KcpEnd();
+  for (const sn of [1, 1, 0, 0, 1]) end.receive({ sn, data: `${sn}` });
+  assertEquals([end.incoming, end.kcp.counters.repeated], ["01", 3]);
+  assertEquals(end.pull().flat().map(({ cmd, sn, una }) => [cmd, sn, una]), [[82, 1, 2]]);
+});
+
 Deno.test("what is made up for brings data, but neither window nor times", () => {
   const end = new KcpEnd({}, 0);
   end.receive({ cmd: 84, wnd: 2 });
