@@ -1,4 +1,7 @@
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import type { CulvertError } from "../../protocol/errors.ts";
+import { encodeSegments } from "../../protocol/kcp/fixtures/kcp_end.ts";
+import { Slab } from "../../protocol/slab.ts";
 import { readFull, writeAll } from "../../protocol/stream.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { FakeClock, settle } from "../../testing/fake_clock.ts";
@@ -185,6 +188,59 @@ Deno.test("an outage that ends leaves no link marked as dead", async () => {
   pair.network.fate.lossShare = 0;
   await pair.clock.advanceAsync(60_000);
   assertEquals([pair.links.size, pair.server.size], [1, 1]);
+});
+
+/** A link that nobody answers, and the carrier under it. */
+function lonelyLink(clock: FakeClock) {
+  const network = new PacketNetwork({ clock, random: new SeededRandom(1) });
+  const carrier = network.carrier("10.0.0.1", 1);
+  const place = carrier.place("10.0.0.2", 2);
+  const link = new KcpLink({ carrier, place, seal: openSeal, kcp: { ...kcpSettings, conv: 1 }, clock });
+  const errors: unknown[] = [];
+  let heard = "";
+  const handlers = {
+    fill: (into: Uint8Array) => (into[0] = 7, 1),
+    onBytes: (bytes: Uint8Array) => heard += new TextDecoder().decode(bytes),
+    wantsBytes: () => true,
+    onClose: (error: unknown) => errors.push(error),
+  };
+  return { link, carrier, handlers, errors, heard: () => heard };
+}
+
+Deno.test("a link that has sent in vain for long ends, and says why", () => {
+  const clock = new FakeClock();
+  const { link, carrier, handlers, errors } = lonelyLink(clock);
+  link.start(handlers);
+  link.turn();
+  for (let waitedMs = 0; !link.isOver; waitedMs += 100) {
+    assertLess(waitedMs, 120_000);
+    clock.advance(100);
+  }
+  assertEquals(errors.map((error) => (error as CulvertError).code), ["link_lost"]);
+  assertGreater(clock.now(), 10_000);
+  carrier.close();
+});
+
+Deno.test("a link that ended before it was started tells so when it is", () => {
+  const { link, carrier, handlers, errors } = lonelyLink(new FakeClock());
+  link.close();
+  link.start(handlers);
+  assertEquals(errors, [undefined]);
+  carrier.close();
+});
+
+Deno.test("what came before a link was started is given to it then", () => {
+  const { link, carrier, handlers, heard } = lonelyLink(new FakeClock());
+  const datagram = encodeSegments([{ conv: 1, data: "early" }]);
+  const slab = new Slab(256);
+  slab.bytes.set(datagram);
+  link.receiveOpened(slab, 0, datagram.length);
+  link.turn();
+  assertEquals(heard(), "");
+  link.start(handlers);
+  assertEquals(heard(), "early");
+  link.close();
+  carrier.close();
 });
 
 Deno.test("a process that was held up looks at what waits for it before it takes anything for lost", () => {

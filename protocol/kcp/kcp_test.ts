@@ -30,6 +30,12 @@ Deno.test("acknowledgements that una makes needless are left out, but for the la
   assertEquals(end.pull().flat().map(({ cmd, sn, una }) => [cmd, sn, una]), [[82, 5, 4], [82, 6, 4], [82, 3, 4]]);
 });
 
+Deno.test("acknowledgements that una makes needless are left out in the middle as well", () => {
+  const end = new KcpEnd();
+  for (const sn of [0, 1, 5, 0, 6]) end.receive({ sn, data: "x" });
+  assertEquals(end.pull().flat().map(({ cmd, sn, una }) => [cmd, sn, una]), [[82, 5, 2], [82, 6, 2]]);
+});
+
 Deno.test("without haste acknowledgements wait for the interval, or for a datagram full of them", () => {
   const end = new KcpEnd({ ackNoDelay: false, intervalMs: 10 });
   end.write("x");

@@ -77,6 +77,18 @@ Deno.test("a send ring that was large is small again once it has been quiet for 
   assertEquals([ring.slots, blocks.out], [slots, 0]);
 });
 
+Deno.test("a send ring that is asked for room and given nothing holds no memory", () => {
+  const blocks = new CountedBlocks(1, 0);
+  const ring = new SendRing(blocks);
+  ring.room(5);
+  ring.filled(0);
+  assertEquals(blocks.out, 0);
+  fill(ring, 16);
+  ring.room(5); // the first of another block
+  ring.filled(0);
+  assertEquals(blocks.out, 1);
+});
+
 Deno.test("a receive ring that was large is small again when it is empty, and holds no memory", () => {
   const blocks = new CountedBlocks(1, 0);
   const ring = new ReceiveRing(blocks);
