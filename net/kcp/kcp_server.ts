@@ -106,7 +106,7 @@ export class KcpServer implements Disposable {
       : this.#begin(slab, body, bodyEnd, from, known) ?? this.#move(slab, body, bodyEnd, from, known);
     if (!session) return void this.counters.stray++;
     session.link.receiveOpened(slab, body, bodyEnd);
-    this.#heard.add(session);
+    if (!session.link.isOver) this.#heard.add(session);
   }
 
   #beginsAnother({ link }: Session, slab: Slab, start: number, end: number): boolean {
