@@ -21,6 +21,7 @@ import { SnQueue } from "./sn_queue.ts";
 
 /** The peer's window before it has said anything. */
 const FIRST_PEER_WINDOW = 32;
+/** A segment sent so often means that nobody is there. */
 const DEAD_LINK = 20;
 
 export class KcpSender {
@@ -297,7 +298,7 @@ export class KcpSender {
     const dueMs = nowMs + ring.rtosMs[slot]!;
     ring.dueMs[slot] = dueMs;
     if (dueMs < this.#dueMs) this.#dueMs = dueMs;
-    if (++ring.sendings[slot]! >= (this.#options.deadLink ?? DEAD_LINK)) this.isDead = true;
+    if (++ring.sendings[slot]! >= DEAD_LINK) this.isDead = true;
     this.#counters.sent++;
     this.#congestion?.onSent(slot, KCP_HEADER_BYTES + length, this.inFlightBytes, nowMs);
     this.inFlightBytes += KCP_HEADER_BYTES + length;
