@@ -7,7 +7,9 @@ import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import { portsOf, portSpan } from "../../protocol/port_span.ts";
 import { randomInt } from "../../protocol/random.ts";
 import type { Stream } from "../../protocol/stream.ts";
+import { CountedLink, type Traffic } from "../counted_link.ts";
 import { connectKcp } from "../kcp/kcp_client.ts";
+import { LinkSampler } from "../kcp/link_sampler.ts";
 import { openPacketSeal } from "../kcp/packet_seal.ts";
 import { LinkKeeper } from "../link_keeper.ts";
 import type { MuxConnection } from "../mux.ts";
@@ -26,6 +28,7 @@ export async function openGfkKcp(
   const { dialect, carrier, secret, farEnd, clock, random, log, metrics, mtuBytes } = options;
   const { peer } = carrier;
   const seal = await openPacketSeal({ crypt: "aes", key: await gfkKey(secret!), random });
+  const sampler = new LinkSampler("gfk_kcp_client", { clock, metrics });
   const verified = new WeakMap<MuxConnection, Promise<void>>();
   const carriers: Promise<PacketCarrier>[] = [];
   function open(): Promise<PacketCarrier> {
@@ -35,9 +38,9 @@ export async function openGfkKcp(
     return opening;
   }
   const keeper = new LinkKeeper({
-    connect: (signal) => {
+    connect: async (signal) => {
       const ports = portsOf(portSpan(peer.ports));
-      return connectKcp({
+      const link = await connectKcp({
         kcp: gfkKcp(seal, mtuBytes),
         clock,
         random,
@@ -46,6 +49,9 @@ export async function openGfkKcp(
         host: peer.host,
         port: ports[randomInt(random, ports.length)]!,
       }, signal);
+      const traffic: Traffic = { rxBytes: 0, txBytes: 0 };
+      sampler.add(link, traffic, { client: "", place: () => farEnd });
+      return new CountedLink(link, traffic);
     },
     farEnd,
     clock,
@@ -84,7 +90,10 @@ export async function openGfkKcp(
         throw new DialError("path_down", `The server ${farEnd} does not answer: ${messageOf(error)}`, { cause: error });
       }
     },
-    close: () => keeper.close(),
+    close() {
+      sampler[Symbol.dispose]();
+      keeper.close();
+    },
     async closed() {
       await keeper.done;
       // The keeper is done when its links are closed, whose carriers take a moment more.

@@ -3,9 +3,11 @@
 import { messageOf } from "../../protocol/errors.ts";
 import { gfkKey } from "../../protocol/packet_layer/packet_keys.ts";
 import { portablePrimitives } from "../../protocol/primitives.ts";
-import type { Stream } from "../../protocol/stream.ts";
 import { selfSigned } from "../../protocol/vtcp/self_signed.ts";
+import { formatTarget, type Stream } from "../../protocol/stream.ts";
+import { CountedLink, type Traffic } from "../counted_link.ts";
 import { KcpServer } from "../kcp/kcp_server.ts";
+import { LinkSampler } from "../kcp/link_sampler.ts";
 import { openPacketSeal } from "../kcp/packet_seal.ts";
 import { MuxConnection } from "../mux.ts";
 import { openCarrier } from "../packets/open_carrier.ts";
@@ -60,6 +62,7 @@ export async function listenGfkKcp(
   onStream: (stream: Stream) => void,
 ): Promise<GfkListening> {
   const { carrier: described, random, clock, log, metrics, secret, mtuBytes, maxClients } = options;
+  const sampler = new LinkSampler("gfk_kcp_server", { clock, metrics });
   const seal = await openPacketSeal({ crypt: "aes", key: await gfkKey(secret!), random });
   const carrier = await openCarrier({ ...described, clock, random, log, metrics });
   const ended = Promise.withResolvers<void>();
@@ -70,7 +73,9 @@ export async function listenGfkKcp(
     clock,
     seal,
     onLink(link) {
-      const mux = new MuxConnection(link, clock, { ...gfkMux(mtuBytes), role: "server" });
+      const traffic: Traffic = { rxBytes: 0, txBytes: 0 };
+      sampler.add(link, traffic, { client: "", place: () => formatTarget(link.place) });
+      const mux = new MuxConnection(new CountedLink(link, traffic), clock, { ...gfkMux(mtuBytes), role: "server" });
       mux.onStream = onStream;
       muxes.add(mux);
       mux.ended.then(() => muxes.delete(mux));
@@ -86,6 +91,7 @@ export async function listenGfkKcp(
     ports: carrier.localPorts,
     clientCount: () => Promise.resolve(muxes.size),
     async close() {
+      sampler[Symbol.dispose]();
       for (const mux of muxes) mux.close();
       server[Symbol.dispose]();
       carrier.close();

@@ -12,7 +12,7 @@
 import { orAborted } from "../../protocol/abort.ts";
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
 import { type Clock, deadline, delay } from "../../protocol/clock.ts";
-import { CulvertError, DialError, messageOf } from "../../protocol/errors.ts";
+import { CulvertError, DialError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import { formatPorts } from "../../protocol/port_span.ts";
@@ -75,12 +75,18 @@ export class GfkPath implements Path {
   readonly #clock: Clock;
   readonly #halfClose: boolean;
   readonly #sockets = new Set<GfkDatagrams>();
+  #problem: string | undefined;
 
   constructor({ clock, halfClose = false }: GfkOptions, dialect: GfkDialect, source: StreamSource) {
     this.#dialect = dialect;
     this.#source = source;
     this.#clock = clock;
     this.#halfClose = halfClose;
+  }
+
+  /** What the last dial has found. */
+  get problem(): string | undefined {
+    return this.#problem;
   }
 
   async dial(target: Target, options: DialOptions = {}): Promise<Stream> {
@@ -116,6 +122,17 @@ export class GfkPath implements Path {
   }
 
   async #ask(network: "tcp" | "udp", target: Target, signal?: AbortSignal): Promise<Stream> {
+    try {
+      const stream = await this.#open(network, target, signal);
+      this.#problem = undefined;
+      return stream;
+    } catch (error) {
+      if (isPathsFault(error)) this.#problem = messageOf(error);
+      throw error;
+    }
+  }
+
+  async #open(network: "tcp" | "udp", target: Target, signal?: AbortSignal): Promise<Stream> {
     signal?.throwIfAborted();
     using limit = deadline(this.#clock, DIAL_TIMEOUT_MS, "dial", signal);
     const stream = await this.#source.open(limit.signal);
@@ -131,4 +148,10 @@ export class GfkPath implements Path {
       throw new DialError(failure, `The tunnel was lost while it dialled: ${messageOf(error)}`, { cause: error });
     }
   }
+}
+
+/** The server is not there, or does not know the secret. */
+function isPathsFault(error: unknown): boolean {
+  const failure = dialFailureOf(error);
+  return failure === "path_down" || failure === "unauthorized";
 }

@@ -7,6 +7,7 @@
  * stream. Over KCP only who has the key is heard.
  */
 
+import { aborted } from "../../protocol/abort.ts";
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
 import { type Clock, deadline } from "../../protocol/clock.ts";
 import { CulvertError, DialError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
@@ -79,6 +80,7 @@ export class GfkServer implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
   readonly #metrics;
+  #isDraining = false;
   listening: GfkListening | undefined;
 
   /** Use `serveGfk`. */
@@ -98,9 +100,16 @@ export class GfkServer implements AsyncDisposable {
 
   /** Serves one stream. Never rejects. */
   serve(stream: Stream): void {
+    if (this.#isDraining) return stream.close();
     const task = this.#serve(stream);
     this.#tasks.add(task);
     task.finally(() => this.#tasks.delete(task));
+  }
+
+  /** Takes no more streams, and settles when those there are have ended or the signal is aborted. */
+  async drain(signal: AbortSignal): Promise<void> {
+    this.#isDraining = true;
+    await Promise.race([Promise.all(this.#tasks), aborted(signal)]);
   }
 
   async close(): Promise<void> {

@@ -119,6 +119,27 @@ for (const [name, kind] of Object.entries(kinds)) {
     const code = await failure(path, { host: BACKEND_HOST, port: 1 });
     const expected = kind.dialect === "gfk-py" ? "failed" : kind.transport === "kcp" ? "path_down" : "unauthorized";
     assertEquals(code, expected);
+    assertEquals(path.problem !== undefined, expected !== "failed");
+    path.close();
+    await path.closed();
+  });
+}
+
+for (const [name, kind] of Object.entries(kinds)) {
+  Deno.test(`${name}: a server that drains takes no more, and lets what is open come to its end`, async () => {
+    await using place = new EchoPlace();
+    await using server = await serve(kind);
+    using path = await open(kind, server, { halfClose: true });
+    const to = { host: BACKEND_HOST, port: place.at.port };
+    const stream = await path.dial(to);
+    await echoes(stream);
+    let isDrained = false;
+    const drained = server.drain(new AbortController().signal).then(() => isDrained = true);
+    await echoes(stream);
+    assertEquals(isDrained, false);
+    stream.close();
+    await drained;
+    await assertRejects(() => path.dial(to), DialError);
     path.close();
     await path.closed();
   });

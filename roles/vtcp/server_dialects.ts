@@ -94,7 +94,7 @@ async function serveGfkClients(settings: ServerSettings, { onward, context }: Se
   return {
     ports: server.ports,
     failed: failureOf(Promise.resolve(undefined)),
-    drain: () => Promise.resolve(),
+    drain: (signal) => server.drain(signal),
     [Symbol.asyncDispose]: () => server.close(),
   };
 }
