@@ -103,7 +103,7 @@ function silenceFinding(
 ): Finding {
   const problem = (says: string, advice: string) => finding("answer", "problem", says, advice);
   if (error?.code === "unauthorized") {
-    return problem(error.message, "Have the server's operator make a new secret: `culvert kcp secret`");
+    return problem(error.message, "Have the server's operator invite this client: `culvert kcp invite NAME`");
   }
   if (error) return problem(error.message, "See what it says; the other checks may tell more");
   if (strangePackets > 0) {

@@ -194,6 +194,6 @@ export function importGfk(text: string, fileName: string, side?: "client" | "ser
   if (side) return importGfkPython(text, side);
   throw new CulvertError(
     "bad_option",
-    `Cannot import ${PYTHON}: it must be said whether it is for a client or a server`,
+    `Cannot import ${PYTHON}: it must be said whether it is for a client or a server, by --side`,
   );
 }

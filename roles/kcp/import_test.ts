@@ -7,6 +7,7 @@ import { TransportUrl } from "../../net/transport_url.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import { paqetDefaults } from "../../protocol/paqet/paqet_settings.ts";
 import { LogCollector } from "../../testing/log_collector.ts";
+import { serverConfig as vtcpServerConfig } from "../vtcp/server_settings.ts";
 import { importConfig, runImport } from "./import.ts";
 import { importGfk, importGfkGo, importGfkPython } from "./import_gfk.ts";
 import { importPaqet } from "./import_paqet.ts";
@@ -118,7 +119,7 @@ transport: {protocol: tcp, kcp: {block: twofish, mtu: 9000}}
       "forward must be a list",
       "network.tcp.local_flag must be up to 64 of letters",
       "network.ipv4.router_mac must be a hardware address",
-      'transport.protocol must be kcp, got "\\"tcp\\""',
+      'transport.protocol must be kcp, got "tcp"',
       "transport.kcp.block is not spoken here",
       "transport.kcp.mtu must be a whole number from 50 to 1500, got",
       "transport.kcp.key must be given",
@@ -364,6 +365,14 @@ Deno.test("a file becomes a configuration of ours, which nobody else may read", 
     );
     assertStringIncludes(printed.at(-1)!, "tcp:127.0.0.1:14000=backend.invalid:443");
     assertStringIncludes(log.text("warn"), "must be 0 at the other end");
+    await Deno.writeTextFile(
+      file,
+      "mode: server\ntransport: kcp\ncarrier: {}\nauth: {key: k}\nserver: {allow_socks5: true}\n",
+    );
+    await run({ file }, true);
+    const server = JSON.parse(printed.at(-1)!);
+    assertEquals(server.role, "vtcp-server");
+    assertEquals(Object.keys(server.values).filter((name) => !(name in vtcpServerConfig.shape)), []);
     await assertRejects(() => run({ file: `${directory}/none` }), CulvertError, "there is none");
   } finally {
     await Deno.remove(directory, { recursive: true });

@@ -86,7 +86,7 @@ function serverValues(settings: ImportedSettings, family: "kcp" | "vtcp"): Reado
     carrier: family === "kcp" ? "raw" : undefined,
     dialect: program,
     key,
-    crypt: settings.kcp?.crypt,
+    crypt: family === "kcp" ? settings.kcp?.crypt : undefined,
     settings: queryOf({ ...dialectWords(settings), block: undefined, conn: undefined }) || undefined,
     interface: carrier.interface,
     manageFirewall: carrier.manageFirewall,

@@ -152,7 +152,8 @@ export class KeyReader {
   }
 
   #fail(name: string, rule: string, value: unknown): undefined {
-    this.#report.problems.push(`${name} must be ${rule}, got ${quoteText(JSON.stringify(value) ?? "", MAX_SHOWN)}`);
+    const text = typeof value === "string" ? value : JSON.stringify(value) ?? "";
+    this.#report.problems.push(`${name} must be ${rule}, got ${quoteText(text, MAX_SHOWN)}`);
   }
 }
 
