@@ -17,6 +17,7 @@ import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import type { Random } from "../../protocol/random.ts";
 import { ClientTable } from "../../protocol/sealed_packets/clients.ts";
 import type { NamedSecret } from "../../protocol/sealed_packets/credentials.ts";
+import { formatPorts } from "../../protocol/port_span.ts";
 import { PACKET_HEAD_BYTES, PACKET_TAIL_BYTES } from "../../protocol/sealed_packets/packet_epoch.ts";
 import { SealedServer, type SealedServerLimits, type ServerSession } from "../../protocol/sealed_packets/server.ts";
 import { Word } from "../../protocol/sealed_packets/session_words.ts";
@@ -233,7 +234,10 @@ export class CulvertKcpServer implements AsyncDisposable {
         this.#options.clock,
         (outcome) => this.#metrics.dials.add(1, { client: name, outcome }),
       ),
-      hops: [{ name: "kcp server", at: `port ${carrier.localPorts.join(", ")}` }],
+      hops: [{
+        name: "kcp server",
+        at: `port ${formatPorts({ first: carrier.localPorts[0]!, count: carrier.localPorts.length })}`,
+      }],
     });
   }
 

@@ -114,6 +114,7 @@ export class KcptunPath implements Path {
   /** Those whose links are up, or ended a moment ago. */
   #carried: Carried[] = [];
   #look: Timer | undefined;
+  #problem: string | undefined;
   #isClosed = false;
 
   constructor(options: KcptunOptions) {
@@ -144,6 +145,11 @@ export class KcptunPath implements Path {
     return this.tunnels.reduce((sum, tunnel) => sum + tunnel.streamCount, 0);
   }
 
+  /** What the last dial has found. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
   /** Settles when the key is derived and the seal open, for which dials wait as well. */
   async prepared(): Promise<void> {
     await this.#seal;
@@ -158,9 +164,12 @@ export class KcptunPath implements Path {
     try {
       const stream = await this.#dial(target, signal);
       this.#dials.add(1, { outcome: "ok" });
+      this.#problem = undefined;
       return stream;
     } catch (error) {
-      this.#dials.add(1, { outcome: dialFailureOf(error) });
+      const outcome = dialFailureOf(error);
+      this.#dials.add(1, { outcome });
+      if (outcome === "path_down") this.#problem = messageOf(error);
       throw error;
     }
   }

@@ -192,6 +192,7 @@ for (
     timed({ both: { key: "ours" }, client, server: { target } }, async ({ clock, rig }) => {
       const error = await passing(clock, assertRejects(() => rig.path.dial(target), DialError));
       assertEquals(error.code, "path_down");
+      assertEquals(rig.path.problem, error.message);
       assert(/Nothing genuine has come .* key or crypt/.test(error.message));
       assert(clock.now() <= 5100, `${clock.now()} ms`);
       assertEquals(rig.server.size, 0);
