@@ -7,7 +7,9 @@ import { systemLookup } from "./resolve.ts";
 export async function systemHost(host: string): Promise<string> {
   const literal = parseIp(host);
   if (literal) return formatIp(literal);
-  const [address] = await systemLookup(host);
+  const [address] = await systemLookup(host).catch((cause) => {
+    throw new DialError("unresolved", "Cannot reach the server: its name cannot be looked up", { cause });
+  });
   if (address) return formatIp(address);
   throw new DialError("unresolved", "Cannot reach the server: its name has no address");
 }

@@ -30,6 +30,7 @@ export async function main(
   if (family.length > 0 && (first === "help" || rest.length === 0 || wantsHelp(rest))) return overview(host, family);
   if (first === "help") return await start(asked, ["--help"]);
   if (first === "--version" || first === "-V") return await start("version", rest);
+  if (family.length > 0) return unknownRole(args.slice(0, 2).join("-"), host, family);
   return await start(first, rest);
 
   async function start(name: string, roleArgs: readonly string[]): Promise<number> {

@@ -145,5 +145,7 @@ Deno.test("the first word alone lists the roles that begin with it", async () =>
   assertMatch(out, /kcp-client[^]*kcp-server/);
   assertEquals(out.includes("proxy"), false);
   for (const args of [["kcp", "--help"], ["help", "kcp"]]) assertEquals((await familiar(...args)).out, out);
-  assertEquals((await familiar("kcp", "servr")).code, 2);
+  const { code: wrong, complaints } = await familiar("kcp", "servr");
+  assertEquals(wrong, 2);
+  assertStringIncludes(complaints, 'Cannot run "kcp-servr": there is no such role; did you mean kcp-server?');
 });

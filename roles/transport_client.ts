@@ -47,7 +47,13 @@ export async function runTransportClient(
 ): Promise<void> {
   const action = `start ${name}`;
   requireServers(settings.server, schemes, action);
-  const wayOut = { ...settings, path: [...settings.server], caFile: undefined, networkPublicKey: undefined };
+  const wayOut = {
+    ...settings,
+    flag: "--server",
+    path: [...settings.server],
+    caFile: undefined,
+    networkPublicKey: undefined,
+  };
   await using onward = await openWayOut(wayOut, action, context);
   const fallback = settings.forward.length > 0 ? [] : [parseTarget(listen)!];
   await using ports = openLocalPorts(

@@ -38,12 +38,15 @@ export const wayOut = {
 
 export type WayOut = z.output<z.ZodObject<typeof wayOut>>;
 
+/** What is wrong with a URL itself. */
+const BAD_URL: readonly string[] = ["bad_url", "bad_key", "bad_option"];
+
 /**
- * Opens it. `action` is what cannot be done when a setting is wrong: "start proxy". Disposing waits for its goodbyes:
+ * Opens it. `flag` is that which the URLs were given by. `action` is what cannot be done when a setting is wrong: "start proxy". Disposing waits for its goodbyes:
  * whoever keeps something for us far away need not find out that we are gone.
  */
 export async function openWayOut(
-  settings: WayOut,
+  settings: WayOut & { readonly flag?: string },
   action: string,
   context: Pick<RoleContext, "clock" | "random" | "log" | "metrics" | "stateDir" | "signal" | "hardSignal">,
 ): Promise<{ readonly path: Path; readonly policy: PolicySource } & AsyncDisposable> {
@@ -84,11 +87,15 @@ async function joinNetwork(
   return { membership, open: { identity, networkPublicKey, certificate: membership.certificate } };
 }
 
-function openSettled(settings: WayOut, action: string, options: Parameters<typeof openPaths>[2]): Path {
+function openSettled(
+  { path, combine, flag = "--path" }: Parameters<typeof openWayOut>[0],
+  action: string,
+  options: Parameters<typeof openPaths>[2],
+): Path {
   try {
-    return openPaths(settings.path, settings.combine, options);
+    return openPaths(path, combine, options);
   } catch (error) {
-    if (!(error instanceof CulvertError) || error.code !== "bad_url") throw error;
-    throw new ConfigError(action, [`--path is of no use. ${error.message}`]);
+    if (!(error instanceof CulvertError) || !BAD_URL.includes(error.code)) throw error;
+    throw new ConfigError(action, [`${flag} is of no use. ${error.message}`]);
   }
 }

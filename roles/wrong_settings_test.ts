@@ -33,6 +33,16 @@ const rows: readonly { name: string; args: readonly string[]; says: string }[] =
   { name: "trust in nothing", args: ["proxy", "--ca-file", NOT_PEM], says: "--ca-file must be a file in PEM" },
   { name: "a path of no known kind", args: ["proxy", "--path", "wss://hush@x/"], says: "--path must be a URL that" },
   { name: "a tunnel to nowhere", args: ["proxy", "--path", "tunnel+wss://hush@"], says: "--path is of no use" },
+  {
+    name: "a server's URL with a setting that nobody knows",
+    args: ["kcp", "client", "--server", "kcp+udp://hush@x:1/?lonks=2"],
+    says: "--server is of no use",
+  },
+  {
+    name: "a credential that is none",
+    args: ["vtcp", "client", "--server", "vtcp://hush@x:1/"],
+    says: "--server is of no use. Cannot use a credential",
+  },
   { name: "direct: to somewhere", args: ["proxy", "--path", "direct:hush"], says: "must stand alone" },
   { name: "a misspelt path flag", args: ["proxy", "--paht", "tunnel+wss://hush@x/"], says: "did you mean --path?" },
 ];

@@ -16,8 +16,9 @@ import type { CarrierCounters, CarrierHandlers, PacketCarrier, PacketPlace } fro
 import { mustBeIp, PeerCheck } from "../../protocol/peer_check.ts";
 import { portsOf, portSpan } from "../../protocol/port_span.ts";
 import { Slab } from "../../protocol/slab.ts";
+import { Errno, SysError } from "../errno.ts";
 import { type Libc, openLibc } from "../libc.ts";
-import { UdpPort } from "../udp.ts";
+import { UdpPort, type UdpPortOptions } from "../udp.ts";
 import { UdpEndpoint } from "../udp_endpoint.ts";
 import type { UdpSender } from "../udp_sender.ts";
 import { UDP_RECEIVE_BYTES, type UdpSocket } from "../udp_socket.ts";
@@ -31,7 +32,7 @@ const MAX_PAYLOAD_V6_BYTES = 1452;
 /** Some 180 datagrams: more do not make them cheaper, and these stay in the cache. */
 const SEND_BYTES = 256 * 1024;
 
-/** Throws a SysError when a port is taken, and what `openLibc` throws. */
+/** Throws `port_in_use`, `no_address`, `denied`, a SysError, and what `openLibc` throws. */
 export function openUdpCarrier(options: CarrierOptions): PacketCarrier {
   using stack = new DisposableStack();
   const libc = stack.use(openLibc());
@@ -40,7 +41,7 @@ export function openUdpCarrier(options: CarrierOptions): PacketCarrier {
   const ports = portsOf(portSpan(listen.ports ?? 0, { mayBeChosen: true }))
     .map((port) =>
       stack.use(
-        new UdpPort(libc, { port, ...address && { address }, ...interfaceName !== undefined && { interfaceName } }),
+        openPort(libc, { port, ...address && { address }, ...interfaceName !== undefined && { interfaceName } }),
       )
     );
   const carrier = new UdpCarrier(libc, ports, {
@@ -50,6 +51,25 @@ export function openUdpCarrier(options: CarrierOptions): PacketCarrier {
   });
   carrier.owns(stack.move());
   return carrier;
+}
+
+function openPort(libc: Libc, options: UdpPortOptions): UdpPort {
+  try {
+    return new UdpPort(libc, options);
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    const action = `Cannot receive at UDP port ${options.port}`;
+    const told = (code: string, why: string) => new CulvertError(code, `${action}: ${why}`, { cause: error });
+    switch (error.errno) {
+      case Errno.EADDRINUSE:
+        throw told("port_in_use", "another program has it");
+      case Errno.EADDRNOTAVAIL:
+        throw told("no_address", "this machine has no such address");
+      case Errno.EACCES:
+        throw told("denied", "ports below 1024 are for root");
+    }
+    throw error;
+  }
 }
 
 interface UdpCarrierParts {

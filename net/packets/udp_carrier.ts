@@ -17,19 +17,28 @@ const DATAGRAM_BYTES = 65_536;
 const MAX_PAYLOAD_BYTES = 1452;
 const MAX_WAITING_BYTES = 4 << 20;
 
-/** Throws Deno.errors.AddrInUse when a port is taken. */
+/** Throws `port_in_use`. */
 export function openDatagramCarrier({ listen = {}, peer }: CarrierOptions): PacketCarrier {
   using stack = new DisposableStack();
   const check = new PeerCheck(peer);
   const hostname = listen.host ?? (check.address?.length === 4 || !hasV6() ? "0.0.0.0" : "::");
   mustBeIp(hostname);
   const sockets = portsOf(portSpan(listen.ports ?? 0, { mayBeChosen: true })).map((port) => {
-    const socket = Deno.listenDatagram({ transport: "udp", hostname, port });
+    const socket = listenAt(hostname, port);
     stack.defer(() => socket.close());
     return socket;
   });
   stack.move();
   return new DatagramCarrier(sockets, check);
+}
+
+function listenAt(hostname: string, port: number): Deno.DatagramConn {
+  try {
+    return Deno.listenDatagram({ transport: "udp", hostname, port });
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.AddrInUse)) throw cause;
+    throw new CulvertError("port_in_use", `Cannot receive at UDP port ${port}: another program has it`, { cause });
+  }
 }
 
 interface DatagramPlace extends PacketPlace {

@@ -85,7 +85,9 @@ for (const { name, open } of kinds) {
 
   Deno.test(`${name}: a port that is taken is refused, and leaves nothing open`, async () => {
     await using far = open(optionsOf({ listen: { host: "127.0.0.1" } }));
-    assertThrows(() => open(optionsOf({ listen: { host: "127.0.0.1", ports: far.localPorts[0]! } })));
+    const again = optionsOf({ listen: { host: "127.0.0.1", ports: far.localPorts[0]! } });
+    const error = assertThrows(() => open(again), CulvertError, `Cannot receive at UDP port ${far.localPorts[0]}`);
+    assertEquals(error.code, "port_in_use");
   });
 
   Deno.test(`${name}: what nobody listens to ends nothing`, async () => {
