@@ -93,6 +93,8 @@ export class VtcpPath implements Path {
   readonly #pending = new PendingDials();
   readonly #farEnd: string;
   #admitted: Admitted | undefined;
+  /** Which start of the server we were let in by last: none of an earlier one's connections are left. */
+  #instance: string | undefined;
   #failure: string | undefined;
   #admission = Promise.withResolvers<Admitted>();
   /** Aborted when connecting with what we were told is in vain. */
@@ -177,10 +179,11 @@ export class VtcpPath implements Path {
 
   #onAdmitted(news: Admitted): void {
     const { instance, token, certificateKey } = news;
-    const before = this.#admitted;
+    const before = this.#instance;
+    this.#instance = instance;
     this.#admitted = { instance, token, certificateKey };
     this.#admission.resolve(this.#admitted);
-    if (!before || before.instance === instance) return;
+    if (before === undefined || before === instance) return;
     this.#options.log.info("The server was restarted", { server: this.#farEnd });
     this.#giveUp(new DialError("path_down", "The server was restarted"));
     this.#pool.drop();

@@ -7,7 +7,16 @@ import { encodeDatagramHeader, parseDatagram, SocksCommand, SocksReply } from ".
 import { parseTarget, readFull, writeAll } from "../../protocol/stream.ts";
 import { eventually, within } from "../../testing/waiting.ts";
 import { Processes } from "../chaos/fixtures/processes.ts";
-import { askSocks, echoes, EchoTarget, Ends, freeUdpPort, reaches, transports } from "./fixtures/ends.ts";
+import {
+  askSocks,
+  echoes,
+  EchoTarget,
+  Ends,
+  freeUdpPort,
+  reaches,
+  reachesAndEnds,
+  transports,
+} from "./fixtures/ends.ts";
 
 const clock = clockOf(globalThis);
 const NEWS_MS = 5000;
@@ -129,6 +138,23 @@ for (const transport of transports) {
     assertEquals(answer.subarray(parseDatagram(answer)!.dataAt), said);
   });
 
+  Deno.test(`${family}: a server that was killed and is back after the client has missed it has it again within 5 s`, async () => {
+    await using processes = new Processes();
+    await using ends = new Ends(processes, transport);
+    await using echo = new EchoTarget();
+    const port = freeUdpPort();
+    const server = await ends.server(port);
+    const client = await ends.client([await ends.invite("alice", port)]);
+    await eventually("it gets through", () => reachesAndEnds(client.addresses.listen!, echo.at));
+    await server.kill();
+    assert((await askSocks(client.addresses.listen!, echo.at)).reply !== 0);
+    assert((await client.failing()).server);
+    await ends.server(port);
+    const backMs = clock.now();
+    await eventually("it gets through again", () => reaches(client.addresses.listen!, echo.at));
+    assertLess(clock.now() - backMs, NEWS_MS);
+  });
+
   for (const combine of ["failover", "balance"] as const) {
     Deno.test(`${family}: of two servers one is killed, and within seconds streams go by the other: ${combine}`, async () => {
       await using processes = new Processes();
@@ -142,7 +168,7 @@ for (const transport of transports) {
         ends.invite("alice", ports[1], { server: "second" }),
       ]);
       const client = await ends.client(urls, { flags: ["--combine", combine] });
-      await eventually("it gets through", () => reaches(client.addresses.listen!, echo.at));
+      await eventually("it gets through", () => reachesAndEnds(client.addresses.listen!, echo.at));
       await first.kill();
       const killedMs = clock.now();
       for (let streams = 0; streams < 4; streams++) {
