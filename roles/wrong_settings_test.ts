@@ -39,6 +39,11 @@ const rows: readonly { name: string; args: readonly string[]; says: string }[] =
     says: "--server is of no use",
   },
   {
+    name: "a gateway that is no hardware address",
+    args: ["kcp", "client", "--server", "kcp+raw://hush@192.0.2.7:1/?gateway=zz"],
+    says: "must have gateway as a hardware address",
+  },
+  {
     name: "a credential that is none",
     args: ["vtcp", "client", "--server", "vtcp://hush@x:1/"],
     says: "--server is of no use. Cannot use a credential",

@@ -7,6 +7,7 @@
 
 import { CarrierGroup } from "../../protocol/carrier_group.ts";
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
+import { parseIp } from "../../protocol/ip.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import type { Ports } from "../../protocol/port_span.ts";
 import { parseRouteHop, type RouteHop } from "../../protocol/sealed_route/access.ts";
@@ -26,6 +27,8 @@ export interface CarrierSettings extends
 
 type CarrierTools = Pick<CarrierOptions, "clock" | "random" | "log" | "metrics">;
 
+const MAC = /^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$/;
+
 /** Packet relays on one way. */
 const MOST_RELAYS = 4;
 
@@ -38,6 +41,10 @@ export function readCarrierSettings(url: TransportUrl, look: LookName): CarrierS
   const card = settings.text("interface");
   const source = settings.text("source");
   const gatewayMac = settings.text("gateway");
+  if (source !== undefined && !parseIp(source)) throw url.fail("must have source as an IP address");
+  if (gatewayMac !== undefined && !MAC.test(gatewayMac)) {
+    throw url.fail("must have gateway as a hardware address such as 02:00:5e:10:00:01");
+  }
   const send = settings.choice("send", ["ip", "packet", "usual"], "usual");
   return {
     kind,

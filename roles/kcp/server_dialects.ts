@@ -47,6 +47,7 @@ async function serveCulvert(
   { carriers, onward, context }: ServeTools,
 ): Promise<ServedDialect> {
   const { clock, random, log, metrics, signal } = context;
+  if (settings.target || settings.settings) throw refused("--target and --settings are not of --dialect culvert");
   await using stack = new AsyncDisposableStack();
   const crypto = stack.use(await openSealCrypto({ explain: (reason) => log.debug("No libcrypto", { reason }) }));
   const store = await TransportClients.open(context);
@@ -80,7 +81,7 @@ async function serveTun(settings: ServerSettings, { carriers, onward, context }:
   if (key === undefined) log.warn("There is no --key: whoever knows kcptun's default one is let in");
   const server = await serveKcptun({
     ...{ ...kcptun, clock, random, log, metrics },
-    ...{ carrier: onlyOne(carriers), target: target ?? "socks5", onward },
+    ...{ carrier: onlyOne(carriers, settings), target: target ?? "socks5", onward },
     limits: { maxTunnels: maxSessions },
   });
   return serving(server);
@@ -98,7 +99,7 @@ async function serveAsPaqet(
   if (key === "" && paqet.block !== "none" && paqet.block !== "null") throw refused("--key must be given");
   const server = await servePaqet({
     ...{ ...paqet, clock, random, log, metrics },
-    ...{ carrier: onlyOne(carriers), onward },
+    ...{ carrier: onlyOne(carriers, settings), onward },
     limits: { maxTunnels: maxSessions },
   });
   return serving(server);
@@ -108,7 +109,9 @@ function querySettings({ settings }: ServerSettings): QuerySettings {
   return new QuerySettings(settings, (rule) => refused(`--settings ${rule}`));
 }
 
-function onlyOne(carriers: readonly PacketCarrier[]): PacketCarrier {
+/** Of a dialect that knows one key, and one carrier. */
+function onlyOne(carriers: readonly PacketCarrier[], { client }: ServerSettings): PacketCarrier {
+  if (client.length > 0) throw refused("--client is of --dialect culvert alone: here all clients have one key");
   if (carriers.length === 1) return carriers[0]!;
   throw refused("--carrier both and --relayed-port are of --dialect culvert alone");
 }

@@ -42,6 +42,9 @@ export const servers: Readonly<Record<ServerSettings["dialect"], Serve>> = {
 
 async function serveOwn(settings: ServerSettings, { onward, context }: ServeTools): Promise<ServedVtcp> {
   const { clock, random, log, metrics } = context;
+  if (settings.settings || settings.allowHosts) {
+    throw refused("--settings and --allow-hosts are not of --dialect culvert");
+  }
   await using stack = new AsyncDisposableStack();
   const store = await TransportClients.open(context);
   const clients = await FollowedClients.open(store, { given: settings.client, action: "start vtcp-server" }, context);
@@ -79,6 +82,9 @@ async function serveGfkClients(settings: ServerSettings, { onward, context }: Se
   const transport = query.choice("carrier", ["quic", "kcp"], "quic");
   const mtuBytes = query.number("mtu", { least: 576, most: 1500, usual: 1400 });
   query.done();
+  if (settings.client.length > 0) {
+    throw refused("--client is of --dialect culvert alone: here all clients have one key");
+  }
   if (dialect === "gfk-go" && key === undefined) throw refused("--key must be given");
   if (dialect === "gfk-py" && transport === "kcp") throw refused("--settings must have carrier=quic with gfk-py");
   if (dialect === "gfk-py" && key === undefined) {
