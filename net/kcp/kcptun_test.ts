@@ -144,6 +144,24 @@ Deno.test("A dial that takes too long ends its stream, and one whose client has 
     assert(clock.now() - dialMs >= 4000 && clock.now() - dialMs < 4500, `${clock.now() - dialMs} ms`);
   }));
 
+Deno.test("Streams beyond the most that a tunnel may have just end, as do those of a server that drains", () =>
+  timed({ server: { target, limits: { maxStreams: 2 } } }, async ({ clock, rig }) => {
+    const streams = [];
+    for (let at = 0; at < 3; at++) streams.push(await passing(clock, rig.path.dial(target)));
+    const ended = (stream: Stream) => passing(clock, stream.read(new Uint8Array(1)).catch(() => null));
+    assertEquals(await ended(streams[2]!), null);
+    assertEquals(rig.onward.dialled.length, 2);
+    streams[1]!.close();
+    const stop = new AbortController();
+    const stopped = rig.server.shutdown(stop.signal);
+    const late = await passing(clock, rig.path.dial(target));
+    assertEquals(await ended(late), null);
+    assertEquals(rig.onward.dialled.length, 2);
+    assert(await passing(clock, exchange(streams[0]!)));
+    stop.abort();
+    await passing(clock, stopped);
+  }));
+
 Deno.test("Dials go to the tunnel with the fewest streams, each with a port of its own", () =>
   timed({ server: { target }, client: { conn: 3 } }, async ({ clock, rig }) => {
     const streams: Stream[] = [];
