@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { encodeHex } from "@std/encoding/hex";
+import type { Congestion } from "./congestion.ts";
 import { CulvertError } from "../errors.ts";
 import { CONV, encodeSegments, KcpEnd, sentSns } from "./fixtures/kcp_end.ts";
 import { Kcp } from "./kcp.ts";
@@ -7,6 +8,10 @@ import { kcpModes, type KcpOptions } from "./kcp_options.ts";
 import { WindowProbe } from "./window_probe.ts";
 import { testOptions } from "./fixtures/kcp_end.ts";
 
+const boundless: Congestion = {
+  ...{ roomAtMs: Infinity, onSent() {}, onAcked() {}, onLost() {}, onTimeout() {}, onTurn() {} },
+  roomBytes: () => Infinity,
+};
 const noEvents = { fill: () => 0, onBytes: () => {}, wantsBytes: () => true };
 
 Deno.test("data go as kcp-go writes them", () => {
@@ -114,6 +119,7 @@ const roundTrips: { name: string; options: Partial<KcpOptions>; rtts: number[]; 
   // 100, 50; 180 far below 400: srtt 400 → 372, variation 200 + ((220 - 200) >> 2); then 100 < 372 - 27 - 205.
   { name: "one far below hardly counts as variation", options: {}, rtts: [400, 180, 100], rtoMs: 338 + 4 * 207 },
   { name: "the interval is the least variation", options: { intervalMs: 200 }, rtts: [100, 100, 100], rtoMs: 300 },
+  { name: "what is paced has 50 ms to spare", options: { congestion: boundless }, rtts: [20], rtoMs: 70 },
   { name: "a minute is the most", options: {}, rtts: [50_000], rtoMs: 60_000 },
 ];
 for (const { name, options, rtts, rtoMs } of roundTrips) {
@@ -340,7 +346,9 @@ Deno.test("what a congestion scheme paces goes when it says, and it is told of t
   let timeouts = 0;
   let roomBytes = 1;
   const congestion = {
-    ...{ roomAtMs: 1007, onSent() {}, onAcked() {}, onLost() {}, onTurn() {}, onTimeout: () => void timeouts++ },
+    ...boundless,
+    roomAtMs: 1007,
+    onTimeout: () => void timeouts++,
     roomBytes: () => roomBytes--,
   };
   const end = new KcpEnd({ congestion });
@@ -357,7 +365,7 @@ Deno.test("what a congestion scheme paces goes when it says, and it is told of t
 
 Deno.test("what a congestion scheme holds back goes as soon as anything that came makes room, though una stands", () => {
   const congestion = {
-    ...{ roomAtMs: Infinity, onSent() {}, onAcked() {}, onLost() {}, onTimeout() {}, onTurn() {} },
+    ...boundless,
     roomBytes: (inFlightBytes: number) => 4 * testOptions.mtuBytes - inFlightBytes,
   };
   const end = new KcpEnd({ congestion });
