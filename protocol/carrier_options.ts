@@ -2,6 +2,7 @@
  * What a packet carrier is opened by, whatever opens it (`net/packets/open_carrier.ts`).
  */
 
+import type { CarrierGroup } from "./carrier_group.ts";
 import type { Clock } from "./clock.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -20,16 +21,18 @@ export interface CarrierOptions {
   readonly look?: LookName;
   /** The flags that packets of the look `paqet` take turns with, as letters; default ["PA"]. */
   readonly flags?: readonly string[];
-  /** Where raw packets are received; default: the one that leads to the peer, or every one. */
+  /** Where packets are received; default: of raw ones the one that leads to the peer, otherwise every one. */
   readonly interface?: string;
   /** The address that raw packets leave from when nobody has asked one of ours; default: what the routes say. */
   readonly source?: string;
   /** For `send: "packet"`; default: what the kernel knows, or asks. */
   readonly gatewayMac?: string;
-  /** Raw packets go through the kernel's routes and filters, or straight to the card. Default `ip`. */
+  /** Raw packets go through the kernel's routes and filters, or straight to the card. Default `packet` for `ours`, else `ip`. */
   readonly send?: "ip" | "packet";
   /** Whether the rules that keep the kernel quiet are set, and taken away at the end. Default true. */
   readonly manageFirewall?: boolean;
+  /** The carriers that it waits with, so that one thread waits for all. Default: it waits by itself. */
+  readonly group?: CarrierGroup;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

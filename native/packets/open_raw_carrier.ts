@@ -9,7 +9,7 @@
 
 import { tcpFilter } from "../../protocol/bpf.ts";
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
-import { CulvertError } from "../../protocol/errors.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import type { IpAddress } from "../../protocol/ip.ts";
 import { mustBeIp } from "../../protocol/peer_check.ts";
 import { formatPorts, portsOf, type PortSpan, portSpan } from "../../protocol/port_span.ts";
@@ -17,6 +17,7 @@ import { parseFlags } from "../../protocol/tcp_look/flags.ts";
 import { type TcpLook, tcpLook } from "../../protocol/tcp_look/look.ts";
 import { cString, type Libc, openLibc } from "../libc.ts";
 import { guardPorts } from "../raw_guard/guard.ts";
+import { LingeringGuard } from "../raw_guard/lingering_guard.ts";
 import { reservePorts } from "../raw_guard/port_reservation.ts";
 import { hasV6, SourceAddresses } from "../source_address.ts";
 import { openReceiving } from "./packet_socket.ts";
@@ -28,12 +29,25 @@ import { FrameWay, IpWay } from "./raw_ways.ts";
 
 /** Throws `port_in_use`, `denied`, `no_route`, `no_neighbour` or a SysError; needs CAP_NET_RAW, the guard CAP_NET_ADMIN. */
 export async function openRawCarrier(options: CarrierOptions): Promise<RawCarrier> {
+  try {
+    return await open(options);
+  } catch (error) {
+    const code = (error as { readonly code?: unknown } | undefined)?.code;
+    if (code !== "EPERM" && code !== "EACCES") throw error;
+    const need = "they take root, or CAP_NET_RAW and CAP_NET_ADMIN";
+    throw new CulvertError("denied", `Cannot use packets that look like TCP: ${need} (${messageOf(error)})`, {
+      cause: error,
+    });
+  }
+}
+
+async function open(options: CarrierOptions): Promise<RawCarrier> {
   await using stack = new AsyncDisposableStack();
   const libc = stack.use(openLibc());
   const { clock, log } = options;
   const peer = options.peer && { address: mustBeIp(options.peer.host), ports: portSpan(options.peer.ports) };
   const local = options.listen?.host === undefined ? undefined : mustBeIp(options.listen.host);
-  const ports = holdPorts(libc, options, stack);
+  const { ports, guard } = holdPorts(libc, options, stack);
   const look = lookOf(options);
   const route = peer && stack.use(await PeerRoute.find(libc, peer.address, routeOptions(options)));
   const families = familiesOf(libc, peer?.address ?? local);
@@ -59,8 +73,10 @@ export async function openRawCarrier(options: CarrierOptions): Promise<RawCarrie
     }),
     localPorts: portsOf(ports),
     receiving,
+    group: options.group,
     isV4Only: !families.v6,
     mtuBytes: route?.mtuBytes ?? Infinity,
+    ...guard && { guard },
     resources: stack.move(),
   });
 }
@@ -75,19 +91,24 @@ function lookOf({ look = "ours", flags, peer, random, clock }: CarrierOptions): 
 }
 
 /** The ports, ours until the end. Those of a span follow one another, so one that the system chooses is one alone. */
-function holdPorts(libc: Libc, options: CarrierOptions, stack: AsyncDisposableStack): PortSpan {
+function holdPorts(
+  libc: Libc,
+  options: CarrierOptions,
+  stack: AsyncDisposableStack,
+): { readonly ports: PortSpan; readonly guard?: LingeringGuard } {
   const { listen, peer, clock, log } = options;
   const asked = portSpan(listen?.ports ?? 0, { mayBeChosen: true });
   if (options.manageFirewall === false) {
     const { ports } = stack.use(reservePorts(libc, portsOf(asked)));
-    return { first: ports[0]!, count: asked.count };
+    return { ports: { first: ports[0]!, count: asked.count } };
   }
   const side = peer ? "client" : "server";
-  const guard = stack.use(
-    guardPorts({ libc, ports: portsOf(asked), side, ...peer && { peer: peer.host }, clock, log }),
-  );
-  log.debug("Ports are kept from the kernel", { ports: formatPorts(asked), way: guard.way });
-  return { first: guard.ports[0]!, count: asked.count };
+  const guard = guardPorts({ libc, ports: portsOf(asked), side, ...peer && { peer: peer.host }, clock, log });
+  const lingering = stack.use(new LingeringGuard(guard, clock));
+  const ports = { first: guard.ports[0]!, count: asked.count };
+  log.debug("Ports are kept from the kernel", { ports: formatPorts(ports), way: guard.way });
+  // Those that were asked for may be asked for again at once.
+  return { ports, ...asked.first === 0 && { guard: lingering } };
 }
 
 function sendOf({ send, look = "ours" }: CarrierOptions): "ip" | "packet" {

@@ -8,6 +8,7 @@
  * on where the last one ended, and a wrong guess costs a copy.
  */
 
+import type { CarrierGroup } from "../../protocol/carrier_group.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { FlaggedCarrier } from "../../protocol/carrier_options.ts";
@@ -17,6 +18,7 @@ import { PacketSlab } from "../../protocol/packet/packet_slab.ts";
 import { MAX_HEADER_BYTES, type TcpLook } from "../../protocol/tcp_look/look.ts";
 import type { Fd } from "../fd.ts";
 import type { Libc } from "../libc.ts";
+import type { LingeringGuard } from "../raw_guard/lingering_guard.ts";
 import { PacketLoop } from "./packet_loop.ts";
 import type { RawOrigins } from "./raw_origins.ts";
 import { RawPlace, type RawPlaces } from "./raw_place.ts";
@@ -43,6 +45,10 @@ export interface RawCarrierParts {
   /** Of the way, as far as it is known. */
   readonly mtuBytes: number;
   readonly origins: RawOrigins;
+  /** With whom it waits. */
+  readonly group?: CarrierGroup | undefined;
+  /** Of ports that may stay guarded for a while. */
+  readonly guard?: LingeringGuard;
   /** Everything it is made of; disposed of at the end. */
   readonly resources: AsyncDisposableStack;
 }
@@ -91,11 +97,11 @@ export class RawCarrier implements FlaggedCarrier {
 
   start(handlers: CarrierHandlers): void {
     if (this.#loop || this.#isClosed) throw new CulvertError("closed", "Cannot start a carrier: it has been already");
-    const { libc, look, places, receiving } = this.#parts, { counters } = this;
+    const { libc, look, places, receiving, group } = this.#parts, { counters } = this;
     const receivers = receiving.map(({ number: fd }) =>
       new RawReceiver(libc, { fd, look, places, handlers, counters })
     );
-    this.#loop = new PacketLoop(libc, receivers, () => handlers.onTurn());
+    this.#loop = new PacketLoop(libc, receivers, () => handlers.onTurn(), group);
     this.#ended = this.#run(this.#loop, handlers);
   }
 
@@ -152,6 +158,7 @@ export class RawCarrier implements FlaggedCarrier {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
+    this.#parts.guard?.hurry();
     await this.#ended;
   }
 
@@ -209,7 +216,10 @@ export class RawCarrier implements FlaggedCarrier {
     }
     this.#isClosed = true;
     loop[Symbol.dispose]();
-    await this.#parts.resources.disposeAsync();
+    const { guard, way, resources } = this.#parts;
+    if (guard) guard.lingers = way.sentPackets > 0;
+    const disposed = resources.disposeAsync();
     handlers.onClose(failure?.error);
+    await disposed;
   }
 }

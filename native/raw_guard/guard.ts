@@ -46,6 +46,8 @@ export interface PortGuard extends AsyncDisposable {
   /** As asked for, with what the kernel chose. */
   readonly ports: readonly number[];
   readonly way: GuardWay;
+  /** How many packets have come to the ports; undefined where it cannot be told. */
+  heardPackets(): number | undefined;
 }
 
 /** Throws `port_in_use`, `denied` or a SysError, and has changed nothing then. `libc` must outlive it. */
@@ -67,6 +69,7 @@ export function guardPorts(options: GuardOptions): PortGuard {
   return {
     ports: guarded.ports,
     way,
+    heardPackets: () => rules.heardPackets(),
     async [Symbol.asyncDispose]() {
       using _reservation = reservation;
       await rules[Symbol.asyncDispose]();

@@ -42,6 +42,7 @@ export function guardByIptables(guarded: GuardedPorts, { libc, clock, log }: Rul
     }
   });
   return {
+    heardPackets: () => undefined,
     async [Symbol.asyncDispose]() {
       await recheck[Symbol.asyncDispose]();
       for (const rules of placed) rules.remove();

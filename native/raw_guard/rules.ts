@@ -21,7 +21,10 @@ export interface RuleHost {
 }
 
 /** Rules that are in place, until it is disposed. */
-export type PortRules = AsyncDisposable;
+export interface PortRules extends AsyncDisposable {
+  /** How many packets have come to the ports; undefined where it cannot be told. */
+  heardPackets(): number | undefined;
+}
 
 /** The same ports as few runs, in order. */
 export function runsOf(ports: readonly number[]): NumberRange[] {

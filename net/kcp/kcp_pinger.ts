@@ -3,9 +3,10 @@
  * conversation, again and again, of any length. An acknowledgement shows that the datagram got there, that the far end
  * opened it with the same key, and how long both ways took.
  *
- *   carrier payload   [seal head][PUSH, sn 0, time = our number for it][smux NOP …][seal tail]    →    [… ACK with that time …]
+ *   carrier payload   [seal head][PUSH of nothing, sn 0, time = our number for it][PUSH far ahead …][seal tail]    →    [… ACK with that time …]
  *
- * To the far end it is a session whose stream says nothing, which its mux ends for silence. The time it takes includes what
+ * To the far end it is a session whose stream says nothing, which its mux ends for silence: what makes the datagram long is a
+ * segment beyond its window, which it leaves out, or less than a segment. The time it takes includes what
  * the far end waits before it acknowledges: up to its interval, 10 to 40 ms with the usual modes.
  */
 
@@ -26,9 +27,8 @@ import type { PacketSeal } from "../../protocol/packet_seal.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { Slab } from "../../protocol/slab.ts";
 
-/** smux: version, command, length u16, stream u32; a NOP has neither. */
-const SMUX_NOP_COMMAND = 3;
-const SMUX_HEAD_BYTES = 8;
+/** Ahead of whatever window. */
+const FAR_AHEAD_SN = 0x7fff0000;
 const WINDOW = 128;
 
 export interface KcpPingerOptions {
@@ -39,8 +39,6 @@ export interface KcpPingerOptions {
   readonly seal: PacketSeal;
   readonly clock: Clock;
   readonly random: Random;
-  /** Default 1. */
-  readonly smuxVersion?: 1 | 2;
 }
 
 /** What came for a question. */
@@ -78,7 +76,7 @@ export class KcpPinger {
   /** The shortest and the longest datagram that can be sent: what the carrier says of a path of 1,500 bytes. */
   get payloadRange(): { readonly least: number; readonly most: number } {
     const { seal, carrier } = this.#options;
-    const least = seal.headBytes + KCP_HEADER_BYTES + SMUX_HEAD_BYTES + seal.tailBytes;
+    const least = seal.headBytes + KCP_HEADER_BYTES + seal.tailBytes;
     return { least, most: carrier.maxPayloadBytes };
   }
 
@@ -111,7 +109,7 @@ export class KcpPinger {
   }
 
   #send(number: number, payloadBytes: number): void {
-    const { carrier, seal, smuxVersion = 1 } = this.#options;
+    const { carrier, seal } = this.#options;
     const { least, most } = this.payloadRange;
     if (!Number.isInteger(payloadBytes) || payloadBytes < least || payloadBytes > most) {
       throw new CulvertError("bad_option", `Cannot ping: its bytes must be ${least} to ${most}, got ${payloadBytes}`);
@@ -119,15 +117,11 @@ export class KcpPinger {
     const { slab } = carrier;
     const start = carrier.reserve(payloadBytes), end = start + payloadBytes;
     const bodyEnd = end - seal.tailBytes, segmentAt = start + seal.headBytes;
-    const dataBytes = bodyEnd - segmentAt - KCP_HEADER_BYTES;
     const head = { conv: this.#conv, window: WINDOW, una: 0 };
     slab.bytes.fill(0, start, end);
-    let at = writeSegmentHead(slab, segmentAt, head, KcpCommand.PUSH, number, 0, dataBytes);
-    // Whatever is left of a last one is never completed.
-    for (; at < bodyEnd; at += SMUX_HEAD_BYTES) {
-      slab.bytes[at] = smuxVersion;
-      if (at + 1 < bodyEnd) slab.bytes[at + 1] = SMUX_NOP_COMMAND;
-    }
+    const at = writeSegmentHead(slab, segmentAt, head, KcpCommand.PUSH, number, 0, 0);
+    const leftBytes = bodyEnd - at - KCP_HEADER_BYTES;
+    if (leftBytes >= 0) writeSegmentHead(slab, at, head, KcpCommand.PUSH, number, FAR_AHEAD_SN, leftBytes);
     seal.seal(slab, start, end);
     carrier.commit(payloadBytes, this.#place);
     carrier.flush();

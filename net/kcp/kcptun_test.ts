@@ -288,7 +288,7 @@ Deno.test("Settings that cannot be are refused, and named", async () => {
     [{ interval: NaN }, "interval must be 0 to 5000, got NaN"],
     [{ datashard: 30, parityshard: 10 }, "at most 32 together, got 30 and 10"],
     [{ keepalive: 30 }, "keepalive must be 1 to 29, got 30"],
-    [{ conn: 0 }, "conn must be 1 to 16, got 0"],
+    [{ conn: 0 }, "conn must be 1 to 256, got 0"],
     [{ crypt: "twofish" as "aes" }, "crypt must be one that is spoken here, got twofish"],
     [{ mode: "fast4" as "fast" }, "mode must be normal, fast to fast3 or manual, got fast4"],
     [{ smuxver: 3 as 2 }, "smuxver must be 1 to 2, got 3"],

@@ -3,6 +3,7 @@
 import { orAborted } from "../../protocol/abort.ts";
 import { DialError, messageOf } from "../../protocol/errors.ts";
 import { gfkKey } from "../../protocol/packet_layer/packet_keys.ts";
+import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import { portsOf, portSpan } from "../../protocol/port_span.ts";
 import { randomInt } from "../../protocol/random.ts";
 import type { Stream } from "../../protocol/stream.ts";
@@ -16,6 +17,9 @@ import { gfkKcp, gfkMux, HELLO_TIMEOUT_MS } from "./gfk_kcp_settings.ts";
 import type { GfkOptions } from "./gfk_path.ts";
 import type { StreamSource } from "./stream_source.ts";
 
+/** Carriers that may yet be ending: what is older has ended. */
+const MOST_ENDING = 4;
+
 export async function openGfkKcp(
   options: Omit<GfkOptions, "dialect"> & { readonly dialect: GfkDialect; readonly farEnd: string },
 ): Promise<StreamSource> {
@@ -23,6 +27,13 @@ export async function openGfkKcp(
   const { peer } = carrier;
   const seal = await openPacketSeal({ crypt: "aes", key: await gfkKey(secret!), random });
   const verified = new WeakMap<MuxConnection, Promise<void>>();
+  const carriers: Promise<PacketCarrier>[] = [];
+  function open(): Promise<PacketCarrier> {
+    const opening = openCarrier({ ...carrier, clock, random, log, metrics });
+    carriers.push(opening);
+    if (carriers.length > MOST_ENDING) carriers.shift();
+    return opening;
+  }
   const keeper = new LinkKeeper({
     connect: (signal) => {
       const ports = portsOf(portSpan(peer.ports));
@@ -31,7 +42,7 @@ export async function openGfkKcp(
         clock,
         random,
         makeSeal: () => seal,
-        openCarrier: () => openCarrier({ ...carrier, clock, random, log, metrics }),
+        openCarrier: open,
         host: peer.host,
         port: ports[randomInt(random, ports.length)]!,
       }, signal);
@@ -76,6 +87,8 @@ export async function openGfkKcp(
     close: () => keeper.close(),
     async closed() {
       await keeper.done;
+      // The keeper is done when its links are closed, whose carriers take a moment more.
+      await Promise.allSettled(carriers.map(async (each) => await (await each)[Symbol.asyncDispose]()));
       seal[Symbol.dispose]();
     },
   };

@@ -124,6 +124,24 @@ for (const [name, kind] of Object.entries(kinds)) {
   });
 }
 
+Deno.test("gfk-go by KCP: a path that is closed has let go of its port", async () => {
+  const kind = kinds["gfk-go by KCP"]!;
+  await using place = new EchoPlace();
+  await using server = await serve(kind);
+  const socket = Deno.listenDatagram({ hostname: "127.0.0.1", port: 0, transport: "udp" });
+  const { port } = socket.addr as Deno.NetAddr;
+  socket.close();
+  const peer = { host: "127.0.0.1", ports: server.ports[0]! };
+  const carrier = { kind: "udp", listen: { host: "127.0.0.1", ports: port }, peer } as const;
+  for (let turn = 0; turn < 5; turn++) {
+    const path = await open(kind, server, { carrier });
+    await echoes(await path.dial({ host: BACKEND_HOST, port: place.at.port }));
+    path.close();
+    await path.closed();
+    Deno.listenDatagram({ hostname: "127.0.0.1", port, transport: "udp" }).close();
+  }
+});
+
 Deno.test("a server of GFK that is not known is not trusted, and how to say otherwise is told", async () => {
   const kind = kinds["gfk-go by QUIC"]!;
   await using server = await serve(kind);

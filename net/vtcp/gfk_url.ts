@@ -17,7 +17,7 @@ export function openGfkUrl(url: TransportUrl, dialect: GfkOptions["dialect"], op
   const { settings } = url;
   const { relays, look, ...carrier } = readCarrierSettings(url, dialect);
   const transport = settings.choice("carrier", ["quic", "kcp"], "quic");
-  const mtuBytes = settings.number("mtu", { least: 576, most: 1452, usual: 1400 });
+  const mtuBytes = settings.number("mtu", { least: 576, most: 1500, usual: 1400 });
   const isUnverified = settings.flag("unverified");
   const file = settings.text("certificate"), serverName = settings.text("name") ?? url.host;
   settings.done();

@@ -162,9 +162,9 @@ export class VtcpServer implements AsyncDisposable {
 
   async #serve(halves: Deno.QuicBidirectionalStream, client: Client, gone: AbortSignal): Promise<void> {
     const { clock, onward, hop, log } = this.#options;
-    let served: ServedStream | undefined;
-    const onGone = () => served?.onUnheard();
     const stream = new QuicStream(halves, () => gone.removeEventListener("abort", onGone));
+    const served = new ServedStream(stream, this.#buffers);
+    const onGone = () => served.onUnheard();
     try {
       using limit = deadline(clock, TOKEN_TIMEOUT_MS, "read a token", gone);
       limit.signal.addEventListener("abort", () => stream.abort(), { once: true });
@@ -177,7 +177,6 @@ export class VtcpServer implements AsyncDisposable {
       log.debug("A stream ended before its token", { client: client.name, error: messageOf(error) });
       return stream.abort();
     }
-    served = new ServedStream(stream, this.#buffers);
     gone.addEventListener("abort", onGone, { once: true });
     this.#links.serveStream(served, { onward, hops: [hop] });
   }

@@ -128,7 +128,7 @@ export class KcpSender {
     if (ring.acked[slot] === 0) {
       const isOfLast = ring.timesMs[slot] === timeMs;
       const rttMs = isOfLast ? nowMs - ring.sentMs[slot]! : this.#saneRtt(timeMs, nowMs);
-      this.#arrived(slot, rttMs < 0 ? this.roundTrip.srttMs : rttMs, nowMs);
+      this.#arrived(slot, rttMs < 0 ? this.#usualRttMs : rttMs, nowMs);
     }
     this.#pass(sn, timeMs);
   }
@@ -168,7 +168,12 @@ export class KcpSender {
   }
 
   #sinceSent(slot: number, nowMs: number): number {
-    return this.#ring.sendings[slot] === 1 ? nowMs - this.#ring.sentMs[slot]! : this.roundTrip.srttMs;
+    return this.#ring.sendings[slot] === 1 ? nowMs - this.#ring.sentMs[slot]! : this.#usualRttMs;
+  }
+
+  /** What stands for a round trip that cannot be told: on a long way the first are all sent twice before any is measured. */
+  get #usualRttMs(): number {
+    return this.roundTrip.srttMs || Infinity;
   }
 
   #arrived(slot: number, rttMs: number, nowMs: number): void {

@@ -9,17 +9,16 @@
  *   emptying   half in flight for a round, so that the shortest round trip is seen again: when it has not been for long, or
  *              when there is a queue that does not go away, which may be a route that has become longer
  *
- * Loss says little by itself (radio loses without being full): it slows us when it is more than was lost before at half the
- * rate. What says more is a queue: while there is one, only the rates of the last rounds count. Pacing is by credit that time
- * gives, in portions of about a millisecond, because timers tick in those.
+ * Loss says little by itself (see `LossJudge`). What says more is a queue: while one stays, only the rates of the last
+ * rounds count. Pacing is by credit that time gives, in portions of about a millisecond, because timers tick in those.
  *
  * Segments are not told apart (see `DeliveryRate`), so their slots are not used.
  */
 
-import type { Random } from "../random.ts";
-import { randomInt } from "../random.ts";
+import { type Random, randomInt } from "../random.ts";
 import type { Congestion } from "./congestion.ts";
 import { DeliveryRate } from "./delivery_rate.ts";
+import { LossJudge } from "./loss_judge.ts";
 
 export interface PacedOptions {
   /** Of a full datagram. */
@@ -58,10 +57,6 @@ const QUEUE_ALLOWANCE_MS = 12;
 const QUEUE_TRUST_ROUNDS = 3;
 const QUEUE_ROUNDS = 5;
 const STARTING_LOSS = 0.2;
-const HEAVY_LOSS = 0.08;
-const LEAST_YIELD = 0.8;
-/** Of fewer, as many as that are lost by chance when the loss is light. */
-const LEAST_COUNTED_SEGMENTS = 128;
 /** How much credit may gather while timers are late. */
 const CREDIT_MS = 15;
 const PORTION_MS = 1;
@@ -104,10 +99,7 @@ export class PacedCongestion implements Congestion {
   #rateWithoutQueue = 0;
   #cruiseTurns = 0;
 
-  #countedLostBytes = 0;
-  #countedBytes = 0;
-  #usualLoss = 0;
-  #yield = 1;
+  readonly #loss: LossJudge;
 
   /** More than the rate says came in since then: ACKs come in bunches. */
   #bunchSinceMs = 0;
@@ -124,6 +116,7 @@ export class PacedCongestion implements Congestion {
   constructor(options: PacedOptions, nowMs: number) {
     this.#segmentBytes = options.segmentBytes;
     this.#random = options.random;
+    this.#loss = new LossJudge(options.segmentBytes);
     this.#windowBytes = FIRST_WINDOW_SEGMENTS * options.segmentBytes;
     this.#minRttAtMs =
       this.#stateSinceMs =
@@ -173,7 +166,7 @@ export class PacedCongestion implements Congestion {
   }
 
   onLost(_slot: number, bytes: number, _nowMs: number): void {
-    this.#countedLostBytes += bytes;
+    this.#loss.onLost(bytes);
   }
 
   /** Slots mean nothing here. */
@@ -194,7 +187,7 @@ export class PacedCongestion implements Congestion {
     if (this.#isSilent) this.#beginAnew(nowMs);
     this.#unansweredSinceMs = Infinity;
     const bytes = this.#turnBytes;
-    this.#countedBytes += bytes;
+    this.#loss.onCame(bytes);
     this.#noteRtt(this.#turnMinRttMs, nowMs);
     const hasRate = this.#delivery.sample(bytes, this.#turnSentAtMs, this.#minRttMs, nowMs);
     if (hasRate) this.#noteRate();
@@ -216,8 +209,7 @@ export class PacedCongestion implements Congestion {
       this.#roundsWithoutGrowth =
       this.#queueRounds =
         0;
-    this.#yield = 1;
-    this.#countedBytes = this.#countedLostBytes = 0;
+    this.#loss.forget();
     this.#windowBytes = FIRST_WINDOW_SEGMENTS * this.#segmentBytes;
     this.#mostBunched = this.#bunchBytes = 0;
     this.#roundEndsAtBytes = this.#delivery.deliveredBytes;
@@ -225,6 +217,7 @@ export class PacedCongestion implements Congestion {
   }
 
   #noteRtt(rttMs: number, nowMs: number): void {
+    if (rttMs === Infinity) return; // of none that came can it be told
     this.#lastRttMs = rttMs;
     if (rttMs < this.#roundMinRttMs) this.#roundMinRttMs = rttMs;
     if (rttMs < this.#emptyMinRttMs) this.#emptyMinRttMs = rttMs;
@@ -257,7 +250,8 @@ export class PacedCongestion implements Congestion {
   #endRound(nowMs: number): void {
     this.#roundEndsAtBytes = this.#delivery.deliveredBytes;
     this.#countLoss();
-    const hasQueue = this.#roundMinRttMs > QUEUE_FACTOR * this.#minRttMs + QUEUE_ALLOWANCE_MS;
+    const hasQueue = this.#roundMinRttMs < Infinity &&
+      this.#roundMinRttMs > QUEUE_FACTOR * this.#minRttMs + QUEUE_ALLOWANCE_MS;
     if (this.#state === "starting") this.#judgeStart(hasQueue, nowMs);
     else this.#judgeQueue(hasQueue, nowMs);
     this.#roundMinRttMs = Infinity;
@@ -304,22 +298,10 @@ export class PacedCongestion implements Congestion {
   }
 
   #countLoss(): void {
-    const all = this.#countedBytes + this.#countedLostBytes;
-    if (all < LEAST_COUNTED_SEGMENTS * this.#segmentBytes) return;
-    const loss = this.#countedLostBytes / all;
-    this.#countedBytes = this.#countedLostBytes = 0;
-    if (this.#state === "starting") {
-      this.#losesMuch = loss > STARTING_LOSS;
-      return;
-    }
-    if (loss > this.#usualLoss + HEAVY_LOSS) {
-      // What is lost at half the rate as well is not our doing.
-      if (this.#yield <= LEAST_YIELD) this.#usualLoss += (loss - this.#usualLoss) / 4;
-      this.#yield = Math.max(LEAST_YIELD, this.#yield * 0.9);
-    } else {
-      if (loss < this.#usualLoss || loss < HEAVY_LOSS) this.#usualLoss += (loss - this.#usualLoss) / 8;
-      this.#yield = Math.min(1, this.#yield + 0.05);
-    }
+    const loss = this.#loss.take();
+    if (loss === undefined) return;
+    if (this.#state === "starting") this.#losesMuch = loss > STARTING_LOSS;
+    else this.#loss.judge(loss);
   }
 
   /** From one state to the next, when it is time. */
@@ -351,16 +333,18 @@ export class PacedCongestion implements Congestion {
 
   /** Waits until half is gone and then for a round; what is the shortest round trip then, is. */
   #empty(inFlightBytes: number, nowMs: number): void {
-    const isOver = nowMs - this.#stateSinceMs > MOST_EMPTYING_MS && this.#emptyMinRttMs < Infinity;
+    const isOver = nowMs - this.#stateSinceMs > MOST_EMPTYING_MS;
     if (this.#emptySinceMs === Infinity) {
       if (inFlightBytes > this.#emptyWindow() && !isOver) return;
       this.#emptySinceMs = nowMs;
       this.#emptyMinRttMs = Infinity;
     }
     if (nowMs - this.#emptySinceMs < Math.max(EMPTY_MS, this.#lastRttMs) && !isOver) return;
-    if (this.#emptyMinRttMs > GROWTH * this.#minRttMs) this.#restoreRate();
-    this.#minRttMs = this.#emptyMinRttMs;
     this.#minRttAtMs = nowMs;
+    if (this.#emptyMinRttMs < Infinity) {
+      if (this.#emptyMinRttMs > GROWTH * this.#minRttMs) this.#restoreRate();
+      this.#minRttMs = this.#emptyMinRttMs;
+    }
     this.#queueRounds = 0;
     this.#enter("up", nowMs);
   }
@@ -392,7 +376,7 @@ export class PacedCongestion implements Congestion {
   }
 
   #setPace(): void {
-    if (this.#rate === 0) return;
+    if (this.#rate === 0 || this.#minRttMs === Infinity) return;
     const least = LEAST_WINDOW_SEGMENTS * this.#segmentBytes;
     const holds = this.#rate * this.#minRttMs;
     const more = this.#rate * ALLOWANCE_MS + this.#mostBunched;
@@ -402,8 +386,8 @@ export class PacedCongestion implements Congestion {
     const rate = isStarting ? Math.max(this.#rate, first / this.#minRttMs) : this.#rate;
     this.#windowBytes = this.#state === "emptying"
       ? this.#emptyWindow()
-      : Math.max(first, (holds + spare) * this.#yield + more);
-    this.#paceRate = rate * this.#gain * this.#yield;
+      : Math.max(first, (holds + spare) * this.#loss.share + more);
+    this.#paceRate = rate * this.#gain * this.#loss.share;
     this.#creditBytes = Math.min(this.#creditBytes, this.#mostCredit());
   }
 

@@ -186,3 +186,19 @@ Deno.test("where round trips are shorter than can be told it goes on after a sil
   assertEquals(congestion.state, "starting");
   assert(congestion.roomBytes(0, nowMs + 5) > 0);
 });
+
+Deno.test("a queue that does not run empty in time leaves what was known of the route", () => {
+  const congestion = make()(0);
+  let nowMs = 0;
+  const turn = (rttMs: number, inFlightBytes: number) => {
+    if (congestion.roomBytes(0, nowMs) > 0) congestion.onSent(0, SEGMENT_BYTES, inFlightBytes, nowMs);
+    congestion.onAcked(0, SEGMENT_BYTES, rttMs, nowMs);
+    congestion.onTurn(inFlightBytes, false, nowMs);
+    assert(congestion.minRttMs < Infinity && congestion.windowBytes < Infinity, `at ${nowMs} ms`);
+    nowMs++;
+  };
+  while (nowMs < 5000) turn(20, 1e5);
+  // It becomes longer, which is seen when little is in flight; then again, but as much stays there whatever the window.
+  while (nowMs < 30_000) turn(30, SEGMENT_BYTES);
+  while (nowMs < 60_000) turn(40, 1e9);
+});

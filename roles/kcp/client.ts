@@ -14,7 +14,7 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "culvert kcp client --server kcp+udp://CREDENTIAL@server.example:4000/",
-    "sudo culvert kcp client --server kcp+raw://CREDENTIAL@192.0.2.7:45000-45007/",
+    "sudo culvert kcp client --server kcp+raw://CREDENTIAL@192.0.2.7:24000-24007/",
     "culvert kcp client --server kcp+udp://C@a:4000/ --server kcp+udp://C@b:4000/",
     "culvert kcp client --server URL --forward udp:127.0.0.1:53=9.9.9.9:53",
   ],

@@ -116,7 +116,6 @@ export async function openFarEnd(place: FarPlace, settings: Speaking, context: T
     seal,
     clock,
     random,
-    smuxVersion: settings.dialect === "kcptun" ? 1 : 2,
   });
   const held = stack.move();
   return {

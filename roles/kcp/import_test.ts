@@ -360,8 +360,10 @@ Deno.test("a file becomes a configuration of ours, which nobody else may read", 
     await run({ file });
     assertStringIncludes(
       printed.at(-1)!,
-      "vtcp://secret@203.0.113.10:45000-45007/?dialect=gfk-go&carrier=kcp&nodelay=1",
+      "vtcp://secret@203.0.113.10:45000-45007/?dialect=gfk-go&carrier=kcp&mtu=1400&firewall=0",
     );
+    assertStringIncludes(printed.at(-1)!, "tcp:127.0.0.1:14000=backend.invalid:443");
+    assertStringIncludes(log.text("warn"), "must be 0 at the other end");
     await assertRejects(() => run({ file: `${directory}/none` }), CulvertError, "there is none");
   } finally {
     await Deno.remove(directory, { recursive: true });

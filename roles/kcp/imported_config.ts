@@ -4,6 +4,7 @@
  *   { role: "kcp-client", values: { server: ["kcp+raw://KEY@host:9999/?dialect=paqet&…"], listen: ["127.0.0.1:1080"] } }
  */
 
+import { BACKEND_HOST } from "../../net/vtcp/gfk_dialect.ts";
 import { formatPorts } from "../../protocol/port_span.ts";
 import type { ImportedCarrier, ImportedForward, ImportedSettings } from "./imported.ts";
 
@@ -22,8 +23,26 @@ export function configOf(settings: ImportedSettings): ImportedConfig {
   if (side === "server" && settings.carrier.flags) {
     notes.push("network.tcp.local_flag is left out: a server answers with the flags that its clients ask for, or PA");
   }
+  if (program === "gfk-go") noteLeftOut(settings, notes);
+  if (program !== "paqet" && transport === "quic" && side === "client") {
+    notes.push(
+      "unverified=1 is set, as nothing tells GFK's servers apart: certificate=FILE&name=NAME would, in its place",
+    );
+  }
   const values = side === "client" ? clientValues(settings, family, notes) : serverValues(settings, family);
   return { role: `${family}-${side}`, values, notes };
+}
+
+/** Ours has its own sizes there, which fit with any. */
+function noteLeftOut({ kcp, mux }: ImportedSettings, notes: string[]): void {
+  if ((kcp?.dataShards ?? 0) > 0 && (kcp?.parityShards ?? 0) > 0) {
+    notes.push(
+      "kcp.fec_data and fec_parity must be 0 at the other end: gfk's forward error correction is not spoken here",
+    );
+  }
+  if (Object.keys({ ...kcp, crypt: undefined, mtuBytes: undefined, ...mux }).length > 2) {
+    notes.push("The settings of KCP and of its streams are left out: they are those that gfk begins with");
+  }
 }
 
 function clientValues(
@@ -34,7 +53,8 @@ function clientValues(
   const { carrier, key, program, socks, forwards, logLevel } = settings;
   const { host = "", ports } = carrier.server;
   const scheme = family === "kcp" ? "kcp+raw" : "vtcp";
-  const query = queryOf({ dialect: program, ...dialectWords(settings), ...carrierWords(carrier) });
+  const unverified = program !== "paqet" && settings.transport === "quic" ? 1 : undefined;
+  const query = queryOf({ dialect: program, ...dialectWords(settings), unverified, ...carrierWords(carrier) });
   const where = `${host.includes(":") ? `[${host}]` : host}:${formatPorts(ports)}`;
   if (program === "paqet" && carrier.clientPorts) {
     notes.push(`The client's port ${formatPorts(carrier.clientPorts)} is left out: each tunnel takes one that is free`);
@@ -52,10 +72,10 @@ function clientValues(
   });
 }
 
-/** A port alone is one of the server's backend, which a server of ours reaches as its own. */
+/** A port alone is one of the server's backend. */
 function forwardText({ protocol, listen, target }: ImportedForward): string {
   const from = listen.startsWith(":") ? `0.0.0.0${listen}` : listen;
-  return `${protocol}:${from}=${typeof target === "number" ? `127.0.0.1:${target}` : target}`;
+  return `${protocol}:${from}=${typeof target === "number" ? `${BACKEND_HOST}:${target}` : target}`;
 }
 
 function serverValues(settings: ImportedSettings, family: "kcp" | "vtcp"): Readonly<Record<string, unknown>> {
@@ -72,6 +92,7 @@ function serverValues(settings: ImportedSettings, family: "kcp" | "vtcp"): Reado
     manageFirewall: carrier.manageFirewall,
     backend: backend?.host || undefined,
     backendPorts: backend?.ports,
+    allowHosts: program === "gfk-go" && backend?.isOpen ? true : undefined,
     logLevel,
   });
 }
@@ -94,31 +115,29 @@ function dialectWords({ program, transport, kcp, quic, mux, carrier }: ImportedS
   const bit = (value: boolean | undefined) => value === undefined ? undefined : Number(value);
   const not = (value: boolean | undefined) => value === undefined ? undefined : Number(!value);
   const seconds = (ms: number | undefined) => ms === undefined ? undefined : ms / 1000;
-  const isPaqet = program === "paqet";
+  const mtu = kcp?.mtuBytes ?? quic?.mtuBytes ?? carrier.maxPayloadBytes;
+  if (program !== "paqet") {
+    return { ...program === "gfk-go" && { carrier: transport }, mtu };
+  }
   return {
-    ...program === "gfk-go" && { carrier: transport },
-    ...kcp && {
-      block: isPaqet ? kcp.crypt : undefined,
-      mode: isPaqet ? kcp.mode : undefined,
-      nodelay: bit(kcp.noDelay),
-      interval: kcp.intervalMs,
-      resend: kcp.fastResend,
-      [isPaqet ? "nocongestion" : "nc"]: not(kcp.hasCongestionControl),
-      wdelay: isPaqet ? bit(kcp.writeDelay) : undefined,
-      acknodelay: isPaqet ? bit(kcp.ackNoDelay) : undefined,
-      sndwnd: kcp.sendWindow,
-      rcvwnd: kcp.receiveWindow,
-      [isPaqet ? "dshard" : "fec_data"]: kcp.dataShards,
-      [isPaqet ? "pshard" : "fec_parity"]: kcp.parityShards,
-      conn: kcp.links,
-    },
-    mtu: kcp?.mtuBytes ?? quic?.mtuBytes ?? carrier.maxPayloadBytes,
-    ...isPaqet && {
-      smuxbuf: mux?.sessionBufferBytes,
-      streambuf: mux?.streamBufferBytes,
-      smuxkalive: seconds(mux?.keepAliveMs),
-      smuxktimeout: seconds(mux?.timeoutMs),
-    },
+    block: kcp?.crypt,
+    mode: kcp?.mode,
+    nodelay: bit(kcp?.noDelay),
+    interval: kcp?.intervalMs,
+    resend: kcp?.fastResend,
+    nocongestion: not(kcp?.hasCongestionControl),
+    wdelay: bit(kcp?.writeDelay),
+    acknodelay: bit(kcp?.ackNoDelay),
+    sndwnd: kcp?.sendWindow,
+    rcvwnd: kcp?.receiveWindow,
+    dshard: kcp?.dataShards,
+    pshard: kcp?.parityShards,
+    conn: kcp?.links,
+    mtu,
+    smuxbuf: mux?.sessionBufferBytes,
+    streambuf: mux?.streamBufferBytes,
+    smuxkalive: seconds(mux?.keepAliveMs),
+    smuxktimeout: seconds(mux?.timeoutMs),
   };
 }
 

@@ -29,7 +29,7 @@ export const inviteRole: Role<typeof inviteConfig> = defineRole({
   config: inviteConfig,
   examples: [
     "culvert kcp invite alice --at server.example:4000",
-    "culvert kcp invite alice --at 192.0.2.7:45000-45007 --by kcp+raw",
+    "culvert kcp invite alice --at 192.0.2.7:24000-24007 --by kcp+raw",
   ],
   longRunning: false,
   async run({ name, at, by }, context) {

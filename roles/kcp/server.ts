@@ -21,7 +21,7 @@ export const role: Role<typeof serverConfig> = defineRole({
   config: serverConfig,
   examples: [
     "culvert kcp server",
-    "sudo culvert kcp server --carrier both --ports 45000-45007",
+    "sudo culvert kcp server --carrier both --ports 24000-24007",
     "CULVERT_KEY=K culvert kcp server --dialect kcptun --target 127.0.0.1:8080",
     "sudo CULVERT_KEY=K culvert kcp server --dialect paqet --carrier raw",
   ],

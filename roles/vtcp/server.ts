@@ -19,7 +19,7 @@ export const role: Role<typeof serverConfig> = defineRole({
   config: serverConfig,
   examples: [
     "sudo culvert vtcp server",
-    "sudo culvert vtcp server --ports 45000-45007 --egress-policy policy.toml",
+    "sudo culvert vtcp server --ports 24000-24007 --egress-policy policy.toml",
     "culvert vtcp server --carrier udp",
     "sudo CULVERT_KEY=K culvert vtcp server --dialect gfk-go --ports 45000-45007",
   ],

@@ -77,7 +77,7 @@ async function serveGfkClients(settings: ServerSettings, { onward, context }: Se
   if (dialect === "culvert") throw refused("--dialect must be one of gfk");
   const query = new QuerySettings(settings.settings, (rule) => refused(`--settings ${rule}`));
   const transport = query.choice("carrier", ["quic", "kcp"], "quic");
-  const mtuBytes = query.number("mtu", { least: 576, most: 1452, usual: 1400 });
+  const mtuBytes = query.number("mtu", { least: 576, most: 1500, usual: 1400 });
   query.done();
   if (dialect === "gfk-go" && key === undefined) throw refused("--key must be given");
   if (dialect === "gfk-py" && transport === "kcp") throw refused("--settings must have carrier=quic with gfk-py");

@@ -6,7 +6,7 @@ import { portsField } from "../kcp/dump.ts";
 import { wayOut } from "../way_out.ts";
 
 export const serverConfig = z.object({
-  ports: portsField().prefault("45000").describe("The port, or several in a row that clients hop over."),
+  ports: portsField().prefault("4001").describe("The port, or several in a row that clients hop over."),
   address: hostName("0.0.0.0").describe("The address of this machine that packets come to; :: is every one."),
   carrier: z.enum(["raw", "udp"]).default("raw")
     .describe("What packets look like: TCP of no connection (needs root), or UDP."),

@@ -191,6 +191,21 @@ testWith(needs, "a server that is sent garbage neither answers nor dies", async 
   await assertAllBack(client, { count: 10, bytes: 100 });
 });
 
+testWith(needs, "what comes for a client that has ended is not answered with resets", async () => {
+  await using wire = await RawWire.lay({ isPlain: true });
+  await using _server = await wire.end(wire.server, { listen: { ports: PORT } });
+  await using client = await wire.end(wire.client, { peer: { host: SERVER.v4, ports: PORT } });
+  let port = 0;
+  const before = await wire.seen(wire.server, () => assertAllBack(client, { count: 10, bytes: 100 }));
+  for (const { sourcePort, destinationPort } of before) if (destinationPort === PORT) port = sourcePort;
+  assert(port > 0);
+  await client.ask("close");
+  const late = ["tests/netns/fixtures/garbage_sender.ts", SERVER.v4, CLIENT.v4, `${port}`];
+  const segments = await wire.seen(wire.server, () => wire.runDeno(wire.server, late));
+  assert(segments.length > 100, `only ${segments.length} were seen`);
+  assertEquals(segments.filter(({ sourcePort }) => sourcePort === port), []);
+});
+
 async function assertAllBack(
   client: Awaited<ReturnType<RawWire["end"]>>,
   what: Record<string, unknown>,
