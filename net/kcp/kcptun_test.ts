@@ -113,6 +113,19 @@ Deno.test("The end of what we say is held back, unless the far end is known to p
   }
 });
 
+Deno.test("A tunnel on which what was sent goes unanswered gets no new streams", () =>
+  timed({ server: { target } }, async ({ clock, rig }) => {
+    using first = await passing(clock, rig.path.dial(target));
+    assert(await passing(clock, exchange(first)));
+    rig.network.fate.lossShare = 1;
+    await writeAll(first, new Uint8Array(100));
+    await passing(clock, new Promise<void>((resolve) => void clock.after(6000, resolve)));
+    rig.network.fate.lossShare = 0;
+    using second = await passing(clock, rig.path.dial(target));
+    assert(await passing(clock, exchange(second)));
+    assertEquals(rig.carriers.length, 2);
+  }));
+
 Deno.test("A stream that one side has ended and on which nothing moves is ended", () =>
   timed({
     server: { target: { host: "speaks", port: 1 }, limits: { halfClosedTimeoutMs: 3000 } },
