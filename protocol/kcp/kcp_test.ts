@@ -182,6 +182,19 @@ Deno.test("two later ones that came first make a segment be sent again, and then
   assertEquals(sentSns(end.at(1010 + end.kcp.rtoMs)).includes(0), true);
 });
 
+Deno.test("an acknowledgement that comes twice counts once", () => {
+  const end = new KcpEnd({ fastResend: 2 });
+  end.receive({ cmd: 84 });
+  end.writeFull(4);
+  end.outgoing = new Uint8Array(10_000); // so that there is always something new
+  end.kcp.wake();
+  end.pull();
+  for (let times = 0; times < 5; times++) end.receive({ cmd: 82, sn: 1, ts: 1000 });
+  assertEquals(sentSns(end.pull()).filter((sn) => sn < 4), []);
+  end.receive({ cmd: 82, sn: 2, ts: 1000 });
+  assertEquals(sentSns(end.pull()).filter((sn) => sn < 4), [0]);
+});
+
 Deno.test("one whose time was up can be passed again by those sent after that", () => {
   const end = new KcpEnd({ fastResend: 2 }, 0);
   end.receive({ cmd: 84 });
