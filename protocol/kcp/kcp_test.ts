@@ -269,9 +269,11 @@ Deno.test("a window that is never opened is asked about every two minutes in the
 });
 
 Deno.test("whoever asks is told the window", () => {
-  const end = new KcpEnd({ receiveWindow: 40 });
-  end.receive({ cmd: 83 });
-  assertEquals(end.pull().flat().map(({ cmd, wnd }) => [cmd, wnd]), [[84, 40]]);
+  for (const receiveWindow of [40, 32_768]) {
+    const end = new KcpEnd({ receiveWindow });
+    end.receive({ cmd: 83 });
+    assertEquals(end.pull().flat().map(({ cmd, wnd }) => [cmd, wnd]), [[84, receiveWindow]]);
+  }
 });
 
 Deno.test("a reader that stops closes the window, and opens it by a word when it goes on", () => {
@@ -353,6 +355,23 @@ Deno.test("KCP's own congestion control leaves half of what is in flight after a
   end.receive({ cmd: 82, sn: 20, ts: 0, una: 20 + inFlight });
   const left = sentSns(end.pull()).length;
   assert(left >= (inFlight >> 1) + 2 && left <= (inFlight >> 1) + 4, `${left} of ${inFlight}`);
+});
+
+Deno.test("a congestion scheme is told the round trip of the sending that was answered, and of none that is not known", () => {
+  const rtts: number[] = [];
+  const congestion = { ...boundless, onAcked: (_: number, __: number, rttMs: number) => void rtts.push(rttMs) };
+  const end = new KcpEnd({ congestion }, 0);
+  end.writeFull(3);
+  end.nowMs = 40;
+  end.receive({ cmd: 82, sn: 0, ts: 0, una: 0 });
+  end.pull();
+  end.at(end.kcp.timeoutAtMs);
+  const againMs = end.nowMs;
+  end.nowMs += 30;
+  end.receive({ cmd: 82, sn: 1, ts: 0 }); // the first time it was sent
+  end.receive({ cmd: 82, sn: 1, ts: againMs, una: 3 }); // the others are known to have come, not when they were sent
+  assertEquals(rtts.slice(0, 2), [40, end.nowMs]);
+  assertEquals([rtts.length, rtts[2]! >= 40], [3, true]);
 });
 
 Deno.test("what a congestion scheme paces goes when it says, and it is told of time-outs", () => {
