@@ -9,7 +9,7 @@
  * Datagrams that no KCP can have sent change nothing; memory is bounded by the windows whatever comes.
  *
  * Against kcp-go: what is put off is sent at the interval after the last flush, not on a beat of its own; nothing looks at
- * the whole window but a timeout; messages (`frg`) are not told apart, since they are a stream to all who use this.
+ * the whole window but a timeout; an ACK that comes twice counts once; messages (`frg`) are not told apart, since they are a stream to all who use this.
  */
 
 import type { Slab } from "../slab.ts";
