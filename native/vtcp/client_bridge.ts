@@ -26,7 +26,7 @@ const SILENCE_MS = 1500;
 const TOLD_HELLOS = 6;
 
 export interface ClientBridgeParts {
-  readonly local: LocalCarrier;
+  readonly local: Pick<LocalCarrier, "carrier" | "place">;
   readonly remote: PacketCarrier;
   readonly gate?: ClientGate;
   readonly clock: Clock;
@@ -113,7 +113,8 @@ export class ClientBridge implements Disposable {
   /** Looks whether a hello is due, says it, and comes back. */
   #watch(): void {
     if (this.#isClosed) return;
-    const { clock } = this.#parts;
+    const { clock, gate } = this.#parts;
+    gate?.giveUpOld();
     const sinceMs = this.#unansweredSinceMs;
     const isSilent = sinceMs !== 0 && clock.now() - sinceMs >= SILENCE_MS;
     if (!this.#isOpen || isSilent) this.#sayHello();
