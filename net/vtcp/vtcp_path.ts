@@ -127,6 +127,11 @@ export class VtcpPath implements Path {
     return this.#pool.isUp;
   }
 
+  /** Settles when the bridge has ended, which leaves nothing to dial by: with why, unless it was closed. */
+  get ended(): Promise<Error | undefined> {
+    return this.#bridge.ended;
+  }
+
   get streamCount(): number {
     return this.#pool.streamCount;
   }
