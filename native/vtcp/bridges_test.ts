@@ -251,13 +251,16 @@ Deno.test("where all who are there talk, one more is told that there is no room;
   assertEquals([answers.at(-1), rig.server.clientCount], ["admitted", 4]);
 });
 
-Deno.test("hellos that have no answer are told of, and at last not awaited any more", () => {
+Deno.test("hellos that have no answer are told of within 5 s, become fewer, and one is answered when it can be", () => {
   using rig = new Rig();
   rig.recover();
   rig.isCut = true;
   rig.clientLocal.carrier.give(PACKET, QUIC);
   rig.clock.advance(RECOVERED_MS);
   assertEquals(rig.clientNews.at(-1)?.type, "unanswered");
+  const said = rig.hellos.length;
+  rig.clock.advance(60_000);
+  assert(rig.hellos.length - said <= 30, `${rig.hellos.length - said} hellos in a minute`);
   rig.isCut = false;
   assert(rig.recover() <= RECOVERED_MS);
 });

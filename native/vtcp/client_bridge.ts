@@ -18,8 +18,9 @@ import type { ClientGate, GateAnswer } from "../../protocol/vtcp/client_gate.ts"
 import type { BridgeNews, ClientBridgeOptions } from "./bridge_messages.ts";
 import { type LocalCarrier, passOn } from "./local_carrier.ts";
 
-/** Between hellos that are not answered. */
+/** Between hellos that are not answered; and when that has been told. */
 const HELLO_EVERY_MS = 600;
+const LATER_HELLO_MS = 2000;
 /** How long an answer to what was sent may take before we doubt the way. */
 const SILENCE_MS = 1500;
 /** So many unanswered hellos are told, and then again so many. */
@@ -118,7 +119,8 @@ export class ClientBridge implements Disposable {
     const sinceMs = this.#unansweredSinceMs;
     const isSilent = sinceMs !== 0 && clock.now() - sinceMs >= SILENCE_MS;
     if (!this.#isOpen || isSilent) this.#sayHello();
-    this.#timer = clock.after(HELLO_EVERY_MS, () => this.#watch());
+    const waitMs = this.#unansweredHellos < TOLD_HELLOS ? HELLO_EVERY_MS : LATER_HELLO_MS;
+    this.#timer = clock.after(waitMs, () => this.#watch());
   }
 
   #sayHello(): void {
