@@ -98,7 +98,8 @@ class Rig implements Disposable {
   server = this.serve();
   readonly client: ClientBridge;
 
-  constructor() {
+  /** `secret`: of the client; default the one that the server knows. */
+  constructor(secret?: Bytes) {
     this.clock.advance(1);
     this.clientLocal.carrier.onSent = () => void this.quic.client++;
     this.clientRemote.onSent = (packet) => {
@@ -109,7 +110,7 @@ class Rig implements Disposable {
     this.client = new ClientBridge({ side: "client", carrier: { kind: "udp", peer }, quicPort: 1 }, {
       local: this.clientLocal,
       remote: this.clientRemote,
-      gate: this.gate(),
+      gate: this.gate(secret),
       clock: this.clock,
       random: new SeededRandom(3),
       tell: (news) => this.clientNews.push(news),
@@ -117,8 +118,8 @@ class Rig implements Disposable {
     });
   }
 
-  gate(): ClientGate {
-    const credential = { serverPublicKey: this.key.publicKey, secret: this.secret.secret };
+  gate(secret: Bytes = this.secret.secret): ClientGate {
+    const credential = { serverPublicKey: this.key.publicKey, secret };
     return new ClientGate(this.#tools(), credential, this.clock);
   }
 
@@ -249,6 +250,13 @@ Deno.test("where all who are there talk, one more is told that there is no room;
   rig.clock.advance(15_000);
   join(5);
   assertEquals([answers.at(-1), rig.server.clientCount], ["admitted", 4]);
+});
+
+Deno.test("who is refused goes on asking, less often, and is not told that nobody answers", () => {
+  using rig = new Rig(new Uint8Array(32).fill(7));
+  rig.clock.advance(60_000);
+  assertEquals(new Set(rig.clientNews.map(({ type }) => type)), new Set(["refused"]));
+  assert(rig.hellos.length >= 10 && rig.hellos.length <= 32, `${rig.hellos.length} hellos in a minute`);
 });
 
 Deno.test("hellos that have no answer are told of within 5 s, become fewer, and one is answered when it can be", () => {

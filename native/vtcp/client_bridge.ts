@@ -18,7 +18,7 @@ import type { ClientGate, GateAnswer } from "../../protocol/vtcp/client_gate.ts"
 import type { BridgeNews, ClientBridgeOptions } from "./bridge_messages.ts";
 import { type LocalCarrier, passOn } from "./local_carrier.ts";
 
-/** Between hellos that are not answered; and when that has been told. */
+/** Between hellos; and when it has been told that they are in vain. */
 const HELLO_EVERY_MS = 600;
 const LATER_HELLO_MS = 2000;
 /** How long an answer to what was sent may take before we doubt the way. */
@@ -46,6 +46,7 @@ export class ClientBridge implements Disposable {
   /** When the first packet went that nothing has come after; 0: something has come since. */
   #unansweredSinceMs = 0;
   #unansweredHellos = 0;
+  #isRefused = false;
   #timer: Timer | undefined;
   #isClosed = false;
 
@@ -101,12 +102,13 @@ export class ClientBridge implements Disposable {
 
   #onAnswer(answer: GateAnswer): void {
     const { tell } = this.#parts;
+    this.#unansweredHellos = 0;
+    this.#isRefused = answer.kind === "refused";
     if (answer.kind === "refused") {
       return tell({ type: "refused", reason: answer.reason, serverWallMs: answer.serverWallMs });
     }
     const { instance, token, certificateKey } = answer.admission;
     this.#isOpen = true;
-    this.#unansweredHellos = 0;
     this.#unansweredSinceMs = 0;
     tell({ type: "admitted", instance: instance.toHex(), token, certificateKey });
   }
@@ -119,7 +121,8 @@ export class ClientBridge implements Disposable {
     const sinceMs = this.#unansweredSinceMs;
     const isSilent = sinceMs !== 0 && clock.now() - sinceMs >= SILENCE_MS;
     if (!this.#isOpen || isSilent) this.#sayHello();
-    const waitMs = this.#unansweredHellos < TOLD_HELLOS ? HELLO_EVERY_MS : LATER_HELLO_MS;
+    const isInVain = this.#isRefused || this.#unansweredHellos >= TOLD_HELLOS;
+    const waitMs = isInVain ? LATER_HELLO_MS : HELLO_EVERY_MS;
     this.#timer = clock.after(waitMs, () => this.#watch());
   }
 
