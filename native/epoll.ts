@@ -14,10 +14,13 @@ import { EPOLL_EVENT } from "./layout.ts";
 import type { Libc } from "./libc.ts";
 
 export const EPOLLIN = 0x001;
+/** One event, and nothing more until `change`. */
+export const EPOLLONESHOT = 0x4000_0000;
 
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
+const EPOLL_CTL_MOD = 3;
 /** How many ready descriptors one wait tells. */
 const MAX_READY = 256;
 /** The longest wait epoll can express. */
@@ -36,13 +39,16 @@ export class Epoll implements Disposable {
 
   /** Watches a descriptor until it is closed or removed. Throws EEXIST for one that is watched. */
   add(fd: number, events: number = EPOLLIN): void {
-    this.#change.view.setUint32(EPOLL_EVENT.events, events, true);
-    this.#change.view.setInt32(EPOLL_EVENT.data, fd, true);
-    this.#control(EPOLL_CTL_ADD, fd, "watch a descriptor");
+    this.#control(EPOLL_CTL_ADD, fd, "watch a descriptor", events);
+  }
+
+  /** Watches one that is watched for other events, or once more. */
+  change(fd: number, events: number): void {
+    this.#control(EPOLL_CTL_MOD, fd, "watch a descriptor", events);
   }
 
   remove(fd: number): void {
-    this.#control(EPOLL_CTL_DEL, fd, "stop watching a descriptor");
+    this.#control(EPOLL_CTL_DEL, fd, "stop watching a descriptor", 0);
   }
 
   /** Waits until something is ready or the time is over (Infinity: for as long as it takes); gives how many are. */
@@ -60,12 +66,29 @@ export class Epoll implements Disposable {
     return this.#ready.view.getInt32(index * EPOLL_EVENT.size + EPOLL_EVENT.data, true);
   }
 
+  /** What `waitLater` needs. */
+  get readyBytes(): number {
+    return this.#ready.size;
+  }
+
+  /** Waits on another thread, for as long as it takes, and tells what is ready in `ready`. One at a time. */
+  async waitLater(ready: Slab): Promise<number> {
+    return Math.max(0, await this.#libc.call.epollWaitLater(this.#fd.number, ready.bytes, MAX_READY, -1));
+  }
+
+  /** The descriptor at an index of what `waitLater` told. */
+  fdIn(ready: Slab, at: number): number {
+    return ready.view.getInt32(at * EPOLL_EVENT.size + EPOLL_EVENT.data, true);
+  }
+
   [Symbol.dispose](): void {
     this.#fd[Symbol.dispose]();
   }
 
-  #control(operation: number, fd: number, action: string): void {
+  #control(operation: number, fd: number, action: string, events: number): void {
     const { call } = this.#libc;
+    this.#change.view.setUint32(EPOLL_EVENT.events, events, true);
+    this.#change.view.setInt32(EPOLL_EVENT.data, fd, true);
     if (call.epoll_ctl(this.#fd.number, operation, fd, this.#change.bytes) < 0) {
       throw this.#libc.error(action, "epoll_ctl");
     }

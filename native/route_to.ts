@@ -5,7 +5,8 @@
  *   const { interfaceName, source, mtu, mac } = await routeTo(libc, "203.0.113.5", { clock });
  *
  * A neighbour whose hardware address the kernel does not know is sent an empty datagram, to a port where nobody
- * receives: the kernel then asks for it by ARP or neighbour discovery.
+ * receives: the kernel then asks for it by ARP or neighbour discovery. So is one that it has not heard of for a while:
+ * whoever makes its frames itself gives the kernel no reason to look whether that still holds.
  */
 
 import { type Clock, deadline, delay } from "../protocol/clock.ts";
@@ -111,6 +112,7 @@ interface Asking extends RouteToOptions {
 async function macOf(address: IpAddress, asking: Asking): Promise<Bytes> {
   const { libc, network, link, clock, signal, patienceMs = PATIENCE_MS } = asking;
   const known = network.neighbour(link.index, address);
+  if (known?.isOld) provoke(libc, address, link.index);
   if (known?.mac) return known.mac;
   provoke(libc, address, link.index);
   using limit = deadline(clock, patienceMs, "ask a neighbour", signal);

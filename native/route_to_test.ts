@@ -6,11 +6,12 @@ import { CulvertError } from "../protocol/errors.ts";
 import { formatIp } from "../protocol/ip.ts";
 import { NetLab, type NetNamespace } from "../testing/netns.ts";
 import { testWith } from "../testing/requirements.ts";
+import { eventually } from "../testing/waiting.ts";
 import { inNamespace } from "./fixtures/in_namespace.ts";
 import { openLibc } from "./libc.ts";
 import { type RouteTo, routeTo, type RouteToOptions } from "./route_to.ts";
 
-const needs = { netns: true, tools: ["ip"] };
+const needs = { netns: true, tools: ["ip", "sysctl"] };
 const clock = clockOf(globalThis);
 
 interface Scene {
@@ -54,6 +55,19 @@ testOnPath("the way over a gateway has its hardware address, which is asked for"
     assertEquals([formatIp(route.source), formatIp(route.gateway!)], [source, via]);
     assertEquals([route.mac?.toHex(), route.ownMac?.toHex()], [gateway, own]);
   }
+});
+
+testOnPath("a hardware address that no longer holds is found out by asking again", async ({ client, router, find }) => {
+  const settings = ["delay_first_probe_time=0", "ucast_solicit=1", "retrans_time_ms=50"];
+  await client.run(["sysctl", "-qw", ...settings.map((each) => `net.ipv4.neigh.eth0.${each}`)]);
+  const stale = ["lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "stale"];
+  await client.run(["ip", "neighbour", "replace", "10.77.0.1", ...stale]);
+  const gateway = await macIn(router);
+  assertEquals((await find("203.0.113.5")).mac?.toHex(), "020000000099");
+  await eventually(
+    "the gateway's new address is known",
+    async () => (await find("203.0.113.5")).mac?.toHex() === gateway,
+  );
 });
 
 testOnPath("what is on our own network is reached without a gateway", async ({ client, router, find }) => {

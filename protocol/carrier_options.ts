@@ -2,6 +2,7 @@
  * What a packet carrier is opened by, whatever opens it (`net/packets/open_carrier.ts`).
  */
 
+import type { CarrierGroup } from "./carrier_group.ts";
 import type { Clock } from "./clock.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -30,6 +31,8 @@ export interface CarrierOptions {
   readonly send?: "ip" | "packet";
   /** Whether the rules that keep the kernel quiet are set, and taken away at the end. Default true. */
   readonly manageFirewall?: boolean;
+  /** The carriers that it waits with, so that one thread waits for all. Default: it waits by itself. */
+  readonly group?: CarrierGroup;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

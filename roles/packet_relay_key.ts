@@ -3,6 +3,7 @@
  */
 
 import { z } from "zod";
+import { type Clock, delay } from "../protocol/clock.ts";
 import { encodeBase64 } from "../protocol/encoding.ts";
 import { CulvertError } from "../protocol/errors.ts";
 import { type Bytes, KEY_BYTES } from "../protocol/primitives.ts";
@@ -12,19 +13,26 @@ import { createPrivateFile, readPrivateFile } from "./private_file.ts";
 
 const packetRelayFile = z.object({ packetRelayKey: keyText });
 
-/** The key in that file, made if there is none. Throws `corrupt_file` or `insecure_file`. */
-export async function loadOrCreatePacketRelayKey(path: string, random: Random): Promise<Bytes> {
-  const found = await readKey(path);
-  if (found) return found;
-  const key = random.fill(new Uint8Array(KEY_BYTES));
-  try {
-    await createPrivateFile(path, encodeKeyFile({ packetRelayKey: encodeBase64(key) }));
-    return key;
-  } catch (error) {
-    // Another that was started at the same time has made it.
-    const made = error instanceof CulvertError && error.code === "exists" ? await readKey(path) : undefined;
-    if (made) return made;
-    throw error;
+/** How long another that was started at the same time may take to make it. */
+const TRIES = 40;
+const AGAIN_MS = 50;
+
+/** The key in that file, made if there is none. Throws `corrupt_file`, `insecure_file`, or `exists` where one was half made. */
+export async function loadOrCreatePacketRelayKey(
+  path: string,
+  { random, clock }: { readonly random: Random; readonly clock: Clock },
+): Promise<Bytes> {
+  for (let tries = 1;; tries++) {
+    const found = await readKey(path);
+    if (found) return found;
+    const key = random.fill(new Uint8Array(KEY_BYTES));
+    try {
+      await createPrivateFile(path, encodeKeyFile({ packetRelayKey: encodeBase64(key) }));
+      return key;
+    } catch (error) {
+      if (!(error instanceof CulvertError && error.code === "exists") || tries === TRIES) throw error;
+    }
+    await delay(clock, AGAIN_MS);
   }
 }
 

@@ -95,10 +95,13 @@ export const role: Role<typeof config> = defineRole({
   },
 });
 
-async function loadKey({ keyFile }: Settings, { stateDir, random }: RoleContext): Promise<Uint8Array<ArrayBuffer>> {
-  if (keyFile !== undefined) return await loadOrCreatePacketRelayKey(keyFile, random);
+async function loadKey(
+  { keyFile }: Settings,
+  { stateDir, random, clock }: RoleContext,
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (keyFile !== undefined) return await loadOrCreatePacketRelayKey(keyFile, { random, clock });
   const state = await StateDirectory.open(stateDir);
-  return await loadOrCreatePacketRelayKey(join(state.path, "packet-relay.key"), random);
+  return await loadOrCreatePacketRelayKey(join(state.path, "packet-relay.key"), { random, clock });
 }
 
 const BYTES_PER_MEGABIT = 125_000;

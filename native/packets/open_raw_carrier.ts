@@ -73,6 +73,7 @@ async function open(options: CarrierOptions): Promise<RawCarrier> {
     }),
     localPorts: portsOf(ports),
     receiving,
+    group: options.group,
     isV4Only: !families.v6,
     mtuBytes: route?.mtuBytes ?? Infinity,
     ...guard && { guard },

@@ -11,7 +11,9 @@ import { setImmediate } from "node:timers";
 import { Slab } from "../../protocol/slab.ts";
 import { POLLFD } from "../layout.ts";
 import type { Libc } from "../libc.ts";
+import type { CarrierGroup } from "../../protocol/carrier_group.ts";
 import { EventFd, POLLIN } from "../poll.ts";
+import { SharedWait } from "./shared_wait.ts";
 
 export interface PacketSource {
   /** For the poll. */
@@ -32,14 +34,19 @@ export class PacketLoop implements Disposable {
   /** The other thread writes here for as long as it waits. */
   readonly #polled: Slab;
   readonly #polledCount: bigint;
+  /** Where it waits together with others. */
+  readonly #shared: SharedWait | undefined;
+  readonly #waiter: { readonly fds: readonly number[]; wake: (() => void) | undefined };
   #isEnded = false;
 
-  constructor(libc: Libc, sources: readonly PacketSource[], onTurn: () => void) {
+  constructor(libc: Libc, sources: readonly PacketSource[], onTurn: () => void, group?: CarrierGroup) {
     this.#libc = libc;
     this.#sources = sources;
     this.#onTurn = onTurn;
     this.#wake = new EventFd(libc);
     const fds = [...sources.map(({ fd }) => fd), this.#wake.fd];
+    this.#shared = group && SharedWait.join(group);
+    this.#waiter = { fds, wake: undefined };
     this.#polled = new Slab(fds.length * POLLFD.size);
     this.#polledCount = BigInt(fds.length);
     for (const [index, fd] of fds.entries()) {
@@ -53,6 +60,7 @@ export class PacketLoop implements Disposable {
     let looks = LOOKS;
     while (!this.#isEnded) {
       if (looks < LOOKS) await new Promise<void>(nextTurn);
+      else if (this.#shared) await this.#shared.readable(this.#waiter);
       else await this.#libc.call.pollLater(this.#polled.bytes, this.#polledCount, -1);
       looks = this.#takeTurn() ? 0 : looks + 1;
     }
@@ -66,6 +74,7 @@ export class PacketLoop implements Disposable {
 
   /** Once `run` has settled. */
   [Symbol.dispose](): void {
+    this.#shared?.leave(this.#waiter);
     this.#wake[Symbol.dispose]();
   }
 

@@ -8,6 +8,7 @@
  * on where the last one ended, and a wrong guess costs a copy.
  */
 
+import type { CarrierGroup } from "../../protocol/carrier_group.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { FlaggedCarrier } from "../../protocol/carrier_options.ts";
@@ -44,6 +45,8 @@ export interface RawCarrierParts {
   /** Of the way, as far as it is known. */
   readonly mtuBytes: number;
   readonly origins: RawOrigins;
+  /** With whom it waits. */
+  readonly group?: CarrierGroup | undefined;
   /** Of ports that may stay guarded for a while. */
   readonly guard?: LingeringGuard;
   /** Everything it is made of; disposed of at the end. */
@@ -94,11 +97,11 @@ export class RawCarrier implements FlaggedCarrier {
 
   start(handlers: CarrierHandlers): void {
     if (this.#loop || this.#isClosed) throw new CulvertError("closed", "Cannot start a carrier: it has been already");
-    const { libc, look, places, receiving } = this.#parts, { counters } = this;
+    const { libc, look, places, receiving, group } = this.#parts, { counters } = this;
     const receivers = receiving.map(({ number: fd }) =>
       new RawReceiver(libc, { fd, look, places, handlers, counters })
     );
-    this.#loop = new PacketLoop(libc, receivers, () => handlers.onTurn());
+    this.#loop = new PacketLoop(libc, receivers, () => handlers.onTurn(), group);
     this.#ended = this.#run(this.#loop, handlers);
   }
 

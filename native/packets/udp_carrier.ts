@@ -8,6 +8,7 @@
  * and are moved by up to three bytes when they are committed.
  */
 
+import type { CarrierGroup } from "../../protocol/carrier_group.ts";
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { IpAddress } from "../../protocol/ip.ts";
@@ -42,9 +43,19 @@ export function openUdpCarrier(options: CarrierOptions): PacketCarrier {
         new UdpPort(libc, { port, ...address && { address }, ...interfaceName !== undefined && { interfaceName } }),
       )
     );
-  const carrier = new UdpCarrier(libc, ports, { peer: new PeerCheck(peer), isV4: address?.length === 4 });
+  const carrier = new UdpCarrier(libc, ports, {
+    peer: new PeerCheck(peer),
+    isV4: address?.length === 4,
+    group: options.group,
+  });
   carrier.owns(stack.move());
   return carrier;
+}
+
+interface UdpCarrierParts {
+  readonly peer: PeerCheck;
+  readonly isV4: boolean;
+  readonly group: CarrierGroup | undefined;
 }
 
 class UdpCarrier implements PacketCarrier {
@@ -55,6 +66,7 @@ class UdpCarrier implements PacketCarrier {
   readonly #libc: Libc;
   readonly #ports: readonly UdpPort[];
   readonly #peer: PeerCheck;
+  readonly #group: CarrierGroup | undefined;
   #resources: DisposableStack | undefined;
   #loop: PacketLoop | undefined;
   #ended: Promise<void> = Promise.resolve();
@@ -70,8 +82,9 @@ class UdpCarrier implements PacketCarrier {
   #runBytes = 0;
   #unsentPackets = 0;
 
-  constructor(libc: Libc, ports: readonly UdpPort[], options: { readonly peer: PeerCheck; readonly isV4: boolean }) {
+  constructor(libc: Libc, ports: readonly UdpPort[], options: UdpCarrierParts) {
     this.#libc = libc;
+    this.#group = options.group;
     this.#ports = ports;
     this.#peer = options.peer;
     this.maxPayloadBytes = options.isV4 ? MAX_PAYLOAD_V4_BYTES : MAX_PAYLOAD_V6_BYTES;
@@ -110,7 +123,7 @@ class UdpCarrier implements PacketCarrier {
         })
       )
     );
-    this.#loop = new PacketLoop(this.#libc, receivers, () => handlers.onTurn());
+    this.#loop = new PacketLoop(this.#libc, receivers, () => handlers.onTurn(), this.#group);
     this.#ended = this.#run(this.#loop, handlers);
   }
 
@@ -174,7 +187,7 @@ class UdpCarrier implements PacketCarrier {
     this.#runPlace = undefined;
     const { sender } = place, length = this.#runEnd - this.#runAt, segmentBytes = this.#runBytes;
     if (!sender || this.#isClosed) {
-      this.#unsentPackets += Math.max(1, Math.ceil(length / segmentBytes));
+      this.#unsentPackets += length === 0 ? 1 : Math.ceil(length / segmentBytes);
       return;
     }
     if (!this.#queued.includes(sender)) this.#queued.push(sender);

@@ -7,9 +7,8 @@ import type { Libc } from "../libc.ts";
 import { Nft } from "../nft.ts";
 import type { GuardWay } from "./guard.ts";
 import { Iptables } from "./iptables.ts";
-import { ourRules, SUPPORTS } from "./iptables_rules.ts";
-import { NFT_PREFIX, RESETS } from "./nft_guard.ts";
-import { MOST_PORTS } from "./port_reservation.ts";
+import { isGuardedBy, ourRules, SUPPORTS } from "./iptables_rules.ts";
+import { isGuardOf, NFT_PREFIX, RESETS } from "./nft_guard.ts";
 
 export interface GuardState {
   readonly way: GuardWay;
@@ -27,9 +26,10 @@ export function guardState(libc: Libc, port: number): GuardState | undefined {
 function byNft(libc: Libc, port: number): GuardState | undefined {
   try {
     using nft = new Nft(libc);
-    const firstPort = guardOf(port, nft.tables(NFT_PREFIX).map(({ name }) => Number(name.slice(NFT_PREFIX.length))));
-    if (firstPort === undefined) return undefined;
-    const resets = nft.rules(`${NFT_PREFIX}${firstPort}`).find(({ comment }) => comment === RESETS)?.counter?.packets;
+    const table = nft.tables(NFT_PREFIX).find((table) => isGuardOf(port, table));
+    if (!table) return undefined;
+    const firstPort = Number(table.name.slice(NFT_PREFIX.length));
+    const resets = nft.rules(table.name).find(({ comment }) => comment === RESETS)?.counter?.packets;
     return { way: "nft", firstPort, ...resets !== undefined && { resets } };
   } catch (error) {
     if (error instanceof CulvertError && error.code === "no_nftables") return undefined;
@@ -40,13 +40,7 @@ function byNft(libc: Libc, port: number): GuardState | undefined {
 function byIptables(port: number): GuardState | undefined {
   const iptables = Iptables.find(4);
   const tables = new Set(SUPPORTS.map(({ table }) => table));
-  const guards = iptables ? [...tables].flatMap((table) => ourRules(iptables.list(table))) : [];
-  const firstPort = guardOf(port, guards.map(({ guard }) => guard));
-  return firstPort === undefined ? undefined : { way: "iptables", firstPort };
-}
-
-/** The guard that is named after the nearest port before it. */
-function guardOf(port: number, firstPorts: readonly number[]): number | undefined {
-  const nearest = Math.max(...firstPorts.filter((first) => first <= port), -Infinity);
-  return port - nearest < MOST_PORTS ? nearest : undefined;
+  const rules = iptables ? [...tables].flatMap((table) => ourRules(iptables.list(table))) : [];
+  const found = rules.find((rule) => isGuardedBy(rule, port));
+  return found && { way: "iptables", firstPort: found.guard };
 }

@@ -11,6 +11,7 @@ import { eventually, within } from "../../testing/waiting.ts";
 import { inNamespace } from "../fixtures/in_namespace.ts";
 import { openLibc } from "../libc.ts";
 import { sendTcp } from "./fixtures/send_tcp.ts";
+import { guardState } from "./guard_state.ts";
 import { type GuardOptions, guardPorts, type PortGuard } from "./guard.ts";
 import { guardByNft } from "./nft_guard.ts";
 import { reservePorts } from "./port_reservation.ts";
@@ -147,6 +148,16 @@ testOnLink("nft lists what we set, as it is meant", async ({ server, guard }) =>
       `ip daddr ${CLIENT} tcp sport ${ports} notrack`,
     ]
   ) assertStringIncludes(words, rule);
+});
+
+testOnLink("whether a port is guarded is told of each, with what was kept back", async ({ server, guard }) => {
+  using libc = openLibc();
+  const state = (port: number) => inNamespace(server, () => guardState(libc, port));
+  assertEquals(state(45_000), undefined);
+  await using guarded = guard({ ports: [45_000, 45_001, 47_000] });
+  const expected = { way: "nft", firstPort: 45_000, resets: 0 } as const;
+  assertEquals(guarded.ports.map(state), [expected, expected, expected]);
+  assertEquals([44_999, 45_002, 46_000].map(state), [undefined, undefined, undefined]);
 });
 
 /** Another process that guards ports of the server. */

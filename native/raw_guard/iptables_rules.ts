@@ -59,3 +59,10 @@ export function ourRules(listed: string): ListedRule[] {
     return match ? [{ guard: Number(match[1]), rule: line.trim().split(/\s+/).slice(1) }] : [];
   });
 }
+
+/** Whether that is the rule which keeps packets to a port from the kernel. */
+export function isGuardedBy({ rule }: ListedRule, port: number): boolean {
+  const at = rule.indexOf("--dport");
+  const [from = NaN, to = from] = at < 0 ? [] : (rule[at + 1] ?? "").split(":").map(Number);
+  return port >= from && port <= to;
+}

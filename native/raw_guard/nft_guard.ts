@@ -4,15 +4,16 @@
  * killed by the next guard that finds the port unused.
  */
 
-import { messageOf } from "../../protocol/errors.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import type { IpAddress } from "../../protocol/ip.ts";
 import { fib, ipOf, tcp } from "../../protocol/nftables/fields.ts";
 import { type Clause, comment, type Rule, rule } from "../../protocol/nftables/rule.ts";
 import { counter, drop, notrack } from "../../protocol/nftables/statements.ts";
+import type { NumberRange } from "../../protocol/nftables/values.ts";
 import { type BaseChain, Priority, type Table } from "../../protocol/nftables/table.ts";
 import { Errno, SysError } from "../errno.ts";
 import type { Libc } from "../libc.ts";
-import { Nft } from "../nft.ts";
+import { Nft, type TableInfo } from "../nft.ts";
 import { isPortFree } from "./port_reservation.ts";
 import { Recheck } from "./recheck.ts";
 import { type GuardedPorts, type PortRules, type RuleHost, runsOf } from "./rules.ts";
@@ -94,7 +95,13 @@ function setFirstPossible(nft: Nft, guarded: GuardedPorts, kernels: readonly Tab
       refusal ??= error;
     }
   }
-  throw refusal;
+  throw new CulvertError(
+    "no_nftables",
+    "Cannot guard a port by nftables: the kernel lacks what the rules are made of",
+    {
+      cause: refusal,
+    },
+  );
 }
 
 /** One to a guard: no two have a port in common. */
@@ -113,11 +120,25 @@ export function guardTable({ ports, peer }: GuardedPorts, { isOwned, knowsLocal 
   ];
   return {
     name: `${NFT_PREFIX}${runs[0]!.from}`,
-    comment: "packets that culvert sends and receives itself",
+    comment: commentOf(runs),
     isOwned,
     chains: [
       { name: "incoming", base: at("prerouting"), rules: incoming },
       { name: "outgoing", base: at("output"), rules: outgoing },
     ],
   };
+}
+
+const COMMENT = "culvert reads and sends itself: ";
+const MAX_RUNS = 7;
+
+/** So that whoever looks finds the ports; of many runs the first. */
+function commentOf(runs: readonly NumberRange[]): string {
+  return COMMENT + runs.slice(0, MAX_RUNS).map(({ from, to }) => `${from}-${to}`).join(" ");
+}
+
+/** Whether a table of that name and comment is the guard of a port. */
+export function isGuardOf(port: number, { name, comment = "" }: Pick<TableInfo, "name" | "comment">): boolean {
+  if (name === `${NFT_PREFIX}${port}`) return true;
+  return [...comment.matchAll(/(\d+)-(\d+)/g)].some(([, from, to]) => port >= Number(from) && port <= Number(to));
 }

@@ -23,7 +23,7 @@ const SO_REUSEADDR = 2;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 /** Each takes a file descriptor. */
-export const MOST_PORTS = 1024;
+const MOST_PORTS = 1024;
 
 export interface ReservedPorts extends Disposable {
   readonly ports: readonly number[];
@@ -89,6 +89,8 @@ function reservePort(libc: Libc, port: number): { readonly fd: Fd; readonly port
       );
     }
   }
+  // Else whoever sets it too could listen there.
+  setOption(libc, fd, SOL_SOCKET, SO_REUSEADDR, 0);
   const size = new Uint32Array([name.length]);
   if (libc.call.getsockname(fd.number, name, new Uint8Array(size.buffer)) < 0) {
     throw libc.error(`reserve port ${port}`, "getsockname");

@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
 import { parseIp } from "../../protocol/ip.ts";
 import { FakeClock } from "../../testing/fake_clock.ts";
-import { guardRules, ourRules, SUPPORTS } from "./iptables_rules.ts";
+import { guardRules, isGuardedBy, ourRules, SUPPORTS } from "./iptables_rules.ts";
 import { riskOf } from "./port_risks.ts";
 import { readPortUsers, userText } from "./port_users.ts";
 import { Recheck } from "./recheck.ts";
@@ -96,4 +96,18 @@ Deno.test("looks follow one another, and the last is waited for", async () => {
   await ended;
   await clock.advanceAsync(1000);
   assertEquals(looks, 2);
+});
+
+Deno.test("a rule of iptables guards the ports that it names", () => {
+  const listed = [
+    "-A PREROUTING -p tcp -m tcp --dport 45000:45007 -m comment --comment culvert-raw-45000 -j DROP",
+    "-A OUTPUT -p tcp -m tcp --sport 45000:45007 -m comment --comment culvert-raw-45000 -j DROP",
+    "-A PREROUTING -p tcp -m tcp --dport 47000 -m comment --comment culvert-raw-45000 -j DROP",
+    "-A PREROUTING -p tcp -m comment --comment culvert-raw-45000 -j DROP --dport",
+  ];
+  const rules = ourRules(listed.join("\n"));
+  const guarding = (port: number) => rules.map((rule) => isGuardedBy(rule, port));
+  assertEquals(guarding(45_007), [true, false, false, false]);
+  assertEquals(guarding(47_000), [false, false, true, false]);
+  assertEquals(guarding(46_000), [false, false, false, false]);
 });

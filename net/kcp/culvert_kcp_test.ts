@@ -233,7 +233,7 @@ Deno.test("dials, hellos and segments are counted, by client", async () => {
     "kcp_server_dials_total one ok": 1,
     "kcp_server_dials_total one refused": 1,
     "kcp_server_links_active one": 1,
-    "kcp_server_rtt_ms one": 1,
+    "kcp_server_rtt_seconds one": 1,
     "kcp_server_segments_total one resent": 0,
   };
   for (const [name, count] of Object.entries(expected)) assertEquals(counted.get(name), count, name);

@@ -228,7 +228,11 @@ export class CulvertKcpServer implements AsyncDisposable {
     this.#sampler.add(link, traffic, { client: name, place: () => session.place.key });
     log.debug("A KCP session has begun", { client: name });
     this.#links.serve(new CountedLink(link, traffic), {
-      onward: countedDials(onward, (outcome) => this.#metrics.dials.add(1, { client: name, outcome })),
+      onward: countedDials(
+        onward,
+        this.#options.clock,
+        (outcome) => this.#metrics.dials.add(1, { client: name, outcome }),
+      ),
       hops: [{ name: "kcp server", at: `port ${carrier.localPorts.join(", ")}` }],
     });
   }

@@ -15,6 +15,7 @@
  */
 
 import { orAborted } from "../../protocol/abort.ts";
+import { CarrierGroup } from "../../protocol/carrier_group.ts";
 import type { Clock, Timer } from "../../protocol/clock.ts";
 import { CulvertError, DialError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
@@ -79,8 +80,7 @@ const SILENT_LOOKS = 4;
 /** A tunnel that was quiet for longer answers a dial within this share of the time for it, or a fresh one is tried. */
 const FIRST_TRY = 0.4;
 const LOOK_MS = 1000;
-/** Each waits for its packets on one of the 32 threads that the host keeps for calls that take long, names and files too. */
-const MAX_CONN = 16;
+const MAX_CONN = 256;
 
 /** Opens the Path at once; tunnels are made as they are needed. Throws a CulvertError for settings that cannot be. */
 export function openKcptun(options: KcptunOptions): KcptunPath {
@@ -104,6 +104,7 @@ export class KcptunPath implements Path {
   readonly #seal: Promise<PacketSeal & Disposable>;
   #kcp: ReturnType<typeof kcptunKcp> | undefined;
   readonly #codes = openFecCodes();
+  readonly #group = new CarrierGroup();
   readonly #scratch = new SnappyScratch();
   readonly #sampler: LinkSampler;
   readonly #dials: Counter;
@@ -285,7 +286,7 @@ export class KcptunPath implements Path {
     const peer = { host, port };
     const open = () =>
       this.#options.openCarrier?.(peer, signal) ??
-        openCarrier({ kind: "udp", peer: { host, ports: port }, clock, random, log, metrics });
+        openCarrier({ kind: "udp", peer: { host, ports: port }, group: this.#group, clock, random, log, metrics });
     let carrier: PacketCarrier | undefined;
     const kcp = this.#kcp ??= kcptunKcp(this.#settings, seal);
     const link = await connectKcp({

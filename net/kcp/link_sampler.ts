@@ -44,8 +44,10 @@ interface Sampled {
 }
 
 const LOOK_MS = 5_000;
-const RTT_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000];
-const MBIT_BUCKETS = [0.1, 1, 5, 10, 20, 50, 100, 200, 500, 1000];
+const BYTES_PER_MBIT = 125_000;
+const RTT_BUCKETS_S = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2];
+/** From 100 kbit/s to a gigabit. */
+const RATE_BUCKETS = [12_500, 125_000, 625_000, 1.25e6, 2.5e6, 6.25e6, 12.5e6, 25e6, 62.5e6, 125e6];
 
 export class LinkSampler implements Disposable {
   readonly #clock: Clock;
@@ -68,8 +70,8 @@ export class LinkSampler implements Disposable {
       ...labels,
       "kind",
     ]);
-    this.#rtt = metrics.histogram(`${prefix}_rtt_ms`, "Round trips of KCP links", RTT_BUCKETS_MS, labels);
-    this.#rate = metrics.histogram(`${prefix}_link_mbit_s`, "Throughput of each KCP link", MBIT_BUCKETS, [
+    this.#rtt = metrics.histogram(`${prefix}_rtt_seconds`, "Round trips of KCP links", RTT_BUCKETS_S, labels);
+    this.#rate = metrics.histogram(`${prefix}_link_bytes_per_second`, "Throughput of each KCP link", RATE_BUCKETS, [
       ...labels,
       "direction",
     ]);
@@ -148,11 +150,11 @@ export class LinkSampler implements Disposable {
     this.#bytes.add(tx, { ...labels, direction: "out" });
     this.#segments.add(sent, { ...labels, kind: "sent" });
     this.#segments.add(resent, { ...labels, kind: "resent" });
-    if (link.kcp.srttMs > 0) this.#rtt.observe(link.kcp.srttMs, labels);
+    if (link.kcp.srttMs > 0) this.#rtt.observe(link.kcp.srttMs / 1000, labels);
     sampled.rxMbitPerS = rx * bitsPerS / 1e6;
     sampled.txMbitPerS = tx * bitsPerS / 1e6;
-    if (rx > 0) this.#rate.observe(sampled.rxMbitPerS, { ...labels, direction: "in" });
-    if (tx > 0) this.#rate.observe(sampled.txMbitPerS, { ...labels, direction: "out" });
+    if (rx > 0) this.#rate.observe(sampled.rxMbitPerS * BYTES_PER_MBIT, { ...labels, direction: "in" });
+    if (tx > 0) this.#rate.observe(sampled.txMbitPerS * BYTES_PER_MBIT, { ...labels, direction: "out" });
     sampled.lookedMs = nowMs;
     sampled.rxBytes += rx;
     sampled.txBytes += tx;

@@ -20,6 +20,7 @@ import { FEC_HEAD_BYTES } from "../../protocol/packet_layer/fec_head.ts";
 import { paqetKey } from "../../protocol/packet_layer/packet_keys.ts";
 import type { PacketSeal } from "../../protocol/packet_seal.ts";
 import {
+  PAQET_FEC_QUIET_MS,
   paqetKcp,
   paqetMux,
   type PaqetSettings,
@@ -86,6 +87,8 @@ export class PaqetPath implements Path {
   readonly #sampler: LinkSampler;
   #problem: string | undefined;
   #isClosed = false;
+  /** The newest of each tunnel. */
+  readonly #carriers: (PacketCarrier | undefined)[] = [];
 
   constructor(options: PaqetOptions) {
     const { conn = 1, clock, random, log, metrics, serverFlags = [] } = options;
@@ -156,9 +159,10 @@ export class PaqetPath implements Path {
     void this.closed().then(() => this.#seal).then((seal) => seal[Symbol.dispose](), () => {});
   }
 
-  /** Settles when every tunnel is closed. Call `close` first. */
+  /** Settles when every tunnel and its carrier are closed. Call `close` first. */
   async closed(): Promise<void> {
     await Promise.all(this.tunnels.map(({ keeper }) => keeper.done));
+    await Promise.all(this.#carriers.map((carrier) => carrier?.[Symbol.asyncDispose]()));
     await this.#seal.catch(() => {});
   }
 
@@ -203,17 +207,17 @@ export class PaqetPath implements Path {
     if (this.#isClosed) throw new DialError("path_down", "Cannot dial: the tunnel is closed");
     let best = 0;
     for (const [index, tunnel] of this.#tunnels.entries()) {
-      if (!tunnel) return this.#tunnels[index] = this.#newTunnel();
+      if (!tunnel) return this.#tunnels[index] = this.#newTunnel(index);
       if (tunnel.streamCount < this.#tunnels[best]!.streamCount) best = index;
     }
     return this.#tunnels[best]!;
   }
 
-  #newTunnel(): PaqetTunnel {
+  #newTunnel(index: number): PaqetTunnel {
     const { clock, random, log, metrics, host, port, serverFlags = [] } = this.#options;
     const { answerTimeoutMs = 5000, freshMs = 3000 } = this.#options;
     return new PaqetTunnel({
-      connect: (signal) => this.#connect(signal),
+      connect: (signal) => this.#connect(index, signal),
       farEnd: formatTarget({ host, port }),
       clock,
       random,
@@ -226,7 +230,7 @@ export class PaqetPath implements Path {
     });
   }
 
-  async #connect(signal: AbortSignal): Promise<Link> {
+  async #connect(index: number, signal: AbortSignal): Promise<Link> {
     const { clock, random, port, openCarrier } = this.#options;
     const seal = await orAborted(this.#seal, signal);
     const host = await orAborted(addressOf(this.#options.host), signal);
@@ -237,8 +241,14 @@ export class PaqetPath implements Path {
       clock,
       random,
       makeSeal: () => seal,
-      makeFec: () => new Fec({ codes: this.#codes, shards, mostBytes: kcp.mtuBytes + FEC_HEAD_BYTES }),
-      openCarrier: () => openCarrier({ host, port }, signal),
+      makeFec: () =>
+        new Fec({
+          codes: this.#codes,
+          shards,
+          mostBytes: kcp.mtuBytes + FEC_HEAD_BYTES,
+          quietMs: PAQET_FEC_QUIET_MS,
+        }),
+      openCarrier: async () => this.#carriers[index] = await openCarrier({ host, port }, signal),
       host,
       port,
     }, signal);

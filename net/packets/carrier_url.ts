@@ -5,6 +5,7 @@
  *   via=SECRET@relay.example:7000[;SECRET@next.example:7000]                                        UDP alone
  */
 
+import { CarrierGroup } from "../../protocol/carrier_group.ts";
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import type { Ports } from "../../protocol/port_span.ts";
@@ -13,8 +14,11 @@ import type { LookName } from "../../protocol/tcp_look/look_name.ts";
 import type { TransportUrl } from "../transport_url.ts";
 import { openCarrier } from "./open_carrier.ts";
 
-export interface CarrierSettings
-  extends Pick<CarrierOptions, "kind" | "interface" | "source" | "gatewayMac" | "send" | "manageFirewall" | "flags"> {
+export interface CarrierSettings extends
+  Pick<
+    CarrierOptions,
+    "group" | "kind" | "interface" | "source" | "gatewayMac" | "send" | "manageFirewall" | "flags"
+  > {
   readonly look: LookName | undefined;
   /** Packet relays on the way, the nearest first. */
   readonly relays: readonly RouteHop[];
@@ -29,13 +33,15 @@ const MOST_RELAYS = 4;
 export function readCarrierSettings(url: TransportUrl, look: LookName): CarrierSettings {
   const { settings } = url;
   const kind = url.scheme.endsWith("+udp") ? "udp" : "raw";
-  if (kind === "udp") return { kind, look: undefined, relays: readRelays(url) };
+  const group = new CarrierGroup();
+  if (kind === "udp") return { kind, group, look: undefined, relays: readRelays(url) };
   const card = settings.text("interface");
   const source = settings.text("source");
   const gatewayMac = settings.text("gateway");
   const send = settings.choice("send", ["ip", "packet", "usual"], "usual");
   return {
     kind,
+    group,
     look,
     relays: [],
     manageFirewall: settings.choice("firewall", ["0", "1"], "1") === "1",

@@ -60,6 +60,17 @@ Deno.test("what lies beyond the window is neither kept nor acknowledged", () => 
   assertEquals(end.pull().flat().map(({ sn, una }) => [sn, una]), [[7, 0]]);
 });
 
+Deno.test("a peer that does not mind a closed window fills no more than two of them", () => {
+  const end = new KcpEnd({ receiveWindow: 8 });
+  end.wantsBytes = false;
+  for (let sn = 0; sn < 1000; sn++) end.receive({ sn, data: `${sn} ` });
+  const said = end.pull().flat();
+  assertEquals([said.at(-1)!.una, said.at(-1)!.wnd, Math.max(...said.map(({ sn }) => sn))], [8, 0, 15]);
+  end.wantsBytes = true;
+  end.kcp.resume();
+  assertEquals(end.incoming, "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 ");
+});
+
 Deno.test("acknowledgements that are never fetched do not pile up", () => {
   const end = new KcpEnd({ ackNoDelay: false, mtuBytes: 1500 });
   for (let round = 0; round < 1000; round++) {

@@ -21,6 +21,7 @@ import { SnQueue } from "./sn_queue.ts";
 
 /** The peer's window before it has said anything. */
 const FIRST_PEER_WINDOW = 32;
+/** A segment sent so often means that nobody is there. */
 const DEAD_LINK = 20;
 
 export class KcpSender {
@@ -127,7 +128,7 @@ export class KcpSender {
     if (ring.acked[slot] === 0) {
       const isOfLast = ring.timesMs[slot] === timeMs;
       const rttMs = isOfLast ? nowMs - ring.sentMs[slot]! : this.#saneRtt(timeMs, nowMs);
-      this.#arrived(slot, rttMs < 0 ? this.roundTrip.srttMs : rttMs, nowMs);
+      this.#arrived(slot, rttMs < 0 ? this.#usualRttMs : rttMs, nowMs);
     }
     this.#pass(sn, timeMs);
   }
@@ -144,13 +145,20 @@ export class KcpSender {
       this.#window?.grow(this.peerWindow);
       if (this.#ring.isEmpty) this.#ring.shrink(nowMs);
     }
-    const isDue = this.#unaMoved || this.#isSurePassed;
+    let isDue = this.#unaMoved || this.#isSurePassed;
     if (this.#acksHeard || this.#unaMoved) {
       const isAppLimited = this.#isDry && this.#ring.next === this.#ring.end && this.#resend.length === 0;
       this.#congestion?.onTurn(this.inFlightBytes, isAppLimited, nowMs);
+      isDue ||= this.#isRoomMade(nowMs);
     }
     this.#unaMoved = this.#acksHeard = false;
     return isDue;
+  }
+
+  /** The congestion scheme waited for an ACK, and it has come, though `una` may stand before a gap. */
+  #isRoomMade(nowMs: number): boolean {
+    if (!this.#isHeld || this.#congestion!.roomAtMs !== Infinity) return false;
+    return this.#congestion!.roomBytes(this.inFlightBytes, nowMs) > 0;
   }
 
   /** Milliseconds since a time of ours that a peer gives back, or -1: we never said that. */
@@ -160,7 +168,12 @@ export class KcpSender {
   }
 
   #sinceSent(slot: number, nowMs: number): number {
-    return this.#ring.sendings[slot] === 1 ? nowMs - this.#ring.sentMs[slot]! : this.roundTrip.srttMs;
+    return this.#ring.sendings[slot] === 1 ? nowMs - this.#ring.sentMs[slot]! : this.#usualRttMs;
+  }
+
+  /** What stands for a round trip that cannot be told: on a long way the first are all sent twice before any is measured. */
+  get #usualRttMs(): number {
+    return this.roundTrip.srttMs || Infinity;
   }
 
   #arrived(slot: number, rttMs: number, nowMs: number): void {
@@ -285,7 +298,7 @@ export class KcpSender {
     const dueMs = nowMs + ring.rtosMs[slot]!;
     ring.dueMs[slot] = dueMs;
     if (dueMs < this.#dueMs) this.#dueMs = dueMs;
-    if (++ring.sendings[slot]! >= (this.#options.deadLink ?? DEAD_LINK)) this.isDead = true;
+    if (++ring.sendings[slot]! >= DEAD_LINK) this.isDead = true;
     this.#counters.sent++;
     this.#congestion?.onSent(slot, KCP_HEADER_BYTES + length, this.inFlightBytes, nowMs);
     this.inFlightBytes += KCP_HEADER_BYTES + length;

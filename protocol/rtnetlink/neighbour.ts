@@ -25,8 +25,9 @@ const NDMSG_BYTES = 12;
 const NDA_DST = 1;
 const NDA_LLADDR = 2;
 
-/** Asked and not answered yet; asked in vain. */
+/** Asked and not answered yet; not heard of for a while; asked in vain. */
 const NUD_INCOMPLETE = 0x01;
+const NUD_STALE = 0x04;
 const NUD_FAILED = 0x20;
 
 export interface Neighbour {
@@ -34,6 +35,8 @@ export interface Neighbour {
   readonly address: IpAddress;
   /** `known`: it may be old, but it is what packets are sent to. */
   readonly state: "known" | "asking" | "silent";
+  /** It is known from a while ago. The kernel looks whether it still holds when it is sent to by the kernel, and only then. */
+  readonly isOld?: true;
   /** Its hardware address; absent as long as it is not known, and where there are none. */
   readonly mac?: Bytes;
 }
@@ -62,6 +65,7 @@ export function readNeighbour({ type, payload }: NetlinkMessage): Neighbour | un
     linkIndex: view.getInt32(4, true),
     address: address.slice(),
     state,
+    ...(bits & NUD_STALE) !== 0 && { isOld: true as const },
     ...mac && state === "known" && { mac: mac.slice() },
   };
 }

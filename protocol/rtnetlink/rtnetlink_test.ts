@@ -195,9 +195,10 @@ Deno.test("a neighbour is known, asked for, or silent", () => {
   const base = { linkIndex, address: ip("10.9.0.2") };
   const mac = Uint8Array.of(2, 0, 0, 0, 0, 7);
   const reachable = 0x02, stale = 0x04, permanent = 0x80, incomplete = 0x01, failed = 0x20, none = 0;
-  for (const state of [reachable, stale, permanent]) {
+  for (const state of [reachable, permanent]) {
     assertEquals(readNeighbour(only(neighbour(state, true))), { ...base, state: "known", mac });
   }
+  assertEquals(readNeighbour(only(neighbour(stale, true))), { ...base, state: "known", isOld: true, mac });
   for (const state of [none, incomplete]) {
     assertEquals(readNeighbour(only(neighbour(state, false))), { ...base, state: "asking" });
   }

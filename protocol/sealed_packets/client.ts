@@ -69,7 +69,7 @@ const GIVE_UP_MS = 4_000;
 const SILENCE_MS = 2_000;
 const SILENT_ROUND_TRIPS = 3;
 /** Hellos of which an answer may still come. */
-const MOST_HELLOS = 6;
+const MOST_HELLOS = GIVE_UP_MS / HELLO_EVERY_MS;
 
 interface SaidHello extends Disposable {
   readonly initiator: SealedHelloInitiator;
@@ -86,6 +86,7 @@ export class SealedClient implements Disposable {
   readonly #hopMs: number;
   #hellos: SaidHello[] = [];
   #keys: SessionKeys | undefined;
+  /** The server's index of the first keys: what it calls the session. */
   #serverIndex = 0;
   #behindMs: number;
   #helloAtMs: number;
@@ -96,6 +97,8 @@ export class SealedClient implements Disposable {
   #silenceMs = SILENCE_MS;
   /** Our clock against the one that ticks, as of the last hello. */
   #wallOffsetMs = 0;
+  /** Hellos since the last answer. */
+  #tries = 0;
   #isOver = false;
 
   constructor(options: SealedClientOptions, events: SealedClientEvents, nowMs: number) {
@@ -207,7 +210,9 @@ export class SealedClient implements Disposable {
 
   #initiator(payload: Bytes, wallMs: number): SealedHelloInitiator | undefined {
     const { tools, credential } = this.#options;
-    const options = { credential, purpose: SESSION_PURPOSE, payload, wallMs: wallMs + this.#behindMs };
+    // What the server's clock was ahead may be long ago, and then it would be silent for ever: every other goes by ours.
+    const aheadMs = this.#tries++ % 2 === 0 ? this.#behindMs : 0;
+    const options = { credential, purpose: SESSION_PURPOSE, payload, wallMs: wallMs + aheadMs };
     try {
       return new SealedHelloInitiator(tools, options);
     } catch (error) {
@@ -247,7 +252,6 @@ export class SealedClient implements Disposable {
     const parts = { crypto: suite, mask: this.#mask, keys: answer.keys, localIndex: index, remoteIndex: words.index };
     const epoch = new PacketEpoch(parts);
     this.#forgetHellos();
-    this.#serverIndex = words.index;
     this.#helloAtMs = Infinity;
     this.#renewAtMs = nowMs + this.#renewMs;
     this.#unansweredMs = Infinity;
@@ -257,6 +261,7 @@ export class SealedClient implements Disposable {
       return this.#events.onRenewed();
     }
     this.#keys = new SessionKeys(epoch);
+    this.#serverIndex = words.index;
     this.#planHop(nowMs);
     this.#events.onUp();
   }
@@ -274,6 +279,7 @@ export class SealedClient implements Disposable {
   }
 
   #setClock(answer: HelloAnswer, nowMs: number): void {
+    this.#tries = 0;
     this.#behindMs = answer.serverWallMs - (this.#wallOffsetMs + nowMs);
     if (answer.kind === "refused" && answer.reason === "clock") this.#events.onClockWrong(this.#behindMs);
   }
@@ -303,6 +309,7 @@ export class SealedClient implements Disposable {
 function noAnswer(): DialError {
   return new DialError(
     "path_down",
-    "The server does not answer: its public key or its address is wrong, it does not run, or the way to it is blocked",
+    "The server does not answer: its public key or its address is wrong, it does not run, the way to it is blocked, or " +
+      "this machine's clock is wrong by very much",
   );
 }

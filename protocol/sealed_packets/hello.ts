@@ -91,8 +91,8 @@ const REFUSALS: Readonly<Record<number, Refusal>> = {
   [HelloStatus.CLOCK]: "clock",
   [HelloStatus.BUSY]: "busy",
 };
-/** Key agreements for strangers who know the server's public key; more are not looked at. */
-const STRANGERS_RATE: TokenRate = { perSecond: 1000, burst: 1000 };
+/** Key agreements for hellos that turn out to be no client's, or not in their time; more are not looked at. */
+const VAIN_RATE: TokenRate = { perSecond: 1000, burst: 1000 };
 
 /** The client's side of one hello. Disposing wipes it. */
 export class SealedHelloInitiator implements Disposable {
@@ -197,16 +197,16 @@ export class SealedHelloResponder implements Disposable {
   readonly #senders = new WeakMap<KnownClient, HelloSender>();
   readonly #strangers = new HelloSender(MOST_OF_STRANGERS);
   readonly #agreements: TokenBucket;
-  #wallMs: number;
+  /** What the time told is ahead of the clock that only goes forward. */
+  #aheadMs = -Infinity;
 
   constructor(tools: HelloTools, options: ResponderOptions) {
     this.#tools = tools;
     this.#options = options;
     this.#frames = new HelloFrames(options.server.publicKey);
     this.#start = startIkPsk2(tools.crypto, prologueOf(options.purpose), options.server.publicKey);
-    this.#wallMs = options.clock.wallNow();
-    this.#memory = new HelloMemory(this.#wallMs);
-    this.#agreements = new TokenBucket(options.clock, STRANGERS_RATE);
+    this.#memory = new HelloMemory(this.#nowMs());
+    this.#agreements = new TokenBucket(options.clock, VAIN_RATE);
   }
 
   /** Hellos that are remembered. */
@@ -246,11 +246,15 @@ export class SealedHelloResponder implements Disposable {
     const plain = shared && readFirstPayload(state, shared, parts.sealedText);
     const text = plain && decodeText(plain);
     if (text?.head !== HELLO_VERSION) return undefined;
-    if (client) this.#agreements.give(1);
     const nowMs = this.#nowMs();
     const sender = client ? this.#senderOf(client) : this.#strangers;
     const timing = this.#memory.take(id, sender, { timeMs: text.timeMs, nowMs });
-    if (timing === "old" || timing === "many") return ignored(timing);
+    if (timing === "old" || timing === "many") {
+      // Whoever has copied it may send it as often as they like: it is to cost no more than a look from now on.
+      this.#memory.spoil(id);
+      return ignored(timing);
+    }
+    if (client && timing === "right") this.#agreements.give(1);
     const heard: Heard = { hello, parts, state };
     if (!client) return tellStrangers ? this.#refused(heard, "unauthorized") : ignored("foreign");
     if (timing === "wrong") return { ...this.#refused(heard, "clock"), client };
@@ -315,9 +319,14 @@ export class SealedHelloResponder implements Disposable {
     return sender;
   }
 
-  /** The host's time, except that it never goes back: what was forgotten must not become new. */
+  /**
+   * The host's time, except that it never goes back: what was forgotten must not become new. Nor does it stand still when
+   * the host's is set back: what is remembered must be forgotten.
+   */
   #nowMs(): number {
-    return this.#wallMs = Math.max(this.#wallMs, this.#options.clock.wallNow());
+    const { clock } = this.#options;
+    this.#aheadMs = Math.max(this.#aheadMs, clock.wallNow() - clock.now());
+    return Math.round(clock.now() + this.#aheadMs);
   }
 }
 

@@ -18,8 +18,8 @@ const BEGINNING_MS = 2_000;
 const SWEEP_MS = 10_000;
 export const MOST_OF_A_CLIENT = 1024;
 export const MOST_OF_STRANGERS = 4096;
-/** Hellos with a true mac and false content, so that the same one is not looked at twice. */
-const MOST_SPOILED = 1024;
+/** Hellos with a true mac that count for nothing, so that the same one is not looked at twice. */
+const MOST_SPOILED = 4096;
 
 /** Whose hellos are counted together. */
 export class HelloSender {
@@ -74,7 +74,7 @@ export class HelloMemory {
     return isBehind || timeMs > nowMs + CLOCK_TOLERANCE_MS ? "wrong" : "right";
   }
 
-  /** It has a true mac, which others may have seen and copied, and is not genuine. */
+  /** It has a true mac, which others may have seen and copied, and is not genuine or not to be answered. */
   spoil(id: string): void {
     this.#spoiled.add(id);
     if (this.#spoiled.size > MOST_SPOILED) this.#spoiled.delete(this.#spoiled.values().next().value!);

@@ -21,8 +21,8 @@ Deno.test("what is remembered of a sender has a bound, which others do not feel,
 
 Deno.test("what was false is remembered so often and no more", () => {
   const memory = new HelloMemory(0);
-  for (let number = 0; number < 5000; number++) memory.spoil(`false ${number}`);
-  assertEquals(memory.size, 1024);
-  assert(memory.wasSeen("false 4999"));
+  for (let number = 0; number < 9000; number++) memory.spoil(`false ${number}`);
+  assertEquals(memory.size, 4096);
+  assert(memory.wasSeen("false 8999"));
   assert(!memory.wasSeen("false 0"));
 });

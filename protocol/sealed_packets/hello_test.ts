@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertLessOrEqual, assertNotEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertLess, assertLessOrEqual, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { FakeClock } from "../../testing/fake_clock.ts";
 import { assertDecoderSurvives, mutationsOf } from "../../testing/fuzz.ts";
@@ -221,6 +221,40 @@ Deno.test("a server whose clock is set back goes on by the time it had", () => {
   rig.welcome(rig.hello());
   rig.clock.wallNow = () => wallNow() - 200_000;
   assertEquals(rig.responder.receive(hello).kind, "ignored");
+});
+
+Deno.test("a server whose clock was set back takes new hellos for as long as it runs, and forgets the old", () => {
+  const rig = new Rig();
+  const wallNow = rig.clock.wallNow.bind(rig.clock);
+  rig.clock.advance(200_000);
+  rig.welcome(rig.hello());
+  rig.clock.wallNow = () => wallNow() - 20_000_000;
+  for (let round = 0; round < 1500; round++) {
+    rig.clock.advance(1_000);
+    using near = rig.hello({ wallMs: wallNow() });
+    rig.welcome(near);
+  }
+  assertLess(rig.responder.rememberedCount, 200);
+});
+
+Deno.test("copies of a hello whose time is over cost one key agreement, however many come", () => {
+  const rig = new Rig();
+  const { hello } = rig.hello();
+  rig.clock.advance(5_000);
+  rig.responder = rig.newResponder();
+  rig.agreements = 0;
+  for (let round = 0; round < 100; round++) assertEquals(rig.responder.receive(hello).kind, "ignored");
+  assertEquals(rig.agreements, 1);
+});
+
+Deno.test("hellos beyond what is remembered of a client are no more than others in vain", () => {
+  const rig = new Rig();
+  for (let round = 0; round < 1024; round++) rig.welcome(rig.hello());
+  rig.agreements = 0;
+  const hellos = Array.from({ length: 1200 }, () => rig.hello().hello);
+  rig.agreements = 0;
+  for (const hello of hellos) assertEquals(rig.responder.receive(hello).kind, "ignored");
+  assertEquals(rig.agreements, 1000);
 });
 
 Deno.test("without the server's key every byte of hellos and answers takes every value, alike often", () => {

@@ -65,6 +65,8 @@ const MOST_WAITING_OF_A_CLIENT = 512;
 
 export class ServerSession {
   readonly client: KnownClient;
+  /** What its client calls it, whatever its keys are: our index of the first. */
+  readonly name: number;
   readonly keys: SessionKeys;
   /** Where the client is. */
   carrier: PacketCarrier;
@@ -75,6 +77,7 @@ export class ServerSession {
 
   constructor(client: KnownClient, epoch: PacketEpoch, carrier: PacketCarrier, place: PacketPlace) {
     this.client = client;
+    this.name = epoch.localIndex;
     this.keys = new SessionKeys(epoch);
     this.carrier = carrier;
     this.place = place;
@@ -100,6 +103,7 @@ export class SealedServer implements Disposable {
   /** The indices whose keys wait, oldest first. */
   readonly #waiting = new Map<number, Entry>();
   readonly #sessions = new Set<ServerSession>();
+  readonly #byName = new Map<number, ServerSession>();
   /** Sessions, and keys that wait, of each client. */
   readonly #counts = new Map<KnownClient, { sessions: number; waiting: number }>();
   #isClosed = false;
@@ -167,6 +171,7 @@ export class SealedServer implements Disposable {
     if (session.isClosed) return;
     session.isClosed = true;
     this.#sessions.delete(session);
+    this.#byName.delete(session.name);
     this.#countOf(session.client).sessions--;
     this.#forgetCount(session.client);
     const { current, previous } = session.keys;
@@ -201,8 +206,8 @@ export class SealedServer implements Disposable {
     const words = decodeHelloWords(welcome.payload);
     if (!words) return undefined;
     const { client } = welcome;
-    const known = words.kind === HelloKind.GO_ON ? this.#entries.get(words.ofServer) : undefined;
-    const session = known?.client === client ? known.session : undefined;
+    const known = words.kind === HelloKind.GO_ON ? this.#byName.get(words.ofServer) : undefined;
+    const session = known?.client === client ? known : undefined;
     if (words.kind === HelloKind.GO_ON && !session) {
       return welcome.answer(encodeAnswerWords({ kind: AnswerKind.GONE, index: 0 })).answer;
     }
@@ -213,7 +218,7 @@ export class SealedServer implements Disposable {
       this.#forgetCount(client);
       return undefined;
     }
-    const localIndex = drawIndex(this.#options.tools.random, (index) => this.#entries.has(index));
+    const localIndex = drawIndex(this.#options.tools.random, (index) => this.#isTaken(index));
     const kind = session ? AnswerKind.GOES_ON : AnswerKind.BEGUN;
     const { answer, keys } = welcome.answer(encodeAnswerWords({ kind, index: localIndex }));
     const { crypto: suite } = this.#options.tools;
@@ -226,6 +231,10 @@ export class SealedServer implements Disposable {
     this.#waiting.set(localIndex, entry);
     this.#countOf(client).waiting++;
     return answer;
+  }
+
+  #isTaken(index: number): boolean {
+    return this.#entries.has(index) || this.#byName.has(index);
   }
 
   #oldestOf(client: KnownClient): number {
@@ -248,6 +257,7 @@ export class SealedServer implements Disposable {
     const session = entry.session = new ServerSession(entry.client, entry.epoch, carrier, from);
     count.sessions++;
     this.#sessions.add(session);
+    this.#byName.set(session.name, session);
     this.#events.onSession(session);
   }
 

@@ -53,8 +53,8 @@ class Rig {
     return this.server.receive(carrier, slab, 0, bytes.length, from);
   }
 
-  client(port: number): Client {
-    return new Client(this, port);
+  client(port: number, clockBehindMs = 0): Client {
+    return new Client(this, port, clockBehindMs);
   }
 }
 
@@ -66,11 +66,11 @@ class Client {
   readonly #rig: Rig;
   port: number;
 
-  constructor(rig: Rig, port: number) {
+  constructor(rig: Rig, port: number, clockBehindMs: number) {
     this.#rig = rig;
     this.port = port;
     const credential = { serverPublicKey: rig.key.publicKey, secret: rig.secret.secret };
-    this.machine = new SealedClient({ tools: rig.tools, credential, clockBehindMs: 0, hopMs: 0 }, {
+    this.machine = new SealedClient({ tools: rig.tools, credential, clockBehindMs, hopMs: 0 }, {
       hello: (bytes) => this.hellos.push(bytes),
       hop() {},
       onUp() {},
@@ -154,6 +154,42 @@ Deno.test("silence is noticed within 2 s, and the session goes on under new keys
   rig.clock.advance(40_000);
   rig.server.tick(rig.clock.now());
   assertLess(rig.server.heldCount, older);
+});
+
+Deno.test("a session goes on although nothing came through under its new keys until the server had forgotten them", () => {
+  const rig = new Rig();
+  const client = rig.client(1);
+  client.greet();
+  const session = rig.give(client.sealed(BODY), placeOf(1))!;
+  for (let round = 1; round <= 3; round++) {
+    client.machine.sent(rig.clock.now());
+    rig.clock.advance(2_000);
+    client.greet();
+    assertEquals(client.renewed, round);
+    rig.clock.advance(40_000);
+    rig.server.tick(rig.clock.now());
+    assertEquals(rig.give(client.sealed(BODY), placeOf(1)), undefined);
+  }
+  client.machine.sent(rig.clock.now());
+  rig.clock.advance(2_000);
+  client.greet();
+  assertEquals(rig.give(client.sealed(BODY), placeOf(2)), session);
+  assertEquals(client.over, undefined);
+});
+
+Deno.test("a client that was told a time which the server has not any more finds out", () => {
+  const rig = new Rig();
+  rig.clock.advance(7_200_000);
+  rig.server = rig.newServer();
+  // The server's clock was an hour behind when it told; then it began anew with a right one.
+  const client = rig.client(1, -3_600_000);
+  client.tick();
+  rig.give(client.hellos.at(-1)!, placeOf(1));
+  assertEquals(rig.answers.length, 0);
+  rig.clock.advance(500);
+  client.greet();
+  assert(rig.give(client.sealed(BODY), placeOf(1)));
+  assertLess(Math.abs(client.machine.clockBehindMs), 10);
 });
 
 Deno.test("a server that has begun anew does not answer its old sessions, and tells a hello that they are gone", () => {

@@ -1,7 +1,7 @@
 /**
  * What the two sides of a session of sealed packets say beside its packets.
  *
- *   in a hello      kind u8 (0 begin, 1 go on) │ client's index u32 │ the server's index of the session that goes on u32
+ *   in a hello      kind u8 (0 begin, 1 go on) │ client's index u32 │ the server's index that the session began with u32
  *   in an answer    kind u8 (0 begun, 1 goes on, 2 gone) │ server's index u32
  *   a short body    kind u8 (1 here, 2 closed, 3 revoked) │ 0 to 22 random bytes
  *
@@ -30,7 +30,7 @@ const ANSWER_BYTES = 5;
 export interface HelloWords {
   readonly kind: number;
   readonly index: number;
-  /** The server's index of what goes on. */
+  /** The server's index that the session which goes on began with. */
   readonly ofServer: number;
 }
 
