@@ -210,11 +210,14 @@ export class GfkServer implements AsyncDisposable {
     })().catch(() => {});
     try {
       const buffer = new Uint8Array(65_535);
-      if (asked.rest.length > 0) await socket.send(asked.rest, target);
+      if (asked.rest.length > 0) await socket.send(asked.rest, target).catch(() => {});
       for (let count = await datagrams.receive(buffer); count !== null; count = await datagrams.receive(buffer)) {
         heard();
         await socket.send(buffer.subarray(0, count), target).catch(() => {}); // that one is lost
       }
+    } catch (error) {
+      // It is open already: a refusal would be taken for a datagram.
+      this.#options.log.debug("Datagrams ended early", { error: messageOf(error) });
     } finally {
       timer.cancel();
       this.#stop.signal.removeEventListener("abort", onStop);
