@@ -24,6 +24,8 @@ export interface UdpPortOptions {
   /** The address to receive at; only its family is then served. Default every address of both. */
   readonly address?: IpAddress;
   readonly fwmark?: number;
+  /** Nothing is received by another interface, or sent. On Linux before 5.7 this needs CAP_NET_RAW. */
+  readonly interfaceName?: string;
   /** False: as on a kernel without UDP_SEGMENT and UDP_GRO. */
   readonly offload?: boolean;
 }

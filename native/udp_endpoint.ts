@@ -112,7 +112,7 @@ export class EndpointTable {
   find(message: Slab, nameAt: number, oursAt: number): UdpEndpoint {
     const { words } = message;
     if (this.#last !== undefined && this.#isSame(this.#last, words, nameAt, oursAt)) return this.#last;
-    const slot = this.#hash(words, nameAt) & (SLOTS - 1);
+    const slot = this.#hash(words, nameAt, oursAt) & (SLOTS - 1);
     let found = this.#slots[slot];
     if (found === undefined || !this.#isSame(found, words, nameAt, oursAt)) {
       found = this.#make(words, nameAt, oursAt);
@@ -132,9 +132,13 @@ export class EndpointTable {
     return true;
   }
 
-  #hash(words: Uint32Array, nameAt: number): number {
+  #hash(words: Uint32Array, nameAt: number, oursAt: number): number {
     let hash = 0;
     for (let at = 0; at < this.#nameWords; at++) hash = Math.imul(hash ^ words[nameAt + at]!, 0x9e3779b1);
+    // Of one sender that talks to many addresses of ours, as a bridge has it, each is another.
+    if (oursAt >= 0) {
+      for (let at = 0; at < this.#ourWords; at++) hash = Math.imul(hash ^ words[oursAt + at]!, 0x9e3779b1);
+    }
     return hash ^ (hash >>> 15);
   }
 

@@ -16,8 +16,8 @@ import type { IpAddress } from "../protocol/ip.ts";
 import { Slab } from "../protocol/slab.ts";
 import { Errno } from "./errno.ts";
 import { Fd } from "./fd.ts";
-import { CMSGHDR, IN6_PKTINFO, IN_PKTINFO, IOVEC, MSGHDR, putU64, SlabAddresses } from "./layout.ts";
-import { addressOf, type Libc } from "./libc.ts";
+import { CMSGHDR, IFNAMSIZ, IN6_PKTINFO, IN_PKTINFO, IOVEC, MSGHDR, putU64, SlabAddresses } from "./layout.ts";
+import { addressOf, cString, type Libc } from "./libc.ts";
 import { EndpointTable, type UdpEndpoint } from "./udp_endpoint.ts";
 import { UdpOpener } from "./udp_open.ts";
 import * as option from "./udp_options.ts";
@@ -49,6 +49,7 @@ export interface UdpSocketOptions {
   /** The address to receive at, of that family; default every one. */
   readonly address?: IpAddress;
   readonly fwmark?: number;
+  readonly interfaceName?: string;
   /** False: as on a kernel without UDP_SEGMENT and UDP_GRO. */
   readonly offload?: boolean;
 }
@@ -73,7 +74,7 @@ export class UdpSocket implements Disposable {
 
   /** Throws a SysError: EADDRINUSE, EAFNOSUPPORT where the system has no IPv6, EPERM for a mark. */
   constructor(libc: Libc, options: UdpSocketOptions) {
-    const { isV6, port, address, fwmark = 0, offload = true } = options;
+    const { isV6, port, address, fwmark = 0, interfaceName, offload = true } = options;
     this.#libc = libc;
     this.#opener = new UdpOpener(libc);
     this.isV6 = isV6;
@@ -88,6 +89,7 @@ export class UdpSocket implements Disposable {
     const level = isV6 ? option.IPPROTO_IPV6 : option.IPPROTO_IP;
     this.#set(level, isV6 ? option.IPV6_RECVPKTINFO : option.IP_PKTINFO, 1);
     if (fwmark !== 0) this.setFwmark(fwmark);
+    if (interfaceName !== undefined) this.#keepTo(interfaceName);
     this.port = this.#opener.bind(this.#fd.number, { isV6, port, ...address && { address } });
     this.offload = {
       segments: offload && this.#opener.has(this.#fd.number, option.SOL_UDP, option.UDP_SEGMENT),
@@ -168,6 +170,14 @@ export class UdpSocket implements Disposable {
     view.setUint32(MSGHDR.iovecCount, 1, true);
     putU64(view, MSGHDR.control, address + CONTROL_AT);
     view.setUint32(IOVEC_AT + IOVEC.length, UDP_RECEIVE_BYTES, true);
+  }
+
+  #keepTo(interfaceName: string): void {
+    const name = cString(interfaceName).subarray(0, IFNAMSIZ);
+    const { SOL_SOCKET, SO_BINDTODEVICE } = option;
+    if (this.#libc.call.setsockopt(this.#fd.number, SOL_SOCKET, SO_BINDTODEVICE, name, name.length) < 0) {
+      throw this.#libc.error(`keep a UDP socket to ${interfaceName}`, "setsockopt");
+    }
   }
 
   #set(level: number, name: number, value: number): boolean {

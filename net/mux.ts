@@ -17,6 +17,7 @@ import { MuxResetReason } from "../protocol/mux_frame.ts";
 import type { Stream } from "../protocol/stream.ts";
 import type { Link } from "./link.ts";
 
+/** At least; a session is looked at four times in an interval of its signs of life. */
 const TICK_MS = 500;
 
 export class MuxConnection implements Disposable {
@@ -24,6 +25,7 @@ export class MuxConnection implements Disposable {
   readonly link: Link;
   readonly #session: MuxSession;
   readonly #clock: Clock;
+  readonly #tickMs: number;
   #timer: Timer;
   #closed = false;
   #linkFailure: string | undefined;
@@ -43,7 +45,8 @@ export class MuxConnection implements Disposable {
       onRefuse: () => this.onRefuse(),
       onWantsWrite: () => link.wake(),
     }, clock.now());
-    this.#timer = clock.after(TICK_MS, () => this.#tick());
+    this.#tickMs = Math.max(TICK_MS, (options.keepAliveIntervalMs ?? 0) / 4);
+    this.#timer = clock.after(this.#tickMs, this.#tick);
   }
 
   /** Begins to carry bytes. Set `onStream` first. */
@@ -128,11 +131,11 @@ export class MuxConnection implements Disposable {
     if (this.#session.wantsInput) this.link.resume();
   }
 
-  #tick(): void {
+  readonly #tick = (): void => {
     this.#session.tick(this.#clock.now());
     if (this.#session.failure) return this.close();
-    this.#timer = this.#clock.after(TICK_MS, () => this.#tick());
-  }
+    this.#timer = this.#clock.after(this.#tickMs, this.#tick);
+  };
 }
 
 interface Waiter<T> {

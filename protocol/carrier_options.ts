@@ -21,7 +21,7 @@ export interface CarrierOptions {
   readonly look?: LookName;
   /** The flags that packets of the look `paqet` take turns with, as letters; default ["PA"]. */
   readonly flags?: readonly string[];
-  /** Where raw packets are received; default: the one that leads to the peer, or every one. */
+  /** Where packets are received; default: of raw ones the one that leads to the peer, otherwise every one. */
   readonly interface?: string;
   /** The address that raw packets leave from when nobody has asked one of ours; default: what the routes say. */
   readonly source?: string;

@@ -65,18 +65,28 @@ export class FollowedClients {
 
   async #look(door: ClientDoor): Promise<void> {
     const { log } = this.#context;
+    const known = this.#known;
     const wanted = await this.#wanted();
-    for (const client of this.#known) {
+    for (const client of known) {
       if (wanted.some((other) => isSame(client, other))) continue;
       await door.revoke(client.name);
       log.info("A client was revoked", { client: client.name });
     }
+    this.#known = wanted;
     for (const client of wanted) {
-      if (this.#known.some((other) => isSame(client, other))) continue;
+      if (!known.some((other) => isSame(client, other))) await this.#admit(door, client);
+    }
+  }
+
+  /** One that is not taken, since another has its secret, must not keep others out. */
+  async #admit(door: ClientDoor, client: NamedSecret): Promise<void> {
+    const { log } = this.#context;
+    try {
       await door.admit(client);
       log.info("A client was invited", { client: client.name });
+    } catch (error) {
+      log.warn("A client that was invited is not taken", { client: client.name, error: messageOf(error) });
     }
-    this.#known = wanted;
   }
 
   /** Those given come before those invited by the same name. */

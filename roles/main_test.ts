@@ -124,3 +124,26 @@ function staticallyReached(root: string, modules: ModuleGraph["modules"]): Set<s
   }
   return reached;
 }
+
+const family = [entry("kcp-client", "Network"), entry("kcp-server", "Network"), entry("proxy", "Network")];
+
+async function familiar(...args: string[]) {
+  const host = new FakeHost();
+  const code = await main(args, host, family);
+  return { code, out: host.out, complaints: host.complaints };
+}
+
+Deno.test("of a name with a dash the two words may stand apart", async () => {
+  assertEquals(await familiar("kcp", "client", "--word", "x"), { code: 0, out: "kcp-client x\n", complaints: "" });
+  assertEquals((await familiar("kcp-client", "--word", "x")).out, "kcp-client x\n");
+  assertEquals((await familiar("help", "kcp", "client")).out, (await familiar("kcp-client", "--help")).out);
+});
+
+Deno.test("the first word alone lists the roles that begin with it", async () => {
+  const { code, out } = await familiar("kcp");
+  assertEquals(code, 0);
+  assertMatch(out, /kcp-client[^]*kcp-server/);
+  assertEquals(out.includes("proxy"), false);
+  for (const args of [["kcp", "--help"], ["help", "kcp"]]) assertEquals((await familiar(...args)).out, out);
+  assertEquals((await familiar("kcp", "servr")).code, 2);
+});

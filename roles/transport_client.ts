@@ -6,9 +6,10 @@
  */
 
 import { z } from "zod";
+import { countedDials } from "../net/kcp/counted_dials.ts";
 import { pathPrefixes } from "../net/open.ts";
 import { aborted } from "../protocol/abort.ts";
-import { parseTarget } from "../protocol/stream.ts";
+import { parseTarget, type Path } from "../protocol/stream.ts";
 import { ConfigError } from "./config.ts";
 import { filePath } from "./fields.ts";
 import { localPortFlags, type LocalPortSettings, openLocalPorts } from "./local_ports.ts";
@@ -51,7 +52,7 @@ export async function runTransportClient(
   const fallback = settings.forward.length > 0 ? [] : [parseTarget(listen)!];
   await using ports = openLocalPorts(
     { ...settings, listen: settings.listen ?? fallback },
-    onward.path,
+    measured(onward.path, context),
     action,
     context,
   );
@@ -59,6 +60,20 @@ export async function runTransportClient(
   context.ready({ addresses: ports.addresses });
   await aborted(context.signal);
   await ports.shutdown(context.hardSignal);
+}
+
+/** How many connections succeed, and how soon. */
+function measured(path: Path, { clock, metrics }: RoleContext): Path {
+  const dials = metrics.counter("transport_client_dials_total", "Dials through the servers, by outcome", ["outcome"]);
+  const took = metrics.histogram(
+    "transport_client_dial_seconds",
+    "How long dials took that succeeded",
+    [0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10],
+  );
+  return countedDials(path, clock, (outcome, seconds) => {
+    dials.add(1, { outcome });
+    if (outcome === "ok") took.observe(seconds);
+  });
 }
 
 /** URLs of servers hold keys, so no message repeats them. */

@@ -6,9 +6,11 @@ import { assert, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { Program } from "../testing/program.ts";
 import { untilReachable } from "../testing/socks_client.ts";
+import { Processes } from "./chaos/fixtures/processes.ts";
 import { CheckedTarget } from "./fixtures/checked_target.ts";
 import { Network } from "./fixtures/control_network.ts";
 import { FragmentNetwork } from "./fixtures/relay_network.ts";
+import { Ends, freeUdpPort } from "./transports/fixtures/ends.ts";
 
 function exampleFile(name: string): string {
   return fromFileUrl(new URL(`../examples/${name}`, import.meta.url));
@@ -25,6 +27,18 @@ const checks: Record<string, () => Promise<void>> = {
     }).output();
     assert(success);
     assertStringIncludes(new TextDecoder().decode(stdout), exit.peerId);
+  },
+  "dial_over_kcp.ts": async () => {
+    await using processes = new Processes();
+    await using ends = new Ends(processes);
+    const port = freeUdpPort();
+    const url = await ends.invite("alice", port);
+    await ends.server(port);
+    const { success, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", exampleFile("dial_over_kcp.ts"), url],
+    }).output();
+    assert(success);
+    assertStringIncludes(new TextDecoder().decode(stdout), "Hello from the far end of the culvert.");
   },
   "dial_through_a_tunnel.ts": async () => {
     const { success, stdout } = await new Deno.Command(Deno.execPath(), {

@@ -35,10 +35,14 @@ const SEND_BYTES = 256 * 1024;
 export function openUdpCarrier(options: CarrierOptions): PacketCarrier {
   using stack = new DisposableStack();
   const libc = stack.use(openLibc());
-  const { listen = {}, peer } = options;
+  const { listen = {}, peer, interface: interfaceName } = options;
   const address = listen.host === undefined ? anyAddressFor(peer?.host) : mustBeIp(listen.host);
   const ports = portsOf(portSpan(listen.ports ?? 0, { mayBeChosen: true }))
-    .map((port) => stack.use(new UdpPort(libc, { port, ...address && { address } })));
+    .map((port) =>
+      stack.use(
+        new UdpPort(libc, { port, ...address && { address }, ...interfaceName !== undefined && { interfaceName } }),
+      )
+    );
   const carrier = new UdpCarrier(libc, ports, {
     peer: new PeerCheck(peer),
     isV4: address?.length === 4,

@@ -9,6 +9,7 @@ import { CulvertError } from "../../protocol/errors.ts";
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
 import type { PacketCarrier, PacketPlace } from "../../protocol/packet_carrier.ts";
 import type { Slab } from "../../protocol/slab.ts";
+import { Errno, SysError } from "../errno.ts";
 import { openUdpCarrier } from "../packets/udp_carrier.ts";
 import { UdpPlace } from "../packets/udp_place.ts";
 import { nameWord, putBytes, UdpEndpoint } from "../udp_endpoint.ts";
@@ -27,12 +28,13 @@ export class LocalCarrier {
   constructor(options: Pick<CarrierOptions, "clock" | "random" | "log" | "metrics"> & { readonly quicPort: number }) {
     const { quicPort, ...more } = options;
     // Clients have several addresses, so it listens on all; what is not from the QUIC endpoint is not taken.
-    this.carrier = openUdpCarrier({
+    const carrier = {
       kind: "udp",
       listen: { host: "0.0.0.0" },
       peer: { host: "127.0.0.1", ports: quicPort },
       ...more,
-    });
+    } as const;
+    this.carrier = openKeptTo("lo", carrier) ?? openUdpCarrier(carrier);
     this.port = this.carrier.localPorts[0]!;
     this.#quicPort = quicPort;
   }
@@ -81,6 +83,16 @@ export function passOn(slab: Slab, start: number, end: number, to: PacketCarrier
   const at = to.reserve(length);
   to.slab.bytes.set(slab.bytes.subarray(start, end), at);
   to.commit(length, place);
+}
+
+/** To other hosts its port is as closed as any. Undefined where that takes a privilege: on Linux before 5.7. */
+function openKeptTo(name: string, options: CarrierOptions): PacketCarrier | undefined {
+  try {
+    return openUdpCarrier({ ...options, interface: name });
+  } catch (error) {
+    if (error instanceof SysError && error.errno === Errno.EPERM) return undefined;
+    throw error;
+  }
 }
 
 function bytesOf(address: number): number[] {

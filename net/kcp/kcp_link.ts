@@ -48,7 +48,7 @@ export interface KcpLinkOptions {
   readonly kcp: KcpOptions;
   readonly clock: Clock;
   readonly fec?: PacketFec | undefined;
-  /** Having sent a segment in vain `deadLink` times and heard nothing for so long ends the link. Default 10 s. */
+  /** Having sent a segment in vain twenty times and heard nothing for so long ends the link. Default 10 s. */
   readonly silenceMs?: number;
   /** The link has ended, or is closed: nothing more should be given to it. */
   onEnd?(): void;

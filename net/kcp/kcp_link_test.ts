@@ -1,8 +1,12 @@
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import type { CulvertError } from "../../protocol/errors.ts";
+import { encodeSegments } from "../../protocol/kcp/fixtures/kcp_end.ts";
+import type { KcpOptions } from "../../protocol/kcp/kcp_options.ts";
+import { Slab } from "../../protocol/slab.ts";
 import { readFull, writeAll } from "../../protocol/stream.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { FakeClock, settle } from "../../testing/fake_clock.ts";
-import { type PacketFate, PacketNetwork } from "../../testing/memory_carrier.ts";
+import { type MemoryCarrier, type PacketFate, PacketNetwork } from "../../testing/memory_carrier.ts";
 import { SeededRandom } from "../../testing/seeded_random.ts";
 import { KcpPair, kcpSettings, openSeal } from "./fixtures/kcp_pair.ts";
 import { KcpLink } from "./kcp_link.ts";
@@ -110,26 +114,58 @@ Deno.test("whoever cannot seal, or begins in the middle, gets no link and no ans
   stranger.close();
 });
 
+/** Whoever is at `host` sends a first segment with that conversation and those bytes, under the seal of the pair. */
+async function begin(pair: KcpPair, stranger: MemoryCarrier, conv: number, data = ""): Promise<void> {
+  const body = encodeSegments([{ conv, data }]);
+  const at = stranger.reserve(6 + body.length);
+  stranger.slab.bytes.set(body, at + openSeal.headBytes);
+  openSeal.seal(stranger.slab, at, at + 6 + body.length);
+  stranger.commit(6 + body.length, stranger.place("10.0.0.2", 2000));
+  stranger.flush();
+  await pair.clock.advanceAsync(5);
+}
+
+Deno.test("a place that begins another conversation without a word ends the first, and may begin it again later", async () => {
+  using pair = new KcpPair();
+  const stranger = pair.network.carrier("10.6.6.6", 6);
+  stranger.start({ onPacket() {}, onTurn() {}, onClose() {} });
+  for (const conv of [1, 2, 1]) await begin(pair, stranger, conv);
+  assertEquals(pair.served.map(({ closed }) => closed), [true, true, false]);
+  assertEquals(pair.server.size, 1);
+  stranger.close();
+});
+
+Deno.test("a link that ends by what came on it leaves nothing behind", async () => {
+  using pair = new KcpPair();
+  const stranger = pair.network.carrier("10.6.6.6", 6);
+  stranger.start({ onPacket() {}, onTurn() {}, onClose() {} });
+  await begin(pair, stranger, 1, "this is no smux at all");
+  assertEquals([pair.served.map(({ closed }) => closed), pair.server.size], [[true], 0]);
+  await begin(pair, stranger, 1);
+  assertEquals([pair.served.length, pair.server.size], [2, 1]);
+  stranger.close();
+});
+
+Deno.test("a link on which nothing is heard for long ends", async () => {
+  using pair = new KcpPair({ server: { idleTimeoutMs: 1000 } });
+  pair.connect();
+  await pair.clock.advanceAsync(10);
+  pair.network.fate.lossShare = 1;
+  await pair.clock.advanceAsync(900);
+  assertEquals(pair.server.size, 1);
+  await pair.clock.advanceAsync(400);
+  assertEquals(pair.server.size, 0);
+});
+
 Deno.test("a full table makes room by ending the link that was silent for longest", async () => {
   using pair = new KcpPair({ server: { maxLinks: 2 } });
   const carriers = [1, 2, 3].map((last) => pair.network.carrier(`10.0.1.${last}`, 1));
-  for (const carrier of carriers) {
-    carrier.start({ onPacket() {}, onTurn() {}, onClose() {} });
-    const at = carrier.reserve(64);
-    const { bytes, view } = carrier.slab;
-    bytes.fill(0, at, at + 40);
-    view.setUint8(at, 0xab);
-    view.setUint32(at + 4, carriers.indexOf(carrier));
-    view.setUint8(at + 4 + 4, 81);
-    view.setUint16(at + 4 + 6, 32, true);
-    view.setUint8(at + 4 + 24 + 1, 0xcd);
-    carrier.commit(4 + 24 + 2, carrier.place("10.0.0.2", 2000));
-    carrier.flush();
-    await pair.clock.advanceAsync(5);
-  }
+  for (const carrier of carriers) carrier.start({ onPacket() {}, onTurn() {}, onClose() {} });
+  // The first is heard again after the second.
+  for (const index of [0, 1, 0, 2]) await begin(pair, carriers[index]!, index);
   assertEquals(pair.server.size, 2);
   assertEquals(pair.server.counters.evicted, 1);
-  assert(pair.served[0]!.closed);
+  assertEquals(pair.served.map(({ closed }) => closed), [false, true, false]);
   for (const carrier of carriers) carrier.close();
 });
 
@@ -175,6 +211,30 @@ Deno.test("a link follows its client to another place, and not whoever repeats w
   thief.close();
 });
 
+Deno.test("whoever takes a packet off the way and sends it from elsewhere does not get a link that is heard", async () => {
+  using pair = new KcpPair();
+  await carryBothWays(pair, 5000);
+  const taken: Uint8Array[] = [];
+  pair.network.fate.drops = (packet, from) => from.host === "10.0.0.1" && taken.length < 1 && taken.push(packet) > 0;
+  // The muxes of the pair speak every second.
+  for (let waitedMs = 0; taken.length === 0; waitedMs++) {
+    assertLess(waitedMs, 2000);
+    await pair.clock.advanceAsync(1);
+  }
+  const thief = pair.network.carrier("10.6.6.6", 6);
+  let answers = 0;
+  thief.start({ onPacket: () => answers++, onTurn() {}, onClose() {} });
+  for (const packet of taken) {
+    const at = thief.reserve(packet.length);
+    thief.slab.bytes.set(packet, at);
+    thief.commit(packet.length, thief.place("10.0.0.2", 2000));
+  }
+  thief.flush();
+  await pair.clock.advanceAsync(10);
+  assertEquals([pair.server.counters.moved, answers], [0, 0]);
+  thief.close();
+});
+
 Deno.test("an outage that ends leaves no link marked as dead", async () => {
   using pair = new KcpPair({ kcp: { minRtoMs: 10 } });
   await carryBothWays(pair, 1000);
@@ -183,6 +243,95 @@ Deno.test("an outage that ends leaves no link marked as dead", async () => {
   pair.network.fate.lossShare = 0;
   await pair.clock.advanceAsync(60_000);
   assertEquals([pair.links.size, pair.server.size], [1, 1]);
+});
+
+/** A link that nobody answers, and the carrier under it. */
+function lonelyLink(clock: FakeClock, kcp: Partial<KcpOptions> = {}) {
+  const network = new PacketNetwork({ clock, random: new SeededRandom(1) });
+  const carrier = network.carrier("10.0.0.1", 1);
+  const place = carrier.place("10.0.0.2", 2);
+  const link = new KcpLink({ carrier, place, seal: openSeal, kcp: { ...kcpSettings, ...kcp, conv: 1 }, clock });
+  const errors: unknown[] = [];
+  let heard = "";
+  const handlers = {
+    fill: (into: Uint8Array) => (into[0] = 7, 1),
+    onBytes: (bytes: Uint8Array) => heard += new TextDecoder().decode(bytes),
+    wantsBytes: () => true,
+    onClose: (error: unknown) => errors.push(error),
+  };
+  return { link, carrier, handlers, errors, heard: () => heard };
+}
+
+Deno.test("a link that has sent in vain for long ends, and says why", () => {
+  const clock = new FakeClock();
+  const { link, carrier, handlers, errors } = lonelyLink(clock);
+  link.start(handlers);
+  link.turn();
+  for (let waitedMs = 0; !link.isOver; waitedMs += 100) {
+    assertLess(waitedMs, 120_000);
+    clock.advance(100);
+  }
+  assertEquals(errors.map((error) => (error as CulvertError).code), ["link_lost"]);
+  assertGreater(clock.now(), 10_000);
+  carrier.close();
+});
+
+Deno.test("a link that ended before it was started tells so when it is", () => {
+  const { link, carrier, handlers, errors } = lonelyLink(new FakeClock());
+  link.close();
+  link.start(handlers);
+  assertEquals(errors, [undefined]);
+  carrier.close();
+});
+
+Deno.test("what is not sealed as it should be is not taken", () => {
+  const { link, carrier, handlers, heard } = lonelyLink(new FakeClock());
+  link.start(handlers);
+  const body = encodeSegments([{ conv: 1, data: "forged" }]);
+  const slab = new Slab(256);
+  slab.bytes.set(body, openSeal.headBytes);
+  assertEquals([link.receive(slab, 0, 6 + body.length), heard()], [false, ""]);
+  openSeal.seal(slab, 0, 6 + body.length);
+  assertEquals([link.receive(slab, 0, 6 + body.length), heard()], [true, "forged"]);
+  link.close();
+  carrier.close();
+});
+
+Deno.test("what is due sooner than what was waited for goes in its time, and nothing is waited for after the end", () => {
+  const clock = new FakeClock();
+  const { link, carrier, handlers } = lonelyLink(clock, { ackNoDelay: false, intervalMs: 40 });
+  let isFilled = false;
+  link.start({ ...handlers, fill: (into) => isFilled ? 0 : (isFilled = true, handlers.fill(into)) });
+  link.turn();
+  assertEquals(carrier.counters.sentPackets, 1); // and is waited for until 200
+  clock.advance(10);
+  const datagram = encodeSegments([{ conv: 1, data: "x" }]);
+  const slab = new Slab(256);
+  slab.bytes.set(datagram);
+  link.receiveOpened(slab, 0, datagram.length);
+  link.turn();
+  clock.advance(29);
+  assertEquals(carrier.counters.sentPackets, 1);
+  clock.advance(1);
+  assertEquals(carrier.counters.sentPackets, 2);
+  assertGreater(clock.pendingTimers, 0);
+  link.close();
+  assertEquals(clock.pendingTimers, 0);
+  carrier.close();
+});
+
+Deno.test("what came before a link was started is given to it then", () => {
+  const { link, carrier, handlers, heard } = lonelyLink(new FakeClock());
+  const datagram = encodeSegments([{ conv: 1, data: "early" }]);
+  const slab = new Slab(256);
+  slab.bytes.set(datagram);
+  link.receiveOpened(slab, 0, datagram.length);
+  link.turn();
+  assertEquals(heard(), "");
+  link.start(handlers);
+  assertEquals(heard(), "early");
+  link.close();
+  carrier.close();
 });
 
 Deno.test("a process that was held up looks at what waits for it before it takes anything for lost", () => {

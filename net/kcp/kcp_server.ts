@@ -54,7 +54,7 @@ const FEC_HEAD_BYTES = 8;
 
 export class KcpServer implements Disposable {
   readonly #options: KcpServerOptions;
-  /** The one heard longest ago comes first, to the precision of the sweep. */
+  /** The one heard longest ago comes first. */
   readonly #sessions = new Map<string, Session>();
   readonly #heard = new Set<Session>();
   readonly #byConv = new Map<number, Session>();
@@ -106,7 +106,7 @@ export class KcpServer implements Disposable {
       : this.#begin(slab, body, bodyEnd, from, known) ?? this.#move(slab, body, bodyEnd, from, known);
     if (!session) return void this.counters.stray++;
     session.link.receiveOpened(slab, body, bodyEnd);
-    this.#heard.add(session);
+    if (!session.link.isOver) this.#heard.add(session);
   }
 
   #beginsAnother({ link }: Session, slab: Slab, start: number, end: number): boolean {
@@ -161,18 +161,18 @@ export class KcpServer implements Disposable {
   }
 
   #turn(): void {
-    for (const session of this.#heard) session.link.turn();
+    for (const session of this.#heard) {
+      this.#sessions.delete(session.key);
+      this.#sessions.set(session.key, session);
+      session.link.turn();
+    }
     this.#heard.clear();
   }
 
   #makeRoom(): void {
     if (this.#sessions.size < this.#maxLinks) return;
-    let oldest: Session | undefined;
-    for (const session of this.#sessions.values()) {
-      if (!oldest || session.link.kcp.heardMs < oldest.link.kcp.heardMs) oldest = session;
-    }
     this.counters.evicted++;
-    oldest?.link.close();
+    this.#sessions.values().next().value?.link.close();
   }
 
   #sweepIdle(): void {

@@ -11,7 +11,7 @@ import { type Clock, deadline, delay } from "../../protocol/clock.ts";
 import { CulvertError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Counter, Metrics } from "../../protocol/metrics.ts";
-import type { PacketCarrier, PacketPlace } from "../../protocol/packet_carrier.ts";
+import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import { Fec, openFecCodes } from "../../protocol/packet_layer/fec.ts";
 import {
   kcptunKcp,
@@ -116,7 +116,7 @@ export class KcptunServer implements Disposable {
       clock,
       seal,
       makeFec: () => new Fec({ codes: this.#codes, shards: kcptunShards(settings), mostBytes: kcp.mtuBytes + 8 }),
-      onLink: (link, place) => this.#serve(link, place),
+      onLink: (link) => this.#serve(link),
       onClose: (error) => this.#onClose(error),
       ...(limits?.maxTunnels !== undefined && { maxLinks: limits.maxTunnels }),
     });
@@ -178,10 +178,10 @@ export class KcptunServer implements Disposable {
     this.#ended.resolve();
   }
 
-  #serve(kcp: KcpLink, place: PacketPlace): void {
+  #serve(kcp: KcpLink): void {
     const { clock, limits } = this.#options;
     const traffic: Traffic = { rxBytes: 0, txBytes: 0 };
-    this.#sampler.add(kcp, traffic, { client: "", place: () => formatTarget(place) });
+    this.#sampler.add(kcp, traffic, { client: "", place: () => formatTarget(kcp.place) });
     const counted = new CountedLink(kcp, traffic);
     const link = this.#settings.nocomp ? counted : new SnappyLink(counted, this.#scratch);
     const mux = new MuxConnection(link, clock, {

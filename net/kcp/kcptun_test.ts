@@ -113,6 +113,68 @@ Deno.test("The end of what we say is held back, unless the far end is known to p
   }
 });
 
+Deno.test("A tunnel on which what was sent goes unanswered gets no new streams", () =>
+  timed({ server: { target } }, async ({ clock, rig }) => {
+    using first = await passing(clock, rig.path.dial(target));
+    assert(await passing(clock, exchange(first)));
+    rig.network.fate.lossShare = 1;
+    await writeAll(first, new Uint8Array(100));
+    await passing(clock, new Promise<void>((resolve) => void clock.after(6000, resolve)));
+    rig.network.fate.lossShare = 0;
+    using second = await passing(clock, rig.path.dial(target));
+    assert(await passing(clock, exchange(second)));
+    assertEquals(rig.carriers.length, 2);
+  }));
+
+Deno.test("A stream that one side has ended and on which nothing moves is ended", () =>
+  timed({
+    server: { target: { host: "speaks", port: 1 }, limits: { halfClosedTimeoutMs: 3000 } },
+    client: { halfClose: true },
+  }, async ({ clock, rig }) => {
+    using stream = await passing(clock, rig.path.dial(target));
+    const byte = new Uint8Array(1);
+    assertEquals(await passing(clock, stream.read(byte)), 1);
+    await stream.closeWrite();
+    const endedMs = clock.now();
+    await passing(clock, stream.read(byte).catch(() => null), 20_000);
+    assert(clock.now() - endedMs >= 2900, `${clock.now() - endedMs} ms`);
+    assertEquals(rig.server.streamCount, 0);
+  }));
+
+Deno.test("A dial that takes too long ends its stream, and one whose client has gone is given up", () =>
+  timed({ server: { target: { host: "hangs", port: 1 }, limits: { dialTimeoutMs: 4000 } } }, async ({ clock, rig }) => {
+    const dialMs = clock.now();
+    using stream = await passing(clock, rig.path.dial(target));
+    const end = stream.read(new Uint8Array(1));
+    const other = await passing(clock, rig.path.dial(target));
+    const sleep = (ms: number) => passing(clock, new Promise<void>((resolve) => void clock.after(ms, resolve)));
+    await sleep(100);
+    assertEquals(rig.onward.hanging, 2);
+    other.close();
+    await sleep(100);
+    assertEquals(rig.onward.hanging, 1);
+    assertEquals(await passing(clock, end), null);
+    assert(clock.now() - dialMs >= 4000 && clock.now() - dialMs < 4500, `${clock.now() - dialMs} ms`);
+  }));
+
+Deno.test("Streams beyond the most that a tunnel may have just end, as do those of a server that drains", () =>
+  timed({ server: { target, limits: { maxStreams: 2 } } }, async ({ clock, rig }) => {
+    const streams = [];
+    for (let at = 0; at < 3; at++) streams.push(await passing(clock, rig.path.dial(target)));
+    const ended = (stream: Stream) => passing(clock, stream.read(new Uint8Array(1)).catch(() => null));
+    assertEquals(await ended(streams[2]!), null);
+    assertEquals(rig.onward.dialled.length, 2);
+    streams[1]!.close();
+    const stop = new AbortController();
+    const stopped = rig.server.shutdown(stop.signal);
+    const late = await passing(clock, rig.path.dial(target));
+    assertEquals(await ended(late), null);
+    assertEquals(rig.onward.dialled.length, 2);
+    assert(await passing(clock, exchange(streams[0]!)));
+    stop.abort();
+    await passing(clock, stopped);
+  }));
+
 Deno.test("Dials go to the tunnel with the fewest streams, each with a port of its own", () =>
   timed({ server: { target }, client: { conn: 3 } }, async ({ clock, rig }) => {
     const streams: Stream[] = [];
@@ -233,6 +295,10 @@ Deno.test("Settings that cannot be are refused, and named", async () => {
   const clock = new FakeClock();
   const refused = [
     [{ mtu: 40 }, "mtu must be 100 to 1500, got 40"],
+    [{ sndwnd: 0 }, "sndwnd must be 1 to 32768, got 0"],
+    [{ rcvwnd: 40_000 }, "rcvwnd must be 1 to 32768, got 40000"],
+    [{ resend: 300 }, "resend must be 0 to 254, got 300"],
+    [{ interval: NaN }, "interval must be 0 to 5000, got NaN"],
     [{ datashard: 30, parityshard: 10 }, "at most 32 together, got 30 and 10"],
     [{ keepalive: 30 }, "keepalive must be 1 to 29, got 30"],
     [{ conn: 0 }, "conn must be 1 to 256, got 0"],

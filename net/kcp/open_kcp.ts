@@ -10,6 +10,7 @@
  */
 
 import { formatIp } from "../../protocol/ip.ts";
+import { KCP_MAX_MTU_BYTES } from "../../protocol/kcp/segment.ts";
 import { parseCredential } from "../../protocol/sealed_packets/credentials.ts";
 import type { Path } from "../../protocol/stream.ts";
 import type { OpenOptions } from "../open.ts";
@@ -38,7 +39,7 @@ function openCulvert(url: TransportUrl, options: OpenOptions): Path {
   const links = settings.number("links", { least: 1, most: MAX_LINKS, usual: 1 });
   const hopMs = 1000 * settings.number("hop", { least: 0, most: 86_400, usual: 30 });
   const window = settings.number("window", { least: 16, most: 32_768, usual: 8192 });
-  const mtu = settings.number("mtu", { least: 576, most: 9000, usual: 1400 });
+  const mtu = settings.number("mtu", { least: 576, most: KCP_MAX_MTU_BYTES, usual: 1400 });
   settings.done();
   const tools = { clock, random, log, metrics };
   const server = { host: url.host, ports: url.ports };

@@ -20,6 +20,7 @@ import { FEC_HEAD_BYTES } from "../../protocol/packet_layer/fec_head.ts";
 import { paqetKey } from "../../protocol/packet_layer/packet_keys.ts";
 import type { PacketSeal } from "../../protocol/packet_seal.ts";
 import {
+  PAQET_FEC_QUIET_MS,
   paqetKcp,
   paqetMux,
   type PaqetSettings,
@@ -240,7 +241,13 @@ export class PaqetPath implements Path {
       clock,
       random,
       makeSeal: () => seal,
-      makeFec: () => new Fec({ codes: this.#codes, shards, mostBytes: kcp.mtuBytes + FEC_HEAD_BYTES }),
+      makeFec: () =>
+        new Fec({
+          codes: this.#codes,
+          shards,
+          mostBytes: kcp.mtuBytes + FEC_HEAD_BYTES,
+          quietMs: PAQET_FEC_QUIET_MS,
+        }),
       openCarrier: async () => this.#carriers[index] = await openCarrier({ host, port }, signal),
       host,
       port,

@@ -20,6 +20,7 @@ import { FEC_HEAD_BYTES } from "../../protocol/packet_layer/fec_head.ts";
 import { paqetKey } from "../../protocol/packet_layer/packet_keys.ts";
 import type { PacketSeal } from "../../protocol/packet_seal.ts";
 import {
+  PAQET_FEC_QUIET_MS,
   paqetKcp,
   paqetMux,
   type PaqetSettings,
@@ -122,7 +123,13 @@ export class PaqetServer implements Disposable {
       kcp,
       clock,
       seal,
-      makeFec: () => new Fec({ codes: this.#codes, shards, mostBytes: kcp.mtuBytes + FEC_HEAD_BYTES }),
+      makeFec: () =>
+        new Fec({
+          codes: this.#codes,
+          shards,
+          mostBytes: kcp.mtuBytes + FEC_HEAD_BYTES,
+          quietMs: PAQET_FEC_QUIET_MS,
+        }),
       onLink: (link, place) => this.#serve(link, place),
       onClose: (error) => this.#onClose(error),
       ...(limits?.maxTunnels !== undefined && { maxLinks: limits.maxTunnels }),
@@ -188,7 +195,7 @@ export class PaqetServer implements Disposable {
   #serve(kcp: KcpLink, place: PacketPlace): void {
     const { clock, limits } = this.#options;
     const traffic: Traffic = { rxBytes: 0, txBytes: 0 };
-    this.#sampler.add(kcp, traffic, { client: "", place: () => formatTarget(place) });
+    this.#sampler.add(kcp, traffic, { client: "", place: () => formatTarget(kcp.place) });
     const mux = new MuxConnection(new CountedLink(kcp, traffic), clock, {
       ...paqetMux(this.#settings),
       role: "server",

@@ -47,9 +47,11 @@ export async function openGfkQuic(
     endpoint.close();
     throw error;
   }
+  /** Not there yet when it connects for the first time. */
+  let made: QuicPool | undefined;
   const connect = async (signal: AbortSignal) => {
     // Others of these ports would be new places to the connections that are up.
-    if (!pool.isUp) await bridge.hop();
+    if (made && !made.isUp) await bridge.hop();
     const connection = await connectByQuic({
       endpoint,
       port: bridge.loopbackPort,
@@ -69,7 +71,7 @@ export async function openGfkQuic(
       throw error;
     }
   };
-  const pool: QuicPool = new QuicPool({ connect, farEnd, streams: GFK_STREAMS, clock, random, log, metrics });
+  const pool = made = new QuicPool({ connect, farEnd, streams: GFK_STREAMS, clock, random, log, metrics });
   bridge.ended.then((error) => error && pool.close());
   return {
     open: (signal) => pool.open(signal),

@@ -31,17 +31,28 @@ export interface QuicService<Client> {
 const NEWS_WAIT_MS = 2000;
 const MOST_WAITING = 64;
 const MOST_OF_A_CLIENT = 32;
+/** Connections that begin, which is all that some ever do; each costs as much as one that is up. */
+const MOST_BEGINNING = 1024;
+/** Of everybody; for a server of as many clients as it usually takes, two each. */
+const MOST_CONNECTIONS = 8192;
+
+/** Whoever is behind a loopback address. */
+interface Place<Client> {
+  readonly client: Client;
+  readonly connections: Set<Deno.QuicConn>;
+}
 
 export class QuicAcceptor<Client> implements AsyncDisposable {
   readonly #options: QuicAcceptorOptions;
   readonly #endpoint: Deno.QuicEndpoint;
   readonly #listener: Deno.QuicListener;
-  readonly #clients = new Map<string, Client>();
+  readonly #places = new Map<string, Place<Client>>();
   readonly #awaited = new Map<string, PromiseWithResolvers<void>>();
-  readonly #connections = new Map<Deno.QuicConn, { readonly client: Client; readonly address: string }>();
   readonly #tasks = new Set<Promise<void>>();
   readonly #stop = new AbortController();
   readonly #up;
+  #beginning = 0;
+  #size = 0;
 
   constructor(options: QuicAcceptorOptions) {
     const { certificate: { certificatePem: cert, keyPem: key }, alpn, idleMs, keepAliveMs, streams, metrics } = options;
@@ -64,16 +75,18 @@ export class QuicAcceptor<Client> implements AsyncDisposable {
   }
 
   get size(): number {
-    return this.#connections.size;
+    return this.#size;
   }
 
   /** Somebody is behind an address, or nobody any more. */
   learn(news: BridgeNews, client: Client | undefined): void {
     if (news.type === "client" && client !== undefined) {
-      this.#clients.set(news.address, client);
+      this.#places.set(news.address, { client, connections: new Set() });
       this.#awaited.get(news.address)?.resolve();
     } else if (news.type === "gone") {
-      this.#clients.delete(news.address);
+      // The next one there is somebody else.
+      for (const connection of this.#places.get(news.address)?.connections ?? []) connection.close();
+      this.#places.delete(news.address);
     }
   }
 
@@ -84,12 +97,14 @@ export class QuicAcceptor<Client> implements AsyncDisposable {
 
   /** Ends the connections of those clients. */
   end(isMeant: (client: Client) => boolean): void {
-    for (const [connection, { client }] of this.#connections) if (isMeant(client)) connection.close();
+    for (const { client, connections } of this.#places.values()) {
+      if (isMeant(client)) { for (const connection of connections) connection.close(); }
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    for (const connection of this.#connections.keys()) connection.close();
+    this.end(() => true);
     this.#listener.stop();
     this.#endpoint.close();
     while (this.#tasks.size > 0) await Promise.all(this.#tasks);
@@ -105,7 +120,8 @@ export class QuicAcceptor<Client> implements AsyncDisposable {
     while (!this.#stop.signal.aborted) {
       try {
         const incoming = await this.#listener.incoming();
-        this.#spawn(this.#take(incoming, bridgePort, service));
+        if (this.#beginning >= MOST_BEGINNING || this.#size >= MOST_CONNECTIONS) incoming.ignore();
+        else this.#spawn(this.#take(incoming, bridgePort, service));
       } catch (error) {
         if (!this.#stop.signal.aborted) {
           log.error("No QUIC connections are taken any more", { error: messageOf(error) });
@@ -119,18 +135,20 @@ export class QuicAcceptor<Client> implements AsyncDisposable {
   async #take(incoming: Deno.QuicIncoming, bridgePort: number, service: QuicService<Client>): Promise<void> {
     const { log } = this.#options;
     let connection: Deno.QuicConn;
+    this.#beginning++;
     try {
       connection = await incoming.accept();
     } catch (error) {
       return log.debug("A QUIC connection failed to begin", { error: messageOf(error) });
+    } finally {
+      this.#beginning--;
     }
     const { hostname: address, port } = connection.remoteAddr;
-    const client = port === bridgePort ? await this.#clientAt(address) : undefined;
-    if (client === undefined || this.#countOf(address) >= MOST_OF_A_CLIENT || this.#stop.signal.aborted) {
-      return connection.close();
-    }
-    this.#connections.set(connection, { client, address });
-    this.#up.set(this.#connections.size);
+    const place = port === bridgePort ? await this.#placeAt(address) : undefined;
+    if (!place || place.connections.size >= MOST_OF_A_CLIENT || this.#stop.signal.aborted) return connection.close();
+    const { client } = place;
+    place.connections.add(connection);
+    this.#up.set(++this.#size);
     let gone: AbortController | undefined; // made with the first stream: most connections are idle
     const streams = connection.incomingBidirectionalStreams.getReader();
     try {
@@ -143,12 +161,12 @@ export class QuicAcceptor<Client> implements AsyncDisposable {
     }
     connection.close();
     gone?.abort();
-    this.#connections.delete(connection);
-    this.#up.set(this.#connections.size);
+    place.connections.delete(connection);
+    this.#up.set(--this.#size);
   }
 
-  async #clientAt(address: string): Promise<Client | undefined> {
-    const known = this.#clients.get(address);
+  async #placeAt(address: string): Promise<Place<Client> | undefined> {
+    const known = this.#places.get(address);
     if (known !== undefined) return known;
     if (this.#awaited.size >= MOST_WAITING && !this.#awaited.has(address)) return undefined;
     const awaited = this.#awaited.get(address) ?? Promise.withResolvers<void>();
@@ -160,12 +178,6 @@ export class QuicAcceptor<Client> implements AsyncDisposable {
       // nobody that we know
     }
     this.#awaited.delete(address);
-    return this.#clients.get(address);
-  }
-
-  #countOf(address: string): number {
-    let count = 0;
-    for (const of of this.#connections.values()) if (of.address === address) count++;
-    return count;
+    return this.#places.get(address);
   }
 }

@@ -13,7 +13,7 @@ export interface Congestion {
   readonly roomAtMs: number;
   /** A segment goes out, for the first time or again. `inFlightBytes` is what was out before. */
   onSent(slot: number, bytes: number, inFlightBytes: number, nowMs: number): void;
-  /** It has come. `rttMs` is since the sending that the ACK answers. */
+  /** It has come. `rttMs` is since the sending that the ACK answers; Infinity when nobody can tell. */
   onAcked(slot: number, bytes: number, rttMs: number, nowMs: number): void;
   /** It is taken for lost, by later ones that came before it. It will be sent again. */
   onLost(slot: number, bytes: number, nowMs: number): void;

@@ -32,8 +32,6 @@ export interface KcpOptions extends KcpMode {
   readonly receiveWindow: number;
   /** Instead of what `noDelay` says. */
   readonly minRtoMs?: number;
-  /** A segment sent so often means that nobody is there. Default 20. */
-  readonly deadLink?: number;
   /** Both ends are ours: the end is told. Default false. */
   readonly goodbye?: boolean;
   /** Shared by sessions of the same `mtuBytes`. Default: its own. */
@@ -67,7 +65,7 @@ export type KcpModeName = keyof typeof kcpModes | "manual";
 
 export const MAX_KCP_WINDOW = 32_768;
 /** One more than the most that can be counted; 255 says that a segment is not counted. */
-const MAX_FAST_RESEND = 254;
+export const MAX_FAST_RESEND = 254;
 
 export function checkKcpOptions(options: KcpOptions): void {
   const { mtuBytes, sendWindow, receiveWindow, fastResend, conv } = options;

@@ -21,6 +21,7 @@ import { SnQueue } from "./sn_queue.ts";
 
 /** The peer's window before it has said anything. */
 const FIRST_PEER_WINDOW = 32;
+/** A segment sent so often means that nobody is there. */
 const DEAD_LINK = 20;
 
 export class KcpSender {
@@ -124,11 +125,11 @@ export class KcpSender {
     const ring = this.#ring;
     if (((sn - ring.una) | 0) < 0 || ((sn - ring.next) | 0) >= 0) return;
     const slot = ring.slotOf(sn);
-    if (ring.acked[slot] === 0) {
-      const isOfLast = ring.timesMs[slot] === timeMs;
-      const rttMs = isOfLast ? nowMs - ring.sentMs[slot]! : this.#saneRtt(timeMs, nowMs);
-      this.#arrived(slot, rttMs < 0 ? this.roundTrip.srttMs : rttMs, nowMs);
-    }
+    // Said twice it tells nothing new; to count it would let a peer make us look through the window for nothing.
+    if (ring.acked[slot] !== 0) return;
+    const isOfLast = ring.timesMs[slot] === timeMs;
+    const rttMs = isOfLast ? nowMs - ring.sentMs[slot]! : this.#saneRtt(timeMs, nowMs);
+    this.#arrived(slot, rttMs < 0 ? this.#usualRttMs : rttMs, nowMs);
     this.#pass(sn, timeMs);
   }
 
@@ -167,7 +168,12 @@ export class KcpSender {
   }
 
   #sinceSent(slot: number, nowMs: number): number {
-    return this.#ring.sendings[slot] === 1 ? nowMs - this.#ring.sentMs[slot]! : this.roundTrip.srttMs;
+    return this.#ring.sendings[slot] === 1 ? nowMs - this.#ring.sentMs[slot]! : this.#usualRttMs;
+  }
+
+  /** What stands for a round trip that cannot be told: on a long way the first are all sent twice before any is measured. */
+  get #usualRttMs(): number {
+    return this.roundTrip.srttMs || Infinity;
   }
 
   #arrived(slot: number, rttMs: number, nowMs: number): void {
@@ -292,7 +298,7 @@ export class KcpSender {
     const dueMs = nowMs + ring.rtosMs[slot]!;
     ring.dueMs[slot] = dueMs;
     if (dueMs < this.#dueMs) this.#dueMs = dueMs;
-    if (++ring.sendings[slot]! >= (this.#options.deadLink ?? DEAD_LINK)) this.isDead = true;
+    if (++ring.sendings[slot]! >= DEAD_LINK) this.isDead = true;
     this.#counters.sent++;
     this.#congestion?.onSent(slot, KCP_HEADER_BYTES + length, this.inFlightBytes, nowMs);
     this.inFlightBytes += KCP_HEADER_BYTES + length;

@@ -1,11 +1,17 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { encodeHex } from "@std/encoding/hex";
+import type { Congestion } from "./congestion.ts";
 import { CulvertError } from "../errors.ts";
-import { CONV, KcpEnd, sentSns } from "./fixtures/kcp_end.ts";
+import { CONV, encodeSegments, KcpEnd, sentSns } from "./fixtures/kcp_end.ts";
 import { Kcp } from "./kcp.ts";
 import { kcpModes, type KcpOptions } from "./kcp_options.ts";
+import { WindowProbe } from "./window_probe.ts";
 import { testOptions } from "./fixtures/kcp_end.ts";
 
+const boundless: Congestion = {
+  ...{ roomAtMs: Infinity, onSent() {}, onAcked() {}, onLost() {}, onTimeout() {}, onTurn() {} },
+  roomBytes: () => Infinity,
+};
 const noEvents = { fill: () => 0, onBytes: () => {}, wantsBytes: () => true };
 
 Deno.test("data go as kcp-go writes them", () => {
@@ -27,6 +33,12 @@ Deno.test("acknowledgements that una makes needless are left out, but for the la
   const end = new KcpEnd();
   for (const sn of [0, 1, 2, 5, 6, 3]) end.receive({ sn, ts: sn, data: "x" });
   assertEquals(end.pull().flat().map(({ cmd, sn, una }) => [cmd, sn, una]), [[82, 5, 4], [82, 6, 4], [82, 3, 4]]);
+});
+
+Deno.test("acknowledgements that una makes needless are left out in the middle as well", () => {
+  const end = new KcpEnd();
+  for (const sn of [0, 1, 5, 0, 6]) end.receive({ sn, data: "x" });
+  assertEquals(end.pull().flat().map(({ cmd, sn, una }) => [cmd, sn, una]), [[82, 5, 2], [82, 6, 2]]);
 });
 
 Deno.test("without haste acknowledgements wait for the interval, or for a datagram full of them", () => {
@@ -107,6 +119,7 @@ const roundTrips: { name: string; options: Partial<KcpOptions>; rtts: number[]; 
   // 100, 50; 180 far below 400: srtt 400 → 372, variation 200 + ((220 - 200) >> 2); then 100 < 372 - 27 - 205.
   { name: "one far below hardly counts as variation", options: {}, rtts: [400, 180, 100], rtoMs: 338 + 4 * 207 },
   { name: "the interval is the least variation", options: { intervalMs: 200 }, rtts: [100, 100, 100], rtoMs: 300 },
+  { name: "what is paced has 50 ms to spare", options: { congestion: boundless }, rtts: [20], rtoMs: 70 },
   { name: "a minute is the most", options: {}, rtts: [50_000], rtoMs: 60_000 },
 ];
 for (const { name, options, rtts, rtoMs } of roundTrips) {
@@ -120,6 +133,26 @@ for (const { name, options, rtts, rtoMs } of roundTrips) {
       end.receive({ cmd: 82, sn, ts: nowMs - rtt, una: sn + 1 });
     }
     assertEquals(end.kcp.rtoMs, rtoMs);
+  });
+}
+
+Deno.test("a segment's time-out is what the round trips before it say", () => {
+  const end = new KcpEnd({ intervalMs: 10 }, 0);
+  end.write("x");
+  end.nowMs = 20;
+  end.receive({ cmd: 82, sn: 0, ts: 0, una: 1 });
+  end.write("y");
+  assertEquals(end.kcp.rtoMs, 60);
+  assertEquals(end.kcp.timeoutAtMs, 80);
+});
+
+for (const [intervalMs, used] of [[1, 10], [50_000, 5000]] as const) {
+  Deno.test(`an interval of ${intervalMs} ms is taken for ${used}`, () => {
+    const end = new KcpEnd({ ackNoDelay: false, intervalMs });
+    end.receive({ cmd: 83 });
+    end.pull();
+    end.receive({ sn: 0, data: "x" });
+    assertEquals(end.kcp.nextTickMs, 1000 + used);
   });
 }
 
@@ -147,6 +180,33 @@ Deno.test("two later ones that came first make a segment be sent again, and then
   for (const sn of [3, 4, 5]) end.receive({ cmd: 82, sn, ts: 1010 });
   assertEquals(sentSns(end.pull()).filter((sn) => sn < 6), []);
   assertEquals(sentSns(end.at(1010 + end.kcp.rtoMs)).includes(0), true);
+});
+
+Deno.test("an acknowledgement that comes twice counts once", () => {
+  const end = new KcpEnd({ fastResend: 2 });
+  end.receive({ cmd: 84 });
+  end.writeFull(4);
+  end.outgoing = new Uint8Array(10_000); // so that there is always something new
+  end.kcp.wake();
+  end.pull();
+  for (let times = 0; times < 5; times++) end.receive({ cmd: 82, sn: 1, ts: 1000 });
+  assertEquals(sentSns(end.pull()).filter((sn) => sn < 4), []);
+  end.receive({ cmd: 82, sn: 2, ts: 1000 });
+  assertEquals(sentSns(end.pull()).filter((sn) => sn < 4), [0]);
+});
+
+Deno.test("one whose time was up can be passed again by those sent after that", () => {
+  const end = new KcpEnd({ fastResend: 2 }, 0);
+  end.receive({ cmd: 84 });
+  end.writeFull(4);
+  end.outgoing = new Uint8Array(10_000); // so that there is always something new
+  end.kcp.wake();
+  end.pull();
+  for (const sn of [1, 2]) end.receive({ cmd: 82, sn, ts: 0 });
+  assertEquals(sentSns(end.pull()).filter((sn) => sn < 4), [0]);
+  assertEquals(sentSns(end.at(end.kcp.nextTickMs)).includes(0), true);
+  for (const sn of [5, 6]) end.receive({ cmd: 82, sn, ts: end.nowMs });
+  assertEquals(sentSns(end.pull()).filter((sn) => sn < 4), [0, 3]);
 });
 
 Deno.test("one that was sent again is not passed by those sent before", () => {
@@ -193,12 +253,27 @@ Deno.test("a closed window is asked about after 0.5 s and then ever more rarely"
   assertEquals(asked, [500, 1250, 2375, 4062]);
   end.receive({ cmd: 84, wnd: 1 });
   assertEquals(sentSns(end.pull()), [0]);
+  end.nowMs = 5000;
+  end.receive({ cmd: 82, sn: 0, ts: 4999, una: 1, wnd: 0 });
+  end.pull();
+  end.at(end.kcp.nextTickMs); // when it would have counted as lost
+  assertEquals(end.kcp.nextTickMs, 5500);
+});
+
+Deno.test("a window that is never opened is asked about every two minutes in the end", () => {
+  const probe = new WindowProbe();
+  const asked: number[] = [];
+  for (let nowMs = 0; nowMs < 1_000_000; nowMs = probe.dueMs) if (probe.look(0, nowMs)) asked.push(nowMs);
+  const waits = asked.map((atMs, index) => atMs - (asked[index - 1] ?? 0));
+  assertEquals(waits.slice(-3), [120_000, 120_000, 120_000]);
 });
 
 Deno.test("whoever asks is told the window", () => {
-  const end = new KcpEnd({ receiveWindow: 40 });
-  end.receive({ cmd: 83 });
-  assertEquals(end.pull().flat().map(({ cmd, wnd }) => [cmd, wnd]), [[84, 40]]);
+  for (const receiveWindow of [40, 32_768]) {
+    const end = new KcpEnd({ receiveWindow });
+    end.receive({ cmd: 83 });
+    assertEquals(end.pull().flat().map(({ cmd, wnd }) => [cmd, wnd]), [[84, receiveWindow]]);
+  }
 });
 
 Deno.test("a reader that stops closes the window, and opens it by a word when it goes on", () => {
@@ -213,6 +288,13 @@ Deno.test("a reader that stops closes the window, and opens it by a word when it
   assertEquals(end.pull().flat().map(({ cmd, wnd, una }) => [cmd, wnd, una]), [[84, 4, 5]]);
 });
 
+Deno.test("what came before is acknowledged again, and neither kept nor delivered twice", () => {
+  const end = new KcpEnd();
+  for (const sn of [1, 1, 0, 0, 1]) end.receive({ sn, data: `${sn}` });
+  assertEquals([end.incoming, end.kcp.counters.repeated], ["01", 3]);
+  assertEquals(end.pull().flat().map(({ cmd, sn, una }) => [cmd, sn, una]), [[82, 1, 2]]);
+});
+
 Deno.test("what is made up for brings data, but neither window nor times", () => {
   const end = new KcpEnd({}, 0);
   end.receive({ cmd: 84, wnd: 2 });
@@ -224,7 +306,8 @@ Deno.test("what is made up for brings data, but neither window nor times", () =>
   assertEquals(end.incoming, "data");
   end.pull();
   assertEquals(sentSns(end.writeFull(9)).length, 1); // one of its window of 2 is in flight still
-  assertEquals(end.kcp.srttMs, 0);
+  end.receiveBytes(encodeSegments([{ cmd: 82, sn: 0, ts: 0, una: 1 }]), true);
+  assertEquals([end.kcp.inFlight, end.kcp.srttMs], [1, 0]);
 });
 
 Deno.test("a segment that was sent twenty times in vain means that nobody is there", () => {
@@ -233,6 +316,8 @@ Deno.test("a segment that was sent twenty times in vain means that nobody is the
   let sendings = 1;
   while (!end.kcp.isDead) sendings += sentSns(end.at(end.kcp.nextTickMs)).length;
   assertEquals(sendings, 20);
+  end.receive({ cmd: 84, una: 1 });
+  assertEquals(end.kcp.isDead, false);
 });
 
 Deno.test("KCP's own congestion control begins with one segment and ends so after a time-out", () => {
@@ -252,9 +337,67 @@ Deno.test("KCP's own congestion control begins with one segment and ends so afte
   assertEquals(sentSns(end.pull()), [7, 8]);
 });
 
+Deno.test("KCP's own congestion control leaves half of what is in flight after a fast resend", () => {
+  const end = new KcpEnd({ congestion: "kcp" }, 0);
+  end.outgoing = new Uint8Array(100_000);
+  end.kcp.wake();
+  end.pull();
+  for (let sn = 0; sn < 20; sn++) {
+    end.receive({ cmd: 82, sn, ts: 0, una: sn + 1 });
+    end.pull();
+  }
+  const { inFlight } = end.kcp;
+  for (const sn of [21, 22]) end.receive({ cmd: 82, sn, ts: 0, una: 20 });
+  assertEquals(sentSns(end.pull()), [20]);
+  // Half of them and two; as long as more are in flight nothing new goes.
+  end.receive({ cmd: 82, sn: 20, ts: 0, una: 20 + inFlight - (inFlight >> 1) - 2 });
+  assertEquals(sentSns(end.pull()), []);
+  end.receive({ cmd: 82, sn: 20, ts: 0, una: 20 + inFlight });
+  const left = sentSns(end.pull()).length;
+  assert(left >= (inFlight >> 1) + 2 && left <= (inFlight >> 1) + 4, `${left} of ${inFlight}`);
+});
+
+Deno.test("a congestion scheme is told the round trip of the sending that was answered, and of none that is not known", () => {
+  const rtts: number[] = [];
+  const congestion = { ...boundless, onAcked: (_: number, __: number, rttMs: number) => void rtts.push(rttMs) };
+  const end = new KcpEnd({ congestion }, 0);
+  end.writeFull(3);
+  end.nowMs = 40;
+  end.receive({ cmd: 82, sn: 0, ts: 0, una: 0 });
+  end.pull();
+  end.at(end.kcp.timeoutAtMs);
+  const againMs = end.nowMs;
+  end.nowMs += 30;
+  end.receive({ cmd: 82, sn: 1, ts: 0 }); // the first time it was sent
+  end.receive({ cmd: 82, sn: 1, ts: againMs, una: 3 }); // the others are known to have come, not when they were sent
+  assertEquals(rtts.slice(0, 2), [40, end.nowMs]);
+  assertEquals([rtts.length, rtts[2]! >= 40], [3, true]);
+});
+
+Deno.test("what a congestion scheme paces goes when it says, and it is told of time-outs", () => {
+  let timeouts = 0;
+  let roomBytes = 1;
+  const congestion = {
+    ...boundless,
+    roomAtMs: 1007,
+    onTimeout: () => void timeouts++,
+    roomBytes: () => roomBytes--,
+  };
+  const end = new KcpEnd({ congestion });
+  end.receive({ cmd: 84 });
+  roomBytes = 2;
+  assertEquals(sentSns(end.writeFull(9)), [0]);
+  assertEquals(end.kcp.nextTickMs, 1007);
+  roomBytes = 2;
+  assertEquals(sentSns(end.at(1007)), [1]);
+  roomBytes = 0;
+  end.at(1200);
+  assertEquals(timeouts, 1);
+});
+
 Deno.test("what a congestion scheme holds back goes as soon as anything that came makes room, though una stands", () => {
   const congestion = {
-    ...{ roomAtMs: Infinity, onSent() {}, onAcked() {}, onLost() {}, onTimeout() {}, onTurn() {} },
+    ...boundless,
     roomBytes: (inFlightBytes: number) => 4 * testOptions.mtuBytes - inFlightBytes,
   };
   const end = new KcpEnd({ congestion });
@@ -284,6 +427,10 @@ const malformed: { name: string; bytes: (end: KcpEnd) => boolean }[] = [
   { name: "another conversation", bytes: (end) => end.receive({ conv: CONV + 1, data: "x" }) },
   { name: "an unknown command", bytes: (end) => end.receive({ cmd: 85 }) },
   { name: "una beyond what was sent", bytes: (end) => end.receive({ cmd: 82, una: 1 }) },
+  {
+    name: "longer than what is there",
+    bytes: (end) => end.receiveBytes(encodeSegments([{ data: "xy" }]).subarray(0, 25)),
+  },
   { name: "longer than a datagram", bytes: (end) => end.receive({ data: "x".repeat(1477) }) },
 ];
 for (const { name, bytes } of malformed) {

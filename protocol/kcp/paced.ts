@@ -217,6 +217,7 @@ export class PacedCongestion implements Congestion {
   }
 
   #noteRtt(rttMs: number, nowMs: number): void {
+    if (rttMs === Infinity) return; // of none that came can it be told
     this.#lastRttMs = rttMs;
     if (rttMs < this.#roundMinRttMs) this.#roundMinRttMs = rttMs;
     if (rttMs < this.#emptyMinRttMs) this.#emptyMinRttMs = rttMs;
@@ -249,7 +250,8 @@ export class PacedCongestion implements Congestion {
   #endRound(nowMs: number): void {
     this.#roundEndsAtBytes = this.#delivery.deliveredBytes;
     this.#countLoss();
-    const hasQueue = this.#roundMinRttMs > QUEUE_FACTOR * this.#minRttMs + QUEUE_ALLOWANCE_MS;
+    const hasQueue = this.#roundMinRttMs < Infinity &&
+      this.#roundMinRttMs > QUEUE_FACTOR * this.#minRttMs + QUEUE_ALLOWANCE_MS;
     if (this.#state === "starting") this.#judgeStart(hasQueue, nowMs);
     else this.#judgeQueue(hasQueue, nowMs);
     this.#roundMinRttMs = Infinity;
@@ -374,7 +376,7 @@ export class PacedCongestion implements Congestion {
   }
 
   #setPace(): void {
-    if (this.#rate === 0) return;
+    if (this.#rate === 0 || this.#minRttMs === Infinity) return;
     const least = LEAST_WINDOW_SEGMENTS * this.#segmentBytes;
     const holds = this.#rate * this.#minRttMs;
     const more = this.#rate * ALLOWANCE_MS + this.#mostBunched;

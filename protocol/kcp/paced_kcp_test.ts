@@ -30,3 +30,13 @@ for (const { mbitPerS, rttMs, queueMs, warmMs, forMs } of ROUTES) {
     });
   }
 }
+
+Deno.test("KCP, paced, over a way so long that the first segments are sent again before any is answered", () => {
+  const route = new KcpRoute({ bandwidthBitsPerS: 20e6, latencyMs: 300, loss: 0, queueBytes: 20 * 125 * 250 });
+  route.run(8000);
+  assert(route.congestion.minRttMs >= 600, `the round trip was taken for ${route.congestion.minRttMs} ms`);
+  const before = route.deliveredBytes;
+  route.run(6000);
+  const share = (route.deliveredBytes - before) * 8 / 6000 / 1000 / 20 / DATA_SHARE;
+  assert(share >= 0.85, `its share of the line was ${share}`);
+});

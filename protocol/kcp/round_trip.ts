@@ -24,8 +24,6 @@ export class RoundTrip {
   /** 0 until measured. */
   srttMs = 0;
   rtoMs = FIRST_RTO_MS;
-  /** The latest, as it was. */
-  latestMs = 0;
   readonly intervalMs: number;
   readonly #minRtoMs: number;
   readonly #isPaced: boolean;
@@ -38,7 +36,6 @@ export class RoundTrip {
   }
 
   add(rttMs: number): void {
-    this.latestMs = rttMs;
     if (this.srttMs === 0) {
       this.srttMs = rttMs;
       this.#variationMs = rttMs >> 1;

@@ -84,7 +84,7 @@ export class SendRing {
 
   /** Memory for the data of as many of the next segments as lie together, at most `most`. */
   room(most: number): Uint8Array<ArrayBuffer> {
-    this.#reach(((this.end - this.una) | 0) + BLOCK_SEGMENTS);
+    this.#reach();
     const slot = this.slotOf(this.end);
     const index = slot & (BLOCK_SEGMENTS - 1);
     const count = Math.min(most, BLOCK_SEGMENTS - index);
@@ -159,8 +159,11 @@ export class SendRing {
     this.#resize(FIRST_SLOTS);
   }
 
-  #reach(segments: number): void {
-    if (segments > this.slots - BLOCK_SEGMENTS) this.#resize(slotsFor(segments));
+  /** Makes the ring so large that the block of the end is not that of `una`, one time round. */
+  #reach(): void {
+    const first = this.una & -BLOCK_SEGMENTS;
+    const last = (this.end | (BLOCK_SEGMENTS - 1)) + 1;
+    if (((last - first) | 0) > this.slots) this.#resize(slotsFor(((this.end - this.una) | 0) + BLOCK_SEGMENTS));
   }
 
   #resize(slots: number): void {

@@ -7,7 +7,7 @@ import { CulvertError } from "../errors.ts";
 import { type Random, randomInt } from "../random.ts";
 import { openReedSolomon } from "../reed_solomon.ts";
 import { Slab } from "../slab.ts";
-import { FecDecoder, type FecDecoderOptions } from "./fec_decoder.ts";
+import { FecBlocks, FecDecoder, type FecDecoderOptions } from "./fec_decoder.ts";
 import { FecEncoder, type FecEncoderOptions } from "./fec_encoder.ts";
 import { FEC_HEAD_BYTES, fecNumbersEnd, FecType } from "./fec_head.ts";
 
@@ -90,6 +90,12 @@ Deno.test("Heads and parity are those of kcptun", () => {
     wire.slice(10).forEach((datagram, row) => rows[row]!.push(datagram[8]!));
   }
   assertEquals(rows.map((row) => encodeHex(Uint8Array.from(row))), KCPTUN_ROWS);
+});
+
+Deno.test("Parity is as long as the longest of its own group", () => {
+  const sender = new Sender({ dataShards: 2, parityShards: 1 });
+  const wire = [900, 5, 7, 6].flatMap((length) => sender.send(new Uint8Array(length)));
+  assertEquals(wire.map(({ length }) => length), [908, 13, 908, 15, 14, 15]);
 });
 
 Deno.test("Whatever is lost of a group comes back, as long as there is parity for it", () => {
@@ -222,6 +228,69 @@ Deno.test("A sender that begins again at nought is heard again", () => {
     "01 false",
     "02 true",
   ]);
+});
+
+/** Two groups of two data and one parity, the second so many groups later. */
+function groups(later: number): Uint8Array[][] {
+  const shards = { dataShards: 2, parityShards: 1 };
+  return [0, later].map((group) => {
+    const sender = new Sender({ ...shards, firstNumber: 3 * group });
+    return [1, 2].flatMap((payload) => sender.send(Uint8Array.of(payload)));
+  });
+}
+
+Deno.test("A latecomer of a group that is over does not take the place of one that is not", () => {
+  const receiver = new Receiver({ shards: { dataShards: 2, parityShards: 1 } });
+  const [old, now] = groups(64);
+  receiver.receive(now![0]!);
+  for (const datagram of old!) receiver.receive(datagram);
+  receiver.receive(now![2]!);
+  assertEquals(receiver.packets.map(({ isRecovered }) => isRecovered), [false, false, false, true]);
+});
+
+Deno.test("A datagram that comes twice counts once", () => {
+  const receiver = new Receiver({ shards: { dataShards: 2, parityShards: 1 } });
+  const [first, , parity] = groups(0)[0]!;
+  for (const datagram of [first!, first!, first!, parity!]) receiver.receive(datagram);
+  assertEquals(receiver.packets.filter(({ isRecovered }) => isRecovered).map(({ payload }) => payload), ["02"]);
+});
+
+Deno.test("Parity that is a lie makes up nothing longer than its group", () => {
+  const random = new SeededRandom(11);
+  const receiver = new Receiver({ shards: { dataShards: 2, parityShards: 1 } });
+  for (let group = 0; group < 2000; group++) {
+    const [first, , parity] = groups(group)[1]!;
+    parity!.set(random.fill(new Uint8Array(parity!.length - 6)), 6);
+    receiver.receive(first!);
+    receiver.receive(parity!);
+  }
+  for (const { payload } of receiver.packets) assertEquals(payload.length, 2);
+});
+
+Deno.test("Groups that never fill take the memory of eight, and of sixteen at most is kept for others", () => {
+  let out = 0;
+  class Counted extends FecBlocks {
+    override take(bytes: number): Slab {
+      out++;
+      return super.take(bytes);
+    }
+    override give(block: Slab): void {
+      out--;
+      super.give(block);
+    }
+  }
+  const blocks = new Counted();
+  const receiver = new Receiver({ shards: { dataShards: 10, parityShards: 3 }, blocks });
+  let most = 0;
+  for (let group = 0; group < 1000; group++) {
+    receiver.receive(new Sender({ firstNumber: 13 * group }).send(Uint8Array.of(1))[0]!);
+    most = Math.max(most, out);
+  }
+  assertEquals(most, 8);
+  const given = Array.from({ length: 20 }, () => new Slab(64));
+  for (const slab of given) blocks.give(slab);
+  const taken = new Set(Array.from({ length: 20 }, () => blocks.take(64)));
+  assertEquals(given.map((slab) => taken.has(slab)), given.map((_, index) => index >= 4));
 });
 
 Deno.test("A datagram without a head is handed on as it is, one twice over only by itself", () => {

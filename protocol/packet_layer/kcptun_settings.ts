@@ -5,7 +5,14 @@
 
 import { BlockPool } from "../byte_queue.ts";
 import { CulvertError } from "../errors.ts";
-import { type KcpMode, type KcpModeName, kcpModes, type KcpOptions } from "../kcp/kcp_options.ts";
+import {
+  type KcpMode,
+  type KcpModeName,
+  kcpModes,
+  type KcpOptions,
+  MAX_FAST_RESEND,
+  MAX_KCP_WINDOW,
+} from "../kcp/kcp_options.ts";
 import { kcpMemory } from "../kcp/segment_blocks.ts";
 import type { MuxOptions } from "../mux.ts";
 import type { PacketSeal } from "../packet_seal.ts";
@@ -18,7 +25,7 @@ export interface KcptunSettings {
   readonly key: string;
   readonly crypt: CryptName;
   readonly mode: KcpModeName;
-  /** The longest datagram, 50 to 1500. */
+  /** The longest datagram, 100 to 1500. */
   readonly mtu: number;
   /** In segments; what one end may have sent is the lesser of its own `sndwnd` and the other's `rcvwnd`. */
   readonly sndwnd: number;
@@ -86,6 +93,10 @@ export function kcptunSettings(side: "client" | "server", given: Partial<KcptunS
     "normal, fast to fast3 or manual",
   );
   checkWhole("mtu", settings.mtu, 100, 1500);
+  checkWhole("sndwnd", settings.sndwnd, 1, MAX_KCP_WINDOW);
+  checkWhole("rcvwnd", settings.rcvwnd, 1, MAX_KCP_WINDOW);
+  checkWhole("interval", settings.interval, 0, 5000);
+  checkWhole("resend", settings.resend, 0, MAX_FAST_RESEND);
   checkWhole("datashard", settings.datashard, 0, 32);
   checkWhole("parityshard", settings.parityshard, 0, 32);
   checkWhole("smuxver", settings.smuxver, 1, 2);

@@ -4,7 +4,14 @@
  */
 
 import { CulvertError } from "../errors.ts";
-import { type KcpMode, type KcpModeName, kcpModes, type KcpOptions } from "../kcp/kcp_options.ts";
+import {
+  type KcpMode,
+  type KcpModeName,
+  kcpModes,
+  type KcpOptions,
+  MAX_FAST_RESEND,
+  MAX_KCP_WINDOW,
+} from "../kcp/kcp_options.ts";
 import type { MuxOptions } from "../mux.ts";
 import { type CryptName, isCryptName } from "../packet_layer/crypt.ts";
 import { checkFecShards, type FecShards } from "../packet_layer/fec_encoder.ts";
@@ -16,7 +23,7 @@ export interface PaqetSettings {
   readonly key: string;
   readonly block: CryptName;
   readonly mode: KcpModeName;
-  /** The longest datagram, 50 to 1500. */
+  /** The longest datagram, 100 to 1500. */
   readonly mtu: number;
   /** In segments. */
   readonly sndwnd: number;
@@ -63,6 +70,9 @@ export const paqetDefaults: { readonly client: PaqetSettings; readonly server: P
   server: { ...common, sndwnd: 1024, rcvwnd: 1024 },
 };
 
+/** A group whose last datagram comes so late gets no parity: paqet's kcp-go is newer than kcptun's. */
+export const PAQET_FEC_QUIET_MS = 500;
+
 /** Whole frames of smux, as paqet has them. */
 const MAX_FRAME_BYTES = 65_535;
 
@@ -74,8 +84,10 @@ export function paqetSettings(side: "client" | "server", given: Partial<PaqetSet
   check("key", "nothing", key !== "" || block === "none" || block === "null", "given");
   check("mode", mode, mode === "manual" || mode in kcpModes, "normal, fast to fast3 or manual");
   checkWhole("mtu", settings.mtu, 100, 1500);
-  checkWhole("sndwnd", settings.sndwnd, 1, 32_768);
-  checkWhole("rcvwnd", settings.rcvwnd, 1, 32_768);
+  checkWhole("sndwnd", settings.sndwnd, 1, MAX_KCP_WINDOW);
+  checkWhole("rcvwnd", settings.rcvwnd, 1, MAX_KCP_WINDOW);
+  checkWhole("interval", settings.interval, 0, 5000);
+  checkWhole("resend", settings.resend, 0, MAX_FAST_RESEND);
   checkWhole("smuxbuf", settings.smuxbuf, 1024, 2 ** 31 - 1);
   checkWhole("streambuf", settings.streambuf, 1024, settings.smuxbuf);
   checkWhole("smuxkalive", settings.smuxkalive, 1, 3600);

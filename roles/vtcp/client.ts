@@ -14,7 +14,7 @@ export const role: Role<typeof config> = defineRole({
   config,
   examples: [
     "sudo culvert vtcp client --server vtcp://CREDENTIAL@192.0.2.7:24000/",
-    "sudo culvert vtcp client --server vtcp://C@192.0.2.7:24000-24007/ --listen 127.0.0.1:1080",
+    "sudo culvert vtcp client --server vtcp://C@192.0.2.7:24000-24007/",
     "culvert vtcp client --server vtcp+udp://CREDENTIAL@server.example:24000/",
   ],
   run: (config, context) =>

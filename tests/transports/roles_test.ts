@@ -54,6 +54,10 @@ for (const transport of transports) {
       SocksReply.refused,
     );
     assertEquals((await askSocks(proxy, { host: "10.1.2.3", port: 80 })).reply, SocksReply.denied);
+    const metrics = await client.metrics();
+    for (const outcome of ["ok", "refused", "denied"]) {
+      assertMatch(metrics, new RegExp(`transport_client_dials_total\\{outcome="${outcome}"\\} 1`));
+    }
     const { conn } = await askSocks(proxy, echo.at);
     using stream = conn!;
     await writeAll(stream, new Uint8Array(100_000));
