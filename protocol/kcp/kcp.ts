@@ -229,8 +229,6 @@ export class Kcp {
   #receivePush(slab: Slab, at: number, length: number, sn: number, timeMs: number): void {
     const ahead = (sn - this.#next) | 0;
     if (ahead >= this.#options.receiveWindow) return;
-    this.#acks.push(sn, timeMs);
-    this.counters.received++;
     const kept = this.#received;
     if (ahead < 0 || kept.held > 0 && kept.has(sn)) {
       this.counters.repeated++;
@@ -242,9 +240,12 @@ export class Kcp {
       this.#delivering = false;
       if (kept.held > 0) this.#deliverKept();
     } else {
-      kept.keep(sn, slab.bytes, at, length);
+      // Without memory for it, it has not come.
+      if (!kept.keep(sn, slab.bytes, at, length)) return;
       if (ahead === 0) this.#deliverKept();
     }
+    this.#acks.push(sn, timeMs);
+    this.counters.received++;
   }
 
   /** Segments in order that the reader did not want. */

@@ -34,7 +34,7 @@ class Rig {
   ask(client: ClientGate): GateAnswer | undefined {
     const hello = client.hello();
     assert(this.gate.isHello(hello, 0, hello.length));
-    const verdict = this.gate.receive(hello, 0, hello.length);
+    const verdict = this.gate.receive(hello, 0, hello.length, "10.0.0.2");
     return verdict.kind === "ignored" ? undefined : client.read(verdict.answer, 0, verdict.answer.length);
   }
 }
@@ -74,8 +74,8 @@ Deno.test("a hello that is sent again by somebody else is not answered", () => {
   const rig = new Rig();
   using client = rig.client();
   const hello = client.hello();
-  assertEquals(rig.gate.receive(hello, 0, hello.length).kind, "admitted");
-  assertEquals(rig.gate.receive(hello, 0, hello.length).kind, "ignored");
+  assertEquals(rig.gate.receive(hello, 0, hello.length, "10.0.0.2").kind, "admitted");
+  assertEquals(rig.gate.receive(hello, 0, hello.length, "10.0.0.2").kind, "ignored");
 });
 
 Deno.test("who has no secret is told so, and who has not even the server's key hears nothing", () => {
@@ -89,7 +89,7 @@ Deno.test("who has no secret is told so, and who has not even the server's key h
   );
   const hello = prober.hello();
   assertEquals(rig.gate.isHello(hello, 0, hello.length), false);
-  assertEquals(rig.gate.receive(hello, 0, hello.length).kind, "ignored");
+  assertEquals(rig.gate.receive(hello, 0, hello.length, "10.0.0.2").kind, "ignored");
 });
 
 Deno.test("the answer is never longer than the hello", () => {
@@ -98,7 +98,7 @@ Deno.test("the answer is never longer than the hello", () => {
   for (let turn = 0; turn < 50; turn++) {
     rig.clock.advance(1000);
     const hello = client.hello();
-    const verdict = rig.gate.receive(hello, 0, hello.length);
+    const verdict = rig.gate.receive(hello, 0, hello.length, "10.0.0.2");
     assert(verdict.kind === "admitted" && verdict.answer.length <= hello.length);
   }
 });
@@ -110,7 +110,7 @@ Deno.test("hellos and answers that were changed let nobody in, and nothing throw
   fc.assert(
     fc.property(mutationsOf(fc.constant(hello)), (bytes) => {
       if (bytes.length === hello.length && bytes.every((byte, at) => byte === hello[at])) return;
-      assertNotEquals(rig.gate.receive(bytes, 0, bytes.length).kind, "admitted");
+      assertNotEquals(rig.gate.receive(bytes, 0, bytes.length, "10.0.0.2").kind, "admitted");
     }),
     { numRuns: 200 },
   );
