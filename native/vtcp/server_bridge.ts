@@ -41,7 +41,7 @@ interface Client {
 }
 
 export interface ServerBridgeParts {
-  readonly local: LocalCarrier;
+  readonly local: Pick<LocalCarrier, "carrier" | "placeOf" | "indexOf" | "addressOf">;
   readonly remote: PacketCarrier;
   readonly gate?: ServerGate;
   readonly clock: Clock;
@@ -127,7 +127,7 @@ export class ServerBridge implements Disposable {
     const verdict = gate.receive(slab.bytes, start, end, from.host);
     if (verdict.kind === "ignored") return;
     if (verdict.kind === "admitted") {
-      return this.#answer(this.#admit(verdict, from) ? verdict.answer : verdict.refuse(), from);
+      return this.#answer(this.#admit(verdict, from) ? verdict.answer() : verdict.refuse(), from);
     }
     const { reason, client = "nobody known" } = verdict;
     this.#parts.log.warn("A hello was refused", { reason, client, from: formatTarget(from) });

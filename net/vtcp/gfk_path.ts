@@ -83,6 +83,11 @@ export class GfkPath implements Path {
     this.#halfClose = halfClose;
   }
 
+  /** Settles when it has ended: with why, unless it was closed. */
+  get ended(): Promise<Error | undefined> | undefined {
+    return this.#source.ended;
+  }
+
   async dial(target: Target, options: DialOptions = {}): Promise<Stream> {
     const stream = await this.#ask("tcp", target, options.signal);
     return this.#halfClose ? stream : new HeldEndStream(stream);

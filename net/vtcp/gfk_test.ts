@@ -8,6 +8,7 @@ import { randomOf } from "../../protocol/random.ts";
 import { type Path, readFull, type Stream, type Target, writeAll } from "../../protocol/stream.ts";
 import { anchorPem, selfSigned } from "../../protocol/vtcp/self_signed.ts";
 import { testPathContract } from "../../testing/path_contract.ts";
+import { within } from "../../testing/waiting.ts";
 import { EchoPlace, LoopbackPath } from "./fixtures/far_side.ts";
 import { BACKEND_HOST } from "./gfk_dialect.ts";
 import { type GfkOptions, openGfk } from "./gfk_path.ts";
@@ -119,6 +120,24 @@ for (const [name, kind] of Object.entries(kinds)) {
     const code = await failure(path, { host: BACKEND_HOST, port: 1 });
     const expected = kind.dialect === "gfk-py" ? "failed" : kind.transport === "kcp" ? "path_down" : "unauthorized";
     assertEquals(code, expected);
+    path.close();
+    await path.closed();
+  });
+}
+
+for (const name of ["gfk-go by QUIC", "gfk-go by KCP"]) {
+  Deno.test(`${name}: a server that drains takes no more streams, and waits for those it has`, async () => {
+    await using place = new EchoPlace();
+    await using server = await serve(kinds[name]!);
+    const path = await open(kinds[name]!, server);
+    const stream = await path.dial({ host: BACKEND_HOST, port: place.at.port });
+    let isDrained = false;
+    const drained = server.drain(new AbortController().signal).then(() => isDrained = true);
+    assertEquals(await failure(path, { host: BACKEND_HOST, port: place.at.port }), "failed");
+    await echoes(stream);
+    assertEquals(isDrained, false);
+    stream.close();
+    await within("the end of the last stream", drained);
     path.close();
     await path.closed();
   });

@@ -127,6 +127,11 @@ export class VtcpPath implements Path {
     return this.#pool.isUp;
   }
 
+  /** Settles when the bridge has ended, which leaves nothing to dial by: with why, unless it was closed. */
+  get ended(): Promise<Error | undefined> {
+    return this.#bridge.ended;
+  }
+
   get streamCount(): number {
     return this.#pool.streamCount;
   }
@@ -179,6 +184,7 @@ export class VtcpPath implements Path {
     const { instance, token, certificateKey } = news;
     const before = this.#admitted;
     this.#admitted = { instance, token, certificateKey };
+    this.#failure = undefined;
     this.#admission.resolve(this.#admitted);
     if (!before || before.instance === instance) return;
     this.#options.log.info("The server was restarted", { server: this.#farEnd });
@@ -187,7 +193,10 @@ export class VtcpPath implements Path {
   }
 
   #fail(error: DialError): void {
-    this.#options.log.warn("The server does not let us in", { server: this.#farEnd, reason: error.message });
+    const { log } = this.#options;
+    if (this.#failure !== error.message) {
+      log.warn("The server does not let us in", { server: this.#farEnd, reason: error.message });
+    }
     this.#failure = error.message;
     const admission = this.#admission;
     this.#admission = Promise.withResolvers();

@@ -10,8 +10,14 @@ import { type Admission, ADMISSION_BYTES, encodeAdmissionRequest, parseAdmission
 
 export const VTCP_PURPOSE = "vtcp";
 
-/** Hellos whose answers may still come. */
+/** Hellos whose answers may still come, and for how long: whatever comes is held against each of them. */
 const MOST_OUTSTANDING = 4;
+const ANSWERABLE_MS = 10_000;
+
+interface Outstanding {
+  readonly initiator: SealedHelloInitiator;
+  readonly saidMs: number;
+}
 
 export type GateAnswer =
   | { readonly kind: "admitted"; readonly admission: Admission }
@@ -20,11 +26,11 @@ export type GateAnswer =
 export class ClientGate implements Disposable {
   readonly #tools: HelloTools;
   readonly #credential: ClientCredential;
-  readonly #clock: Pick<Clock, "wallNow">;
-  readonly #outstanding: SealedHelloInitiator[] = [];
+  readonly #clock: Pick<Clock, "now" | "wallNow">;
+  readonly #outstanding: Outstanding[] = [];
   #resume: Bytes;
 
-  constructor(tools: HelloTools, credential: ClientCredential, clock: Pick<Clock, "wallNow">) {
+  constructor(tools: HelloTools, credential: ClientCredential, clock: Pick<Clock, "now" | "wallNow">) {
     this.#tools = tools;
     this.#credential = credential;
     this.#clock = clock;
@@ -45,14 +51,20 @@ export class ClientGate implements Disposable {
       answerPayloadBytes: ADMISSION_BYTES,
       wallMs: this.#clock.wallNow(),
     });
-    this.#outstanding.push(initiator);
-    if (this.#outstanding.length > MOST_OUTSTANDING) this.#outstanding.shift()![Symbol.dispose]();
+    this.#outstanding.push({ initiator, saidMs: this.#clock.now() });
+    if (this.#outstanding.length > MOST_OUTSTANDING) this.#forget(1);
     return initiator.hello;
+  }
+
+  /** Awaits no answer any more to hellos that have had none for long. */
+  giveUpOld(): void {
+    const sinceMs = this.#clock.now() - ANSWERABLE_MS;
+    this.#forget(this.#outstanding.filter(({ saidMs }) => saidMs <= sinceMs).length);
   }
 
   /** What the bytes in [start, end) answer; undefined when they are no answer to any hello that is out. */
   read(bytes: Uint8Array, start: number, end: number): GateAnswer | undefined {
-    for (const initiator of this.#outstanding) {
+    for (const { initiator } of this.#outstanding) {
       const answer = initiator.read(bytes, start, end);
       if (!answer) continue;
       if (answer.kind === "refused") return answer;
@@ -68,7 +80,8 @@ export class ClientGate implements Disposable {
     this.#forget();
   }
 
-  #forget(): void {
-    for (const initiator of this.#outstanding.splice(0)) initiator[Symbol.dispose]();
+  /** The oldest so many. */
+  #forget(count = this.#outstanding.length): void {
+    for (const { initiator } of this.#outstanding.splice(0, count)) initiator[Symbol.dispose]();
   }
 }

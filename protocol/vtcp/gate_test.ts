@@ -35,7 +35,9 @@ class Rig {
     const hello = client.hello();
     assert(this.gate.isHello(hello, 0, hello.length));
     const verdict = this.gate.receive(hello, 0, hello.length, "10.0.0.2");
-    return verdict.kind === "ignored" ? undefined : client.read(verdict.answer, 0, verdict.answer.length);
+    if (verdict.kind === "ignored") return undefined;
+    const answer = verdict.kind === "admitted" ? verdict.answer() : verdict.answer;
+    return client.read(answer, 0, answer.length);
   }
 }
 
@@ -92,6 +94,31 @@ Deno.test("who has no secret is told so, and who has not even the server's key h
   assertEquals(rig.gate.receive(hello, 0, hello.length, "10.0.0.2").kind, "ignored");
 });
 
+Deno.test("a client that there is no room for is told so", () => {
+  const rig = new Rig();
+  using client = rig.client();
+  const hello = client.hello();
+  const verdict = rig.gate.receive(hello, 0, hello.length, "10.0.0.2");
+  assert(verdict.kind === "admitted");
+  const refusal = verdict.refuse();
+  const answer = client.read(refusal, 0, refusal.length);
+  assertEquals(answer?.kind === "refused" && answer.reason, "busy");
+});
+
+Deno.test("answers are not awaited for ever", () => {
+  const rig = new Rig();
+  using client = rig.client();
+  client.hello();
+  rig.clock.advance(9000);
+  client.hello();
+  rig.clock.advance(2000);
+  client.giveUpOld();
+  assertEquals(client.isAsking, true);
+  rig.clock.advance(9000);
+  client.giveUpOld();
+  assertEquals(client.isAsking, false);
+});
+
 Deno.test("the answer is never longer than the hello", () => {
   const rig = new Rig();
   using client = rig.client();
@@ -99,7 +126,7 @@ Deno.test("the answer is never longer than the hello", () => {
     rig.clock.advance(1000);
     const hello = client.hello();
     const verdict = rig.gate.receive(hello, 0, hello.length, "10.0.0.2");
-    assert(verdict.kind === "admitted" && verdict.answer.length <= hello.length);
+    assert(verdict.kind === "admitted" && verdict.answer().length <= hello.length);
   }
 });
 
