@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { CulvertError } from "../../protocol/errors.ts";
+import type { CulvertError } from "../../protocol/errors.ts";
 import { SnappyScratch } from "../../protocol/packet_layer/snappy_frames.ts";
 import type { Link, LinkHandlers } from "../link.ts";
 import { SnappyLink } from "./snappy_link.ts";

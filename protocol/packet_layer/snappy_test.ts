@@ -182,13 +182,14 @@ const badBlocks: Record<string, number[]> = {
   "less than it says": [5, 0 << 2, 7],
   "a length beyond 64 KiB": [0x81, 0x80, 0x04, 0 << 2, 7],
   "a length that does not end": [0x81, 0x80, 0x80, 0x80, 0x00, 0 << 2, 7],
+  "more text than 64 KiB": [0xf0, 0xa2, 0x04, 0, 7, ...Array(1093).fill([63 << 2 | 2, 1, 0]).flat(), 46 << 2 | 2, 1, 0],
   "nothing": [],
 };
 for (const [name, block] of Object.entries(badBlocks)) {
   Deno.test(`No block: ${name}`, () => {
     const into = new Uint8Array(64 * 1024).fill(0xee);
     // What follows the block in its memory is of no account.
-    const from = Uint8Array.of(9, ...block, 1, 0, 0, 0);
+    const from = Uint8Array.of(9, ...block, 0, 0, 0, 0);
     assertEquals(decompressSnappy(from, 1, 1 + block.length, into), undefined);
     assertEquals(into.subarray(block[0] ?? 0).every((byte) => byte === 0xee), true);
   });
