@@ -130,7 +130,7 @@ export class ServerBridge implements Disposable {
   }
 
   #onHello(gate: ServerGate, slab: Slab, start: number, end: number, from: PacketPlace): void {
-    const verdict = gate.receive(slab.bytes, start, end);
+    const verdict = gate.receive(slab.bytes, start, end, from.host);
     if (verdict.kind === "ignored") return;
     if (verdict.kind === "admitted") {
       return this.#answer(this.#admit(verdict, from) ? verdict.answer() : verdict.refuse(), from);

@@ -60,8 +60,9 @@ export class ServerGate implements Disposable {
     return length >= LEAST_HELLO_BYTES && length <= MOST_HELLO_BYTES && this.#responder.isHello(bytes, start, end);
   }
 
-  receive(bytes: Uint8Array, start: number, end: number): GateVerdict {
-    const verdict = this.#responder.receive(bytes, start, end);
+  /** `from` is the address that it came from. */
+  receive(bytes: Uint8Array, start: number, end: number, from: string): GateVerdict {
+    const verdict = this.#responder.receive(bytes, from, start, end);
     if (verdict.kind === "ignored") return IGNORED;
     if (verdict.kind === "refused") {
       return { kind: "refused", reason: verdict.reason, client: verdict.client?.name, answer: verdict.answer };
