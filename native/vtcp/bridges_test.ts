@@ -1,6 +1,6 @@
 /** Both bridges under a fake clock, joined by packets that arrive at once, with nothing but memory at either end. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { silentLog } from "../../protocol/log.ts";
 import type { CarrierHandlers, PacketCarrier, PacketPlace } from "../../protocol/packet_carrier.ts";
 import type { Bytes } from "../../protocol/primitives.ts";
@@ -192,6 +192,18 @@ Deno.test("a client whose place has changed goes on within 5 s, under the same a
   assertEquals(new Set(rig.quic.server).size, 1);
 });
 
+Deno.test("a client is answered by what its newest packet tells of the way", () => {
+  using rig = new Rig();
+  rig.recover();
+  const newest = { ...HOME };
+  rig.clientPlace = newest;
+  rig.recover();
+  const answered: PacketPlace[] = [];
+  rig.remote.onSent = (_packet, to) => void answered.push(to);
+  rig.local.carrier.give(PACKET, placeOf(rig.quic.server.at(-1)!, 1));
+  assertStrictEquals(answered[0], newest);
+});
+
 Deno.test("a server that was restarted lets the client in within 5 s, and is seen to be another", () => {
   using rig = new Rig();
   rig.recover();
@@ -210,6 +222,17 @@ Deno.test("a hello that is heard again, from wherever, is not answered and moves
   rig.clock.advance(2 * HOUR_MS);
   for (const hello of rig.hellos) rig.remote.give(hello, MOVED);
   assertEquals([rig.server.clientCount, rig.remote.counters.sentPackets], [0, sentPackets]);
+});
+
+Deno.test("what comes to bridges that have been closed, before their carriers are, is dropped", () => {
+  using rig = new Rig();
+  rig.recover();
+  using gate = rig.gate();
+  const { sentPackets } = rig.remote.counters, { client } = rig.quic;
+  rig[Symbol.dispose]();
+  rig.remote.give(gate.hello(), HOME);
+  rig.clientRemote.give(PACKET, SERVER);
+  assertEquals([rig.remote.counters.sentPackets, rig.quic.client], [sentPackets, client]);
 });
 
 Deno.test("forged senders and forged hellos are not answered, passed on or remembered", () => {

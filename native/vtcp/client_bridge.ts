@@ -91,6 +91,7 @@ export class ClientBridge implements Disposable {
 
   #onRemote(slab: Slab, start: number, end: number): void {
     const { gate, local } = this.#parts;
+    if (this.#isClosed) return;
     if (gate?.isAsking) {
       const answer = gate.read(slab.bytes, start, end);
       if (answer) return this.#onAnswer(answer);

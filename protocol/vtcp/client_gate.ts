@@ -29,6 +29,9 @@ export class ClientGate implements Disposable {
   readonly #clock: Pick<Clock, "now" | "wallNow">;
   readonly #outstanding: Outstanding[] = [];
   #resume: Bytes;
+  /** By what the server has said that our clock is behind its own, and how many hellos there have been since. */
+  #behindMs = 0;
+  #sinceTold = 0;
 
   constructor(tools: HelloTools, credential: ClientCredential, clock: Pick<Clock, "now" | "wallNow">) {
     this.#tools = tools;
@@ -49,7 +52,8 @@ export class ClientGate implements Disposable {
       purpose: VTCP_PURPOSE,
       payload: encodeAdmissionRequest(this.#resume),
       answerPayloadBytes: ADMISSION_BYTES,
-      wallMs: this.#clock.wallNow(),
+      // Every other one by our own clock: it may have been put right.
+      wallMs: this.#clock.wallNow() + (this.#sinceTold++ % 2 === 0 ? this.#behindMs : 0),
     });
     this.#outstanding.push({ initiator, saidMs: this.#clock.now() });
     if (this.#outstanding.length > MOST_OUTSTANDING) this.#forget(1);
@@ -67,10 +71,14 @@ export class ClientGate implements Disposable {
     for (const { initiator } of this.#outstanding) {
       const answer = initiator.read(bytes, start, end);
       if (!answer) continue;
-      if (answer.kind === "refused") return answer;
+      if (answer.kind === "refused") {
+        if (answer.reason === "clock") this.#takeClock(answer.serverWallMs);
+        return answer;
+      }
       const admission = parseAdmission(answer.payload);
       if (!admission) return undefined;
       this.#forget();
+      this.#sinceTold = 0;
       return { kind: "admitted", admission };
     }
     return undefined;
@@ -78,6 +86,11 @@ export class ClientGate implements Disposable {
 
   [Symbol.dispose](): void {
     this.#forget();
+  }
+
+  #takeClock(serverWallMs: number): void {
+    this.#behindMs = serverWallMs - this.#clock.wallNow();
+    this.#sinceTold = 0;
   }
 
   /** The oldest so many. */

@@ -30,6 +30,13 @@ class Rig {
     return new ClientGate(this.tools, { serverPublicKey, secret }, this.clock);
   }
 
+  /** One whose clock is ahead of the server's. */
+  hasty(aheadMs: number): ClientGate {
+    const { clock } = this, credential = { serverPublicKey: this.server.publicKey, secret: this.secret.secret };
+    const ahead = { now: () => clock.now(), wallNow: () => clock.wallNow() + aheadMs };
+    return new ClientGate(this.tools, credential, ahead);
+  }
+
   /** What the client makes of the server's answer to its next hello. */
   ask(client: ClientGate): GateAnswer | undefined {
     const hello = client.hello();
@@ -103,6 +110,17 @@ Deno.test("a client that there is no room for is told so", () => {
   const refusal = verdict.refuse();
   const answer = client.read(refusal, 0, refusal.length);
   assertEquals(answer?.kind === "refused" && answer.reason, "busy");
+});
+
+Deno.test("a client whose clock is wrong is told so, and goes by the server's from then on", () => {
+  const rig = new Rig();
+  using client = rig.hasty(3_600_000);
+  const answer = rig.ask(client);
+  assertEquals(answer?.kind === "refused" && answer.reason, "clock");
+  rig.clock.advance(2000);
+  assertEquals(rig.ask(client)?.kind, "admitted");
+  rig.clock.advance(2000);
+  assertEquals(rig.ask(client)?.kind, "admitted");
 });
 
 Deno.test("answers are not awaited for ever", () => {
