@@ -1,6 +1,6 @@
 /**
- * A Path that is still being opened: dials wait for it. Opening begins at once; when it fails, every dial says why, and the
- * next one after a while tries again.
+ * A Path that is still being opened: dials wait for it. Opening begins at once; when it fails, or what was opened ends by
+ * itself, every dial says why, and the next one after a while tries again.
  */
 
 import { orAborted } from "../protocol/abort.ts";
@@ -9,11 +9,16 @@ import { DialError, messageOf } from "../protocol/errors.ts";
 import type { Log } from "../protocol/log.ts";
 import type { Datagrams, DialOptions, Path, Stream, Target } from "../protocol/stream.ts";
 
+export interface EndingPath extends Path {
+  /** Settles when it has ended: with why, unless it was closed. */
+  readonly ended?: Promise<Error | undefined> | undefined;
+}
+
 /** After a failure. */
 const RETRY_MS = 1000;
 
 export class LazyPath implements Path {
-  readonly #open: () => Promise<Path>;
+  readonly #open: () => Promise<EndingPath>;
   readonly #clock: Clock;
   readonly #log: Log;
   #path: Promise<Path>;
@@ -22,7 +27,7 @@ export class LazyPath implements Path {
   #failure: string | undefined;
   #isClosed = false;
 
-  constructor(open: () => Promise<Path>, { clock, log }: { readonly clock: Clock; readonly log: Log }) {
+  constructor(open: () => Promise<EndingPath>, { clock, log }: { readonly clock: Clock; readonly log: Log }) {
     this.#open = open;
     this.#clock = clock;
     this.#log = log;
@@ -75,13 +80,25 @@ export class LazyPath implements Path {
     const path = this.#open();
     path.then((opened) => {
       this.#opened = opened;
+      this.#failure = undefined;
       if (this.#isClosed) opened.close();
-    }, (error) => {
-      const failure = messageOf(error);
-      if (failure !== this.#failure) this.#log.warn("A path cannot be opened", { error: failure });
-      this.#failure = failure;
-      this.#failedAtMs = this.#clock.now();
-    });
+      opened.ended?.then((error) => error && this.#onEnded(error));
+    }, (error) => this.#onFailure(error));
     return path;
+  }
+
+  #onEnded(error: Error): void {
+    if (this.#isClosed) return;
+    this.#opened = undefined;
+    this.#path = Promise.reject(error);
+    this.#path.catch(() => {}); // dials hear of it
+    this.#onFailure(error);
+  }
+
+  #onFailure(error: unknown): void {
+    const failure = messageOf(error);
+    if (failure !== this.#failure) this.#log.warn("A path cannot be opened", { error: failure });
+    this.#failure = failure;
+    this.#failedAtMs = this.#clock.now();
   }
 }

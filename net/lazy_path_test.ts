@@ -44,6 +44,24 @@ Deno.test("when it cannot be opened every dial says why, and a later one tries a
   path.close();
 });
 
+Deno.test("what ends by itself is opened anew, and until then every dial says why", async () => {
+  const endings: PromiseWithResolvers<Error | undefined>[] = [];
+  const { path, clock } = lazy((clock) => {
+    const ending = Promise.withResolvers<Error | undefined>();
+    endings.push(ending);
+    return Promise.resolve(Object.assign(new ScriptedPath(clock), { ended: ending.promise }));
+  });
+  (await path.dial(target)).close();
+  endings[0]!.resolve(new Error("The bridge has ended"));
+  await settle();
+  assertEquals(path.problem, "The bridge has ended");
+  await assertRejects(() => path.dial(target), DialError, "The bridge has ended");
+  clock.advance(1000);
+  (await path.dial(target)).close();
+  assertEquals([endings.length, path.problem], [2, undefined]);
+  path.close();
+});
+
 Deno.test("closed while it is opened, what was opened is closed, and dials fail", async () => {
   const opening = Promise.withResolvers<Path>();
   const { path, clock } = lazy(() => opening.promise);

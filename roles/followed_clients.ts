@@ -66,12 +66,13 @@ export class FollowedClients {
   async #look(door: ClientDoor): Promise<void> {
     const { log } = this.#context;
     const known = this.#known;
-    const wanted = this.#known = await this.#wanted();
+    const wanted = await this.#wanted();
     for (const client of known) {
       if (wanted.some((other) => isSame(client, other))) continue;
       await door.revoke(client.name);
       log.info("A client was revoked", { client: client.name });
     }
+    this.#known = wanted;
     for (const client of wanted) {
       if (!known.some((other) => isSame(client, other))) await this.#admit(door, client);
     }

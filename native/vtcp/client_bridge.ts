@@ -18,15 +18,16 @@ import type { ClientGate, GateAnswer } from "../../protocol/vtcp/client_gate.ts"
 import type { BridgeNews, ClientBridgeOptions } from "./bridge_messages.ts";
 import { type LocalCarrier, passOn } from "./local_carrier.ts";
 
-/** Between hellos that are not answered. */
+/** Between hellos; and when it has been told that they are in vain. */
 const HELLO_EVERY_MS = 600;
+const LATER_HELLO_MS = 2000;
 /** How long an answer to what was sent may take before we doubt the way. */
 const SILENCE_MS = 1500;
 /** So many unanswered hellos are told, and then again so many. */
 const TOLD_HELLOS = 6;
 
 export interface ClientBridgeParts {
-  readonly local: LocalCarrier;
+  readonly local: Pick<LocalCarrier, "carrier" | "place">;
   readonly remote: PacketCarrier;
   readonly gate?: ClientGate;
   readonly clock: Clock;
@@ -45,6 +46,7 @@ export class ClientBridge implements Disposable {
   /** When the first packet went that nothing has come after; 0: something has come since. */
   #unansweredSinceMs = 0;
   #unansweredHellos = 0;
+  #isRefused = false;
   #timer: Timer | undefined;
   #isClosed = false;
 
@@ -89,6 +91,7 @@ export class ClientBridge implements Disposable {
 
   #onRemote(slab: Slab, start: number, end: number): void {
     const { gate, local } = this.#parts;
+    if (this.#isClosed) return;
     if (gate?.isAsking) {
       const answer = gate.read(slab.bytes, start, end);
       if (answer) return this.#onAnswer(answer);
@@ -100,12 +103,13 @@ export class ClientBridge implements Disposable {
 
   #onAnswer(answer: GateAnswer): void {
     const { tell } = this.#parts;
+    this.#unansweredHellos = 0;
+    this.#isRefused = answer.kind === "refused";
     if (answer.kind === "refused") {
       return tell({ type: "refused", reason: answer.reason, serverWallMs: answer.serverWallMs });
     }
     const { instance, token, certificateKey } = answer.admission;
     this.#isOpen = true;
-    this.#unansweredHellos = 0;
     this.#unansweredSinceMs = 0;
     tell({ type: "admitted", instance: instance.toHex(), token, certificateKey });
   }
@@ -113,11 +117,14 @@ export class ClientBridge implements Disposable {
   /** Looks whether a hello is due, says it, and comes back. */
   #watch(): void {
     if (this.#isClosed) return;
-    const { clock } = this.#parts;
+    const { clock, gate } = this.#parts;
+    gate?.giveUpOld();
     const sinceMs = this.#unansweredSinceMs;
     const isSilent = sinceMs !== 0 && clock.now() - sinceMs >= SILENCE_MS;
     if (!this.#isOpen || isSilent) this.#sayHello();
-    this.#timer = clock.after(HELLO_EVERY_MS, () => this.#watch());
+    const isInVain = this.#isRefused || this.#unansweredHellos >= TOLD_HELLOS;
+    const waitMs = isInVain ? LATER_HELLO_MS : HELLO_EVERY_MS;
+    this.#timer = clock.after(waitMs, () => this.#watch());
   }
 
   #sayHello(): void {

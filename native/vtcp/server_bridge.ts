@@ -41,7 +41,7 @@ interface Client {
 }
 
 export interface ServerBridgeParts {
-  readonly local: LocalCarrier;
+  readonly local: Pick<LocalCarrier, "carrier" | "placeOf" | "indexOf" | "addressOf">;
   readonly remote: PacketCarrier;
   readonly gate?: ServerGate;
   readonly clock: Clock;
@@ -62,6 +62,7 @@ export class ServerBridge implements Disposable {
   #lastPlace: PacketPlace | undefined;
   #last: Client | undefined;
   #timer: Timer | undefined;
+  #isClosed = false;
 
   constructor(options: ServerBridgeOptions, parts: ServerBridgeParts) {
     this.#options = options;
@@ -89,7 +90,9 @@ export class ServerBridge implements Disposable {
     for (const client of [...this.#byId.values()]) if (client.known === known) this.#remove(client);
   }
 
+  /** What comes before the carriers have ended too is dropped. */
   [Symbol.dispose](): void {
+    this.#isClosed = true;
     this.#timer?.cancel();
     this.#parts.gate?.[Symbol.dispose]();
   }
@@ -107,6 +110,7 @@ export class ServerBridge implements Disposable {
 
   #onRemote(slab: Slab, start: number, end: number, from: PacketPlace): void {
     const { gate } = this.#parts;
+    if (this.#isClosed) return;
     const client = this.#clientAt(from) ?? (gate ? undefined : this.#takeIn(slab, start, end, from));
     if (gate && gate.isHello(slab.bytes, start, end)) return this.#onHello(gate, slab, start, end, from);
     if (!client) return;
@@ -119,15 +123,17 @@ export class ServerBridge implements Disposable {
     if (place !== this.#lastPlace) {
       this.#lastPlace = place;
       this.#last = this.#byPlace.get(place.key);
+      // The newest of its name knows best how to answer: from which address of ours, in which flow.
+      if (this.#last) this.#last.place = place;
     }
     return this.#last;
   }
 
   #onHello(gate: ServerGate, slab: Slab, start: number, end: number, from: PacketPlace): void {
-    const verdict = gate.receive(slab.bytes, start, end);
+    const verdict = gate.receive(slab.bytes, start, end, from.host);
     if (verdict.kind === "ignored") return;
     if (verdict.kind === "admitted") {
-      return this.#answer(this.#admit(verdict, from) ? verdict.answer : verdict.refuse(), from);
+      return this.#answer(this.#admit(verdict, from) ? verdict.answer() : verdict.refuse(), from);
     }
     const { reason, client = "nobody known" } = verdict;
     this.#parts.log.warn("A hello was refused", { reason, client, from: formatTarget(from) });

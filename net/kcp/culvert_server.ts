@@ -15,7 +15,7 @@ import { type KcpMemory, kcpMemory } from "../../protocol/kcp/segment_blocks.ts"
 import type { NoiseKeyPair } from "../../protocol/noise_ik.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import type { Random } from "../../protocol/random.ts";
-import { ClientTable } from "../../protocol/sealed_packets/clients.ts";
+import { ClientTable, type KnownClient } from "../../protocol/sealed_packets/clients.ts";
 import type { NamedSecret } from "../../protocol/sealed_packets/credentials.ts";
 import { formatPorts } from "../../protocol/port_span.ts";
 import { PACKET_HEAD_BYTES, PACKET_TAIL_BYTES } from "../../protocol/sealed_packets/packet_epoch.ts";
@@ -69,6 +69,8 @@ const KEEP_ALIVE_INTERVAL_MS = 10_000;
 const SILENCE_MS = 30_000;
 /** Blocks of segments that are kept for all sessions. */
 const KEPT_BLOCKS = 128;
+/** What a client's sessions may have lie in gaps together: four whole windows, 48 MB. */
+const CLIENT_BLOCKS = 2048;
 
 export class CulvertKcpServer implements AsyncDisposable {
   readonly clients: ClientTable;
@@ -79,6 +81,7 @@ export class CulvertKcpServer implements AsyncDisposable {
   readonly #heard = new Set<KcpLink>();
   readonly #mtuBytes: number;
   readonly #memory: KcpMemory;
+  readonly #memoryOf = new WeakMap<KnownClient, KcpMemory>();
   readonly #hellos: Record<string, number> = {};
   readonly #metrics;
   readonly #closed = Promise.withResolvers<void>();
@@ -216,7 +219,11 @@ export class CulvertKcpServer implements AsyncDisposable {
       carrier: new RoutedSender(session, () => {}),
       place: session.place,
       seal: session.keys,
-      kcp: culvertKcp(this.#mtuBytes, settings, { random, nowMs: clock.now(), memory: this.#memory }),
+      kcp: culvertKcp(this.#mtuBytes, settings, {
+        random,
+        nowMs: clock.now(),
+        memory: this.#memoryFor(session.client),
+      }),
       clock,
       silenceMs: SILENCE_MS,
       onEnd: () => {
@@ -239,6 +246,16 @@ export class CulvertKcpServer implements AsyncDisposable {
         at: `port ${formatPorts({ first: carrier.localPorts[0]!, count: carrier.localPorts.length })}`,
       }],
     });
+  }
+
+  /** Whoever sends what leaves gaps makes us keep much; it is not to be all there is. */
+  #memoryFor(client: KnownClient): KcpMemory {
+    let memory = this.#memoryOf.get(client);
+    if (!memory) {
+      const { sending, receiving } = this.#memory;
+      this.#memoryOf.set(client, memory = { sending, receiving: receiving.part(CLIENT_BLOCKS) });
+    }
+    return memory;
   }
 
   #revoke(name: string): void {

@@ -113,6 +113,19 @@ Deno.test("The end of what we say is held back, unless the far end is known to p
   }
 });
 
+Deno.test("A tunnel on which what was sent goes unanswered gets no new streams", () =>
+  timed({ server: { target } }, async ({ clock, rig }) => {
+    using first = await passing(clock, rig.path.dial(target));
+    assert(await passing(clock, exchange(first)));
+    rig.network.fate.lossShare = 1;
+    await writeAll(first, new Uint8Array(100));
+    await passing(clock, new Promise<void>((resolve) => void clock.after(6000, resolve)));
+    rig.network.fate.lossShare = 0;
+    using second = await passing(clock, rig.path.dial(target));
+    assert(await passing(clock, exchange(second)));
+    assertEquals(rig.carriers.length, 2);
+  }));
+
 Deno.test("A stream that one side has ended and on which nothing moves is ended", () =>
   timed({
     server: { target: { host: "speaks", port: 1 }, limits: { halfClosedTimeoutMs: 3000 } },
@@ -142,6 +155,24 @@ Deno.test("A dial that takes too long ends its stream, and one whose client has 
     assertEquals(rig.onward.hanging, 1);
     assertEquals(await passing(clock, end), null);
     assert(clock.now() - dialMs >= 4000 && clock.now() - dialMs < 4500, `${clock.now() - dialMs} ms`);
+  }));
+
+Deno.test("Streams beyond the most that a tunnel may have just end, as do those of a server that drains", () =>
+  timed({ server: { target, limits: { maxStreams: 2 } } }, async ({ clock, rig }) => {
+    const streams = [];
+    for (let at = 0; at < 3; at++) streams.push(await passing(clock, rig.path.dial(target)));
+    const ended = (stream: Stream) => passing(clock, stream.read(new Uint8Array(1)).catch(() => null));
+    assertEquals(await ended(streams[2]!), null);
+    assertEquals(rig.onward.dialled.length, 2);
+    streams[1]!.close();
+    const stop = new AbortController();
+    const stopped = rig.server.shutdown(stop.signal);
+    const late = await passing(clock, rig.path.dial(target));
+    assertEquals(await ended(late), null);
+    assertEquals(rig.onward.dialled.length, 2);
+    assert(await passing(clock, exchange(streams[0]!)));
+    stop.abort();
+    await passing(clock, stopped);
   }));
 
 Deno.test("Dials go to the tunnel with the fewest streams, each with a port of its own", () =>

@@ -78,8 +78,9 @@ export class LinkSampler implements Disposable {
     this.#events = metrics.counter(`${prefix}_events_total`, "What happened to KCP sessions", ["event"]);
   }
 
-  /** Looks at the link from now on, until it is over. */
+  /** Looks at the link from now on, until it is over; one that is already is nothing to look at. */
   add(link: KcpLink, traffic: Traffic, whose: { readonly client: string; place(): string }): void {
+    if (link.isOver) return;
     const nowMs = this.#clock.now();
     this.#links.add({
       link,

@@ -30,7 +30,7 @@ const wrong: Readonly<Record<string, readonly [url: string, words: string]>> = {
   "a setting said twice": [`kcp+udp://${CREDENTIAL}@h:4000/?links=1&links=2`, 'must say "links" once'],
   "too many links": [`kcp+udp://${CREDENTIAL}@h:4000/?links=65`, 'links between 1 and 64, got "65"'],
   "a window of nothing": [`kcp+udp://${CREDENTIAL}@h:4000/?window=1`, "window between 16 and 32768"],
-  "an mtu that is too small": [`kcp+udp://${CREDENTIAL}@h:4000/?mtu=100`, "mtu between 576 and 9000"],
+  "an mtu that is too small": [`kcp+udp://${CREDENTIAL}@h:4000/?mtu=100`, "mtu between 576 and 1500"],
   "a hop that is no number": [`kcp+udp://${CREDENTIAL}@h:4000/?hop=soon`, "hop between 0 and 86400"],
   "relays that are none": [`kcp+udp://${CREDENTIAL}@h:4000/?via=somewhere`, "must have via"],
   "a key that cannot be decoded": ["kcp+udp://%zz@h:4000/", "percent-decoded"],

@@ -7,7 +7,15 @@ import { silentLog } from "../../protocol/log.ts";
 import { noMetrics } from "../../protocol/metrics.ts";
 import type { PacketPlace } from "../../protocol/packet_carrier.ts";
 import { randomOf } from "../../protocol/random.ts";
-import { type Datagrams, type Path, readFull, type Stream, type Target, writeAll } from "../../protocol/stream.ts";
+import {
+  type Datagrams,
+  type DialOptions,
+  type Path,
+  readFull,
+  type Stream,
+  type Target,
+  writeAll,
+} from "../../protocol/stream.ts";
 import { memoryStreamPair } from "../memory.ts";
 import { MemoryCarrier, PacketNetwork } from "../../testing/memory_carrier.ts";
 import { MemoryDatagrams } from "../../testing/memory_datagrams.ts";
@@ -32,7 +40,10 @@ class FlagCarrier extends MemoryCarrier implements FlaggedCarrier {
 class Targets implements Path {
   readonly talks = new Map<number, (stream: Stream) => Promise<void>>();
 
-  dial(target: Target): Promise<Stream> {
+  dial(target: Target, { signal }: DialOptions = {}): Promise<Stream> {
+    if (target.host === "hangs") {
+      return new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason), { once: true }));
+    }
     const talk = this.talks.get(target.port);
     if (!talk) return Promise.reject(new DialError("refused", "Nobody is there"));
     const [near, far] = memoryStreamPair();
@@ -141,6 +152,29 @@ Deno.test("a target that refuses ends the stream", async () => {
   await using rig = await Rig.open();
   using stream = await rig.path.dial({ host: "192.0.2.2", port: 81 });
   assertEquals(await within("the end", stream.read(new Uint8Array(1))), null);
+});
+
+Deno.test("a target that does not answer in time ends the stream", async () => {
+  await using rig = await Rig.open({}, { limits: { dialTimeoutMs: 100 } });
+  using stream = await rig.path.dial({ host: "hangs", port: 80 });
+  assertEquals(await within("the end", stream.read(new Uint8Array(1))), null);
+});
+
+Deno.test("a stream whose target has said all, and on which nothing moves, is ended for it as well", async () => {
+  await using rig = await Rig.open({}, { limits: { halfClosedTimeoutMs: 100 } });
+  const ended = Promise.withResolvers<number | null>();
+  rig.targets.talks.set(80, async (stream) => {
+    await stream.closeWrite();
+    await stream.read(new Uint8Array(1)).then(ended.resolve, () => ended.resolve(null));
+  });
+  using _stream = await rig.path.dial({ host: "192.0.2.2", port: 80 });
+  assertEquals(await within("the target hears the end", ended.promise), null);
+});
+
+Deno.test("flags that are none are not used", async () => {
+  await using rig = await Rig.open({ serverFlags: [0, 0x18, 0x200] });
+  await exchange(rig, 100);
+  assertEquals(rig.carrier.used, [["10.1.1.1", [0x18]]]);
 });
 
 Deno.test("the server's packets get the flags that the client wishes, for as long as it is there", async () => {

@@ -45,6 +45,7 @@ export async function listenGfkQuic(
     bridge.ended.then((error) => error && log.error("The bridge of GFK has ended", { error: error.message }));
     return {
       ports: bridge.localPorts,
+      ended: bridge.ended,
       clientCount: async () => (await bridge.counts()).clients,
       async close() {
         await acceptor[Symbol.asyncDispose]();
@@ -65,7 +66,7 @@ export async function listenGfkKcp(
   const sampler = new LinkSampler("gfk_kcp_server", { clock, metrics });
   const seal = await openPacketSeal({ crypt: "aes", key: await gfkKey(secret!), random });
   const carrier = await openCarrier({ ...described, clock, random, log, metrics });
-  const ended = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<Error | undefined>();
   const muxes = new Set<MuxConnection>();
   const server = new KcpServer({
     carrier,
@@ -83,12 +84,13 @@ export async function listenGfkKcp(
     },
     onClose(error) {
       if (error !== undefined) log.error("The carrier of GFK has ended", { error: messageOf(error) });
-      ended.resolve();
+      ended.resolve(error === undefined || error instanceof Error ? error : new Error(messageOf(error)));
     },
     ...maxClients !== undefined && { maxLinks: maxClients },
   });
   return {
     ports: carrier.localPorts,
+    ended: ended.promise,
     clientCount: () => Promise.resolve(muxes.size),
     async close() {
       sampler[Symbol.dispose]();

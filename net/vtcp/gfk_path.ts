@@ -89,6 +89,11 @@ export class GfkPath implements Path {
     return this.#problem;
   }
 
+  /** Settles when it has ended: with why, unless it was closed. */
+  get ended(): Promise<Error | undefined> | undefined {
+    return this.#source.ended;
+  }
+
   async dial(target: Target, options: DialOptions = {}): Promise<Stream> {
     const stream = await this.#ask("tcp", target, options.signal);
     return this.#halfClose ? stream : new HeldEndStream(stream);

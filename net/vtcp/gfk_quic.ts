@@ -72,8 +72,14 @@ export async function openGfkQuic(
     }
   };
   const pool = made = new QuicPool({ connect, farEnd, streams: GFK_STREAMS, clock, random, log, metrics });
-  bridge.ended.then((error) => error && pool.close());
+  bridge.ended.then((error) => {
+    if (!error) return;
+    log.error("The bridge of GFK has ended", { server: farEnd, error: error.message });
+    pool.close();
+    endpoint.close();
+  });
   return {
+    ended: bridge.ended,
     open: (signal) => pool.open(signal),
     close: () => pool.close(),
     async closed() {

@@ -52,6 +52,8 @@ const HALF_CLOSED_MS = 30_000;
 /** What brings streams. */
 export interface GfkListening {
   readonly ports: readonly number[];
+  /** Settles when it has ended: with why, unless it was closed. */
+  readonly ended: Promise<Error | undefined>;
   /** Places that are known. */
   clientCount(): Promise<number>;
   close(): Promise<void>;
@@ -98,18 +100,24 @@ export class GfkServer implements AsyncDisposable {
     return this.listening?.ports ?? [];
   }
 
+  /** Settles when no streams come any more: with why, unless it was closed. */
+  get ended(): Promise<Error | undefined> {
+    return this.listening?.ended ?? Promise.resolve(undefined);
+  }
+
+  /** Takes no more streams, and settles when those there are have ended or the signal is aborted. */
+  async drain(signal: AbortSignal): Promise<void> {
+    this.#isDraining = true;
+    const isOver = aborted(signal);
+    while (this.#tasks.size > 0 && !signal.aborted) await Promise.race([isOver, Promise.all(this.#tasks)]);
+  }
+
   /** Serves one stream. Never rejects. */
   serve(stream: Stream): void {
     if (this.#isDraining) return stream.close();
     const task = this.#serve(stream);
     this.#tasks.add(task);
     task.finally(() => this.#tasks.delete(task));
-  }
-
-  /** Takes no more streams, and settles when those there are have ended or the signal is aborted. */
-  async drain(signal: AbortSignal): Promise<void> {
-    this.#isDraining = true;
-    await Promise.race([Promise.all(this.#tasks), aborted(signal)]);
   }
 
   async close(): Promise<void> {
@@ -202,11 +210,14 @@ export class GfkServer implements AsyncDisposable {
     })().catch(() => {});
     try {
       const buffer = new Uint8Array(65_535);
-      if (asked.rest.length > 0) await socket.send(asked.rest, target);
+      if (asked.rest.length > 0) await socket.send(asked.rest, target).catch(() => {});
       for (let count = await datagrams.receive(buffer); count !== null; count = await datagrams.receive(buffer)) {
         heard();
         await socket.send(buffer.subarray(0, count), target).catch(() => {}); // that one is lost
       }
+    } catch (error) {
+      // It is open already: a refusal would be taken for a datagram.
+      this.#options.log.debug("Datagrams ended early", { error: messageOf(error) });
     } finally {
       timer.cancel();
       this.#stop.signal.removeEventListener("abort", onStop);

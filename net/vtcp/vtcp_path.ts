@@ -129,6 +129,11 @@ export class VtcpPath implements Path {
     return this.#pool.isUp;
   }
 
+  /** Settles when the bridge has ended, which leaves nothing to dial by: with why, unless it was closed. */
+  get ended(): Promise<Error | undefined> {
+    return this.#bridge.ended;
+  }
+
   get streamCount(): number {
     return this.#pool.streamCount;
   }
@@ -182,6 +187,7 @@ export class VtcpPath implements Path {
     const before = this.#instance;
     this.#instance = instance;
     this.#admitted = { instance, token, certificateKey };
+    this.#failure = undefined;
     this.#admission.resolve(this.#admitted);
     if (before === undefined || before === instance) return;
     this.#options.log.info("The server was restarted", { server: this.#farEnd });
@@ -190,7 +196,10 @@ export class VtcpPath implements Path {
   }
 
   #fail(error: DialError): void {
-    this.#options.log.warn("The server does not let us in", { server: this.#farEnd, reason: error.message });
+    const { log } = this.#options;
+    if (this.#failure !== error.message) {
+      log.warn("The server does not let us in", { server: this.#farEnd, reason: error.message });
+    }
     this.#failure = error.message;
     const admission = this.#admission;
     this.#admission = Promise.withResolvers();

@@ -9,7 +9,7 @@
  * Datagrams that no KCP can have sent change nothing; memory is bounded by the windows whatever comes.
  *
  * Against kcp-go: what is put off is sent at the interval after the last flush, not on a beat of its own; nothing looks at
- * the whole window but a timeout; messages (`frg`) are not told apart, since they are a stream to all who use this.
+ * the whole window but a timeout; an ACK that comes twice counts once; messages (`frg`) are not told apart, since they are a stream to all who use this.
  */
 
 import type { Slab } from "../slab.ts";
@@ -229,8 +229,6 @@ export class Kcp {
   #receivePush(slab: Slab, at: number, length: number, sn: number, timeMs: number): void {
     const ahead = (sn - this.#next) | 0;
     if (ahead >= this.#options.receiveWindow) return;
-    this.#acks.push(sn, timeMs);
-    this.counters.received++;
     const kept = this.#received;
     if (ahead < 0 || kept.held > 0 && kept.has(sn)) {
       this.counters.repeated++;
@@ -242,9 +240,12 @@ export class Kcp {
       this.#delivering = false;
       if (kept.held > 0) this.#deliverKept();
     } else {
-      kept.keep(sn, slab.bytes, at, length);
+      // Without memory for it, it has not come.
+      if (!kept.keep(sn, slab.bytes, at, length)) return;
       if (ahead === 0) this.#deliverKept();
     }
+    this.#acks.push(sn, timeMs);
+    this.counters.received++;
   }
 
   /** Segments in order that the reader did not want. */

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertLess } from "@std/assert";
 import fc from "fast-check";
 import { anyBytes, mutationsOf } from "../../testing/fuzz.ts";
 import { encodeSegments, KcpEnd } from "./fixtures/kcp_end.ts";
+import { kcpMemory } from "./segment_blocks.ts";
 
 const number = fc.oneof(fc.integer({ min: 0, max: 100 }), fc.integer({ min: 0, max: 0xffffffff }));
 const segment = fc.record({
@@ -58,6 +59,25 @@ Deno.test("what lies beyond the window is neither kept nor acknowledged", () => 
   assertEquals(end.pull().flat().filter(({ sn }) => sn < 0x80000000), []);
   end.receive({ sn: 7, data: "x" });
   assertEquals(end.pull().flat().map(({ sn, una }) => [sn, una]), [[7, 0]]);
+});
+
+Deno.test("what lies in gaps has a bound that sessions share, and what comes in order goes on beyond it", () => {
+  const { sending, receiving } = kcpMemory(124);
+  const memory = { sending, receiving: receiving.part(4) };
+  const [greedy, other] = [new KcpEnd({ memory, receiveWindow: 1024 }), new KcpEnd({ memory, receiveWindow: 1024 })];
+  const kept = () => greedy.pull().flat().map(({ sn }) => sn);
+  for (let sn = 8; sn < 1000; sn += 16) greedy.receive({ sn, data: "x" });
+  assertEquals(kept(), [8, 24, 40, 56]);
+  other.receive({ sn: 1, data: "b" });
+  assertEquals(other.pull().flat(), []);
+  other.receive({ sn: 0, data: "a" });
+  other.receive({ sn: 1, data: "b" });
+  assertEquals(other.incoming, "ab");
+  // What was passed by is given back, for all.
+  for (let sn = 0; sn < 57; sn++) greedy.receive({ sn, data: "x" });
+  other.receive({ sn: 3, data: "d" });
+  other.receive({ sn: 2, data: "c" });
+  assertEquals(other.incoming, "abcd");
 });
 
 Deno.test("a peer that does not mind a closed window fills no more than two of them", () => {

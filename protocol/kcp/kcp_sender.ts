@@ -125,11 +125,11 @@ export class KcpSender {
     const ring = this.#ring;
     if (((sn - ring.una) | 0) < 0 || ((sn - ring.next) | 0) >= 0) return;
     const slot = ring.slotOf(sn);
-    if (ring.acked[slot] === 0) {
-      const isOfLast = ring.timesMs[slot] === timeMs;
-      const rttMs = isOfLast ? nowMs - ring.sentMs[slot]! : this.#saneRtt(timeMs, nowMs);
-      this.#arrived(slot, rttMs < 0 ? this.#usualRttMs : rttMs, nowMs);
-    }
+    // Said twice it tells nothing new; to count it would let a peer make us look through the window for nothing.
+    if (ring.acked[slot] !== 0) return;
+    const isOfLast = ring.timesMs[slot] === timeMs;
+    const rttMs = isOfLast ? nowMs - ring.sentMs[slot]! : this.#saneRtt(timeMs, nowMs);
+    this.#arrived(slot, rttMs < 0 ? this.#usualRttMs : rttMs, nowMs);
     this.#pass(sn, timeMs);
   }
 

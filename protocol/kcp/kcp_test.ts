@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { encodeHex } from "@std/encoding/hex";
+import type { Congestion } from "./congestion.ts";
 import { CulvertError } from "../errors.ts";
 import { CONV, encodeSegments, KcpEnd, sentSns } from "./fixtures/kcp_end.ts";
 import { Kcp } from "./kcp.ts";
@@ -7,6 +8,10 @@ import { kcpModes, type KcpOptions } from "./kcp_options.ts";
 import { WindowProbe } from "./window_probe.ts";
 import { testOptions } from "./fixtures/kcp_end.ts";
 
+const boundless: Congestion = {
+  ...{ roomAtMs: Infinity, onSent() {}, onAcked() {}, onLost() {}, onTimeout() {}, onTurn() {} },
+  roomBytes: () => Infinity,
+};
 const noEvents = { fill: () => 0, onBytes: () => {}, wantsBytes: () => true };
 
 Deno.test("data go as kcp-go writes them", () => {
@@ -114,6 +119,7 @@ const roundTrips: { name: string; options: Partial<KcpOptions>; rtts: number[]; 
   // 100, 50; 180 far below 400: srtt 400 → 372, variation 200 + ((220 - 200) >> 2); then 100 < 372 - 27 - 205.
   { name: "one far below hardly counts as variation", options: {}, rtts: [400, 180, 100], rtoMs: 338 + 4 * 207 },
   { name: "the interval is the least variation", options: { intervalMs: 200 }, rtts: [100, 100, 100], rtoMs: 300 },
+  { name: "what is paced has 50 ms to spare", options: { congestion: boundless }, rtts: [20], rtoMs: 70 },
   { name: "a minute is the most", options: {}, rtts: [50_000], rtoMs: 60_000 },
 ];
 for (const { name, options, rtts, rtoMs } of roundTrips) {
@@ -174,6 +180,19 @@ Deno.test("two later ones that came first make a segment be sent again, and then
   for (const sn of [3, 4, 5]) end.receive({ cmd: 82, sn, ts: 1010 });
   assertEquals(sentSns(end.pull()).filter((sn) => sn < 6), []);
   assertEquals(sentSns(end.at(1010 + end.kcp.rtoMs)).includes(0), true);
+});
+
+Deno.test("an acknowledgement that comes twice counts once", () => {
+  const end = new KcpEnd({ fastResend: 2 });
+  end.receive({ cmd: 84 });
+  end.writeFull(4);
+  end.outgoing = new Uint8Array(10_000); // so that there is always something new
+  end.kcp.wake();
+  end.pull();
+  for (let times = 0; times < 5; times++) end.receive({ cmd: 82, sn: 1, ts: 1000 });
+  assertEquals(sentSns(end.pull()).filter((sn) => sn < 4), []);
+  end.receive({ cmd: 82, sn: 2, ts: 1000 });
+  assertEquals(sentSns(end.pull()).filter((sn) => sn < 4), [0]);
 });
 
 Deno.test("one whose time was up can be passed again by those sent after that", () => {
@@ -250,9 +269,11 @@ Deno.test("a window that is never opened is asked about every two minutes in the
 });
 
 Deno.test("whoever asks is told the window", () => {
-  const end = new KcpEnd({ receiveWindow: 40 });
-  end.receive({ cmd: 83 });
-  assertEquals(end.pull().flat().map(({ cmd, wnd }) => [cmd, wnd]), [[84, 40]]);
+  for (const receiveWindow of [40, 32_768]) {
+    const end = new KcpEnd({ receiveWindow });
+    end.receive({ cmd: 83 });
+    assertEquals(end.pull().flat().map(({ cmd, wnd }) => [cmd, wnd]), [[84, receiveWindow]]);
+  }
 });
 
 Deno.test("a reader that stops closes the window, and opens it by a word when it goes on", () => {
@@ -336,11 +357,30 @@ Deno.test("KCP's own congestion control leaves half of what is in flight after a
   assert(left >= (inFlight >> 1) + 2 && left <= (inFlight >> 1) + 4, `${left} of ${inFlight}`);
 });
 
+Deno.test("a congestion scheme is told the round trip of the sending that was answered, and of none that is not known", () => {
+  const rtts: number[] = [];
+  const congestion = { ...boundless, onAcked: (_: number, __: number, rttMs: number) => void rtts.push(rttMs) };
+  const end = new KcpEnd({ congestion }, 0);
+  end.writeFull(3);
+  end.nowMs = 40;
+  end.receive({ cmd: 82, sn: 0, ts: 0, una: 0 });
+  end.pull();
+  end.at(end.kcp.timeoutAtMs);
+  const againMs = end.nowMs;
+  end.nowMs += 30;
+  end.receive({ cmd: 82, sn: 1, ts: 0 }); // the first time it was sent
+  end.receive({ cmd: 82, sn: 1, ts: againMs, una: 3 }); // the others are known to have come, not when they were sent
+  assertEquals(rtts.slice(0, 2), [40, end.nowMs]);
+  assertEquals([rtts.length, rtts[2]! >= 40], [3, true]);
+});
+
 Deno.test("what a congestion scheme paces goes when it says, and it is told of time-outs", () => {
   let timeouts = 0;
   let roomBytes = 1;
   const congestion = {
-    ...{ roomAtMs: 1007, onSent() {}, onAcked() {}, onLost() {}, onTurn() {}, onTimeout: () => void timeouts++ },
+    ...boundless,
+    roomAtMs: 1007,
+    onTimeout: () => void timeouts++,
     roomBytes: () => roomBytes--,
   };
   const end = new KcpEnd({ congestion });
@@ -357,7 +397,7 @@ Deno.test("what a congestion scheme paces goes when it says, and it is told of t
 
 Deno.test("what a congestion scheme holds back goes as soon as anything that came makes room, though una stands", () => {
   const congestion = {
-    ...{ roomAtMs: Infinity, onSent() {}, onAcked() {}, onLost() {}, onTimeout() {}, onTurn() {} },
+    ...boundless,
     roomBytes: (inFlightBytes: number) => 4 * testOptions.mtuBytes - inFlightBytes,
   };
   const end = new KcpEnd({ congestion });

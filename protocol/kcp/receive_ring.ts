@@ -32,13 +32,15 @@ export class ReceiveRing {
     return ahead >= 0 && ahead < this.#lengths.length && this.#lengths[sn & (this.#lengths.length - 1)] !== NOT_HELD;
   }
 
-  /** Keeps a segment that it does not have. */
-  keep(sn: number, from: Uint8Array, start: number, length: number): void {
+  /** Keeps a segment that it does not have; false when there is no memory for it. */
+  keep(sn: number, from: Uint8Array, start: number, length: number): boolean {
     this.#reach((sn - this.read) | 0);
     const slot = sn & (this.#lengths.length - 1);
+    if (!this.#memory.hasRoomAt(slot)) return false;
     this.#lengths[slot] = length;
     this.held++;
     this.#memory.segment(slot, length).set(from.subarray(start, start + length));
+    return true;
   }
 
   /** The segment that is next to be delivered, which must be held. */

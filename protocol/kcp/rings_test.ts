@@ -51,6 +51,7 @@ for (const first of [2 ** 31 - 40, -40, 2 ** 31 - 1, -1]) {
         receiving.advance();
         sending.advance();
       }
+      assertEquals([sending.una, sending.next], [sending.end, sending.end]);
       assertEquals([sending.una, sending.end, receiving.read, receiving.held], [
         sending.end,
         receiving.read,

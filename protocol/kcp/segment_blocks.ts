@@ -34,19 +34,42 @@ export class SegmentBlocks {
   readonly segmentBytes: number;
   readonly #kept: SegmentBlock[] = [];
   readonly #maxKept: number;
+  readonly #maxTaken: number;
+  readonly #of: SegmentBlocks | undefined;
+  #taken = 0;
 
-  constructor(segmentBytes: number, maxKept: number) {
+  constructor(segmentBytes: number, maxKept: number, { maxTaken = Infinity, of }: BlockLimits = {}) {
     this.segmentBytes = segmentBytes;
     this.#maxKept = maxKept;
+    this.#maxTaken = maxTaken;
+    this.#of = of;
+  }
+
+  /** Blocks of these, so many at once. */
+  part(maxTaken: number): SegmentBlocks {
+    return new SegmentBlocks(this.segmentBytes, 0, { maxTaken, of: this });
+  }
+
+  /** Whether another may be taken. */
+  get hasMore(): boolean {
+    return this.#taken < this.#maxTaken;
   }
 
   take(): SegmentBlock {
-    return this.#kept.pop() ?? new SegmentBlock(this.segmentBytes);
+    this.#taken++;
+    return this.#of?.take() ?? this.#kept.pop() ?? new SegmentBlock(this.segmentBytes);
   }
 
   give(block: SegmentBlock): void {
-    if (this.#kept.length < this.#maxKept) this.#kept.push(block);
+    this.#taken--;
+    if (this.#of) this.#of.give(block);
+    else if (this.#kept.length < this.#maxKept) this.#kept.push(block);
   }
+}
+
+interface BlockLimits {
+  readonly maxTaken?: number;
+  readonly of?: SegmentBlocks;
 }
 
 /** Memory that sessions with the same `mtuBytes` share: what one needs in a moment another needs in the next. */
@@ -83,6 +106,11 @@ export class SegmentMemory {
 
   segment(slot: number, length: number): Uint8Array<ArrayBuffer> {
     return this.block(slot).segment(slot & (BLOCK_SEGMENTS - 1), length);
+  }
+
+  /** Whether there is memory for a slot. */
+  hasRoomAt(slot: number): boolean {
+    return this.#blocks[slot >> BLOCK_SHIFT] !== undefined || this.#pool.hasMore;
   }
 
   /** Nobody needs the block of this slot any more. */

@@ -92,6 +92,12 @@ Deno.test("Heads and parity are those of kcptun", () => {
   assertEquals(rows.map((row) => encodeHex(Uint8Array.from(row))), KCPTUN_ROWS);
 });
 
+Deno.test("Parity is as long as the longest of its own group", () => {
+  const sender = new Sender({ dataShards: 2, parityShards: 1 });
+  const wire = [900, 5, 7, 6].flatMap((length) => sender.send(new Uint8Array(length)));
+  assertEquals(wire.map(({ length }) => length), [908, 13, 908, 15, 14, 15]);
+});
+
 Deno.test("Whatever is lost of a group comes back, as long as there is parity for it", () => {
   const random = new SeededRandom(7);
   const sender = new Sender();

@@ -4,19 +4,12 @@
  */
 
 import { BlockPool } from "../byte_queue.ts";
-import { CulvertError } from "../errors.ts";
-import {
-  type KcpMode,
-  type KcpModeName,
-  kcpModes,
-  type KcpOptions,
-  MAX_FAST_RESEND,
-  MAX_KCP_WINDOW,
-} from "../kcp/kcp_options.ts";
+import { type KcpMode, type KcpModeName, kcpModes, type KcpOptions } from "../kcp/kcp_options.ts";
 import { kcpMemory } from "../kcp/segment_blocks.ts";
 import type { MuxOptions } from "../mux.ts";
 import type { PacketSeal } from "../packet_seal.ts";
-import { type CryptName, isCryptName } from "./crypt.ts";
+import type { CryptName } from "./crypt.ts";
+import { DialectCheck } from "./dialect_check.ts";
 import { checkFecShards, type FecShards } from "./fec_encoder.ts";
 import { FEC_HEAD_BYTES } from "./fec_head.ts";
 
@@ -85,24 +78,15 @@ const KEEPALIVE_TIMEOUT_S = 30;
 /** The settings with the defaults of that side. Throws a CulvertError for those that cannot be. */
 export function kcptunSettings(side: "client" | "server", given: Partial<KcptunSettings> = {}): KcptunSettings {
   const settings = { ...kcptunDefaults[side], ...given };
-  check("crypt", settings.crypt, isCryptName(settings.crypt), "one that is spoken here");
-  check(
-    "mode",
-    settings.mode,
-    settings.mode === "manual" || settings.mode in kcpModes,
-    "normal, fast to fast3 or manual",
-  );
-  checkWhole("mtu", settings.mtu, 100, 1500);
-  checkWhole("sndwnd", settings.sndwnd, 1, MAX_KCP_WINDOW);
-  checkWhole("rcvwnd", settings.rcvwnd, 1, MAX_KCP_WINDOW);
-  checkWhole("interval", settings.interval, 0, 5000);
-  checkWhole("resend", settings.resend, 0, MAX_FAST_RESEND);
-  checkWhole("datashard", settings.datashard, 0, 32);
-  checkWhole("parityshard", settings.parityshard, 0, 32);
-  checkWhole("smuxver", settings.smuxver, 1, 2);
-  checkWhole("smuxbuf", settings.smuxbuf, 64 * 1024, 2 ** 31 - 1);
-  checkWhole("streambuf", settings.streambuf, 4096, settings.smuxbuf);
-  checkWhole("keepalive", settings.keepalive, 1, KEEPALIVE_TIMEOUT_S - 1);
+  const check = new DialectCheck("kcptun");
+  check.crypt("crypt", settings.crypt);
+  check.common(settings);
+  check.whole("datashard", settings.datashard, 0, 32);
+  check.whole("parityshard", settings.parityshard, 0, 32);
+  check.whole("smuxver", settings.smuxver, 1, 2);
+  check.whole("smuxbuf", settings.smuxbuf, 64 * 1024, 2 ** 31 - 1);
+  check.whole("streambuf", settings.streambuf, 4096, settings.smuxbuf);
+  check.whole("keepalive", settings.keepalive, 1, KEEPALIVE_TIMEOUT_S - 1);
   const shards = kcptunShards(settings);
   if (shards) checkFecShards(shards);
   return settings;
@@ -147,13 +131,4 @@ function kcptunMode(settings: KcptunSettings): KcpMode {
     congestion: nc === 0 ? "kcp" : "none",
     ...delays,
   };
-}
-
-function checkWhole(name: string, value: number, least: number, most: number): void {
-  check(name, value, Number.isInteger(value) && value >= least && value <= most, `${least} to ${most}`);
-}
-
-function check(name: string, value: string | number, isGood: boolean, rule: string): void {
-  if (isGood) return;
-  throw new CulvertError("bad_option", `Cannot speak as kcptun: ${name} must be ${rule}, got ${value}`);
 }

@@ -167,3 +167,30 @@ Deno.test("No stream of chunks breaks the reader", () => {
     }),
   );
 });
+
+/** Length, and elements, that are no block; the room behind what is asked for must stay as it was. */
+const badBlocks: Record<string, number[]> = {
+  "a literal longer than the text": [3, 3 << 2, 1, 2, 3, 4],
+  "a literal that is not all there": [4, 3 << 2, 1, 2, 3],
+  "a literal whose length is not all there": [4, 61 << 2, 3],
+  "a literal of 4 GiB": [4, 63 << 2, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4],
+  "a copy longer than the text": [3, 0, 1, 63 << 2 | 2, 1, 0],
+  "a copy of nothing before it": [5, 0 << 2, 7, 0 << 2 | 1, 0],
+  "a copy from before the beginning": [5, 0 << 2, 7, 0 << 2 | 1, 2],
+  "a copy from far before the beginning": [5, 0 << 2, 7, 3 << 2 | 3, 0xff, 0xff, 0xff, 0xff],
+  "a copy whose offset is not all there": [5, 0 << 2, 7, 3 << 2 | 2, 1],
+  "less than it says": [5, 0 << 2, 7],
+  "a length beyond 64 KiB": [0x81, 0x80, 0x04, 0 << 2, 7],
+  "a length that does not end": [0x81, 0x80, 0x80, 0x80, 0x00, 0 << 2, 7],
+  "more text than 64 KiB": [0xf0, 0xa2, 0x04, 0, 7, ...Array(1093).fill([63 << 2 | 2, 1, 0]).flat(), 46 << 2 | 2, 1, 0],
+  "nothing": [],
+};
+for (const [name, block] of Object.entries(badBlocks)) {
+  Deno.test(`No block: ${name}`, () => {
+    const into = new Uint8Array(64 * 1024).fill(0xee);
+    // What follows the block in its memory is of no account.
+    const from = Uint8Array.of(9, ...block, 0, 0, 0, 0);
+    assertEquals(decompressSnappy(from, 1, 1 + block.length, into), undefined);
+    assertEquals(into.subarray(block[0] ?? 0).every((byte) => byte === 0xee), true);
+  });
+}

@@ -3,17 +3,10 @@
  * they mean for the layers. Both ends must agree on `block`, `key` and the shards: nothing is negotiated.
  */
 
-import { CulvertError } from "../errors.ts";
-import {
-  type KcpMode,
-  type KcpModeName,
-  kcpModes,
-  type KcpOptions,
-  MAX_FAST_RESEND,
-  MAX_KCP_WINDOW,
-} from "../kcp/kcp_options.ts";
+import { type KcpMode, type KcpModeName, kcpModes, type KcpOptions } from "../kcp/kcp_options.ts";
 import type { MuxOptions } from "../mux.ts";
-import { type CryptName, isCryptName } from "../packet_layer/crypt.ts";
+import type { CryptName } from "../packet_layer/crypt.ts";
+import { DialectCheck } from "../packet_layer/dialect_check.ts";
 import { checkFecShards, type FecShards } from "../packet_layer/fec_encoder.ts";
 import { FEC_HEAD_BYTES } from "../packet_layer/fec_head.ts";
 import type { PacketSeal } from "../packet_seal.ts";
@@ -79,19 +72,15 @@ const MAX_FRAME_BYTES = 65_535;
 /** The settings with the defaults of that side. Throws a CulvertError for those that cannot be. */
 export function paqetSettings(side: "client" | "server", given: Partial<PaqetSettings>): PaqetSettings {
   const settings = { ...paqetDefaults[side], ...given };
-  const { block, key, mode } = settings;
-  check("block", block, isCryptName(block), "one that is spoken here");
-  check("key", "nothing", key !== "" || block === "none" || block === "null", "given");
-  check("mode", mode, mode === "manual" || mode in kcpModes, "normal, fast to fast3 or manual");
-  checkWhole("mtu", settings.mtu, 100, 1500);
-  checkWhole("sndwnd", settings.sndwnd, 1, MAX_KCP_WINDOW);
-  checkWhole("rcvwnd", settings.rcvwnd, 1, MAX_KCP_WINDOW);
-  checkWhole("interval", settings.interval, 0, 5000);
-  checkWhole("resend", settings.resend, 0, MAX_FAST_RESEND);
-  checkWhole("smuxbuf", settings.smuxbuf, 1024, 2 ** 31 - 1);
-  checkWhole("streambuf", settings.streambuf, 1024, settings.smuxbuf);
-  checkWhole("smuxkalive", settings.smuxkalive, 1, 3600);
-  checkWhole("smuxktimeout", settings.smuxktimeout, settings.smuxkalive + 1, 7200);
+  const { block, key } = settings;
+  const check = new DialectCheck("paqet");
+  check.crypt("block", block);
+  check.must("key", "nothing", key !== "" || block === "none" || block === "null", "given");
+  check.common(settings);
+  check.whole("smuxbuf", settings.smuxbuf, 1024, 2 ** 31 - 1);
+  check.whole("streambuf", settings.streambuf, 1024, settings.smuxbuf);
+  check.whole("smuxkalive", settings.smuxkalive, 1, 3600);
+  check.whole("smuxktimeout", settings.smuxktimeout, settings.smuxkalive + 1, 7200);
   const shards = paqetShards(settings);
   if (shards) checkFecShards(shards);
   return settings;
@@ -131,13 +120,4 @@ function paqetMode(settings: PaqetSettings): KcpMode {
     writeDelay: wdelay,
     ackNoDelay: acknodelay,
   };
-}
-
-function checkWhole(name: string, value: number, least: number, most: number): void {
-  check(name, value, Number.isInteger(value) && value >= least && value <= most, `${least} to ${most}`);
-}
-
-function check(name: string, value: string | number, isGood: boolean, rule: string): void {
-  if (isGood) return;
-  throw new CulvertError("bad_option", `Cannot speak as paqet: ${name} must be ${rule}, got ${value}`);
 }

@@ -64,6 +64,7 @@ export interface SealedClientOptions {
 
 const HELLO_EVERY_MS = 500;
 const RENEW_HELLO_EVERY_MS = 1_000;
+const CLOCK_HELLO_MS = 50;
 const GIVE_UP_MS = 4_000;
 /** Something was sent, and for so long nothing has come; on long ways longer. */
 const SILENCE_MS = 2_000;
@@ -268,9 +269,9 @@ export class SealedClient implements Disposable {
 
   #takeRefusal(reason: "unauthorized" | "clock" | "busy", nowMs: number): void {
     if (reason === "clock") {
-      // The next one tells the server's time.
+      // The next one tells the server's time; soon, but not as soon as a server might say so without end.
       this.#forgetHellos();
-      this.#helloAtMs = nowMs;
+      this.#helloAtMs = nowMs + CLOCK_HELLO_MS;
     } else if (reason === "busy") {
       this.#end(new DialError("busy", "The server takes no more sessions now"));
     } else {

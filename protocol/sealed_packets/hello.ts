@@ -3,7 +3,7 @@
  * ones, each having told the other something. Over packets or anything else; pure, so whoever uses it sends the bytes.
  *
  *   const near = new SealedHelloInitiator(tools, { credential, purpose: "kcp", payload, wallMs });   near.hello → server
- *   const far = responder.receive(bytes, start, end);     "welcome": far.answer(payload) → { answer, keys }
+ *   const far = responder.receive(bytes, address);        "welcome": far.answer(payload) → { answer, keys }
  *                                                         "refused": far.answer, the same for whoever it is
  *                                                         "ignored": say nothing
  *   near.read(bytes)                                      "welcome" with payload and keys, "refused" with a reason
@@ -33,10 +33,10 @@ import { startIkPsk2 } from "../noise_ikpsk2.ts";
 import { type Bytes, KEY_BYTES } from "../primitives.ts";
 import { type Random, randomInt } from "../random.ts";
 import { SEALED_HELLO_DOMAIN, signedBytes } from "../signing.ts";
-import { TokenBucket, type TokenRate } from "../token_bucket.ts";
 import { type Lock, NONCE_BYTES, type WireGuardCrypto } from "../wireguard/crypto.ts";
 import type { ClientTable, KnownClient } from "./clients.ts";
 import { type ClientCredential, type ClientKeys, clientKeys } from "./credentials.ts";
+import { HelloBudget } from "./hello_budget.ts";
 import {
   answerTextBytes,
   decodeText,
@@ -91,8 +91,6 @@ const REFUSALS: Readonly<Record<number, Refusal>> = {
   [HelloStatus.CLOCK]: "clock",
   [HelloStatus.BUSY]: "busy",
 };
-/** Key agreements for hellos that turn out to be no client's, or not in their time; more are not looked at. */
-const VAIN_RATE: TokenRate = { perSecond: 1000, burst: 1000 };
 
 /** The client's side of one hello. Disposing wipes it. */
 export class SealedHelloInitiator implements Disposable {
@@ -196,7 +194,7 @@ export class SealedHelloResponder implements Disposable {
   readonly #memory: HelloMemory;
   readonly #senders = new WeakMap<KnownClient, HelloSender>();
   readonly #strangers = new HelloSender(MOST_OF_STRANGERS);
-  readonly #agreements: TokenBucket;
+  readonly #budget: HelloBudget;
   /** What the time told is ahead of the clock that only goes forward. */
   #aheadMs = -Infinity;
 
@@ -206,7 +204,7 @@ export class SealedHelloResponder implements Disposable {
     this.#frames = new HelloFrames(options.server.publicKey);
     this.#start = startIkPsk2(tools.crypto, prologueOf(options.purpose), options.server.publicKey);
     this.#memory = new HelloMemory(this.#nowMs());
-    this.#agreements = new TokenBucket(options.clock, VAIN_RATE);
+    this.#budget = new HelloBudget(options.clock, tools.random);
   }
 
   /** Hellos that are remembered. */
@@ -219,14 +217,14 @@ export class SealedHelloResponder implements Disposable {
     return this.#frames.isHello(bytes, start, end);
   }
 
-  /** Judges the bytes in [start, end). */
-  receive(bytes: Uint8Array, start = 0, end: number = bytes.length): HelloVerdict {
+  /** Judges the bytes in [start, end), which came from that address. */
+  receive(bytes: Uint8Array, from: string, start = 0, end: number = bytes.length): HelloVerdict {
     if (!this.isHello(bytes, start, end)) return ignored("foreign");
     const hello = bytes.slice(start, end) as Bytes;
     const id = String.fromCharCode(...helloMac(hello));
     if (this.#memory.wasSeen(id)) return ignored("seen");
-    if (!this.#agreements.tryTake()) return ignored("many");
-    return this.#read(hello, id) ?? (this.#memory.spoil(id), ignored("false"));
+    if (!this.#budget.take(from)) return ignored("many");
+    return this.#read(hello, id, from) ?? (this.#memory.spoil(id), ignored("false"));
   }
 
   [Symbol.dispose](): void {
@@ -234,7 +232,7 @@ export class SealedHelloResponder implements Disposable {
     this.#frames[Symbol.dispose]();
   }
 
-  #read(hello: Bytes, id: string): HelloVerdict | undefined {
+  #read(hello: Bytes, id: string, from: string): HelloVerdict | undefined {
     const { crypto: suite } = this.#tools;
     const { server, clients, tellStrangers = true } = this.#options;
     const state = this.#start.clone();
@@ -254,7 +252,7 @@ export class SealedHelloResponder implements Disposable {
       this.#memory.spoil(id);
       return ignored(timing);
     }
-    if (client && timing === "right") this.#agreements.give(1);
+    if (client && timing === "right") this.#budget.give(from);
     const heard: Heard = { hello, parts, state };
     if (!client) return tellStrangers ? this.#refused(heard, "unauthorized") : ignored("foreign");
     if (timing === "wrong") return { ...this.#refused(heard, "clock"), client };

@@ -190,7 +190,7 @@ export class SealedServer implements Disposable {
   }
 
   #answer(carrier: PacketCarrier, hello: Uint8Array, from: PacketPlace): void {
-    const verdict = this.#responder.receive(hello);
+    const verdict = this.#responder.receive(hello, from.host);
     if (verdict.kind === "ignored") return this.#events.onHello("ignored");
     if (verdict.kind === "refused") {
       this.#events.onHello(verdict.reason);

@@ -239,7 +239,8 @@ Deno.test("hellos of a client that never uses their answers are forgotten", () =
   rig.server.tick(rig.clock.now());
   const client = rig.client(1);
   client.greet();
-  assertEquals(rig.server.heldCount, 2);
+  // What this one said and what waits for it, and the last few of those.
+  assertEquals(rig.server.heldCount, 2 + 64);
   assertEquals(rig.server.sessions.size, 0);
 });
 

@@ -10,8 +10,14 @@ import { type Admission, ADMISSION_BYTES, encodeAdmissionRequest, parseAdmission
 
 export const VTCP_PURPOSE = "vtcp";
 
-/** Hellos whose answers may still come. */
+/** Hellos whose answers may still come, and for how long: whatever comes is held against each of them. */
 const MOST_OUTSTANDING = 4;
+const ANSWERABLE_MS = 10_000;
+
+interface Outstanding {
+  readonly initiator: SealedHelloInitiator;
+  readonly saidMs: number;
+}
 
 export type GateAnswer =
   | { readonly kind: "admitted"; readonly admission: Admission }
@@ -20,11 +26,14 @@ export type GateAnswer =
 export class ClientGate implements Disposable {
   readonly #tools: HelloTools;
   readonly #credential: ClientCredential;
-  readonly #clock: Pick<Clock, "wallNow">;
-  readonly #outstanding: SealedHelloInitiator[] = [];
+  readonly #clock: Pick<Clock, "now" | "wallNow">;
+  readonly #outstanding: Outstanding[] = [];
   #resume: Bytes;
+  /** By what the server has said that our clock is behind its own, and how many hellos there have been since. */
+  #behindMs = 0;
+  #sinceTold = 0;
 
-  constructor(tools: HelloTools, credential: ClientCredential, clock: Pick<Clock, "wallNow">) {
+  constructor(tools: HelloTools, credential: ClientCredential, clock: Pick<Clock, "now" | "wallNow">) {
     this.#tools = tools;
     this.#credential = credential;
     this.#clock = clock;
@@ -43,22 +52,33 @@ export class ClientGate implements Disposable {
       purpose: VTCP_PURPOSE,
       payload: encodeAdmissionRequest(this.#resume),
       answerPayloadBytes: ADMISSION_BYTES,
-      wallMs: this.#clock.wallNow(),
+      // Every other one by our own clock: it may have been put right.
+      wallMs: this.#clock.wallNow() + (this.#sinceTold++ % 2 === 0 ? this.#behindMs : 0),
     });
-    this.#outstanding.push(initiator);
-    if (this.#outstanding.length > MOST_OUTSTANDING) this.#outstanding.shift()![Symbol.dispose]();
+    this.#outstanding.push({ initiator, saidMs: this.#clock.now() });
+    if (this.#outstanding.length > MOST_OUTSTANDING) this.#forget(1);
     return initiator.hello;
+  }
+
+  /** Awaits no answer any more to hellos that have had none for long. */
+  giveUpOld(): void {
+    const sinceMs = this.#clock.now() - ANSWERABLE_MS;
+    this.#forget(this.#outstanding.filter(({ saidMs }) => saidMs <= sinceMs).length);
   }
 
   /** What the bytes in [start, end) answer; undefined when they are no answer to any hello that is out. */
   read(bytes: Uint8Array, start: number, end: number): GateAnswer | undefined {
-    for (const initiator of this.#outstanding) {
+    for (const { initiator } of this.#outstanding) {
       const answer = initiator.read(bytes, start, end);
       if (!answer) continue;
-      if (answer.kind === "refused") return answer;
+      if (answer.kind === "refused") {
+        if (answer.reason === "clock") this.#takeClock(answer.serverWallMs);
+        return answer;
+      }
       const admission = parseAdmission(answer.payload);
       if (!admission) return undefined;
       this.#forget();
+      this.#sinceTold = 0;
       return { kind: "admitted", admission };
     }
     return undefined;
@@ -68,7 +88,13 @@ export class ClientGate implements Disposable {
     this.#forget();
   }
 
-  #forget(): void {
-    for (const initiator of this.#outstanding.splice(0)) initiator[Symbol.dispose]();
+  #takeClock(serverWallMs: number): void {
+    this.#behindMs = serverWallMs - this.#clock.wallNow();
+    this.#sinceTold = 0;
+  }
+
+  /** The oldest so many. */
+  #forget(count = this.#outstanding.length): void {
+    for (const { initiator } of this.#outstanding.splice(0, count)) initiator[Symbol.dispose]();
   }
 }

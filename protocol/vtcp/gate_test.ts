@@ -30,12 +30,21 @@ class Rig {
     return new ClientGate(this.tools, { serverPublicKey, secret }, this.clock);
   }
 
+  /** One whose clock is ahead of the server's. */
+  hasty(aheadMs: number): ClientGate {
+    const { clock } = this, credential = { serverPublicKey: this.server.publicKey, secret: this.secret.secret };
+    const ahead = { now: () => clock.now(), wallNow: () => clock.wallNow() + aheadMs };
+    return new ClientGate(this.tools, credential, ahead);
+  }
+
   /** What the client makes of the server's answer to its next hello. */
   ask(client: ClientGate): GateAnswer | undefined {
     const hello = client.hello();
     assert(this.gate.isHello(hello, 0, hello.length));
-    const verdict = this.gate.receive(hello, 0, hello.length);
-    return verdict.kind === "ignored" ? undefined : client.read(verdict.answer, 0, verdict.answer.length);
+    const verdict = this.gate.receive(hello, 0, hello.length, "10.0.0.2");
+    if (verdict.kind === "ignored") return undefined;
+    const answer = verdict.kind === "admitted" ? verdict.answer() : verdict.answer;
+    return client.read(answer, 0, answer.length);
   }
 }
 
@@ -74,8 +83,8 @@ Deno.test("a hello that is sent again by somebody else is not answered", () => {
   const rig = new Rig();
   using client = rig.client();
   const hello = client.hello();
-  assertEquals(rig.gate.receive(hello, 0, hello.length).kind, "admitted");
-  assertEquals(rig.gate.receive(hello, 0, hello.length).kind, "ignored");
+  assertEquals(rig.gate.receive(hello, 0, hello.length, "10.0.0.2").kind, "admitted");
+  assertEquals(rig.gate.receive(hello, 0, hello.length, "10.0.0.2").kind, "ignored");
 });
 
 Deno.test("who has no secret is told so, and who has not even the server's key hears nothing", () => {
@@ -89,7 +98,43 @@ Deno.test("who has no secret is told so, and who has not even the server's key h
   );
   const hello = prober.hello();
   assertEquals(rig.gate.isHello(hello, 0, hello.length), false);
-  assertEquals(rig.gate.receive(hello, 0, hello.length).kind, "ignored");
+  assertEquals(rig.gate.receive(hello, 0, hello.length, "10.0.0.2").kind, "ignored");
+});
+
+Deno.test("a client that there is no room for is told so", () => {
+  const rig = new Rig();
+  using client = rig.client();
+  const hello = client.hello();
+  const verdict = rig.gate.receive(hello, 0, hello.length, "10.0.0.2");
+  assert(verdict.kind === "admitted");
+  const refusal = verdict.refuse();
+  const answer = client.read(refusal, 0, refusal.length);
+  assertEquals(answer?.kind === "refused" && answer.reason, "busy");
+});
+
+Deno.test("a client whose clock is wrong is told so, and goes by the server's from then on", () => {
+  const rig = new Rig();
+  using client = rig.hasty(3_600_000);
+  const answer = rig.ask(client);
+  assertEquals(answer?.kind === "refused" && answer.reason, "clock");
+  rig.clock.advance(2000);
+  assertEquals(rig.ask(client)?.kind, "admitted");
+  rig.clock.advance(2000);
+  assertEquals(rig.ask(client)?.kind, "admitted");
+});
+
+Deno.test("answers are not awaited for ever", () => {
+  const rig = new Rig();
+  using client = rig.client();
+  client.hello();
+  rig.clock.advance(9000);
+  client.hello();
+  rig.clock.advance(2000);
+  client.giveUpOld();
+  assertEquals(client.isAsking, true);
+  rig.clock.advance(9000);
+  client.giveUpOld();
+  assertEquals(client.isAsking, false);
 });
 
 Deno.test("the answer is never longer than the hello", () => {
@@ -98,8 +143,8 @@ Deno.test("the answer is never longer than the hello", () => {
   for (let turn = 0; turn < 50; turn++) {
     rig.clock.advance(1000);
     const hello = client.hello();
-    const verdict = rig.gate.receive(hello, 0, hello.length);
-    assert(verdict.kind === "admitted" && verdict.answer.length <= hello.length);
+    const verdict = rig.gate.receive(hello, 0, hello.length, "10.0.0.2");
+    assert(verdict.kind === "admitted" && verdict.answer().length <= hello.length);
   }
 });
 
@@ -110,7 +155,7 @@ Deno.test("hellos and answers that were changed let nobody in, and nothing throw
   fc.assert(
     fc.property(mutationsOf(fc.constant(hello)), (bytes) => {
       if (bytes.length === hello.length && bytes.every((byte, at) => byte === hello[at])) return;
-      assertNotEquals(rig.gate.receive(bytes, 0, bytes.length).kind, "admitted");
+      assertNotEquals(rig.gate.receive(bytes, 0, bytes.length, "10.0.0.2").kind, "admitted");
     }),
     { numRuns: 200 },
   );

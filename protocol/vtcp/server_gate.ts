@@ -22,15 +22,15 @@ export interface ServerGateOptions {
   readonly clock: Pick<Clock, "now" | "wallNow">;
 }
 
-/** Somebody known has said hello. */
+/** Somebody known has said hello. Answer it, or refuse; once. */
 export interface Admitted {
   readonly kind: "admitted";
   readonly client: KnownClient;
   /** One for each client and `resume`: what holds the place of its QUIC connections. */
   readonly id: string;
   readonly token: Bytes;
-  readonly answer: Bytes;
-  /** Says instead that there is no room. */
+  answer(): Bytes;
+  /** Says that there is no room. */
   refuse(): Bytes;
 }
 
@@ -60,8 +60,9 @@ export class ServerGate implements Disposable {
     return length >= LEAST_HELLO_BYTES && length <= MOST_HELLO_BYTES && this.#responder.isHello(bytes, start, end);
   }
 
-  receive(bytes: Uint8Array, start: number, end: number): GateVerdict {
-    const verdict = this.#responder.receive(bytes, start, end);
+  /** `from` is the address that it came from. */
+  receive(bytes: Uint8Array, start: number, end: number, from: string): GateVerdict {
+    const verdict = this.#responder.receive(bytes, from, start, end);
     if (verdict.kind === "ignored") return IGNORED;
     if (verdict.kind === "refused") {
       return { kind: "refused", reason: verdict.reason, client: verdict.client?.name, answer: verdict.answer };
@@ -79,7 +80,7 @@ export class ServerGate implements Disposable {
       client,
       id: `${client.name} ${resume.toHex()}`,
       token,
-      answer: verdict.answer(payload).answer,
+      answer: () => verdict.answer(payload).answer,
       refuse: () => verdict.refuse(),
     };
   }

@@ -8,6 +8,7 @@ import { ReturningCarrier } from "../../net/packets/returning_carrier.ts";
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import type { PortSpan } from "../../protocol/port_span.ts";
+import { MAX_HOPS } from "../../protocol/sealed_route/datagram.ts";
 import type { LookName } from "../../protocol/tcp_look/look_name.ts";
 import { ownAddress } from "../own_address.ts";
 import type { RoleContext } from "../role.ts";
@@ -24,9 +25,6 @@ const LOOKS: Readonly<Record<ServerSettings["dialect"], LookName>> = {
   paqet: "paqet",
 };
 
-/** By how many packet relays a client may come. */
-const MOST_HOPS = 2;
-
 export async function openServerCarriers(settings: ServerSettings, context: RoleContext): Promise<ServerCarriers> {
   const { carrier, ports, relayedPort } = settings;
   const host = await ownAddress(settings.address);
@@ -38,7 +36,7 @@ export async function openServerCarriers(settings: ServerSettings, context: Role
   const [first] = carriers[0]!.localPorts;
   if (relayedPort !== undefined) {
     const inner = await openCarrier(optionsOf("udp", { host, ports: relayedPort }, settings, context));
-    carriers.push(stack.use(new ReturningCarrier(inner, { mostHops: MOST_HOPS })));
+    carriers.push(stack.use(new ReturningCarrier(inner, { mostHops: MAX_HOPS })));
   }
   const held = stack.move();
   return {

@@ -99,7 +99,7 @@ async function serveGfkClients(settings: ServerSettings, { onward, context }: Se
   });
   return {
     ports: server.ports,
-    failed: failureOf(Promise.resolve(undefined)),
+    failed: failureOf(server.ended),
     drain: (signal) => server.drain(signal),
     [Symbol.asyncDispose]: () => server.close(),
   };
