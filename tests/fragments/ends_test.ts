@@ -76,7 +76,9 @@ Deno.test("a client that vanishes leaves nothing at central or at its relays", a
   const dropped = await Promise.all(
     network.downstreams.map(({ role }) => metricOf(role, "downstream_dropped_bytes_total")),
   );
-  assert(dropped.some((bytes) => bytes > 0), `what nobody came for was dropped: ${dropped}`);
+  // Where the end was noticed before more was sent, there was nothing to drop.
+  const isDropped = mostKept === 0 || dropped.some((bytes) => bytes > 0);
+  assert(isDropped, `what nobody came for must be dropped: ${mostKept} were kept, and dropped ${dropped}`);
   for (const { role } of network.downstreams) {
     for (const what of ["downstream_mailboxes_active", "downstream_kept_bytes", "downstream_listeners_active"]) {
       await eventually(`${what} 0`, async () => await metricOf(role, what) === 0);
