@@ -24,11 +24,11 @@ import { hasKcptun, nextPort, type OurTransportOptions, startKcptun, startOurs }
 import type { TransportEnds, Way } from "../transport_ends.ts";
 
 const full = {
-  ...{ rounds: 5, warmMs: 1000, bulkMs: 3000, trips: 3000 },
+  ...{ rounds: 5, warmMs: 1000, sealedWarmMs: 1000, bulkMs: 3000, trips: 3000 },
   ...{ shapedRounds: 3, shapedWarmMs: 4000, shapedMs: 6000, losses: ["loss1", "loss5"] as readonly LossName[] },
 };
 const quick = {
-  ...{ rounds: 1, warmMs: 900, bulkMs: 700, trips: 300 },
+  ...{ rounds: 1, warmMs: 400, sealedWarmMs: 1500, bulkMs: 700, trips: 300 },
   ...{ shapedRounds: 1, shapedWarmMs: 2000, shapedMs: 1500, losses: ["loss5"] as readonly LossName[] },
 };
 type Settings = typeof full;
@@ -124,7 +124,11 @@ async function measureClean(
   const started = await Promise.all(
     contestants.map(async (each) => resources.use(await each.start(rig, VETH, source))),
   );
-  const gbitPerS = await alternate(started, settings.rounds, ({ ends }) => measureDown(ends, settings));
+  const gbitPerS = await alternate(started, settings.rounds, ({ name, ends }) => {
+    // What hides itself well takes longest to be compiled, which one short round would measure instead.
+    const isSealed = [RAW, UDP, VTCP].some((each) => each.name === name);
+    return measureDown(ends, isSealed ? { ...settings, warmMs: settings.sealedWarmMs } : settings);
+  });
   const of = (name: string) => gbitPerS.get(name)!;
   const against = Object.fromEntries(rivals.map(({ name }) => [
     `as_${name.replace(" ", "_")}_vs_it_ratio`,
