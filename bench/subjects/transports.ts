@@ -28,7 +28,7 @@ const full = {
   ...{ shapedRounds: 3, shapedWarmMs: 4000, shapedMs: 6000, losses: ["loss1", "loss5"] as readonly LossName[] },
 };
 const quick = {
-  ...{ rounds: 1, warmMs: 400, sealedWarmMs: 1500, bulkMs: 700, trips: 300 },
+  ...{ rounds: 1, warmMs: 400, sealedWarmMs: 1000, bulkMs: 700, trips: 300 },
   ...{ shapedRounds: 1, shapedWarmMs: 2000, shapedMs: 1500, losses: ["loss5"] as readonly LossName[] },
 };
 type Settings = typeof full;
