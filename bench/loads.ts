@@ -105,7 +105,8 @@ export function load(
   namespace?: NetNamespace,
   within: readonly string[] = [],
 ): Program {
-  const args = [command, ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, `${value}`])];
+  // In one word each: a value such as a key may begin with a dash.
+  const args = [command, ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)];
   const line = [...within, ...denoCommand("bench/load.ts", args)] as [string, ...string[]];
   return new Program(namespace ? namespace.inside(line) : line);
 }

@@ -251,9 +251,7 @@ async function measureCubic(
  */
 async function weighClients(): Promise<Record<string, number>> {
   const flags = { dialect: "culvert", carrier: "udp", crypt: "none", host: "127.0.0.1", port: nextPort() };
-  const args = Object.entries({ ...flags, target: "127.0.0.1:1" }).flatMap((
-    [name, value],
-  ) => [`--${name}`, `${value}`]);
+  const args = Object.entries({ ...flags, target: "127.0.0.1:1" }).map(([name, value]) => `--${name}=${value}`);
   const inspectorPort = freePort();
   await using server = inspectedProgram("bench/load.ts", ["transport-far", ...args], inspectorPort);
   const { credential } = await server.readJson();
