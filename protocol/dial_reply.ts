@@ -7,6 +7,7 @@
  */
 
 import type { DialFailure } from "./errors.ts";
+import { formatString } from "./structured_field.ts";
 import { SocksReply } from "./socks.ts";
 import { Socks4Reply } from "./socks4.ts";
 
@@ -36,13 +37,15 @@ const replies: Readonly<Record<DialFailure, DialReply>> = {
   busy: row(SocksReply.failed, 503, "Service Unavailable", "connection_limit_reached"),
   unauthorized: row(SocksReply.failed, 502, "Bad Gateway", "proxy_configuration_error"),
   path_down: row(SocksReply.networkUnreachable, 503, "Service Unavailable", "destination_unavailable"),
+  unpaid: row(SocksReply.denied, 402, "Payment Required", "http_request_denied"),
 };
 
 export function dialReplyOf(failure: DialFailure): DialReply {
   return replies[failure];
 }
 
-/** The value of a `Proxy-Status` field that names this error type. */
-export function proxyStatus(proxyError: string): string {
-  return `culvert; error=${proxyError}`;
+/** The value of a `Proxy-Status` field that names this error type, and what more there is to say. */
+export function proxyStatus(proxyError: string, details?: string): string {
+  const status = `culvert; error=${proxyError}`;
+  return details === undefined ? status : `${status}; details=${formatString(details)}`;
 }

@@ -60,6 +60,8 @@ export interface PolicyLimits {
 }
 
 export class EgressPolicy {
+  /** What it was made from, for whoever makes a narrower one of it. */
+  readonly settings: PolicySettings;
   readonly limits: PolicyLimits;
   /** Whether a new policy closes what it would not have allowed. */
   readonly closeOnReload: boolean;
@@ -70,6 +72,7 @@ export class EgressPolicy {
 
   constructor(settings: PolicySettings) {
     const { limits, ports } = settings;
+    this.settings = settings;
     this.limits = {
       maxConnections: limits.max_connections,
       maxConnectionsPerSecond: limits.max_connections_per_second,

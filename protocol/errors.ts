@@ -29,7 +29,8 @@ export type DialFailure =
   | "unsupported" // this Path cannot do that (no UDP, no such address type)
   | "busy" // a limit is reached; trying later may help
   | "unauthorized" // the far side does not know us
-  | "path_down"; // no link to the far side at present
+  | "path_down" // no link to the far side at present
+  | "unpaid"; // the account has no money for it
 
 export class DialError extends CulvertError {
   override readonly name = "DialError";

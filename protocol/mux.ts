@@ -434,51 +434,41 @@ export class MuxSession {
   #makeHost(
     shape: Pick<ChannelHost, "pool" | "initialWindowBytes" | "windowBytes" | "maxWindowBytes" | "keepsFrames">,
   ): ChannelHost {
-    // deno-lint-ignore no-this-alias -- the getters below need the session, not the object they stand in
-    const session = this;
     return {
       version: this.#version,
       extensions: this.#extensions,
       ...shape,
-      get freeBytes() {
-        return session.#sessionBufferBytes - session.#bufferedBytes;
+      freeBytes: () => this.#sessionBufferBytes - this.#bufferedBytes,
+      growableBytes: () => {
+        const ownBytes = this.#sessionBufferBytes / 2 - this.#grownBytes;
+        return Math.min(ownBytes, this.#budget?.leftBytes ?? ownBytes);
       },
-      get growableBytes() {
-        const ownBytes = session.#sessionBufferBytes / 2 - session.#grownBytes;
-        return Math.min(ownBytes, session.#budget?.leftBytes ?? ownBytes);
+      minRttMs: () => this.#liveness.minRttMs,
+      grew: (delta) => {
+        this.#grownBytes += delta;
+        if (this.#budget) this.#budget.leftBytes -= delta;
       },
-      get minRttMs() {
-        return session.#liveness.minRttMs;
-      },
-      grew(delta) {
-        session.#grownBytes += delta;
-        if (session.#budget) session.#budget.leftBytes -= delta;
-      },
-      buffered(delta) {
-        session.#bufferedBytes += delta;
-      },
-      wantsControl(channel) {
+      buffered: (delta) => void (this.#bufferedBytes += delta),
+      wantsControl: (channel) => {
         if (channel.inControlQueue) return;
         channel.inControlQueue = true;
-        session.#control.push(channel);
-        session.#events.onWantsWrite();
+        this.#control.push(channel);
+        this.#events.onWantsWrite();
       },
-      wantsData(channel) {
+      wantsData: (channel) => {
         if (channel.inDataQueue) return;
         channel.inDataQueue = true;
-        session.#data.push(channel);
-        session.#events.onWantsWrite();
+        this.#data.push(channel);
+        this.#events.onWantsWrite();
       },
-      hasNews(channel) {
+      hasNews: (channel) => {
         if (!channel.inNewsQueue) {
           channel.inNewsQueue = true;
-          session.#news.push(channel);
+          this.#news.push(channel);
         }
-        if (!session.#receiving) session.#tellNews();
+        if (!this.#receiving) this.#tellNews();
       },
-      finished(channel) {
-        session.#channels.delete(channel.id);
-      },
+      finished: (channel) => void this.#channels.delete(channel.id),
     };
   }
 }

@@ -33,9 +33,9 @@ export interface ChannelHost {
   readonly extensions: boolean;
   readonly pool: BlockPool;
   /** What the session may still buffer. */
-  readonly freeBytes: number;
+  freeBytes(): number;
   /** By how much windows may still grow beyond `windowBytes`, all together. */
-  readonly growableBytes: number;
+  growableBytes(): number;
   /** What a sender may have in flight before the first grant. */
   readonly initialWindowBytes: number;
   /** The window every stream may have, and the largest one may grow to. */
@@ -44,7 +44,7 @@ export interface ChannelHost {
   /** Where the peer's frames end is remembered. */
   readonly keepsFrames: boolean;
   /** The shortest round trip lately, or undefined when it is not measured; then windows do not grow. */
-  readonly minRttMs: number | undefined;
+  minRttMs(): number | undefined;
   /** A window has grown beyond `windowBytes` by `delta`. */
   grew(delta: number): void;
   /** Bytes that wait for a reader have changed by `delta`. */
@@ -290,7 +290,7 @@ export class MuxChannel {
   /** The numbers of the UPD frame that is due, which grant what has been delivered. */
   takeUpdate(): { consumed: number; window: number } {
     this.pendingUpdate = false;
-    const share = Math.floor(this.#host.freeBytes * SHARE_OF_FREE);
+    const share = Math.floor(this.#host.freeBytes() * SHARE_OF_FREE);
     const least = Math.min(MIN_WINDOW_BYTES, this.#host.initialWindowBytes);
     const window = Math.max(least, Math.min(this.#windowBytes, share));
     this.#limit = Math.max(this.#limit, this.#consumed + window);
@@ -364,7 +364,7 @@ export class MuxChannel {
   }
 
   #fitWindow(nowMs: number): void {
-    const fastMs = Math.max(FAST_MS, 2 * (this.#host.minRttMs ?? Infinity));
+    const fastMs = Math.max(FAST_MS, 2 * (this.#host.minRttMs() ?? Infinity));
     const slowMs = TOO_LARGE * fastMs;
     // After a pause time starts anew: to have nothing to send is not to be slow.
     if (nowMs - this.#deliveredMs > Math.max(PAUSE_MS, slowMs)) {
@@ -382,10 +382,10 @@ export class MuxChannel {
 
   /** Between the first window and the largest allowed, and beyond the usual one only as far as the session can afford. */
   #resizeWindow(wantedBytes: number): void {
-    const { windowBytes, maxWindowBytes, growableBytes } = this.#host;
+    const { windowBytes, maxWindowBytes } = this.#host;
     const before = this.#beyondBytes;
     const wanted = Math.max(this.#firstWindowBytes, Math.min(wantedBytes, maxWindowBytes));
-    this.#beyondBytes = Math.min(Math.max(0, wanted - windowBytes), before + Math.max(0, growableBytes));
+    this.#beyondBytes = Math.min(Math.max(0, wanted - windowBytes), before + Math.max(0, this.#host.growableBytes()));
     this.#windowBytes = Math.min(wanted, windowBytes + this.#beyondBytes);
     this.#host.grew(this.#beyondBytes - before);
   }

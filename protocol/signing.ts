@@ -18,6 +18,17 @@ export const AUTH_DOMAIN = "culvert/auth/v1";
 export const AUTH_ANSWER_DOMAIN = "culvert/auth-answer/v1";
 export const WIREGUARD_KEY_DOMAIN = "culvert/wireguard-key/v1";
 export const CERTIFICATE_DOMAIN = "culvert/certificate/v1";
+/** What nodes that share bandwidth sign, and what they are answered (`sharing/node_auth.ts`). */
+export const NODE_HELLO_DOMAIN = "culvert/node-hello/v1";
+export const NODE_WELCOME_DOMAIN = "culvert/node-welcome/v1";
+export const NODE_LIVENESS_DOMAIN = "culvert/node-liveness/v1";
+export const NODE_CONSENT_DOMAIN = "culvert/node-consent/v1";
+/** What a peer says of itself to whoever wants to meet it (`peers/card.ts`). */
+export const PEER_CARD_DOMAIN = "culvert/peer-card/v1";
+/** Not signed: what the sealed streams between peers begin with. */
+export const PEER_STREAM_DOMAIN = "culvert/peer-stream/v1";
+/** Not signed: what is hashed of an invitation's secret (`peers/invitations.ts`). */
+export const PEER_INVITATION_DOMAIN = "culvert/peer-invitation/v1";
 /** Not signed: what a session's sealed streams begin with. */
 export const SESSION_DOMAIN = "culvert/session/v1";
 /** Not signed: what the hops between relays and central, and the openings of fragment sessions, begin with. */

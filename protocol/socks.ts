@@ -16,6 +16,8 @@ import type { Target } from "./stream.ts";
 
 export const SOCKS5_VERSION = 5;
 const PASSWORD_VERSION = 1;
+/** It keeps nothing from one text to the next. */
+const decoder = new TextDecoder();
 
 /** How a client may prove who it is. */
 export const SocksMethod = { none: 0x00, password: 0x02, unacceptable: 0xff } as const;
@@ -51,12 +53,12 @@ export interface SocksAnswer {
   readonly bound: Target;
 }
 
-/** Server side: the methods a client offers. */
+/** Server side: the methods a client offers, a view of the bytes. */
 export function parseGreeting(bytes: Uint8Array): Parsed<{ readonly methods: Uint8Array }> {
   if (bytes.length > 0 && bytes[0] !== SOCKS5_VERSION) return bad("not SOCKS5");
   const count = bytes[1];
   if (count === undefined || bytes.length < 2 + count) return MORE;
-  return done({ methods: bytes.slice(2, 2 + count) }, 2 + count);
+  return done({ methods: bytes.subarray(2, 2 + count) }, 2 + count);
 }
 
 export function encodeGreeting(methods: readonly number[]): Uint8Array<ArrayBuffer> {
@@ -81,7 +83,6 @@ export function parseCredentials(bytes: Uint8Array): Parsed<SocksCredentials> {
   if (passwordBytes === undefined) return MORE;
   const end = 3 + userBytes + passwordBytes;
   if (bytes.length < end) return MORE;
-  const decoder = new TextDecoder();
   return done({
     user: decoder.decode(bytes.subarray(2, 2 + userBytes)),
     password: decoder.decode(bytes.subarray(3 + userBytes, end)),

@@ -48,6 +48,11 @@ export function formatByteSequence(bytes: Uint8Array): string {
   return `:${encodeBase64(bytes)}:`;
 }
 
+/** A string (RFC 9651 §4.1.6); what is not printable ASCII becomes a question mark. */
+export function formatString(text: string): string {
+  return quote(text.replaceAll(/[^\x20-\x7e]/g, "?"));
+}
+
 function quote(text: string): string {
   return `"${text.replaceAll(/["\\]/g, "\\$&")}"`;
 }

@@ -25,6 +25,8 @@ export const MAX_TUNNEL_BODY_BYTES = 11_008;
 /** The largest datagram a tunnel carries: the most that UDP over IPv4 can. */
 export const MAX_DATAGRAM_BYTES = 65507;
 const MAX_HOST_BYTES = 255;
+/** It keeps nothing from one text to the next. */
+const encoder = new TextEncoder();
 
 /** The order is the wire's: append, never move. */
 export const DIAL_FAILURES = [
@@ -39,6 +41,7 @@ export const DIAL_FAILURES = [
   "busy",
   "unauthorized",
   "path_down",
+  "unpaid",
 ] as const satisfies readonly DialFailure[];
 
 export type TunnelRequest =
@@ -60,7 +63,8 @@ export function encodeTunnelRequest(request: TunnelRequest): Uint8Array | undefi
   if (request.kind === "stream" && target.host === "") return undefined;
   const address = encodeAddress(target);
   if (!address) return undefined;
-  return encodeFrame(KINDS[request.kind], concat([address, encodeTrail(request.trail)]));
+  const body = request.trail.length === 0 ? address : concat([address, encodeTrail(request.trail)]);
+  return encodeFrame(KINDS[request.kind], body);
 }
 
 export function parseTunnelRequest(bytes: Uint8Array): Parsed<TunnelRequest> {
@@ -88,7 +92,7 @@ export function parseTunnelReply(bytes: Uint8Array): Parsed<TunnelReply> {
   const framed = parseFrame(bytes, MAX_MESSAGE_BYTES);
   if (framed.status !== "done") return framed;
   const { code, body } = framed.value;
-  const message = new TextDecoder("utf-8", { ignoreBOM: true }).decode(body);
+  const message = body.length === 0 ? "" : new TextDecoder("utf-8", { ignoreBOM: true }).decode(body);
   // A newer far side may know reasons we do not.
   return done(code === 0 ? { message } : { failure: DIAL_FAILURES[code - 1] ?? "failed", message }, framed.length);
 }
@@ -123,9 +127,14 @@ export function parseDatagram(bytes: Uint8Array): Parsed<TunnelDatagram> {
 }
 
 function encodeAddress(target: Target): Uint8Array | undefined {
-  const host = new TextEncoder().encode(target.host);
+  const host = encoder.encode(target.host);
   if (host.length > MAX_HOST_BYTES) return undefined;
-  return concat([Uint8Array.of(host.length), host, Uint8Array.of(target.port >>> 8, target.port)]);
+  const address = new Uint8Array(host.length + 3);
+  address[0] = host.length;
+  address.set(host, 1);
+  address[host.length + 1] = target.port >>> 8;
+  address[host.length + 2] = target.port;
+  return address;
 }
 
 function parseAddress(bytes: Uint8Array, at: number): { target: Target; end: number } | undefined {

@@ -10,6 +10,9 @@
 import { bad, done, MORE, type Parsed } from "./parse.ts";
 
 const VERSION = 1;
+/** They keep nothing from one text to the next. */
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export const FRAME_HEAD_BYTES = 4;
 
 export interface TunnelFrame {
@@ -19,7 +22,13 @@ export interface TunnelFrame {
 }
 
 export function encodeFrame(code: number, body: Uint8Array): Uint8Array {
-  return concat([Uint8Array.of(VERSION, code, body.length >>> 8, body.length), body]);
+  const frame = new Uint8Array(FRAME_HEAD_BYTES + body.length);
+  frame[0] = VERSION;
+  frame[1] = code;
+  frame[2] = body.length >>> 8;
+  frame[3] = body.length;
+  frame.set(body, FRAME_HEAD_BYTES);
+  return frame;
 }
 
 export function parseFrame(bytes: Uint8Array, maxBodyBytes: number): Parsed<TunnelFrame> {
@@ -47,9 +56,7 @@ export function parseText(bytes: Uint8Array, at: number): { text: string; end: n
   const length = bytes[at];
   if (length === undefined || at + 1 + length > bytes.length) return undefined;
   try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
-      bytes.subarray(at + 1, at + 1 + length),
-    );
+    const text = decoder.decode(bytes.subarray(at + 1, at + 1 + length));
     return { text, end: at + 1 + length };
   } catch {
     return undefined;
@@ -58,8 +65,9 @@ export function parseText(bytes: Uint8Array, at: number): { text: string; end: n
 
 /** The start of a text, cut between characters. */
 export function encodeAtMost(text: string, maxBytes: number): Uint8Array {
+  if (text === "") return new Uint8Array();
   const bytes = new Uint8Array(maxBytes);
-  return bytes.subarray(0, new TextEncoder().encodeInto(text, bytes).written);
+  return bytes.subarray(0, encoder.encodeInto(text, bytes).written);
 }
 
 export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {

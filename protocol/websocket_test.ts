@@ -104,7 +104,7 @@ Deno.test("fast masking equals masking byte by byte, at every alignment and phas
   const key = decodeHex("37fa213d");
   for (let offset = 0; offset < 8; offset++) {
     for (let phase = 0; phase < 4; phase++) {
-      for (const length of [0, 1, 2, 3, 4, 5, 7, 8, 31, 32, 33, 100]) {
+      for (const length of [0, 1, 2, 3, 4, 5, 7, 8, 31, 32, 33, 100, 512, 523, 16_384, 16_399]) {
         const buffer = Uint8Array.from({ length: offset + length + 3 }, (_, at) => at * 37);
         const expected = buffer.slice();
         for (let at = 0; at < length; at++) expected[offset + at]! ^= key[(phase + at) % 4]!;

@@ -5,6 +5,7 @@
  * /64: who has one of them has them all. Design §4.
  */
 
+import { encodeBase32 } from "../encoding.ts";
 import { type IpAddress, isV4Mapped } from "../ip.ts";
 import type { Random } from "../random.ts";
 import { BurstTable, type BurstTableOptions } from "./burst_table.ts";
@@ -43,4 +44,9 @@ export class AuthLimits {
 export function placeOf(address: IpAddress): string {
   const bytes = isV4Mapped(address) ? address.subarray(12) : address.subarray(0, 8);
   return String.fromCharCode(...bytes);
+}
+
+/** The same in letters and digits, for keys that people may see. */
+export function placeName(address: IpAddress): string {
+  return encodeBase32(Uint8Array.from(placeOf(address), (each) => each.charCodeAt(0)));
 }
