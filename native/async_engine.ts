@@ -4,7 +4,8 @@
  */
 
 import type { Log } from "../protocol/log.ts";
-import { type EngineTalk, type FromEngine, plainError, remoteLog, type ToEngine } from "./worker_messages.ts";
+import { EnginePort } from "./engine_port.ts";
+import type { EngineTalk } from "./worker_messages.ts";
 
 export interface AsyncEngine<Talk extends EngineTalk> extends AsyncDisposable {
   /** What the main thread is told of it. */
@@ -23,42 +24,24 @@ export interface AsyncEngineSurroundings<Talk extends EngineTalk> {
 export function runAsyncEngine<Talk extends EngineTalk>(
   open: (options: Talk["options"], surroundings: AsyncEngineSurroundings<Talk>) => Promise<AsyncEngine<Talk>>,
 ): void {
-  const port = self as unknown as {
-    onmessage: ((event: MessageEvent<ToEngine<Talk>>) => void) | null;
-    postMessage(message: FromEngine<Talk>): void;
-    close(): void;
-  };
   let engine: AsyncEngine<Talk> | undefined;
   const closing = Promise.withResolvers<undefined>();
-
-  port.onmessage = ({ data }) => {
-    if (data.type === "start") run(data.options);
-    else if (data.type === "close") closing.resolve(undefined);
-    else obey(data.id, data.command);
-  };
+  const port = new EnginePort<Talk>({
+    start: (options) => void run(options),
+    close: () => closing.resolve(undefined),
+    obey: (command) => engine!.obey(command),
+  });
 
   async function run(options: Talk["options"]): Promise<void> {
     let error: unknown;
     try {
-      await using running = await open(options, {
-        log: remoteLog((line) => port.postMessage(line)),
-        tell: (news) => port.postMessage({ type: "news", news }),
-      });
+      await using running = await open(options, { log: port.log, tell: (news) => port.tell(news) });
       engine = running;
-      port.postMessage({ type: "started", started: running.started });
+      port.started(running.started);
       error = await Promise.race([closing.promise, running.failed]);
     } catch (thrown) {
       error = thrown;
     }
-    port.postMessage({ type: "ended", ...error === undefined ? {} : { error: plainError(error) } });
-    port.close();
-  }
-
-  function obey(id: number, command: Talk["command"]): void {
-    try {
-      port.postMessage({ type: "answer", id, answer: engine!.obey(command) });
-    } catch (error) {
-      port.postMessage({ type: "answer", id, error: plainError(error) });
-    }
+    port.ended(error);
   }
 }

@@ -6,7 +6,8 @@
  */
 
 import type { Log } from "../protocol/log.ts";
-import { type EngineTalk, type FromEngine, plainError, remoteLog, type ToEngine } from "./worker_messages.ts";
+import { EnginePort } from "./engine_port.ts";
+import type { EngineTalk } from "./worker_messages.ts";
 
 export interface RunningEngine<Talk extends EngineTalk> extends Disposable {
   /** What the main thread is told of it. */
@@ -28,32 +29,22 @@ export interface EngineSurroundings<Talk extends EngineTalk> {
 export function runEngine<Talk extends EngineTalk>(
   open: (options: Talk["options"], surroundings: EngineSurroundings<Talk>) => RunningEngine<Talk>,
 ): void {
-  const port = self as unknown as {
-    onmessage: ((event: MessageEvent<ToEngine<Talk>>) => void) | null;
-    postMessage(message: FromEngine<Talk>): void;
-    close(): void;
-  };
   let engine: RunningEngine<Talk> | undefined;
   let heard = 0;
   let isClosing = false;
-
-  port.onmessage = ({ data }) => {
-    heard++;
-    if (data.type === "start") run(data.options, data.wakeFd);
-    else if (data.type === "close") isClosing = true;
-    else obey(data.id, data.command);
-  };
+  const port = new EnginePort<Talk>({
+    heard: () => heard++,
+    start: (options, wakeFd) => void run(options, wakeFd),
+    close: () => isClosing = true,
+    obey: (command) => engine!.obey(command),
+  });
 
   async function run(options: Talk["options"], wakeFd: number): Promise<void> {
     let error: unknown;
     try {
-      using running = open(options, {
-        wakeFd,
-        log: remoteLog((line) => port.postMessage(line)),
-        tell: (news) => port.postMessage({ type: "news", news }),
-      });
+      using running = open(options, { wakeFd, log: port.log, tell: (news) => port.tell(news) });
       engine = running;
-      port.postMessage({ type: "started", started: running.started });
+      port.started(running.started);
       let expected = 0;
       while (!isClosing) {
         expected += running.turn();
@@ -62,16 +53,7 @@ export function runEngine<Talk extends EngineTalk>(
     } catch (thrown) {
       error = thrown;
     }
-    port.postMessage({ type: "ended", ...error === undefined ? {} : { error: plainError(error) } });
-    port.close();
-  }
-
-  function obey(id: number, command: Talk["command"]): void {
-    try {
-      port.postMessage({ type: "answer", id, answer: engine!.obey(command) });
-    } catch (error) {
-      port.postMessage({ type: "answer", id, error: plainError(error) });
-    }
+    port.ended(error);
   }
 }
 
