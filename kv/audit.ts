@@ -46,7 +46,8 @@ function entryAt(event: AuditEvent, { atMs, number }: Place): AuditEntry {
   return { ...event, id: `${atMs}-${number}`, atMs };
 }
 
-function checkEvent(event: AuditEvent): AuditEvent {
+/** The event, if it fits; throws `invalid_option` if it does not. */
+export function checkEvent(event: AuditEvent): AuditEvent {
   const { success, data, error } = auditEventSchema.safeParse(event);
   if (success) return data;
   const { path, message } = error.issues[0]!;

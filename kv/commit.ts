@@ -64,13 +64,18 @@ export async function commitAll(store: Writable, deed: string, mutations: readon
  * mutations: they are not split.
  */
 export async function commitIf(store: Writable, deed: string, write: Write): Promise<boolean> {
+  return await commitVersion(store, deed, write) !== undefined;
+}
+
+/** The same; gives the version that everything written has now. */
+export async function commitVersion(store: Writable, deed: string, write: Write): Promise<string | undefined> {
   const { clock, guard } = store;
   const untilMs = clock.now() + LOCKED_PATIENCE_MS;
   for (;;) {
     try {
-      const isWritten = await commitOnce(store, deed, write);
+      const version = await commitOnce(store, deed, write);
       guard?.onWrite?.();
-      return isWritten;
+      return version;
     } catch (cause) {
       const error = storeError(deed, cause);
       if (error.code !== "store_locked" || clock.now() >= untilMs) {
@@ -82,10 +87,15 @@ export async function commitIf(store: Writable, deed: string, write: Write): Pro
   }
 }
 
-async function commitOnce({ kv, guard }: Writable, deed: string, { checks, mutations }: Write): Promise<boolean> {
+async function commitOnce(
+  { kv, guard }: Writable,
+  deed: string,
+  { checks, mutations }: Write,
+): Promise<string | undefined> {
   const fence = guard?.fence;
-  const { ok } = await addTo(kv.atomic().check(...fence ? [fence] : [], ...checks), mutations).commit();
-  if (ok || !fence || (await kv.get(fence.key)).versionstamp === fence.versionstamp) return ok;
+  const result = await addTo(kv.atomic().check(...fence ? [fence] : [], ...checks), mutations).commit();
+  if (result.ok) return result.versionstamp;
+  if (!fence || (await kv.get(fence.key)).versionstamp === fence.versionstamp) return undefined;
   throw new CulvertError("store_fenced", `Cannot ${deed}: another process has taken over`);
 }
 

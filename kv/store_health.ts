@@ -1,22 +1,18 @@
 /**
- * Whether a store can be written to, for a health check, a metric and the log: from what became of its writes and, when
- * there have been none for a while, from one of its own.
+ * Whether a store on Deno KV can be written to (`health_watch.ts`), from its writes and now and then one of its own.
  *
  *   <space> "trial"                    when it was last tried
  *
- * A store in trouble is tried every second, so that it is known soon when it works again. Reading is not looked at: with
- * a locked file and on a full disk it goes on.
+ * Reading is not looked at: with a locked file and on a full disk it goes on.
  */
 
-import { type Clock, delay } from "../protocol/clock.ts";
-import type { CulvertError } from "../protocol/errors.ts";
+import type { Clock } from "../protocol/clock.ts";
 import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import { commitAll, type WriteGuard } from "./commit.ts";
+import { HealthWatch } from "./health_watch.ts";
 import type { KvSpace } from "./records.ts";
 
-const TRY_EVERY_MS = 10_000;
-const LOOK_MS = 1_000;
 /** Not the store's: what was to be written was at fault, or who wanted to. */
 const NOT_ITS_FAULT: readonly string[] = ["too_large", "store_fenced", "store_contended"];
 
@@ -29,58 +25,39 @@ export interface StoreHealthOptions extends KvSpace {
 export class StoreHealth {
   readonly #kv: Deno.Kv;
   readonly #options: StoreHealthOptions;
-  readonly #metrics;
-  #trouble: CulvertError | undefined;
-  #wroteAtMs: number;
+  readonly #watch: HealthWatch;
 
   constructor(kv: Deno.Kv, options: StoreHealthOptions) {
+    const { clock, log, metrics } = options;
     this.#kv = kv;
     this.#options = options;
-    this.#wroteAtMs = options.clock.now();
-    this.#metrics = {
-      up: options.metrics.gauge("store_up", "Whether the store can be written to"),
-      failures: options.metrics.counter("store_failures_total", "Writes to the store that failed", ["code"]),
-    };
-    this.#metrics.up.set(1);
+    this.#watch = new HealthWatch({
+      ...{ clock, log, metrics, name: "store" },
+      help: { up: "Whether the store can be written to", failures: "Writes to the store that failed" },
+      says: { broken: "The store cannot be written to", mended: "The store can be written to again" },
+      isTrouble: ({ code }) => !NOT_ITS_FAULT.includes(code),
+      probe: () => this.#try(),
+    });
   }
 
   /** The guard for all the stores on this KV. */
   get guard(): WriteGuard {
-    return { fence: this.#options.guard?.fence, onWrite: (error) => this.#wrote(error) };
+    return { fence: this.#options.guard?.fence, onWrite: (error) => this.#watch.told(error) };
   }
 
   /** Why the store cannot be written to at present, if so. */
   get problem(): string | undefined {
-    return this.#trouble?.message;
+    return this.#watch.problem;
   }
 
   /** Until the signal aborts. Never rejects. */
-  async run(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
-    while (!signal.aborted) {
-      await delay(clock, LOOK_MS, signal).catch(() => {});
-      if (signal.aborted) return;
-      if (this.#trouble || clock.now() - this.#wroteAtMs >= TRY_EVERY_MS) await this.#try();
-    }
+  run(signal: AbortSignal): Promise<void> {
+    return this.#watch.run(signal);
   }
 
   async #try(): Promise<void> {
     const { clock, space } = this.#options;
     const trial = { key: [space, "trial"], value: clock.wallNow() };
-    // What comes of it is heard by the guard.
-    await commitAll({ kv: this.#kv, clock, guard: this.guard }, "write to the store", [trial]).catch(() => {});
-  }
-
-  #wrote(error: CulvertError | undefined): void {
-    const { clock, log } = this.#options;
-    this.#wroteAtMs = clock.now();
-    if (error) this.#metrics.failures.add(1, { code: error.code });
-    if (error && NOT_ITS_FAULT.includes(error.code)) return;
-    const last = this.#trouble;
-    this.#trouble = error;
-    this.#metrics.up.set(error ? 0 : 1);
-    if (error && error.code !== last?.code) {
-      log.error("The store cannot be written to", { code: error.code, error: error.message });
-    } else if (!error && last) log.info("The store can be written to again");
+    await commitAll({ kv: this.#kv, clock, guard: this.guard }, "write to the store", [trial]);
   }
 }
