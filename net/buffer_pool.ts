@@ -17,6 +17,9 @@ export interface BufferPoolOptions {
   readonly maxKept?: number;
 }
 
+/** Small ones that are kept, of each size. */
+const MAX_KEPT_SMALL = 64;
+
 /** Up to this many out, the largest are lent; up to four times as many, a quarter of that; then a sixteenth. */
 const FEW = 64;
 
@@ -27,6 +30,7 @@ export class BufferPool {
   /** By size: those of `bufferBytes`, a quarter, a sixteenth. */
   readonly #kept: Uint8Array<ArrayBuffer>[][] = [[], [], []];
   #lent = 0;
+  readonly #small = new Map<number, Uint8Array<ArrayBuffer>[]>();
 
   constructor(options: BufferPoolOptions = {}) {
     this.bufferBytes = options.bufferBytes ?? 1024 * 1024;
@@ -61,6 +65,21 @@ export class BufferPool {
   /** Whether a taken buffer is larger than what others get now; it should be given back and another taken. */
   tooLarge(buffer: Uint8Array): boolean {
     return buffer.length > this.bufferBytes >> (2 * this.#sizeNow);
+  }
+
+  /**
+   * One of a few KiB, which does not count and is always to be had. Short streams take them from here because making one
+   * costs some microseconds of theirs; who writes now and then, because it need not hold one.
+   */
+  takeSmall(bytes: number): Uint8Array<ArrayBuffer> {
+    return this.#small.get(bytes)?.pop() ?? new Uint8Array(bytes);
+  }
+
+  /** The same holds as for `give`. */
+  giveSmall(buffer: Uint8Array<ArrayBuffer>): void {
+    const kept = this.#small.get(buffer.length);
+    if (!kept) this.#small.set(buffer.length, [buffer]);
+    else if (kept.length < MAX_KEPT_SMALL) kept.push(buffer);
   }
 
   /** A taken buffer will not come back: something may still write to it. */

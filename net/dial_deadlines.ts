@@ -12,6 +12,8 @@ import { DialError } from "../protocol/errors.ts";
 /** A dial under way: its signal aborts at the deadline, with its parent, or when the Path closes. */
 export interface PendingDial extends Disposable {
   readonly signal: AbortSignal;
+  /** Ends it before its time. */
+  abort(reason: unknown): void;
 }
 
 export class DialDeadlines implements Disposable {
@@ -39,6 +41,7 @@ export class DialDeadlines implements Disposable {
     this.#timer ??= this.#clock.after(this.#timeoutMs, () => this.#abortOverdue());
     return {
       signal: controller.signal,
+      abort: (reason) => controller.abort(reason),
       [Symbol.dispose]: () => {
         this.#dueMs.delete(controller);
         parent?.removeEventListener("abort", onParent!);
@@ -51,7 +54,7 @@ export class DialDeadlines implements Disposable {
     this.#timer?.cancel();
     this.#timer = undefined;
     for (const controller of this.#dueMs.keys()) {
-      controller.abort(new DialError("path_down", "Cannot dial: the egress has closed"));
+      controller.abort(new DialError("path_down", "Cannot dial: the way out has closed"));
     }
   }
 

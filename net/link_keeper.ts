@@ -3,7 +3,7 @@
  * waits for the attempt under way, or brings the next one forward.
  */
 
-import { Backoff } from "../protocol/backoff.ts";
+import { Backoff, type BackoffOptions } from "../protocol/backoff.ts";
 import { type Clock, deadline, delay, type Timer } from "../protocol/clock.ts";
 import { DialError, messageOf } from "../protocol/errors.ts";
 import type { Log } from "../protocol/log.ts";
@@ -18,6 +18,8 @@ export interface LinkKeeperOptions {
   connect(signal: AbortSignal): Promise<Link>;
   /** What the link leads to, for logs and errors. */
   readonly farEnd: string;
+  /** What kind of thing that is. Default: "tunnel server". */
+  readonly farKind?: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -28,6 +30,10 @@ export interface LinkKeeperOptions {
   onUp?(): void;
   /** A link that was up has ended. */
   onLost?(): void;
+  /** Asked after a link has ended or an attempt failed: no attempt begins by itself within so long. */
+  retryFloorMs?(): number;
+  /** Between attempts that fail. */
+  readonly backoff?: BackoffOptions;
   /** For all of `connect`. Default 10 s. */
   readonly connectTimeoutMs?: number;
   /** Extensions are on unless it says otherwise: both ends are ours. */
@@ -53,7 +59,7 @@ export class LinkKeeper {
 
   constructor(options: LinkKeeperOptions) {
     this.#options = options;
-    this.#backoff = new Backoff(options.random);
+    this.#backoff = new Backoff(options.random, options.backoff);
     this.#attempt = this.#begin();
     this.done = this.#keep();
   }
@@ -77,7 +83,7 @@ export class LinkKeeper {
   }
 
   async #keep(): Promise<void> {
-    const { clock, log, metrics, farEnd } = this.#options;
+    const { clock, log, metrics, farEnd, farKind = "tunnel server" } = this.#options;
     const up = metrics.gauge("tunnel_client_links_active", "Links up to tunnel servers");
     const server = farEnd;
     while (!this.#stop.signal.aborted) {
@@ -91,15 +97,16 @@ export class LinkKeeper {
         up.add(-1);
         this.connection = undefined;
         this.#options.onLost?.();
-        this.#attempt = failed(new DialError("path_down", "The link to the tunnel server was lost"));
+        this.#attempt = failed(new DialError("path_down", `The link to the ${farKind} was lost`));
         if (clock.now() - startedMs >= STEADY_MS) this.#backoff.reset();
         if (this.#stop.signal.aborted) return;
-        log.warn("A tunnel link was lost", { server, reason: connection.failure ?? "closed" });
+        log.warn(`A link to a ${farKind} was lost`, { server, reason: connection.failure ?? "closed" });
       } catch (error) {
         if (this.#stop.signal.aborted) return;
-        log.warn("Cannot reach the tunnel server", { server, error: messageOf(error) });
+        log.warn(`Cannot reach the ${farKind}`, { server, error: messageOf(error) });
       }
-      if (await this.#wait(this.#backoff.nextMs())) this.#attempt = this.#begin();
+      const floorMs = this.#options.retryFloorMs?.() ?? 0;
+      if (await this.#wait(Math.max(floorMs, this.#backoff.nextMs()))) this.#attempt = this.#begin();
     }
   }
 

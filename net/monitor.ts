@@ -63,6 +63,7 @@ const BLAME: Readonly<Record<DialFailure, Blame>> = {
   path_down: "fault",
   unauthorized: "fault",
   busy: "fault",
+  unpaid: "fault",
   timeout: "suspect",
   failed: "suspect",
   unsupported: "limit",

@@ -29,8 +29,11 @@ export class MuxConnection implements Disposable {
   #timer: Timer;
   #closed = false;
   #linkFailure: string | undefined;
-  readonly #ended = Promise.withResolvers<void>();
-  readonly #heard = Promise.withResolvers<void>();
+  #hasEnded = false;
+  #hasHeard = false;
+  /** Made when somebody waits: of thousands of links, hardly one is waited for. */
+  #ended: PromiseWithResolvers<void> | undefined;
+  #heard: PromiseWithResolvers<void> | undefined;
 
   /** Called when the peer opens a stream. Unset, streams are closed at once. */
   onStream: (stream: MuxStream) => void = (stream) => stream.close();
@@ -54,7 +57,7 @@ export class MuxConnection implements Disposable {
     const session = this.#session;
     this.link.start({
       onBytes: (bytes) => {
-        this.#heard.resolve();
+        if (!this.#hasHeard) this.#hear();
         session.receive(bytes, this.#clock.now());
         if (session.failure) this.close();
       },
@@ -63,18 +66,23 @@ export class MuxConnection implements Disposable {
       onClose: (error) => {
         if (error !== undefined) this.#linkFailure = messageOf(error);
         this.close();
-        this.#ended.resolve();
+        this.#hasEnded = true;
+        this.#ended?.resolve();
       },
     });
   }
 
   /** Settles when the connection has ended and its link is closed. Never rejects; see `failure`. */
   get ended(): Promise<void> {
+    this.#ended ??= Promise.withResolvers();
+    if (this.#hasEnded) this.#ended.resolve();
     return this.#ended.promise;
   }
 
   /** Settles when the first bytes of the other end have come. Never, if none do; see `ended`. */
   get heard(): Promise<void> {
+    this.#heard ??= Promise.withResolvers();
+    if (this.#hasHeard) this.#heard.resolve();
     return this.#heard.promise;
   }
 
@@ -129,6 +137,11 @@ export class MuxConnection implements Disposable {
   /** Received bytes were taken or dropped: the link may read on, if it had stopped. */
   taken(): void {
     if (this.#session.wantsInput) this.link.resume();
+  }
+
+  #hear(): void {
+    this.#hasHeard = true;
+    this.#heard?.resolve();
   }
 
   readonly #tick = (): void => {

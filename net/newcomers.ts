@@ -71,10 +71,13 @@ export class Newcomers implements Disposable {
 
   /** Takes one in, at the cost of an older one when there are too many; once all has ended, it is closed. */
   arrived(one: Closable, remoteAddress: string): void {
+    const address = parseIp(remoteAddress);
+    this.#arrivedFrom(one, address ? placeOf(address) : "");
+  }
+
+  #arrivedFrom(one: Closable, place: string): void {
     if (this.#isOver) return closeQuietly(one);
     const { max, maxPerAddress } = this.#options;
-    const address = parseIp(remoteAddress);
-    const place = address ? placeOf(address) : "";
     const others = this.#ofAddress.get(place) ?? new Set();
     if (others.size >= maxPerAddress) this.#drop(others.values().next().value!, "too_many_of_address");
     if (this.#requestingCount >= max) this.#drop(this.#requesting[Symbol.iterator]().next().value!, "too_many");
@@ -98,8 +101,10 @@ export class Newcomers implements Disposable {
 
   /** It has been answered and may ask again, or does so now: as if it had just arrived. */
   again(one: Closable, remoteAddress: string): void {
+    const place = this.#places.get(one);
     this.settled(one);
-    this.arrived(one, remoteAddress);
+    if (place === undefined) this.arrived(one, remoteAddress);
+    else this.#arrivedFrom(one, place);
   }
 
   /** It has shown who it is, or is gone. */

@@ -27,18 +27,18 @@ import { serveHttp } from "./proxy/http.ts";
 import { Ingress, type ProxyLimits } from "./proxy/ingress.ts";
 import { serveSocks4, serveSocks5 } from "./proxy/socks.ts";
 
-export type { CheckCredentials, ProxyAuth } from "./proxy/credentials.ts";
+export type { Admission, CheckCredentials, ProxyAuth, ProxyRefusal } from "./proxy/credentials.ts";
 export type { ProxyLimits } from "./proxy/ingress.ts";
 
 export interface ProxyOptions {
   /** Where to listen, or a listener to take over and close in the end. */
   readonly listen: { readonly hostname: string; readonly port: number } | Deno.TcpListener;
-  /** What everything goes through. Not closed with the proxy. */
-  readonly path: Path;
+  /** What everything goes through. Not closed with the proxy. May be left out where `auth` gives each client its own. */
+  readonly path?: Path;
   /** Forwards the port: every connection leads there, whatever is said on it. Default: what is asked for. */
   readonly target?: Target;
   readonly clock: Clock;
-  /** Who may come in: names and passwords, or a function. Default: anyone. */
+  /** Who may come in: names and passwords, or a function, which may also say by which Path. Default: anyone. */
   readonly auth?: ProxyAuth;
   readonly log?: Log;
   readonly metrics?: Metrics;

@@ -44,7 +44,8 @@ function refusalThrown(parsed: Parsed<TunnelReply>, what: string): Parsed<Tunnel
   throw new DialError(failure, message || `Cannot dial ${what}: ${failure}`);
 }
 
-async function readFrame<T>(
+/** The message that `parse` knows. Rejects with `protocol` when none comes, or none that makes sense. */
+export async function readFrame<T>(
   stream: Pick<Stream, "read">,
   parse: (bytes: Uint8Array) => Parsed<T>,
   what: string,

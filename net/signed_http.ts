@@ -25,14 +25,20 @@ export class HttpCallError extends CulvertError {
   declare readonly code: "http_refused" | "http_failed";
   /** What the other end said, if it said so. */
   readonly problem: HttpProblem | undefined;
+  /** The status it answered with, if it did. */
+  readonly status: number | undefined;
+  /** When it says to try again, in its problem or by `Retry-After` in seconds. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(
     code: "http_refused" | "http_failed",
     message: string,
-    options: ErrorOptions & { readonly problem?: HttpProblem | undefined } = {},
+    options: ErrorOptions & Partial<Pick<HttpCallError, "problem" | "status" | "retryAfterMs">> = {},
   ) {
     super(code, message, options);
     this.problem = options.problem;
+    this.status = options.status;
+    this.retryAfterMs = options.problem?.retryAfterMs ?? options.retryAfterMs;
   }
 }
 
@@ -60,6 +66,8 @@ export interface Call<T> {
   readonly deed: string;
   /** Left out, the call is a GET without a signature. */
   readonly body?: unknown;
+  /** A token that the other end has given, sent in place of a signature (RFC 6750). */
+  readonly bearer?: string | undefined;
   /** The peer id of whoever is to answer, where it is known: nobody else takes the request then. */
   readonly recipient?: string | undefined;
   readonly answer: AnswerSchema<T>;
@@ -89,7 +97,7 @@ export class SignedHttp {
       limit.signal.throwIfAborted();
       const response = await this.#fetch(this.#requestOf(call, limit.signal));
       const bytes = await readBytes(response.body, call.maxAnswerBytes ?? DEFAULT_MAX_ANSWER_BYTES);
-      return answerOf(call, response.status, bytes);
+      return answerOf(call, response, bytes);
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       if (error instanceof HttpCallError) throw error;
@@ -98,11 +106,12 @@ export class SignedHttp {
     }
   }
 
-  #requestOf({ url, body, recipient }: Call<unknown>, signal: AbortSignal): Request {
-    if (body === undefined) return new Request(url, { redirect: "error", signal });
+  #requestOf({ url, body, bearer, recipient }: Call<unknown>, signal: AbortSignal): Request {
+    const token = bearer === undefined ? undefined : { authorization: `Bearer ${bearer}` };
+    if (body === undefined) return new Request(url, { redirect: "error", signal, headers: token ?? {} });
     const { clock, ...tools } = this.#options;
     const bytes = new TextEncoder().encode(JSON.stringify(body));
-    const headers = signRequest({ method: "POST", url: url.href }, bytes, {
+    const headers = token ?? signRequest({ method: "POST", url: url.href }, bytes, {
       ...tools,
       recipient,
       wallNowMs: clock.wallNow(),
@@ -117,7 +126,7 @@ export class SignedHttp {
   }
 }
 
-function answerOf<T>(call: Call<T>, status: number, bytes: Uint8Array | undefined): T {
+function answerOf<T>(call: Call<T>, { status, headers }: Response, bytes: Uint8Array | undefined): T {
   const where = `${call.deed} at ${call.url.host}`;
   const json = bytes && parseJson(bytes);
   if (status >= 200 && status < 300) {
@@ -128,7 +137,17 @@ function answerOf<T>(call: Call<T>, status: number, bytes: Uint8Array | undefine
   const problem = httpProblemSchema.safeParse(json).data;
   const code = status >= 400 && status < 500 ? "http_refused" : "http_failed";
   const said = problem ? `${problem.code}: ${problem.detail}` : "nothing more";
-  throw new HttpCallError(code, `Cannot ${where}: it answered ${status} and ${said}`, { problem });
+  throw new HttpCallError(code, `Cannot ${where}: it answered ${status} and ${said}`, {
+    problem,
+    status,
+    retryAfterMs: retryAfterOf(headers),
+  });
+}
+
+/** RFC 9110 §10.2.3; a date is not looked at. */
+function retryAfterOf(headers: Headers): number | undefined {
+  const text = headers.get("retry-after") ?? "";
+  return /^\d{1,6}$/.test(text) ? Number(text) * 1000 : undefined;
 }
 
 function parseJson(bytes: Uint8Array): unknown {

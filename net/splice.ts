@@ -24,6 +24,15 @@ const WAIT_BYTES = 1500;
 /** A read this short means the burst is over, and the large buffer goes back. */
 const BURST_BYTES = 16 * 1024;
 
+/**
+ * A Stream that wants to know how much of what was read from it has been written on when not all of it was. That all of it
+ * was shows when more is read.
+ */
+export interface FollowedStream extends Stream {
+  /** So many more bytes of the last read have been written, and not all. */
+  partlyTaken(bytes: number): void;
+}
+
 /** Bytes carried so far, kept up to date while a splice runs. */
 export interface SpliceCounts {
   aToB: number;
@@ -132,8 +141,9 @@ async function copy(
   pool: BufferPool,
   head: Uint8Array | undefined,
 ): Promise<void> {
-  const small = new Uint8Array(WAIT_BYTES);
+  const small = pool.takeSmall(WAIT_BYTES);
   const { counts } = pair;
+  const followed = "partlyTaken" in from ? from as FollowedStream : undefined;
   let buffer = small;
   try {
     for (let at = 0; head !== undefined && at < head.length;) {
@@ -146,6 +156,7 @@ async function copy(
       let chunk = count === buffer.length ? buffer : buffer.subarray(0, count);
       for (let written = await to.write(chunk); written < chunk.length; written = await to.write(chunk)) {
         chunk = chunk.subarray(written);
+        followed?.partlyTaken(written);
       }
       counts[direction] += count;
       if (buffer === small) {
@@ -165,5 +176,6 @@ async function copy(
     pair.fail(error);
   } finally {
     if (buffer !== small) pool.give(buffer);
+    pool.giveSmall(small);
   }
 }

@@ -2,8 +2,8 @@
  * A Link over a Stream: one loop reads, another writes, each with one buffer. The subclass says how bytes are framed;
  * `WebsocketLink` is one, and a plain one (bytes as they are) serves carriers that need no framing of their own.
  *
- * A quiet link holds 8 KiB. A busy one borrows 256 KiB from a pool for each direction, so that one system call carries
- * several frames.
+ * A quiet link holds 4 KiB to read with, or less where it was told so. What it writes with is borrowed from a pool, a small
+ * buffer first; a busy one borrows a large one for each direction, so that one system call carries several frames.
  */
 
 import type { Stream } from "../protocol/stream.ts";
@@ -12,33 +12,37 @@ import type { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
 import type { Link, LinkHandlers } from "./link.ts";
 
-const QUIET_READ_BYTES = 4096;
-/** The first write of a burst. Most are a control frame or a short message, and need no more. */
-const QUIET_WRITE_BYTES = 4096;
+/** Most reads and writes are a control frame or a short message, and need no more. */
+const QUIET_BYTES = 4096;
 
 export class StreamLink implements Link {
   protected readonly stream: Stream;
   readonly #pool: BufferPool;
-  readonly #first: Uint8Array | undefined;
+  #first: Uint8Array | undefined;
   protected handlers: LinkHandlers | undefined;
-  readonly #smallWrite = new Uint8Array(QUIET_WRITE_BYTES);
+  readonly #quietBytes: number;
   #writing = false;
   #closed = false;
   #error: unknown;
   #wakeReader: (() => void) | undefined;
 
-  /** `first` holds bytes already read from the stream. */
-  constructor(stream: Stream, pool: BufferPool, first?: Uint8Array) {
+  /** `first` holds bytes already read from the stream; a quiet link holds one buffer of `quietBytes`. */
+  constructor(stream: Stream, pool: BufferPool, first?: Uint8Array, quietBytes = QUIET_BYTES) {
     this.stream = stream;
     this.#pool = pool;
-    this.#first = first;
+    this.#first = first?.length ? first : undefined;
+    this.#quietBytes = quietBytes;
   }
 
   start(handlers: LinkHandlers): void {
     this.handlers = handlers;
-    this.#readAll().catch((error) => this.fail(error)).finally(() => {
+    const end = () => {
       this.close();
       handlers.onClose(this.#error);
+    };
+    this.#readAll().then(end, (error) => {
+      this.fail(error);
+      end();
     });
     this.wake();
   }
@@ -84,9 +88,11 @@ export class StreamLink implements Link {
   }
 
   async #readAll(): Promise<void> {
-    const small = new Uint8Array(QUIET_READ_BYTES);
+    const small = new Uint8Array(this.#quietBytes);
     let buffer = small;
-    if (this.#first?.length) this.receive(this.#first);
+    const first = this.#first;
+    this.#first = undefined;
+    if (first) this.receive(first);
     try {
       while (!this.#closed) {
         if (!this.handlers!.wantsBytes()) await new Promise<void>((resolve) => this.#wakeReader = resolve);
@@ -95,7 +101,7 @@ export class StreamLink implements Link {
         this.receive(count === buffer.length ? buffer : buffer.subarray(0, count));
         if (buffer === small) {
           if (count === small.length) buffer = this.#pool.take() ?? small;
-        } else if (count < QUIET_READ_BYTES) {
+        } else if (count < small.length) {
           this.#pool.give(buffer);
           buffer = small;
         }
@@ -108,19 +114,21 @@ export class StreamLink implements Link {
   }
 
   async #writeAll(): Promise<void> {
-    const small = this.#smallWrite;
+    const small = this.#pool.takeSmall(QUIET_BYTES);
     let buffer = small;
     try {
       for (let chunk = this.#fillUnlessClosed(buffer); chunk; chunk = this.#fillUnlessClosed(buffer)) {
         const written = await this.stream.write(chunk);
         if (written < chunk.length) await writeAll(this.stream, chunk.subarray(written));
-        if (buffer === small && chunk.length > QUIET_WRITE_BYTES / 2) buffer = this.#pool.take() ?? small;
+        const isFromBuffer = chunk.buffer === buffer.buffer;
+        if (isFromBuffer && buffer === small && chunk.length > small.length / 2) buffer = this.#pool.take() ?? small;
       }
     } catch (error) {
       if (!this.#closed) throw error;
     } finally {
       this.#writing = false;
       if (buffer !== small) this.#pool.give(buffer);
+      this.#pool.giveSmall(small);
     }
   }
 

@@ -23,10 +23,9 @@ import {
   writeWebsocketHeader,
 } from "../protocol/websocket.ts";
 import { closeQuietly } from "./close.ts";
+import { TextAssembler } from "./text_assembler.ts";
 
 const encoder = new TextEncoder();
-/** It keeps nothing from one text to the next. */
-const decoder = new TextDecoder("utf-8", { fatal: true });
 const QUIET_READ_BYTES = 512;
 const BUSY_READ_BYTES = 8 * 1024;
 
@@ -73,9 +72,7 @@ export class TextSocket implements TextChannel {
   readonly #options: TextSocketOptions;
   readonly #reader: WebsocketFrameReader;
   #handlers: TextSocketHandlers | undefined;
-  /** The beginning of a message whose end has not come. */
-  #held: Uint8Array | undefined;
-  #heldBytes = 0;
+  readonly #incoming = new TextAssembler();
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   #writing = false;
@@ -133,7 +130,7 @@ export class TextSocket implements TextChannel {
     this.#state = "closed";
     this.#linger?.cancel();
     this.#queue = [];
-    this.#held = undefined;
+    this.#incoming.drop();
     closeQuietly(this.#stream);
   }
 
@@ -145,7 +142,7 @@ export class TextSocket implements TextChannel {
       const count = await this.#stream.read(buffer);
       if (count === null) return;
       this.#receive(buffer.subarray(0, count));
-      const wanted = this.#held || count === buffer.length ? BUSY_READ_BYTES : QUIET_READ_BYTES;
+      const wanted = this.#incoming.isHolding || count === buffer.length ? BUSY_READ_BYTES : QUIET_READ_BYTES;
       if (buffer.length !== wanted) buffer = new Uint8Array(wanted);
     }
   }
@@ -160,33 +157,18 @@ export class TextSocket implements TextChannel {
 
   #take(bytes: Uint8Array, last: boolean): void {
     if (this.#state !== "open") return;
-    if (this.#heldBytes + bytes.length > this.maxMessageBytes) {
+    const fault = this.#incoming.take(bytes, last, this.maxMessageBytes, (text) => this.#handlers!.onText(text));
+    if (fault === "too_large") {
       this.#handlers!.onTooLarge?.();
-      return this.#breakOff(1009, new CulvertError("too_large", "The peer sent a message that is too large"));
+      this.#breakOff(1009, new CulvertError("too_large", "The peer sent a message that is too large"));
+    } else if (fault) {
+      this.#breakOff(1007, new CulvertError("protocol", "The peer sent text that is not UTF-8"));
     }
-    if (!last || this.#held) this.#hold(bytes);
-    if (!last) return;
-    const text = decode(this.#held ? this.#held.subarray(0, this.#heldBytes) : bytes);
-    this.#held = undefined;
-    this.#heldBytes = 0;
-    if (text !== undefined) return this.#handlers!.onText(text);
-    this.#breakOff(1007, new CulvertError("protocol", "The peer sent text that is not UTF-8"));
-  }
-
-  #hold(bytes: Uint8Array): void {
-    const wanted = this.#heldBytes + bytes.length;
-    if (!this.#held || wanted > this.#held.length) {
-      const larger = new Uint8Array(Math.max(wanted * 2, QUIET_READ_BYTES));
-      if (this.#held) larger.set(this.#held);
-      this.#held = larger;
-    }
-    this.#held.set(bytes, this.#heldBytes);
-    this.#heldBytes = wanted;
   }
 
   #breakOff(code: number, error: CulvertError): void {
     this.#error ??= error;
-    this.#held = undefined;
+    this.#incoming.drop();
     this.close(code, error.message);
   }
 
@@ -220,13 +202,5 @@ export class TextSocket implements TextChannel {
     writeWebsocketHeader(frame, 0, opcode, payload.length, key);
     if (key) applyMask(frame.subarray(start), key);
     return frame;
-  }
-}
-
-function decode(bytes: Uint8Array): string | undefined {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    return undefined;
   }
 }

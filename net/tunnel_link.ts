@@ -7,7 +7,7 @@
  * many links there may be, which is up to whoever brings them.
  */
 
-import { type Clock, deadline, delay } from "../protocol/clock.ts";
+import { type Clock, delay } from "../protocol/clock.ts";
 import { CulvertError, DialError, dialFailureOf, messageOf } from "../protocol/errors.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import type { MuxOptions } from "../protocol/mux.ts";
@@ -22,6 +22,7 @@ import {
 import { BufferPool } from "./buffer_pool.ts";
 import { closeQuietly } from "./close.ts";
 import { Deadlines, sharedWait } from "./deadlines.ts";
+import { DialDeadlines, type PendingDial } from "./dial_deadlines.ts";
 import type { Link } from "./link.ts";
 import { MuxConnection } from "./mux.ts";
 import { splice, type SpliceOptions } from "./splice.ts";
@@ -61,6 +62,7 @@ export interface ServedStream extends Stream {
   onUnheard?: (() => void) | undefined;
 }
 
+const OPEN = encodeTunnelReply({ message: "" });
 /** How often links that drain are looked at. */
 const DRAIN_LOOK_MS = 50;
 
@@ -77,7 +79,11 @@ export class TunnelLinks implements Disposable {
   readonly #streamPool = new BufferPool();
   readonly #links = new Set<MuxConnection>();
   readonly #tasks = new Set<Promise<void>>();
-  readonly #stop = new AbortController();
+  /** From a stream's opening to the end of its dial. */
+  readonly #dials: DialDeadlines;
+  /** What is open on either side: closed with this. */
+  readonly #open = new Set<Stream>();
+  #closed = false;
   readonly #halfClosed: Deadlines<() => void>;
   /** Every stream is half closed for a moment, so these waits share a timer. */
   readonly #halfClosedWatch: NonNullable<SpliceOptions["halfClosed"]>;
@@ -89,6 +95,7 @@ export class TunnelLinks implements Disposable {
   constructor(options: TunnelLinkOptions) {
     this.#options = options;
     const { clock, limits, metrics } = options;
+    this.#dials = new DialDeadlines(clock, limits?.dialTimeoutMs ?? 30_000);
     const idleTimeoutMs = limits?.halfClosedTimeoutMs ?? 300_000;
     this.#halfClosed = new Deadlines(clock, idleTimeoutMs, (expire) => expire());
     this.#halfClosedWatch = { idleTimeoutMs, clock: sharedWait(this.#halfClosed) };
@@ -112,7 +119,7 @@ export class TunnelLinks implements Disposable {
 
   /** Begins to serve a link; undefined, and the link is closed, when no more are taken. */
   serve(link: Link, service: TunnelService): MuxConnection | undefined {
-    if (this.#stop.signal.aborted || this.#draining) return void link.close();
+    if (this.#closed || this.#draining) return void link.close();
     const { clock, mux } = this.#options;
     const connection = new MuxConnection(link, clock, { ...mux, role: "server", extensions: true });
     connection.onStream = (stream) => this.#spawn(this.#serveStream(stream, service));
@@ -142,8 +149,10 @@ export class TunnelLinks implements Disposable {
   }
 
   close(): void {
-    this.#stop.abort(new CulvertError("closed", "The tunnel server is closing"));
+    this.#closed = true;
+    for (const stream of this.#open) stream.abort ? stream.abort() : closeQuietly(stream);
     for (const link of this.#links) link.close();
+    this.#dials[Symbol.dispose]();
     this.#halfClosed[Symbol.dispose]();
   }
 
@@ -163,33 +172,35 @@ export class TunnelLinks implements Disposable {
 
   async #serveStream(stream: ServedStream, service: TunnelService): Promise<void> {
     const { onward, hops } = service;
+    if (this.#closed) return stream.abort();
     if (this.#draining) return await this.#refuse(stream, new DialError("path_down", "The tunnel server is closing"));
-    const { clock, limits } = this.#options;
+    using pending = this.#dials.begin();
     // A client that goes away, or loses its link, leaves no dial behind.
-    const gone = new AbortController();
-    stream.onUnheard = () => gone.abort(new CulvertError("closed", "The client has gone"));
-    using limit = deadline(clock, limits?.dialTimeoutMs ?? 30_000, "dial", gone.signal);
+    stream.onUnheard = () => pending.abort(new CulvertError("closed", "The client has gone"));
     const onAbort = () => stream.abort();
-    limit.signal.addEventListener("abort", onAbort, { once: true });
+    pending.signal.addEventListener("abort", onAbort, { once: true });
+    this.#open.add(stream);
     let far: Stream | undefined;
     try {
-      const request = await readRequest(stream);
-      limit.signal.removeEventListener("abort", onAbort);
+      const request = await readRequest(stream, this.#streamPool);
+      pending.signal.removeEventListener("abort", onAbort);
       if (!request) return stream.abort();
       const trail = request.trail.length > 0 ? [...request.trail, ...hops] : undefined;
-      const options = { signal: limit.signal, ...(trail && { trail }) };
-      if (request.kind === "request") return await this.#serveRequest(stream, service, { limit, gone: gone.signal });
+      const options = { signal: pending.signal, ...(trail && { trail }) };
+      if (request.kind === "request") return await this.#serveRequest(stream, service, pending);
       if (request.kind === "datagrams") {
         using datagrams = await this.#openDatagrams(stream, onward, options);
-        limit[Symbol.dispose]();
+        pending[Symbol.dispose]();
         return await joinDatagrams(new StreamDatagrams(stream), datagrams);
       }
       far = await onward.dial(request.target, options);
+      this.#open.add(far);
       await this.#reply(stream, "ok");
-      limit[Symbol.dispose]();
+      pending[Symbol.dispose]();
+      // Every stream is unheard in the end, and nobody listens any more.
+      stream.onUnheard = ignore;
       const { aToB, bToA } = await splice(stream, far, {
         pool: this.#streamPool,
-        signal: this.#stop.signal,
         halfClosed: this.#halfClosedWatch,
       });
       this.#metrics.bytes.add(aToB, { direction: "out" });
@@ -197,6 +208,9 @@ export class TunnelLinks implements Disposable {
     } catch (error) {
       if (far) closeQuietly(far);
       await this.#refuse(stream, error);
+    } finally {
+      this.#open.delete(stream);
+      if (far) this.#open.delete(far);
     }
   }
 
@@ -204,13 +218,13 @@ export class TunnelLinks implements Disposable {
   async #serveRequest(
     stream: ServedStream,
     { requests }: TunnelService,
-    { limit, gone }: { readonly limit: Disposable; readonly gone: AbortSignal },
+    pending: PendingDial,
   ): Promise<void> {
     if (!requests) throw new DialError("unsupported", "This way out makes no requests for others");
     await this.#reply(stream, "request");
-    limit[Symbol.dispose]();
+    pending[Symbol.dispose]();
     try {
-      await requests.serve(stream, AbortSignal.any([this.#stop.signal, gone]));
+      await requests.serve(stream, pending.signal);
       stream.close();
     } catch {
       stream.abort(); // an answer that was cut must not look whole
@@ -235,7 +249,7 @@ export class TunnelLinks implements Disposable {
 
   async #reply(stream: ServedStream, outcome: string): Promise<void> {
     this.#metrics.streams.add(1, { outcome });
-    await writeAll(stream, encodeTunnelReply({ message: "" }));
+    await writeAll(stream, OPEN);
   }
 
   async #refuse(stream: ServedStream, error: unknown): Promise<void> {
@@ -250,9 +264,11 @@ export class TunnelLinks implements Disposable {
   }
 }
 
+function ignore(): void {}
+
 /** Reads a request; undefined when it is malformed or the stream ended. Nothing follows a request before its reply. */
-async function readRequest(stream: Stream): Promise<TunnelRequest | undefined> {
-  const buffer = new Uint8Array(512);
+async function readRequest(stream: Stream, pool: BufferPool): Promise<TunnelRequest | undefined> {
+  const buffer = pool.takeSmall(512);
   let held = buffer;
   let filled = 0;
   while (true) {
@@ -261,7 +277,10 @@ async function readRequest(stream: Stream): Promise<TunnelRequest | undefined> {
     filled += count;
     const parsed: Parsed<TunnelRequest> = parseTunnelRequest(held.subarray(0, filled));
     if (parsed.status === "bad") return undefined;
-    if (parsed.status === "done") return parsed.length === filled ? parsed.value : undefined;
+    if (parsed.status === "done") {
+      pool.giveSmall(buffer);
+      return parsed.length === filled ? parsed.value : undefined;
+    }
     if (filled < held.length) continue;
     held = new Uint8Array(MAX_TUNNEL_BODY_BYTES + 4);
     held.set(buffer);

@@ -17,6 +17,7 @@ import type { Log } from "../protocol/log.ts";
 import { type Metrics, noMetrics } from "../protocol/metrics.ts";
 import { readFull, type Stream, writeAll } from "../protocol/stream.ts";
 import { closeQuietly } from "./close.ts";
+import { answerHead, requestOf } from "./http_messages.ts";
 import { Newcomers } from "./newcomers.ts";
 import { type CertificateAndKey, RenewableListener } from "./renewable_listener.ts";
 import { acceptWebsocket, readWebsocketRequest, type WebsocketRequest } from "./websocket.ts";
@@ -204,7 +205,7 @@ export class WebPort implements Disposable {
     if ("response" in answer) {
       const { response } = answer;
       const content = await bytesOf(response);
-      await writeAll(conn, joined(headBytesOf(response, content.length, false), content));
+      await writeAll(conn, joined(ascii(answerHead(response, { length: content.length, isKept: false })), content));
       return false;
     }
     if ("status" in answer) {
@@ -235,7 +236,7 @@ export class WebPort implements Disposable {
     const isKept = response.ok && !this.#closed && head.minor === 1 && rest.length <= body!.length &&
       !tokensOf(head.fields, "connection").includes("close");
     const content = await bytesOf(response);
-    const headBytes = headBytesOf(response, content.length, isKept);
+    const headBytes = ascii(answerHead(response, { length: content.length, isKept }));
     await writeAll(conn, head.method === "HEAD" ? headBytes : joined(headBytes, content));
     if (isKept) return true;
     await conn.closeWrite();
@@ -280,31 +281,8 @@ async function drop(stream: Stream): Promise<void> {
   }
 }
 
-/** Undefined for what no request can be made of. */
-function requestOf(head: RequestHead, body: Uint8Array<ArrayBuffer>, isSecure: boolean): Request | undefined {
-  const [host] = valuesOf(head.fields, "host");
-  if (host === undefined || !head.target.startsWith("/")) return undefined;
-  try {
-    const headers = new Headers(head.fields.map(({ name, value }): [string, string] => [name, value]));
-    const { method } = head;
-    const hasBody = method !== "GET" && method !== "HEAD";
-    const url = new URL(head.target, `${isSecure ? "https" : "http"}://${host}`);
-    return new Request(url, { method, headers, ...(hasBody && { body }) });
-  } catch {
-    return undefined; // a method or a header that fetch has no room for
-  }
-}
-
 async function bytesOf(response: Response): Promise<Uint8Array> {
   return new Uint8Array(await response.arrayBuffer());
-}
-
-function headBytesOf({ status, statusText, headers }: Response, contentBytes: number, isKept: boolean): Uint8Array {
-  let text = `HTTP/1.1 ${status} ${statusText || "Answer"}\r\n${
-    isKept ? "" : "Connection: close\r\n"
-  }Content-Length: ${contentBytes}\r\n`;
-  for (const [name, value] of headers) if (name !== "content-length") text += `${name}: ${value}\r\n`;
-  return ascii(text + "\r\n");
 }
 
 function joined(head: Uint8Array, content: Uint8Array): Uint8Array {

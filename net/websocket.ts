@@ -1,8 +1,9 @@
 /**
  * A WebSocket (RFC 6455) over any Stream, as a Link: the handshakes of both sides and the frames between.
  *
- * Each write carries one binary message with as many frames of the mux as fit. Pings are answered, text is refused.
- * What it does not do: extensions, subprotocols, messages to the application: a Link knows bytes only.
+ * Each write carries one binary message with as many frames of the mux as fit. Pings are answered. Texts are refused,
+ * unless somebody takes them (`texts`): then they go both ways beside the bytes, ahead of whatever bytes wait.
+ * What it does not do: extensions, subprotocols.
  */
 
 import { CulvertError, DialError, messageOf } from "../protocol/errors.ts";
@@ -21,28 +22,61 @@ import {
 } from "../protocol/websocket.ts";
 import type { BufferPool } from "./buffer_pool.ts";
 import { StreamLink } from "./stream_link.ts";
+import { TextAssembler } from "./text_assembler.ts";
 
 /** Room before the payload for the longest header, rounded up so that the payload starts on a word. */
 const HEADER_ROOM_BYTES = 16;
 /** No honest handshake is longer. */
 const MAX_HEAD_BYTES = 16 * 1024;
 
+const TEXT_FAULTS = { too_large: "too large", not_utf8: "not UTF-8" } as const;
+/** RFC 6455 §7.4.1. */
+const CLOSE_NORMAL = 1000;
+/** Of texts that wait to be written; a peer that does not read so much is given up. */
+const MAX_QUEUED_TEXT_BYTES = 256 * 1024;
+
+/** Takes the texts of a link. */
+export interface LinkTexts {
+  /** A longer one ends the link, after `onTooLarge`. May be changed at any time. */
+  readonly maxBytes: number;
+  onText(text: string): void;
+  onTooLarge?(): void;
+}
+
+export interface WebsocketLinkOptions {
+  /** Bytes already read from the stream. */
+  readonly first?: Uint8Array;
+  /** Makes the masking keys of a client; a server has none. */
+  readonly random?: Random;
+  /** Without it a text ends the link. */
+  readonly texts?: LinkTexts;
+  /** Of the buffer that a quiet link reads with. Default 4 KiB. */
+  readonly quietBytes?: number;
+}
+
 export class WebsocketLink extends StreamLink {
   readonly #random: Random | undefined;
   readonly #reader: WebsocketFrameReader;
-  readonly #key = new Uint8Array(4);
+  /** A client's, for what it masks with. */
+  readonly #key: Uint8Array<ArrayBuffer> | undefined;
   /** The payload of the last ping, while its pong is owed. */
   #pong: Uint8Array | undefined;
-  /** The peer has sent its close frame, and whether ours has gone. RFC 6455 §5.5.1. */
+  /** The peer has sent its close frame, we are to send ours behind the texts, and it has gone. RFC 6455 §5.5.1. */
   #closing = false;
+  #goodbye = false;
   #closeSent = false;
+  /** Framed texts that wait, and how much they are. */
+  #texts: Uint8Array[] | undefined;
+  #textBytes = 0;
 
-  /** `random` makes the masking keys of a client; a server has none. */
-  constructor(stream: Stream, pool: BufferPool, options: { first?: Uint8Array; random?: Random } = {}) {
-    super(stream, pool, options.first);
+  constructor(stream: Stream, pool: BufferPool, options: WebsocketLinkOptions = {}) {
+    super(stream, pool, options.first, options.quietBytes);
+    const { texts } = options;
     this.#random = options.random;
+    if (options.random) this.#key = new Uint8Array(4);
     this.#reader = new WebsocketFrameReader(options.random ? "client" : "server", {
-      onData: (bytes) => !this.#closing && this.handlers!.onBytes(bytes),
+      onData: (bytes) => !this.#isOver && this.handlers!.onBytes(bytes),
+      ...(texts && { onText: this.#textReader(texts) }),
       onPing: (payload) => {
         this.#pong = payload.slice();
         this.wake();
@@ -52,6 +86,40 @@ export class WebsocketLink extends StreamLink {
         this.wake();
       },
     });
+  }
+
+  /** Sends a text ahead of whatever bytes wait; nothing once the link closes. */
+  sendText(text: string): void {
+    if (this.#isOver) return;
+    const frame = this.#textFrame(new TextEncoder().encode(text));
+    this.#textBytes += frame.length;
+    if (this.#textBytes > MAX_QUEUED_TEXT_BYTES) {
+      return this.fail(new CulvertError("too_slow", "The peer does not read what it is sent"));
+    }
+    (this.#texts ??= []).push(frame);
+    this.wake();
+  }
+
+  /** Says goodbye behind the texts that were sent, drops what still comes, and closes when the peer has answered. */
+  sayGoodbye(): void {
+    this.#goodbye = true;
+    this.wake();
+  }
+
+  get #isOver(): boolean {
+    return this.#closing || this.#goodbye;
+  }
+
+  #textReader(texts: LinkTexts): (bytes: Uint8Array, last: boolean) => void {
+    const incoming = new TextAssembler();
+    return (bytes, last) => {
+      if (this.#isOver) return;
+      const fault = incoming.take(bytes, last, texts.maxBytes, (text) => texts.onText(text));
+      if (!fault) return;
+      incoming.drop();
+      if (fault === "too_large") texts.onTooLarge?.();
+      if (!this.#goodbye) this.fail(new CulvertError("protocol", `The peer sent a text that is ${TEXT_FAULTS[fault]}`));
+    };
   }
 
   protected override receive(bytes: Uint8Array): void {
@@ -71,19 +139,44 @@ export class WebsocketLink extends StreamLink {
       this.#pong = undefined;
       return this.#frame(into, WebSocketOpcode.PONG, length);
     }
+    const text = this.#texts?.shift();
+    if (text) {
+      this.#textBytes -= text.length;
+      return text;
+    }
+    this.#texts = undefined;
+    if (this.#goodbye) return this.#goodbyeFrame(into);
     const count = this.handlers!.fill(into.subarray(HEADER_ROOM_BYTES));
     return count > 0 ? this.#frame(into, WebSocketOpcode.BINARY, count) : undefined;
   }
 
+  #goodbyeFrame(into: Uint8Array): Uint8Array | undefined {
+    if (this.#closeSent) return undefined;
+    this.#closeSent = true;
+    into[HEADER_ROOM_BYTES] = CLOSE_NORMAL >>> 8;
+    into[HEADER_ROOM_BYTES + 1] = CLOSE_NORMAL & 0xff;
+    return this.#frame(into, WebSocketOpcode.CLOSE, 2);
+  }
+
+  #textFrame(payload: Uint8Array): Uint8Array {
+    const start = websocketHeaderBytes(payload.length, this.#random !== undefined);
+    const frame = new Uint8Array(start + payload.length);
+    frame.set(payload, start);
+    const key = this.#key && this.#random!.fill(this.#key);
+    writeWebsocketHeader(frame, 0, WebSocketOpcode.TEXT, payload.length, key);
+    if (key) applyMask(frame.subarray(start), key);
+    return frame;
+  }
+
   /** Puts the header right before the payload, so that nothing has to move. */
   #frame(buffer: Uint8Array, opcode: number, payloadBytes: number): Uint8Array {
-    const random = this.#random;
-    const headerStart = HEADER_ROOM_BYTES - websocketHeaderBytes(payloadBytes, random !== undefined);
+    const key = this.#key;
+    const headerStart = HEADER_ROOM_BYTES - websocketHeaderBytes(payloadBytes, key !== undefined);
     const end = HEADER_ROOM_BYTES + payloadBytes;
-    if (random) {
-      random.fill(this.#key);
-      writeWebsocketHeader(buffer, headerStart, opcode, payloadBytes, this.#key);
-      applyMask(buffer.subarray(HEADER_ROOM_BYTES, end), this.#key);
+    if (key) {
+      this.#random!.fill(key);
+      writeWebsocketHeader(buffer, headerStart, opcode, payloadBytes, key);
+      applyMask(buffer.subarray(HEADER_ROOM_BYTES, end), key);
     } else {
       writeWebsocketHeader(buffer, headerStart, opcode, payloadBytes);
     }

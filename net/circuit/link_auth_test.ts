@@ -5,7 +5,7 @@ import { generateSecrets, Identity } from "../../protocol/identity.ts";
 import { FakeClock } from "../../testing/fake_clock.ts";
 import { SeededRandom } from "../../testing/seeded_random.ts";
 import { hostPrimitives } from "../host_primitives.ts";
-import { CERTIFICATE_HEADER, LinkGuard, type LinkRole, type LinkSigning, signLink } from "./link_auth.ts";
+import { CERTIFICATE_HEADER, LINK_ROLES, LinkGuard, type LinkRole, type LinkSigning, signLink } from "./link_auth.ts";
 
 const primitives = hostPrimitives();
 const random = new SeededRandom(1);
@@ -22,7 +22,7 @@ function certificateFor(clock: FakeClock, roles: string[], peerId = dialler.peer
 function rig(options: { closed?: boolean } = {}) {
   const clock = new FakeClock();
   const network = options.closed ? { networkPublicKey } : undefined;
-  const guard = new LinkGuard({ recipient: relay.peerId, clock, primitives, network });
+  const guard = new LinkGuard({ recipient: relay.peerId, roles: LINK_ROLES, clock, primitives, network });
   const request = (wish: Partial<LinkSigning> & { url?: string } = {}) => {
     const { url = "https://relay.example/below", ...rest } = wish;
     const signing = { signer: dialler, role: "client" as LinkRole, recipient: relay.peerId, clock, random, primitives };

@@ -9,15 +9,13 @@
  */
 
 import type { Clock } from "../../protocol/clock.ts";
-import { BurstTable, type BurstTableOptions } from "../../protocol/control/burst_table.ts";
 import type { Random } from "../../protocol/random.ts";
-import { placeOf } from "../../protocol/control/auth_limits.ts";
 import { MAX_RELAY_GATEWAYS, type RelayRecord } from "../../protocol/directory.ts";
-import { parseIp } from "../../protocol/ip.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import type { WebsocketCall } from "../web_port.ts";
 import { readGatewayKeys } from "./gateway_keys.ts";
-import { CIRCUIT_LINK_PATH, type LinkGuard } from "./link_auth.ts";
+import { CIRCUIT_LINK_PATH, type LinkGuard, type LinkRole } from "./link_auth.ts";
+import { placeAt, type PlaceLimitOptions, PlaceLimits } from "./place_limits.ts";
 import type { LinkPeer, RelayLinks } from "./relay_links.ts";
 
 /** What a relay has to know of others; `RelayDirectory` does. */
@@ -26,20 +24,16 @@ export interface RelayLookup {
   refresh(signal?: AbortSignal): Promise<void>;
 }
 
-export interface LinkDoorLimits {
+export interface LinkDoorLimits extends PlaceLimitOptions {
   /** Links of clients, and of relays and gateways, at once. Default 4,096 and 1,024. */
   readonly maxClientLinks?: number;
   readonly maxHopLinks?: number;
-  /** Links from one address, an IPv6 /64 counting as one. Default 256. */
-  readonly maxLinksPerAddress?: number;
-  /** Requests for links from one address. Default 50 a second, 500 at once: each costs a signature to check. */
-  readonly addressRequests?: BurstTableOptions;
   /** Links of one peer in one role. Default 4. */
   readonly maxLinksPerPeer?: number;
 }
 
 export interface LinkDoorOptions {
-  readonly guard: Pick<LinkGuard, "verify">;
+  readonly guard: Pick<LinkGuard<LinkRole>, "verify">;
   readonly links: Pick<RelayLinks, "count" | "countOf" | "of">;
   readonly directory: RelayLookup;
   readonly primitives: Primitives;
@@ -57,16 +51,13 @@ interface Refusal {
 
 export type DoorVerdict = { readonly ok: true; readonly peer: LinkPeer } | Refusal;
 
-const DEFAULT_REQUESTS: BurstTableOptions = { perSecond: 50, burst: 500 };
-
 export class LinkDoor {
   readonly #options: LinkDoorOptions;
-  readonly #ofAddress = new Map<string, number>();
-  readonly #requests: BurstTable;
+  readonly #places: PlaceLimits;
 
   constructor(options: LinkDoorOptions) {
     this.#options = options;
-    this.#requests = new BurstTable(options.random, options.limits?.addressRequests ?? DEFAULT_REQUESTS);
+    this.#places = new PlaceLimits(options.random, options.limits);
   }
 
   /** Whether whoever calls may have a link; `enter` is to follow once it is up. */
@@ -75,8 +66,8 @@ export class LinkDoor {
     const request = call.path.endsWith(CIRCUIT_LINK_PATH) ? call.request() : undefined;
     if (!request) return refused(404, "not_a_link");
     const place = placeAt(call.remoteAddress);
-    if (this.#isCrowded(place)) return refused(429, "links_of_address");
-    if (this.#requests.take(place, clock.now()) > 0) return refused(429, "requests_of_address");
+    const crowd = this.#places.refusalOf(place, clock.now());
+    if (crowd) return refused(429, crowd);
     const verdict = guard.verify(request);
     if (!verdict.ok) return verdict;
     const { peerId, role } = verdict;
@@ -90,20 +81,7 @@ export class LinkDoor {
    * were admitted at the same time, have the last.
    */
   enter(peer: LinkPeer): Disposable | undefined {
-    const { place = peer.peerId } = peer;
-    if (this.#isCrowded(place) || this.#lackOfRoom(peer)) return undefined;
-    this.#countAt(place, 1);
-    return { [Symbol.dispose]: () => this.#countAt(place, -1) };
-  }
-
-  #countAt(place: string, change: 1 | -1): void {
-    const there = (this.#ofAddress.get(place) ?? 0) + change;
-    if (there > 0) this.#ofAddress.set(place, there);
-    else this.#ofAddress.delete(place);
-  }
-
-  #isCrowded(place: string): boolean {
-    return (this.#ofAddress.get(place) ?? 0) >= (this.#options.limits?.maxLinksPerAddress ?? 256);
+    return this.#lackOfRoom(peer) ? undefined : this.#places.enter(peer.place ?? peer.peerId);
   }
 
   #lackOfRoom({ peerId, role }: LinkPeer): Refusal | undefined {
@@ -135,10 +113,4 @@ export class LinkDoor {
 
 function refused(status: Refusal["status"], reason: string): Refusal {
   return { ok: false, status, reason };
-}
-
-/** What counts as one address. */
-function placeAt(remoteAddress: string): string {
-  const address = parseIp(remoteAddress);
-  return address ? placeOf(address) : remoteAddress;
 }

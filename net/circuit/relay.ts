@@ -25,6 +25,8 @@ import type { SealTools } from "../../protocol/sealed_handshake.ts";
 import { BufferPool } from "../buffer_pool.ts";
 import type { Link } from "../link.ts";
 import type { MuxStream } from "../mux.ts";
+import { isMeetingPath } from "../peers/meeting_door.ts";
+import type { MeetingRelay } from "../peers/meeting_relay.ts";
 import type { CertificateAndKey } from "../renewable_listener.ts";
 import { WebPort, type WebPortLimits, type WebsocketAnswer, type WebsocketCall } from "../web_port.ts";
 import { WebsocketLink } from "../websocket.ts";
@@ -33,7 +35,7 @@ import { beginCircuit, type HopSelf, statusName } from "./begin_circuit.ts";
 import { CellSlabs } from "./cell_slabs.ts";
 import { dialRelayLink } from "./dial_link.ts";
 import { isCertifiedGateway } from "./gateway_keys.ts";
-import { LinkGuard } from "./link_auth.ts";
+import { LINK_ROLES, LinkGuard } from "./link_auth.ts";
 import { LinkDoor, type LinkDoorLimits, type RelayLookup } from "./link_door.ts";
 import { type LinkPeer, type RelayLink, type RelayLinkLimits, RelayLinks } from "./relay_links.ts";
 import { RelayedCircuit } from "./relayed_circuit.ts";
@@ -71,6 +73,8 @@ export interface RelayServerOptions {
   /** Our own in it, for the role of a relay. */
   readonly certificate?: (() => string) | undefined;
   readonly directory: RelayLookup;
+  /** Answers requests for links of peers that meet here, on the same port. */
+  readonly meetings?: Pick<MeetingRelay, "answer"> | undefined;
   readonly tools: SealTools;
   readonly primitives: Primitives;
   readonly clock: Clock;
@@ -135,7 +139,7 @@ export class RelayServer implements Disposable {
       onChange: () => this.#lookForGateways(),
     });
     this.#door = new LinkDoor({
-      guard: new LinkGuard({ recipient: identity.peerId, network, clock, primitives }),
+      guard: new LinkGuard({ recipient: identity.peerId, roles: LINK_ROLES, network, clock, primitives }),
       ...{ links: this.#links, directory, primitives, clock, random: tools.random, limits },
       isBlocked: (peerId) => limits?.isBlocked?.(peerId) ?? false,
     });
@@ -240,6 +244,8 @@ export class RelayServer implements Disposable {
   }
 
   async #answer(call: WebsocketCall): Promise<WebsocketAnswer> {
+    const { meetings } = this.#options;
+    if (meetings && isMeetingPath(call.path)) return meetings.answer(call);
     const verdict = await this.#door.admit(call);
     if (!verdict.ok || this.#isDraining) {
       this.#metrics.linksRefused.add(1, { reason: verdict.ok ? "draining" : verdict.reason });

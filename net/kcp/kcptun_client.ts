@@ -17,9 +17,9 @@
 import { orAborted } from "../../protocol/abort.ts";
 import { CarrierGroup } from "../../protocol/carrier_group.ts";
 import type { Clock, Timer } from "../../protocol/clock.ts";
-import { CulvertError, DialError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
+import { CulvertError, DialError, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
-import type { Counter, Metrics } from "../../protocol/metrics.ts";
+import type { Metrics } from "../../protocol/metrics.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import { Fec, openFecCodes } from "../../protocol/packet_layer/fec.ts";
 import {
@@ -44,6 +44,7 @@ import { connectSocks5 } from "../socks_stream.ts";
 import { connectKcp } from "./kcp_client.ts";
 import type { KcpLink } from "./kcp_link.ts";
 import { KcptunTunnel } from "./kcptun_tunnel.ts";
+import { DialOutcomes } from "./dial_outcomes.ts";
 import { HeldEndStream } from "./held_end_stream.ts";
 import { LinkSampler, type LinkStatus } from "./link_sampler.ts";
 import { openPacketSeal } from "./packet_seal.ts";
@@ -107,14 +108,13 @@ export class KcptunPath implements Path {
   readonly #group = new CarrierGroup();
   readonly #scratch = new SnappyScratch();
   readonly #sampler: LinkSampler;
-  readonly #dials: Counter;
+  readonly #dials: DialOutcomes;
   readonly #conn: number;
   readonly #tunnels: (KcptunTunnel | undefined)[];
   #retired: Retired[] = [];
   /** Those whose links are up, or ended a moment ago. */
   #carried: Carried[] = [];
   #look: Timer | undefined;
-  #problem: string | undefined;
   #isClosed = false;
 
   constructor(options: KcptunOptions) {
@@ -128,7 +128,9 @@ export class KcptunPath implements Path {
     this.#conn = conn;
     this.#tunnels = new Array(conn).fill(undefined);
     this.#sampler = new LinkSampler("kcptun_client", { clock, metrics });
-    this.#dials = metrics.counter("kcptun_client_dials_total", "Dials through kcptun, by outcome", ["outcome"]);
+    this.#dials = new DialOutcomes(
+      metrics.counter("kcptun_client_dials_total", "Dials through kcptun, by outcome", ["outcome"]),
+    );
     const { key, crypt } = this.#settings;
     this.#seal = kcptunKey(key).then((derived) =>
       openPacketSeal({ crypt, key: derived, random, explain: (reason) => log.debug("No libcrypto", { reason }) })
@@ -147,7 +149,7 @@ export class KcptunPath implements Path {
 
   /** What the last dial has found. */
   get problem(): string | undefined {
-    return this.#problem;
+    return this.#dials.problem;
   }
 
   /** Settles when the key is derived and the seal open, for which dials wait as well. */
@@ -161,17 +163,7 @@ export class KcptunPath implements Path {
   }
 
   async dial(target: Target, { signal }: DialOptions = {}): Promise<Stream> {
-    try {
-      const stream = await this.#dial(target, signal);
-      this.#dials.add(1, { outcome: "ok" });
-      this.#problem = undefined;
-      return stream;
-    } catch (error) {
-      const outcome = dialFailureOf(error);
-      this.#dials.add(1, { outcome });
-      if (outcome === "path_down") this.#problem = messageOf(error);
-      throw error;
-    }
+    return await this.#dials.of(this.#dial(target, signal));
   }
 
   async #dial(target: Target, signal: AbortSignal | undefined): Promise<Stream> {

@@ -10,10 +10,10 @@
 
 import { orAborted } from "../../protocol/abort.ts";
 import type { Clock } from "../../protocol/clock.ts";
-import { CulvertError, DialError, dialFailureOf, messageOf } from "../../protocol/errors.ts";
+import { CulvertError, DialError, messageOf } from "../../protocol/errors.ts";
 import { formatIp, parseIp } from "../../protocol/ip.ts";
 import type { Log } from "../../protocol/log.ts";
-import type { Counter, Metrics } from "../../protocol/metrics.ts";
+import type { Metrics } from "../../protocol/metrics.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import { Fec, openFecCodes } from "../../protocol/packet_layer/fec.ts";
 import { FEC_HEAD_BYTES } from "../../protocol/packet_layer/fec_head.ts";
@@ -41,6 +41,7 @@ import { CountedLink, type Traffic } from "../counted_link.ts";
 import type { Link } from "../link.ts";
 import type { MuxStream } from "../mux.ts";
 import { systemLookup } from "../resolve.ts";
+import { DialOutcomes } from "./dial_outcomes.ts";
 import { HeldEndStream } from "./held_end_stream.ts";
 import { connectKcp } from "./kcp_client.ts";
 import { LinkSampler, type LinkStatus } from "./link_sampler.ts";
@@ -83,9 +84,8 @@ export class PaqetPath implements Path {
   readonly #codes = openFecCodes();
   readonly #tunnels: (PaqetTunnel | undefined)[];
   readonly #datagrams = new Set<Datagrams>();
-  readonly #dials: Counter;
+  readonly #dials: DialOutcomes;
   readonly #sampler: LinkSampler;
-  #problem: string | undefined;
   #isClosed = false;
   /** The newest of each tunnel. */
   readonly #carriers: (PacketCarrier | undefined)[] = [];
@@ -102,7 +102,9 @@ export class PaqetPath implements Path {
     this.#settings = paqetSettings("client", options);
     this.#tunnels = new Array(conn).fill(undefined);
     this.#sampler = new LinkSampler("paqet_client", { clock, metrics });
-    this.#dials = metrics.counter("paqet_client_dials_total", "Dials through paqet, by outcome", ["outcome"]);
+    this.#dials = new DialOutcomes(
+      metrics.counter("paqet_client_dials_total", "Dials through paqet, by outcome", ["outcome"]),
+    );
     const { key, block } = this.#settings;
     this.#seal = paqetKey(key).then((derived) =>
       openPacketSeal({
@@ -126,7 +128,7 @@ export class PaqetPath implements Path {
 
   /** What the last dial has found. */
   get problem(): string | undefined {
-    return this.#problem;
+    return this.#dials.problem;
   }
 
   /** How the links are that are up. */
@@ -171,17 +173,7 @@ export class PaqetPath implements Path {
   }
 
   async #open(kind: "tcp" | "udp", target: Target, signal?: AbortSignal): Promise<MuxStream> {
-    try {
-      const stream = await this.#openStream(kind, target, signal);
-      this.#dials.add(1, { outcome: "ok" });
-      this.#problem = undefined;
-      return stream;
-    } catch (error) {
-      const outcome = dialFailureOf(error);
-      this.#dials.add(1, { outcome });
-      if (outcome === "path_down") this.#problem = messageOf(error);
-      throw error;
-    }
+    return await this.#dials.of(this.#openStream(kind, target, signal));
   }
 
   async #openStream(kind: "tcp" | "udp", target: Target, signal: AbortSignal | undefined): Promise<MuxStream> {

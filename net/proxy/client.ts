@@ -3,7 +3,7 @@
  * closes all of that, whatever it is in the middle of.
  */
 
-import type { Target } from "../../protocol/stream.ts";
+import type { Path, Target } from "../../protocol/stream.ts";
 import type { BufferPool } from "../buffer_pool.ts";
 import { closeQuietly } from "../close.ts";
 import { Inbox } from "./inbox.ts";
@@ -18,6 +18,8 @@ export class Client {
   dialect: Dialect | "unknown" = "unknown";
   /** There was no room for it: it may ask, and is told so. */
   turnedAway = false;
+  /** What goes through a Path of its own, and not the proxy's. */
+  path: Path | undefined;
   #held: { close(): void } | undefined;
   #closed = false;
 

@@ -1,9 +1,37 @@
 /**
  * Who may use the proxy: a function of yours, or names and their passwords. With names, the comparison takes as long
  * for a wrong password as for a right one, and for an unknown name as for a known one.
+ *
+ * A function may also give a client a Path of its own, or say why it is refused. HTTP is told the status and the reason;
+ * SOCKS5 knows two words: 407 fails the password exchange, anything else is the reply to the request that follows.
  */
 
-export type CheckCredentials = (user: string, password: string) => boolean | Promise<boolean>;
+import { SocksReply } from "../../protocol/socks.ts";
+import type { Path, Target } from "../../protocol/stream.ts";
+
+/** Asked with where the client connects from, and before every HTTP request anew. */
+export type CheckCredentials = (user: string, password: string, from: Target) => Admission | Promise<Admission>;
+
+export type Admission =
+  | boolean
+  /** What the client asks for goes through this one, which is not closed with it. */
+  | { readonly path: Path }
+  | ProxyRefusal;
+
+/** Why somebody may not come in: shown to them. */
+export interface ProxyRefusal {
+  /** 402: unpaid; 403: not allowed; 407: not known, or the user name makes no sense; 503: try later. */
+  readonly status: 402 | 403 | 407 | 503;
+  /** A sentence, without its full stop. */
+  readonly reason: string;
+  /** The error type for `Proxy-Status` (RFC 9209 §2.3). Default: `http_request_denied`. */
+  readonly proxyError?: string;
+}
+
+/** What SOCKS5 says to a request of somebody who is refused. */
+export function socksReplyOf(refusal: ProxyRefusal): number {
+  return refusal.status === 503 ? SocksReply.failed : SocksReply.denied;
+}
 
 export type ProxyAuth = CheckCredentials | Readonly<Record<string, string>>;
 

@@ -16,6 +16,7 @@ import { encodeResponseHead, type Field, parseRequestHead, type RequestHead } fr
 import { parseAbsoluteForm, parseProxyAuthorization } from "../../protocol/http_proxy.ts";
 import { parseTarget, type Stream, writeAll } from "../../protocol/stream.ts";
 import type { Client } from "./client.ts";
+import type { ProxyRefusal } from "./credentials.ts";
 import { HttpForwarder } from "./http_forward.ts";
 import type { Ingress } from "./ingress.ts";
 import { farewell } from "./reply.ts";
@@ -37,10 +38,8 @@ export async function serveHttp(client: Client, ingress: Ingress): Promise<Strea
     const head = await nextRequest(client, ingress);
     if (head === undefined) return undefined;
     if ("text" in head) return await say(client, ingress, head);
-    if (!await admits(ingress, head)) {
-      ingress.count("refusals", "credentials");
-      return await say(client, ingress, AUTHENTICATE);
-    }
+    const refusal = ingress.check && await refusalOf(client, ingress, head);
+    if (refusal) return await say(client, ingress, refusalPage(refusal));
     ingress.handshakes.delete(client);
     if (head.method === "CONNECT") return await connect(client, ingress, head);
     const page = await forward(forwarder, head);
@@ -84,10 +83,10 @@ async function betweenRequests(client: Client, ingress: Ingress): Promise<void> 
   ingress.handshakes.add(client);
 }
 
-async function admits(ingress: Ingress, head: RequestHead): Promise<boolean> {
-  if (!ingress.check) return true;
+async function refusalOf(client: Client, ingress: Ingress, head: RequestHead): Promise<ProxyRefusal | undefined> {
   const credentials = parseProxyAuthorization(head);
-  return credentials !== undefined && await ingress.check(credentials.user, credentials.password);
+  if (!credentials) return ingress.unnamed();
+  return await ingress.admit(client, credentials.user, credentials.password);
 }
 
 async function connect(client: Client, ingress: Ingress, head: RequestHead): Promise<Stream | undefined> {
@@ -155,14 +154,19 @@ function badGateway(proxyError: string): Page {
 function dialFailurePage(error: unknown): Page {
   const failure = dialFailureOf(error);
   const { status, reason, proxyError } = dialReplyOf(failure);
+  const details = error instanceof DialError && error.isForAll ? error.message : undefined;
   return {
     status,
     reason,
-    text: error instanceof DialError && error.isForAll
-      ? `Cannot reach the host: ${error.message}.`
-      : `Cannot reach the host: ${failure.replaceAll("_", " ")}.`,
-    fields: [{ name: "Proxy-Status", value: proxyStatus(proxyError) }],
+    text: `Cannot reach the host: ${details ?? failure.replaceAll("_", " ")}.`,
+    fields: [{ name: "Proxy-Status", value: proxyStatus(proxyError, details) }],
   };
+}
+
+function refusalPage({ status, reason, proxyError = "http_request_denied" }: ProxyRefusal): Page {
+  const told = { name: "Proxy-Status", value: proxyStatus(proxyError, reason) };
+  const fields = status === 407 ? [AUTHENTICATE, told] : [told];
+  return { status, reason: REASON_PHRASES[status], text: `${reason}.`, fields };
 }
 
 const NOT_A_SITE: Page = {
@@ -171,9 +175,11 @@ const NOT_A_SITE: Page = {
   text: "This is a proxy port, not a web site. Set it as your program's HTTP or SOCKS proxy.",
 };
 
-const AUTHENTICATE: Page = {
-  status: 407,
-  reason: "Proxy Authentication Required",
-  text: "This proxy asks for a user name and a password.",
-  fields: [{ name: "Proxy-Authenticate", value: 'Basic realm="culvert", charset="UTF-8"' }],
+const AUTHENTICATE: Field = { name: "Proxy-Authenticate", value: 'Basic realm="culvert", charset="UTF-8"' };
+
+const REASON_PHRASES: Readonly<Record<ProxyRefusal["status"], string>> = {
+  402: "Payment Required",
+  403: "Forbidden",
+  407: "Proxy Authentication Required",
+  503: "Service Unavailable",
 };

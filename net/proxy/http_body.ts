@@ -71,15 +71,25 @@ async function send(inbox: Inbox, count: number, sink: BodySink): Promise<void> 
   const end = start + count;
   inbox.lent = true;
   try {
-    if (!sink.chunked) return await writeAll(sink.stream, buffer.subarray(start, end));
+    if (!sink.chunked) return await writeOn(inbox, buffer.subarray(start, end), sink);
     // The CRLF after the chunk may fall on bytes that belong to the next message: they are put back afterwards.
     const first = buffer[end]!;
     const second = buffer[end + 1]!;
-    await writeAll(sink.stream, frameChunk(buffer, start, end));
+    await writeOn(inbox, frameChunk(buffer, start, end), sink);
     buffer[end] = first;
     buffer[end + 1] = second;
   } finally {
     inbox.lent = false;
+  }
+}
+
+/** Of a write that stops in the middle, what has been written counts. */
+async function writeOn(inbox: Inbox, bytes: Uint8Array, { stream }: BodySink): Promise<void> {
+  for (let at = 0;;) {
+    const count = await stream.write(at === 0 ? bytes : bytes.subarray(at));
+    at += count;
+    if (at === bytes.length) return;
+    inbox.taken(count);
   }
 }
 

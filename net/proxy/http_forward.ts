@@ -26,7 +26,7 @@ import {
   persists,
   upgradeOf,
 } from "../../protocol/http_proxy.ts";
-import { formatTarget, type Stream, writeAll } from "../../protocol/stream.ts";
+import { formatTarget, type Path, type Stream, writeAll } from "../../protocol/stream.ts";
 import { closeQuietly } from "../close.ts";
 import type { Client } from "./client.ts";
 import { BodyError, carryBody } from "./http_body.ts";
@@ -57,6 +57,8 @@ const safeMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRA
 interface Origin {
   /** Host and port, to tell whether the next request goes to the same place. */
   readonly name: string;
+  /** The client's own when it was dialled: another account must not speak on it. */
+  readonly path: Path | undefined;
   readonly stream: Stream;
   readonly inbox: Inbox;
 }
@@ -84,7 +86,8 @@ export class HttpForwarder implements Disposable {
 
   async forward(request: ForwardRequest): Promise<ForwardOutcome> {
     const name = formatTarget(request.form.target);
-    const kept = this.#origin?.name === name && !this.#origin.inbox.stirred;
+    const { path } = this.#client;
+    const kept = this.#origin?.name === name && this.#origin.path === path && !this.#origin.inbox.stirred;
     if (kept && this.#origin) {
       const repeatable = safeMethods.has(request.head.method) && request.framing.kind === "none";
       const outcome = await this.#exchange(request, this.#origin, repeatable);
@@ -95,7 +98,7 @@ export class HttpForwarder implements Disposable {
     try {
       const stream = await this.#ingress.dial(this.#client, request.form.target);
       const inbox = new Inbox(stream, this.#ingress.pool, this.#ingress.limits.maxHeadBytes);
-      origin = this.#origin = { name, stream, inbox };
+      origin = this.#origin = { name, path, stream, inbox };
     } catch (error) {
       this.#ingress.log.debug("request failed", { reason: dialFailureOf(error) });
       return { error };
@@ -235,6 +238,7 @@ export class HttpForwarder implements Disposable {
     if (!origin) return;
     this.#origin = undefined;
     this.#client.hold(undefined);
+    origin.inbox.allTaken();
     closeQuietly(origin.stream);
     origin.inbox.release();
   }

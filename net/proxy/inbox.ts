@@ -11,6 +11,7 @@ import { CHUNK_LEAD_BYTES, CHUNK_TAIL_BYTES } from "../../protocol/http_body.ts"
 import { CulvertError } from "../../protocol/errors.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import type { BufferPool } from "../buffer_pool.ts";
+import type { FollowedStream } from "../splice.ts";
 
 /** Enough for the head of most requests. */
 const SMALL_BYTES = 2048;
@@ -21,14 +22,16 @@ const BURST_BYTES = 16 * 1024;
 const NOTHING = new Uint8Array(0);
 
 export class Inbox {
-  readonly #stream: Pick<Stream, "read">;
+  readonly #stream: Pick<Stream, "read"> & Partial<Pick<FollowedStream, "partlyTaken">>;
   readonly #pool: BufferPool;
   readonly #maxBytes: number;
-  #buffer = new Uint8Array(SMALL_BYTES);
+  #buffer: Uint8Array<ArrayBuffer>;
   #pooled = false;
   #start = CHUNK_LEAD_BYTES;
   #end = CHUNK_LEAD_BYTES;
   #lastReadBytes = 0;
+  /** Of these, what the stream was told to have been written on. */
+  #takenBytes = 0;
   #pending: Promise<boolean> | undefined;
   #settled = false;
   /** Set while someone writes out bytes that lie in the buffer. */
@@ -38,6 +41,7 @@ export class Inbox {
   constructor(stream: Pick<Stream, "read">, pool: BufferPool, maxBytes: number) {
     this.#stream = stream;
     this.#pool = pool;
+    this.#buffer = pool.takeSmall(SMALL_BYTES);
     this.#maxBytes = maxBytes;
   }
 
@@ -76,6 +80,19 @@ export class Inbox {
   /** Marks the first `count` bytes as used, or all if there are fewer. */
   consume(count: number): void {
     this.#start = Math.min(this.#end, this.#start + count);
+  }
+
+  /** Tells a stream that follows it: so many bytes have been written on of a read that may not be read on from. */
+  taken(count: number): void {
+    const bytes = Math.min(count, this.#lastReadBytes - this.#takenBytes);
+    if (bytes <= 0) return;
+    this.#takenBytes += bytes;
+    this.#stream.partlyTaken?.(bytes);
+  }
+
+  /** All that was used has been written on, and nothing more is read. */
+  allTaken(): void {
+    this.taken(this.#lastReadBytes - this.length - this.#takenBytes);
   }
 
   /** Reads some more; false at the end of the stream. */
@@ -129,6 +146,7 @@ export class Inbox {
     if (this.#start === this.#end) this.#fitEmpty();
     else this.#makeRoom();
     const into = this.#buffer.subarray(this.#end, this.#buffer.length - CHUNK_TAIL_BYTES);
+    this.#lastReadBytes = this.#takenBytes = 0;
     const count = await this.#stream.read(into);
     if (count === null) return false;
     this.#end += count;
@@ -144,7 +162,7 @@ export class Inbox {
       const large = this.#pool.take();
       if (large) this.#swap(large, true);
     } else if (!small && (this.#lastReadBytes < BURST_BYTES || !this.#pooled || !this.#pool.plenty)) {
-      this.#swap(new Uint8Array(SMALL_BYTES), false);
+      this.#swap(this.#pool.takeSmall(SMALL_BYTES), false);
     }
   }
 
@@ -167,11 +185,12 @@ export class Inbox {
   }
 
   #swap(buffer: Uint8Array<ArrayBuffer>, pooled: boolean): void {
-    if (this.#pooled) {
-      // A read or a write under way may still touch it: it must not go to another client.
-      if (this.#pending || this.lent) this.#pool.forget();
-      else this.#pool.give(this.#buffer);
-    }
+    // A read or a write under way may still touch it: it must not go to another client.
+    const isFree = !this.#pending && !this.lent;
+    if (!this.#pooled) {
+      if (isFree && this.#buffer.length === SMALL_BYTES) this.#pool.giveSmall(this.#buffer);
+    } else if (isFree) this.#pool.give(this.#buffer);
+    else this.#pool.forget();
     this.#buffer = buffer;
     this.#pooled = pooled;
   }

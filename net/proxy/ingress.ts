@@ -11,7 +11,7 @@ import type { Datagrams, DialOptions, Path, Stream, Target } from "../../protoco
 import { BufferPool } from "../buffer_pool.ts";
 import { splice, type SpliceCounts, type SpliceOptions } from "../splice.ts";
 import type { Client, Dialect } from "./client.ts";
-import type { CheckCredentials } from "./credentials.ts";
+import type { CheckCredentials, ProxyRefusal } from "./credentials.ts";
 import { Deadlines, sharedWait } from "../deadlines.ts";
 
 export interface ProxyLimits {
@@ -34,7 +34,7 @@ export interface ProxyLimits {
 }
 
 export interface IngressOptions {
-  readonly path: Path;
+  readonly path: Path | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -44,8 +44,9 @@ export interface IngressOptions {
   readonly at: string;
 }
 
+const UNKNOWN_CREDENTIALS: ProxyRefusal = { status: 407, reason: "This proxy asks for a user name and a password" };
+
 export class Ingress implements Disposable {
-  readonly path: Path;
   readonly log: Log;
   readonly limits: ProxyLimits;
   /** Undefined when anyone may come in. */
@@ -64,12 +65,13 @@ export class Ingress implements Disposable {
   /** Every stream is half closed for a moment, so these waits share a timer. */
   readonly #halfClosedWatch: NonNullable<SpliceOptions["halfClosed"]>;
   readonly #dials: Deadlines<AbortController>;
+  readonly #path: Path | undefined;
   readonly #at: string;
   readonly #instruments: Instruments;
 
   constructor(options: IngressOptions) {
     const { clock, limits } = options;
-    this.path = options.path;
+    this.#path = options.path;
     this.log = options.log;
     this.limits = limits;
     this.check = options.check;
@@ -89,9 +91,24 @@ export class Ingress implements Disposable {
     });
   }
 
+  /** Asks whether the client may come in, and gives it the Path that it is to have; or says why it may not. */
+  async admit(client: Client, user: string, password: string): Promise<ProxyRefusal | undefined> {
+    const admission = await this.check!(user, password, client.from);
+    client.path = typeof admission === "object" && "path" in admission ? admission.path : undefined;
+    if (admission === true || client.path) return undefined;
+    this.count("refusals", "credentials");
+    return typeof admission === "object" && "status" in admission ? admission : UNKNOWN_CREDENTIALS;
+  }
+
+  /** The refusal of a client that has not said who it is. */
+  unnamed(): ProxyRefusal {
+    this.count("refusals", "credentials");
+    return UNKNOWN_CREDENTIALS;
+  }
+
   /** Opens a Stream for this client, which closes it when it closes itself. Rejects with whatever the Path says. */
   async dial(client: Client, target: Target): Promise<Stream> {
-    const stream = await this.#dialing(client, target.host, (options) => this.path.dial(target, options));
+    const stream = await this.#dialing(client, target.host, (options) => this.#pathOf(client).dial(target, options));
     client.hold(stream);
     return stream;
   }
@@ -99,9 +116,16 @@ export class Ingress implements Disposable {
   /** Opens a datagram socket at the far side of the Path. */
   async datagrams(client: Client): Promise<Datagrams> {
     return await this.#dialing(client, "", (options) => {
-      if (!this.path.datagrams) throw new DialError("unsupported", "Cannot associate: this path carries no datagrams");
-      return this.path.datagrams(options);
+      const path = this.#pathOf(client);
+      if (!path.datagrams) throw new DialError("unsupported", "Cannot associate: this path carries no datagrams");
+      return path.datagrams(options);
     });
+  }
+
+  #pathOf(client: Client): Path {
+    const path = client.path ?? this.#path;
+    if (!path) throw new DialError("path_down", "Cannot dial: the client was given no path");
+    return path;
   }
 
   async #dialing<T extends { close(): void }>(

@@ -24,15 +24,27 @@ import {
 import { encodeSocks4Reply, parseSocks4Request, Socks4Command, Socks4Reply } from "../../protocol/socks4.ts";
 import { type Stream, type Target, writeAll } from "../../protocol/stream.ts";
 import type { Client } from "./client.ts";
+import { type ProxyRefusal, socksReplyOf } from "./credentials.ts";
 import type { Ingress } from "./ingress.ts";
 import { farewell } from "./reply.ts";
 import { serveUdpAssociation } from "./socks_udp.ts";
 
+/** What almost every connection is told, made once: to make a few bytes costs a connection some microseconds. */
+const SUCCEEDED = encodeReply(SocksReply.succeeded);
+const NO_PASSWORD_WANTED = encodeMethodChoice(SocksMethod.none);
+const PASSWORD_WANTED = encodeMethodChoice(SocksMethod.password);
+const PASSWORD_RIGHT = encodePasswordStatus(true);
+
 /** Gives the Stream to join the client with; undefined when all is done. */
 export async function serveSocks5(client: Client, ingress: Ingress): Promise<Stream | undefined> {
-  if (!await agreeOnMethod(client, ingress)) return undefined;
+  const agreed = await agreeOnMethod(client, ingress);
+  if (!agreed) return undefined;
   const parsed = await gather(client, parseRequest);
   if (parsed === undefined) return undefined;
+  if (agreed !== "admitted") {
+    await farewell(client, ingress, encodeReply(socksReplyOf(agreed)));
+    return undefined;
+  }
   if (parsed.status === "bad") {
     await farewell(client, ingress, encodeReply(SocksReply.addressUnsupported));
     return undefined;
@@ -41,7 +53,7 @@ export async function serveSocks5(client: Client, ingress: Ingress): Promise<Str
   switch (command) {
     case SocksCommand.connect:
       return await connect(client, ingress, target, {
-        success: encodeReply(SocksReply.succeeded),
+        success: SUCCEEDED,
         failure: (error) => encodeReply(dialReplyOf(dialFailureOf(error)).socks5),
       });
     case SocksCommand.udpAssociate:
@@ -93,29 +105,32 @@ async function connect(
   return stream;
 }
 
-/** Greeting, choice of method, and the password where one is asked for. False when the client was sent away. */
-async function agreeOnMethod(client: Client, ingress: Ingress): Promise<boolean> {
+/**
+ * Greeting, choice of method, and the password where one is asked for. Undefined when the client was sent away; a refusal
+ * when it is known, and is to hear in the reply to its request that it may not.
+ */
+async function agreeOnMethod(client: Client, ingress: Ingress): Promise<"admitted" | ProxyRefusal | undefined> {
   const greeting = await gather(client, parseGreeting);
-  if (greeting?.status !== "done") return false;
+  if (greeting?.status !== "done") return undefined;
   const wanted = ingress.check ? SocksMethod.password : SocksMethod.none;
   if (!greeting.value.methods.includes(wanted)) {
     ingress.count("refusals", "method");
     await farewell(client, ingress, encodeMethodChoice(SocksMethod.unacceptable));
-    return false;
+    return undefined;
   }
-  await writeAll(client.conn, encodeMethodChoice(wanted));
-  if (!ingress.check) return true;
+  await writeAll(client.conn, ingress.check ? PASSWORD_WANTED : NO_PASSWORD_WANTED);
+  if (!ingress.check) return "admitted";
 
   const credentials = await gather(client, parseCredentials);
-  if (credentials?.status !== "done") return false;
+  if (credentials?.status !== "done") return undefined;
   const { user, password } = credentials.value;
-  if (!await ingress.check(user, password)) {
-    ingress.count("refusals", "credentials");
+  const refusal = await ingress.admit(client, user, password);
+  if (refusal?.status === 407) {
     await farewell(client, ingress, encodePasswordStatus(false));
-    return false;
+    return undefined;
   }
-  await writeAll(client.conn, encodePasswordStatus(true));
-  return true;
+  await writeAll(client.conn, PASSWORD_RIGHT);
+  return refusal ?? "admitted";
 }
 
 /** Reads until `parse` is satisfied and marks its bytes as used; undefined when the client ends first. */

@@ -1,0 +1,32 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { DialError } from "../../protocol/errors.ts";
+import { writeAll } from "../../protocol/stream.ts";
+import { virtualAddressOf } from "../../protocol/sharing/virtual_address.ts";
+import { NodeRig } from "./fixtures/node_rig.ts";
+
+Deno.test("a node comes in, is dialled through, and goes", async () => {
+  const rig = new NodeRig();
+  const node = rig.node();
+  await rig.clock.runUntil(node.client.ready());
+  const live = rig.tunnels.get(node.nodeId)!;
+  assertEquals(live.isOpen, true);
+  assertEquals(live.virtualAddress, virtualAddressOf(node.nodeId));
+  assertEquals(rig.tunnels.byAddress(live.virtualAddress.toUpperCase()), live);
+  const stream = await rig.clock.runUntil(live.path.dial({ host: "example.com", port: 443 }));
+  await rig.clock.runUntil(writeAll(stream, new TextEncoder().encode("hello")));
+  const buffer = new Uint8Array(16);
+  const count = await rig.clock.runUntil(stream.read(buffer));
+  assertEquals(new TextDecoder().decode(buffer.subarray(0, count!)), "hello");
+  assertEquals(live.streams, 1);
+  stream.close();
+  const refusal = await rig.clock.runUntil(assertRejects(() => live.path.dial({ host: "a", port: 9 }), DialError));
+  assertEquals(refusal.code, "refused");
+  node.client.close();
+  await rig.clock.advanceAsync(10);
+  assert(live.gone.aborted);
+  assertEquals(rig.tunnels.size, 0);
+  assertEquals(live.session.streams, 2);
+  assert(live.session.upBytes > 5);
+  await rig.end(node);
+  assertEquals(rig.clock.pendingTimers, 0);
+});
