@@ -14,15 +14,27 @@ import { type ProblemCode, problems } from "./problem.ts";
 export interface Operation {
   readonly id: string;
   readonly method: "get" | "post";
+  /** `{name}` stands for a part that `params` describes. */
   readonly path: string;
   /** One sentence without its full stop. */
   readonly summary: string;
   readonly description: string;
   /** Whether the request must carry a signature. */
   readonly signed?: boolean;
+  /** The role that whoever asks must have, shown by a bearer token. */
+  readonly role?: string;
+  readonly params?: z.ZodObject;
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;
-  readonly answer: { readonly status: 200 | 201; readonly schema: z.ZodType; readonly description: string };
+  readonly answer: {
+    readonly status: 200 | 201;
+    readonly schema: z.ZodType;
+    readonly description: string;
+    /** What it is instead of JSON; the schema is of what it carries then. */
+    readonly type?: string;
+    /** What else than JSON it can be, when asked for. */
+    readonly alsoAs?: string;
+  };
   readonly problems: readonly ProblemCode[];
 }
 
@@ -39,6 +51,8 @@ export interface ApiDescription {
   readonly description: string;
   readonly operations: readonly Operation[];
   readonly schemas: readonly NamedSchema[];
+  /** What a bearer token is, where it is not that of a login. */
+  readonly bearer?: string;
 }
 
 /** As much of JSON Schema as comes out of zod. */
@@ -59,7 +73,7 @@ export interface OpenApiOperation {
   readonly security?: readonly Readonly<Record<string, readonly string[]>>[];
   readonly parameters?: readonly {
     readonly name: string;
-    readonly in: "query";
+    readonly in: "query" | "path";
     readonly required: boolean;
     readonly schema: JsonSchema;
   }[];
@@ -83,6 +97,10 @@ export interface OpenApiDocument {
 
 const COMPONENTS = "#/components/schemas/";
 const SIGNATURE = "signature";
+const BEARER = "bearer";
+const BEARER_DESCRIPTION =
+  "Authorization: Bearer <token> (RFC 6750): an access token of a login, good for minutes, or an " +
+  "API key, good until it is revoked.";
 const SIGNATURE_DESCRIPTION = "RFC 9421 message signature with Ed25519, in the headers Content-Digest (sha-256), " +
   "Signature-Input and Signature. It covers @method, @authority, @path, @query and content-digest; its parameters are " +
   "created, nonce (16 to 64 characters of base64url, used once), keyid (the identity's public key in base64), " +
@@ -111,7 +129,12 @@ export function openApiOf(api: ApiDescription): OpenApiDocument {
     components: {
       schemas: components(named),
       securitySchemes: {
-        [SIGNATURE]: { type: "apiKey", in: "header", name: "Signature", description: SIGNATURE_DESCRIPTION },
+        ...(api.operations.some(({ signed }) => signed) && {
+          [SIGNATURE]: { type: "apiKey", in: "header", name: "Signature", description: SIGNATURE_DESCRIPTION },
+        }),
+        ...(api.operations.some(({ role }) => role !== undefined) && {
+          [BEARER]: { type: "http", scheme: "bearer", description: api.bearer ?? BEARER_DESCRIPTION },
+        }),
       },
     },
   };
@@ -132,11 +155,15 @@ function plain({ $schema: _, $id: __, ...schema }: Readonly<Record<string, unkno
 }
 
 function describe(operation: Operation, schemaOf: (schema: z.ZodType) => JsonSchema): OpenApiOperation {
-  const { id, summary, description, signed, query, body, answer } = operation;
+  const { id, summary, description, signed, role, body, answer } = operation;
+  const parameters = [...parametersOf("path", operation, schemaOf), ...parametersOf("query", operation, schemaOf)];
   const responses: Record<string, { description: string; content: OpenApiContent }> = {
     [answer.status]: {
       description: answer.description,
-      content: { "application/json": { schema: schemaOf(answer.schema) } },
+      content: {
+        [answer.type ?? "application/json"]: { schema: schemaOf(answer.schema) },
+        ...(answer.alsoAs !== undefined && { [answer.alsoAs]: { schema: { type: "string" } } }),
+      },
     },
   };
   for (const [status, codes] of Map.groupBy(operation.problems, (code) => problems[code].status)) {
@@ -150,7 +177,8 @@ function describe(operation: Operation, schemaOf: (schema: z.ZodType) => JsonSch
     summary,
     description,
     ...(signed && { security: [{ [SIGNATURE]: [] }] }),
-    ...(query && { parameters: parametersOf(query, schemaOf) }),
+    ...(role !== undefined && { security: [{ [BEARER]: [role] }] }),
+    ...(parameters.length > 0 && { parameters }),
     ...(body && { requestBody: { required: true, content: { "application/json": { schema: schemaOf(body) } } } }),
     responses,
     "x-problems": operation.problems,
@@ -158,12 +186,14 @@ function describe(operation: Operation, schemaOf: (schema: z.ZodType) => JsonSch
 }
 
 function parametersOf(
-  query: z.ZodObject,
+  where: "query" | "path",
+  { query, params }: Operation,
   schemaOf: (schema: z.ZodType) => JsonSchema,
 ): NonNullable<OpenApiOperation["parameters"]> {
-  return Object.entries(query.shape).map(([name, field]) => {
+  const fields = where === "query" ? query : params;
+  return Object.entries(fields?.shape ?? {}).map(([name, field]) => {
     const isOptional = field instanceof z.ZodOptional;
     const schema = (isOptional ? field.unwrap() : field) as z.ZodType;
-    return { name, in: "query", required: !isOptional, schema: schemaOf(schema) };
+    return { name, in: where, required: !isOptional, schema: schemaOf(schema) };
   });
 }

@@ -26,7 +26,7 @@ export async function openApiPage(document: OpenApiDocument, links: PageLinks): 
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method, operation }))
   );
-  const signature = components.securitySchemes.signature;
+  const { signature, bearer } = components.securitySchemes;
   const page = await html`
     <!doctype html>
     <html lang="en">
@@ -50,7 +50,22 @@ export async function openApiPage(document: OpenApiDocument, links: PageLinks): 
         </nav>
         <main>
     ${operations.map(operationSection)}
-    <section id="signature"><h2>Signed requests</h2><p>${signature?.description ?? ""}</p></section>
+    ${signature
+      ? html`
+        <section id="signature">
+          <h2>Signed requests</h2>
+          <p>${signature.description}</p>
+        </section>
+      `
+      : ""}
+    ${bearer
+      ? html`
+        <section id="bearer">
+          <h2>Tokens</h2>
+          <p>${bearer.description}</p>
+        </section>
+      `
+      : ""}
     <section id="schemas"><h2>Schemas</h2>${Object.entries(components.schemas).map(schemaSection)}</section>
     <section id="problems"><h2>Problems</h2>
     <div class="wide"><table><thead><tr><th scope="col">Code</th><th scope="col">Status</th><th scope="col">Meaning</th></tr></thead>
@@ -80,9 +95,7 @@ function operationSection(
     <section id="${operationId}">
         <h2>${summary}</h2>
         <p class="call"><b class="${method}">${method.toUpperCase()}</b> <code>${path}</code>${security
-          ? html`
-            <a class="signed" href="#signature">signed</a>
-          `
+          ? securityText(security)
           : ""}</p>
         <p>${description}</p>
         ${parameters
@@ -110,6 +123,15 @@ function operationSection(
     </dl>
         </section>
   `;
+}
+
+/** How whoever asks shows who they are. */
+function securityText(security: NonNullable<OpenApiOperation["security"]>): Html[] {
+  return security.flatMap(Object.entries).map(([scheme, roles]) =>
+    html`
+      <a class="signed" href="#${scheme}">${scheme === "signature" ? "signed" : roles.join(", ")}</a>
+    `
+  );
 }
 
 function problemLink(code: string): Html {

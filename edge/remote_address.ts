@@ -11,7 +11,7 @@ export interface RemoteAddressOptions {
 
 /** The address of whoever asks; `connected` is that of the connection's other end. */
 export function remoteAddressOf(
-  headers: Headers,
+  headers: Pick<Headers, "get">,
   connected: string | undefined,
   { behindProxy }: RemoteAddressOptions,
 ): string | undefined {

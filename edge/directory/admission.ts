@@ -90,11 +90,16 @@ export class Admission {
 
   /** The problem with a request that is refused before anything of it is looked at, or undefined. */
   refusalOfAddress(request: Request, remoteAddress: string | undefined): Problem | undefined {
+    return this.refusalOfOrigin(remoteAddress, () => new URL(request.url).host);
+  }
+
+  /** The same, of what is no Request. */
+  refusalOfOrigin(remoteAddress: string | undefined, hostOf: () => string | undefined): Problem | undefined {
     const { clock, limits, authorities } = this.#deps;
     const address = remoteAddress === undefined ? undefined : parseIp(remoteAddress);
     const waitMs = address ? limits.takeAddress(address, clock.now()) : 0;
     if (waitMs > 0) return tooMany("address", waitMs);
-    if (authorities === undefined || authorities.includes(new URL(request.url).host)) return undefined;
+    if (authorities === undefined || authorities.includes(hostOf() ?? "")) return undefined;
     return new Problem("misdirected", `Cannot take the request: it must be for ${authorities.join(" or ")}`);
   }
 
