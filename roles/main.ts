@@ -4,6 +4,7 @@
  *   culvert | culvert help | culvert --help     the roles
  *   culvert help <role>                         one role's help
  *   culvert kcp client | culvert kcp-client     the same role: of a name with a dash the two words may stand apart
+ *   culvert node status | culvert node-status   the same, though `culvert node` is a role as well
  *   culvert kcp | culvert kcp --help            the roles whose names begin with kcp-
  *   culvert --version                           the same as `culvert version`
  */
@@ -43,7 +44,7 @@ export async function main(
 /** Two words that are one role's name become it. */
 function joinName(args: readonly string[], roles: readonly RoleEntry[]): readonly string[] {
   const [first, second, ...rest] = args;
-  const isJoined = !roles.some(({ name }) => name === first) && roles.some(({ name }) => name === `${first}-${second}`);
+  const isJoined = roles.some(({ name }) => name === `${first}-${second}`);
   return isJoined ? [`${first}-${second}`, ...rest] : args;
 }
 

@@ -13,6 +13,7 @@ import { CachingResolver } from "../net/resolve.ts";
 import type { Locate } from "../net/websocket_dial.ts";
 import { keysOfRelay, RelayRegistrar } from "../net/relay_registration.ts";
 import { openSealCrypto } from "../net/seal_crypto.ts";
+import type { Fetch } from "../net/signed_http.ts";
 import type { RelayKind, RelayRegistration } from "../protocol/directory.ts";
 import { nameSchema, urlSchema } from "../protocol/fields.ts";
 import type { Identity } from "../protocol/identity.ts";
@@ -59,6 +60,8 @@ export interface MemberParts {
   readonly networkPublicKey: Uint8Array | undefined;
   /** To be trusted beside the usual ones. */
   readonly caCerts: readonly string[] | undefined;
+  /** Makes requests with the certificates of the settings; the host's own will do when there are none. */
+  readonly fetch: Fetch | undefined;
   readonly directory: DirectoryClient;
   /** What base knows of others; kept new while this is open. */
   readonly relays: RelayDirectory;
@@ -129,6 +132,7 @@ export async function openMemberParts(
     membership,
     networkPublicKey,
     caCerts: caller?.caCerts,
+    fetch: caller?.fetch,
     directory,
     relays,
     locate: locateNear(settings.base, settings, context),

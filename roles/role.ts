@@ -57,6 +57,8 @@ export interface RoleContext {
   check(name: string, probe: () => string | undefined): void;
   /** Prints one line of results. */
   print(line: string): void;
+  /** Says something to the person who has started the role, beside its results; to nobody within another program. */
+  tell(line: string): void;
 }
 
 export interface Role<S extends z.ZodObject = z.ZodObject> {
@@ -131,6 +133,7 @@ class InProcessRole<S extends z.ZodObject> implements RunningRole {
       stateDir: options.stateDir ?? defaultStateDirectory(denoHost()),
       json: options.json ?? false,
       print: options.print ?? (() => {}),
+      tell: options.tell ?? (() => {}),
       check: (name, probe) => void this.#checks.set(name, probe),
       ready: (info) => {
         if (this.#isReady) return;
@@ -263,6 +266,7 @@ async function runToEnd(
     stateDir: common.stateDir ?? defaultStateDirectory(host),
     json: common.json,
     print: (line) => host.print(line + "\n"),
+    tell: (line) => host.complain(line + "\n"),
     onReady(info) {
       const addresses = health ? { ...info.addresses, metrics: health.address } : info.addresses;
       host.print(readyLine(role.name, { ...info, addresses }, common.json) + "\n");

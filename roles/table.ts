@@ -58,3 +58,11 @@ export function spanText(ms: number): string {
   const rest = next && count < 10 ? Math.floor((ms % unitMs) / next[0]) : 0;
   return `${count}${name}${rest > 0 ? `${rest}${next![1]}` : ""}`;
 }
+
+const BYTE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
+
+/** An amount of bytes in the unit that suits it: `12.5 MiB`. */
+export function bytesText(bytes: number): string {
+  const power = Math.min(BYTE_UNITS.length - 1, bytes < 1024 ? 0 : Math.floor(Math.log2(bytes) / 10));
+  return `${power === 0 ? bytes : (bytes / 1024 ** power).toFixed(1)} ${BYTE_UNITS[power]}`;
+}

@@ -14,11 +14,12 @@ import { ConfigError } from "./config.ts";
 import { filePath, listenAddress } from "./fields.ts";
 import { isLoopback } from "./listening.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
-import { obey, typedLines } from "./up/commands.ts";
+import { typedLines } from "./typed_lines.ts";
+import { obey } from "./up/commands.ts";
 import { Deployment } from "./up/deployment.ts";
 import { Failures, killSchema, problemsOf } from "./up/failures.ts";
 import { SmallNetwork } from "./up/network.ts";
-import { PART_NAMES, type PartName } from "./up/parts.ts";
+import { FILES_NAMES, PART_NAMES, type PartName, SHARING_NAMES } from "./up/parts.ts";
 import { readPlan } from "./up/plan.ts";
 import { deploymentWelcome, welcome } from "./up/show.ts";
 import type { RunningNetwork } from "./up/watched_network.ts";
@@ -28,6 +29,11 @@ const config = z.object({
     .describe("Where programs find the proxy; nobody needs a password, so only on loopback."),
   plan: filePath().optional()
     .describe("Machines and their roles to start in place of the small network; a TOML file, as in examples/."),
+  with: z.array(z.enum(["sharing", "files"])).default([]).meta({ placeholder: "what" })
+    .describe(
+      "What to add to the small network: sharing, which is an orchestrator, two nodes and a client with money; " +
+        "files, which is a tracker and two peers that share folders.",
+    ),
   egressPolicy: filePath().optional().describe(
     "What may be dialled where traffic leaves; a TOML file, followed while it changes.",
   ),
@@ -43,6 +49,8 @@ export const role: Role<typeof config> = defineRole({
   examples: [
     "culvert up",
     "culvert up --kill exit-1@10s --kill supernode-south@20s",
+    "culvert up --with sharing",
+    "culvert up --with files",
     "culvert up --plan examples/personal.toml --kill upstream-1@10s",
     "culvert up --listen 127.0.0.1:9050 --egress-policy policy.toml",
   ],
@@ -83,13 +91,19 @@ interface Started {
 }
 
 async function startSmall(config: UpConfig, { directory, isTyped, context }: Surroundings): Promise<Started> {
-  requireParts(config, PART_NAMES);
+  const [withSharing, withFiles] = [config.with.includes("sharing"), config.with.includes("files")];
+  requireParts(config, [...PART_NAMES, ...withSharing ? SHARING_NAMES : [], ...withFiles ? FILES_NAMES : []]);
   const listen = formatTarget(config.listen);
-  const network = await SmallNetwork.start({ listen, egressPolicy: config.egressPolicy, directory, context });
+  const { egressPolicy } = config;
+  const network = await SmallNetwork.start({ listen, egressPolicy, withSharing, withFiles, directory, context });
+  const { sharing } = network;
+  // People have it in the welcome.
+  if (sharing && context.json) context.print(JSON.stringify({ sharing }));
   return { network, addresses: addressesOf(network), text: welcome(network, { isTyped }) };
 }
 
 async function startPlan(config: UpConfig, { directory, isTyped, context }: Surroundings): Promise<Started> {
+  if (config.with.length > 0) throw new ConfigError("start up", ["--with adds to the small network, not to a --plan"]);
   const plan = await readPlan(config.plan!);
   requireParts(config, plan.machines);
   const listen = formatTarget(config.listen);
@@ -113,11 +127,13 @@ function teller({ json, print }: RoleContext): (report: object, lines: readonly 
 
 /** `listen` is the proxy; the others by their names. */
 function addressesOf(network: SmallNetwork): Record<string, string> {
-  const others = PART_NAMES.filter((name): name is Exclude<PartName, "client"> => name !== "client");
+  const others = network.names.filter((name): name is Exclude<PartName, "client"> => name !== "client");
   const known = others.map((name) => [name, network.addressOf(name)] as const);
   return {
     listen: network.proxy,
     ...Object.fromEntries(known.flatMap(([name, at]) => at === undefined ? [] : [[name, at]])),
+    ...network.sharing && { "sharing-proxy": network.sharing.proxy },
+    ...Object.fromEntries(network.pages.map(({ name, url }) => [name, url])),
   };
 }
 

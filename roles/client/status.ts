@@ -6,6 +6,7 @@ import { z } from "zod";
 import type { ControlStream } from "../../net/control.ts";
 import type { SessionSwitch } from "../../net/session_switch.ts";
 import { escapeText } from "../escape.ts";
+import { bytesText } from "../table.ts";
 
 const countSchema = z.number().min(0);
 
@@ -94,11 +95,4 @@ function wayText(tunnel: ClientStatus["tunnel"]): string | undefined {
   if (tunnel?.way === undefined) return undefined;
   const by = tunnel.terminatedBy === undefined ? "" : `, terminated by ${tunnel.terminatedBy}`;
   return `${tunnel.way}${tunnel.endpoint === undefined ? "" : ` by ${tunnel.endpoint}`}${by}`;
-}
-
-const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
-
-function bytesText(bytes: number): string {
-  const power = Math.min(UNITS.length - 1, bytes < 1024 ? 0 : Math.floor(Math.log2(bytes) / 10));
-  return `${power === 0 ? bytes : (bytes / 1024 ** power).toFixed(1)} ${UNITS[power]}`;
 }

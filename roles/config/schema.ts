@@ -25,6 +25,8 @@ export interface FieldMeta {
   readonly short?: string;
   /** Never repeated in messages or shown as a default. */
   readonly secret?: boolean;
+  /** Another variable that it is read from where its own is not set: one that other programs of its kind know. */
+  readonly alsoFrom?: string;
   /** Given as a bare word (`culvert completions bash`), not as a flag, a variable or in a file. */
   readonly positional?: boolean;
   readonly completes?: "file" | "directory";

@@ -15,6 +15,7 @@ import { answerProbe } from "../../net/link_probe.ts";
 import { CountedLink, type Traffic } from "../../net/counted_link.ts";
 import { Deadlines, sharedWait } from "../../net/deadlines.ts";
 import type { Link } from "../../net/link.ts";
+import { openOn, refuseStream } from "../../net/joined_stream.ts";
 import { MuxConnection, type MuxStream } from "../../net/mux.ts";
 import { readRelayHeader } from "../../net/read_frame.ts";
 import { splice, type SpliceOptions } from "../../net/splice.ts";
@@ -25,7 +26,6 @@ import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import { encodeRelayHeader, type RelayHeader } from "../../protocol/relay.ts";
 import { type Hop, type Stream, writeAll } from "../../protocol/stream.ts";
-import { encodeTunnelReply } from "../../protocol/tunnel.ts";
 import type { LinkHolder } from "./relay_tokens.ts";
 
 const JOIN_TIMEOUT_MS = 10_000;
@@ -267,25 +267,11 @@ export class DataLinks implements Disposable {
   }
 
   async #refuse(stream: MuxStream, error: unknown): Promise<void> {
-    const failure = dialFailureOf(error);
-    this.#metrics.joined.add(1, { outcome: failure });
-    try {
-      await writeAll(stream, encodeTunnelReply({ failure, message: messageOf(error) }));
-      stream.close();
-    } catch {
-      stream.abort(); // whoever asked has gone
-    }
+    this.#metrics.joined.add(1, { outcome: dialFailureOf(error) });
+    await refuseStream(stream, error);
   }
 }
 
 function keyOf({ kind, id }: LinkHolder): string {
   return `${kind} ${id}`;
-}
-
-function openOn(link: HeldLink): MuxStream {
-  try {
-    return link.open();
-  } catch (error) {
-    throw error instanceof DialError ? error : new DialError("path_down", messageOf(error));
-  }
 }

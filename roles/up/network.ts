@@ -9,10 +9,22 @@
 import { join } from "@std/path";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { RoleContext } from "../role.ts";
-import { type Addresses, PART_NAMES, type PartName, PARTS, settingsOf } from "./parts.ts";
+import { putSampleFiles, sampleFolder } from "./files.ts";
+import {
+  type Addresses,
+  FILES_NAMES,
+  NODE_NAMES,
+  PART_NAMES,
+  type PartName,
+  PARTS,
+  PEER_NAMES,
+  settingsOf,
+  SHARING_NAMES,
+} from "./parts.ts";
 import { PeerNames } from "./peer_names.ts";
 import { findRoute, type FoundRoute, type Travel } from "./route.ts";
 import { RunningParts } from "./running_parts.ts";
+import { type DemoLogin, seedSharing, type SharingSeed } from "./sharing.ts";
 import { partLines } from "./show.ts";
 import { onceBegun, type RunningNetwork } from "./watched_network.ts";
 
@@ -20,6 +32,10 @@ export interface NetworkOptions {
   /** Where programs are to find the proxy. */
   readonly listen: string;
   readonly egressPolicy: string | undefined;
+  /** Whether people share their connections in it as well. */
+  readonly withSharing: boolean;
+  /** Whether a tracker and peers with files are there as well. */
+  readonly withFiles: boolean;
   /** Where the parts keep keys and state, each in a directory of its name. */
   readonly directory: string;
   readonly context: RoleContext;
@@ -29,16 +45,19 @@ export interface NetworkOptions {
 const FIRST_PAGE_MS = 20_000;
 
 export class SmallNetwork implements RunningNetwork {
-  readonly names = PART_NAMES;
+  readonly names: readonly PartName[];
   readonly entrance = "client";
   readonly #options: NetworkOptions;
   readonly #parts: RunningParts<PartName>;
   readonly #peers: PeerNames<PartName>;
+  #seed: SharingSeed | undefined;
 
   private constructor(options: NetworkOptions) {
     this.#options = options;
+    const { withSharing, withFiles } = options;
+    this.names = [...PART_NAMES, ...withSharing ? SHARING_NAMES : [], ...withFiles ? FILES_NAMES : []];
     this.#peers = new PeerNames(options.context);
-    this.#parts = new RunningParts(PART_NAMES.map((name) => ({ name, role: PARTS[name].role })), options.context.log);
+    this.#parts = new RunningParts(this.names.map((name) => ({ name, role: PARTS[name].role })), options.context.log);
   }
 
   /** Settles when traffic flows. */
@@ -52,13 +71,27 @@ export class SmallNetwork implements RunningNetwork {
     return this.#parts.addressesOf("client")!.listen!;
   }
 
+  /** Where clients of shared connections find the proxy, and who they may be; undefined when nobody shares. */
+  get sharing(): { readonly proxy: string; readonly client: DemoLogin; readonly owner: DemoLogin } | undefined {
+    return this.#seed && { proxy: this.#parts.addressesOf("orchestrator")!.proxy!, ...this.#seed };
+  }
+
+  /** The peers' pages, of those that run; none without files. */
+  get pages(): readonly { readonly name: PartName; readonly url: string; readonly folder: string }[] {
+    return this.#options.withFiles
+      ? PEER_NAMES.map((name) => {
+        return { name, url: this.#parts.addressesOf(name)!.files!, folder: sampleFolder(this.stateDirOf(name)) };
+      })
+      : [];
+  }
+
   /** Where a part can be reached; undefined for one that needs not be reached. */
   addressOf(name: PartName): string | undefined {
     return this.#parts.addressesOf(name)?.listen;
   }
 
   lines(): string[] {
-    return partLines({
+    return partLines(this.names, {
       addressOf: (name) => this.addressOf(name),
       isRunning: (name) => this.isRunning(name),
       peerIdOf: (name) => this.#peers.peerIdOf(name),
@@ -123,18 +156,35 @@ export class SmallNetwork implements RunningNetwork {
     const first = await this.findRoute(FIRST_PAGE_MS);
     if (!first) throw new CulvertError("no_route", "Cannot start up: no stream has come through");
     await this.#start("exit-2");
+    if (this.#options.withSharing) await this.#share();
+    if (this.#options.withFiles) await this.#shareFiles();
     this.#parts.settled();
+  }
+
+  async #share(): Promise<void> {
+    this.#seed = await seedSharing(this.stateDirOf("orchestrator"), NODE_NAMES.length, this.#options.context);
+    await this.#start("orchestrator");
+    await Promise.all(NODE_NAMES.map((name) => this.#start(name)));
+  }
+
+  async #shareFiles(): Promise<void> {
+    await this.#start("tracker");
+    await Promise.all(PEER_NAMES.map(async (name) => {
+      await putSampleFiles(this.stateDirOf(name), name);
+      await this.#start(name);
+    }));
   }
 
   async #start(name: PartName): Promise<void> {
     const { listen, egressPolicy } = this.#options;
-    const addresses: Addresses = Object.fromEntries(PART_NAMES.map((each) => [each, this.#parts.addressesOf(each)]));
-    const wishes = { listen, egressPolicy, stateDir: this.stateDirOf(name), addresses };
+    const addresses: Addresses = Object.fromEntries(this.names.map((each) => [each, this.#parts.addressesOf(each)]));
+    const stateDir = this.stateDirOf(name);
+    const wishes = { listen, egressPolicy, stateDir, addresses, codes: this.#seed?.codes ?? [] };
     await this.#parts.start(name, settingsOf(name, wishes));
   }
 
   async #nameParts(): Promise<void> {
-    const peers = PART_NAMES.filter((name) => name !== "base");
+    const peers = this.names.filter((name) => name !== "base" && name !== "tracker");
     await Promise.all(peers.map((name) => this.#peers.add(name, this.stateDirOf(name))));
   }
 }

@@ -6,12 +6,19 @@
  *             client               exit-1  exit-2
  *
  * The client is in the north and wants out in the south. Peers know both supernodes, their own first, so that one may fail.
+ * With sharing there are an orchestrator and two nodes beside them (`sharing.ts`), with files a tracker and two peers that share
+ * folders (`files.ts`).
  */
 
+import { sampleFolder } from "./files.ts";
 import type { WorkerSettings } from "./worker_role.ts";
 
 export const PART_NAMES = ["base", "supernode-north", "supernode-south", "exit-1", "exit-2", "client"] as const;
-export type PartName = typeof PART_NAMES[number];
+export const NODE_NAMES = ["node-1", "node-2"] as const;
+export const SHARING_NAMES = ["orchestrator", ...NODE_NAMES] as const;
+export const PEER_NAMES = ["peer-1", "peer-2"] as const;
+export const FILES_NAMES = ["tracker", ...PEER_NAMES] as const;
+export type PartName = typeof PART_NAMES[number] | typeof SHARING_NAMES[number] | typeof FILES_NAMES[number];
 
 export interface PartInfo {
   /** Of the registry. */
@@ -26,6 +33,12 @@ export const PARTS: Readonly<Record<PartName, PartInfo>> = {
   "exit-1": { role: "exit", region: "south" },
   "exit-2": { role: "exit", region: "south" },
   "client": { role: "client", region: "north" },
+  "orchestrator": { role: "orchestrator" },
+  "node-1": { role: "node", region: "south" },
+  "node-2": { role: "node", region: "south" },
+  "tracker": { role: "tracker" },
+  "peer-1": { role: "peer", region: "north" },
+  "peer-2": { role: "peer", region: "south" },
 };
 
 /** Where the parts are that others are told of, as far as they have started. */
@@ -37,12 +50,15 @@ export interface PartWishes {
   readonly egressPolicy: string | undefined;
   readonly stateDir: string;
   readonly addresses: Addresses;
+  /** Of the nodes, in their order. */
+  readonly codes: readonly string[];
 }
 
 /** How quickly the client finds out that its exit is gone without having been told. */
 const PROBES = { probeEvery: "1s", probeTimeout: "1s" };
 
-export function settingsOf(name: PartName, { listen, egressPolicy, stateDir, addresses }: PartWishes): WorkerSettings {
+export function settingsOf(name: PartName, wishes: PartWishes): WorkerSettings {
+  const { listen, egressPolicy, stateDir, addresses } = wishes;
   // One that is started again is found where it was.
   const here = { listen: addresses[name]?.listen ?? "127.0.0.1:0" };
   const { region } = PARTS[name];
@@ -65,5 +81,50 @@ export function settingsOf(name: PartName, { listen, egressPolicy, stateDir, add
         config: { listen: addresses.client?.listen ?? listen, home: region, region: "south", supernode, ...PROBES },
       };
     }
+    case "orchestrator": {
+      const proxyListen = addresses.orchestrator?.proxy ?? "127.0.0.1:0";
+      return { stateDir, config: { ...here, proxyListen, title: "culvert up", payoutWait: "0" } };
+    }
+    case "node-1":
+    case "node-2":
+      return { stateDir, config: nodeSettings(name, wishes) };
+    case "tracker":
+      return { stateDir, config: here };
+    case "peer-1":
+    case "peer-2":
+      return { stateDir, config: peerSettings(name, wishes) };
   }
+}
+
+function peerSettings(
+  name: typeof PEER_NAMES[number],
+  { addresses, stateDir }: PartWishes,
+): Record<string, unknown> {
+  return {
+    folder: sampleFolder(stateDir),
+    label: name,
+    region: PARTS[name].region,
+    tracker: [`http://${addresses.tracker!.listen}/`],
+    // Nobody else comes by, and each may see what the other shares.
+    listen: "127.0.0.1:0",
+    open: true,
+    // One that is started again is found where it was.
+    ...addresses[name] && { port: Number(new URL(addresses[name].files!).port) },
+  };
+}
+
+/** Whoever tries this on a laptop is asked for nothing more, and wants to see it work on batteries too. */
+function nodeSettings(
+  name: typeof NODE_NAMES[number],
+  { egressPolicy, addresses, codes }: PartWishes,
+): Record<string, unknown> {
+  return {
+    orchestrator: [`http://${addresses.orchestrator!.listen}/`],
+    code: [codes[NODE_NAMES.indexOf(name)]],
+    region: PARTS[name].region,
+    yes: true,
+    minBattery: 0,
+    metered: "share",
+    ...egressPolicy !== undefined && { egressPolicy },
+  };
 }

@@ -7,7 +7,7 @@ import { tableLines } from "../table.ts";
 import { wrap } from "../config/help.ts";
 import type { Deployment } from "./deployment.ts";
 import type { SmallNetwork } from "./network.ts";
-import { PART_NAMES, type PartName, PARTS } from "./parts.ts";
+import { type PartName, PARTS } from "./parts.ts";
 import type { Plan } from "./plan.ts";
 import type { FoundRoute } from "./route.ts";
 import type { WatchedNetwork } from "./watched_network.ts";
@@ -19,13 +19,13 @@ export interface PartSight {
 }
 
 /** What runs where in the small network. */
-export function partLines(sight: PartSight): string[] {
+export function partLines(names: readonly PartName[], sight: PartSight): string[] {
   return tableLines<PartName>([
     { title: "part", cell: (name) => name },
     { title: "region", cell: (name) => PARTS[name].region ?? "" },
     { title: "where", cell: (name) => sight.isRunning(name) ? sight.addressOf(name) ?? "(no port)" : "(killed)" },
     { title: "peer id", cell: (name) => sight.peerIdOf(name) ?? "" },
-  ], PART_NAMES);
+  ], names);
 }
 
 /** The way a stream takes now. */
@@ -47,8 +47,34 @@ See an exit fail: ${howToKill("exit-1", isTyped)}.
 See who is connected:
 
   culvert admin streams --state-dir ${admin}
-
+${sharingLines(network)}${filesLines(network)}
 Ctrl-C stops everything.
+`;
+}
+
+function sharingLines(network: SmallNetwork): string {
+  const { sharing } = network;
+  if (!sharing) return "";
+  const { proxy, client, owner } = sharing;
+  return `
+People share their connections here too. A client with 10.00 to spend:
+
+  curl -x socks5h://${client.userId}:${client.proxySecret}@${proxy} http://hello.culvert/
+
+What it cost, who earned it, and the nodes: http://${network.addressOf("orchestrator")}/
+  the client   ${client.userId}   secret ${client.secret}
+  the owner    ${owner.userId}   secret ${owner.secret}
+`;
+}
+
+function filesLines({ pages }: SmallNetwork): string {
+  const [first, second] = pages;
+  if (!first || !second) return "";
+  return `
+Two peers share files, each with a page that shows its own and the other's:
+
+  ${first.url}   ${first.folder}
+  ${second.url}   ${second.folder}
 `;
 }
 
