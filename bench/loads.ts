@@ -7,12 +7,21 @@ import { clockOf, delay } from "../protocol/clock.ts";
 import { formatTarget, type Target } from "../protocol/stream.ts";
 import type { NetNamespace } from "../testing/netns.ts";
 import { listenAddress, Program } from "../testing/program.ts";
+import { findTool } from "../testing/requirements.ts";
 
 export const ROOT = dirname(dirname(fromFileUrl(import.meta.url)));
 
 export interface Ends {
   readonly proxy: Target;
   readonly target: Target;
+}
+
+/** Of loads that can also connect to the target itself, or tell a proxy who they are. */
+export interface LoginEnds {
+  readonly proxy: Target | "direct";
+  readonly target: Target;
+  /** `user:password`, where the proxy asks. */
+  readonly login?: string;
 }
 
 export interface BulkSettings {
@@ -22,15 +31,25 @@ export interface BulkSettings {
   readonly measureMs: number;
 }
 
-/** Our own code in a process of its own: `deno run` with a file of this repository. */
-export function denoProgram(file: string, args: readonly string[]): Program {
-  return new Program(denoCommand(file, args));
+/** Our own code in a process of its own: `deno run` with a file of this repository, or as what another command runs. */
+export function denoProgram(file: string, args: readonly string[], within: readonly string[] = []): Program {
+  return new Program([...within, ...denoCommand(file, args)] as [string, ...string[]]);
+}
+
+/** What has another command run on one core; nothing where there is no such tool: then the system chooses. */
+export function onCore(core: number): string[] {
+  const taskset = findTool("taskset");
+  return taskset ? [taskset, "-c", `${core}`] : [];
 }
 
 /** The same with an inspector, whose greetings are not shown; with them goes what else it says of errors. */
-export function inspectedProgram(file: string, args: readonly string[], inspectorPort: number): Program {
-  const inspect = [`--inspect=127.0.0.1:${inspectorPort}`];
-  return new Program(denoCommand(file, args, inspect), { quiet: true });
+export function inspectedProgram(
+  file: string,
+  args: readonly string[],
+  { inspectorPort, within = [] }: { readonly inspectorPort: number; readonly within?: readonly string[] },
+): Program {
+  const command = denoCommand(file, args, [`--inspect=127.0.0.1:${inspectorPort}`]);
+  return new Program([...within, ...command] as [string, ...string[]], { quiet: true });
 }
 
 function denoCommand(file: string, args: readonly string[], flags: readonly string[] = []): [string, ...string[]] {
@@ -52,7 +71,7 @@ export async function startRelay(to: Target, delayMs: number): Promise<{ program
 
 /** Gbit/s of a bulk download, and how evenly several streams shared it. */
 export async function measureBulk(
-  ends: Ends,
+  ends: LoginEnds,
   settings: BulkSettings,
 ): Promise<{ gbitPerS: number; maxOverMin: number }> {
   const { streams = 1, warmMs, measureMs } = settings;
@@ -63,7 +82,7 @@ export async function measureBulk(
 
 /** Connections per second: connect, 1 KiB each way, close. */
 export async function measureConnections(
-  ends: Ends,
+  ends: LoginEnds,
   settings: { readonly concurrency: number; readonly warmMs: number; readonly measureMs: number },
 ): Promise<number> {
   const { concurrency, warmMs, measureMs } = settings;
@@ -111,6 +130,7 @@ export function load(
   return new Program(namespace ? namespace.inside(line) : line);
 }
 
-function flagsOf({ proxy, target }: Ends): Record<string, string> {
-  return { proxy: formatTarget(proxy), target: formatTarget(target) };
+function flagsOf({ proxy, target, login }: LoginEnds): Record<string, string> {
+  const ends = { proxy: proxy === "direct" ? proxy : formatTarget(proxy), target: formatTarget(target) };
+  return login === undefined ? ends : { ...ends, login };
 }

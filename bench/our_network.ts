@@ -190,7 +190,7 @@ export class OurNetwork implements AsyncDisposable {
     const start = () =>
       inspectorPort === undefined
         ? denoProgram("roles/main.ts", args)
-        : inspectedProgram("roles/main.ts", args, inspectorPort);
+        : inspectedProgram("roles/main.ts", args, { inspectorPort });
     const member = await Member.start(start, {
       stateDir,
       metrics,

@@ -4,7 +4,7 @@
  */
 
 import { formatTarget, type Target } from "../protocol/stream.ts";
-import { denoProgram, startRelay } from "./loads.ts";
+import { denoProgram, inspectedProgram, startRelay } from "./loads.ts";
 import { freePort, listenAddress, type Program } from "../testing/program.ts";
 
 export interface RunningOurs extends AsyncDisposable {
@@ -103,3 +103,35 @@ async function temporaryFolder(resources: AsyncDisposableStack): Promise<string>
   resources.defer(() => Deno.remove(folder, { recursive: true }));
   return folder;
 }
+
+export interface TrackerSettings {
+  /** A file; memory without. */
+  readonly kv?: string;
+  /** Until a silent peer is forgotten. Default 3 min. */
+  readonly ttlMs?: number;
+  /** What runs it: such as what keeps it on one core. */
+  readonly within?: readonly string[];
+  /** Where V8's inspector listens, to be asked what is held. */
+  readonly inspectorPort?: number;
+}
+
+/** A tracker that takes as many requests from one address as come. */
+export async function startTracker(
+  { kv = ":memory:", ttlMs = 180_000, within = [], inspectorPort }: TrackerSettings = {},
+): Promise<{ readonly target: Target; readonly program: Program } & AsyncDisposable> {
+  const unlimited = ["--address-rate", "10000000", "--max-per-address", "100000"];
+  const args = [...listenFlags(), "--kv", kv, "--interval", `${ttlMs / 3}ms`, ...unlimited];
+  const file = "roles/tracker.ts";
+  await using resources = new AsyncDisposableStack();
+  const program = resources.use(
+    inspectorPort === undefined
+      ? denoProgram(file, args, within)
+      : inspectedProgram(file, args, { inspectorPort, within }),
+  );
+  const target = listenAddress(await program.readJson(TRACKER_START_MS));
+  const kept = resources.move();
+  return { target, program, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/** With many peers in its store it reads them first. */
+const TRACKER_START_MS = 60_000;

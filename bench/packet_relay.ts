@@ -8,8 +8,7 @@
  * Nobody else passes packets on without remembering them, so there is no rival.
  */
 
-import { findTool } from "../testing/requirements.ts";
-import { load } from "./loads.ts";
+import { load, onCore } from "./loads.ts";
 import { median } from "./rounds.ts";
 
 export interface PacketRelayFigures {
@@ -59,11 +58,5 @@ export async function measurePacketRelay({ isQuick }: { readonly isQuick: boolea
 
 /** Tickets for all flows are made in JavaScript. */
 const SEAL_MS = 60_000;
-
-/** Nothing where there is no such tool: then the system chooses. */
-function onCore(core: number): string[] {
-  const taskset = findTool("taskset");
-  return taskset ? [taskset, "-c", `${core}`] : [];
-}
 
 if (import.meta.main) console.log(await measurePacketRelay({ isQuick: Deno.args.includes("--quick") }));

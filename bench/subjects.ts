@@ -6,11 +6,15 @@ import type { Subject } from "./subject.ts";
 import { circuitSubject } from "./subjects/circuit.ts";
 import { controlSubject } from "./subjects/control.ts";
 import { failoverSubject } from "./subjects/failover.ts";
+import { filesSubject } from "./subjects/files.ts";
 import { fragmentsSubject } from "./subjects/fragments.ts";
+import { ledgerSubject } from "./subjects/ledger.ts";
 import { proxySubject } from "./subjects/proxy.ts";
 import { relaySubject } from "./subjects/relay.ts";
 import { relayStreamSubject } from "./subjects/relay_stream.ts";
 import { transportsSubject } from "./subjects/transports.ts";
+import { sharingSubject } from "./subjects/sharing.ts";
+import { trackerSubject } from "./subjects/tracker.ts";
 import { tunnelSubject } from "./subjects/tunnel.ts";
 import { wireguardSubject } from "./subjects/wireguard.ts";
 
@@ -25,4 +29,8 @@ export const subjects: readonly Subject[] = [
   fragmentsSubject,
   circuitSubject,
   transportsSubject,
+  filesSubject,
+  ledgerSubject,
+  sharingSubject,
+  trackerSubject,
 ];

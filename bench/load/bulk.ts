@@ -8,8 +8,11 @@ import { dialSocks5 } from "../../testing/socks_client.ts";
 import { BULK, SHARED } from "./source.ts";
 
 export interface BulkOptions {
-  readonly proxy: Target;
+  /** Without one it connects to the target itself. */
+  readonly proxy: Target | undefined;
   readonly target: Target;
+  /** `user:password`, where the proxy asks. */
+  readonly login?: string | undefined;
   readonly streams: number;
   /** Not counted: windows open and caches warm up. */
   readonly warmMs: number;
@@ -26,9 +29,11 @@ const BUFFER_BYTES = 256 * 1024;
 const SHARED_BUFFER_BYTES = 64 * 1024;
 
 export async function runBulk(options: BulkOptions): Promise<BulkResult> {
-  const { proxy, target, streams, warmMs, measureMs } = options;
+  const { proxy, target, login, streams, warmMs, measureMs } = options;
   const clock = clockOf(globalThis);
-  const connections = await Promise.all(Array.from({ length: streams }, () => dialSocks5(proxy, target)));
+  const dial = () =>
+    proxy ? dialSocks5(proxy, target, login) : Deno.connect({ hostname: target.host, port: target.port });
+  const connections = await Promise.all(Array.from({ length: streams }, dial));
   const counts = new Float64Array(streams);
   const [want, bufferBytes] = streams === 1 ? [BULK, BUFFER_BYTES] : [SHARED, SHARED_BUFFER_BYTES];
   for (const connection of connections) await writeAll(connection, Uint8Array.of(want));

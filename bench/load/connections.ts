@@ -10,6 +10,8 @@ import { REQUEST, REQUEST_BYTES, SOURCE_HOSTS } from "./source.ts";
 export interface ConnectionsOptions {
   readonly proxy: Target;
   readonly target: Target;
+  /** `user:password`, where the proxy asks. */
+  readonly login?: string | undefined;
   readonly concurrency: number;
   /** Not counted: who has waited a minute for its turn runs in again first. */
   readonly warmMs: number;
@@ -17,7 +19,7 @@ export interface ConnectionsOptions {
 }
 
 export async function runConnections(options: ConnectionsOptions): Promise<{ connectionsPerS: number }> {
-  const { proxy, target, concurrency, warmMs, measureMs } = options;
+  const { proxy, target, login, concurrency, warmMs, measureMs } = options;
   const clock = clockOf(globalThis);
   const request = new Uint8Array(REQUEST_BYTES);
   request[0] = REQUEST;
@@ -30,7 +32,7 @@ export async function runConnections(options: ConnectionsOptions): Promise<{ con
       using connection = await dialSocks5(proxy, {
         host: SOURCE_HOSTS[turn % SOURCE_HOSTS.length]!,
         port: target.port,
-      });
+      }, login);
       await writeAll(connection, request);
       if (!await readFull(connection, answer)) throw new Error("Cannot measure: the answer was cut short");
       if (clock.now() >= startMs) done++;

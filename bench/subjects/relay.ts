@@ -8,12 +8,11 @@
  */
 
 import type { Program } from "../../testing/program.ts";
-import { findTool } from "../../testing/requirements.ts";
 import { culvertUserspace } from "../../testing/wireguard_rig.ts";
 import { RelayRig } from "../relay_rig.ts";
 import { hasCoturn, startCoturn } from "../coturn.ts";
 import { measureTcp, startIperf } from "../iperf.ts";
-import { load } from "../loads.ts";
+import { load, onCore } from "../loads.ts";
 import { alternate, median } from "../rounds.ts";
 import type { Measurement, MeasureOptions, Subject } from "../subject.ts";
 
@@ -170,12 +169,6 @@ async function measureStream({ streamRounds, seconds, warmS }: Settings): Promis
     throughput_vs_direct_ratio: relayed / direct,
     throughput_vs_direct_own_cores_ratio: median(busiestMs.get("direct")!) / median(busiestMs.get("relayed")!),
   };
-}
-
-/** Nothing where there is no such tool: then the system chooses. */
-function onCore(core: number): string[] {
-  const taskset = findTool("taskset");
-  return taskset ? [taskset, "-c", `${core}`] : [];
 }
 
 function randomKey(): string {

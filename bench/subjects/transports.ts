@@ -253,7 +253,7 @@ async function weighClients(): Promise<Record<string, number>> {
   const flags = { dialect: "culvert", carrier: "udp", crypt: "none", host: "127.0.0.1", port: nextPort() };
   const args = Object.entries({ ...flags, target: "127.0.0.1:1" }).map(([name, value]) => `--${name}=${value}`);
   const inspectorPort = freePort();
-  await using server = inspectedProgram("bench/load.ts", ["transport-far", ...args], inspectorPort);
+  await using server = inspectedProgram("bench/load.ts", ["transport-far", ...args], { inspectorPort });
   const { credential } = await server.readJson();
   const join = async (count: number) => {
     const crowd = load("transport-crowd", { ...flags, target: "127.0.0.1:1", credential: `${credential}`, count });
