@@ -76,7 +76,7 @@ const aboveTheHouseRows = aboveTheHouse.flatMap((from): Row[] =>
   }))
 );
 
-const edgePackages = ["npm:hono", "npm:zod", "npm:prom-client", "npm:jose"].map((to): Row => ({
+const edgePackages = ["npm:hono", "npm:zod", "npm:prom-client", "npm:jose", "npm:uplot"].map((to): Row => ({
   from: "edge",
   to,
   why: "edge/ is Hono apps that run on any host: web standards and portable packages only",
@@ -108,6 +108,7 @@ export const importTable: readonly Row[] = [
     why: "net/ works where FFI is not allowed, so native/ is loaded only by the path that needs it",
   },
   { from: "net", to: "npm:undici", why: "outbound HTTP with our own connector" },
+  { from: "net", to: "npm:markdown-it", why: "shared folders are shown by the markdown in them" },
   {
     from: "net",
     to: "node:*",
@@ -119,12 +120,29 @@ export const importTable: readonly Row[] = [
     to: "node:timers",
     why: "setImmediate waits for one turn of the event loop, whose writes share a commit",
   },
+  ...["npm:postgres", "npm:ioredis"].map((to): Row => ({
+    from: "kv",
+    to,
+    only: ["type"],
+    why: "stores speak SQL and Redis through a client that a role has opened: kv/ opens no sockets",
+  })),
   { from: "edge", to: "protocol", why: "handlers speak what protocol/ defines" },
   { from: "edge", to: "kv", why: "handlers keep their state in stores" },
   {
     from: "edge/main_relay.ts",
     to: "net",
     why: "who serves an app puts together what it opens no connections with itself: hops, base, node:crypto",
+  },
+  {
+    from: "edge/orchestrator/page_table.ts",
+    to: "npm:uplot",
+    why: "the pages' charts: its own files are served as they are, to browsers",
+  },
+  {
+    from: "edge/web/lib/chart.js",
+    to: "npm:uplot",
+    only: ["type"],
+    why: "the same: a browser loads it from page_table.ts",
   },
   ...edgePackages,
   ...standardLibrary,

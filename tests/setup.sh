@@ -30,8 +30,13 @@ packages=(
   dante-server
   tor
   kcptun            # whom the transports talk to, and a rival
+  nginx-light       # rivals of the file server and the tracker
+  caddy
+  opentracker
   iptables          # machines that have no nft
   chromium          # the browser that pages are fetched with
+  postgresql        # stores of the orchestrator; tests start servers of their own
+  redis-server
 )
 
 missing=()
@@ -81,6 +86,11 @@ if command -v systemctl >/dev/null && [ -d /run/systemd/system ]; then
       dante-server) systemctl disable --quiet danted.service 2>/dev/null || true ;;
       prometheus) systemctl disable --quiet prometheus.service 2>/dev/null || true ;;
       microsocks) systemctl disable --quiet microsocks.service 2>/dev/null || true ;;
+      postgresql) systemctl disable --quiet postgresql.service 2>/dev/null || true ;;
+      nginx-light) systemctl disable --quiet nginx.service 2>/dev/null || true ;;
+      caddy) systemctl disable --quiet caddy.service 2>/dev/null || true ;;
+      opentracker) systemctl disable --quiet opentracker.service 2>/dev/null || true ;;
+      redis-server) systemctl disable --quiet redis-server.service 2>/dev/null || true ;;
       tor) systemctl disable --quiet tor.service 2>/dev/null || true ;;
     esac
   done

@@ -8,6 +8,7 @@ import { parseTarget, readFull, writeAll } from "../protocol/stream.ts";
 import { Program } from "../testing/program.ts";
 import { testWith } from "../testing/requirements.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
+import { eventually } from "../testing/waiting.ts";
 
 const MAIN = fromFileUrl(new URL("../roles/main.ts", import.meta.url));
 const UP: [string, ...string[]] = [Deno.execPath(), "run", "-A", MAIN, "up", "--listen", "127.0.0.1:0", "--json"];
@@ -92,6 +93,67 @@ testWith({ tools: ["curl"] }, "up goes on without its base, and without the supe
   const page = await curl("-x", `http://${addresses.listen}`, "http://hello.culvert/");
   assertEquals(page.match(/supernode/g)!.length, 1);
 });
+
+testWith(
+  { tools: ["curl"] },
+  "up --with sharing: a client with money gets out through nodes, and pays for it",
+  async () => {
+    const program = new Program([...UP, "--with", "sharing", "--kill", "node-1@1h"], { quiet: true });
+    await using _program = program;
+    const { sharing } = await program.readJson() as unknown as {
+      readonly sharing: { readonly proxy: string; readonly client: Login; readonly owner: Login };
+    };
+    const { addresses } = await program.readJson() as unknown as Ready;
+    assertEquals(addresses["sharing-proxy"], sharing.proxy);
+    const { userId, proxySecret, secret } = sharing.client;
+    for (const scheme of ["socks5h", "http"]) {
+      const page = await curl("-x", `${scheme}://${userId}:${proxySecret}@${sharing.proxy}`, "http://hello.culvert/");
+      assertStringIncludes(page, "orchestrator");
+      assertStringIncludes(page, "node ");
+    }
+    const site = `http://${addresses.orchestrator}`;
+    const { accessToken } = await ask(`${site}/v1/session`, { body: JSON.stringify({ userId, secret }) });
+    const headers = { authorization: `Bearer ${accessToken}` };
+    await eventually("what it cost is in the books", async () => {
+      const { rows } = await ask(`${site}/v1/statement`, { headers }) as {
+        readonly rows: { readonly reason: string }[];
+      };
+      return rows.some(({ reason }) => reason === "traffic") && rows.some(({ reason }) => reason === "gift");
+    });
+  },
+);
+
+testWith({}, "up --with files: each peer shows what the other shares", async () => {
+  await using program = new Program([...UP, "--with", "files"], { quiet: true });
+  const { addresses } = await program.readJson() as unknown as Ready;
+  const [one, other] = [addresses["peer-1"]!, addresses["peer-2"]!];
+  const { peerId } = await ask(`${other}api/self`, {});
+  await eventually("they have heard of each other", async () => {
+    const { peers } = await ask(`${one}api/peers`, {}) as { readonly peers: readonly { readonly peerId: string }[] };
+    return peers.some((peer) => peer.peerId === peerId);
+  });
+  const noise = async (from: string) => {
+    const answer = await fetch(`${from}download/data/noise.bin`);
+    assertEquals(answer.status, 200);
+    return new Uint8Array(await crypto.subtle.digest("SHA-256", await answer.arrayBuffer()));
+  };
+  assertEquals(await noise(`${one}peers/${peerId}/`), await noise(other));
+});
+
+interface Login {
+  readonly userId: string;
+  readonly secret: string;
+  readonly proxySecret: string;
+}
+
+async function ask(url: string, { body, headers }: { body?: string; headers?: Record<string, string> }) {
+  const type = body === undefined ? {} : { "content-type": "application/json" };
+  const method = body === undefined ? "GET" : "POST";
+  const response = await fetch(url, { method, headers: { ...type, ...headers }, ...body !== undefined && { body } });
+  const text = await response.text();
+  assert(response.ok, `${url} answered ${response.status}: ${text}`);
+  return JSON.parse(text);
+}
 
 Deno.test("up ends on SIGTERM with 0, its ports are free again, and its directory is gone", async () => {
   using directory = new TempDirectory();
