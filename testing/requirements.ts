@@ -6,7 +6,7 @@
  */
 
 export interface Needs {
-  /** Programs that must be on the PATH or in the sbin folders. */
+  /** Programs that must be on the PATH, in the sbin folders or in PostgreSQL's. */
   readonly tools?: readonly string[];
   readonly root?: boolean;
   /** Network namespaces can be made; implies root. */
@@ -70,9 +70,12 @@ export function withNeeds(
 /** Folders that hold programs of the system but are often not on a user's PATH. */
 const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
+/** Debian has each version of PostgreSQL in a folder of its own. */
+const POSTGRES_FOLDER = "/usr/lib/postgresql";
+
 /** Where a program lies, if it is installed. */
 export function findTool(name: string): string | undefined {
-  const folders = [...(Deno.env.get("PATH") ?? "").split(":"), ...SYSTEM_FOLDERS];
+  const folders = [...(Deno.env.get("PATH") ?? "").split(":"), ...SYSTEM_FOLDERS, ...postgresFolders()];
   return folders.filter((folder) => folder !== "").map((folder) => `${folder}/${name}`).find(isFile);
 }
 
@@ -84,6 +87,13 @@ export function thisMachine(): Machine {
     hasFile: exists,
     canMakeNamespaces,
   };
+}
+
+/** The newest first. */
+function postgresFolders(): string[] {
+  if (!exists(POSTGRES_FOLDER)) return [];
+  const versions = [...Deno.readDirSync(POSTGRES_FOLDER)].map((entry) => entry.name);
+  return versions.sort((a, b) => Number(b) - Number(a)).map((version) => `${POSTGRES_FOLDER}/${version}/bin`);
 }
 
 function isFile(path: string): boolean {

@@ -1,21 +1,20 @@
 /**
- * The least of a SOCKS5 client (RFC 1928 §3–6): no authentication, CONNECT to an IPv4 address. The load generators have
+ * The least of a SOCKS5 client (RFC 1928 §3–6, RFC 1929): CONNECT to an IPv4 address, with a password or without. The load generators have
  * their own, so that they cost every contestant the same and share no code with what they measure.
  */
 
 import { readFull, type Target, writeAll } from "../protocol/stream.ts";
 import { eventually } from "./waiting.ts";
 
-const GREETING = Uint8Array.of(5, 1, 0);
+const NO_PASSWORD = 0;
+const PASSWORD = 2;
 
-/** Connects to the target through the proxy. */
-export async function dialSocks5(proxy: Target, target: Target): Promise<Deno.TcpConn> {
+/** Connects to the target through the proxy; `login` is `user:password`. */
+export async function dialSocks5(proxy: Target, target: Target, login?: string): Promise<Deno.TcpConn> {
   const connection = await Deno.connect({ hostname: proxy.host, port: proxy.port });
   try {
     connection.setNoDelay();
-    await writeAll(connection, GREETING);
-    const choice = new Uint8Array(2);
-    if (!await readFull(connection, choice) || choice[1] !== 0) throw new Error("the proxy wants authentication");
+    await agree(connection, login);
     const address = target.host.split(".").map(Number);
     await writeAll(connection, Uint8Array.of(5, 1, 0, 1, ...address, target.port >> 8, target.port & 0xff));
     await readReply(connection);
@@ -24,6 +23,17 @@ export async function dialSocks5(proxy: Target, target: Target): Promise<Deno.Tc
     connection.close();
     throw new Error(`Cannot dial through the proxy on port ${proxy.port}: ${(cause as Error).message}`, { cause });
   }
+}
+
+async function agree(connection: Deno.TcpConn, login: string | undefined): Promise<void> {
+  const method = login === undefined ? NO_PASSWORD : PASSWORD;
+  await writeAll(connection, Uint8Array.of(5, 1, method));
+  const answer = new Uint8Array(2);
+  if (!await readFull(connection, answer) || answer[1] !== method) throw new Error("the proxy wants another method");
+  if (login === undefined) return;
+  const [user, password] = login.split(":").map((part) => new TextEncoder().encode(part)) as [Uint8Array, Uint8Array];
+  await writeAll(connection, Uint8Array.of(1, user.length, ...user, password.length, ...password));
+  if (!await readFull(connection, answer) || answer[1] !== 0) throw new Error("the proxy does not take the password");
 }
 
 /** Waits until a target can be reached through the proxy: what lies behind one may find itself in the background. */

@@ -51,10 +51,15 @@ export class Changes {
   }
 
   /** Waits until it holds, looked at after each change. What there was instead is told with the failure. */
-  async until(holds: () => boolean, what: string, instead: () => string = () => ""): Promise<void> {
+  async until(
+    holds: () => boolean,
+    what: string,
+    instead: () => string = () => "",
+    limitMs = PATIENCE_MS,
+  ): Promise<void> {
     const look = async () => {
       while (!holds()) await new Promise<void>((resolve) => this.#wakes.add(resolve));
     };
-    await within(what, look(), { instead });
+    await within(what, look(), { instead, limitMs });
   }
 }
