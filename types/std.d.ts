@@ -104,3 +104,22 @@ declare module "@std/toml" {
   export function parse(text: string): Record<string, unknown>;
   export function stringify(value: Record<string, unknown>): string;
 }
+
+/** What Culvert calls of markdown-it, whose package carries no types either. */
+declare module "markdown-it" {
+  export interface Token {
+    readonly type: string;
+    readonly tag: string;
+    readonly nesting: 1 | 0 | -1;
+    readonly hidden: boolean;
+    readonly info: string;
+    readonly content: string;
+    readonly children: readonly Token[] | null;
+    attrGet(name: string): string | null;
+  }
+  export default class MarkdownIt {
+    constructor(options?: { html?: boolean; linkify?: boolean });
+    readonly linkify: { set(options: { fuzzyLink?: boolean; fuzzyEmail?: boolean; fuzzyIP?: boolean }): void };
+    parse(text: string, environment: object): Token[];
+  }
+}
