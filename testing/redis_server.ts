@@ -73,7 +73,7 @@ export class RedisServer implements AsyncDisposable {
       if (pid === undefined || !await this.#isListening()) return false;
       this.#pid = pid;
       return true;
-    }, START_MS);
+    }, { limitMs: START_MS });
   }
 
   /** Ends it; every connection with it. */

@@ -10,7 +10,7 @@ export const PATIENCE_MS = 30_000;
 const LOOK_MS = 20;
 
 export interface WaitOptions {
-  readonly limitMs?: number;
+  readonly limitMs?: number | undefined;
   /** What there was instead, to be told with the failure. */
   readonly instead?: () => string;
 }
@@ -29,14 +29,14 @@ export async function within<T>(what: string, promise: Promise<T>, options: Wait
 export async function eventually(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  limitMs = PATIENCE_MS,
+  options: WaitOptions = {},
 ): Promise<void> {
   const isOver = new AbortController();
   const look = async () => {
     while (!await holds()) await delay(clockOf(globalThis), LOOK_MS, isOver.signal);
   };
   // A look that never ends is late as well.
-  await within(what, look(), { limitMs }).finally(() => isOver.abort(new Error("It is too late")));
+  await within(what, look(), options).finally(() => isOver.abort(new Error("It is too late")));
 }
 
 /** Something that changes and says so. */

@@ -16,8 +16,12 @@ Deno.test("what can only be looked at is looked at until it holds, or it is too 
   let looks = 0;
   await eventually("a third look", () => ++looks === 3);
   assertEquals(looks, 3);
-  await assertRejects(() => eventually("rain", () => false, 5), Error, "Not within 5 ms: rain");
-  await assertRejects(() => eventually("a look", () => new Promise(() => {}), 5), Error, "Not within 5 ms: a look");
+  await assertRejects(() => eventually("rain", () => false, { limitMs: 5 }), Error, "Not within 5 ms: rain");
+  await assertRejects(
+    () => eventually("a look", () => new Promise(() => {}), { limitMs: 5 }),
+    Error,
+    "Not within 5 ms: a look",
+  );
 });
 
 Deno.test("a change is enough to look again, for all who wait", async () => {

@@ -4,6 +4,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
+import { clockOf, delay } from "../protocol/clock.ts";
 import { parseTarget, readFull, writeAll } from "../protocol/stream.ts";
 import { Program } from "../testing/program.ts";
 import { testWith } from "../testing/requirements.ts";
@@ -146,11 +147,17 @@ interface Login {
   readonly proxySecret: string;
 }
 
-async function ask(url: string, { body, headers }: { body?: string; headers?: Record<string, string> }) {
+/** Who asks too often waits as long as is said. */
+async function ask(url: string, options: { body?: string; headers?: Record<string, string> }) {
+  const { body, headers } = options;
   const type = body === undefined ? {} : { "content-type": "application/json" };
   const method = body === undefined ? "GET" : "POST";
   const response = await fetch(url, { method, headers: { ...type, ...headers }, ...body !== undefined && { body } });
   const text = await response.text();
+  if (response.status === 429) {
+    await delay(clockOf(globalThis), JSON.parse(text).retryAfterMs);
+    return await ask(url, options);
+  }
   assert(response.ok, `${url} answered ${response.status}: ${text}`);
   return JSON.parse(text);
 }

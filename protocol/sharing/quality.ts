@@ -39,6 +39,8 @@ const WORST_LATENCY_MS = 2000;
 const WORST_MBPS = 1;
 const BEST_MBPS = 100;
 const DIAL_WEIGHT = 0.2;
+/** Beyond what can be seen, and so that an infinite figure, of a clock that stood still, does not stay for ever. */
+const MAX_SEEN = 1e6;
 /** However much was seen: so that the newest ten probes are never less than half of the whole. */
 const MAX_WEIGHT = 10;
 
@@ -65,9 +67,9 @@ export class NodeQuality {
     if (isGood) {
       this.#goodProbes++;
       this.#misses = 0;
-      this.#latencyMs.add(latencyMs, 1, nowMs);
+      this.#latencyMs.add(Math.min(latencyMs, MAX_SEEN), 1, nowMs);
     } else this.#misses++;
-    if (throughputMbps !== undefined) this.#throughputMbps.add(throughputMbps, 1, nowMs);
+    if (throughputMbps !== undefined) this.#throughputMbps.add(Math.min(throughputMbps, MAX_SEEN), 1, nowMs);
   }
 
   dialled(outcome: DialOutcome, nowMs: number): void {
@@ -91,21 +93,21 @@ function share(value: number, low: number, high: number): number {
   return Math.min(1, Math.max(0, Math.log(value / low) / Math.log(high / low)));
 }
 
-/** A mean in which what is older counts less. */
+/** A mean in which what is older counts less. It is kept as a mean, not as a sum: of what is finite it stays finite. */
 class FadingMean {
-  #sum = 0;
+  #mean = 0;
   #weight = 0;
   #atMs = 0;
 
   get mean(): number | undefined {
-    return this.#weight === 0 ? undefined : this.#sum / this.#weight;
+    return this.#weight === 0 ? undefined : this.#mean;
   }
 
   add(value: number, weight: number, nowMs: number): void {
     const room = Math.max(0, MAX_WEIGHT - weight) / Math.max(this.#weight, Number.MIN_VALUE);
     const fade = Math.min(0.5 ** (Math.max(0, nowMs - this.#atMs) / HALF_LIFE_MS), room);
-    this.#sum = this.#sum * fade + value * weight;
     this.#weight = this.#weight * fade + weight;
+    this.#mean += (value - this.#mean) * (weight / this.#weight);
     this.#atMs = nowMs;
   }
 }

@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { NodeQuality } from "./quality.ts";
+import { type DialOutcome, NodeQuality, type ProbeOutcome } from "./quality.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -60,17 +60,20 @@ Deno.test("a dial says less than a probe", () => {
 });
 
 Deno.test("whatever is seen, the score stays between 0 and 1", () => {
-  const event = fc.oneof(
-    fc.record({ kind: fc.constant("dial" as const), isFault: fc.boolean() }),
-    fc.record({ kind: fc.constant("probe" as const), latencyMs: fc.option(fc.double({ min: 0, noNaN: true })) }),
+  const figure = fc.double({ min: 0, noNaN: true });
+  const outcome = fc.record({ latencyMs: figure, throughputMbps: figure }, { requiredKeys: [] });
+  const sight = fc.oneof(fc.constantFrom<DialOutcome>("ok", "fault"), outcome);
+  const afterTheLargest: [DialOutcome | ProbeOutcome, number][] = [2.5e293, Number.MAX_VALUE, 0, Infinity, 0].map(
+    (figure, turn) => [{ latencyMs: figure, throughputMbps: figure }, turn * MINUTE_MS],
   );
-  fc.assert(fc.property(fc.array(fc.tuple(event, fc.nat())), (events) => {
+  const holds = fc.property(fc.array(fc.tuple(sight, fc.nat())), (sights) => {
     const quality = new NodeQuality();
-    for (const [event, atMs] of events) {
-      if (event.kind === "dial") quality.dialled(event.isFault ? "fault" : "ok", atMs);
-      else quality.probed(event.latencyMs === null ? {} : { latencyMs: event.latencyMs }, atMs);
+    for (const [seen, atMs] of sights) {
+      if (typeof seen === "string") quality.dialled(seen, atMs);
+      else quality.probed(seen, atMs);
       const { score } = quality.figures;
       assert(score >= 0 && score <= 1, `the score is ${score}`);
     }
-  }));
+  });
+  fc.assert(holds, { examples: [[afterTheLargest]] });
 });

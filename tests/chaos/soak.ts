@@ -152,9 +152,11 @@ Deno.test(`${MINUTES} minutes of faults by chance (CHAOS_SEED=${SEED})`, async (
   await eventually("exits that serve what the supernode knows, which is what the client uses", async () => {
     const kept = await soak.supernode.keptSessions();
     return kept.length === 1 && await servedCount(soak) === 1;
-  }, 180_000);
+  }, { limitMs: 180_000 });
   await soak.client.program.stop();
-  await eventually("an end of all sessions", async () => (await soak.supernode.keptSessions()).length === 0, 180_000);
+  await eventually("an end of all sessions", async () => (await soak.supernode.keptSessions()).length === 0, {
+    limitMs: 180_000,
+  });
   assertEquals(await soak.supernode.pendingCount(), 0);
-  await eventually("exits that serve nobody", async () => await servedCount(soak) === 0, 60_000);
+  await eventually("exits that serve nobody", async () => await servedCount(soak) === 0, { limitMs: 60_000 });
 });

@@ -66,12 +66,12 @@ Deno.test("a client that vanishes leaves nothing at central or at its relays", a
       isBounded &&= kept <= Math.max(1, mailboxes) * MAILBOX_BYTES;
     }
     return target.open === 0;
-  }, FORGOTTEN_MS);
+  }, { limitMs: FORGOTTEN_MS });
   assert(isBounded, `as much as ${mostKept} bytes were kept for nobody`);
   await eventually(
     "the end of its sessions",
     async () => await metricOf(network.central, "central_sessions_active") === 0,
-    FORGOTTEN_MS,
+    { limitMs: FORGOTTEN_MS },
   );
   const dropped = await Promise.all(
     network.downstreams.map(({ role }) => metricOf(role, "downstream_dropped_bytes_total")),

@@ -174,5 +174,5 @@ testWith(needs, "kcptun, Debian's server: one that was restarted is found again 
   await eventually("an exchange", async () => {
     using after = await near.open();
     return await within("it", exchange(after, 1000), { limitMs: 1000 }).then(() => true, () => false);
-  }, 5000);
+  }, { limitMs: 5000 });
 });

@@ -129,11 +129,11 @@ async function assertNothingLeft(vpn: Vpn): Promise<void> {
   await eventually("all sessions have ended", async () => {
     const all = [...await sessions("sn-a"), ...await sessions("sn-b")];
     return all.every(({ state }: { state: string }) => state === "ended");
-  }, UNTOLD_MS);
+  }, { limitMs: UNTOLD_MS });
   await eventually("the exit knows no client", async () => {
     const { stdout } = await machine.run(["wg", "show", "cvexit0", "peers"]);
     return stdout === "";
-  }, UNTOLD_MS);
+  }, { limitMs: UNTOLD_MS });
   for (const { machine } of vpn.topology.supernodes) {
     const { stdout } = await machine.run(["ss", "-Huln"]);
     assertEquals(stdout, "", `UDP ports of ${machine.name}`);

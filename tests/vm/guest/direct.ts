@@ -17,6 +17,6 @@ Deno.test("two devices of the kernel leave their relay", async () => {
     const before = await scene.relayed();
     await scene.hosts.client.run(ping);
     return await scene.relayed() === before;
-  }, 240_000);
+  }, { limitMs: 240_000 });
   assertEquals(await scene.endpointOf("exit"), `${PUBLIC.client}:51001`);
 });

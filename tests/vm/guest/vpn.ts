@@ -42,7 +42,7 @@ Deno.test("a VPN of the kernel's devices", async (test) => {
     await eventually("the client comes out at the other exit", async () => {
       exit = await vpn.exitInUse(FETCH);
       return exit !== left;
-    }, PATIENCE_MS);
+    }, { limitMs: PATIENCE_MS });
   };
   const startClient = (...flags: string[]) => vpn.startClient([...KERNEL, ...PROBES, ...flags]);
   const step = async (name: string, act: () => Promise<void>) => assert(await test.step(name, act), await vpn.logs());
@@ -65,7 +65,7 @@ Deno.test("a VPN of the kernel's devices", async (test) => {
     await eventually(
       "datagrams go to the exit",
       async () => (await vpn.wayOf()).join() === exits[exit]!.v4,
-      PATIENCE_MS,
+      { limitMs: PATIENCE_MS },
     );
     assertEquals(await vpn.seenAs(FETCH), exits[exit]!.v4);
   });
