@@ -74,7 +74,7 @@ for (const scheme of SCHEMES) {
     };
     const plays: ((script: Script) => unknown)[] = [
       (script) => script.close(),
-      (script) => script.send("SSH-2.0-nonsense\r\n"),
+      (script) => script.send("SSH-2.0-nonsense\r\n\r\n"),
       async (script) => {
         await script.take(1);
         await script.send("\0\0\r\n\r\n");
