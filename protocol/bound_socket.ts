@@ -14,6 +14,8 @@ export interface BoundSocket {
   readonly uid: number;
   /** The number by which a process's open files name it: `socket:[4711]`. */
   readonly inode: number;
+  /** Bound to `::`, it takes no IPv4. */
+  readonly isV6Only?: true;
 }
 
 /** An established TCP connection, by its end on this machine. */
@@ -30,12 +32,12 @@ export interface Connection {
 export function isBoundAt(socket: BoundSocket, kind: BoundSocket["kind"], at: Target): boolean {
   if (socket.kind !== kind || socket.port !== at.port) return false;
   const address = parseIp(at.host);
-  return address === undefined || isUnspecified(address) || covers(socket.address, address);
+  return address === undefined || covers(socket, address);
 }
 
-/** `::` takes IPv4 as well, unless it was told not to, which the table does not say. */
-function covers(bound: IpAddress, address: IpAddress): boolean {
-  if (isUnspecified(bound)) return bound.length === 16 || address.length === 4;
+/** A socket on `::` takes IPv4 as well, unless it was told not to. */
+function covers({ address: bound, isV6Only }: BoundSocket, address: IpAddress): boolean {
+  if (isUnspecified(bound)) return bound.length === address.length || bound.length === 16 && !isV6Only;
   if (isV4Mapped(bound) && address.length === 4) return equalIp(bound.subarray(12), address);
   return equalIp(bound, address);
 }
