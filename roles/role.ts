@@ -23,6 +23,7 @@ import { denoHost, type Host } from "./host.ts";
 import { createLog } from "./log.ts";
 import { jsonFormatter, textFormatter } from "./log_format.ts";
 import { createLogSink, type LogSink } from "./log_sink.ts";
+import { openNotifying } from "./notifying.ts";
 import { registry } from "./registry.ts";
 import { defaultStateDirectory } from "./state_location.ts";
 import { Stopping } from "./stopping.ts";
@@ -250,6 +251,9 @@ async function runToEnd(
 ): Promise<void> {
   const { common, host, log, stopping } = process;
   let readiness = (): Readiness => ({ ready: false, failing: { start: "The role has not started" } });
+  await using notifying = role.longRunning === false
+    ? undefined
+    : await openNotifying({ env: host.env, clock: host.clock, log, stopping: stopping.signal });
   await using health = common.metricsListen && await (await import("./health_server.ts")).serveHealth({
     listen: common.metricsListen,
     host,
@@ -270,6 +274,7 @@ async function runToEnd(
     onReady(info) {
       const addresses = health ? { ...info.addresses, metrics: health.address } : info.addresses;
       host.print(readyLine(role.name, { ...info, addresses }, common.json) + "\n");
+      notifying?.ready(readyText({ ...info, addresses }));
     },
   });
   readiness = () => running.readiness();
@@ -278,9 +283,14 @@ async function runToEnd(
 
 function readyLine(role: string, info: ReadyInfo, json: boolean): string {
   if (json) return JSON.stringify({ ready: true, role, addresses: info.addresses });
+  return ["ready", role, readyText(info)].join("  ").trimEnd();
+}
+
+/** Where it can be reached, for people. */
+function readyText(info: ReadyInfo): string {
   const words: Readonly<Record<string, string>> = { listen: "listening on", ...info.words };
   const places = Object.entries(info.addresses).map(([name, at]) => `${words[name] ?? `${name} on`} ${at}`);
-  return ["ready", role, [...places, ...info.note ? [info.note] : []].join(", ")].join("  ").trimEnd();
+  return [...places, ...info.note ? [info.note] : []].join(", ");
 }
 
 function openLog(role: Role, common: CommonSettings, host: Host): { log: Log; sink: LogSink } {
