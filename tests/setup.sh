@@ -24,6 +24,7 @@ packages=(
   wireguard-go      # whom we talk to, and a rival
   iperf3            # streams and datagrams through tunnels
   iputils-ping
+  ethtool           # what interfaces leave to hardware
   procps            # sysctl
   tcpdump           # what really leaves an interface
   microsocks        # rivals
