@@ -92,7 +92,9 @@ function windowOf(lines: readonly string[], chosen: number, rows: number): strin
 
 function titleLine(model: WatchModel, { width, paint }: Space): string {
   const { services, report, filter, isLost } = model;
-  if (isLost) return paint(cutText("The manager does not answer; what is below is old. It is asked again", width), "bad");
+  if (isLost) {
+    return paint(cutText("The manager does not answer; what is below is old. It is asked again", width), "bad");
+  }
   const left = `${services.length} services: ${countsText(services)}${filter === "" ? "" : `; filter: ${filter}`}`;
   const right = report ? `manager ${report.pid}, ${report.backend}` : "";
   const gap = width - left.length - right.length;
@@ -126,7 +128,10 @@ function footLine({ mode, filter }: WatchModel, { width, paint }: Space): string
   return paint(cutText(KEYS, width), "faint");
 }
 
-function logPage({ name, lines }: { readonly name: string; readonly lines: readonly string[] }, space: Space): string[] {
+function logPage(
+  { name, lines }: { readonly name: string; readonly lines: readonly string[] },
+  space: Space,
+): string[] {
   const room = Math.max(0, space.rows - 3);
   const last = room === 0 ? [] : lines.slice(-room);
   return page({ title: `Log of ${name}`, lines: last, foot: LOG_KEYS }, space);

@@ -140,7 +140,9 @@ async function hasJobControl(): Promise<boolean> {
 }
 
 /** proc_pid_stat(5). */
-async function statOf(pid: string): Promise<{ readonly parent: string; readonly group: string; readonly session: string }> {
+async function statOf(
+  pid: string,
+): Promise<{ readonly parent: string; readonly group: string; readonly session: string }> {
   const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
   const [, parent = "", group = "", session = ""] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return { parent, group, session };

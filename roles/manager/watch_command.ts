@@ -5,7 +5,7 @@
 
 import { z } from "zod";
 import { orAborted } from "../../protocol/abort.ts";
-import { delay } from "../../protocol/clock.ts";
+import { delay, type Timer } from "../../protocol/clock.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import { ConfigError } from "../config.ts";
 import { durationMs } from "../fields.ts";
@@ -21,6 +21,8 @@ import { WatchModel, type Wish } from "./watch_model.ts";
 /** While something starts or stops. */
 const SOON_MS = 500;
 const LOG_LINES = 200;
+/** Lines of a log that come within it are drawn together. */
+const BURST_MS = 50;
 
 const config = z.object({
   every: durationMs("2s", { minMs: 200, maxMs: 3_600_000 }).describe("How often to look."),
@@ -66,12 +68,16 @@ class Watch implements Disposable {
   readonly #end = new AbortController();
   #wake = new AbortController();
   #log: AbortController | undefined;
+  #soon: Timer | undefined;
 
   constructor(options: WatchOptions) {
     this.#options = options;
     this.#screen = new Screen(options.terminal);
     this.#listening = options.terminal.listen({
-      onResize: () => this.#draw(),
+      onResize: () => {
+        this.#screen.forget();
+        this.#draw();
+      },
       onSuspend: () => void this.#suspend(),
       onContinue: () => this.#resume(),
       onHangUp: () => this.#end.abort(),
@@ -91,6 +97,7 @@ class Watch implements Disposable {
   [Symbol.dispose](): void {
     this.#end.abort();
     this.#log?.abort();
+    this.#soon?.cancel();
     this.#listening[Symbol.dispose]();
     this.#screen[Symbol.dispose]();
   }
@@ -161,7 +168,7 @@ class Watch implements Disposable {
     try {
       for await (const line of logLines(source, { lines: LOG_LINES, follow: true, clock, signal: own.signal })) {
         this.#model.addLogLine(line);
-        this.#draw();
+        this.#drawSoon();
       }
     } catch (error) {
       if (own.signal.aborted) return;
@@ -180,6 +187,14 @@ class Watch implements Disposable {
     if (this.#end.signal.aborted) return;
     this.#screen.resume();
     this.#draw();
+  }
+
+  /** For what comes in bursts. */
+  #drawSoon(): void {
+    this.#soon ??= this.#options.context.clock.after(BURST_MS, () => {
+      this.#soon = undefined;
+      this.#draw();
+    });
   }
 
   #draw(): void {

@@ -31,7 +31,7 @@ export interface Message {
 export type WatchMode =
   | { readonly kind: "table" | "filter" | "help" }
   | { readonly kind: "confirm"; readonly deed: Deed; readonly name: string }
-  | { readonly kind: "log"; readonly name: string; readonly lines: readonly string[] };
+  | { readonly kind: "log"; readonly name: string; readonly lines: string[] };
 
 export class WatchModel {
   #report: ManagerReport | undefined;
@@ -90,7 +90,9 @@ export class WatchModel {
     this.#isLost = false;
     const byName = new Map(stats.map((one) => [one.name, one]));
     // State and health are the report's, which says why as well: the two were not asked at one time.
-    this.#rows = report.services.map(({ name, state, health, restarts, reason, gaveUp, nextStartMs, notes, lastExit }) => ({
+    this.#rows = report.services.map((
+      { name, state, health, restarts, reason, gaveUp, nextStartMs, notes, lastExit },
+    ) => ({
       ...byName.get(name),
       ...{ name, state, health, restarts, reason, gaveUp, nextStartMs, notes, lastExit },
     }));
@@ -108,7 +110,8 @@ export class WatchModel {
 
   addLogLine(line: string): void {
     if (this.#mode.kind !== "log") return;
-    this.#mode = { ...this.#mode, lines: [...this.#mode.lines, line].slice(-MAX_LOG_LINES) };
+    const { lines } = this.#mode;
+    if (lines.push(line) > MAX_LOG_LINES) lines.shift();
   }
 
   press(key: Key): Wish | undefined {
