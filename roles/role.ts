@@ -72,6 +72,8 @@ export interface Role<S extends z.ZodObject = z.ZodObject> {
   readonly examples: readonly string[];
   /** Whether it runs until stopped. Default true. */
   readonly longRunning?: boolean;
+  /** How long its work may go on after a stop is asked for, unless told otherwise. Default 10s. */
+  readonly drainTimeout?: string;
   run(config: z.output<S>, context: RoleContext): Promise<void>;
 }
 
@@ -82,7 +84,8 @@ export function defineRole<S extends z.ZodObject>(role: Role<S>): Role<S> {
 
 /** The schemas behind a role's flags, by the titles the help gives them. */
 export function roleGroups(role: Role): Readonly<Record<string, z.ZodObject>> {
-  return { "Flags": role.config, "Common flags": role.longRunning === false ? commonConfig : serviceConfig };
+  const common = role.longRunning === false ? commonConfig : serviceConfig(role.drainTimeout);
+  return { "Flags": role.config, "Common flags": common };
 }
 
 /** What a role started with `startRole` is given; anything left out is the host's own, or silent. */

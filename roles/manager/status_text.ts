@@ -66,7 +66,10 @@ function startedText(startedMs: number | undefined, nowMs: number): string {
 }
 
 /** Why it is not as it should be, and what comes next. */
-export function whyText({ reason, gaveUp, nextStartMs }: ServiceReport, nowMs: number): string | undefined {
+export function whyText(
+  { reason, gaveUp, nextStartMs }: Pick<ServiceReport, "reason" | "gaveUp" | "nextStartMs">,
+  nowMs: number,
+): string | undefined {
   const next = nextStartMs === undefined ? undefined : `starts again in ${spanText(Math.max(0, nextStartMs - nowMs))}`;
   const end = gaveUp ? "only start starts it again" : next;
   return [reason, end].filter((text) => text !== undefined).join("; ") || undefined;

@@ -6,7 +6,7 @@ import type { Clock } from "../../protocol/clock.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { ManagerReport } from "../../protocol/manager/report.ts";
 import type { Service } from "../../protocol/manager/service.ts";
-import type { ServiceNews } from "../../protocol/manager/service_machine.ts";
+import type { ServiceNews } from "../../protocol/manager/service_events.ts";
 import type { Alerts } from "./alerts.ts";
 import type { Checks } from "./checks.ts";
 import type { MeteredService, ServiceMeter } from "./limits.ts";
