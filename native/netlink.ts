@@ -17,6 +17,7 @@ import { Fd } from "./fd.ts";
 import type { Libc } from "./libc.ts";
 
 export const NETLINK_ROUTE = 0;
+export const NETLINK_SOCK_DIAG = 4;
 export const NETLINK_NETFILTER = 12;
 export const NETLINK_GENERIC = 16;
 

@@ -4,6 +4,7 @@
  *   failover  the first healthy member in the order given; back to a better one once it has stayed up
  *   balance   spread by weight and load
  *   race      several at once, the first to connect wins
+ *   split     exact shares by weight, each measured: which is the better one
  *
  * Each member's health is measured over its data path (`monitor.ts`). A member that fails costs the caller a moment,
  * not the dial: another is tried within the same call, and those that are thought down are tried last rather than not
@@ -11,11 +12,13 @@
  */
 
 import { CulvertError, DialError } from "../protocol/errors.ts";
+import type { SplitReport } from "../protocol/split/report.ts";
 import type { Datagrams, DialOptions, Path, Stream, Target } from "../protocol/stream.ts";
 import { balanced, CountedStream } from "./balance.ts";
 import { tryInTurn } from "./failover.ts";
 import { type Member, type MemberStatus, Monitor, type MonitorOptions, type Watched } from "./monitor.ts";
 import { raceMembers } from "./race.ts";
+import { type SplitSettings, Splitter } from "./split.ts";
 
 export type { Member, MemberStatus } from "./monitor.ts";
 export { httpProbe, type Probe } from "./probe.ts";
@@ -29,9 +32,16 @@ export interface RaceOptions extends CombineOptions {
   readonly staggerMs?: number;
 }
 
+export type SplitOptions = CombineOptions & SplitSettings;
+
 /** A Path that can show its members. Closing it closes them. */
 export interface CombinedPath extends Path {
   members(): MemberStatus[];
+}
+
+/** One that also tells how its members compare. */
+export interface SplitPath extends CombinedPath {
+  report(): SplitReport;
 }
 
 /** The first healthy member in the order given. */
@@ -81,8 +91,20 @@ export function race(members: readonly Member[], options: RaceOptions): Combined
     ));
 }
 
+/** Members by exact shares, measured. */
+export function split(members: readonly Member[], options: SplitOptions): SplitPath {
+  const monitor = new Monitor(members, options);
+  return new Split(monitor, new Splitter(monitor, options));
+}
+
+/** What a split has found; undefined of any other Path. */
+export function splitReportOf(path: Path): SplitReport | undefined {
+  return path instanceof Split ? path.report() : undefined;
+}
+
 /** One call of `dial`, as a strategy sees it. */
 interface Dial {
+  readonly target: Target;
   through(member: Watched, signal: AbortSignal): Promise<Stream>;
   /** Aborts with the caller's signal, and when the combined path is closed. */
   readonly signal: AbortSignal;
@@ -107,7 +129,7 @@ class Combined implements CombinedPath {
   dial(target: Target, options: DialOptions = {}): Promise<Stream> {
     const what = "dial"; // not whom: errors end up in logs
     const through = (member: Watched, signal: AbortSignal) => member.path.dial(target, { ...options, signal });
-    return this.#run(what, (signal) => this.#strategy({ through, signal, what }), options.signal);
+    return this.#run(what, (signal) => this.#strategy({ target, through, signal, what }), options.signal);
   }
 
   members(): MemberStatus[] {
@@ -163,6 +185,21 @@ class Combined implements CombinedPath {
       this.#running.delete(running);
       parent?.removeEventListener("abort", onAbort);
     }
+  }
+}
+
+class Split extends Combined implements SplitPath {
+  readonly #splitter: Splitter;
+
+  constructor(monitor: Monitor, splitter: Splitter) {
+    const through = (dial: Dial) => (member: Watched) =>
+      monitor.attempt(member, (signal) => dial.through(member, signal), dial.signal);
+    super(monitor, (dial) => splitter.dial(dial.target, through(dial), dial));
+    this.#splitter = splitter;
+  }
+
+  report(): SplitReport {
+    return this.#splitter.report();
   }
 }
 

@@ -20,11 +20,12 @@ import {
   type MemberStatus,
   race,
   type RaceOptions,
+  split,
 } from "./combine.ts";
 import { memoryStreamPair } from "./memory.ts";
 
 const TARGET: Target = { host: "example.org", port: 443 };
-const COMBINATORS = { failover, balance, race };
+const COMBINATORS = { failover, balance, race, split };
 
 /** Members named a, b, c… over scripted paths, combined, with everything closed and counted at the end. */
 class Bench implements AsyncDisposable {

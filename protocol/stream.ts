@@ -78,6 +78,14 @@ export interface Path extends Disposable {
   closed?(): Promise<void>;
   /** Why nothing can be dialled at the moment, as far as is known without trying. Absent where that is never known. */
   readonly problem?: string | undefined;
+  /** What it has sent since it was opened, as far as it sees packets. Absent where it never does. */
+  readonly packets?: PacketCounts | undefined;
+}
+
+/** Packets sent, and how many of these were sent again: what was lost on the way, and a little that was only late. */
+export interface PacketCounts {
+  readonly sent: number;
+  readonly resent: number;
 }
 
 /** Writes every byte of `from`. */

@@ -16,17 +16,20 @@ const everyRole = {
     .describe("How log lines look; auto is text on a terminal and JSON elsewhere.").meta({ placeholder: "format" }),
 };
 
-const longRunning = {
-  metricsListen: listenAddress().optional()
-    .describe("Serve /metrics, /healthz and /readyz here; off unless given."),
-  drainTimeout: durationMs("10s").describe("How long work under way may go on after a stop is asked for."),
-};
+const metricsListen = listenAddress().optional()
+  .describe("Serve /metrics, /healthz and /readyz here; off unless given.");
 
 /** Common to every role. */
 export const commonConfig = z.object(everyRole);
 
 /** Common to roles that run until stopped. */
-export const serviceConfig = z.object({ ...everyRole, ...longRunning });
+export function serviceConfig(drainTimeout = "10s") {
+  return z.object({
+    ...everyRole,
+    metricsListen,
+    drainTimeout: durationMs(drainTimeout).describe("How long work under way may go on after a stop is asked for."),
+  });
+}
 
 /** The common settings; the last two are there for long-running roles alone. */
-export type CommonSettings = z.output<typeof commonConfig> & Partial<z.output<typeof serviceConfig>>;
+export type CommonSettings = z.output<typeof commonConfig> & Partial<z.output<ReturnType<typeof serviceConfig>>>;

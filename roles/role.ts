@@ -23,6 +23,7 @@ import { denoHost, type Host } from "./host.ts";
 import { createLog } from "./log.ts";
 import { jsonFormatter, textFormatter } from "./log_format.ts";
 import { createLogSink, type LogSink } from "./log_sink.ts";
+import { openNotifying } from "./notifying.ts";
 import { registry } from "./registry.ts";
 import { defaultStateDirectory } from "./state_location.ts";
 import { Stopping } from "./stopping.ts";
@@ -71,6 +72,8 @@ export interface Role<S extends z.ZodObject = z.ZodObject> {
   readonly examples: readonly string[];
   /** Whether it runs until stopped. Default true. */
   readonly longRunning?: boolean;
+  /** How long its work may go on after a stop is asked for, unless told otherwise. Default 10s. */
+  readonly drainTimeout?: string;
   run(config: z.output<S>, context: RoleContext): Promise<void>;
 }
 
@@ -81,7 +84,8 @@ export function defineRole<S extends z.ZodObject>(role: Role<S>): Role<S> {
 
 /** The schemas behind a role's flags, by the titles the help gives them. */
 export function roleGroups(role: Role): Readonly<Record<string, z.ZodObject>> {
-  return { "Flags": role.config, "Common flags": role.longRunning === false ? commonConfig : serviceConfig };
+  const common = role.longRunning === false ? commonConfig : serviceConfig(role.drainTimeout);
+  return { "Flags": role.config, "Common flags": common };
 }
 
 /** What a role started with `startRole` is given; anything left out is the host's own, or silent. */
@@ -250,6 +254,9 @@ async function runToEnd(
 ): Promise<void> {
   const { common, host, log, stopping } = process;
   let readiness = (): Readiness => ({ ready: false, failing: { start: "The role has not started" } });
+  await using notifying = role.longRunning === false
+    ? undefined
+    : await openNotifying({ env: host.env, clock: host.clock, log, stopping: stopping.signal });
   await using health = common.metricsListen && await (await import("./health_server.ts")).serveHealth({
     listen: common.metricsListen,
     host,
@@ -270,6 +277,7 @@ async function runToEnd(
     onReady(info) {
       const addresses = health ? { ...info.addresses, metrics: health.address } : info.addresses;
       host.print(readyLine(role.name, { ...info, addresses }, common.json) + "\n");
+      notifying?.ready(readyText({ ...info, addresses }));
     },
   });
   readiness = () => running.readiness();
@@ -278,9 +286,14 @@ async function runToEnd(
 
 function readyLine(role: string, info: ReadyInfo, json: boolean): string {
   if (json) return JSON.stringify({ ready: true, role, addresses: info.addresses });
+  return ["ready", role, readyText(info)].join("  ").trimEnd();
+}
+
+/** Where it can be reached, for people. */
+function readyText(info: ReadyInfo): string {
   const words: Readonly<Record<string, string>> = { listen: "listening on", ...info.words };
   const places = Object.entries(info.addresses).map(([name, at]) => `${words[name] ?? `${name} on`} ${at}`);
-  return ["ready", role, [...places, ...info.note ? [info.note] : []].join(", ")].join("  ").trimEnd();
+  return [...places, ...info.note ? [info.note] : []].join(", ");
 }
 
 function openLog(role: Role, common: CommonSettings, host: Host): { log: Log; sink: LogSink } {
