@@ -119,10 +119,9 @@ Deno.test("what a killed manager has started is taken over by the next one, and 
   first.crash();
   await first.stop();
   await Deno.remove(pidPath(world)); // as if it had been killed before that
-  {
-    await using second = manager(world, services);
-    assertEquals(await second.readJson(), { taken: started, started: {} });
-  }
+  const second = manager(world, services);
+  assertEquals(await second.readJson(), { taken: started, started: {} });
+  assertEquals(await second.stop(), 0, "one that ends by itself leaves them running as well");
   const adopted = await world.runner.find(services);
   assertEquals(adopted.map((one) => one?.pid), Object.values(started));
   // Each still writes, to the same file, and has been started once.
@@ -137,6 +136,35 @@ Deno.test("what a killed manager has started is taken over by the next one, and 
     undefined,
     ...Object.values(started).slice(1),
   ]);
+});
+
+Deno.test("a manager that ends by itself, and is the parent, leaves its services running", async () => {
+  await using world = await OwnRunnerWorld.open();
+  const first = manager(world, [service]);
+  const { started } = await first.readJson() as { started: Record<string, number> };
+  assertEquals(await first.stop(), 0);
+  assertEquals((await found(world))?.pid, started.one);
+});
+
+Deno.test("one that is taken over is heard by the manager that it has now", async () => {
+  await using world = await OwnRunnerWorld.open();
+  const talker = plainService("one", programs.notifies("all is well"), { notifies: true });
+  await world.runner.start(talker, never);
+  await eventually("its first words", () => world.runner.notices(talker).aliveAtMs !== undefined);
+  await world.succeed();
+  const adopted = await found(world, talker);
+  assertEquals(world.runner.notices(talker), {});
+  await world.runner.signal(talker, adopted!, "SIGTERM");
+  await eventually("its last words", () => world.noticed.length >= 3);
+  await within("its end", world.runner.exited(talker, adopted!));
+});
+
+Deno.test("a service that is to say when it is ready is not started where nobody could hear it", async () => {
+  await using world = await OwnRunnerWorld.open();
+  const talker = plainService("one", programs.stays, { notifies: true });
+  await Deno.mkdir(`${world.places.run}/one.notify/full`, { recursive: true });
+  await assertRejects(() => world.runner.start(talker, never));
+  assertEquals(await found(world, talker), undefined);
 });
 
 Deno.test("of two managers the second says who has it, and a killed one is in nobody's way", async () => {
