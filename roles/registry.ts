@@ -27,6 +27,12 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./proxy.ts")).role,
   },
   {
+    name: "proxy-report",
+    summary: "Which of its paths a proxy with --combine split has found better, and in what.",
+    group: "Traffic",
+    load: async () => (await import("./split/report_command.ts")).role,
+  },
+  {
     name: "tunnel",
     summary: "The far end of tunnels: what near ends dial is dialled here.",
     group: "Traffic",

@@ -4,7 +4,8 @@
  *
  *   <name>.log ─ beyond the bound ─▶ its last bytes to <name>.log.1, in place of those before ─▶ cut to nothing
  *
- * Lines that are written in the instant between the copy and the cut are lost. It is looked at more often the faster it grows.
+ * Lines that are written in the instant between the copy and the cut are lost, as are those that come faster than they are
+ * copied. It is looked at more often the faster it grows.
  * On a full disk the service goes on without its log; that is told once, and once when it is over.
  */
 
@@ -92,7 +93,7 @@ export class LogFile implements AsyncDisposable {
     using file = await Deno.open(path, { read: true, write: true });
     const temp = `${olderLogOf(path)}.tmp`;
     try {
-      await copyEnd(file, temp, bytes - maxBytes);
+      await copyEnd(file, temp, { from: bytes - maxBytes, bytes: maxBytes });
       await Deno.rename(temp, olderLogOf(path));
     } catch (error) {
       // A full disk, most likely, and this log may be why: the bound holds, whatever is lost.
@@ -122,14 +123,18 @@ function nextLookMs(lastMs: number, grownBytes: number, roomBytes: number): numb
   return Math.min(LATEST_MS, lastMs * 2, Math.max(SOONEST_MS, fullInMs / 2));
 }
 
-/** Copies what is behind `from`, and what is added meanwhile, as far as one more piece holds it. */
-async function copyEnd(file: Deno.FsFile, to: string, from: number): Promise<void> {
+/** Copies so many bytes, and what is added meanwhile, as far as one more piece holds it. */
+async function copyEnd(
+  file: Deno.FsFile,
+  to: string,
+  { from, bytes }: { readonly from: number; readonly bytes: number },
+): Promise<void> {
   const { mode, uid, gid } = await file.stat();
   using copy = await Deno.open(to, { write: true, create: true, truncate: true, mode: (mode ?? 0o640) & 0o777 });
   if (Deno.uid() === 0) await Deno.chown(to, uid, gid);
   const piece = new Uint8Array(COPY_BYTES);
   await file.seek(from, Deno.SeekMode.Start);
-  for (let left = (await file.stat()).size - from; left > 0;) {
+  for (let left = bytes; left > 0;) {
     const count = await file.read(piece.subarray(0, Math.min(left, piece.length)));
     if (count === null) return;
     await writeAll(copy, piece.subarray(0, count));
