@@ -137,9 +137,9 @@ function requestOf(draft: Required<Draft>, { user: given }: InstallSettings, mac
 }
 
 /** One of its own, where whoever that is can do what it is for. */
-function proposedUser({ kind, name, answers }: Draft, { isRoot, places }: InstallMachine): string | undefined {
+function proposedUser({ kind, name, answers }: Draft, { isRoot, givesRights }: InstallMachine): string | undefined {
   if (!isRoot) return undefined;
-  const needsRoot = places.backend === "own" && kind?.needsRoot(givenAnswers(answers)) !== undefined;
+  const needsRoot = !givesRights && kind?.needsRoot(givenAnswers(answers)) !== undefined;
   return needsRoot ? "root" : ownUserOf(name!);
 }
 

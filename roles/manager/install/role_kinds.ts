@@ -63,8 +63,8 @@ export function roleKind(role: Role): ServiceKind {
     settings,
     questions: questionsOf(fields, hint),
     needsRoot: (answers) => needsRoot(role.name, filled(answers)),
-    configFile(answers, { serviceName, stateDir }) {
-      const written: Answers = { ...hint.suggests, state_dir: stateDir, ...answers };
+    configFile(answers, { serviceName }) {
+      const written: Answers = { ...hint.suggests, ...answers };
       const head = [`Settings of the service ${serviceName}: culvert ${role.name}. Behind a # stands what is not set.`];
       const text = (hidesSecrets: boolean) => configText(settings, written, { head, hidesSecrets });
       return Promise.resolve({ suffix: ".toml", text: text(false), shown: text(true) });

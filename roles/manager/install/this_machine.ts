@@ -9,6 +9,7 @@ import type { Clock } from "../../../protocol/clock.ts";
 import { CulvertError } from "../../../protocol/errors.ts";
 import { formatIp, parseIp } from "../../../protocol/ip.ts";
 import { defaultStateDirectory } from "../../state_location.ts";
+import { findProgram } from "../../machine/programs.ts";
 import { ownCommand } from "../own_command.ts";
 import { placesOf, type PlacesSettings, thisPlacesHost } from "../places.ts";
 import type { FindRoute } from "./kind.ts";
@@ -37,6 +38,7 @@ export function thisInstallMachine(settings: PlacesSettings, context: MachineCon
     managerFlags: managerFlags(settings, context.stateDir, defaultStateDirectory({ env, isRoot: host.isRoot })),
     modulesDir: "/var/cache/culvert/deno",
     findRoute: findRoute(context),
+    givesRights: places.backend === "systemd" || findProgram("setpriv") !== undefined,
     isOpenToAll,
     hasUser: async (name) => await findUser(name) !== undefined,
     readText,
