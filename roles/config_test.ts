@@ -278,5 +278,5 @@ Deno.test("whatever is given, it is settings or a ConfigError", async () => {
 Deno.test("a flag may have another name, which says the same", async () => {
   assertEquals((await read({ args: ["--manner", "fast"] })).mode, "fast");
   assertEquals((await read({ args: ["--manner=fast", "--mode", "safe"] })).mode, "safe");
-  assertEquals(await problemsOf({ args: ["--manner", "slow"] }), [`--mode must be one of fast, safe, got "slow"`]);
+  assertEquals(await problemsOf({ args: ["--manner", "slow"] }), [`--manner must be one of fast, safe, got "slow"`]);
 });
