@@ -123,6 +123,7 @@ export class SystemdRunner implements ServiceRunner {
     this.#notes.delete(service.name);
     this.#asked.delete(service.name);
     const { files, systemctl } = this.#options;
+    await systemctl.resetFailed(unitNameOf(service.name));
     if (await files.remove(service)) await systemctl.reload();
   }
 
