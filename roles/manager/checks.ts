@@ -13,6 +13,7 @@ import { type Clock, deadline } from "../../protocol/clock.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { Service, ServicePort } from "../../protocol/manager/service.ts";
 import { formatTarget, type Target } from "../../protocol/stream.ts";
+import { readProcStat } from "../../native/proc_files.ts";
 import { abortable } from "../../net/abortable.ts";
 import { askThrough } from "./end_to_end.ts";
 import type { RunningProcess } from "./runner.ts";
@@ -54,8 +55,8 @@ export interface PortOwner {
 export interface ChecksOptions {
   readonly clock: Clock;
   readonly ports: ListeningPorts;
-  /** When the process of that pid was started, in ticks; undefined when there is none. */
-  startTicksOf(pid: number): Promise<number | undefined>;
+  /** When the process of that pid was started, in ticks; undefined when there is none. Default: by /proc. */
+  startTicksOf?(pid: number): number | undefined;
   /** Who listens there; undefined when that cannot be found. */
   ownerOf(port: ServicePort): Promise<PortOwner | undefined>;
 }
@@ -63,7 +64,11 @@ export interface ChecksOptions {
 /** On this machine; a program that needs longer to take a connection is as good as gone. */
 const CONNECT_TIMEOUT_MS = 5_000;
 
-export class HostChecks implements Checks {
+export function serviceChecks(options: ChecksOptions): Checks {
+  return new ServiceChecks(options);
+}
+
+class ServiceChecks implements Checks {
   readonly #options: ChecksOptions;
 
   constructor(options: ChecksOptions) {
@@ -77,8 +82,8 @@ export class HostChecks implements Checks {
   }
 
   async checkStart({ listen }: Service, { pid, startTicks }: RunningProcess): Promise<CheckFailure | undefined> {
-    const { startTicksOf, ports } = this.#options;
-    const ticks = await startTicksOf(pid);
+    const { startTicksOf = startTicksByProc, ports } = this.#options;
+    const ticks = startTicksOf(pid);
     if (ticks === undefined) return { level: "pid", reason: `Its process ${pid} is gone` };
     if (ticks !== startTicks) return { level: "pid", reason: `Its process is gone, and ${pid} is another's by now` };
     if (listen.length === 0) return undefined;
@@ -124,6 +129,10 @@ async function connectTo({ host, port }: Target, signal: AbortSignal): Promise<v
   const hostname = ownAddresses[host] ?? host;
   const connection = await abortable(() => Deno.connect({ hostname, port }), signal);
   connection.close();
+}
+
+function startTicksByProc(pid: number): number | undefined {
+  return readProcStat(pid)?.startTicks;
 }
 
 function formatPort({ kind, at }: ServicePort): string {
