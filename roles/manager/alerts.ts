@@ -142,10 +142,19 @@ class AlertQueue implements Alerts {
       stdout: "null",
       stderr: "null",
     }).spawn();
-    const onAbort = () => child.kill("SIGKILL");
+    const onAbort = () => killQuietly(child);
     limit.signal.addEventListener("abort", onAbort, { once: true });
     const { success, code } = await child.status.finally(() => limit.signal.removeEventListener("abort", onAbort));
     if (limit.signal.aborted) throw limit.signal.reason;
     if (!success) throw new CulvertError("failed", `Cannot run the alert's command: it ended with ${code}`);
+  }
+}
+
+/** It may have ended in the same moment. */
+function killQuietly(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // Then there is nothing to kill.
   }
 }
