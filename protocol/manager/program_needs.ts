@@ -5,8 +5,9 @@
  *                         interfaces, routes, rules:    CAP_NET_ADMIN, /dev/net/tun, the kernel's settings, /run
  *                         ports below 1024:             CAP_NET_BIND_SERVICE
  *
- * Only the command line and the environment are looked at: what a file that it reads says is not known here, so a role that
- * is given one and might send packets of its own may do so. What is known of no program is said by the service's file.
+ * Only the command line and the environment are looked at: what a configuration file says is not known here, so a role that
+ * reads one may do what that might ask for, unless the service's file names the capabilities (`capabilities = []`). What
+ * nobody knows of a program is said there as well.
  */
 
 import type { Service } from "./service.ts";
@@ -80,14 +81,14 @@ function needsOfRole(role: string, service: Service): ProgramNeeds {
       return INTERFACES;
     case "client":
     case "exit":
-      return has(service, "tun") ? INTERFACES : NOTHING;
+      return mayHave(service, "tun") ? INTERFACES : NOTHING;
     case "supernode":
-      return has(service, "terminate") ? INTERFACES : NOTHING;
+      return mayHave(service, "terminate") ? INTERFACES : NOTHING;
     case "kcp-server":
     case "kcp-client":
     case "vtcp-client":
     case "proxy":
-      return says(service, /\b(raw|both|vtcp)\b/) || says(service, /^--config\b/) ? OWN_PACKETS : NOTHING;
+      return says(service, /\b(raw|both|vtcp)\b/) || fileMaySay(service, "CAP_NET_RAW") ? OWN_PACKETS : NOTHING;
     case "vtcp-server":
       return says(service, /\budp\b/) ? NOTHING : OWN_PACKETS;
     default:
@@ -95,13 +96,20 @@ function needsOfRole(role: string, service: Service): ProgramNeeds {
   }
 }
 
-/** Whether a switch is on, or may be: a file could say so. */
-function has(service: Service, name: string): boolean {
-  const variable = service.environment[`CULVERT_${name.toUpperCase()}`];
-  return says(service, new RegExp(`^--${name}(=|$)`)) || says(service, /^--config\b/) || variable !== undefined;
+/** Whether a switch is on, as far as can be seen. */
+function mayHave(service: Service, name: string): boolean {
+  const isGiven = service.environment[`CULVERT_${name.toUpperCase()}`] !== undefined;
+  return isGiven || says(service, new RegExp(`^--${name}(=|$)`)) || fileMaySay(service, "CAP_NET_ADMIN");
 }
 
-function says({ command, environment }: Service, what: RegExp): boolean {
+/** A service's file that names capabilities says what the role's own file is about; otherwise that may say anything. */
+function fileMaySay(service: Service, capability: string): boolean {
+  return service.capabilities?.includes(capability) ?? says(service, /^--config(=|$)/);
+}
+
+/** What is behind the role's name is for the role; what is before it is for Deno. */
+function says({ role, command, environment }: Service, what: RegExp): boolean {
+  const flags = command.slice(command.indexOf(role ?? "") + 1);
   const settings = Object.entries(environment).filter(([name]) => name.startsWith("CULVERT_"));
-  return [...command.slice(1), ...settings.map(([, value]) => value)].some((word) => what.test(word));
+  return [...flags, ...settings.map(([, value]) => value)].some((word) => what.test(word));
 }

@@ -197,7 +197,8 @@ export class ServiceMachine {
   #adopt(nowMs: number): void {
     if (this.#state !== "stopped" || this.#process !== "none") return;
     this.#process = "alive";
-    this.#next = undefined;
+    this.#next = this.#reason = undefined;
+    this.#gaveUp = false;
     this.#enter("running", nowMs);
     this.#tell("info", "adopted", "It was running already and goes on");
   }

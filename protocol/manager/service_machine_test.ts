@@ -24,6 +24,7 @@ class Watched {
     const startMs = this.nowMs;
     const done: string[] = [];
     for (let dueMs; (dueMs = this.machine.nextAtMs) !== undefined && dueMs <= untilMs;) {
+      assert(done.length < 1_000, "it wants to be called for ever");
       this.nowMs = Math.max(this.nowMs, dueMs);
       done.push(...this.#take(this.machine.tick(this.nowMs)).map((action) => `${this.nowMs - startMs} ${action}`));
     }

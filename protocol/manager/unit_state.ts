@@ -20,6 +20,7 @@ export const UNIT_PROPERTIES = [
   "DropInPaths",
   "NeedDaemonReload",
   "Result",
+  "Job",
 ] as const;
 
 export interface UnitState {
@@ -34,7 +35,7 @@ export interface UnitState {
   readonly last: UnitProcess;
   /** In its own words (STATUS= of sd_notify). */
   readonly statusText: string;
-  /** Another at each start; empty before the first. */
+  /** Another at each start; empty when systemd has forgotten the last. */
   readonly invocation: string;
   /** Below the mount point of cgroups; empty when there is none. */
   readonly controlGroup: string;
@@ -44,10 +45,12 @@ export interface UnitState {
   readonly needsReload: boolean;
   /** `success`, `exit-code`, `watchdog`, `resources`, … */
   readonly result: string;
+  /** Something that was asked for waits or is under way. */
+  readonly hasJob: boolean;
 }
 
 export interface UnitProcess {
-  /** 0 when none has ever run. */
+  /** 0 when none has ever run, or it ended well and systemd has forgotten it. */
   readonly pid: number;
   /** Since the machine's start, without the time that it was suspended. */
   readonly startedUs: number;
@@ -85,6 +88,7 @@ function parseUnitState(block: string): UnitState {
     dropIns: text("DropInPaths").split(" ").filter((path) => path !== ""),
     needsReload: text("NeedDaemonReload") === "yes",
     result: text("Result"),
+    hasJob: number("Job") > 0,
   };
 }
 

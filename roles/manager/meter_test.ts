@@ -80,6 +80,16 @@ Deno.test("a service is all processes of its session, and no others", async () =
   assertEquals([usage?.processes, usage?.memoryBytes, usage?.openFiles], [2, 21 * MIB, 10]);
 });
 
+Deno.test("a unit of systemd is all processes of its cgroup, those that left the session as well", () => {
+  const machine = new Machine();
+  const [service, other] = [machine.service(10), machine.service(20)];
+  const processes = [processOf(10), processOf(11), processOf(20), processOf(21, { sessionId: 20 })];
+  // Pid 12 came after the processes were read.
+  const table = new ProcessTable(processes, (unit) => unit === "culvert-service-10.service" ? [10, 11, 12] : undefined);
+  const pidsOf = (metered: MeteredService) => table.membersOf(metered)?.map(({ pid }) => pid);
+  assertEquals([pidsOf(service), pidsOf(other)], [[10, 11], [20, 21]]);
+});
+
 Deno.test("one whose main process is gone, or whose pid another has by now, is undefined among the others", async () => {
   const machine = new Machine();
   const services = [machine.service(10), machine.service(11), machine.service(12)];

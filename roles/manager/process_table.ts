@@ -10,11 +10,16 @@ import type { MeteredService } from "./limits.ts";
 /** Where systemd mounts the one hierarchy of cgroups of today. */
 const CGROUPS = "/sys/fs/cgroup";
 
+/** Who is in a process's cgroup, if that is the unit's; undefined if it is another's. */
+export type CgroupPids = (unit: string, pid: number) => readonly number[] | undefined;
+
 export class ProcessTable {
   readonly #byPid = new Map<number, ProcStat>();
   readonly #bySession = new Map<number, ProcStat[]>();
+  readonly #cgroupPids: CgroupPids;
 
-  constructor(processes: Iterable<ProcStat>) {
+  constructor(processes: Iterable<ProcStat>, cgroupPids: CgroupPids = () => undefined) {
+    this.#cgroupPids = cgroupPids;
     for (const stat of processes) {
       this.#byPid.set(stat.pid, stat);
       const session = this.#bySession.get(stat.sessionId);
@@ -27,18 +32,17 @@ export class ProcessTable {
   membersOf({ service, process }: MeteredService): readonly ProcStat[] | undefined {
     const main = this.#byPid.get(process.pid);
     if (main?.startTicks !== process.startTicks) return undefined;
-    const inCgroup = cgroupPids(`culvert-${service.name}.service`, process.pid);
+    const inCgroup = this.#cgroupPids(`culvert-${service.name}.service`, process.pid);
     if (inCgroup) return inCgroup.map((pid) => this.#byPid.get(pid)).filter((stat) => stat !== undefined);
     return main.sessionId === main.pid ? this.#bySession.get(main.pid)! : [main];
   }
 }
 
 export function readProcessTable(): ProcessTable {
-  return new ProcessTable(allPids().map(readProcStat).filter((stat) => stat !== undefined));
+  return new ProcessTable(allPids().map(readProcStat).filter((stat) => stat !== undefined), readCgroupPids);
 }
 
-/** Undefined where the process is not in a cgroup of that name. */
-function cgroupPids(unit: string, pid: number): number[] | undefined {
+function readCgroupPids(unit: string, pid: number): number[] | undefined {
   const path = /^0::(\/.*)$/m.exec(readProcFile(pid, "cgroup") ?? "")?.[1];
   if (!path?.endsWith(`/${unit}`)) return undefined;
   try {

@@ -13,7 +13,7 @@ const NOTHING = "-";
 export type StatsRow = ServiceStats & Partial<Pick<ServiceReport, "gaveUp" | "nextStartMs">>;
 
 export const statsColumns: readonly StyledColumn<StatsRow>[] = [
-  { title: "service", cell: ({ name }) => name, cutTo: 6 },
+  { title: "service", cell: ({ name }) => name, cutTo: 12 },
   { title: "state", cell: stateCell, minWidth: 8 },
   { title: "up", cell: ({ uptimeMs }) => textOf(uptimeMs, spanText), align: "right", minWidth: 5, leftOut: 4 },
   { title: "cpu", cell: ({ cpuPercent }) => textOf(cpuPercent, percentText), align: "right", minWidth: 5, leftOut: 3 },

@@ -64,6 +64,11 @@ export class Systemctl {
     await this.#run(["kill", `--signal=${signal}`, "--", unit]);
   }
 
+  /** Forgets how its last process ended, if that is remembered. */
+  async resetFailed(unit: string): Promise<void> {
+    if ((await this.showOne(unit)).active === "failed") await this.#run(["reset-failed", "--", unit]);
+  }
+
   async #show(units: readonly string[]): Promise<ReadonlyMap<string, UnitState>> {
     // --all: empty values too.
     const text = await this.#run(["show", "--all", `--property=${UNIT_PROPERTIES.join(",")}`, "--", ...units]);

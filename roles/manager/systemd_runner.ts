@@ -46,6 +46,8 @@ export class SystemdRunner implements ServiceRunner {
   readonly #options: SystemdRunnerOptions;
   readonly #notices: UnitNotices;
   readonly #notes = new Map<string, readonly string[]>();
+  /** The processes that were asked to end, by their start. */
+  readonly #asked = new Map<string, number>();
   readonly #closed = new AbortController();
 
   constructor(options: SystemdRunnerOptions) {
@@ -70,12 +72,11 @@ export class SystemdRunner implements ServiceRunner {
     const unit = unitNameOf(service.name);
     signal.throwIfAborted();
     if (await files.write(service)) await systemctl.reload();
-    const before = await systemctl.showOne(unit);
-    await this.#look(service, before);
+    await this.#look(service, await systemctl.showOne(unit));
     this.#notices.forget(service.name);
     await systemctl.start(unit);
     try {
-      const { process, state } = await this.#untilStarted(service, before, signal);
+      const { process, state } = await this.#untilStarted(service, unit, signal);
       this.#notices.watch(service, state);
       return process;
     } catch (error) {
@@ -93,6 +94,7 @@ export class SystemdRunner implements ServiceRunner {
     const { systemctl } = this.#options;
     const unit = unitNameOf(service.name);
     if (!isRunning(process)) return;
+    this.#asked.set(service.name, process.startTicks);
     if (name === "SIGTERM") return await systemctl.stop(unit);
     await systemctl.kill(unit, name);
   }
@@ -119,7 +121,9 @@ export class SystemdRunner implements ServiceRunner {
   async forget(service: Service): Promise<void> {
     this.#notices.forget(service.name);
     this.#notes.delete(service.name);
+    this.#asked.delete(service.name);
     const { files, systemctl } = this.#options;
+    await systemctl.resetFailed(unitNameOf(service.name));
     if (await files.remove(service)) await systemctl.reload();
   }
 
@@ -142,34 +146,33 @@ export class SystemdRunner implements ServiceRunner {
 
   async #untilStarted(
     service: Service,
-    before: UnitState,
+    unit: string,
     signal: AbortSignal,
   ): Promise<{ readonly process: RunningProcess; readonly state: UnitState }> {
     const { clock, systemctl } = this.#options;
     using wait = anyOf(signal, this.#closed.signal);
     for (let lookMs = FIRST_LOOK_MS;; lookMs = Math.min(lookMs * 2, LAST_LOOK_MS)) {
       await delay(clock, lookMs, wait.signal);
-      const state = await systemctl.showOne(before.name);
+      const state = await systemctl.showOne(unit);
       const process = processOf(state, clock);
       if (process) return { process, state };
-      if (state.invocation === before.invocation || !ENDED.has(state.active)) continue;
-      const problem = setupFailure(state.last);
-      const ran = state.last.pid > 0 && state.last.startedUs > 0;
-      if (problem === undefined && ran) return { process: pastProcessOf(state.last, clock), state };
-      throw new CulvertError(
-        "cannot_start",
-        `Cannot start ${service.name}: ${problem ?? `systemd says ${state.result}`}`,
-      );
+      if (state.hasJob || !ENDED.has(state.active)) continue;
+      const problem = setupProblem(state);
+      if (problem === undefined) return { process: pastProcessOf(state.last, clock), state };
+      throw new CulvertError("cannot_start", `Cannot start ${service.name}: ${problem}`);
     }
   }
 
-  async #howItEnded({ name }: Service, { pid }: RunningProcess): Promise<ServiceExit> {
+  async #howItEnded({ name }: Service, { pid, startTicks }: RunningProcess): Promise<ServiceExit> {
     const { clock, systemctl } = this.#options;
     const untilMs = clock.now() + LEARNS_WITHIN_MS;
     for (let lookMs = FIRST_LOOK_MS;; lookMs = Math.min(lookMs * 2, LAST_LOOK_MS)) {
-      const { last: { pid: lastPid, code, signal } } = await systemctl.showOne(unitNameOf(name));
-      // Another has been started already, or systemd was never told.
-      if (lastPid !== pid || clock.now() > untilMs) return {};
+      const { last } = await systemctl.showOne(unitNameOf(name));
+      const { code, signal } = last;
+      // It has ended as it should, by itself or by our signal, and systemd has forgotten it.
+      if (last.pid === 0) return this.#asked.get(name) === startTicks ? {} : { code: 0 };
+      // Another has been started already.
+      if (last.pid !== pid || clock.now() > untilMs) return {};
       if (code !== undefined) return { code };
       if (signal !== undefined) return { signal };
       await delay(clock, lookMs, this.#closed.signal);
@@ -193,6 +196,14 @@ function pastProcessOf({ pid, startedUs }: UnitProcess, clock: Clock): RunningPr
 function startedMs(startTicks: number, clock: Clock): number {
   const startMs = startTicks * TICK_MS;
   return Math.round(clock.wallNow() - ((readUptimeMs() ?? startMs) - startMs));
+}
+
+/** Why there is no process; undefined where there was one. */
+function setupProblem({ last, result }: UnitState): string | undefined {
+  const failure = setupFailure(last);
+  if (failure !== undefined) return failure;
+  if (last.pid > 0 && last.startedUs > 0) return undefined;
+  return result === "success" ? "its program must go on running; it ended at once" : `systemd says ${result}`;
 }
 
 /** As `AbortSignal.any`, but free when it is left. */

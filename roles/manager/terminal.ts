@@ -2,6 +2,7 @@
  * The terminal that this process was started on: its keys, its size, and the signals that concern it.
  */
 
+import { readProcStat } from "../../native/proc_files.ts";
 import { orAborted } from "../../protocol/abort.ts";
 import { type Clock, delay } from "../../protocol/clock.ts";
 import { ESCAPE_MS, type Key, KeyReader } from "./keys.ts";
@@ -33,7 +34,7 @@ export interface OwnTerminal extends Terminal {
   /** Calls back until it is disposed. */
   listen(events: TerminalEvents): Disposable;
   /** Stops this process and those it was started with, as Ctrl-Z does, until SIGCONT; says whether it may. */
-  stop(): Promise<boolean>;
+  stop(): boolean;
 }
 
 export function ownTerminal(clock: Clock): OwnTerminal {
@@ -44,8 +45,8 @@ export function ownTerminal(clock: Clock): OwnTerminal {
     size: sizeNow,
     keys: (signal) => typedKeys(clock, signal),
     listen,
-    async stop() {
-      if (!await hasJobControl()) return false;
+    stop() {
+      if (!hasJobControl()) return false;
       Deno.kill(0, "SIGSTOP"); // SIGTSTP would come back to us; this cannot be caught
       return true;
     },
@@ -128,22 +129,9 @@ function listen(events: TerminalEvents): Disposable {
  * Whether somebody would let us go on: a shell that is in our session, which started our process group and is not in it. The
  * kernel asks the same before it lets SIGTSTP stop anything.
  */
-async function hasJobControl(): Promise<boolean> {
-  try {
-    const own = await statOf("self");
-    const leader = await statOf(own.group);
-    const shell = await statOf(leader.parent);
-    return shell.session === own.session && shell.group !== own.group;
-  } catch {
-    return false;
-  }
-}
-
-/** proc_pid_stat(5). */
-async function statOf(
-  pid: string,
-): Promise<{ readonly parent: string; readonly group: string; readonly session: string }> {
-  const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
-  const [, parent = "", group = "", session = ""] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return { parent, group, session };
+function hasJobControl(): boolean {
+  const own = readProcStat(Deno.pid);
+  const leader = own && readProcStat(own.groupId);
+  const shell = leader && readProcStat(leader.parentPid);
+  return shell !== undefined && shell.sessionId === own?.sessionId && shell.groupId !== own.groupId;
 }

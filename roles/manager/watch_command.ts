@@ -78,7 +78,7 @@ class Watch implements Disposable {
         this.#screen.forget();
         this.#draw();
       },
-      onSuspend: () => void this.#suspend(),
+      onSuspend: () => this.#suspend(),
       onContinue: () => this.#resume(),
       onHangUp: () => this.#end.abort(),
       onExit: () => this.#screen.suspend(),
@@ -134,7 +134,7 @@ class Watch implements Disposable {
   #fulfil(wish: Exclude<Wish, { do: "quit" }>): void {
     switch (wish.do) {
       case "suspend":
-        return void this.#suspend();
+        return this.#suspend();
       case "redraw":
         return this.#screen.forget();
       case "close-log":
@@ -177,10 +177,10 @@ class Watch implements Disposable {
     }
   }
 
-  async #suspend(): Promise<void> {
+  #suspend(): void {
     this.#screen.suspend();
     // Where nobody could continue us, we go on at once.
-    if (!await this.#options.terminal.stop()) this.#resume();
+    if (!this.#options.terminal.stop()) this.#resume();
   }
 
   #resume(): void {
