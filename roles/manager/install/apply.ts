@@ -26,14 +26,17 @@ export async function applyPlan(plan: InstallPlan, { records, signal, onStep }: 
   const { name, kind, stateDir, user } = plan;
   await using undo = new AsyncDisposableStack();
   const files = plan.steps.filter((step) => step.do === "file").filter(({ isShared }) => !isShared);
+  // What is left of one of that name stays known, and so does that its user was made here.
+  const before = await records.read(name);
+  const made = user ?? before?.user;
   await records.write({
     name,
     kind,
     stateDir,
-    ...user !== undefined && { user },
+    ...made !== undefined && { user: made },
     files: files.map(({ path, text }) => ({ path, sha256: textHash(text) })),
   });
-  undo.defer(() => records.remove(name));
+  undo.defer(() => before ? records.write(before) : records.remove(name));
   for (const step of plan.steps) {
     signal.throwIfAborted();
     onStep(stepWords(step));

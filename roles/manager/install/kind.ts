@@ -59,8 +59,6 @@ export interface ServiceKind {
 
 export interface KindContext {
   readonly serviceName: string;
-  /** Where it keeps its state. */
-  readonly stateDir: string;
   readonly findRoute: FindRoute;
 }
 

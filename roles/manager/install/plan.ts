@@ -10,18 +10,17 @@ import { dirname, join } from "@std/path";
 import { CulvertError } from "../../../protocol/errors.ts";
 import { MANAGER_UNIT, managerUnitText } from "../../../protocol/manager/manager_unit_text.ts";
 import { SERVICE_NAME } from "../../../protocol/manager/service.ts";
-import { isEdited, unitNameOf, unitText } from "../../../protocol/manager/unit_text.ts";
+import { isEdited } from "../../../protocol/manager/unit_text.ts";
 import { defaultWatchdogSettings } from "../../../protocol/manager/watchdog_settings.ts";
 import type { CommandWords } from "../own_command.ts";
 import type { Places } from "../places.ts";
 import { readServiceFile } from "../service_files.ts";
 import { parseServicePort } from "../service_schema.ts";
+import { UNIT_FOLDER, UnitFiles } from "../unit_files.ts";
 import type { Answers } from "./config_text.ts";
 import { answersTo, type FindRoute, type ServiceKind, type ServiceWords } from "./kind.ts";
 import { serviceText } from "./service_text.ts";
 import { watchdogText } from "./watchdog_text.ts";
-
-export const UNIT_FOLDER = "/etc/systemd/system";
 
 export type InstallStep =
   | { readonly do: "user"; readonly name: string; readonly home: string }
@@ -79,6 +78,8 @@ export interface InstallMachine {
   /** Where everybody may read the modules that our program is made of. */
   readonly modulesDir: string;
   readonly findRoute: FindRoute;
+  /** Whether a process of a user can be given some of root's rights: by systemd or by setpriv(1). */
+  readonly givesRights: boolean;
   /** Whether whoever it is may read a file and reach it. */
   isOpenToAll(path: string): Promise<boolean>;
   hasUser(name: string): Promise<boolean>;
@@ -97,7 +98,6 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
   await requireNew(name, paths.service, machine);
   const config = await kind.configFile(answers, {
     serviceName: name,
-    stateDir: paths.state,
     findRoute: machine.findRoute,
   });
   const configPath = config ? join(paths.config, `${name}${config.suffix}`) : answersTo(answers, "config").at(-1);
@@ -245,11 +245,13 @@ async function keptOr(step: FileStep, machine: InstallMachine, notes: string[]):
   return undefined;
 }
 
+/** Only where services are at their usual place: whoever keeps them elsewhere has settings of their own for it. */
 async function watchdogFile({ places, readText }: InstallMachine): Promise<FileStep | undefined> {
   for (const path of places.watchdogFiles) if (await readText(path) !== undefined) return undefined;
   const path = places.watchdogFiles.find((file) => file.endsWith(".conf"));
   const text = watchdogText(defaultWatchdogSettings);
-  return path === undefined ? undefined : { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
+  if (path === undefined || dirname(path) !== dirname(places.services)) return undefined;
+  return { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
 }
 
 async function managerUnit(machine: InstallMachine, notes: string[]): Promise<FileStep | undefined> {
@@ -271,20 +273,17 @@ async function unitOf(
 ): Promise<{ readonly path: string; readonly text: string }> {
   const { service, problems } = await readServiceFile(text, path, { watchdog: defaultWatchdogSettings, ownCommand });
   if (!service) throw new CulvertError("bad_option", `Cannot install it: ${problems.join("; ")}`);
-  const environmentFile = join(places.run, "environment", service.name);
-  return { path: join(UNIT_FOLDER, unitNameOf(service.name)), text: unitText(service, { environmentFile }) };
+  return new UnitFiles({ run: places.run }).unitOf(service);
 }
 
 const FIRST_PORT_FOR_ALL = 1024;
 
-/** systemd hands out capabilities; where we start processes ourselves a user has none. */
+/** What only root may do, and nobody can hand on to the user that runs it. */
 function rightsNotes({ kind, answers, user }: InstallRequest, words: ServiceWords, machine: InstallMachine): string[] {
-  const isSystemd = machine.places.backend === "systemd";
   const low = words.listen.find((text) => (parseServicePort(text)?.at.port ?? FIRST_PORT_FOR_ALL) < FIRST_PORT_FOR_ALL);
   const why = kind.needsRoot(answers) ?? (low === undefined ? undefined : `the port of ${low}`);
-  if (why === undefined || isSystemd || machine.isRoot && user === undefined) return [];
-  return [
-    `It needs rights of root for ${why}, and without systemd the user ${user ?? "that runs the manager"} has none: ` +
-    "it may not start. Give --user root",
-  ];
+  const isAllowed = machine.isRoot && (user === undefined || machine.givesRights);
+  if (why === undefined || isAllowed) return [];
+  const advice = machine.isRoot ? "install setpriv (util-linux), or give --user root" : "install it as root";
+  return [`It needs rights of root for ${why}, and would have none: ${advice}`];
 }

@@ -4,9 +4,8 @@
  */
 
 import { z } from "zod";
-import { serviceConfig } from "../../common.ts";
 import { type Field, fieldsOf } from "../../config/schema.ts";
-import type { Role } from "../../role.ts";
+import { type Role, roleGroups } from "../../role.ts";
 import { type Answers, configText } from "./config_text.ts";
 import { answersTo, isKnownPort, type Question, reachableAt, type ServiceKind, type ServiceWords } from "./kind.ts";
 
@@ -54,7 +53,7 @@ const hints: Readonly<Record<string, RoleHint>> = {
 
 export function roleKind(role: Role): ServiceKind {
   const hint = hints[role.name] ?? {};
-  const { config: _config, json: _json, ...common } = serviceConfig.shape;
+  const { config: _config, json: _json, ...common } = roleGroups(role)["Common flags"]!.shape;
   const settings = z.object({ ...role.config.shape, ...common });
   const fields = fieldsOf(settings);
   const filled = (answers: Answers): Answers => ({ ...knownDefaults(fields, hint), ...answers });
@@ -64,8 +63,8 @@ export function roleKind(role: Role): ServiceKind {
     settings,
     questions: questionsOf(fields, hint),
     needsRoot: (answers) => needsRoot(role.name, filled(answers)),
-    configFile(answers, { serviceName, stateDir }) {
-      const written: Answers = { ...hint.suggests, state_dir: stateDir, ...answers };
+    configFile(answers, { serviceName }) {
+      const written: Answers = { ...hint.suggests, ...answers };
       const head = [`Settings of the service ${serviceName}: culvert ${role.name}. Behind a # stands what is not set.`];
       const text = (hidesSecrets: boolean) => configText(settings, written, { head, hidesSecrets });
       return Promise.resolve({ suffix: ".toml", text: text(false), shown: text(true) });

@@ -35,7 +35,7 @@ export interface WizardOptions {
   readonly person: Person;
   readonly kinds: readonly KindName[];
   /** The user that is proposed; undefined where no other can be had. */
-  proposedUser(name: string): string | undefined;
+  proposedUser(draft: Draft): string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -100,7 +100,7 @@ function nextStep(draft: Draft, options: WizardOptions): Step | undefined {
   if (name === undefined) return nameStep(draft, kind);
   const question = kind.questions.find(({ key }) => draft.answers[key] === undefined);
   if (question) return questionStep(draft, kind, question);
-  if (user === undefined) return userStep(draft, options.proposedUser(name) ?? "");
+  if (user === undefined) return userStep(draft, options.proposedUser(draft) ?? "");
   if (probeUrl === undefined) return probeStep(draft);
   return undefined;
 }
@@ -113,7 +113,7 @@ function settled(draft: Draft, { proposedUser }: WizardOptions): Draft {
   const hasProxy = !isAsked || kind.words(givenAnswers(answers), undefined).proxy !== undefined;
   return {
     ...draft,
-    ...draft.user === undefined && proposedUser(name) === undefined && { user: "" },
+    ...draft.user === undefined && proposedUser(draft) === undefined && { user: "" },
     ...draft.probeUrl === undefined && !hasProxy && { probeUrl: "" },
   };
 }
