@@ -66,7 +66,13 @@ export class Systemctl {
 
   /** Forgets how its last process ended, if that is remembered. */
   async resetFailed(unit: string): Promise<void> {
-    if ((await this.showOne(unit)).active === "failed") await this.#run(["reset-failed", "--", unit]);
+    const isFailed = async () => (await this.showOne(unit)).active === "failed";
+    if (!await isFailed()) return;
+    try {
+      await this.#run(["reset-failed", "--", unit]);
+    } catch (error) {
+      if (await isFailed()) throw error;
+    }
   }
 
   async #unlessEnded(unit: string, args: readonly string[]): Promise<void> {
