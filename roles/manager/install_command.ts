@@ -202,7 +202,7 @@ async function handOver(plan: InstallPlan, { settings, context, machine }: Omit<
   }
   const answer = await askControlSocket({ path: places.socket, words: managerWords }, { do: "reload" }, context);
   if (!answer) {
-    context.tell(`${name} is installed, and starts with the manager: ${noManagerText(places)}`);
+    context.tell(`${name} is installed. As for the manager, ${noManagerText(places)}`);
     return;
   }
   context.tell(`${name} is installed`);
