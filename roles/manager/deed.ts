@@ -43,10 +43,7 @@ export async function runDeed(
   const failed = outcomes.filter(({ isGood }) => !isGood);
   if (context.json) context.print(JSON.stringify({ done: failed.length === 0, services: outcomes.map(publicOutcome) }));
   if (failed.length === 0) return;
-  throw new CulvertError(
-    "failed",
-    `Cannot ${deed} ${failed.map(({ name, text }) => `${name}: it ${text}`).join("; ")}`,
-  );
+  throw new CulvertError("failed", `Cannot ${deed}: ${failed.map(({ name, text }) => `${name} ${text}`).join("; ")}`);
 }
 
 interface NamedOutcome extends Outcome {

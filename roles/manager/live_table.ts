@@ -3,8 +3,8 @@
  *
  *   12 services: 10 running, 1 gave up                        the manager, pid 4711
  *
- *   SERVICE  STATE       UP    CPU ….
- *   kcp      running   3h2m   0.3% ….
+ *     SERVICE  STATE       UP    CPU ….
+ *   > kcp      running   3h2m   0.3% ….
  *
  *   kcp: killed by SIGKILL; starts again in 4s                about the chosen one
  *   s start  x stop  r restart  l log  / filter  ? help  q quit
@@ -20,6 +20,9 @@ import type { Paint } from "./styles.ts";
 import type { Message, WatchModel, WatchRow } from "./watch_model.ts";
 
 const KEYS = "↑↓ choose  s start  x stop  r restart  l log  / filter  ? help  q quit";
+/** Before the chosen one, for terminals without colours. */
+const MARK = "> ";
+const NO_MARK = "  ";
 const LOG_KEYS = "q back";
 
 const HELP = [
@@ -65,16 +68,20 @@ function tablePage(model: WatchModel, space: Space): string[] {
   const shown = model.rows;
   const { chosen } = model;
   const { head, lines } = styledTable(statsColumns, shown, {
-    width,
+    width: width - MARK.length,
     paint,
     styleOf: (row) => row === chosen ? "chosen" : undefined,
   });
-  const top = [titleLine(model, space), "", paint(head, "strong")];
+  const top = [titleLine(model, space), "", NO_MARK + paint(head, "strong")];
   const bottom = [aboutLine(model, space), footLine(model, space)];
   // Of a terminal that is too low for all, the services are what counts.
   const isLow = rows < top.length + bottom.length + 3;
   const bodyRows = Math.max(1, rows - (isLow ? 1 : top.length + 1 + bottom.length));
-  const body = windowOf(lines, chosen ? shown.indexOf(chosen) : 0, bodyRows);
+  const body = windowOf(
+    lines.map((line, at) => (shown[at] === chosen ? MARK : NO_MARK) + line),
+    chosen ? shown.indexOf(chosen) : 0,
+    bodyRows,
+  );
   if (shown.length === 0) body[0] = cutText(emptyText(model), width);
   if (isLow) return [...body, footLine(model, space)].slice(-rows);
   return [...top, ...body, "", ...bottom];

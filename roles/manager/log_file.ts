@@ -117,8 +117,8 @@ export class LogFile implements AsyncDisposable {
   }
 }
 
-/** Twice on the way to the bound, at the speed at which it grew. */
-function nextLookMs(lastMs: number, grownBytes: number, roomBytes: number): number {
+/** Twice on the way to the bound, at the speed at which it grew in the last pause. */
+export function nextLookMs(lastMs: number, grownBytes: number, roomBytes: number): number {
   const fullInMs = grownBytes > 0 ? Math.max(0, roomBytes) / grownBytes * lastMs : Infinity;
   return Math.min(LATEST_MS, lastMs * 2, Math.max(SOONEST_MS, fullInMs / 2));
 }

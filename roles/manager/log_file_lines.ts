@@ -54,6 +54,8 @@ class LogFileReader implements Disposable {
   #file: Deno.FsFile | undefined;
   #inode: number | null = null;
   #offset = 0;
+  /** When it was written to, as far as that was seen. */
+  #changedMs: number | undefined;
   /** What was read last. */
   #mark = new Uint8Array(0);
   #text = new TextLines();
@@ -71,11 +73,15 @@ class LogFileReader implements Disposable {
     return true;
   }
 
-  /** Whether what is there by now is another file, or the same and shorter. */
+  /** Whether what is there by now is another file, or the same that was cut and written again. */
   async hasMoved(path: string): Promise<boolean> {
     const info = await Deno.stat(path).catch(() => undefined);
     if (!info) return false; // it comes back, or nobody writes any more
-    return this.#file === undefined || info.ino !== this.#inode || info.size < this.#offset;
+    if (this.#file === undefined || info.ino !== this.#inode || info.size < this.#offset) return true;
+    const changedMs = info.mtime?.getTime();
+    if (info.size === this.#offset && changedMs === this.#changedMs) return false;
+    this.#changedMs = changedMs;
+    return !await this.#isWhole();
   }
 
   /** The last lines, as many as there are; reading goes on behind them. */
@@ -112,8 +118,7 @@ class LogFileReader implements Disposable {
   async *rest(older: string): AsyncGenerator<string> {
     if (!this.#file) return;
     const mark = this.#mark;
-    const isTaken = (await this.#file.stat()).size >= this.#offset;
-    if (isTaken) yield* this.lines();
+    if (await this.#isWhole()) yield* this.lines();
     else if (mark.length > 0) {
       const bytes = await Deno.readFile(older).catch(() => new Uint8Array(0));
       const at = lastIndexOf(bytes, mark);
@@ -125,6 +130,13 @@ class LogFileReader implements Disposable {
   /** A line that nobody will end. */
   end(): string[] {
     return this.#text.end();
+  }
+
+  /** Whether it still has what was read of it; reading goes on where it was. */
+  async #isWhole(): Promise<boolean> {
+    const read = await this.#readAt(this.#offset - this.#mark.length, this.#mark.length);
+    await this.#file!.seek(this.#offset, Deno.SeekMode.Start);
+    return read.length === this.#mark.length && read.every((byte, at) => byte === this.#mark[at]);
   }
 
   async #readAt(from: number, length: number): Promise<Uint8Array<ArrayBuffer>> {

@@ -14,10 +14,11 @@ export async function lockRunDirectory(run: string): Promise<Disposable> {
     const file = guard.use(await Deno.open(path, { read: true, write: true, create: true, mode: 0o644 }));
     if (!await file.tryLock(true)) throw new CulvertError("exists", await whoHas(run, path));
     // Whoever had it may have taken the file away after it was opened here.
-    if ((await file.stat()).ino !== await inodeOf(path)) continue;
+    const { ino } = await file.stat();
+    if (ino !== inodeOf(path)) continue;
     await file.truncate(0);
     await file.write(new TextEncoder().encode(`${Deno.pid}\n`));
-    guard.defer(() => removeIfThere(path));
+    guard.defer(() => inodeOf(path) === ino && Deno.removeSync(path));
     return guard.move();
   }
 }
@@ -28,19 +29,11 @@ async function whoHas(run: string, path: string): Promise<string> {
   return `Cannot manage the services of ${run}: no other manager may be at it, and ${who} is`;
 }
 
-async function inodeOf(path: string): Promise<number | null | undefined> {
+function inodeOf(path: string): number | null | undefined {
   try {
-    return (await Deno.stat(path)).ino;
+    return Deno.statSync(path).ino;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
-  }
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

@@ -5,11 +5,13 @@
  *   /bin/sh: limit of open files, log ─ exec ─▶ the program, with the same pid and start time
  *
  * It gets a plain environment, as a unit of systemd does, and not the manager's: what it is told lies in its service's file.
- * `CULVERT_SERVICE` marks it and all that it starts, for `strays.ts`. A user of its own comes with its first group alone.
+ * `CULVERT_SERVICE` marks it and all that it starts, for `strays.ts`. A user of its own comes with its first group alone; where
+ * the program needs more rights than a user has, such as packets of its own, setpriv(1) gives it those.
  */
 
 import { join } from "@std/path";
 import { CulvertError } from "../../protocol/errors.ts";
+import { needsOf } from "../../protocol/manager/program_needs.ts";
 import type { Service } from "../../protocol/manager/service.ts";
 import { HUNG_AFTER_MS } from "../../protocol/manager/watchdog_settings.ts";
 import type { Host } from "../host.ts";
@@ -53,18 +55,19 @@ exec "$@"`;
 export async function startOwnProcess(start: OwnStart, signal: AbortSignal): Promise<Deno.ChildProcess> {
   const { service, account, logPath } = start;
   const environment = environmentOf(start);
-  await checkProgram(service, environment.PATH ?? USUAL_PATH);
+  await checkProgram(service, environment.PATH);
   if (service.directory !== undefined) await checkDirectory(service.name, service.directory);
+  const rights = account && Deno.uid() === 0 ? await rightsOf(service, account, environment.PATH) : {};
   signal.throwIfAborted();
   const files = service.limits.openFiles;
   // The limit proper is watched, and ends in a restart; the kernel's must not strike first.
   const fileLimit = files === undefined ? "" : String(files * 2);
   return new Deno.Command("/bin/sh", {
-    args: ["-c", WRAPPER, "sh", fileLimit, logPath, ...service.command],
+    args: ["-c", WRAPPER, "sh", fileLimit, logPath, ...rights.prefix ?? [], ...service.command],
     env: environment,
     clearEnv: true,
     ...service.directory !== undefined && { cwd: service.directory },
-    ...account && { uid: account.uid, gid: account.gid },
+    ...rights.ids,
     detached: true,
     stdin: "null",
     stdout: "null",
@@ -72,8 +75,33 @@ export async function startOwnProcess(start: OwnStart, signal: AbortSignal): Pro
   }).spawn();
 }
 
-function environmentOf({ service, account, mark, notifyPath, env }: OwnStart): Record<string, string> {
-  const environment: Record<string, string> = { PATH: USUAL_PATH };
+interface Rights {
+  readonly ids?: { readonly uid: number; readonly gid: number };
+  /** What the command is started by. */
+  readonly prefix?: readonly string[];
+}
+
+/** A user's, and whatever of root's the program cannot do without: that alone, and it gets no others later. */
+async function rightsOf(service: Service, { name, uid, gid }: Account, path: string): Promise<Rights> {
+  const { capabilities } = needsOf(service);
+  if (capabilities.length === 0) return { ids: { uid, gid } };
+  if (!await findProgram("setpriv", path)) {
+    throw new CulvertError(
+      "no_program",
+      `Cannot start ${service.name} as ${name} with ${capabilities.join(", ")}: setpriv must be installed (util-linux)`,
+    );
+  }
+  const set = ["-all", ...capabilities.map((capability) => `+${capability.replace(/^CAP_/, "").toLowerCase()}`)].join();
+  const sets = ["inh-caps", "ambient-caps", "bounding-set"].map((kind) => `--${kind}=${set}`);
+  return {
+    prefix: ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--no-new-privs", ...sets, "--"],
+  };
+}
+
+type Environment = Record<string, string> & { PATH: string };
+
+function environmentOf({ service, account, mark, notifyPath, env }: OwnStart): Environment {
+  const environment: Environment = { PATH: USUAL_PATH };
   for (const name of PASSED_ON) {
     const value = env(name);
     if (value !== undefined) environment[name] = value;
@@ -85,9 +113,14 @@ function environmentOf({ service, account, mark, notifyPath, env }: OwnStart): R
 }
 
 async function checkProgram({ name, command: [program] }: Service, path: string): Promise<void> {
-  const places = program.includes("/") ? [program] : path.split(":").map((folder) => join(folder, program));
-  for (const place of places) if (await isProgram(place)) return;
+  if (await findProgram(program, path)) return;
   throw new CulvertError("no_program", `Cannot start ${name}: ${program} must be a program, and there is none`);
+}
+
+async function findProgram(program: string, path: string): Promise<boolean> {
+  const places = program.includes("/") ? [program] : path.split(":").map((folder) => join(folder, program));
+  for (const place of places) if (await isProgram(place)) return true;
+  return false;
 }
 
 async function isProgram(path: string): Promise<boolean> {

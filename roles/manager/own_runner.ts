@@ -69,7 +69,8 @@ export class OwnRunner implements ServiceRunner {
   static async open(options: OwnRunnerOptions): Promise<OwnRunner> {
     const { run, logs } = options.places;
     for (const folder of [run, logs]) await Deno.mkdir(folder, { recursive: true, mode: FOLDER_MODE });
-    return new OwnRunner(options);
+    // Marks are compared as texts, and two managers may know the folder by two names.
+    return new OwnRunner({ ...options, places: { run: await Deno.realPath(run), logs } });
   }
 
   find(services: readonly Service[]): Promise<readonly (RunningProcess | undefined)[]> {
@@ -176,7 +177,7 @@ export class OwnRunner implements ServiceRunner {
     if (named && named.commandHash !== commandHash) {
       this.#notes.set(name, "its file has changed since it was started; a restart applies that");
     }
-    this.#hold(service, adopted, { child: undefined, notices: this.#listen(service, account) });
+    this.#hold(service, adopted, { child: undefined, notices: this.#listenIfPossible(service, account) });
     if (!named) this.#pidFiles.write(name, { ...adopted, commandHash });
     return adopted;
   }
@@ -219,15 +220,20 @@ export class OwnRunner implements ServiceRunner {
     this.#closing.add(closing);
   }
 
-  /** Undefined for a service that says nothing, and where it cannot be heard. */
+  /** Undefined for a service that says nothing. */
   #listen({ name, notifies }: Service, account: Account | undefined): OwnNotices | undefined {
     if (!notifies) return undefined;
-    const { sockets, clock, log, onNotice } = this.#options;
+    const { sockets, clock, onNotice } = this.#options;
     const uid = account?.uid ?? Deno.uid()!;
+    return new OwnNotices({ sockets, path: this.#notifyPath(name), uid, clock, onNotice: () => onNotice(name) });
+  }
+
+  /** One that runs already is better unheard than not taken over. */
+  #listenIfPossible(service: Service, account: Account | undefined): OwnNotices | undefined {
     try {
-      return new OwnNotices({ sockets, path: this.#notifyPath(name), uid, clock, onNotice: () => onNotice(name) });
+      return this.#listen(service, account);
     } catch (error) {
-      log.warn("A service cannot be heard", { service: name, error: messageOf(error) });
+      this.#options.log.warn("A service cannot be heard", { service: service.name, error: messageOf(error) });
       return undefined;
     }
   }

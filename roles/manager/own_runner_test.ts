@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertGreater, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { readBootId, readProcStat } from "../../native/proc_files.ts";
 import { CulvertError } from "../../protocol/errors.ts";
@@ -119,10 +119,9 @@ Deno.test("what a killed manager has started is taken over by the next one, and 
   first.crash();
   await first.stop();
   await Deno.remove(pidPath(world)); // as if it had been killed before that
-  {
-    await using second = manager(world, services);
-    assertEquals(await second.readJson(), { taken: started, started: {} });
-  }
+  const second = manager(world, services);
+  assertEquals(await second.readJson(), { taken: started, started: {} });
+  assertEquals(await second.stop(), 0, "one that ends by itself leaves them running as well");
   const adopted = await world.runner.find(services);
   assertEquals(adopted.map((one) => one?.pid), Object.values(started));
   // Each still writes, to the same file, and has been started once.
@@ -137,6 +136,35 @@ Deno.test("what a killed manager has started is taken over by the next one, and 
     undefined,
     ...Object.values(started).slice(1),
   ]);
+});
+
+Deno.test("a manager that ends by itself, and is the parent, leaves its services running", async () => {
+  await using world = await OwnRunnerWorld.open();
+  const first = manager(world, [service]);
+  const { started } = await first.readJson() as { started: Record<string, number> };
+  assertEquals(await first.stop(), 0);
+  assertEquals((await found(world))?.pid, started.one);
+});
+
+Deno.test("one that is taken over is heard by the manager that it has now", async () => {
+  await using world = await OwnRunnerWorld.open();
+  const talker = plainService("one", programs.notifies("all is well"), { notifies: true });
+  await world.runner.start(talker, never);
+  await eventually("its first words", () => world.runner.notices(talker).aliveAtMs !== undefined);
+  await world.succeed();
+  const adopted = await found(world, talker);
+  assertEquals(world.runner.notices(talker), {});
+  await world.runner.signal(talker, adopted!, "SIGTERM");
+  await eventually("its last words", () => world.noticed.length >= 3);
+  await within("its end", world.runner.exited(talker, adopted!));
+});
+
+Deno.test("a service that is to say when it is ready is not started where nobody could hear it", async () => {
+  await using world = await OwnRunnerWorld.open();
+  const talker = plainService("one", programs.stays, { notifies: true });
+  await Deno.mkdir(`${world.places.run}/one.notify/full`, { recursive: true });
+  await assertRejects(() => world.runner.start(talker, never));
+  assertEquals(await found(world, talker), undefined);
 });
 
 Deno.test("of two managers the second says who has it, and a killed one is in nobody's way", async () => {
@@ -203,80 +231,6 @@ Deno.test("what was left behind while there was no manager is ended before the n
   assert(!await world.isAlive((await childrenOf(world, daemon))[0]!));
 });
 
-Deno.test("a log that is filled is cut again and again, and the service does not notice", async () => {
-  await using world = await OwnRunnerWorld.open();
-  const maxBytes = 256 * 1024;
-  const full = plainService("one", programs.fillsLog, { log: { maxBytes } });
-  const process = await world.runner.start(full, never);
-  const path = `${world.places.logs}/one.log`;
-  const inodes = new Set<number>();
-  await eventually("three cuts", async () => {
-    const older = await Deno.stat(`${path}.1`).catch(() => undefined);
-    if (older) {
-      inodes.add(older.ino!);
-      assert(older.size <= maxBytes + 256 * 1024, `${older.size} bytes are kept`);
-    }
-    return inodes.size >= 3;
-  });
-  assertEquals((await found(world, full))?.pid, process.pid);
-  Deno.kill(process.pid, "SIGKILL");
-  await within("its end", world.runner.exited(full, process));
-  await world.succeed(); // which waits for the last cut
-  assert((await Deno.stat(path)).size <= maxBytes);
-});
-
-Deno.test("without a log a service runs all the same, and that is told", async () => {
-  await using world = await OwnRunnerWorld.open();
-  await Deno.mkdir(`${world.places.logs}/one.log`, { recursive: true });
-  const process = await world.runner.start(service, never);
-  await eventually(
-    "the program itself",
-    async () => (await Deno.readTextFile(`/proc/${process.pid}/comm`)) === "sleep\n",
-  );
-  assertStringIncludes(world.log.text("warn"), "A service has no log");
-});
-
-testWith(
-  { root: true, tools: ["mount", "umount"] },
-  "on a full disk a service goes on, which is told once",
-  async () => {
-    await using world = await OwnRunnerWorld.open();
-    const { logs } = world.places;
-    const mount = (program: string, ...args: string[]) => new Deno.Command(program, { args }).outputSync().success;
-    assert(mount("mount", "-t", "tmpfs", "-o", "size=64k,mode=0755", "culvert-test", logs));
-    using _mount = { [Symbol.dispose]: () => void mount("umount", "--lazy", logs) };
-    const chatty = plainService("one", programs.shell(`while echo "$$ is still here" || :; do sleep 0.01; done`));
-    Deno.writeFileSync(`${logs}/ballast`, new Uint8Array(60 * 1024));
-    const process = await world.runner.start(chatty, never);
-    await world.log.waitFor("The disk is full");
-    assertStringIncludes(world.runner.notes(chatty).join(), "the disk of its log is full");
-    assertEquals((await found(world, chatty))?.pid, process.pid);
-    Deno.removeSync(`${logs}/ballast`);
-    await world.log.waitFor("The disk has room again");
-    assertEquals(world.runner.notes(chatty), []);
-    assertEquals(world.log.lines.filter(({ message }) => message.includes("The disk is full")).length, 1);
-    const bytes = (await world.logOf(chatty)).length;
-    await eventually("more of its log", async () => (await world.logOf(chatty)).length > bytes);
-    Deno.kill(process.pid, "SIGKILL");
-    await within("its end", world.runner.exited(chatty, process));
-    await world.succeed();
-  },
-);
-
-testWith({ root: true }, "a service with a user has that user's rights, home and log, and is heard", async () => {
-  await using world = await OwnRunnerWorld.open();
-  const script = `echo "$(id -un) $(id -Gn) $HOME $USER"; exec sleep 1000`;
-  const own = plainService("one", programs.shell(script), { user: "nobody", notifies: true });
-  const process = await world.runner.start(own, never);
-  await said(world, own, "nobody nogroup /nonexistent nobody");
-  const { uid, mode } = await Deno.stat(`${world.places.logs}/one.log`);
-  assertEquals([uid, mode! & 0o777], [65534, 0o640]);
-  await world.runner.signal(own, process, "SIGTERM");
-  assertEquals(await within("its end", world.runner.exited(own, process)), { signal: "SIGTERM" });
-  const unknown = { ...own, user: "no-such-user" };
-  await assertRejects(() => world.runner.start(unknown, never), CulvertError, "the user must be in /etc/passwd");
-});
-
 testWith(
   { root: true, tools: ["setpriv"] },
   "another user's process cannot pass for a service by its mark",
@@ -293,45 +247,3 @@ testWith(
     await within("its end", forger.status);
   },
 );
-
-Deno.test("a service has nothing of the manager's environment but what every program needs", async () => {
-  await using world = await OwnRunnerWorld.open();
-  Deno.env.set("CULVERT_TEST_SECRET", "not for services");
-  try {
-    const curious = plainService("one", programs.shell("env; echo done; exec sleep 1000"));
-    await world.runner.start(curious, never);
-    await said(world, curious, "done");
-    const environment = await world.logOf(curious);
-    assertStringIncludes(environment, "PATH=");
-    assert(!environment.includes("CULVERT_TEST_SECRET"));
-  } finally {
-    Deno.env.delete("CULVERT_TEST_SECRET");
-  }
-});
-
-Deno.test("it may open twice the files at which it is restarted, or as many as the manager may", async () => {
-  await using world = await OwnRunnerWorld.open();
-  for (const [openFiles, says] of [[100, /^200$/m], [10_000_000, /^\d{4,}$/m]] as const) {
-    const counted = plainService(`files-${openFiles}`, programs.shell("ulimit -Sn; exec sleep 1000"), {
-      limits: { openFiles, overMs: 1000 },
-    });
-    await world.runner.start(counted, never);
-    await said(world, counted, "\n");
-    assertMatch(await world.logOf(counted), says);
-  }
-});
-
-Deno.test("what no shell can run ends at once, and the log says why", async () => {
-  await using world = await OwnRunnerWorld.open();
-  const path = world.path("program");
-  await Deno.writeTextFile(path, "#!/nowhere/to/be/found\n");
-  const broken = plainService("one", [path]);
-  await assertRejects(() => world.runner.start(broken, never), CulvertError, "must be a program");
-  await Deno.chmod(path, 0o755);
-  const process = await world.runner.start(broken, never);
-  const { code } = await within("its end", world.runner.exited(broken, process));
-  assertGreater(code!, 125);
-  await said(world, broken, "not found");
-  const nowhere = { ...service, directory: "/nowhere/to/be/found" };
-  await assertRejects(() => world.runner.start(nowhere, never), CulvertError, "directory must be a folder");
-});

@@ -143,8 +143,8 @@ testWith({ tools: ["tmux", "bash"] }, "narrow, low and resized terminals show wh
   await tmux.shows("OUT/S", "service-00", "service-29", "q quit");
   await tmux.resize({ columns: 30, rows: 4 });
   await tmux.waitFor("the chosen service alone", (lines) => {
-    return lines.length === 4 && lines[0]!.startsWith("service-2") &&
-      lines.some((line) => line.startsWith("service-29"));
+    return lines.length === 4 && lines[0]!.startsWith("  service-2") &&
+      lines.some((line) => line.startsWith("> service-29"));
   });
   await tmux.resize({ columns: 80, rows: 24 });
   await tmux.shows("SERVICE", "OUT/S", "service-29");

@@ -68,7 +68,9 @@ function msText(ms: number | undefined): string {
 }
 
 function rateText(bytesPerS: number | undefined): string {
-  return bytesPerS === undefined ? "-" : `${(bytesPerS / 125_000).toPrecision(3)} Mbit/s`;
+  if (bytesPerS === undefined) return "-";
+  const mbitPerS = bytesPerS / 125_000;
+  return `${mbitPerS.toFixed(mbitPerS < 10 ? 2 : 0)} Mbit/s`;
 }
 
 const names: Readonly<Record<Measure, string>> = {
