@@ -10,7 +10,7 @@ import { Program } from "../../testing/program.ts";
 import { eventually } from "../../testing/waiting.ts";
 import type { MeteredService } from "./limits.ts";
 import { Meter, type MeteredMachine } from "./meter.ts";
-import { ProcessTable } from "./process_table.ts";
+import { ServiceProcesses } from "./service_processes.ts";
 
 const MIB = 1024 * 1024;
 
@@ -37,16 +37,14 @@ class Machine implements MeteredMachine {
   readonly clock = new FakeClock();
   processList: ProcStat[] = [];
   connectionList: Connection[] = [];
-  reads = 0;
   readonly sockets: TcpTable = {
     bound: () => [],
     connections: (ports) => this.connectionList.filter(({ localPort }) => ports.has(localPort)),
     [Symbol.dispose]: () => {},
   };
 
-  processes(): ProcessTable {
-    this.reads++;
-    return new ProcessTable(this.processList);
+  processes(): ServiceProcesses {
+    return new ServiceProcesses(this.processList);
   }
 
   memoryBytesOf(pid: number): number {
@@ -57,8 +55,8 @@ class Machine implements MeteredMachine {
     return 5;
   }
 
-  meter(maxAgeMs = 0): Meter {
-    return new Meter({ clock: this.clock, sockets: this.sockets, machine: this, maxAgeMs });
+  meter(): Meter {
+    return new Meter({ clock: this.clock, sockets: this.sockets, machine: this });
   }
 
   /** A service whose main process has this pid, listening on these TCP ports. */
@@ -85,8 +83,11 @@ Deno.test("a unit of systemd is all processes of its cgroup, those that left the
   const [service, other] = [machine.service(10), machine.service(20)];
   const processes = [processOf(10), processOf(11), processOf(20), processOf(21, { sessionId: 20 })];
   // Pid 12 came after the processes were read.
-  const table = new ProcessTable(processes, (unit) => unit === "culvert-service-10.service" ? [10, 11, 12] : undefined);
-  const pidsOf = (metered: MeteredService) => table.membersOf(metered)?.map(({ pid }) => pid);
+  const table = new ServiceProcesses(
+    processes,
+    (unit) => unit === "culvert-service-10.service" ? [10, 11, 12] : undefined,
+  );
+  const pidsOf = (metered: MeteredService) => table.of(metered)?.map(({ pid }) => pid);
   assertEquals([pidsOf(service), pidsOf(other)], [[10, 11], [20, 21]]);
 });
 
@@ -186,21 +187,6 @@ Deno.test("where the kernel tells no bytes there are connections without a rate"
   machine.clock.advance(1_000);
   const [usage] = await meter.sample([machine.service(10, [1080])]);
   assertEquals([usage?.connections, usage?.inBitsPerS], [1, undefined]);
-});
-
-Deno.test("many that ask one after the other share a look at all processes, until one of them is younger than it", async () => {
-  const machine = new Machine();
-  const meter = machine.meter(5_000);
-  machine.processList = [processOf(10), processOf(11)];
-  await meter.sample([machine.service(10)]);
-  await meter.sample([machine.service(11)]);
-  assertEquals(machine.reads, 1);
-  machine.processList.push(processOf(12));
-  assertEquals((await meter.sample([machine.service(12)]))[0]?.processes, 1);
-  assertEquals(machine.reads, 2);
-  machine.clock.advance(5_000);
-  await meter.sample([machine.service(10)]);
-  assertEquals(machine.reads, 3);
 });
 
 Deno.test("what a real process uses is seen: memory, files, processor time, connections", async () => {
