@@ -43,6 +43,8 @@ export interface MeterOptions {
   readonly clock: Clock;
   /** Left out, connections are not looked at. It stays the caller's. */
   readonly sockets?: TcpTable;
+  /** How old what is known of all processes may be, where many ask one after the other. Default 0. */
+  readonly maxAgeMs?: number;
   /** Default: this one. */
   readonly machine?: MeteredMachine;
 }
@@ -70,10 +72,17 @@ interface Past {
   rates: ServiceRates;
 }
 
+/** All processes, and when they were read. */
+interface Look {
+  readonly processes: ServiceProcesses;
+  readonly atMs: number;
+}
+
 export class Meter implements ServiceMeter {
   readonly #options: MeterOptions;
   readonly #machine: MeteredMachine;
   readonly #pasts = new Map<string, Past>();
+  #look: Look | undefined;
 
   constructor(options: MeterOptions) {
     this.#options = options;
@@ -83,8 +92,7 @@ export class Meter implements ServiceMeter {
   /** In their order; undefined for one that has gone. */
   sample(services: readonly MeteredService[]): Promise<readonly (ServiceUsage | undefined)[]> {
     return Promise.try(() => {
-      const atMs = this.#options.clock.now();
-      const processes = this.#machine.processes();
+      const { processes, atMs } = this.#lookAt(services);
       const connections = this.#connectionsOf(services);
       this.#forgetOld(atMs);
       return services.map((metered, index) => {
@@ -92,6 +100,14 @@ export class Meter implements ServiceMeter {
         return members && this.#usageOf(metered, { members, atMs, connections: connections?.[index] });
       });
     });
+  }
+
+  /** A service that was started after the last look makes for another. */
+  #lookAt(services: readonly MeteredService[]): Look {
+    const { clock, maxAgeMs = 0 } = this.#options;
+    const last = this.#look;
+    const isFresh = last && clock.now() - last.atMs < maxAgeMs && services.every((each) => last.processes.of(each));
+    return this.#look = isFresh ? last : { processes: this.#machine.processes(), atMs: clock.now() };
   }
 
   /** Of each service, where connections are looked at. */

@@ -37,6 +37,7 @@ class Machine implements MeteredMachine {
   readonly clock = new FakeClock();
   processList: ProcStat[] = [];
   connectionList: Connection[] = [];
+  reads = 0;
   readonly sockets: TcpTable = {
     bound: () => [],
     connections: (ports) => this.connectionList.filter(({ localPort }) => ports.has(localPort)),
@@ -44,6 +45,7 @@ class Machine implements MeteredMachine {
   };
 
   processes(): ServiceProcesses {
+    this.reads++;
     return new ServiceProcesses(this.processList);
   }
 
@@ -55,8 +57,8 @@ class Machine implements MeteredMachine {
     return 5;
   }
 
-  meter(): Meter {
-    return new Meter({ clock: this.clock, sockets: this.sockets, machine: this });
+  meter(maxAgeMs = 0): Meter {
+    return new Meter({ clock: this.clock, sockets: this.sockets, machine: this, maxAgeMs });
   }
 
   /** A service whose main process has this pid, listening on these TCP ports. */
@@ -187,6 +189,21 @@ Deno.test("where the kernel tells no bytes there are connections without a rate"
   machine.clock.advance(1_000);
   const [usage] = await meter.sample([machine.service(10, [1080])]);
   assertEquals([usage?.connections, usage?.inBitsPerS], [1, undefined]);
+});
+
+Deno.test("many that ask one after the other share a look at all processes, until one of them is younger than it", async () => {
+  const machine = new Machine();
+  const meter = machine.meter(5_000);
+  machine.processList = [processOf(10), processOf(11)];
+  await meter.sample([machine.service(10)]);
+  await meter.sample([machine.service(11)]);
+  assertEquals(machine.reads, 1);
+  machine.processList.push(processOf(12));
+  assertEquals((await meter.sample([machine.service(12)]))[0]?.processes, 1);
+  assertEquals(machine.reads, 2);
+  machine.clock.advance(5_000);
+  await meter.sample([machine.service(10)]);
+  assertEquals(machine.reads, 3);
 });
 
 Deno.test("what a real process uses is seen: memory, files, processor time, connections", async () => {
