@@ -54,7 +54,7 @@ export function inspectedProgram(
 
 function denoCommand(file: string, args: readonly string[], flags: readonly string[] = []): [string, ...string[]] {
   const config = join(ROOT, "deno.json");
-  return [Deno.execPath(), "run", "-A", ...flags, "--no-lock", "--config", config, join(ROOT, file), ...args];
+  return [Deno.execPath(), "run", "-A", ...flags, "--frozen", "--config", config, join(ROOT, file), ...args];
 }
 
 /** What stands behind the proxies; dispose the program to stop it. */

@@ -9,6 +9,7 @@ import { failoverSubject } from "./subjects/failover.ts";
 import { filesSubject } from "./subjects/files.ts";
 import { fragmentsSubject } from "./subjects/fragments.ts";
 import { ledgerSubject } from "./subjects/ledger.ts";
+import { managerSubject } from "./subjects/manager.ts";
 import { proxySubject } from "./subjects/proxy.ts";
 import { relaySubject } from "./subjects/relay.ts";
 import { relayStreamSubject } from "./subjects/relay_stream.ts";
@@ -33,4 +34,5 @@ export const subjects: readonly Subject[] = [
   ledgerSubject,
   sharingSubject,
   trackerSubject,
+  managerSubject,
 ];

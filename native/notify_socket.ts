@@ -37,8 +37,8 @@ const MSG_CMSG_CLOEXEC = 0x4000_0000;
 /** struct ucred { int pid; unsigned uid; unsigned gid } */
 const UCRED = { pid: 0, uid: 4, size: 12 } as const;
 
-/** So many are taken from a socket before the others' turn, */
-const MOST_AT_ONCE = 16;
+/** So many are taken from a socket before the others' turn, fewer than the kernel queues, */
+const MOST_AT_ONCE = 8;
 /** and when there may be more, it is left alone for so long. */
 const REST_MS = 100;
 const ANYBODY_MAY_SEND = 0o666;

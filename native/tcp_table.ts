@@ -9,6 +9,7 @@
  */
 
 import type { BoundSocket, Connection } from "../protocol/bound_socket.ts";
+import { CulvertError } from "../protocol/errors.ts";
 import { readBoundSockets, readConnections } from "../protocol/proc_net.ts";
 import { encodeListBound, encodeListConnections, readBoundSocket, readConnection } from "../protocol/socket_diag.ts";
 import { type Libc, openLibc } from "./libc.ts";
@@ -21,6 +22,17 @@ export interface TcpTable extends Disposable {
   connections(localPorts: ReadonlySet<number>): readonly Connection[];
 }
 
+/** No foreign calls; a kernel or a sandbox without netlink; a kernel without sock_diag, or without it for UDP or IPv6. */
+const NOT_TO_BE_HAD: ReadonlySet<string> = new Set([
+  "no_libc",
+  "EPROTONOSUPPORT",
+  "EAFNOSUPPORT",
+  "EOPNOTSUPP",
+  "ENOENT",
+  "EPERM",
+  "EACCES",
+]);
+
 const kinds = ["tcp", "udp"] as const;
 const families = [4, 6] as const;
 
@@ -28,8 +40,11 @@ const families = [4, 6] as const;
 export function openTcpTable(): TcpTable {
   try {
     return openDiagTable();
-  } catch {
-    return textTable;
+  } catch (error) {
+    const isNotToBeHad = error instanceof Deno.errors.NotCapable ||
+      error instanceof CulvertError && NOT_TO_BE_HAD.has(error.code);
+    if (isNotToBeHad) return textTable;
+    throw error;
   }
 }
 

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStrictEquals } from "@std/assert";
 import { isBoundAt } from "../protocol/bound_socket.ts";
 import { readFull, writeAll } from "../protocol/stream.ts";
 import { eventually } from "../testing/waiting.ts";
@@ -20,6 +20,14 @@ Deno.test("sockets are in the table from when they wait until they are closed", 
     datagrams.close();
     assertEquals([isBound("tcp", port), isBound("udp", udpPort)], [false, false]);
   }
+});
+
+Deno.test({
+  name: "where foreign calls are not allowed, the table is read as text",
+  permissions: { ffi: false, read: true },
+  fn() {
+    assertStrictEquals(openTcpTable(), textTable);
+  },
 });
 
 Deno.test("a connection is in the table with the bytes that went each way", async () => {

@@ -2,14 +2,17 @@
  * A stream that is watched: what it carried, how soon the first byte came, how fast the others did, and whether it was cut.
  * Told once, when it is over.
  *
- *   speed: the bytes behind the first read ÷ the time from the first read to the last, where they are enough to tell
+ *   speed: the bytes that came ÷ the time from the first byte sent to the last received, where they are enough to tell
+ *
+ * So the wait for the first byte is part of the speed, as it is for whoever waits. From the first byte received on, a way
+ * that holds bytes back and lets go of them at once would seem the faster one.
  */
 
 import type { Clock } from "../protocol/clock.ts";
 import type { CarriedStream } from "../protocol/split/side_record.ts";
 import type { Stream } from "../protocol/stream.ts";
 
-/** Fewer come at once, whatever the way. */
+/** Of fewer only the wait for the first would be told. */
 const ENOUGH_BYTES = 64 * 1024;
 
 export class MeasuredStream implements Stream {
@@ -20,7 +23,7 @@ export class MeasuredStream implements Stream {
   #onEnd: ((carried: CarriedStream) => void) | undefined;
   #sentBytes = 0;
   #receivedBytes = 0;
-  #firstReadBytes = 0;
+  readonly #openedMs: number;
   #firstWriteMs: number | undefined;
   #firstReadMs: number | undefined;
   #lastReadMs = 0;
@@ -30,6 +33,7 @@ export class MeasuredStream implements Stream {
     this.#stream = stream;
     this.#clock = clock;
     this.#onEnd = onEnd;
+    this.#openedMs = clock.now();
     if (stream.abort) this.abort = () => this.#end(() => stream.abort!());
   }
 
@@ -67,9 +71,7 @@ export class MeasuredStream implements Stream {
   #received(count: number): void {
     this.#lastReadMs = this.#clock.now();
     this.#receivedBytes += count;
-    if (this.#firstReadMs !== undefined) return;
-    this.#firstReadMs = this.#lastReadMs;
-    this.#firstReadBytes = count;
+    this.#firstReadMs ??= this.#lastReadMs;
   }
 
   /** What fails from here on is our own doing: that is why what was carried is told first. */
@@ -84,14 +86,14 @@ export class MeasuredStream implements Stream {
   #carried(): CarriedStream {
     const wroteMs = this.#firstWriteMs;
     const readMs = this.#firstReadMs;
-    const behindFirst = this.#receivedBytes - this.#firstReadBytes;
-    const seconds = readMs === undefined ? 0 : (this.#lastReadMs - readMs) / 1000;
+    const isAnswer = wroteMs !== undefined && readMs !== undefined && readMs >= wroteMs;
+    const seconds = (this.#lastReadMs - (isAnswer ? wroteMs : this.#openedMs)) / 1000;
     return {
       sentBytes: this.#sentBytes,
       receivedBytes: this.#receivedBytes,
       isBroken: this.#isBroken,
-      ...(wroteMs !== undefined && readMs !== undefined && readMs >= wroteMs && { firstByteMs: readMs - wroteMs }),
-      ...(behindFirst >= ENOUGH_BYTES && seconds > 0 && { bytesPerS: behindFirst / seconds }),
+      ...(isAnswer && { firstByteMs: readMs - wroteMs }),
+      ...(this.#receivedBytes >= ENOUGH_BYTES && seconds > 0 && { bytesPerS: this.#receivedBytes / seconds }),
     };
   }
 }

@@ -23,8 +23,10 @@ import { httpProbe, type Probe } from "./probe.ts";
 export interface Member {
   readonly name: string;
   readonly path: Path;
-  /** Its share under `balance`, relative to the others'. Default 1. */
+  /** Its share under `balance` and `split`, relative to the others'. Default 1. */
   readonly weight?: number;
+  /** How to ask it whether it works. Default: as all are asked. */
+  readonly probe?: Probe | undefined;
 }
 
 /** A member as dashboards show it. */
@@ -89,6 +91,7 @@ export interface Watched {
 }
 
 interface Entry extends Watched {
+  readonly probe: Probe | undefined;
   lastFailure: DialFailure | undefined;
   timer: Timer | undefined;
   probing: AbortController | undefined;
@@ -106,13 +109,14 @@ export class Monitor implements Disposable {
     this.#options = options;
     this.#probe = options.probe ?? httpProbe();
     this.#countsStreams = countsStreams;
-    this.#entries = members.map(({ name, path, weight = 1 }) => {
+    this.#entries = members.map(({ name, path, weight = 1, probe }) => {
       const health = new Health(options.clock.now(), options.random, options.health);
       return {
         name,
         path,
         weight,
         health,
+        probe,
         openStreams: 0,
         lastFailure: undefined,
         timer: undefined,
@@ -218,7 +222,7 @@ export class Monitor implements Disposable {
   /** Undefined when the data path works, as it does if the far side answers no. */
   async #probeFailure(entry: Entry, signal: AbortSignal): Promise<DialFailure | undefined> {
     try {
-      const probe = this.#probe as Probe;
+      const probe = entry.probe ?? this.#probe as Probe;
       await abortable(() => probe(entry.path, signal).then(() => NOTHING_TO_CLOSE), signal);
     } catch (error) {
       if (signal.aborted || blameOf(error) !== "answer") return dialFailureOf(signal.aborted ? signal.reason : error);

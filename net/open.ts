@@ -9,6 +9,7 @@
  *   kcp+udp://key@host:port/              over KCP, in datagrams (`kcp/open_kcp.ts`)
  *   kcp+raw://key@host:port/              the same in raw packets that look like TCP
  *   vtcp://key@host:port/                 over QUIC, in such packets (`vtcp/open_vtcp.ts`); vtcp+udp:// in datagrams
+ *   socks5://host:port                    through the proxy of another program (`open_proxy.ts`); http:// as well
  */
 
 import type { Clock } from "../protocol/clock.ts";
@@ -19,12 +20,14 @@ import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import type { Random } from "../protocol/random.ts";
 import type { Path } from "../protocol/stream.ts";
-import { balance, failover, type Member, race } from "./combine.ts";
+import { balance, failover, type Member, race, split } from "./combine.ts";
 import { openCircuits } from "./circuit/open_circuits.ts";
 import { direct } from "./egress.ts";
 import { openFragments } from "./fragments/open_fragments.ts";
 import { withHello } from "./hello.ts";
 import { openKcp } from "./kcp/open_kcp.ts";
+import { openProxyUrl, proxyProbe } from "./open_proxy.ts";
+import type { Probe } from "./probe.ts";
 import { openTunnel } from "./tunnel_client.ts";
 import { openVtcpUrl } from "./vtcp/open_vtcp.ts";
 
@@ -46,11 +49,21 @@ export interface OpenOptions {
 }
 
 /** How several paths act as one. */
-export type Combination = "failover" | "balance" | "race";
+export const combinations = ["failover", "balance", "race", "split"] as const;
+
+export interface Combination {
+  readonly how: (typeof combinations)[number];
+  /** Of each path, in their order, for `balance` and `split`. Default: all alike. */
+  readonly weights?: readonly number[];
+  /** For `split`: a host is always led by the same path while that is up. */
+  readonly sticky?: boolean;
+}
 
 interface Scheme {
   readonly prefix: string;
   open(url: string, options: OpenOptions): Path;
+  /** How to see whether the path works, where `hello.culvert` is not known there. */
+  probe?(url: string): Probe;
 }
 
 const schemes: readonly Scheme[] = [
@@ -65,6 +78,8 @@ const schemes: readonly Scheme[] = [
   { prefix: "kcp+raw://", open: openKcp },
   { prefix: "vtcp://", open: openVtcpUrl },
   { prefix: "vtcp+udp://", open: openVtcpUrl },
+  { prefix: "socks5://", open: openProxyUrl, probe: proxyProbe },
+  { prefix: "http://", open: openProxyUrl, probe: proxyProbe },
 ];
 
 /** What a path URL may begin with. */
@@ -72,25 +87,32 @@ export const pathPrefixes: readonly string[] = schemes.map(({ prefix }) => prefi
 
 /** Opens the Path a URL names. Throws a CulvertError `bad_url` that says what is wrong with it. */
 export function openPath(url: string, options: OpenOptions): Path {
-  const scheme = schemes.find(({ prefix }) => url.startsWith(prefix));
-  if (!scheme) {
-    throw new CulvertError("bad_url", `Cannot open a path: the URL must begin with ${pathPrefixes.join(", ")}`);
-  }
-  return scheme.open(url, options);
+  return schemeOf(url).open(url, options);
 }
 
 /** Opens one Path, or several as one. */
 export function openPaths(urls: readonly string[], combination: Combination, options: OpenOptions): Path {
+  const { how, weights = [], sticky = false } = combination;
   const members: Member[] = [];
   try {
-    for (const url of urls) members.push({ name: nameOf(url), path: openPath(url, options) });
+    for (const [at, url] of urls.entries()) {
+      const scheme = schemeOf(url);
+      const path = scheme.open(url, options);
+      members.push({ name: nameOf(url), path, weight: weights[at] ?? 1, probe: scheme.probe?.(url) });
+    }
     if (members.length === 1) return members[0]!.path;
-    const { clock, random, log } = options;
-    return { failover, balance, race }[combination](members, { clock, random, log });
+    const { clock, random, log, metrics } = options;
+    return { failover, balance, race, split }[how](members, { clock, random, log, metrics, sticky });
   } catch (error) {
     for (const { path } of members) path.close();
     throw error;
   }
+}
+
+function schemeOf(url: string): Scheme {
+  const scheme = schemes.find(({ prefix }) => url.startsWith(prefix));
+  if (scheme) return scheme;
+  throw new CulvertError("bad_url", `Cannot open a path: the URL must begin with ${pathPrefixes.join(", ")}`);
 }
 
 function openDirect(url: string, options: OpenOptions): Path {

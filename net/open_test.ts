@@ -30,7 +30,7 @@ function bench() {
 Deno.test("paths that cannot be combined are closed again", () => {
   for (const urls of [["direct:", "direct:"], ["direct:", "nonsense:"]]) {
     const { options, users } = bench();
-    assertThrows(() => openPaths(urls, "failover", options), CulvertError);
+    assertThrows(() => openPaths(urls, { how: "failover" }, options), CulvertError);
     assertEquals(users.size, 0, urls.join());
   }
 });
@@ -38,7 +38,7 @@ Deno.test("paths that cannot be combined are closed again", () => {
 Deno.test("a path is named without its token, however that is spelled", () => {
   for (const token of ["secret", "se@cret", "user:secret", "se%2Fcret@"]) {
     const url = `tunnel+ws://${token}@127.0.0.1:1/`;
-    const error = assertThrows(() => openPaths([url, url], "failover", bench().options), CulvertError);
+    const error = assertThrows(() => openPaths([url, url], { how: "failover" }, bench().options), CulvertError);
     assert(error.message.includes('"tunnel+ws://127.0.0.1:1/"'), error.message);
   }
 });
@@ -48,6 +48,6 @@ Deno.test("a path through a closed network must know who we are, and leaves noth
     const { options } = bench();
     const clock = clockOf(globalThis); // what is left behind would be found by the runner
     const closed = { ...options, clock, networkPublicKey: new Uint8Array(32) };
-    assertThrows(() => openPaths([url], "failover", closed), CulvertError, "identity");
+    assertThrows(() => openPaths([url], { how: "failover" }, closed), CulvertError, "identity");
   }
 });

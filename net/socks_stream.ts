@@ -1,42 +1,72 @@
 /**
- * SOCKS5 over a Stream that is there: as the client that asks for a target, and as the server that is asked. CONNECT only,
- * and nobody has to say who they are. RFC 1928.
+ * SOCKS5 over a Stream that is there: as the client that asks for a target, and as the server that is asked. As the
+ * server CONNECT only, and nobody has to say who they are. RFC 1928, RFC 1929.
  */
 
 import { dialReplyOf } from "../protocol/dial_reply.ts";
 import { DialError, type DialFailure, dialFailureOf } from "../protocol/errors.ts";
-import type { Parsed } from "../protocol/parse.ts";
 import {
+  encodeCredentials,
   encodeGreeting,
   encodeMethodChoice,
   encodeReply,
   encodeRequest,
   parseGreeting,
   parseMethodChoice,
+  parsePasswordStatus,
   parseReply,
   parseRequest,
   SocksCommand,
+  type SocksCredentials,
   SocksMethod,
   SocksReply,
+  type SocksRequest,
 } from "../protocol/socks.ts";
 import { type Stream, type Target, writeAll } from "../protocol/stream.ts";
+import { readMessage } from "./read_message.ts";
 
 /** No message of the handshake is longer. */
-const MAX_MESSAGE_BYTES = 512;
+const SOCKS5 = { language: "SOCKS5", maxBytes: 512 } as const;
+
+export interface SocksServer {
+  /** What it is called in errors. */
+  readonly name: string;
+  /** Who we are, should it ask. */
+  readonly credentials?: SocksCredentials | undefined;
+}
+
+const BEHIND_THE_TUNNEL: SocksServer = { name: "The SOCKS5 server behind the tunnel" };
 
 /** Has the far end connect to the target; then the stream leads there. Rejects with a DialError that says why not. */
-export async function connectSocks5(stream: Stream, target: Target): Promise<void> {
-  const request = encodeRequest({ command: SocksCommand.connect, target });
+export async function connectSocks5(stream: Stream, target: Target, server = BEHIND_THE_TUNNEL): Promise<void> {
+  await askSocks5(stream, { command: SocksCommand.connect, target }, server);
+}
+
+/** Has the far end do as asked, and gives the address that it answers with. Rejects with a DialError that says why not. */
+export async function askSocks5(
+  stream: Stream,
+  asked: SocksRequest,
+  { name, credentials }: SocksServer,
+): Promise<Target> {
+  const request = encodeRequest(asked);
   if (!request) throw new DialError("unresolved", "Cannot dial: the host name must be 1 to 255 bytes");
-  await writeAll(stream, encodeGreeting([SocksMethod.none]));
-  const method = await readMessage(stream, parseMethodChoice);
-  if (method !== SocksMethod.none) {
-    throw new DialError("unauthorized", "The SOCKS5 server behind the tunnel wants a password");
-  }
+  const methods = credentials ? [SocksMethod.none, SocksMethod.password] : [SocksMethod.none];
+  await writeAll(stream, encodeGreeting(methods));
+  const method = await readMessage(stream, parseMethodChoice, SOCKS5);
+  if (!methods.some((offered) => offered === method)) throw new DialError("unauthorized", `${name} wants a password`);
+  if (method === SocksMethod.password) await sayWhoWeAre(stream, credentials!, name);
   await writeAll(stream, request);
-  const { reply } = await readMessage(stream, parseReply);
-  if (reply === SocksReply.succeeded) return;
-  throw new DialError(failureOf(reply), `The SOCKS5 server behind the tunnel could not connect: reply ${reply}`);
+  const { reply, bound } = await readMessage(stream, parseReply, SOCKS5);
+  if (reply === SocksReply.succeeded) return bound;
+  throw new DialError(failureOf(reply), `${name} could not connect: reply ${reply}`);
+}
+
+async function sayWhoWeAre(stream: Stream, credentials: SocksCredentials, name: string): Promise<void> {
+  const message = encodeCredentials(credentials);
+  if (!message) throw new DialError("unauthorized", "Cannot dial: name and password must be at most 255 bytes each");
+  await writeAll(stream, message);
+  const isAccepted = await readMessage(stream, parsePasswordStatus, SOCKS5);
+  if (!isAccepted) throw new DialError("unauthorized", `${name} does not take the password`);
 }
 
 /**
@@ -44,11 +74,11 @@ export async function connectSocks5(stream: Stream, target: Target): Promise<voi
  * and was told so.
  */
 export async function acceptSocks5(stream: Stream): Promise<SocksAsked | undefined> {
-  const { methods } = await readMessage(stream, parseGreeting);
+  const { methods } = await readMessage(stream, parseGreeting, SOCKS5);
   const isOpen = methods.includes(SocksMethod.none);
   await writeAll(stream, encodeMethodChoice(isOpen ? SocksMethod.none : SocksMethod.unacceptable));
   if (!isOpen) return undefined;
-  const { command, target } = await readMessage(stream, parseRequest);
+  const { command, target } = await readMessage(stream, parseRequest, SOCKS5);
   if (command !== SocksCommand.connect) {
     await writeAll(stream, encodeReply(SocksReply.commandUnsupported));
     return undefined;
@@ -78,18 +108,4 @@ const failures: Readonly<Record<number, DialFailure>> = {
 
 function failureOf(reply: number): DialFailure {
   return failures[reply] ?? "failed";
-}
-
-/** Byte by byte, so that nothing of what follows is taken: these messages are short and come once. */
-async function readMessage<T>(stream: Stream, parse: (bytes: Uint8Array) => Parsed<T>): Promise<T> {
-  const held = new Uint8Array(MAX_MESSAGE_BYTES);
-  for (let filled = 0; filled < held.length;) {
-    const count = await stream.read(held.subarray(filled, filled + 1));
-    if (count === null) throw new DialError("failed", "The stream ended in the middle of SOCKS5");
-    filled += count;
-    const parsed = parse(held.subarray(0, filled));
-    if (parsed.status === "done") return parsed.value;
-    if (parsed.status === "bad") throw new DialError("failed", `The far end does not speak SOCKS5: ${parsed.reason}`);
-  }
-  throw new DialError("failed", "The far end does not speak SOCKS5: its message does not end");
 }

@@ -35,8 +35,16 @@ export function isBoundAt(socket: BoundSocket, kind: BoundSocket["kind"], at: Ta
   return address === undefined || covers(socket, address);
 }
 
+/** Whether a socket keeps another from being bound there: it takes what is sent there, or something of it. */
+export function keepsOthersFrom(socket: BoundSocket, kind: BoundSocket["kind"], at: Target): boolean {
+  const wanted = parseIp(at.host);
+  if (isBoundAt(socket, kind, at)) return true;
+  return socket.kind === kind && socket.port === at.port && wanted !== undefined &&
+    covers({ address: wanted }, socket.address);
+}
+
 /** A socket on `::` takes IPv4 as well, unless it was told not to. */
-function covers({ address: bound, isV6Only }: BoundSocket, address: IpAddress): boolean {
+function covers({ address: bound, isV6Only }: Pick<BoundSocket, "address" | "isV6Only">, address: IpAddress): boolean {
   if (isUnspecified(bound)) return bound.length === address.length || bound.length === 16 && !isV6Only;
   if (isV4Mapped(bound) && address.length === 4) return equalIp(bound.subarray(12), address);
   return equalIp(bound, address);

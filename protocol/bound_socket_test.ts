@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { isBoundAt } from "./bound_socket.ts";
+import { isBoundAt, keepsOthersFrom } from "./bound_socket.ts";
 import { parseIp } from "./ip.ts";
 
 Deno.test("what waits at an address takes what is sent there, and nothing else", () => {
@@ -21,5 +21,22 @@ Deno.test("what waits at an address takes what is sent there, and nothing else",
     assertEquals(isBoundAt(socket, "tcp", { host, port: 80 }), want, name);
     assertEquals(isBoundAt(socket, "tcp", { host, port: 81 }), false, name);
     assertEquals(isBoundAt(socket, "udp", { host, port: 80 }), false, name);
+  }
+});
+
+Deno.test("what is bound keeps others from its address, and from all addresses together", () => {
+  const rows = [
+    ["its own address", "127.0.0.1", "127.0.0.1", true],
+    ["another address", "127.0.0.1", "192.0.2.1", false],
+    ["all addresses, of which it has one", "127.0.0.1", "0.0.0.0", true],
+    ["all addresses of both, of which it has one", "127.0.0.1", "::", true],
+    ["one address, where it has all", "0.0.0.0", "127.0.0.1", true],
+    ["IPv6's, where it has one of IPv4", "127.0.0.1", "::1", false],
+  ] as const;
+  for (const [name, address, host, want] of rows) {
+    const socket = { kind: "udp", address: parseIp(address)!, port: 53, uid: 0, inode: 1 } as const;
+    assertEquals(keepsOthersFrom(socket, "udp", { host, port: 53 }), want, name);
+    assertEquals(keepsOthersFrom(socket, "udp", { host, port: 54 }), false, name);
+    assertEquals(keepsOthersFrom(socket, "tcp", { host, port: 53 }), false, name);
   }
 });

@@ -44,6 +44,12 @@ export function dialReplyOf(failure: DialFailure): DialReply {
   return replies[failure];
 }
 
+/** The other way: what a status and an error type together say; undefined when no reply of ours has both. */
+export function dialFailureOfReply(status: number, proxyError: string): DialFailure | undefined {
+  const found = Object.entries(replies).find(([, reply]) => reply.status === status && reply.proxyError === proxyError);
+  return found?.[0] as DialFailure | undefined;
+}
+
 /** The value of a `Proxy-Status` field that names this error type, and what more there is to say. */
 export function proxyStatus(proxyError: string, details?: string): string {
   const status = `culvert; error=${proxyError}`;

@@ -27,6 +27,12 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./proxy.ts")).role,
   },
   {
+    name: "proxy-report",
+    summary: "Which of its paths a proxy with --combine split has found better, and in what.",
+    group: "Traffic",
+    load: async () => (await import("./split/report_command.ts")).role,
+  },
+  {
     name: "tunnel",
     summary: "The far end of tunnels: what near ends dial is dialled here.",
     group: "Traffic",
@@ -277,6 +283,60 @@ export const registry: readonly RoleEntry[] = [
     summary: "What the peer of this machine shares, where it is reached, and who is there.",
     group: "Files",
     load: async () => (await import("./files/status.ts")).statusRole,
+  },
+  {
+    name: "manager",
+    summary: "Keeps services up: starts them, watches them, restarts what fails.",
+    group: "Services",
+    load: async () => (await import("./manager.ts")).role,
+  },
+  {
+    name: "manager-list",
+    summary: "Which services there are on this machine, and in what state.",
+    group: "Services",
+    load: async () => (await import("./manager/list_command.ts")).listRole,
+  },
+  {
+    name: "manager-status",
+    summary: "How the manager and its services are, and why.",
+    group: "Services",
+    load: async () => (await import("./manager/status_command.ts")).statusRole,
+  },
+  {
+    name: "manager-start",
+    summary: "Starts services, and waits until they run.",
+    group: "Services",
+    load: async () => (await import("./manager/start_command.ts")).startRole,
+  },
+  {
+    name: "manager-stop",
+    summary: "Stops services, and waits until nothing of them runs.",
+    group: "Services",
+    load: async () => (await import("./manager/stop_command.ts")).stopRole,
+  },
+  {
+    name: "manager-restart",
+    summary: "Stops services and starts them again, and waits until they run.",
+    group: "Services",
+    load: async () => (await import("./manager/restart_command.ts")).restartRole,
+  },
+  {
+    name: "manager-logs",
+    summary: "What services have written to their logs, and what they write from now on.",
+    group: "Services",
+    load: async () => (await import("./manager/logs_command.ts")).logsRole,
+  },
+  {
+    name: "manager-stats",
+    summary: "What services use and carry: CPU, memory, connections, throughput.",
+    group: "Services",
+    load: async () => (await import("./manager/stats_command.ts")).statsRole,
+  },
+  {
+    name: "manager-watch",
+    summary: "A live table of all services, with keys to start, stop and restart them.",
+    group: "Services",
+    load: async () => (await import("./manager/watch_command.ts")).watchRole,
   },
   {
     name: "keys",

@@ -10,6 +10,7 @@ import { countedDials } from "../net/kcp/counted_dials.ts";
 import { pathPrefixes } from "../net/open.ts";
 import { aborted } from "../protocol/abort.ts";
 import { parseTarget, type Path } from "../protocol/stream.ts";
+import { combinationFlags, type CombinationSettings } from "./combination.ts";
 import { ConfigError } from "./config.ts";
 import { filePath } from "./fields.ts";
 import { localPortFlags, type LocalPortSettings, openLocalPorts } from "./local_ports.ts";
@@ -20,14 +21,14 @@ import { openWayOut, type WayOut } from "./way_out.ts";
 export const transportClientFlags = {
   server: z.array(z.string().meta({ placeholder: "url", secret: true })).default([])
     .describe("The URL of a server, as it prints it; several act as one, by --combine."),
-  combine: z.enum(["failover", "balance", "race"]).default("failover")
-    .describe("How several servers act as one.").meta({ placeholder: "how" }),
+  ...combinationFlags,
   egressPolicy: filePath().optional().describe("What direct: may dial; a TOML file, followed while it changes."),
   ...localPortFlags,
 };
 
 export type TransportClientSettings =
-  & Pick<WayOut, "combine" | "egressPolicy">
+  & CombinationSettings
+  & Pick<WayOut, "egressPolicy">
   & Omit<LocalPortSettings, "listen">
   & { readonly server: readonly string[]; readonly listen?: LocalPortSettings["listen"] | undefined };
 

@@ -12,6 +12,7 @@ import { CulvertError } from "../protocol/errors.ts";
 import type { PolicySource } from "../protocol/egress_policy.ts";
 import type { Path } from "../protocol/stream.ts";
 import { Membership, networkFlags } from "./closed_network.ts";
+import { combinationFlags, combinationOf } from "./combination.ts";
 import { ConfigError } from "./config.ts";
 import { openPolicy } from "./egress_policy.ts";
 import { filePath } from "./fields.ts";
@@ -29,8 +30,7 @@ const pathUrls = z.array(
 
 export const wayOut = {
   path: pathUrls.describe("A way out; several act as one, by --combine."),
-  combine: z.enum(["failover", "balance", "race"]).default("failover")
-    .describe("How several paths act as one.").meta({ placeholder: "how" }),
+  ...combinationFlags,
   egressPolicy: filePath().optional().describe("What direct: may dial; a TOML file, followed while it changes."),
   caFile: filePath().optional().describe("Certificates to trust beside the usual ones, in PEM."),
   ...networkFlags,
@@ -88,12 +88,14 @@ async function joinNetwork(
 }
 
 function openSettled(
-  { path, combine, flag = "--path" }: Parameters<typeof openWayOut>[0],
+  settings: Parameters<typeof openWayOut>[0],
   action: string,
   options: Parameters<typeof openPaths>[2],
 ): Path {
+  const { path, flag = "--path" } = settings;
+  const combination = combinationOf(settings, { flag, count: path.length, action });
   try {
-    return openPaths(path, combine, options);
+    return openPaths(path, combination, options);
   } catch (error) {
     if (!(error instanceof CulvertError) || !BAD_URL.includes(error.code)) throw error;
     throw new ConfigError(action, [`${flag} is of no use. ${error.message}`]);

@@ -74,7 +74,7 @@ export function wireguardGo(options: { readonly name?: string; readonly path?: s
 
 /** Our userspace device, run by a program that gives it a UAPI socket and nothing else; without offload, packet by packet. */
 export function culvertUserspace({ offload = true }: { readonly offload?: boolean } = {}): WireGuardMaker {
-  const deno = [Deno.execPath(), "run", "-A", "--no-lock", "--config", repositoryFile("deno.json")];
+  const deno = [Deno.execPath(), "run", "-A", "--frozen", "--config", repositoryFile("deno.json")];
   const program = repositoryFile("bench/load/wireguard.ts");
   const flags = offload ? [] : ["--no-offload"];
   return {

@@ -34,6 +34,9 @@ packages=(
   nginx-light       # rivals of the file server and the tracker
   caddy
   opentracker
+  supervisor        # rivals of the manager
+  runit
+  monit
   iptables          # machines that have no nft
   chromium          # the browser that pages are fetched with
   postgresql        # stores of the orchestrator; tests start servers of their own
@@ -91,6 +94,8 @@ if command -v systemctl >/dev/null && [ -d /run/systemd/system ]; then
       nginx-light) systemctl disable --quiet nginx.service 2>/dev/null || true ;;
       caddy) systemctl disable --quiet caddy.service 2>/dev/null || true ;;
       opentracker) systemctl disable --quiet opentracker.service 2>/dev/null || true ;;
+      supervisor) systemctl disable --quiet supervisor.service 2>/dev/null || true ;;
+      monit) systemctl disable --quiet monit.service 2>/dev/null || true ;;
       redis-server) systemctl disable --quiet redis-server.service 2>/dev/null || true ;;
       tor) systemctl disable --quiet tor.service 2>/dev/null || true ;;
     esac

@@ -98,6 +98,7 @@ declare module "@std/text/closest-string" {
 
 declare module "@std/yaml" {
   export function parse(text: string): unknown;
+  export function stringify(value: unknown): string;
 }
 
 declare module "@std/toml" {

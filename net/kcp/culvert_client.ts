@@ -16,7 +16,7 @@ import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import { formatPorts, type Ports, portSpan } from "../../protocol/port_span.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { ClientCredential } from "../../protocol/sealed_packets/credentials.ts";
-import type { Datagrams, DialOptions, Hop, Path, Stream, Target } from "../../protocol/stream.ts";
+import type { Datagrams, DialOptions, Hop, PacketCounts, Path, Stream, Target } from "../../protocol/stream.ts";
 import type { WireGuardCrypto } from "../../protocol/wireguard/crypto.ts";
 import { CountedLink, type Traffic } from "../counted_link.ts";
 import type { Link } from "../link.ts";
@@ -131,6 +131,10 @@ export class CulvertKcpPath implements Path {
     if (this.#isSilent) return `The server ${this.#server} has fallen silent`;
     if (this.#tunnel.linkCount > 0) return undefined;
     return this.#lastFailure ?? `The server ${this.#server} has not answered yet`;
+  }
+
+  get packets(): PacketCounts {
+    return this.#sampler.packets;
   }
 
   get status(): CulvertKcpStatus {

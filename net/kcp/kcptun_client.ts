@@ -33,7 +33,14 @@ import { kcptunKey } from "../../protocol/packet_layer/packet_keys.ts";
 import { SnappyScratch } from "../../protocol/packet_layer/snappy_frames.ts";
 import type { PacketSeal } from "../../protocol/packet_seal.ts";
 import type { Random } from "../../protocol/random.ts";
-import { type DialOptions, formatTarget, type Path, type Stream, type Target } from "../../protocol/stream.ts";
+import {
+  type DialOptions,
+  formatTarget,
+  type PacketCounts,
+  type Path,
+  type Stream,
+  type Target,
+} from "../../protocol/stream.ts";
 import { formatIp, parseIp } from "../../protocol/ip.ts";
 import { CountedLink, type Traffic } from "../counted_link.ts";
 import type { Link } from "../link.ts";
@@ -155,6 +162,10 @@ export class KcptunPath implements Path {
   /** Settles when the key is derived and the seal open, for which dials wait as well. */
   async prepared(): Promise<void> {
     await this.#seal;
+  }
+
+  get packets(): PacketCounts {
+    return this.#sampler.packets;
   }
 
   /** How the links are that are up. */

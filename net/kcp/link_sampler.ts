@@ -5,6 +5,7 @@
 
 import type { Clock, Timer } from "../../protocol/clock.ts";
 import type { Counter, Labels, Metrics } from "../../protocol/metrics.ts";
+import type { PacketCounts } from "../../protocol/stream.ts";
 import type { Traffic } from "../counted_link.ts";
 import type { KcpLink } from "./kcp_link.ts";
 
@@ -58,6 +59,8 @@ export class LinkSampler implements Disposable {
   readonly #rtt;
   readonly #rate;
   readonly #active;
+  /** Of links that have ended. */
+  readonly #past = { sent: 0, resent: 0 };
   #timer: Timer | undefined;
 
   /** `prefix` begins the names of the metrics. */
@@ -124,6 +127,16 @@ export class LinkSampler implements Disposable {
     });
   }
 
+  /** Segments of all links, those that have ended too. */
+  get packets(): PacketCounts {
+    const sum = { ...this.#past };
+    for (const { link } of this.#links) {
+      sum.sent += link.kcp.counters.sent;
+      sum.resent += resentOf(link);
+    }
+    return sum;
+  }
+
   [Symbol.dispose](): void {
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -166,6 +179,8 @@ export class LinkSampler implements Disposable {
   #end(sampled: Sampled): void {
     this.#look(sampled);
     this.#links.delete(sampled);
+    this.#past.sent += sampled.sent;
+    this.#past.resent += sampled.resent;
     this.#active.add(-1, { client: sampled.client });
   }
 }

@@ -33,6 +33,7 @@ import {
   type Datagrams,
   type DialOptions,
   formatTarget,
+  type PacketCounts,
   type Path,
   type Stream,
   type Target,
@@ -129,6 +130,10 @@ export class PaqetPath implements Path {
   /** What the last dial has found. */
   get problem(): string | undefined {
     return this.#dials.problem;
+  }
+
+  get packets(): PacketCounts {
+    return this.#sampler.packets;
   }
 
   /** How the links are that are up. */

@@ -23,6 +23,8 @@ export interface ProcStat {
   readonly sessionId: number;
   readonly userTicks: number;
   readonly systemTicks: number;
+  /** Of its children that have ended and were collected, both kinds. */
+  readonly childTicks: number;
   readonly threads: number;
   /** Since the machine's start. With the pid it names a process; the pid alone does not. */
   readonly startTicks: number;
@@ -37,6 +39,8 @@ const FIELD = {
   sessionId: 3,
   userTicks: 11,
   systemTicks: 12,
+  childUserTicks: 13,
+  childSystemTicks: 14,
   threads: 17,
   startTicks: 19,
   residentPages: 21,
@@ -57,6 +61,7 @@ export function parseProcStat(text: string): ProcStat | undefined {
     sessionId: number(FIELD.sessionId),
     userTicks: number(FIELD.userTicks),
     systemTicks: number(FIELD.systemTicks),
+    childTicks: number(FIELD.childUserTicks) + number(FIELD.childSystemTicks),
     threads: number(FIELD.threads),
     startTicks: number(FIELD.startTicks),
     residentPages: number(FIELD.residentPages),

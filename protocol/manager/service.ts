@@ -37,6 +37,9 @@ export interface Service {
   readonly connects: boolean;
   readonly probe?: ServiceProbe;
   readonly limits: ServiceLimits;
+  /** Under systemd: rights that its role is not known to need, such as `CAP_NET_RAW`, and paths that it writes to. */
+  readonly capabilities?: readonly string[];
+  readonly writable?: readonly string[];
   readonly log: ServiceLog;
   /** The manager's settings, with what the service's file says otherwise. */
   readonly watchdog: WatchdogSettings;

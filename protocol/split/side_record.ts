@@ -18,7 +18,7 @@ export interface CarriedStream {
   readonly receivedBytes: number;
   /** From the first byte sent to the first received; absent when either is missing or the far side spoke first. */
   readonly firstByteMs?: number;
-  /** How fast bytes came, of a stream that brought enough to tell. */
+  /** How fast bytes came, the wait for the first included; of a stream that brought enough to tell. */
   readonly bytesPerS?: number;
   /** It was cut: neither side had ended it. */
   readonly isBroken: boolean;

@@ -43,6 +43,7 @@ class FlagReader {
       if (field.positional) continue;
       this.#flags.set(`--${field.flag}`, field);
       if (field.short) this.#flags.set(`-${field.short}`, field);
+      if (field.alsoFlag) this.#flags.set(`--${field.alsoFlag}`, field);
     }
   }
 

@@ -23,6 +23,8 @@ export interface FieldMeta {
   readonly example?: string;
   /** A one-letter flag. */
   readonly short?: string;
+  /** Another flag that says the same, without the dashes. */
+  readonly alsoFlag?: string;
   /** Never repeated in messages or shown as a default. */
   readonly secret?: boolean;
   /** Another variable that it is read from where its own is not set: one that other programs of its kind know. */

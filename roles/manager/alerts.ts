@@ -3,12 +3,13 @@
  * settings name them.
  */
 
+import type { ServiceNews } from "../../protocol/manager/service_events.ts";
 import type { WatchdogSettings } from "../../protocol/manager/watchdog_settings.ts";
 
 export interface Alert {
   readonly service: string;
   /** What it is about, for programs. */
-  readonly event: "restarting" | "gave_up" | "crashed" | "unhealthy" | "will_not_end";
+  readonly event: ServiceNews["event"];
   /** For people. */
   readonly message: string;
   /** By the wall clock. */

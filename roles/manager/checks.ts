@@ -12,7 +12,13 @@
 import type { Service, ServicePort } from "../../protocol/manager/service.ts";
 import type { RunningProcess } from "./runner.ts";
 
-export type CheckLevel = "pid" | "port" | "connection" | "end-to-end";
+export type CheckLevel =
+  | "pid"
+  | "port"
+  | "connection"
+  | "end-to-end"
+  /** It has not said that it is alive; seen by `supervised_service.ts`. */
+  | "alive";
 
 export interface CheckFailure {
   readonly level: CheckLevel;

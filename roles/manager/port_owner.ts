@@ -1,18 +1,37 @@
 /**
- * Who has a port that a service should have: found by the number of the socket among the open files of all processes. Only
- * root sees those of others; for the rest there is the user whose socket it is.
+ * Who has a port that a service should have: the kernel's table tells the socket's number, and the process is the one that
+ * has it among its open files. Of several that share it, as a server's workers do, it is the one with the lowest pid. Those
+ * of other users are seen by root alone.
  */
 
+import { keepsOthersFrom } from "../../protocol/bound_socket.ts";
 import type { ServicePort } from "../../protocol/manager/service.ts";
+import { allPids, readProcStat } from "../../native/proc_files.ts";
 import type { TcpTable } from "../../native/tcp_table.ts";
+import type { PortOwner } from "./checks.ts";
 
-export interface PortOwner {
-  readonly uid: number;
-  /** Absent where the process's open files may not be read. */
-  readonly pid?: number;
-  /** As the kernel calls it: up to 15 characters. */
-  readonly program?: string;
+/** Undefined when nobody has it, or nobody that we may see. */
+export async function findPortOwner(sockets: TcpTable, { kind, at }: ServicePort): Promise<PortOwner | undefined> {
+  const taken = sockets.bound().filter((socket) => keepsOthersFrom(socket, kind, at));
+  if (taken.length === 0) return undefined;
+  const links = new Set(taken.map(({ inode }) => `socket:[${inode}]`));
+  for (const pid of allPids().sort((one, other) => one - other)) {
+    if (!await hasOpen(pid, links)) continue;
+    const program = readProcStat(pid)?.name;
+    if (program !== undefined) return { pid, program };
+  }
+  return undefined;
 }
 
-/** Undefined when nobody has it. */
-export type FindPortOwner = (port: ServicePort, table: TcpTable) => Promise<PortOwner | undefined>;
+/** One file after another, and others have their turn between them: there may be many thousands. */
+async function hasOpen(pid: number, links: ReadonlySet<string>): Promise<boolean> {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    for await (const { name } of Deno.readDir(folder)) {
+      if (links.has(await Deno.readLink(`${folder}/${name}`).catch(() => ""))) return true;
+    }
+  } catch {
+    // It has gone, or is not ours to look at.
+  }
+  return false;
+}

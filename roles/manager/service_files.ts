@@ -191,7 +191,7 @@ interface ServiceParts {
 }
 
 function serviceOf(file: ServiceFile, { name, path, variables, watchdog, defaults }: ServiceParts): Service {
-  const { role, user, directory, probe, limits } = file;
+  const { role, user, directory, probe, limits, capabilities, writable } = file;
   const summary = (defaults.roles ?? registry).find((entry) => entry.name === role)?.summary;
   return {
     name,
@@ -212,6 +212,8 @@ function serviceOf(file: ServiceFile, { name, path, variables, watchdog, default
       ...limits.cpuPercent !== undefined && { cpuPercent: limits.cpuPercent },
       overMs: limits.over,
     },
+    ...capabilities && { capabilities },
+    ...writable && { writable },
     log: { maxBytes: file.log.max },
     watchdog,
   };

@@ -48,6 +48,8 @@ Deno.test("all that a file says is in the service", async () => {
     listen = [":1080", "udp:[::1]:53"]
     ready = "listen"
     connects = false
+    capabilities = ["CAP_NET_RAW"]
+    writable = ["/srv"]
     [probe]
     through = "socks5://127.0.0.1:1080"
     url = "http://example.com/"
@@ -81,6 +83,8 @@ Deno.test("all that a file says is in the service", async () => {
     connects: false,
     probe: { through: "socks5://127.0.0.1:1080", url: "http://example.com/", status: 204, timeoutMs: 3000 },
     limits: { memoryBytes: 512 * 1024 * 1024, openFiles: 4096, cpuPercent: 150, overMs: 30_000 },
+    capabilities: ["CAP_NET_RAW"],
+    writable: ["/srv"],
     log: { maxBytes: 1024 * 1024 },
     watchdog: { ...defaultWatchdogSettings, maxRestarts: 9 },
   });

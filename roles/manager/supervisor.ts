@@ -1,16 +1,28 @@
 /**
- * All services: reads their files, takes over what runs, starts what is enabled, answers for them. (Shapes; the rest follows.)
+ * All services: reads their files, takes over what runs, starts what is enabled, answers for them.
+ *
+ *   files ─▶ supervisor ─┬▶ supervised service ─▶ machine, runner, checks
+ *                        ├▶ supervised service            …
+ *                        └▶ meter, for those with limits
+ *
+ * When the manager ends, its services go on: they do not depend on it, and one that is brought up to date or killed must
+ * not take down what it is there to keep up. The next manager finds and adopts them. `stopAll` is for whoever wants
+ * otherwise. Not here: when a service is started, stopped or given up (`protocol/manager/service_machine.ts`).
  */
 
+import { orAborted } from "../../protocol/abort.ts";
 import type { Clock } from "../../protocol/clock.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { ManagerReport } from "../../protocol/manager/report.ts";
 import type { Service } from "../../protocol/manager/service.ts";
-import type { ServiceNews } from "../../protocol/manager/service_machine.ts";
+import type { ServiceNews } from "../../protocol/manager/service_events.ts";
 import type { Alerts } from "./alerts.ts";
 import type { Checks } from "./checks.ts";
-import type { MeteredService, ServiceMeter } from "./limits.ts";
+import { repeat } from "../repeating.ts";
+import { hasLimits, type MeteredService, type ServiceMeter } from "./limits.ts";
 import type { ServiceRunner } from "./runner.ts";
+import { SupervisedService } from "./supervised_service.ts";
 
 /** What the service files and the watchdog's settings say by now. */
 export interface LoadedServices {
@@ -38,7 +50,7 @@ export interface SupervisorOptions {
   readonly log: Log;
   /** The manager's own. */
   readonly pid: number;
-  /** After every change of a service. */
+  /** After every change of a service. It may ask for reports, and for nothing else. */
   onEvent?(event: SupervisorEvent): void;
 }
 
@@ -48,23 +60,161 @@ export interface SupervisorEvent {
   readonly news?: ServiceNews;
 }
 
-export declare class Supervisor implements AsyncDisposable {
-  constructor(options: SupervisorOptions);
-  /** Reads the files, takes over what runs and starts the others that are enabled. Rejects where the files cannot be read. */
-  begin(): Promise<void>;
+/** How often what services use is held against their limits. */
+const METER_EVERY_MS = 5_000;
+
+export class Supervisor implements AsyncDisposable {
+  readonly #options: SupervisorOptions;
+  readonly #services = new Map<string, SupervisedService>();
+  readonly #ending = new AbortController();
+  readonly #startedMs: number;
+  readonly #tasks = new Set<Promise<unknown>>();
+  readonly #waiting = new Set<() => void>();
+  #problems: readonly string[] = [];
+  /** Loads come one after the other. */
+  #loading: Promise<void> = Promise.resolve();
+  #metering: Disposable | undefined;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#startedMs = options.clock.wallNow();
+  }
+
+  /** Reads the files, takes over what runs and starts the others that are enabled. Rejects where nothing can be read. */
+  async begin(): Promise<void> {
+    await this.reload();
+    const { clock, log } = this.#options;
+    this.#metering = repeat({
+      clock,
+      everyMs: METER_EVERY_MS,
+      look: () => this.#meter(),
+      onProblem: (error) => log.warn("What services use cannot be measured", { error }),
+    });
+  }
+
+  /** Reads the files again. What is new and enabled is started; nothing is stopped or restarted. */
+  reload(): Promise<void> {
+    const loading = this.#loading.then(() => this.#load());
+    this.#loading = loading.catch(() => {});
+    return loading;
+  }
+
   /** Of these, or of all. Throws `unknown_service`. */
-  report(names?: readonly string[]): ManagerReport;
+  report(names?: readonly string[]): ManagerReport {
+    const { pid, runner, clock } = this.#options;
+    return {
+      pid,
+      backend: runner.backend,
+      startedMs: this.#startedMs,
+      nowMs: clock.wallNow(),
+      problems: [...this.#problems],
+      services: this.#named(names, "report on").map((service) => service.report()),
+    };
+  }
+
   /** Those of which a process runs, for a meter. Throws `unknown_service`. */
-  running(names?: readonly string[]): readonly MeteredService[];
-  /** They return at once. Throw `unknown_service`. */
-  start(name: string): void;
-  stop(name: string): void;
-  restart(name: string): void;
-  reload(): Promise<void>;
-  /** The runner's `onNotice`. */
-  noticed(name: string): void;
+  running(names?: readonly string[]): readonly MeteredService[] {
+    return this.#named(names, "measure").flatMap(({ running }) => running ?? []);
+  }
+
+  /** Returns at once, as `stop` and `restart` do; `report` tells how it goes. Throws `unknown_service`. */
+  start(name: string): void {
+    this.#named([name], "start")[0]!.ask("start");
+  }
+
+  stop(name: string): void {
+    this.#named([name], "stop")[0]!.ask("stop");
+  }
+
+  restart(name: string): void {
+    this.#named([name], "restart")[0]!.ask("restart");
+  }
+
   /** Stops all, and settles when nothing runs. */
-  stopAll(signal: AbortSignal): Promise<void>;
-  /** Services go on without the manager. */
-  [Symbol.asyncDispose](): Promise<void>;
+  async stopAll(signal: AbortSignal): Promise<void> {
+    for (const service of this.#services.values()) service.ask("stop");
+    const isOver = () => this.#services.values().every(({ isStopped }) => isStopped);
+    while (!isOver()) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiting.add(resolve);
+      await orAborted(promise, signal).finally(() => this.#waiting.delete(resolve));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort(new CulvertError("stopped", "The manager ends"));
+    this.#metering?.[Symbol.dispose]();
+    await this.#loading;
+    await Promise.all(this.#services.values().map((service) => service[Symbol.asyncDispose]()));
+    await Promise.all(this.#tasks);
+  }
+
+  async #load(): Promise<void> {
+    const { files, log } = this.#options;
+    let loaded;
+    try {
+      loaded = await files.load();
+    } catch (error) {
+      this.#problems = [messageOf(error)];
+      throw error;
+    }
+    for (const problem of loaded.problems) if (!this.#problems.includes(problem)) log.error(problem);
+    this.#problems = loaded.problems;
+    const names = new Set([...loaded.services.map(({ name }) => name), ...loaded.broken]);
+    for (const [name, service] of this.#services) if (!names.has(name)) service.remove();
+    for (const service of loaded.services) this.#services.get(service.name)?.configure(service);
+    await this.#add(loaded.services.filter(({ name }) => !this.#services.has(name)));
+  }
+
+  async #add(services: readonly Service[]): Promise<void> {
+    const found = services.length === 0 ? [] : await this.#options.runner.find(services);
+    if (this.#ending.signal.aborted) return;
+    for (const [at, service] of services.entries()) {
+      const added = new SupervisedService(service, {
+        ...this.#options,
+        onChange: (service, news) => this.#changed(service, news),
+      });
+      this.#services.set(service.name, added);
+      const process = found[at];
+      if (process) added.adopt(process);
+      else if (service.enabled) added.ask("start");
+    }
+  }
+
+  #changed(service: SupervisedService, news?: ServiceNews): void {
+    if (service.isGone && this.#services.get(service.name) === service) this.#forget(service);
+    for (const wake of this.#waiting) wake();
+    this.#options.onEvent?.({ name: service.name, ...(news && { news }) });
+  }
+
+  #forget(service: SupervisedService): void {
+    const { runner, log } = this.#options;
+    this.#services.delete(service.name);
+    const task = Promise.all([service[Symbol.asyncDispose](), runner.forget(service.service)])
+      .catch((error) => log.warn("A service cannot be forgotten", { service: service.name, error: messageOf(error) }))
+      .finally(() => this.#tasks.delete(task));
+    this.#tasks.add(task);
+  }
+
+  /** All that have limits at once. */
+  async #meter(): Promise<void> {
+    const metered = [...this.#services.values()].filter(({ service }) => hasLimits(service.limits))
+      .flatMap((service) => service.running ? [{ service, running: service.running }] : []);
+    if (metered.length === 0) return;
+    const samples = await this.#options.meter.sample(metered.map(({ running }) => running));
+    for (const [at, { service, running }] of metered.entries()) {
+      const sample = samples[at];
+      // Another process may have come meanwhile.
+      if (sample && service.running?.process === running.process) service.sampled(sample);
+    }
+  }
+
+  #named(names: readonly string[] | undefined, verb: string): SupervisedService[] {
+    if (!names) return [...this.#services.values()].sort((one, other) => one.name < other.name ? -1 : 1);
+    return names.map((name) => {
+      const service = this.#services.get(name);
+      if (service) return service;
+      throw new CulvertError("unknown_service", `Cannot ${verb} ${name}: there is no service of that name`);
+    });
+  }
 }

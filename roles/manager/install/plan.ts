@@ -1,0 +1,289 @@
+/**
+ * What installing a service comes to, step by step, before anything is done: what is shown as a dry run is what is then applied.
+ *
+ *   request ─▶ user ─▶ folders ─▶ modules ─▶ configuration ─▶ service file ─▶ watchdog.conf ─▶ the manager's unit
+ *
+ * What is there already is kept: of the files only that of the service itself must be new.
+ */
+
+import { dirname, join } from "@std/path";
+import { CulvertError } from "../../../protocol/errors.ts";
+import { MANAGER_UNIT, managerUnitText } from "../../../protocol/manager/manager_unit_text.ts";
+import { SERVICE_NAME } from "../../../protocol/manager/service.ts";
+import { isEdited } from "../../../protocol/manager/unit_text.ts";
+import { defaultWatchdogSettings } from "../../../protocol/manager/watchdog_settings.ts";
+import type { CommandWords } from "../own_command.ts";
+import type { Places } from "../places.ts";
+import { readServiceFile } from "../service_files.ts";
+import { parseServicePort } from "../service_schema.ts";
+import { UNIT_FOLDER, UnitFiles } from "../unit_files.ts";
+import type { Answers } from "./config_text.ts";
+import { answersTo, type FindRoute, type ServiceKind, type ServiceWords } from "./kind.ts";
+import { serviceText } from "./service_text.ts";
+import { watchdogText } from "./watchdog_text.ts";
+
+export type InstallStep =
+  | { readonly do: "user"; readonly name: string; readonly home: string }
+  | { readonly do: "folder"; readonly path: string; readonly mode: number; readonly owner?: string }
+  | FileStep
+  /** What the program is made of, where its user can read it. */
+  | { readonly do: "modules"; readonly path: string; readonly command: CommandWords };
+
+export interface FileStep {
+  readonly do: "file";
+  readonly path: string;
+  readonly text: string;
+  /** Without secrets. */
+  readonly shown: string;
+  readonly mode: number;
+  /** The user whose group may read it. */
+  readonly readableBy?: string;
+  /** Other services use it too: it stays when this one goes. */
+  readonly isShared?: boolean;
+}
+
+export interface InstallPlan {
+  readonly name: string;
+  readonly kind: string;
+  readonly stateDir: string;
+  /** A user that is made for it. */
+  readonly user?: string;
+  readonly steps: readonly InstallStep[];
+  /** The unit that the manager makes of the service file. */
+  readonly unit?: { readonly path: string; readonly text: string };
+  /** What whoever installs it should know. */
+  readonly notes: readonly string[];
+}
+
+export interface InstallRequest {
+  readonly kind: ServiceKind;
+  readonly name: string;
+  readonly answers: Answers;
+  /** Who runs it; undefined is whoever the manager is. */
+  readonly user: string | undefined;
+  /** What is asked through its proxy, end to end. */
+  readonly probeUrl?: string;
+}
+
+/** What is there, as far as a plan depends on it. */
+export interface InstallMachine {
+  readonly places: Places;
+  readonly isRoot: boolean;
+  readonly hasSystemd: boolean;
+  /** Of the manager. */
+  readonly stateDir: string;
+  readonly ownCommand: CommandWords;
+  /** The flags by which the manager finds the same places. */
+  readonly managerFlags: readonly string[];
+  /** Where everybody may read the modules that our program is made of. */
+  readonly modulesDir: string;
+  readonly findRoute: FindRoute;
+  /** Whether a process of a user can be given some of root's rights: by systemd or by setpriv(1). */
+  readonly givesRights: boolean;
+  /** Whether whoever it is may read a file and reach it. */
+  isOpenToAll(path: string): Promise<boolean>;
+  hasUser(name: string): Promise<boolean>;
+  /** Undefined where there is none. */
+  readText(path: string): Promise<string | undefined>;
+}
+
+/** Those are names of files and units of the manager's own. */
+const RESERVED = new Set(["manager", "watchdog", "services"]);
+/** useradd(8). */
+const MAX_USER_LENGTH = 32;
+
+export async function planInstall(request: InstallRequest, machine: InstallMachine): Promise<InstallPlan> {
+  const { kind, name, answers, user } = request;
+  const paths = pathsOf(name, machine);
+  await requireNew(name, paths.service, machine);
+  const config = await kind.configFile(answers, {
+    serviceName: name,
+    findRoute: machine.findRoute,
+  });
+  const configPath = config ? join(paths.config, `${name}${config.suffix}`) : answersTo(answers, "config").at(-1);
+  const words = kind.words(answers, configPath);
+  const isMade = user !== undefined && !await machine.hasUser(user);
+  const isOtherUser = user !== undefined && words.role !== undefined;
+  const notes: string[] = [];
+  if (user !== undefined && user !== "root") await requireOpen(name, user, words, machine);
+  const service = serviceFile(request, {
+    words,
+    configPath,
+    paths,
+    environment: isOtherUser ? { DENO_DIR: machine.modulesDir } : {},
+  });
+  const configFile = config && configPath !== undefined
+    ? await keptOr(
+      {
+        do: "file",
+        path: configPath,
+        text: config.text,
+        shown: config.shown,
+        ...user === undefined ? { mode: 0o600 } : { mode: 0o640, readableBy: user },
+      },
+      machine,
+      notes,
+    )
+    : undefined;
+  const steps: (InstallStep | undefined)[] = [
+    isMade ? { do: "user", name: user, home: paths.state } : undefined,
+    { do: "folder", path: machine.places.services, mode: 0o755 },
+    { do: "folder", path: paths.state, mode: 0o700, ...user !== undefined && { owner: user } },
+    isOtherUser ? { do: "modules", path: machine.modulesDir, command: machine.ownCommand } : undefined,
+    configFile,
+    service,
+    await watchdogFile(machine),
+    await managerUnit(machine, notes),
+  ];
+  notes.push(...rightsNotes(request, words, machine));
+  const unit = machine.places.backend === "systemd" ? await unitOf(service, machine) : undefined;
+  return {
+    name,
+    kind: kind.name,
+    stateDir: paths.state,
+    ...isMade && { user },
+    steps: steps.filter((step) => step !== undefined),
+    ...unit && { unit },
+    notes,
+  };
+}
+
+interface ServicePaths {
+  readonly config: string;
+  readonly service: string;
+  readonly state: string;
+}
+
+function pathsOf(name: string, { places, isRoot, stateDir }: InstallMachine): ServicePaths {
+  return {
+    config: dirname(places.services),
+    service: join(places.services, `${name}.toml`),
+    // Beside the manager's and not in it, where nobody else may look.
+    state: isRoot ? join(dirname(stateDir), `culvert-${name}`) : join(stateDir, "services", name),
+  };
+}
+
+/** The user that a service gets where nobody says. */
+export function ownUserOf(name: string): string {
+  return `culvert-${name}`;
+}
+
+/** Throws `bad_option`. */
+export function requireUserName(name: string, user: string): void {
+  if (/^[a-z_][a-z0-9_-]*$/.test(user) && user.length <= MAX_USER_LENGTH) return;
+  throw new CulvertError(
+    "bad_option",
+    `Cannot install ${name}: its user must be a name of at most ${MAX_USER_LENGTH} lower-case characters, got ${user}; ` +
+      "give --user",
+  );
+}
+
+async function requireNew(name: string, path: string, machine: InstallMachine): Promise<void> {
+  if (!SERVICE_NAME.test(name) || RESERVED.has(name)) {
+    throw new CulvertError(
+      "bad_option",
+      `Cannot install ${name}: a service's name must be lower-case letters, digits and dashes, 32 at most, ` +
+        `and none of ${[...RESERVED].join(", ")}`,
+    );
+  }
+  if (await machine.readText(path) === undefined) return;
+  throw new CulvertError(
+    "exists",
+    `Cannot install ${name}: there is such a service already, in ${path}. ` +
+      `Give this one another name, or remove that one: culvert manager uninstall ${name}`,
+  );
+}
+
+/** A user of its own cannot look into somebody's home. Throws `denied`. */
+async function requireOpen(
+  name: string,
+  user: string,
+  { command }: ServiceWords,
+  { ownCommand, isOpenToAll }: InstallMachine,
+): Promise<void> {
+  const files = (command?.slice(0, 1) ?? ownCommand).filter((word) => word.startsWith("/"));
+  for (const path of files) {
+    if (await isOpenToAll(path)) continue;
+    throw new CulvertError(
+      "denied",
+      `Cannot install ${name}: the user ${user} cannot read ${path}. Put it where everybody may, below /opt say, ` +
+        "or give --user root",
+    );
+  }
+}
+
+function serviceFile(
+  { kind, name, user, probeUrl }: InstallRequest,
+  { words, configPath, paths, environment }: {
+    readonly words: ServiceWords;
+    readonly configPath: string | undefined;
+    readonly paths: ServicePaths;
+    readonly environment: Readonly<Record<string, string>>;
+  },
+): FileStep {
+  const { role, flags = [], command } = words;
+  const settings: Answers = {
+    description: kind.summary,
+    ...role !== undefined && { role, flags: [...flags, "--state-dir", paths.state] },
+    ...role !== undefined && configPath !== undefined && { config: configPath },
+    ...command && { command, directory: paths.state },
+    ...user !== undefined && { user },
+    ...words.listen.length > 0 && { listen: words.listen },
+    ...probeUrl !== undefined && { "probe.url": probeUrl },
+    ...probeUrl !== undefined && words.proxy !== undefined && { "probe.through": words.proxy },
+  };
+  const text = serviceText({ name, settings, environment });
+  const shown = text.replace(/(probe\.through = "socks5:\/\/)[^@"]*@/, "$1(not shown)@");
+  return { do: "file", path: paths.service, text, shown, mode: 0o600 };
+}
+
+/** A file that is there already is its owner's. */
+async function keptOr(step: FileStep, machine: InstallMachine, notes: string[]): Promise<FileStep | undefined> {
+  const there = await machine.readText(step.path);
+  if (there === undefined) return step;
+  if (there !== step.text) notes.push(`${step.path} is there already, and is kept as it is`);
+  return undefined;
+}
+
+/** Only where services are at their usual place: whoever keeps them elsewhere has settings of their own for it. */
+async function watchdogFile({ places, readText }: InstallMachine): Promise<FileStep | undefined> {
+  for (const path of places.watchdogFiles) if (await readText(path) !== undefined) return undefined;
+  const path = places.watchdogFiles.find((file) => file.endsWith(".conf"));
+  const text = watchdogText(defaultWatchdogSettings);
+  if (path === undefined || dirname(path) !== dirname(places.services)) return undefined;
+  return { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
+}
+
+async function managerUnit(machine: InstallMachine, notes: string[]): Promise<FileStep | undefined> {
+  if (!machine.isRoot || !machine.hasSystemd) return undefined;
+  const path = join(UNIT_FOLDER, MANAGER_UNIT);
+  const there = await machine.readText(path);
+  if (there !== undefined) {
+    if (isEdited(there)) notes.push(`${path} has been edited by hand, and is kept as it is`);
+    return undefined;
+  }
+  const text = managerUnitText([...machine.ownCommand, "manager", ...machine.managerFlags]);
+  return { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
+}
+
+/** As the manager will make it of the service file; that the file is good is seen at the same time. */
+async function unitOf(
+  { path, text }: FileStep,
+  { ownCommand, places }: InstallMachine,
+): Promise<{ readonly path: string; readonly text: string }> {
+  const { service, problems } = await readServiceFile(text, path, { watchdog: defaultWatchdogSettings, ownCommand });
+  if (!service) throw new CulvertError("bad_option", `Cannot install it: ${problems.join("; ")}`);
+  return new UnitFiles({ run: places.run }).unitOf(service);
+}
+
+const FIRST_PORT_FOR_ALL = 1024;
+
+/** What only root may do, and nobody can hand on to the user that runs it. */
+function rightsNotes({ kind, answers, user }: InstallRequest, words: ServiceWords, machine: InstallMachine): string[] {
+  const low = words.listen.find((text) => (parseServicePort(text)?.at.port ?? FIRST_PORT_FOR_ALL) < FIRST_PORT_FOR_ALL);
+  const why = kind.needsRoot(answers) ?? (low === undefined ? undefined : `the port of ${low}`);
+  const isAllowed = machine.isRoot && (user === undefined || machine.givesRights);
+  if (why === undefined || isAllowed) return [];
+  const advice = machine.isRoot ? "install setpriv (util-linux), or give --user root" : "install it as root";
+  return [`It needs rights of root for ${why}, and would have none: ${advice}`];
+}

@@ -1,0 +1,215 @@
+/**
+ * `culvert manager install`: a role of ours or a program of others as a service: its configuration, a user of its own, a
+ * service file. On a terminal it asks what it must know; elsewhere flags say it.
+ *
+ *   flags ─▶ questions on a terminal ─▶ plan ─▶ shown ─▶ yes ─▶ applied, or all taken back ─▶ the manager starts it
+ */
+
+import { z } from "zod";
+import { CulvertError } from "../../protocol/errors.ts";
+import { ConfigError } from "../config.ts";
+import { pathUrl } from "../fields.ts";
+import { askControlSocket } from "../control_socket.ts";
+import { runProgram } from "../machine/programs.ts";
+import { defineRole, type Role, type RoleContext } from "../role.ts";
+import { Asking, noManagerText } from "./asking.ts";
+import { runDeed } from "./deed.ts";
+import { answerProblems, readAnswers } from "./install/answers.ts";
+import { applyPlan } from "./install/apply.ts";
+import { kindNames, kindOf } from "./install/kinds.ts";
+import {
+  type InstallMachine,
+  type InstallPlan,
+  type InstallRequest,
+  ownUserOf,
+  planInstall,
+  requireUserName,
+} from "./install/plan.ts";
+import { InstallRecords } from "./install/record.ts";
+import { fileLines, planJson, planLines } from "./install/show_plan.ts";
+import { TerminalPerson } from "./install/terminal_person.ts";
+import { thisInstallMachine } from "./install/this_machine.ts";
+import { askForService, type Draft, GIVEN_UP, givenAnswers, type Person } from "./install/wizard.ts";
+import { placesConfig } from "./places.ts";
+import { managerWords } from "./words.ts";
+
+const config = z.object({
+  name: z.string().optional().describe("What the service is called.")
+    .meta({ positional: true, placeholder: "service", defaultText: "the role's name" }),
+  role: z.string().optional().describe("What it runs: a role that runs until stopped, or paqet, gfk, xray.")
+    .meta({ placeholder: "role" }),
+  set: z.array(z.string().meta({ placeholder: "key=value", secret: true })).default([])
+    .describe("A setting of the role, as in its configuration file."),
+  user: z.string().optional().describe("Who runs it; root for no user of its own. One that is not there is made.")
+    .meta({ placeholder: "user", defaultText: "culvert-NAME, where that can do it" }),
+  probe: pathUrl(undefined, { schemes: ["http", "https"] }).optional()
+    .describe("A URL to fetch through its proxy now and then, to see that it carries traffic."),
+  yes: z.boolean().default(false).describe("Ask nothing."),
+  dryRun: z.boolean().default(false).describe("Print every file and change nothing."),
+  start: z.boolean().default(true).describe("Have the manager start it."),
+  ...placesConfig,
+});
+export type InstallSettings = z.output<typeof config>;
+
+/** Long enough for the slowest start that there may be. */
+const START_WITHIN_MS = 120_000;
+
+export const installRole: Role<typeof config> = defineRole({
+  name: "manager-install",
+  summary: "Makes a service of a role, or of paqet, gfk or xray: asks, or goes by flags.",
+  config,
+  examples: [
+    "sudo culvert manager install",
+    "culvert manager install way-out --role kcp-client --set server=URL --yes",
+    "culvert manager install --role proxy --set listen=127.0.0.1:1080 --dry-run",
+    "sudo culvert manager install --role paqet --set server=HOST:9999 --set key=K --yes",
+  ],
+  longRunning: false,
+  run: (settings, context) => runInstall(settings, context, thisInstallMachine(settings, context)),
+});
+
+export async function runInstall(
+  settings: InstallSettings,
+  context: RoleContext,
+  machine: InstallMachine,
+  person: Person | undefined = TerminalPerson.isThere() ? new TerminalPerson(context.tell) : undefined,
+): Promise<void> {
+  const { yes, dryRun } = settings;
+  const draft = await draftOf(settings);
+  const asks = person !== undefined && !yes && !context.json;
+  if (!asks && !yes && !dryRun) {
+    throw new ConfigError("install", [
+      "--yes must be given where nobody can be asked; --dry-run shows what it would do",
+    ]);
+  }
+  const plan = asks
+    ? await agreed(draft, { settings, context, machine, person })
+    : await planInstall(unasked(draft, settings, machine), machine);
+  if (!plan) return;
+  if (context.json) context.print(JSON.stringify({ ...planJson(plan), dryRun }));
+  else if (dryRun) { for (const line of [...planLines(plan), ...fileLines(plan)]) context.print(line); }
+  if (dryRun) return;
+  for (const note of plan.notes) context.log.warn(note);
+  const records = new InstallRecords(machine.stateDir);
+  await applyPlan(plan, { records, signal: context.signal, onStep: context.tell });
+  await handOver(plan, { settings, context, machine });
+}
+
+/** What the flags say. */
+async function draftOf({ name, role, set, user, probe }: InstallSettings): Promise<Draft> {
+  const kind = role === undefined ? undefined : await kindOf(role);
+  if (!kind && set.length > 0) throw new ConfigError("install", ["--role must be given where --set is"]);
+  const { answers, problems } = kind ? readAnswers(set, kind) : { answers: {}, problems: [] };
+  const wrong = kind ? answerProblems(answers, kind).filter((problem) => !problem.startsWith("--set")) : [];
+  if (problems.length + wrong.length > 0) throw new ConfigError("install", [...problems, ...wrong]);
+  return {
+    ...kind && { kind },
+    ...name !== undefined && { name },
+    answers,
+    ...user !== undefined && { user },
+    ...probe && { probeUrl: probe.href },
+  };
+}
+
+/** The request, where nobody is asked. Throws a ConfigError for what is missing. */
+function unasked(draft: Draft, settings: InstallSettings, machine: InstallMachine): InstallRequest {
+  const { kind, name = kind?.name } = draft;
+  if (!kind || name === undefined) throw new ConfigError("install", ["--role must be given"]);
+  const problems = answerProblems(draft.answers, kind);
+  if (problems.length > 0) throw new ConfigError("install", problems);
+  const user = draft.user ?? proposedUser({ ...draft, name }, machine) ?? "";
+  return requestOf({ kind, name, answers: draft.answers, user, probeUrl: draft.probeUrl ?? "" }, settings, machine);
+}
+
+function requestOf(draft: Required<Draft>, { user: given }: InstallSettings, machine: InstallMachine): InstallRequest {
+  const { kind, name, answers, user, probeUrl } = draft;
+  if (!machine.isRoot && given !== undefined) {
+    throw new ConfigError("install", ["--user must be left out, as only root can run a service as somebody else"]);
+  }
+  if (user !== "") requireUserName(name, user);
+  return {
+    kind,
+    name,
+    answers: givenAnswers(answers),
+    user: user === "" || user === "root" ? undefined : user,
+    ...probeUrl !== "" && { probeUrl },
+  };
+}
+
+/** One of its own, where whoever that is can do what it is for. */
+function proposedUser({ kind, name, answers }: Draft, { isRoot, givesRights }: InstallMachine): string | undefined {
+  if (!isRoot) return undefined;
+  const needsRoot = !givesRights && kind?.needsRoot(givenAnswers(answers)) !== undefined;
+  return needsRoot ? "root" : ownUserOf(name!);
+}
+
+interface Asked {
+  readonly settings: InstallSettings;
+  readonly context: RoleContext;
+  readonly machine: InstallMachine;
+  readonly person: Person;
+}
+
+/** What they want and have said yes to; undefined for a dry run that they have seen. */
+async function agreed(draft: Draft, { settings, context, machine, person }: Asked): Promise<InstallPlan | undefined> {
+  const { signal } = context;
+  const kinds = await kindNames();
+  let asked = draft;
+  for (;;) {
+    const full = await askForService(asked, {
+      person,
+      kinds,
+      signal,
+      proposedUser: (known) => proposedUser(known, machine),
+    });
+    asked = { kind: full.kind, name: full.name, answers: full.answers };
+    try {
+      const plan = await planInstall(requestOf(full, settings, machine), machine);
+      if (settings.dryRun) return plan;
+      if (await confirmed(plan, person, signal)) return plan;
+    } catch (error) {
+      if (!(error instanceof CulvertError) || error.code === "given_up") throw error;
+      person.say(error.message);
+      asked = { kind: full.kind, answers: full.answers };
+    }
+  }
+}
+
+/** False to go back. */
+async function confirmed(plan: InstallPlan, person: Person, signal: AbortSignal): Promise<boolean> {
+  person.say("");
+  for (const line of planLines(plan)) person.say(line);
+  for (;;) {
+    const answer = (await person.ask("Do this? y yes, s show every file, < back, q give up > ", signal))?.trim();
+    if (answer === "s") { for (const line of fileLines(plan)) person.say(line); }
+    else if (answer === "y" || answer === "yes") return true;
+    else if (answer === "<") return false;
+    else if (answer === undefined || answer === "q" || answer === "n") throw new CulvertError("given_up", GIVEN_UP);
+  }
+}
+
+/** The manager is told, and started where systemd can do it. */
+async function handOver(plan: InstallPlan, { settings, context, machine }: Omit<Asked, "person">): Promise<void> {
+  const { places, isRoot, hasSystemd } = machine;
+  const { name } = plan;
+  const asking = new Asking(settings, context);
+  if (isRoot && hasSystemd) {
+    await runProgram(["systemctl", "daemon-reload"], { signal: context.signal });
+    const isRunning = await asking.tryReport() !== undefined;
+    if (!isRunning) {
+      await runProgram(["systemctl", "enable", "--now", "culvert-manager.service"], { signal: context.signal });
+    }
+  }
+  const answer = await askControlSocket({ path: places.socket, words: managerWords }, { do: "reload" }, context);
+  if (!answer) {
+    context.tell(`${name} is installed, and starts with the manager: ${noManagerText(places)}`);
+    return;
+  }
+  context.tell(`${name} is installed`);
+  if (!settings.start) return;
+  await runDeed("start", { ...settings, names: [name], all: false, timeout: START_WITHIN_MS }, {
+    ...context,
+    json: false,
+    print: context.tell,
+  });
+}

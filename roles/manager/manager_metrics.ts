@@ -1,0 +1,18 @@
+/** What `/metrics` of the manager says of its services: which are up, and how often they had to be started again. */
+
+import type { Metrics } from "../../protocol/metrics.ts";
+import type { Supervisor, SupervisorEvent } from "./supervisor.ts";
+
+/** To be called at every change of a service. */
+export function countServices(metrics: Metrics): (supervisor: Supervisor, event: SupervisorEvent) => void {
+  const up = metrics.gauge("manager_service_up", "Whether the service runs and works.", ["service"]);
+  const restarts = metrics.gauge("manager_service_restarts", "Restarts since the manager started.", ["service"]);
+  const gaveUp = metrics.gauge("manager_service_gave_up", "Whether the manager starts it no more.", ["service"]);
+  return (supervisor, { name }) => {
+    const service = supervisor.report([name]).services[0]!;
+    const labels = { service: name };
+    up.set(service.state === "running" && service.health !== "unhealthy" ? 1 : 0, labels);
+    restarts.set(service.restarts, labels);
+    gaveUp.set(service.gaveUp ? 1 : 0, labels);
+  };
+}

@@ -1,0 +1,403 @@
+/**
+ * One service: its machine, and the hands that do what the machine decides.
+ *
+ *   operator, files ─▶ machine ─▶ spawn │ verify │ terminate │ kill │ sweep ─▶ runner, checks
+ *                        ▲                                                        │
+ *                        └── spawned, verified, exited, failing, its own timer ◀──┘
+ *
+ * Nothing here waits for another service. Whatever looks at a process ends with it, so that no verdict falls on the next.
+ * What its file says about how it is run is settled when its process is started, and holds until that ends; what it says
+ * about watching, limits and logs holds at once.
+ */
+
+import { type Clock, delay, type Timer } from "../../protocol/clock.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
+import type { ServiceReport } from "../../protocol/manager/report.ts";
+import type { Service } from "../../protocol/manager/service.ts";
+import type { ServiceAction, ServiceEvent, ServiceNews } from "../../protocol/manager/service_events.ts";
+import { ServiceMachine } from "../../protocol/manager/service_machine.ts";
+import { HUNG_AFTER_MS } from "../../protocol/manager/watchdog_settings.ts";
+import { formatTarget } from "../../protocol/stream.ts";
+import type { Alerts } from "./alerts.ts";
+import type { CheckFailure, Checks } from "./checks.ts";
+import { LimitWatch, type MeteredService, type ServiceSample } from "./limits.ts";
+import type { RunningProcess, ServiceExit, ServiceRunner } from "./runner.ts";
+
+export interface SupervisedOptions {
+  readonly runner: ServiceRunner;
+  readonly checks: Checks;
+  readonly alerts: Alerts;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** After every change. */
+  onChange(service: SupervisedService, news?: ServiceNews): void;
+}
+
+/** While a start is looked at. */
+const VERIFY_EVERY_MS = 250;
+/** A failure is confirmed before anything follows from it. */
+const CONFIRM_AFTER_MS = 1_000;
+
+export class SupervisedService implements AsyncDisposable {
+  readonly #options: SupervisedOptions;
+  readonly #log: Log;
+  readonly #machine: ServiceMachine;
+  readonly #ending = new AbortController();
+  readonly #tasks = new Set<Promise<void>>();
+  readonly #limits = new LimitWatch();
+  /** As its file says by now, and as it said when its process was started. */
+  #service: Service;
+  #started: Service;
+  #process: RunningProcess | undefined;
+  /** Ends with its process, and with the manager. */
+  #life = new AbortController();
+  /** Ends when it no longer runs. */
+  #watching = new AbortController();
+  #spawning = new AbortController();
+  #isSweeping = false;
+  #isRemoved = false;
+  #health: ServiceReport["health"] = "unknown";
+  #unhealthyReason: string | undefined;
+  /** It uses more than it may, and nothing has come of that. */
+  #isOverLimit = false;
+  /** Until then a failed check changes nothing: one that was adopted may have been starting. */
+  #graceUntilMs = 0;
+  #timer: Timer | undefined;
+
+  constructor(service: Service, options: SupervisedOptions) {
+    this.#service = this.#started = service;
+    this.#options = options;
+    this.#log = options.log.with({ service: service.name });
+    this.#machine = new ServiceMachine(service.watchdog, options.clock.now());
+  }
+
+  get name(): string {
+    return this.#service.name;
+  }
+
+  get service(): Service {
+    return this.#service;
+  }
+
+  /** Its process, while there is one. */
+  get running(): MeteredService | undefined {
+    return this.#process && { service: this.#started, process: this.#process };
+  }
+
+  /** Whether nothing of it runs. A wait may last. */
+  get isStopped(): boolean {
+    return this.#machine.state === "stopped" && this.#process === undefined && !this.#isSweeping;
+  }
+
+  /** Whether it can be forgotten. */
+  get isGone(): boolean {
+    return this.#isRemoved && this.isStopped;
+  }
+
+  ask(what: "start" | "stop" | "restart"): void {
+    this.#handle({ is: what });
+  }
+
+  /** That process of it runs already. */
+  adopt(process: RunningProcess): void {
+    this.#graceUntilMs = this.#options.clock.now() + this.#service.watchdog.startTimeoutMs;
+    this.#live(process);
+    this.#handle({ is: "adopted" });
+  }
+
+  /** Its file may say otherwise by now. */
+  configure(service: Service): void {
+    const { watchdog } = this.#service;
+    this.#isRemoved = false;
+    this.#service = service;
+    this.#machine.configure(service.watchdog);
+    if (service.watchdog.checkIntervalMs !== watchdog.checkIntervalMs && this.#machine.state === "running") {
+      this.#watch();
+    }
+    this.#wind();
+    this.#options.onChange(this);
+  }
+
+  /** Its file is gone: what runs goes on, and is forgotten once it has ended. */
+  remove(): void {
+    if (this.#isRemoved) return;
+    this.#isRemoved = true;
+    if (this.#machine.state === "stopped") this.#handle({ is: "stop" });
+    this.#options.onChange(this);
+  }
+
+  /** What it uses; ends it once that is too much for too long. */
+  sampled(sample: ServiceSample): void {
+    if (this.#machine.state !== "running") return;
+    const reason = this.#limits.look(this.#service.limits, sample, this.#options.clock.now());
+    const isOver = reason !== undefined;
+    const isOverNoMore = this.#isOverLimit && !isOver;
+    this.#isOverLimit = isOver;
+    if (isOver) this.#handle({ is: "failing", reason, isHarmful: true });
+    else if (isOverNoMore && this.#health !== "unhealthy") this.#handle({ is: "recovered" });
+  }
+
+  report(): ServiceReport {
+    const machine = this.#machine;
+    const isRunning = machine.state === "running";
+    const reason = machine.reason ?? (isRunning ? this.#unhealthyReason : undefined);
+    const { name, description, enabled, listen } = this.#service;
+    return {
+      name,
+      description,
+      state: machine.state,
+      sinceMs: this.#wallMs(machine.sinceMs),
+      enabled,
+      ...(this.#process && { pid: this.#process.pid, startedMs: this.#process.startedMs }),
+      health: isRunning ? this.#health : "unknown",
+      ...(reason !== undefined && { reason }),
+      gaveUp: machine.gaveUp,
+      ...(machine.nextStartAtMs !== undefined && { nextStartMs: this.#wallMs(machine.nextStartAtMs) }),
+      recentRestarts: machine.recentRestarts(this.#options.clock.now()),
+      restarts: machine.restarts,
+      ...(machine.lastExit !== undefined && { lastExit: machine.lastExit }),
+      listen: listen.map(({ kind, at }) => `${kind}:${formatTarget(at)}`),
+      notes: this.#notes(),
+    };
+  }
+
+  /** Its process goes on; one that is only coming is given up. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort(new CulvertError("stopped", "The manager ends"));
+    for (const controller of [this.#spawning, this.#life, this.#watching]) controller.abort(this.#ending.signal.reason);
+    this.#timer?.cancel();
+    await Promise.all(this.#tasks);
+  }
+
+  #notes(): string[] {
+    const notes = [...this.#options.runner.notes(this.#service)];
+    if (this.#isRemoved) notes.push("Its file is gone: it is forgotten once it has ended");
+    else if (this.#process && isRunOtherwise(this.#started, this.#service)) {
+      notes.push("Its file has changed since it was started: a restart applies that");
+    }
+    return notes;
+  }
+
+  #handle(event: ServiceEvent): void {
+    if (this.#ending.signal.aborted) return;
+    this.#follow(() => this.#machine.handle(event, this.#options.clock.now()));
+  }
+
+  #follow(call: () => ServiceAction[]): void {
+    const wasRunning = this.#machine.state === "running";
+    const actions = call();
+    const isRunning = this.#machine.state === "running";
+    if (wasRunning && !isRunning) this.#watching.abort();
+    if (isRunning && !wasRunning) this.#watch();
+    for (const action of actions) this.#do(action);
+    this.#wind();
+  }
+
+  #do(action: ServiceAction): void {
+    switch (action.do) {
+      case "spawn":
+        this.#spawning = new AbortController();
+        return this.#task(this.#spawn(this.#spawning.signal));
+      case "abandon":
+        return this.#spawning.abort(new CulvertError("stopped", "It is no longer wanted"));
+      case "verify":
+        return this.#task(this.#verify(this.#life.signal));
+      case "terminate":
+        return this.#task(this.#signal("SIGTERM"));
+      case "kill":
+        return this.#task(this.#signal("SIGKILL"));
+      case "sweep":
+        this.#isSweeping = true;
+        return this.#task(this.#sweep());
+      case "tell":
+        return this.#tell(action.news);
+    }
+  }
+
+  /** One timer, for what the machine has to do next. */
+  #wind(): void {
+    this.#timer?.cancel();
+    const { nextAtMs } = this.#machine;
+    if (nextAtMs === undefined || this.#ending.signal.aborted) return;
+    const { clock } = this.#options;
+    const tick = () => this.#follow(() => this.#machine.tick(clock.now()));
+    this.#timer = clock.after(Math.max(0, nextAtMs - clock.now()), tick);
+  }
+
+  async #spawn(signal: AbortSignal): Promise<void> {
+    const { runner, checks } = this.#options;
+    const service = this.#started = this.#service;
+    let process;
+    try {
+      const taken = await checks.portTaken(service);
+      if (taken !== undefined) throw new CulvertError("port_taken", taken);
+      signal.throwIfAborted();
+      process = await runner.start(service, signal);
+    } catch (error) {
+      return this.#handle({ is: "unspawned", reason: messageOf(error) });
+    }
+    if (this.#ending.signal.aborted) return; // its pid file tells the next manager of it
+    this.#graceUntilMs = 0;
+    this.#live(process);
+    this.#handle({ is: "spawned" });
+  }
+
+  #live(process: RunningProcess): void {
+    this.#process = process;
+    this.#life = new AbortController();
+    this.#health = "unknown";
+    this.#unhealthyReason = undefined;
+    this.#isOverLimit = false;
+    this.#limits.reset();
+    // Not a task: it lasts as long as the process, which the manager's end leaves alone.
+    this.#options.runner.exited(this.#started, process).then(
+      (exit) => this.#ended(process, wordsFor(exit)),
+      (error) => this.#log.error("Its end cannot be seen, and is looked for", { error: messageOf(error) }),
+    );
+  }
+
+  #ended(process: RunningProcess, how: string): void {
+    if (this.#process !== process) return;
+    this.#process = undefined;
+    this.#life.abort();
+    this.#handle({ is: "exited", how, atMs: this.#options.clock.now() });
+  }
+
+  async #verify(signal: AbortSignal): Promise<void> {
+    try {
+      while (this.#machine.state === "starting" && !signal.aborted) {
+        const lacks = await this.#lacks();
+        if (signal.aborted) return;
+        if (lacks === undefined) this.#health = "healthy";
+        this.#handle(lacks === undefined ? { is: "verified" } : { is: "unverified", reason: lacks });
+        if (lacks !== undefined) await delay(this.#options.clock, VERIFY_EVERY_MS, signal);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  /** Its own word comes first: it costs nothing to hear. */
+  async #lacks(): Promise<string | undefined> {
+    const { runner, checks } = this.#options;
+    const { readyAtMs } = runner.notices(this.#started);
+    if (this.#started.notifies && readyAtMs === undefined) return "It has not said that it is ready";
+    return (await checks.checkStart(this.#started, this.#process!))?.reason;
+  }
+
+  async #signal(name: "SIGTERM" | "SIGKILL"): Promise<void> {
+    if (!this.#process) return;
+    try {
+      await this.#options.runner.signal(this.#started, this.#process, name);
+    } catch (error) {
+      this.#log.error(`${name} cannot be sent to it`, { error: messageOf(error) });
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    try {
+      const count = await this.#options.runner.sweep(this.#started);
+      if (count > 0) this.#log.warn("It had left processes behind, which were ended", { count });
+    } catch (error) {
+      this.#log.error("What it has left behind cannot be ended", { error: messageOf(error) });
+    }
+    this.#isSweeping = false;
+    this.#handle({ is: "swept" });
+    this.#options.onChange(this);
+  }
+
+  /** Looks at it for as long as it runs, from a whole interval after now. */
+  #watch(): void {
+    this.#watching.abort();
+    this.#watching = new AbortController();
+    this.#task(this.#checkAgainAndAgain(this.#watching.signal));
+  }
+
+  async #checkAgainAndAgain(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    try {
+      for (;;) {
+        await delay(clock, this.#service.watchdog.checkIntervalMs, signal);
+        let failure = await this.#look(signal);
+        if (failure) {
+          await delay(clock, CONFIRM_AFTER_MS, signal);
+          failure = await this.#look(signal);
+        }
+        if (signal.aborted) return;
+        if (failure) this.#failed(failure);
+        else this.#works();
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  async #look(signal: AbortSignal): Promise<CheckFailure | undefined> {
+    const { clock, runner, checks } = this.#options;
+    const { aliveAtMs } = runner.notices(this.#started);
+    const silentMs = aliveAtMs === undefined ? 0 : clock.now() - aliveAtMs;
+    if (silentMs > HUNG_AFTER_MS) {
+      return {
+        level: "alive",
+        reason: `It hangs: it has not said that it is alive for ${Math.round(silentMs / 1000)} s`,
+      };
+    }
+    return await checks.check(this.#started, this.#process!, signal);
+  }
+
+  #failed({ level, reason }: CheckFailure): void {
+    // A signal to it would reach nobody and end nothing.
+    if (level === "pid") return this.#ended(this.#process!, "it was gone, and nobody saw how it ended");
+    this.#healthIs("unhealthy", reason);
+    if (this.#options.clock.now() >= this.#graceUntilMs) this.#handle({ is: "failing", reason, isHarmful: false });
+  }
+
+  #works(): void {
+    const wasUnhealthy = this.#health === "unhealthy";
+    this.#healthIs("healthy");
+    if (wasUnhealthy && !this.#isOverLimit) this.#handle({ is: "recovered" });
+  }
+
+  #healthIs(health: "healthy" | "unhealthy", reason?: string): void {
+    const hasChanged = this.#health !== health;
+    this.#health = health;
+    this.#unhealthyReason = reason;
+    if (hasChanged) this.#options.onChange(this);
+  }
+
+  #tell(news: ServiceNews): void {
+    const { alerts, clock, onChange } = this.#options;
+    const { level, event, message } = news;
+    if (level === "alert") {
+      alerts.tell({ service: this.name, event, message, atMs: clock.wallNow() }, this.#service.watchdog);
+    } else this.#log[level](message);
+    onChange(this, news);
+  }
+
+  #task(task: Promise<void>): void {
+    const kept = task.catch((error) => this.#log.error("It cannot be looked after", { error: messageOf(error) }))
+      .finally(() => this.#tasks.delete(kept));
+    this.#tasks.add(kept);
+  }
+
+  #wallMs(atMs: number): number {
+    const { clock } = this.#options;
+    return Math.round(clock.wallNow() + atMs - clock.now());
+  }
+}
+
+function wordsFor({ code, signal }: ServiceExit): string {
+  if (signal !== undefined) return signal;
+  return code === undefined ? "nobody saw how" : `exit code ${code}`;
+}
+
+/** Whether only a restart applies what has changed. */
+function isRunOtherwise(started: Service, service: Service): boolean {
+  return JSON.stringify(runAs(started)) !== JSON.stringify(runAs(service));
+}
+
+function runAs(service: Service): unknown {
+  const { description: _1, enabled: _2, limits: _3, log: _4, watchdog: _5, ...how } = service;
+  return how;
+}

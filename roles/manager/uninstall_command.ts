@@ -1,0 +1,132 @@
+/**
+ * `culvert manager uninstall`: stops services and takes away what was installed for them. What somebody has edited, what they
+ * have written and the users that they ran as stay, unless `--purge` says otherwise.
+ *
+ *   names ─▶ what goes and what stays, shown ─▶ yes ─▶ stopped ─▶ removed ─▶ the manager looks again
+ */
+
+import { join } from "@std/path";
+import { z } from "zod";
+import { readProcStat } from "../../native/proc_files.ts";
+import { CulvertError } from "../../protocol/errors.ts";
+import { parsePidFile } from "../../protocol/manager/pid_file.ts";
+import { isAlive } from "../../protocol/manager/proc_text.ts";
+import { unitNameOf } from "../../protocol/manager/unit_text.ts";
+import { ConfigError } from "../config.ts";
+import { askControlSocket } from "../control_socket.ts";
+import { runProgram } from "../machine/programs.ts";
+import { defineRole, type Role, type RoleContext } from "../role.ts";
+import { Asking, serviceNames } from "./asking.ts";
+import { runDeed } from "./deed.ts";
+import { InstallRecords } from "./install/record.ts";
+import { applyRemoval, planRemoval, type Removal, removalLines } from "./install/removal.ts";
+import { TerminalPerson } from "./install/terminal_person.ts";
+import type { Person } from "./install/wizard.ts";
+import { type Places, placesConfig } from "./places.ts";
+import { UnitFiles } from "./unit_files.ts";
+import { managerWords } from "./words.ts";
+
+const config = z.object({
+  names: serviceNames("Which services."),
+  purge: z.boolean().default(false).describe("Also what was edited by hand, its state, its logs and its user."),
+  yes: z.boolean().default(false).describe("Ask nothing."),
+  dryRun: z.boolean().default(false).describe("Say what would be removed and change nothing."),
+  ...placesConfig,
+});
+export type UninstallSettings = z.output<typeof config>;
+
+/** Above the longest that there may be between SIGTERM and SIGKILL. */
+const STOP_WITHIN_MS = 300_000;
+
+export const uninstallRole: Role<typeof config> = defineRole({
+  name: "manager-uninstall",
+  summary: "Stops services and takes away what was installed for them.",
+  config,
+  examples: ["sudo culvert manager uninstall way-out", "culvert manager uninstall way-out --purge --yes"],
+  longRunning: false,
+  run: (settings, context) => runUninstall(settings, context),
+});
+
+export async function runUninstall(
+  settings: UninstallSettings,
+  context: RoleContext,
+  person: Person | undefined = TerminalPerson.isThere() ? new TerminalPerson(context.tell) : undefined,
+): Promise<void> {
+  const { names, purge, yes, dryRun } = settings;
+  if (names.length === 0) throw new ConfigError("uninstall", ["give the names of services"]);
+  if (!yes && !dryRun && (!person || context.json)) {
+    throw new ConfigError("uninstall", ["--yes must be given where nobody can be asked"]);
+  }
+  const asking = new Asking(settings, context);
+  const records = new InstallRecords(context.stateDir);
+  const removals: Removal[] = [];
+  for (const name of new Set(names)) {
+    removals.push(await planRemoval(name, { places: asking.places, records, purges: purge }));
+  }
+  const say = dryRun ? context.print : context.tell;
+  if (context.json) context.print(JSON.stringify({ dryRun, services: removals.map(publicRemoval) }));
+  else for (const line of removals.flatMap(removalLines)) say(line);
+  if (dryRun) return;
+  if (!yes) await confirm(person!, context.signal);
+  await stopAll(removals, { asking, settings, context });
+  for (const removal of removals) await applyRemoval(removal, records);
+  await lookAgain(asking.places, context);
+  for (const { name } of removals) context.tell(`${name} is uninstalled`);
+}
+
+function publicRemoval({ name, removed, kept, moved, user }: Removal): Record<string, unknown> {
+  return { name, removed, kept, moved, user };
+}
+
+async function confirm(person: Person, signal: AbortSignal): Promise<void> {
+  const answer = await person.ask("Do this? (y/N) > ", signal);
+  if (/^y(es)?$/i.test(answer?.trim() ?? "")) return;
+  throw new CulvertError("given_up", "Nothing is removed: it was given up");
+}
+
+interface StopTools {
+  readonly asking: Asking;
+  readonly settings: UninstallSettings;
+  readonly context: RoleContext;
+}
+
+/** By the manager, or by systemd where that runs them; otherwise what runs must be ended by somebody who can. */
+async function stopAll(removals: readonly Removal[], { asking, settings, context }: StopTools): Promise<void> {
+  const { places } = asking;
+  const report = await asking.tryReport();
+  if (report) {
+    const known = removals.map(({ name }) => name).filter((name) => report.services.some((one) => one.name === name));
+    if (known.length === 0) return;
+    const { backend, services, runDir, logDir } = settings;
+    const deed = { backend, services, runDir, logDir, names: known, all: false, timeout: STOP_WITHIN_MS };
+    return await runDeed("stop", deed, { ...context, json: false, print: context.tell });
+  }
+  for (const { name } of removals) {
+    if (places.backend === "systemd") {
+      const isThere = await new UnitFiles(places).originOf(name) !== "absent";
+      if (isThere) await runProgram(["systemctl", "stop", unitNameOf(name)], { signal: context.signal });
+      continue;
+    }
+    const pid = await runningPid(join(places.run, `${name}.pid`));
+    if (pid === undefined) continue;
+    throw new CulvertError(
+      "running",
+      `Cannot uninstall ${name}: it must not run, and process ${pid} does, without a manager. ` +
+        "Start the manager (culvert manager), which takes it over",
+    );
+  }
+}
+
+/** Only one that the file names beyond doubt: a pid alone may be anybody's. */
+async function runningPid(path: string): Promise<number | undefined> {
+  const text = await Deno.readTextFile(path).catch(() => "");
+  const { pid, identity } = parsePidFile(text) ?? {};
+  if (pid === undefined || !identity) return undefined;
+  const stat = readProcStat(pid);
+  return isAlive(stat) && stat.startTicks === identity.startTicks ? pid : undefined;
+}
+
+async function lookAgain({ socket, backend }: Places, context: RoleContext): Promise<void> {
+  const answer = await askControlSocket({ path: socket, words: managerWords }, { do: "reload" }, context);
+  if (!answer && backend === "systemd") await runProgram(["systemctl", "daemon-reload"], { signal: context.signal });
+}
