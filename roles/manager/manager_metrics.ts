@@ -4,7 +4,7 @@ import type { Metrics } from "../../protocol/metrics.ts";
 import type { Supervisor, SupervisorEvent } from "./supervisor.ts";
 
 /** To be called at every change of a service. */
-export function countServices(metrics: Metrics): (supervisor: Supervisor, event: SupervisorEvent) => void {
+export function serviceMetrics(metrics: Metrics): (supervisor: Supervisor, event: SupervisorEvent) => void {
   const up = metrics.gauge("manager_service_up", "Whether the service runs and works.", ["service"]);
   const restarts = metrics.gauge("manager_service_restarts", "Restarts since the manager started.", ["service"]);
   const gaveUp = metrics.gauge("manager_service_gave_up", "Whether the manager starts it no more.", ["service"]);

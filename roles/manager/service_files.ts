@@ -46,14 +46,17 @@ export interface LoadedServices {
   /** By name. */
   readonly services: readonly Service[];
   readonly problems: readonly string[];
+  /** Services of which there is a file that cannot be used. */
+  readonly broken: readonly string[];
 }
 
 /** Reads every service file of a folder. One that is not there holds none, and that is a problem too. */
 export async function loadServiceFiles(directory: string, defaults: ServiceDefaults): Promise<LoadedServices> {
   const names = await fileNames(directory);
-  if (typeof names === "string") return { services: [], problems: [names] };
+  if (typeof names === "string") return { services: [], problems: [names], broken: [] };
   const services: Service[] = [];
   const problems: string[] = [];
+  const broken: string[] = [];
   if (names.length > MAX_SERVICES) {
     problems.push(`${directory} must hold at most ${MAX_SERVICES} service files, got ${names.length}`);
   }
@@ -62,9 +65,10 @@ export async function loadServiceFiles(directory: string, defaults: ServiceDefau
     const text = await readServiceText(path);
     const read = "problem" in text ? { problems: [text.problem] } : await readServiceFile(text.text, path, defaults);
     if (read.service) services.push(read.service);
+    else broken.push(basename(name, ".toml"));
     problems.push(...read.problems);
   }
-  return { services, problems };
+  return { services, problems, broken };
 }
 
 /** Sorted; or what is wrong with the folder. */
