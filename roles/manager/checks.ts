@@ -9,7 +9,13 @@
  * A failure is only told here: that it is confirmed and what follows is for `supervised_service.ts`.
  */
 
+import { type Clock, deadline } from "../../protocol/clock.ts";
+import { messageOf } from "../../protocol/errors.ts";
 import type { Service, ServicePort } from "../../protocol/manager/service.ts";
+import { formatTarget, type Target } from "../../protocol/stream.ts";
+import { readProcStat } from "../../native/proc_files.ts";
+import { abortable } from "../../net/abortable.ts";
+import { askThrough } from "./end_to_end.ts";
 import type { RunningProcess } from "./runner.ts";
 
 export type CheckLevel =
@@ -27,7 +33,7 @@ export interface CheckFailure {
 }
 
 export interface Checks {
-  /** Undefined when it works. Rejects only when aborted. */
+  /** Undefined when it works. Rejects when it is aborted, or where nothing can be looked at. */
   check(service: Service, process: RunningProcess, signal: AbortSignal): Promise<CheckFailure | undefined>;
   /** Levels 1 and 2, as often as a start is looked at. */
   checkStart(service: Service, process: RunningProcess): Promise<CheckFailure | undefined>;
@@ -47,9 +53,88 @@ export interface PortOwner {
 }
 
 export interface ChecksOptions {
+  readonly clock: Clock;
   readonly ports: ListeningPorts;
-  /** When the process of that pid was started, in ticks; undefined when there is none. */
-  startTicksOf(pid: number): Promise<number | undefined>;
+  /** When the process of that pid was started, in ticks; undefined when there is none. Default: by /proc. */
+  startTicksOf?(pid: number): number | undefined;
   /** Who listens there; undefined when that cannot be found. */
   ownerOf(port: ServicePort): Promise<PortOwner | undefined>;
+}
+
+/** On this machine; a program that needs longer to take a connection is as good as gone. */
+const CONNECT_TIMEOUT_MS = 5_000;
+
+export function serviceChecks(options: ChecksOptions): Checks {
+  return new ServiceChecks(options);
+}
+
+class ServiceChecks implements Checks {
+  readonly #options: ChecksOptions;
+
+  constructor(options: ChecksOptions) {
+    this.#options = options;
+  }
+
+  async check(service: Service, process: RunningProcess, signal: AbortSignal): Promise<CheckFailure | undefined> {
+    const failure = await this.checkStart(service, process);
+    signal.throwIfAborted();
+    return failure ?? await this.#checkConnections(service, signal) ?? await this.#checkEndToEnd(service, signal);
+  }
+
+  async checkStart({ listen }: Service, { pid, startTicks }: RunningProcess): Promise<CheckFailure | undefined> {
+    const { startTicksOf = startTicksByProc, ports } = this.#options;
+    const ticks = startTicksOf(pid);
+    if (ticks === undefined) return { level: "pid", reason: `Its process ${pid} is gone` };
+    if (ticks !== startTicks) return { level: "pid", reason: `Its process is gone, and ${pid} is another's by now` };
+    if (listen.length === 0) return undefined;
+    const silent = listen[(await ports.listening(listen)).indexOf(false)];
+    return silent && { level: "port", reason: `Nothing listens on ${formatPort(silent)}` };
+  }
+
+  async portTaken({ listen }: Service): Promise<string | undefined> {
+    for (const port of listen) {
+      const owner = await this.#options.ownerOf(port);
+      if (owner) return `${formatPort(port)} is taken by ${owner.program} (pid ${owner.pid})`;
+    }
+    if (listen.length === 0) return undefined;
+    const taken = listen[(await this.#options.ports.listening(listen)).indexOf(true)];
+    return taken && `${formatPort(taken)} is taken by a program that cannot be seen`;
+  }
+
+  async #checkConnections({ connects, listen }: Service, parent: AbortSignal): Promise<CheckFailure | undefined> {
+    if (!connects) return undefined;
+    for (const { kind, at } of listen) {
+      if (kind !== "tcp") continue;
+      using limit = deadline(this.#options.clock, CONNECT_TIMEOUT_MS, "connect", parent);
+      try {
+        await connectTo(at, limit.signal);
+      } catch (error) {
+        parent.throwIfAborted();
+        return { level: "connection", reason: `No connection to ${formatTarget(at)}: ${messageOf(error)}` };
+      }
+    }
+    return undefined;
+  }
+
+  async #checkEndToEnd({ probe }: Service, signal: AbortSignal): Promise<CheckFailure | undefined> {
+    const reason = probe && await askThrough(probe, { clock: this.#options.clock, signal });
+    return reason === undefined ? undefined : { level: "end-to-end", reason };
+  }
+}
+
+/** What listens on every address of the machine is reached on its own. */
+const ownAddresses: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+
+async function connectTo({ host, port }: Target, signal: AbortSignal): Promise<void> {
+  const hostname = ownAddresses[host] ?? host;
+  const connection = await abortable(() => Deno.connect({ hostname, port }), signal);
+  connection.close();
+}
+
+function startTicksByProc(pid: number): number | undefined {
+  return readProcStat(pid)?.startTicks;
+}
+
+function formatPort({ kind, at }: ServicePort): string {
+  return kind === "udp" ? `${formatTarget(at)} (UDP)` : formatTarget(at);
 }

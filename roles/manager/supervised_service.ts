@@ -17,9 +17,9 @@ import type { ServiceReport } from "../../protocol/manager/report.ts";
 import type { Service } from "../../protocol/manager/service.ts";
 import type { ServiceAction, ServiceEvent, ServiceNews } from "../../protocol/manager/service_events.ts";
 import { ServiceMachine } from "../../protocol/manager/service_machine.ts";
-import { HUNG_AFTER_MS } from "../../protocol/manager/watchdog_settings.ts";
 import { formatTarget } from "../../protocol/stream.ts";
 import type { Alerts } from "./alerts.ts";
+import { checkAgainAndAgain, hungFailure } from "./check_loop.ts";
 import type { CheckFailure, Checks } from "./checks.ts";
 import { LimitWatch, type MeteredService, type ServiceSample } from "./limits.ts";
 import type { RunningProcess, ServiceExit, ServiceRunner } from "./runner.ts";
@@ -36,8 +36,6 @@ export interface SupervisedOptions {
 
 /** While a start is looked at. */
 const VERIFY_EVERY_MS = 250;
-/** A failure is confirmed before anything follows from it. */
-const CONFIRM_AFTER_MS = 1_000;
 
 export class SupervisedService implements AsyncDisposable {
   readonly #options: SupervisedOptions;
@@ -226,14 +224,13 @@ export class SupervisedService implements AsyncDisposable {
   }
 
   async #spawn(signal: AbortSignal): Promise<void> {
-    const { runner, checks } = this.#options;
     const service = this.#started = this.#service;
     let process;
     try {
-      const taken = await checks.portTaken(service);
+      const taken = await this.#looked(() => this.#options.checks.portTaken(service), signal);
       if (taken !== undefined) throw new CulvertError("port_taken", taken);
       signal.throwIfAborted();
-      process = await runner.start(service, signal);
+      process = await this.#options.runner.start(service, signal);
     } catch (error) {
       return this.#handle({ is: "unspawned", reason: messageOf(error) });
     }
@@ -283,7 +280,19 @@ export class SupervisedService implements AsyncDisposable {
     const { runner, checks } = this.#options;
     const { readyAtMs } = runner.notices(this.#started);
     if (this.#started.notifies && readyAtMs === undefined) return "It has not said that it is ready";
-    return (await checks.checkStart(this.#started, this.#process!))?.reason;
+    const process = this.#process!;
+    return (await this.#looked(() => checks.checkStart(this.#started, process), this.#life.signal))?.reason;
+  }
+
+  /** What cannot be looked at is not the service's fault, and not held against it. */
+  async #looked<T>(look: () => Promise<T | undefined>, signal: AbortSignal): Promise<T | undefined> {
+    try {
+      return await look();
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#log.warn("It cannot be looked at", { error: messageOf(error) });
+      return undefined;
+    }
   }
 
   async #signal(name: "SIGTERM" | "SIGKILL"): Promise<void> {
@@ -311,39 +320,21 @@ export class SupervisedService implements AsyncDisposable {
   #watch(): void {
     this.#watching.abort();
     this.#watching = new AbortController();
-    this.#task(this.#checkAgainAndAgain(this.#watching.signal));
-  }
-
-  async #checkAgainAndAgain(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
-    try {
-      for (;;) {
-        await delay(clock, this.#service.watchdog.checkIntervalMs, signal);
-        let failure = await this.#look(signal);
-        if (failure) {
-          await delay(clock, CONFIRM_AFTER_MS, signal);
-          failure = await this.#look(signal);
-        }
-        if (signal.aborted) return;
-        if (failure) this.#failed(failure);
-        else this.#works();
-      }
-    } catch (error) {
-      if (!signal.aborted) throw error;
-    }
+    const { signal } = this.#watching;
+    const loop = {
+      clock: this.#options.clock,
+      everyMs: this.#service.watchdog.checkIntervalMs,
+      look: () => this.#look(signal),
+      onLook: (failure: CheckFailure | undefined) => failure ? this.#failed(failure) : this.#works(),
+    };
+    this.#task(checkAgainAndAgain(loop, signal));
   }
 
   async #look(signal: AbortSignal): Promise<CheckFailure | undefined> {
     const { clock, runner, checks } = this.#options;
-    const { aliveAtMs } = runner.notices(this.#started);
-    const silentMs = aliveAtMs === undefined ? 0 : clock.now() - aliveAtMs;
-    if (silentMs > HUNG_AFTER_MS) {
-      return {
-        level: "alive",
-        reason: `It hangs: it has not said that it is alive for ${Math.round(silentMs / 1000)} s`,
-      };
-    }
-    return await checks.check(this.#started, this.#process!, signal);
+    const process = this.#process!;
+    return hungFailure(runner.notices(this.#started), clock.now()) ??
+      await this.#looked(() => checks.check(this.#started, process, signal), signal);
   }
 
   #failed({ level, reason }: CheckFailure): void {

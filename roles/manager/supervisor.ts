@@ -182,9 +182,10 @@ export class Supervisor implements AsyncDisposable {
   }
 
   #changed(service: SupervisedService, news?: ServiceNews): void {
-    if (service.isGone && this.#services.get(service.name) === service) this.#forget(service);
-    for (const wake of this.#waiting) wake();
+    if (this.#services.get(service.name) !== service) return;
     this.#options.onEvent?.({ name: service.name, ...(news && { news }) });
+    if (service.isGone) this.#forget(service);
+    for (const wake of this.#waiting) wake();
   }
 
   #forget(service: SupervisedService): void {
