@@ -14,7 +14,7 @@ export const placesConfig = {
   runDir: directoryPath().optional().describe("Where pid files and sockets lie, for as long as the machine is up.")
     .meta({ defaultText: "/run/culvert, or below $XDG_RUNTIME_DIR" }),
   logDir: directoryPath().optional().describe("Where services' logs are written.")
-    .meta({ defaultText: "/var/log/culvert, or below --state-dir" }),
+    .meta({ defaultText: "/var/log/culvert, or below the state directory" }),
   backend: z.enum(["auto", "own", "systemd"]).default("auto")
     .describe("Who runs the processes; auto is systemd where it runs, for root.").meta({ placeholder: "backend" }),
 };
