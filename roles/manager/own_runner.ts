@@ -173,7 +173,7 @@ export class OwnRunner implements ServiceRunner {
     // What has been waited for may have brought another answer.
     if (!process || this.#running.has(name)) return this.#running.get(name)?.process;
     const adopted = { pid: process.pid, ...startOf(process.startTicks, this.#options.clock) };
-    this.#options.log.info("A service runs already and is taken over", { service: name, pid: process.pid });
+    this.#options.log.debug("A service runs already and is taken over", { service: name, pid: process.pid });
     const commandHash = commandHashOf(service);
     if (named && named.commandHash !== commandHash) {
       this.#notes.set(name, "its file has changed since it was started; a restart applies that");
