@@ -26,6 +26,7 @@ packages=(
   iputils-ping
   ethtool           # what interfaces leave to hardware
   procps            # sysctl
+  tmux              # terminals that tests type on
   tcpdump           # what really leaves an interface
   microsocks        # rivals
   dante-server
