@@ -26,6 +26,7 @@ packages=(
   iputils-ping
   ethtool           # what interfaces leave to hardware
   procps            # sysctl
+  tmux              # terminals that tests type on
   tcpdump           # what really leaves an interface
   microsocks        # rivals
   dante-server
@@ -34,6 +35,7 @@ packages=(
   nginx-light       # rivals of the file server and the tracker
   caddy
   opentracker
+  systemd           # runs the manager's units in namespaces of the tests
   supervisor        # rivals of the manager
   runit
   monit

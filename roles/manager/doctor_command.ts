@@ -10,7 +10,7 @@ import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import { needsOf } from "../../protocol/manager/program_needs.ts";
 import type { ManagerReport } from "../../protocol/manager/report.ts";
 import type { Service } from "../../protocol/manager/service.ts";
-import { defaultWatchdogSettings } from "../../protocol/manager/watchdog_settings.ts";
+import { ConfigError } from "../config.ts";
 import { findProgram } from "../machine/programs.ts";
 import { TUN_DEVICE } from "../machine/privileges.ts";
 import { defineRole, type Role, type RoleContext } from "../role.ts";
@@ -28,8 +28,9 @@ import * as here from "./doctor/this_machine.ts";
 import { isOpenToAll } from "./install/this_machine.ts";
 import { findUser } from "./install/users.ts";
 import { type Places, placesConfig } from "./places.ts";
+import { managerFiles } from "./manager_files.ts";
 import { findPortOwner } from "./port_owner.ts";
-import { loadServiceFiles } from "./service_files.ts";
+import type { LoadedServices } from "./service_files.ts";
 import { outputPaint } from "./styles.ts";
 import { UnitFiles } from "./unit_files.ts";
 
@@ -63,7 +64,7 @@ export async function runDoctor(settings: DoctorSettings, context: RoleContext):
 
 async function* examine(asking: Asking, context: RoleContext): AsyncGenerator<Finding> {
   const { places } = asking;
-  const { services, problems } = await loadServiceFiles(places.services, { watchdog: defaultWatchdogSettings });
+  const { services, problems } = await load(places);
   const report = await ask(asking);
   yield* machineFindings(services, places, context.stateDir);
   yield* managerFindings(report.report, places, report.problem);
@@ -73,6 +74,17 @@ async function* examine(asking: Asking, context: RoleContext): AsyncGenerator<Fi
   yield* eachService(services, report.report);
   yield* await unitFindings(services, places);
   yield* pidFileFindings(places.backend === "own" ? await here.pidFileStates(places.run) : [], services);
+}
+
+/** As the manager reads them; with the usual settings where those of the watchdog cannot be used. */
+async function load(places: Places): Promise<Pick<LoadedServices, "services" | "problems">> {
+  try {
+    return await managerFiles({ places }).load();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const { services, problems } = await managerFiles({ places: { ...places, watchdogFiles: [] } }).load();
+    return { services, problems: [...error.problems, ...problems] };
+  }
 }
 
 async function ask(asking: Asking): Promise<{ readonly report?: ManagerReport; readonly problem?: string }> {

@@ -103,14 +103,16 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
   const configPath = config ? join(paths.config, `${name}${config.suffix}`) : answersTo(answers, "config").at(-1);
   const words = kind.words(answers, configPath);
   const isMade = user !== undefined && !await machine.hasUser(user);
-  const isOtherUser = user !== undefined && words.role !== undefined;
+  const isUnit = machine.places.backend === "systemd";
+  // Neither another user nor a unit, the manager's among them, may look into the home of whoever installs.
+  const isElsewhere = words.role !== undefined && (user !== undefined || isUnit);
   const notes: string[] = [];
   if (user !== undefined && user !== "root") await requireOpen(name, user, words, machine);
   const service = serviceFile(request, {
     words,
     configPath,
     paths,
-    environment: isOtherUser ? { DENO_DIR: machine.modulesDir } : {},
+    environment: isElsewhere ? { DENO_DIR: machine.modulesDir } : {},
   });
   const configFile = config && configPath !== undefined
     ? await keptOr(
@@ -129,7 +131,7 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
     isMade ? { do: "user", name: user, home: paths.state } : undefined,
     { do: "folder", path: machine.places.services, mode: 0o755 },
     { do: "folder", path: paths.state, mode: 0o700, ...user !== undefined && { owner: user } },
-    isOtherUser ? { do: "modules", path: machine.modulesDir, command: machine.ownCommand } : undefined,
+    isElsewhere || isUnit ? { do: "modules", path: machine.modulesDir, command: machine.ownCommand } : undefined,
     configFile,
     service,
     await watchdogFile(machine),
@@ -262,7 +264,8 @@ async function managerUnit(machine: InstallMachine, notes: string[]): Promise<Fi
     if (isEdited(there)) notes.push(`${path} has been edited by hand, and is kept as it is`);
     return undefined;
   }
-  const text = managerUnitText([...machine.ownCommand, "manager", ...machine.managerFlags]);
+  const command: CommandWords = [...machine.ownCommand, "manager", ...machine.managerFlags];
+  const text = managerUnitText(command, { DENO_DIR: machine.modulesDir });
   return { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
 }
 
