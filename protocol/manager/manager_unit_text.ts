@@ -7,7 +7,7 @@
 
 import { NOTIFY_WATCHDOG_MS } from "./notify_text.ts";
 import type { ProgramNeeds } from "./program_needs.ts";
-import { commandWord, homeProtectionOf, sandboxLines, signedUnit } from "./unit_text.ts";
+import { commandWord, homeProtectionOf, plainPercent, quoted, sandboxLines, signedUnit } from "./unit_text.ts";
 
 export const MANAGER_UNIT = "culvert-manager.service";
 
@@ -20,8 +20,14 @@ const needs: ProgramNeeds = {
   changesKernelSettings: false,
 };
 
-/** `command`: the whole command line of `culvert manager`. */
-export function managerUnitText(command: readonly [string, ...string[]]): string {
+/**
+ * `command`: the whole command line of `culvert manager`. `environment`: what it needs beside, such as where its modules are,
+ * since it cannot look into homes; no secrets, as units can be read by everybody.
+ */
+export function managerUnitText(
+  command: readonly [string, ...string[]],
+  environment: Readonly<Record<string, string>> = {},
+): string {
   return signedUnit([
     ["Unit", [
       "Description=Culvert manager: keeps the services of this machine up",
@@ -34,6 +40,7 @@ export function managerUnitText(command: readonly [string, ...string[]]): string
       "NotifyAccess=main",
       `WatchdogSec=${NOTIFY_WATCHDOG_MS / 1000}`,
       `ExecStart=${command.map(commandWord).join(" ")}`,
+      ...Object.entries(environment).map(([name, value]) => `Environment=${quoted(plainPercent(`${name}=${value}`))}`),
       "ExecReload=kill -HUP $MAINPID",
       "Restart=always",
       "RestartSec=1",

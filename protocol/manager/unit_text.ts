@@ -182,8 +182,8 @@ export function commandWord(word: string): string {
   return quoted(plainPercent(word).replaceAll("$", "$$$$"));
 }
 
-/** Line ends would begin another setting. */
-function quoted(word: string): string {
+/** One value, whatever is in it: line ends would begin another setting. */
+export function quoted(word: string): string {
   const hex = (character: string) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
   return `"${word.replaceAll(/[\\"]/g, "\\$&").replaceAll(/\p{Cc}/gu, hex)}"`;
 }
@@ -204,6 +204,7 @@ function path(place: string): string {
   return plainPercent(place);
 }
 
-function plainPercent(text: string): string {
+/** Without specifiers. */
+export function plainPercent(text: string): string {
   return text.replaceAll("%", "%%");
 }

@@ -19,6 +19,11 @@ testWith(worldNeeds, "services as units of a real systemd", async () => {
   await world.test(SUITE, "runner:");
 });
 
+testWith(worldNeeds, "a manager that systemd keeps up keeps its units up", async () => {
+  await using world = await SystemdWorld.open();
+  await world.test("tests/manager/fixtures/systemd_manager_suite.ts", "manager:");
+});
+
 testWith(worldNeeds, "roles say to a real systemd that they are ready and alive", async () => {
   await using world = await SystemdWorld.open();
   await world.test(SUITE, "role:");
