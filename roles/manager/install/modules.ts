@@ -5,7 +5,7 @@
  *   own cache ─ npm/, remote/ ─▶ folder ─ deno cache ─▶ compiled as well
  */
 
-import { join } from "@std/path";
+import { dirname, join } from "@std/path";
 import { CulvertError } from "../../../protocol/errors.ts";
 import { escapeText } from "../../escape.ts";
 import type { CommandWords } from "../own_command.ts";
@@ -21,22 +21,30 @@ export async function shareModules(
   const [deno, ...words] = command;
   const main = words.at(-1);
   if (main === undefined) return; // it is one file, modules and all
-  await Deno.mkdir(path, { recursive: true, mode: 0o755 });
+  if (!await isThere(dirname(path))) await makeOpenFolder(dirname(path));
+  await makeOpenFolder(path);
   const own = await ownCache(deno, signal);
   for (const name of FETCHED) await copyFolder(join(own, name), join(path, name), signal);
-  const { success, stderr } = await new Deno.Command(deno, {
-    args: ["cache", "--quiet", main],
+  await compile({ deno, main, path }, signal);
+}
+
+/** Reads all modules once, which leaves them compiled; what was not copied is fetched. */
+async function compile(
+  { deno, main, path }: { readonly deno: string; readonly main: string; readonly path: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const { success, stderr } = await new Deno.Command("/bin/sh", {
+    // Whatever umask whoever installs it has, others are to read what it writes.
+    args: ["-c", 'umask 022; exec "$0" cache --quiet "$1"', deno, main],
     env: { DENO_DIR: path },
     stdout: "null",
     stderr: "piped",
     signal,
   }).output();
   signal.throwIfAborted();
-  if (!success) {
-    const said = escapeText(new TextDecoder().decode(stderr).trim(), MAX_SHOWN);
-    throw new CulvertError("program_failed", `Cannot put the modules of culvert into ${path}: ${said}`);
-  }
-  await openToAll(path, signal);
+  if (success) return;
+  const said = escapeText(new TextDecoder().decode(stderr).trim(), MAX_SHOWN);
+  throw new CulvertError("program_failed", `Cannot put the modules of culvert into ${path}: ${said}`);
 }
 
 async function ownCache(deno: string, signal: AbortSignal): Promise<string> {
@@ -45,7 +53,7 @@ async function ownCache(deno: string, signal: AbortSignal): Promise<string> {
   return String(JSON.parse(new TextDecoder().decode(stdout)).denoDir);
 }
 
-/** What is there already is as good: it is named by its version or its hash. */
+/** What is there already is as good: it is named by its version or its hash. The files of one folder are copied at once. */
 async function copyFolder(from: string, to: string, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   let entries: Deno.DirEntry[];
@@ -55,25 +63,26 @@ async function copyFolder(from: string, to: string, signal: AbortSignal): Promis
     if (error instanceof Deno.errors.NotFound) return;
     throw error;
   }
-  await Deno.mkdir(to, { recursive: true, mode: 0o755 });
-  for (const { name, isDirectory, isFile } of entries) {
-    const target = join(to, name);
-    if (isDirectory) await copyFolder(join(from, name), target, signal);
-    else if (isFile && !await isThere(target)) await Deno.copyFile(join(from, name), target);
-  }
+  await makeOpenFolder(to);
+  const names = (kind: "isFile" | "isDirectory") => entries.filter((entry) => entry[kind]).map(({ name }) => name);
+  await Promise.all(names("isFile").map((name) => copyFile(join(from, name), join(to, name))));
+  for (const name of names("isDirectory")) await copyFolder(join(from, name), join(to, name), signal);
+}
+
+async function makeOpenFolder(path: string): Promise<void> {
+  await Deno.mkdir(path, { recursive: true });
+  await Deno.chmod(path, 0o755);
+}
+
+/** There whole or not at all: a file that is half there would be taken for a good one the next time. */
+async function copyFile(from: string, to: string): Promise<void> {
+  if (await isThere(to)) return;
+  const half = `${to}.new`;
+  await Deno.copyFile(from, half);
+  await Deno.chmod(half, 0o644);
+  await Deno.rename(half, to);
 }
 
 async function isThere(path: string): Promise<boolean> {
   return await Deno.lstat(path).then(() => true, () => false);
-}
-
-/** Whatever umask it was made with. */
-async function openToAll(folder: string, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  await Deno.chmod(folder, 0o755);
-  for await (const { name, isDirectory, isFile } of Deno.readDir(folder)) {
-    const path = join(folder, name);
-    if (isDirectory) await openToAll(path, signal);
-    else if (isFile) await Deno.chmod(path, (await Deno.stat(path)).mode! & 0o100 ? 0o755 : 0o644);
-  }
 }
