@@ -55,6 +55,8 @@ const symbols = {
   epollWaitLater: { name: "epoll_wait", parameters: ["i32", "buffer", "i32", "i32"], result: "i32", nonblocking: true },
   // int clock_gettime(clockid_t clock, struct timespec *time)
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
+  // int adjtimex(struct timex *time)
+  adjtimex: { parameters: ["buffer"], result: "i32" },
   // int pidfd_open(pid_t pid, unsigned flags), which musl and old C libraries have only as its number, the same on all machines
   pidfdOpen: { name: "syscall", parameters: ["i64", "i32", "u32"], result: "i32" },
   // pid_t waitpid(pid_t pid, int *status, int options)

@@ -6,6 +6,7 @@ import { silentLog } from "../protocol/log.ts";
 import { noMetrics } from "../protocol/metrics.ts";
 import { FakeClock } from "../testing/fake_clock.ts";
 import { SeededRandom } from "../testing/seeded_random.ts";
+import { type CombinedPath, splitReportOf } from "./combine.ts";
 import { type OpenOptions, openPaths } from "./open.ts";
 
 function bench() {
@@ -49,5 +50,17 @@ Deno.test("a path through a closed network must know who we are, and leaves noth
     const clock = clockOf(globalThis); // what is left behind would be found by the runner
     const closed = { ...options, clock, networkPublicKey: new Uint8Array(32) };
     assertThrows(() => openPaths([url], { how: "failover" }, closed), CulvertError, "identity");
+  }
+});
+
+Deno.test("weights are those of the paths in their order, and a split tells how they compare", () => {
+  const urls = ["socks5://127.0.0.1:1081", "http://name:secret@127.0.0.1:1082/"];
+  for (const how of ["balance", "split"] as const) {
+    using path = openPaths(urls, { how, weights: [9, 1] }, bench().options) as CombinedPath;
+    assertEquals(path.members().map(({ name, weight }) => [name, weight]), [
+      ["socks5://127.0.0.1:1081", 9],
+      ["http://127.0.0.1:1082/", 1],
+    ]);
+    assertEquals(splitReportOf(path)?.sides.length, how === "split" ? 2 : undefined);
   }
 });

@@ -6,6 +6,7 @@
  */
 
 import { DialError } from "../protocol/errors.ts";
+import { parseIp } from "../protocol/ip.ts";
 import { encodeDatagramHeader, parseDatagram } from "../protocol/socks.ts";
 import type { Datagrams, Received, Target } from "../protocol/stream.ts";
 import { closeQuietly } from "./close.ts";
@@ -25,10 +26,10 @@ export class SocksDatagrams implements Datagrams {
   /** `bound` is what the server answered; without an address it means its own. Takes the connection over. */
   constructor(conn: Deno.TcpConn, bound: Target, onClose: () => void) {
     const server = (conn.remoteAddr as Deno.NetAddr).hostname;
-    const isNowhere = bound.host === "0.0.0.0" || bound.host === "::";
+    const isPlace = parseIp(bound.host) !== undefined && bound.host !== "0.0.0.0" && bound.host !== "::";
     this.#conn = conn;
     this.#onClose = onClose;
-    this.#relay = { transport: "udp", hostname: isNowhere ? server : bound.host, port: bound.port };
+    this.#relay = { transport: "udp", hostname: isPlace ? bound.host : server, port: bound.port };
     // The kernel picks the family by where we are.
     const hostname = (conn.localAddr as Deno.NetAddr).hostname;
     this.#socket = Deno.listenDatagram({ transport: "udp", hostname, port: 0 });
@@ -49,7 +50,7 @@ export class SocksDatagrams implements Datagrams {
     for (let failures = 0; !this.#isClosed && failures < MAX_FAILURES;) {
       try {
         const [bytes, from] = await this.#socket.receive(this.#held);
-        const parsed = (from as Deno.NetAddr).port === this.#relay.port ? parseDatagram(bytes) : undefined;
+        const parsed = this.#isRelay(from as Deno.NetAddr) ? parseDatagram(bytes) : undefined;
         if (!parsed) continue;
         const length = Math.min(into.length, bytes.length - parsed.dataAt);
         into.set(bytes.subarray(parsed.dataAt, parsed.dataAt + length));
@@ -72,6 +73,10 @@ export class SocksDatagrams implements Datagrams {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #isRelay({ hostname, port }: Deno.NetAddr): boolean {
+    return port === this.#relay.port && hostname === this.#relay.hostname;
   }
 
   /** The server ends the association by ending the connection; it has nothing to say on it. */

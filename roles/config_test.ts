@@ -7,7 +7,7 @@ import { byteSize, durationMs, filePath, listenAddress, secret } from "./fields.
 
 const schema = z.object({
   listen: listenAddress("127.0.0.1:1080").describe("Where to listen.").meta({ short: "l" }),
-  mode: z.enum(["fast", "safe"]).default("safe"),
+  mode: z.enum(["fast", "safe"]).default("safe").meta({ alsoFlag: "manner" }),
   maxStreams: z.number().int().min(1).max(65535).default(100),
   splice: z.boolean().default(true),
   path: z.array(z.string().min(1)).default([]),
@@ -273,4 +273,10 @@ Deno.test("whatever is given, it is settings or a ConfigError", async () => {
     }),
     { numRuns: 300 },
   );
+});
+
+Deno.test("a flag may have another name, which says the same", async () => {
+  assertEquals((await read({ args: ["--manner", "fast"] })).mode, "fast");
+  assertEquals((await read({ args: ["--manner=fast", "--mode", "safe"] })).mode, "safe");
+  assertEquals(await problemsOf({ args: ["--manner", "slow"] }), [`--manner must be one of fast, safe, got "slow"`]);
 });

@@ -91,7 +91,10 @@ export class Notifying implements AsyncDisposable {
     while (this.#untold) {
       const notice = this.#untold;
       this.#untold = undefined;
-      if (await this.#voice.send(noticeText(notice))) continue;
+      if (await this.#voice.send(noticeText(notice))) {
+        this.#timers.get("again")?.cancel();
+        continue;
+      }
       this.#untold = { ...notice, ...this.#untold as Partial<Notice> | undefined };
       return this.#tellAgainLater();
     }

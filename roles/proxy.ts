@@ -31,13 +31,13 @@ export const role: Role<typeof config> = defineRole({
     "culvert proxy",
     "culvert proxy --path tunnel+wss://TOKEN@exit.example.org/",
     "culvert proxy --path tunnel+wss://T@a.example/ --path direct: --combine race",
-    "culvert proxy --path socks5://127.0.0.1:1081 --path socks5://127.0.0.1:1082 --combine split",
+    "culvert proxy --path socks5://127.0.0.1:1081 --path direct: --combine split",
   ],
   async run(config, context) {
     await using onward = await openWayOut(config, "start proxy", context);
     const settings = { ...config, listen: [config.listen], forward: [] };
     await using ports = openLocalPorts(settings, onward.path, "start proxy", context);
-    await using _reporting = await serveSplitReport(onward.path, ports.addresses.listen!, context);
+    await using _reporting = await serveSplitReport(onward.path, ports.addresses.listen, context);
     context.ready({ addresses: ports.addresses });
     await aborted(context.signal);
     await ports.shutdown(context.hardSignal);

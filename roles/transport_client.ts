@@ -15,6 +15,7 @@ import { ConfigError } from "./config.ts";
 import { filePath } from "./fields.ts";
 import { localPortFlags, type LocalPortSettings, openLocalPorts } from "./local_ports.ts";
 import type { RoleContext } from "./role.ts";
+import { serveSplitReport } from "./split/report_socket.ts";
 import { openWayOut, type WayOut } from "./way_out.ts";
 
 /** The flags of such a client. `schemes` are those its servers may have. */
@@ -63,6 +64,7 @@ export async function runTransportClient(
     action,
     context,
   );
+  await using _reporting = await serveSplitReport(onward.path, ports.addresses.listen, context);
   context.check("server", () => onward.path.problem);
   context.ready({ addresses: ports.addresses });
   await aborted(context.signal);

@@ -4,6 +4,8 @@
  *   Id=culvert-kcp.service⏎ActiveState=active⏎MainPID=812⏎ … ⏎⏎Id=…
  */
 
+import type { Service } from "./service.ts";
+
 /** What is asked for. */
 export const UNIT_PROPERTIES = [
   "Id",
@@ -57,6 +59,11 @@ export interface UnitProcess {
   /** Undefined while it runs, and where nobody can tell. */
   readonly code?: number;
   readonly signal?: string;
+}
+
+/** Nothing of it runs, and nothing is about to. */
+export function hasEnded({ active, hasJob }: UnitState): boolean {
+  return !hasJob && (active === "inactive" || active === "failed");
 }
 
 export function parseUnitStates(text: string): UnitState[] {
@@ -126,21 +133,18 @@ const signalNames: ReadonlyMap<number, string> = new Map([
 ]);
 
 /** Why systemd could not start a program, by the code with which it then ends (systemd.exec(5), "Process Exit Codes"). */
-const setupFailures: ReadonlyMap<number, string> = new Map([
-  [200, "its directory must be there and its user's to enter"],
-  [203, "its program must be there and executable"],
-  [208, "its standard input must be possible"],
-  [209, "its standard output must be possible"],
-  [214, "its scheduling must be allowed"],
-  [216, "its group must exist"],
-  [217, "its user must exist"],
-  [218, "its capabilities must be ones that systemd itself has"],
-  [226, "its paths must be there for a file system of its own"],
-  [228, "its filter of system calls must be possible"],
-  [238, "its state directory must be possible"],
+const setupFailures: ReadonlyMap<number, (service: Service) => string> = new Map([
+  [200, ({ directory }: Service) => `its directory must be there and its user's to enter, got ${directory}`],
+  [203, ({ command }: Service) => `its program must be there and its user's to run, got ${command[0]}`],
+  [216, ({ user }: Service) => `its user's group must exist, got ${user}`],
+  [217, ({ user }: Service) => `its user must exist, got ${user}`],
+  [218, () => "its capabilities must be ones that systemd itself has"],
+  [226, () => "the paths that it writes to must be possible"],
+  [228, () => "the kernel must be able to filter system calls"],
+  [238, () => "its state directory must be possible"],
 ]);
 
 /** What must be so that it can be started; undefined where it was started, and has ended by itself. */
-export function setupFailure({ code }: UnitProcess): string | undefined {
-  return code === undefined ? undefined : setupFailures.get(code);
+export function setupFailure(service: Service, { code }: UnitProcess): string | undefined {
+  return code === undefined ? undefined : setupFailures.get(code)?.(service);
 }

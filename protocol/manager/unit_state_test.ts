@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { plainService } from "./fixtures/plain_service.ts";
 import { parseUnitStates, setupFailure } from "./unit_state.ts";
 
 const RUNNING = `Id=culvert-kcp.service
@@ -56,6 +57,7 @@ Deno.test("an end is a code, a signal, or not yet", () => {
     const text = RUNNING.replace("ExecMainCode=0", `ExecMainCode=${how}`).replace("Status=0", `Status=${status}`);
     assertEquals(parseUnitStates(text)[0]!.last, { pid: 812, startedUs: 1234567, ...end });
   }
-  assertEquals(setupFailure({ pid: 1, startedUs: 1, code: 217 }), "its user must exist");
-  assertEquals(setupFailure({ pid: 1, startedUs: 1, code: 1 }), undefined);
+  const service = plainService("one", ["/bin/one"], { user: "mallory" });
+  assertEquals(setupFailure(service, { pid: 1, startedUs: 1, code: 217 }), "its user must exist, got mallory");
+  assertEquals(setupFailure(service, { pid: 1, startedUs: 1, code: 1 }), undefined);
 });

@@ -86,9 +86,9 @@ function wrongAnswer(): CulvertError {
 }
 
 /** That none runs, and what to do. */
-export function noManagerText({ backend, run }: Places): string {
+export function noManagerText({ backend, socket }: Places): string {
   const start = backend === "systemd" ? "systemctl start culvert-manager" : "culvert manager";
-  return `none runs here, by ${run}; start it with: ${start}`;
+  return `none runs here, which would answer at ${socket}; start it with: ${start}`;
 }
 
 /** Those that are named, in that order; all where none is. Rejects with `unknown_service` and what may have been meant. */

@@ -126,6 +126,7 @@ Deno.test("stats are of those that are named, for programs as the manager tells 
   const [, kcp, ...others] = await world.run(statsRole, { names: ["kcp"] });
   assertEquals(kcp!.split(/ +/), ["kcp", "running", "1s", "12%", "1.0M", "3", "1.0M", "-", "0", "ok"]);
   assertEquals(others, []);
+  assert((await world.run(statsRole, { names: ["paqet"] }))[1]!.startsWith("paqet    gave up "));
   const [json] = await world.run(statsRole, {}, [], true);
   assertEquals(JSON.parse(json!).stats.map(({ name }: { name: string }) => name), ["kcp", "paqet", "xray"]);
 });

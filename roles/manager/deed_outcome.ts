@@ -6,8 +6,8 @@ import type { ServiceReport } from "../../protocol/manager/report.ts";
 import { spanText } from "../table.ts";
 import type { Deed } from "./asking.ts";
 
-/** What has been stopped for so long does not start by itself any more: a restart stops only for a moment. */
-const SETTLED_MS = 2000;
+/** A start that is due so soon is under way: something is cleared away before it. */
+const SOON_MS = 1000;
 
 export interface Outcome {
   readonly isGood: boolean;
@@ -15,13 +15,16 @@ export interface Outcome {
   readonly text: string;
 }
 
-/** Undefined while it is under way. */
+/**
+ * Undefined while it is under way. `report` is of after the order, and the manager sees to an order before it answers: what is
+ * stopped then has failed to start.
+ */
 export function judge(
   deed: Deed,
   before: ServiceReport,
   { report, nowMs }: { readonly report: ServiceReport; readonly nowMs: number },
 ): Outcome | undefined {
-  const { state, nextStartMs, gaveUp, sinceMs } = report;
+  const { state, nextStartMs } = report;
   if (deed === "stop") return judgeStop(before, report);
   if (state === "running") {
     if (deed === "start" && isRunning(before)) return { isGood: true, text: "runs already" };
@@ -29,13 +32,11 @@ export function judge(
       ? undefined
       : { isGood: true, text: runningText(report) };
   }
-  if (state !== "stopped" || !hasMoved(before, report)) return undefined;
-  if (nextStartMs !== undefined) {
-    const again = `it is tried again in ${spanText(Math.max(1000, nextStartMs - nowMs))}`;
-    return { isGood: false, text: `did not start: ${whyText(report)}; ${again}` };
-  }
-  if (gaveUp || nowMs - sinceMs > SETTLED_MS) return { isGood: false, text: `did not start: ${whyText(report)}` };
-  return undefined;
+  if (state !== "stopped") return undefined;
+  if (nextStartMs === undefined) return { isGood: false, text: `did not start: ${whyText(report)}` };
+  if (nextStartMs - nowMs < SOON_MS) return undefined;
+  const again = `it is tried again in ${spanText(nextStartMs - nowMs)}`;
+  return { isGood: false, text: `did not start: ${whyText(report)}; ${again}` };
 }
 
 function judgeStop(before: ServiceReport, { state, nextStartMs, lastExit }: ServiceReport): Outcome | undefined {
@@ -52,11 +53,6 @@ function isRunning({ state }: ServiceReport): boolean {
 
 function isSameProcess(before: ServiceReport, report: ServiceReport): boolean {
   return isRunning(before) && before.pid === report.pid && before.startedMs === report.startedMs;
-}
-
-/** Whether anything came of the order yet. */
-function hasMoved(before: ServiceReport, report: ServiceReport): boolean {
-  return before.state !== report.state || before.sinceMs !== report.sinceMs || before.restarts !== report.restarts;
 }
 
 function runningText({ pid }: ServiceReport): string {

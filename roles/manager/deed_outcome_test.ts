@@ -19,7 +19,6 @@ interface Row {
 }
 
 const TABLE: Readonly<Record<string, Row>> = {
-  "a start that has not been seen to": { deed: "start", before: stopped, report: stopped, is: undefined },
   "a start under way": {
     deed: "start",
     before: stopped,
@@ -45,16 +44,10 @@ const TABLE: Readonly<Record<string, Row>> = {
     report: { ...stopped, gaveUp: true, sinceMs: just, lastExit: "SIGSEGV" },
     is: [false, "did not start: SIGSEGV"],
   },
-  "a start after it was given up that nobody has seen to": {
-    deed: "start",
-    before: { ...stopped, gaveUp: true },
-    report: { ...stopped, gaveUp: true },
-    is: undefined,
-  },
   "a start that ended in nothing, without a watchdog": {
     deed: "start",
     before: stopped,
-    report: { ...stopped, sinceMs: NOW_MS - 3000 },
+    report: { ...stopped, sinceMs: just },
     is: [false, "did not start: nobody says why"],
   },
   "a stop under way": {
@@ -80,7 +73,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   "a restart between stop and start": {
     deed: "restart",
     before: running,
-    report: { ...stopped, sinceMs: just },
+    report: { ...stopped, sinceMs: just, nextStartMs: NOW_MS },
     is: undefined,
   },
   "a restart that is done": {

@@ -84,7 +84,7 @@ export async function runInstall(
   }
   const plan = asks
     ? await agreed(draft, { settings, context, machine, person })
-    : await planInstall(unasked(draft, settings, machine), machine);
+    : await planInstall(await unasked(draft, settings, machine), machine);
   if (!plan) return;
   if (context.json) context.print(JSON.stringify({ ...planJson(plan), dryRun }));
   else if (dryRun) { for (const line of [...planLines(plan), ...fileLines(plan)]) context.print(line); }
@@ -100,8 +100,7 @@ async function draftOf({ name, role, set, user, probe }: InstallSettings): Promi
   const kind = role === undefined ? undefined : await kindOf(role);
   if (!kind && set.length > 0) throw new ConfigError("install", ["--role must be given where --set is"]);
   const { answers, problems } = kind ? readAnswers(set, kind) : { answers: {}, problems: [] };
-  const wrong = kind ? answerProblems(answers, kind).filter((problem) => !problem.startsWith("--set")) : [];
-  if (problems.length + wrong.length > 0) throw new ConfigError("install", [...problems, ...wrong]);
+  if (problems.length > 0) throw new ConfigError("install", problems);
   return {
     ...kind && { kind },
     ...name !== undefined && { name },
@@ -111,18 +110,26 @@ async function draftOf({ name, role, set, user, probe }: InstallSettings): Promi
   };
 }
 
-/** The request, where nobody is asked. Throws a ConfigError for what is missing. */
-function unasked(draft: Draft, settings: InstallSettings, machine: InstallMachine): InstallRequest {
+/** The request, where nobody is asked. */
+async function unasked(draft: Draft, settings: InstallSettings, machine: InstallMachine): Promise<InstallRequest> {
   const { kind, name = kind?.name } = draft;
   if (!kind || name === undefined) throw new ConfigError("install", ["--role must be given"]);
-  const problems = answerProblems(draft.answers, kind);
-  if (problems.length > 0) throw new ConfigError("install", problems);
   const user = draft.user ?? proposedUser({ ...draft, name }, machine) ?? "";
-  return requestOf({ kind, name, answers: draft.answers, user, probeUrl: draft.probeUrl ?? "" }, settings, machine);
+  return await requestOf(
+    { kind, name, answers: draft.answers, user, probeUrl: draft.probeUrl ?? "" },
+    settings,
+    machine,
+  );
 }
 
-function requestOf(draft: Required<Draft>, { user: given }: InstallSettings, machine: InstallMachine): InstallRequest {
-  const { kind, name, answers, user, probeUrl } = draft;
+/** Rejects with a ConfigError for whatever is wrong or missing. */
+async function requestOf(
+  { kind, name, answers, user, probeUrl }: Required<Draft>,
+  { user: given }: InstallSettings,
+  machine: InstallMachine,
+): Promise<InstallRequest> {
+  const problems = await answerProblems(givenAnswers(answers), kind);
+  if (problems.length > 0) throw new ConfigError("install", problems);
   if (!machine.isRoot && given !== undefined) {
     throw new ConfigError("install", ["--user must be left out, as only root can run a service as somebody else"]);
   }
@@ -164,13 +171,13 @@ async function agreed(draft: Draft, { settings, context, machine, person }: Aske
     });
     asked = { kind: full.kind, name: full.name, answers: full.answers };
     try {
-      const plan = await planInstall(requestOf(full, settings, machine), machine);
+      const plan = await planInstall(await requestOf(full, settings, machine), machine);
       if (settings.dryRun) return plan;
       if (await confirmed(plan, person, signal)) return plan;
     } catch (error) {
       if (!(error instanceof CulvertError) || error.code === "given_up") throw error;
       person.say(error.message);
-      asked = { kind: full.kind, answers: full.answers };
+      asked = { kind: full.kind, answers: draft.answers };
     }
   }
 }
@@ -202,7 +209,7 @@ async function handOver(plan: InstallPlan, { settings, context, machine }: Omit<
   }
   const answer = await askControlSocket({ path: places.socket, words: managerWords }, { do: "reload" }, context);
   if (!answer) {
-    context.tell(`${name} is installed, and starts with the manager: ${noManagerText(places)}`);
+    context.tell(`${name} is installed. As for the manager, ${noManagerText(places)}`);
     return;
   }
   context.tell(`${name} is installed`);

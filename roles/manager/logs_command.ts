@@ -46,11 +46,13 @@ export async function runLogs(settings: Settings, context: RoleContext): Promise
     for (const source of sources) await showOne(source, options, show);
     return;
   }
-  try {
-    await Promise.all(sources.map((source) => showOne(source, options, show)));
-  } finally {
-    failed.abort();
-  }
+  const ends = sources.map((source) =>
+    showOne(source, options, show).catch((error) => {
+      failed.abort(error);
+      throw error;
+    })
+  );
+  for (const end of await Promise.allSettled(ends)) if (end.status === "rejected") throw end.reason;
 }
 
 async function showOne(

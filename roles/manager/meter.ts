@@ -17,7 +17,7 @@ import { readProcFile } from "../../native/proc_files.ts";
 import type { TcpTable } from "../../native/tcp_table.ts";
 import { type ByteTotals, ConnectionBytes } from "./connection_bytes.ts";
 import type { MeteredService, ServiceMeter, ServiceSample } from "./limits.ts";
-import { type ProcessTable, readProcessTable } from "./process_table.ts";
+import { readServiceProcesses, type ServiceProcesses } from "./service_processes.ts";
 
 /** Shorter than that, a tick more or less would be percents. */
 const MIN_WINDOW_MS = 1_000;
@@ -43,7 +43,7 @@ export interface MeterOptions {
   readonly clock: Clock;
   /** Left out, connections are not looked at. It stays the caller's. */
   readonly sockets?: TcpTable;
-  /** How old what is known of all processes may be, for those who ask for few services at a time. Default 0. */
+  /** How old what is known of all processes may be, where many ask one after the other. Default 0. */
   readonly maxAgeMs?: number;
   /** Default: this one. */
   readonly machine?: MeteredMachine;
@@ -51,7 +51,7 @@ export interface MeterOptions {
 
 /** Where the numbers come from. What has gone, or may not be looked at, counts as nothing. */
 export interface MeteredMachine {
-  processes(): ProcessTable;
+  processes(): ServiceProcesses;
   memoryBytesOf(pid: number): number;
   openFilesOf(pid: number): number;
 }
@@ -72,11 +72,17 @@ interface Past {
   rates: ServiceRates;
 }
 
+/** All processes, and when they were read. */
+interface Look {
+  readonly processes: ServiceProcesses;
+  readonly atMs: number;
+}
+
 export class Meter implements ServiceMeter {
   readonly #options: MeterOptions;
   readonly #machine: MeteredMachine;
   readonly #pasts = new Map<string, Past>();
-  #processes: { readonly table: ProcessTable; readonly atMs: number } | undefined;
+  #look: Look | undefined;
 
   constructor(options: MeterOptions) {
     this.#options = options;
@@ -86,26 +92,22 @@ export class Meter implements ServiceMeter {
   /** In their order; undefined for one that has gone. */
   sample(services: readonly MeteredService[]): Promise<readonly (ServiceUsage | undefined)[]> {
     return Promise.try(() => {
-      const { members, atMs } = this.#membersOf(services);
+      const { processes, atMs } = this.#lookAt(services);
       const connections = this.#connectionsOf(services);
       this.#forgetOld(atMs);
-      return services.map((metered, index) =>
-        members[index] && this.#usageOf(metered, { members: members[index], atMs, connections: connections?.[index] })
-      );
+      return services.map((metered, index) => {
+        const members = processes.of(metered);
+        return members && this.#usageOf(metered, { members, atMs, connections: connections?.[index] });
+      });
     });
   }
 
-  /** A service that was started after the processes were read makes them be read again. */
-  #membersOf(services: readonly MeteredService[]) {
-    const nowMs = this.#options.clock.now();
-    const known = this.#processes;
-    if (known && nowMs - known.atMs < (this.#options.maxAgeMs ?? 0)) {
-      const members = services.map((service) => known.table.membersOf(service));
-      if (!members.includes(undefined)) return { members, atMs: known.atMs };
-    }
-    const table = this.#machine.processes();
-    this.#processes = { table, atMs: nowMs };
-    return { members: services.map((service) => table.membersOf(service)), atMs: nowMs };
+  /** A service that was started after the last look makes for another. */
+  #lookAt(services: readonly MeteredService[]): Look {
+    const { clock, maxAgeMs = 0 } = this.#options;
+    const last = this.#look;
+    const isFresh = last && clock.now() - last.atMs < maxAgeMs && services.every((each) => last.processes.of(each));
+    return this.#look = isFresh ? last : { processes: this.#machine.processes(), atMs: clock.now() };
   }
 
   /** Of each service, where connections are looked at. */
@@ -123,7 +125,7 @@ export class Meter implements ServiceMeter {
   ): ServiceUsage {
     const { members, atMs } = seen;
     const connections = tcpPortsOf(service).length > 0 ? seen.connections : undefined;
-    const past = this.#pastOf(service.name, process.startTicks);
+    const past = this.#pastOf(service.name, { startTicks: process.startTicks, askedAtMs: atMs });
     const cpuTicks = sum(members, (stat) => stat.userTicks + stat.systemTicks + stat.childTicks);
     const rates = advance(past, { atMs, cpuTicks, bytes: connections && past.connections.count(connections) });
     const ageMs = this.#options.clock.wallNow() - process.startedMs;
@@ -137,8 +139,7 @@ export class Meter implements ServiceMeter {
     };
   }
 
-  #pastOf(name: string, startTicks: number): Past {
-    const askedAtMs = this.#options.clock.now();
+  #pastOf(name: string, { startTicks, askedAtMs }: Pick<Past, "startTicks" | "askedAtMs">): Past {
     const known = this.#pasts.get(name);
     if (known?.startTicks === startTicks) {
       known.askedAtMs = askedAtMs;
@@ -190,7 +191,7 @@ function sum<T>(items: readonly T[], valueOf: (item: T) => number): number {
 }
 
 const thisMachine: MeteredMachine = {
-  processes: readProcessTable,
+  processes: readServiceProcesses,
   memoryBytesOf: (pid) => parseProcStatus(readProcFile(pid, "status") ?? "")?.residentBytes ?? 0,
   openFilesOf,
 };

@@ -10,7 +10,7 @@ import { Program } from "../../testing/program.ts";
 import { eventually } from "../../testing/waiting.ts";
 import type { MeteredService } from "./limits.ts";
 import { Meter, type MeteredMachine } from "./meter.ts";
-import { ProcessTable } from "./process_table.ts";
+import { ServiceProcesses } from "./service_processes.ts";
 
 const MIB = 1024 * 1024;
 
@@ -44,9 +44,9 @@ class Machine implements MeteredMachine {
     [Symbol.dispose]: () => {},
   };
 
-  processes(): ProcessTable {
+  processes(): ServiceProcesses {
     this.reads++;
-    return new ProcessTable(this.processList);
+    return new ServiceProcesses(this.processList);
   }
 
   memoryBytesOf(pid: number): number {
@@ -85,8 +85,11 @@ Deno.test("a unit of systemd is all processes of its cgroup, those that left the
   const [service, other] = [machine.service(10), machine.service(20)];
   const processes = [processOf(10), processOf(11), processOf(20), processOf(21, { sessionId: 20 })];
   // Pid 12 came after the processes were read.
-  const table = new ProcessTable(processes, (unit) => unit === "culvert-service-10.service" ? [10, 11, 12] : undefined);
-  const pidsOf = (metered: MeteredService) => table.membersOf(metered)?.map(({ pid }) => pid);
+  const table = new ServiceProcesses(
+    processes,
+    (unit) => unit === "culvert-service-10.service" ? [10, 11, 12] : undefined,
+  );
+  const pidsOf = (metered: MeteredService) => table.of(metered)?.map(({ pid }) => pid);
   assertEquals([pidsOf(service), pidsOf(other)], [[10, 11], [20, 21]]);
 });
 

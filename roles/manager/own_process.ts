@@ -11,6 +11,7 @@
 
 import { join } from "@std/path";
 import { CulvertError } from "../../protocol/errors.ts";
+import type { Log } from "../../protocol/log.ts";
 import { needsOf } from "../../protocol/manager/program_needs.ts";
 import type { Service } from "../../protocol/manager/service.ts";
 import { HUNG_AFTER_MS } from "../../protocol/manager/watchdog_settings.ts";
@@ -32,6 +33,7 @@ export interface OwnStart {
   readonly notifyPath: string | undefined;
   /** The manager's own environment. */
   readonly env: Host["env"];
+  readonly log: Log;
 }
 
 /** Of the manager's environment, what every program on this machine needs to know. */
@@ -53,11 +55,11 @@ exec "$@"`;
 
 /** Throws where there is nothing to start; what fails later, in the shell, is in the service's log. */
 export async function startOwnProcess(start: OwnStart, signal: AbortSignal): Promise<Deno.ChildProcess> {
-  const { service, account, logPath } = start;
+  const { service, account, logPath, log } = start;
   const environment = environmentOf(start);
   await checkProgram(service, environment.PATH);
   if (service.directory !== undefined) await checkDirectory(service.name, service.directory);
-  const rights = account && Deno.uid() === 0 ? await rightsOf(service, account, environment.PATH) : {};
+  const rights = account && Deno.uid() === 0 ? await rightsOf(service, account, { path: environment.PATH, log }) : {};
   signal.throwIfAborted();
   const files = service.limits.openFiles;
   // The limit proper is watched, and ends in a restart; the kernel's must not strike first.
@@ -82,7 +84,11 @@ interface Rights {
 }
 
 /** A user's, and whatever of root's the program cannot do without: that alone, and it gets no others later. */
-async function rightsOf(service: Service, { name, uid, gid }: Account, path: string): Promise<Rights> {
+async function rightsOf(
+  service: Service,
+  { name, uid, gid }: Account,
+  { path, log }: { readonly path: string; readonly log: Log },
+): Promise<Rights> {
   const { capabilities } = needsOf(service);
   if (capabilities.length === 0) return { ids: { uid, gid } };
   if (!await findProgram("setpriv", path)) {
@@ -91,11 +97,24 @@ async function rightsOf(service: Service, { name, uid, gid }: Account, path: str
       `Cannot start ${service.name} as ${name} with ${capabilities.join(", ")}: setpriv must be installed (util-linux)`,
     );
   }
-  const set = ["-all", ...capabilities.map((capability) => `+${capability.replace(/^CAP_/, "").toLowerCase()}`)].join();
+  // In a container root itself may have less, and what is not there cannot be given.
+  const own = await ownCapabilities();
+  const missing = capabilities.filter((capability) => !own.has(capability));
+  if (missing.length > 0) {
+    log.warn("A service asks for rights that the manager has not", { service: service.name, missing: missing.join() });
+  }
+  const given = capabilities.filter((capability) => own.has(capability));
+  const set = ["-all", ...given.map((capability) => `+${capability.replace(/^CAP_/, "").toLowerCase()}`)].join();
   const sets = ["inh-caps", "ambient-caps", "bounding-set"].map((kind) => `--${kind}=${set}`);
   return {
     prefix: ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--no-new-privs", ...sets, "--"],
   };
+}
+
+async function ownCapabilities(): Promise<ReadonlySet<string>> {
+  const { stdout } = await new Deno.Command("setpriv", { args: ["--dump"], stdin: "null", stderr: "null" }).output();
+  const names = /^Capability bounding set: (.*)$/m.exec(new TextDecoder().decode(stdout))?.[1] ?? "";
+  return new Set(names.split(",").map((name) => `CAP_${name.toUpperCase()}`));
 }
 
 type Environment = Record<string, string> & { PATH: string };

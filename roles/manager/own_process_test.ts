@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertGreater, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import { CulvertError } from "../../protocol/errors.ts";
 import { plainService } from "../../protocol/manager/fixtures/plain_service.ts";
 import type { ServicePort } from "../../protocol/manager/service.ts";
+import { Program } from "../../testing/program.ts";
 import { testWith } from "../../testing/requirements.ts";
 import { eventually, within } from "../../testing/waiting.ts";
 import { OwnRunnerWorld } from "./fixtures/own_runner_world.ts";
@@ -51,6 +53,31 @@ testWith(
     for (const set of ["Eff", "Bnd", "Amb"]) assertStringIncludes(log, `Cap${set}:\t0000000000000400\n`);
     await world.succeed();
     assertEquals((await world.runner.find([own])).map((one) => one?.pid), [process.pid]);
+  },
+);
+
+testWith(
+  { root: true, tools: ["setpriv"] },
+  "where the manager has less than a service asks for, that is what it gets",
+  async () => {
+    await using world = await OwnRunnerWorld.open();
+    const talks = programs.shell("grep CapEff /proc/self/status; exec sleep 1000");
+    const own = plainService("one", talks, { user: "nobody", capabilities: ["CAP_NET_RAW"] });
+    const { run, logs } = world.places;
+    const program = fromFileUrl(new URL("fixtures/own_manager.ts", import.meta.url));
+    const less = ["setpriv", "--inh-caps=-net_raw", "--bounding-set=-net_raw", "--"] as const;
+    await using manager = new Program([
+      ...less,
+      Deno.execPath(),
+      "run",
+      "-A",
+      program,
+      run,
+      logs,
+      JSON.stringify([own]),
+    ]);
+    assertEquals(Object.keys((await manager.readJson()).started as Record<string, number>), ["one"]);
+    await said(world, own, "CapEff:\t0000000000000000");
   },
 );
 

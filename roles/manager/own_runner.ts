@@ -30,7 +30,7 @@ import { OwnService } from "./own_service.ts";
 import { PidFiles } from "./pid_files.ts";
 import type { Places } from "./places.ts";
 import type { Notices, RunnerEvents, RunningProcess, ServiceExit, ServiceRunner } from "./runner.ts";
-import { endStrays, ProcessTable, sendSignal, sendTerm } from "./strays.ts";
+import { endStrays, SeenProcesses, sendSignal, sendTerm } from "./strays.ts";
 
 export interface OwnRunnerOptions extends RunnerEvents {
   readonly places: Pick<Places, "run" | "logs">;
@@ -50,7 +50,7 @@ export class OwnRunner implements ServiceRunner {
   readonly backend = "own";
   readonly #options: OwnRunnerOptions;
   readonly #exits = new ProcessExits();
-  readonly #table = new ProcessTable();
+  readonly #seen = new SeenProcesses();
   readonly #pidFiles: PidFiles;
   readonly #running = new Map<string, OwnService>();
   /** Of the last process of each, until what it left is swept away. */
@@ -91,8 +91,9 @@ export class OwnRunner implements ServiceRunner {
     using guard = new DisposableStack();
     const notices = guard.use(this.#listen(service, account));
     const notifyPath = notices && this.#notifyPath(name);
-    const { env } = this.#options;
-    const child = await startOwnProcess({ service, account, mark: this.#mark(name), logPath, notifyPath, env }, signal);
+    const { env, log } = this.#options;
+    const mark = this.#mark(name);
+    const child = await startOwnProcess({ service, account, mark, logPath, notifyPath, env, log }, signal);
     guard.move();
     // Nothing has been waited for since, so the process is there, be it as one that has ended.
     const process = { pid: child.pid, ...startOf(readProcStat(child.pid)?.startTicks ?? 0, this.#options.clock) };
@@ -186,7 +187,7 @@ export class OwnRunner implements ServiceRunner {
   async #marked(name: string, uid: number | null): Promise<ProcessId | undefined> {
     const mark = this.#mark(name);
     const isOf = (pid: number) => parseProcStatus(readProcFile(pid, "status") ?? "")?.uid === uid;
-    return (await this.#table.look()).find((seen) => seen.isMain && seen.mark === mark && isOf(seen.pid));
+    return (await this.#seen.look()).find((seen) => seen.isMain && seen.mark === mark && isOf(seen.pid));
   }
 
   /** Of a user that has been taken away in the meantime there is none. */
@@ -241,7 +242,7 @@ export class OwnRunner implements ServiceRunner {
   /** What belongs to a service and is not its main process: of its mark, or of that process's session. */
   async #strays(name: string, main: ProcessId | undefined): Promise<readonly (ProcessId & { groupId: number })[]> {
     const mark = this.#mark(name);
-    const seen = await this.#table.look();
+    const seen = await this.#seen.look();
     const isMain = (one: ProcessId) => main !== undefined && isSame(one, main);
     // Its number names the session as long as nobody else has it.
     const hasSession = main !== undefined && seen.every((one) => one.pid !== main.pid || isMain(one));

@@ -243,7 +243,7 @@ testWith(
     }).spawn();
     await eventually("the forgery", async () => (await Deno.readTextFile(`/proc/${forger.pid}/comm`)) === "sleep\n");
     assertEquals(await found(world), undefined);
-    await world.runner.sweep(service);
+    forger.kill("SIGKILL");
     await within("its end", forger.status);
   },
 );

@@ -12,6 +12,14 @@ const NOTHING = "-";
 /** With what only reports tell, where one is there. */
 export type StatsRow = ServiceStats & Partial<Pick<ServiceReport, "gaveUp" | "nextStartMs">>;
 
+/** State and health are the report's where there is one, which says more of them; the two were not asked at one time. */
+export function statsRow(stats: ServiceStats, reports: readonly ServiceReport[]): StatsRow {
+  const report = reports.find(({ name }) => name === stats.name);
+  if (!report) return stats;
+  const { state, health, restarts, gaveUp, nextStartMs } = report;
+  return { ...stats, state, health, restarts, gaveUp, ...nextStartMs !== undefined && { nextStartMs } };
+}
+
 export const statsColumns: readonly StyledColumn<StatsRow>[] = [
   { title: "service", cell: ({ name }) => name, cutTo: 12 },
   { title: "state", cell: stateCell, minWidth: 8 },

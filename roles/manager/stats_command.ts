@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { defineRole, type Role } from "../role.ts";
 import { Asking, askingConfig, chosenServices, serviceNames } from "./asking.ts";
-import { statsColumns } from "./stats_columns.ts";
+import { statsColumns, statsRow } from "./stats_columns.ts";
 import { outputPaint } from "./styles.ts";
 import { styledTable } from "./styled_table.ts";
 
@@ -20,10 +20,15 @@ export const statsRole: Role<typeof config> = defineRole({
   examples: ["culvert manager stats", "culvert manager stats kcp --json"],
   longRunning: false,
   async run(config, context) {
-    const { nowMs, stats } = await new Asking(config, context).stats();
+    const asking = new Asking(config, context);
+    const { nowMs, stats } = await asking.stats();
     const chosen = chosenServices(config.names, stats);
     if (context.json) return context.print(JSON.stringify({ nowMs, stats: chosen }));
-    const { head, lines } = styledTable(statsColumns, chosen, { width: WIDTH, paint: outputPaint() });
+    const { services } = await asking.report();
+    const { head, lines } = styledTable(statsColumns, chosen.map((one) => statsRow(one, services)), {
+      width: WIDTH,
+      paint: outputPaint(),
+    });
     for (const line of [head, ...lines]) context.print(line);
   },
 });

@@ -3,7 +3,7 @@ import { plainService } from "../../protocol/manager/fixtures/plain_service.ts";
 import type { ServiceReport } from "../../protocol/manager/report.ts";
 import { FakeClock } from "../../testing/fake_clock.ts";
 import { Meter } from "./meter.ts";
-import { ProcessTable } from "./process_table.ts";
+import { ServiceProcesses } from "./service_processes.ts";
 import { readStats } from "./stats.ts";
 
 const NOW_MS = Date.UTC(2026, 0, 1);
@@ -29,7 +29,7 @@ Deno.test("every service has its row, in order; what runs has numbers, what has 
   const stat = { pid: 10, startTicks: 77, sessionId: 10, userTicks: 100, systemTicks: 0, childTicks: 0 };
   const whole = { ...stat, name: "b", state: "S", parentPid: 1, groupId: 10, threads: 1, residentPages: 1 };
   const machine = {
-    processes: () => new ProcessTable([whole]),
+    processes: () => new ServiceProcesses([whole]),
     memoryBytesOf: () => 4096,
     openFilesOf: () => 3,
   };

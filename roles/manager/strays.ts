@@ -32,19 +32,19 @@ const MAX_ROUNDS = 5;
 const KTHREADD_PID = 2;
 
 /** Looks at all processes of the machine; those who ask in the same moment share a look. */
-export class ProcessTable {
+export class SeenProcesses {
   #look: Promise<readonly SeenProcess[]> | undefined;
 
   /** All that live, but for this one. */
   look(): Promise<readonly SeenProcess[]> {
     return this.#look ??= Promise.resolve().then(() => {
       this.#look = undefined;
-      return seenProcesses();
+      return lookAtAll();
     });
   }
 }
 
-function seenProcesses(): SeenProcess[] {
+function lookAtAll(): SeenProcess[] {
   return allPids().flatMap((pid) => {
     if (pid === Deno.pid) return [];
     const stat = readProcStat(pid);

@@ -57,7 +57,7 @@ export function styledTable<T>(
       const isLast = place === fitted.length - 1;
       const painted = paintOne(shown, style);
       return column.align === "right" ? space + painted : painted + (isLast ? "" : space);
-    }).join(" ".repeat(GAP));
+    }).join(" ".repeat(GAP)).trimEnd();
   const titles = columns.map(({ title }): StyledCell => ({ text: title.toUpperCase() }));
   return {
     head: cutText(line(titles, (text) => text), width),

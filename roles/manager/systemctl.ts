@@ -10,7 +10,7 @@
 
 import { type Clock, deadline } from "../../protocol/clock.ts";
 import { CulvertError } from "../../protocol/errors.ts";
-import { parseUnitStates, UNIT_PROPERTIES, type UnitState } from "../../protocol/manager/unit_state.ts";
+import { hasEnded, parseUnitStates, UNIT_PROPERTIES, type UnitState } from "../../protocol/manager/unit_state.ts";
 
 /** Reading every unit again takes a second on a slow machine with many. */
 const ANSWER_WITHIN_MS = 20_000;
@@ -54,19 +54,33 @@ export class Systemctl {
     await this.#run(["start", "--no-block", "--", unit]);
   }
 
-  /** SIGTERM, and SIGKILL after the unit's own time. */
+  /** SIGTERM, and SIGKILL after the unit's own time. Does nothing to one that has ended. */
   async stop(unit: string): Promise<void> {
-    await this.#run(["stop", "--no-block", "--", unit]);
+    await this.#unlessEnded(unit, ["stop", "--no-block", "--", unit]);
   }
 
-  /** To all of its processes. */
+  /** To all of its processes. Does nothing to one that has ended. */
   async kill(unit: string, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
-    await this.#run(["kill", `--signal=${signal}`, "--", unit]);
+    await this.#unlessEnded(unit, ["kill", `--signal=${signal}`, "--", unit]);
   }
 
   /** Forgets how its last process ended, if that is remembered. */
   async resetFailed(unit: string): Promise<void> {
-    if ((await this.showOne(unit)).active === "failed") await this.#run(["reset-failed", "--", unit]);
+    const isFailed = async () => (await this.showOne(unit)).active === "failed";
+    if (!await isFailed()) return;
+    try {
+      await this.#run(["reset-failed", "--", unit]);
+    } catch (error) {
+      if (await isFailed()) throw error;
+    }
+  }
+
+  async #unlessEnded(unit: string, args: readonly string[]): Promise<void> {
+    try {
+      await this.#run(args);
+    } catch (error) {
+      if (!hasEnded(await this.showOne(unit))) throw error;
+    }
   }
 
   async #show(units: readonly string[]): Promise<ReadonlyMap<string, UnitState>> {

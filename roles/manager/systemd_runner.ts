@@ -16,7 +16,7 @@ import { type Clock, delay } from "../../protocol/clock.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import { isAlive, TICK_MS } from "../../protocol/manager/proc_text.ts";
 import type { Service } from "../../protocol/manager/service.ts";
-import { setupFailure, type UnitProcess, type UnitState } from "../../protocol/manager/unit_state.ts";
+import { hasEnded, setupFailure, type UnitProcess, type UnitState } from "../../protocol/manager/unit_state.ts";
 import { unitNameOf } from "../../protocol/manager/unit_text.ts";
 import { cgroupPids } from "./cgroup.ts";
 import type { Notices, RunnerEvents, RunningProcess, ServiceExit, ServiceRunner } from "./runner.ts";
@@ -29,8 +29,8 @@ const FIRST_LOOK_MS = 5;
 const LAST_LOOK_MS = 100;
 /** How long systemd may take to learn of an end that the kernel has told us. */
 const LEARNS_WITHIN_MS = 2_000;
-/** A job that is done leaves the unit in one of these. */
-const ENDED: ReadonlySet<string> = new Set(["inactive", "failed"]);
+/** What was killed is gone as soon as the kernel has the time. */
+const SWEEPS_WITHIN_MS = 2_000;
 
 export interface SystemdRunnerOptions {
   readonly clock: Clock;
@@ -46,12 +46,13 @@ export class SystemdRunner implements ServiceRunner {
   readonly #options: SystemdRunnerOptions;
   readonly #notices: UnitNotices;
   readonly #notes = new Map<string, readonly string[]>();
-  /** The processes that were asked to end, by their start. */
-  readonly #asked = new Map<string, number>();
+  /** Once and for all, so that a process is the same whenever it is looked at. */
+  readonly #bootMs: number;
   readonly #closed = new AbortController();
 
   constructor(options: SystemdRunnerOptions) {
     this.#options = options;
+    this.#bootMs = Math.round(options.clock.wallNow() - (readUptimeMs() ?? 0));
     this.#notices = new UnitNotices(options);
   }
 
@@ -61,7 +62,7 @@ export class SystemdRunner implements ServiceRunner {
       const state = states.get(unitNameOf(service.name));
       if (!state) return undefined;
       await this.#look(service, state);
-      const process = processOf(state, this.#options.clock);
+      const process = this.#processOf(state);
       if (process) this.#notices.watch(service, state);
       return process;
     }));
@@ -94,19 +95,23 @@ export class SystemdRunner implements ServiceRunner {
     const { systemctl } = this.#options;
     const unit = unitNameOf(service.name);
     if (!isRunning(process)) return;
-    this.#asked.set(service.name, process.startTicks);
     if (name === "SIGTERM") return await systemctl.stop(unit);
     await systemctl.kill(unit, name);
   }
 
   /** What its main process leaves behind is ended by systemd (`KillMode=mixed`), unless somebody's own unit says otherwise. */
   async sweep(service: Service): Promise<number> {
-    const { systemctl } = this.#options;
+    const { clock, systemctl } = this.#options;
     const unit = unitNameOf(service.name);
     const { controlGroup, mainPid } = await systemctl.showOne(unit);
     if (controlGroup === "" || isAlive(readProcStat(mainPid))) return 0;
     const left = cgroupPids(controlGroup).length;
-    if (left > 0) await systemctl.kill(unit, "SIGKILL");
+    if (left === 0) return 0;
+    await systemctl.kill(unit, "SIGKILL");
+    const untilMs = clock.now() + SWEEPS_WITHIN_MS;
+    while (cgroupPids(controlGroup).length > 0 && clock.now() < untilMs) {
+      await delay(clock, FIRST_LOOK_MS, this.#closed.signal);
+    }
     return left;
   }
 
@@ -121,7 +126,6 @@ export class SystemdRunner implements ServiceRunner {
   async forget(service: Service): Promise<void> {
     this.#notices.forget(service.name);
     this.#notes.delete(service.name);
-    this.#asked.delete(service.name);
     const { files, systemctl } = this.#options;
     await systemctl.resetFailed(unitNameOf(service.name));
     if (await files.remove(service)) await systemctl.reload();
@@ -154,23 +158,23 @@ export class SystemdRunner implements ServiceRunner {
     for (let lookMs = FIRST_LOOK_MS;; lookMs = Math.min(lookMs * 2, LAST_LOOK_MS)) {
       await delay(clock, lookMs, wait.signal);
       const state = await systemctl.showOne(unit);
-      const process = processOf(state, clock);
+      const process = this.#processOf(state);
       if (process) return { process, state };
-      if (state.hasJob || !ENDED.has(state.active)) continue;
-      const problem = setupProblem(state);
-      if (problem === undefined) return { process: pastProcessOf(state.last, clock), state };
+      if (!hasEnded(state)) continue;
+      const problem = setupProblem(service, state);
+      if (problem === undefined) return { process: this.#pastProcessOf(state.last), state };
       throw new CulvertError("cannot_start", `Cannot start ${service.name}: ${problem}`);
     }
   }
 
-  async #howItEnded({ name }: Service, { pid, startTicks }: RunningProcess): Promise<ServiceExit> {
+  async #howItEnded({ name }: Service, { pid }: RunningProcess): Promise<ServiceExit> {
     const { clock, systemctl } = this.#options;
     const untilMs = clock.now() + LEARNS_WITHIN_MS;
     for (let lookMs = FIRST_LOOK_MS;; lookMs = Math.min(lookMs * 2, LAST_LOOK_MS)) {
       const { last } = await systemctl.showOne(unitNameOf(name));
       const { code, signal } = last;
-      // It has ended as it should, by itself or by our signal, and systemd has forgotten it.
-      if (last.pid === 0) return this.#asked.get(name) === startTicks ? {} : { code: 0 };
+      // What has ended as it should, by itself or when it was asked to, systemd forgets.
+      if (last.pid === 0) return { code: 0 };
       // Another has been started already.
       if (last.pid !== pid || clock.now() > untilMs) return {};
       if (code !== undefined) return { code };
@@ -178,29 +182,24 @@ export class SystemdRunner implements ServiceRunner {
       await delay(clock, lookMs, this.#closed.signal);
     }
   }
-}
 
-/** What runs of a unit. Until its program is there, systemd's own process has a name in brackets, and is none yet. */
-function processOf({ mainPid }: UnitState, clock: Clock): RunningProcess | undefined {
-  const stat = mainPid > 0 ? readProcStat(mainPid) : undefined;
-  if (!isAlive(stat) || stat.name.startsWith("(")) return undefined;
-  return { pid: mainPid, startTicks: stat.startTicks, startedMs: startedMs(stat.startTicks, clock) };
-}
+  /** What runs of a unit. Until its program is there, systemd's own process has a name in brackets, and is none yet. */
+  #processOf({ mainPid }: UnitState): RunningProcess | undefined {
+    const stat = mainPid > 0 ? readProcStat(mainPid) : undefined;
+    if (!isAlive(stat) || stat.name.startsWith("(")) return undefined;
+    return { pid: mainPid, startTicks: stat.startTicks, startedMs: this.#bootMs + stat.startTicks * TICK_MS };
+  }
 
-/** One that was gone before it was seen. */
-function pastProcessOf({ pid, startedUs }: UnitProcess, clock: Clock): RunningProcess {
-  const startTicks = Math.floor(startedUs / 1000 / TICK_MS);
-  return { pid, startTicks, startedMs: startedMs(startTicks, clock) };
-}
-
-function startedMs(startTicks: number, clock: Clock): number {
-  const startMs = startTicks * TICK_MS;
-  return Math.round(clock.wallNow() - ((readUptimeMs() ?? startMs) - startMs));
+  /** One that was gone before it was seen. */
+  #pastProcessOf({ pid, startedUs }: UnitProcess): RunningProcess {
+    const startMs = Math.floor(startedUs / 1000);
+    return { pid, startTicks: Math.floor(startMs / TICK_MS), startedMs: this.#bootMs + startMs };
+  }
 }
 
 /** Why there is no process; undefined where there was one. */
-function setupProblem({ last, result }: UnitState): string | undefined {
-  const failure = setupFailure(last);
+function setupProblem(service: Service, { last, result }: UnitState): string | undefined {
+  const failure = setupFailure(service, last);
   if (failure !== undefined) return failure;
   if (last.pid > 0 && last.startedUs > 0) return undefined;
   return result === "success" ? "its program must go on running; it ended at once" : `systemd says ${result}`;

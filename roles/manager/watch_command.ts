@@ -4,13 +4,12 @@
  */
 
 import { z } from "zod";
-import { orAborted } from "../../protocol/abort.ts";
 import { delay, type Timer } from "../../protocol/clock.ts";
-import { messageOf } from "../../protocol/errors.ts";
+import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import { ConfigError } from "../config.ts";
 import { durationMs } from "../fields.ts";
 import { defineRole, type Role, type RoleContext } from "../role.ts";
-import { Asking, askingConfig, type Deed } from "./asking.ts";
+import { Asking, askingConfig, type AskingContext, type Deed } from "./asking.ts";
 import { logLines, logSource } from "./log_source.ts";
 import { liveTable } from "./live_table.ts";
 import { Screen } from "./screen.ts";
@@ -46,17 +45,15 @@ export async function runWatch(settings: Settings, context: RoleContext, termina
       "its input and output must be a terminal; elsewhere there is culvert manager stats",
     ]);
   }
-  const asking = new Asking(settings, context);
-  await asking.report();
-  using watch = new Watch({ asking, context, terminal, everyMs: settings.every, paint: outputPaint() });
+  await new Asking(settings, context).report();
+  using watch = new Watch({ settings, context, terminal, paint: outputPaint() });
   await watch.run();
 }
 
 interface WatchOptions {
-  readonly asking: Asking;
-  readonly context: Pick<RoleContext, "clock" | "signal">;
+  readonly settings: Settings;
+  readonly context: AskingContext;
   readonly terminal: OwnTerminal;
-  readonly everyMs: number;
   readonly paint: Paint;
 }
 
@@ -65,13 +62,20 @@ class Watch implements Disposable {
   readonly #model = new WatchModel();
   readonly #screen: Screen;
   readonly #listening: Disposable;
+  readonly #asking: Asking;
   readonly #end = new AbortController();
+  /** Aborted at the end, however that comes. */
+  readonly #signal: AbortSignal;
+  /** What was begun by keys. */
+  readonly #begun = new Set<Promise<void>>();
   #wake = new AbortController();
   #log: AbortController | undefined;
   #soon: Timer | undefined;
 
   constructor(options: WatchOptions) {
     this.#options = options;
+    this.#signal = AbortSignal.any([options.context.signal, this.#end.signal]);
+    this.#asking = new Asking(options.settings, { ...options.context, signal: this.#signal });
     this.#screen = new Screen(options.terminal);
     this.#listening = options.terminal.listen({
       onResize: () => {
@@ -86,42 +90,44 @@ class Watch implements Disposable {
   }
 
   async run(): Promise<void> {
-    const signal = AbortSignal.any([this.#options.context.signal, this.#end.signal]);
+    const work = [this.#look(), this.#obey()];
     try {
-      await orAborted(Promise.race([this.#look(signal), this.#obey(signal)]), signal);
+      await Promise.race(work);
     } catch (error) {
-      if (!signal.aborted) throw error;
+      if (!this.#signal.aborted) throw error;
+    } finally {
+      this.#end.abort(new CulvertError("stopped", "The watch is over"));
+      this.#screen.suspend();
+      await Promise.allSettled([...work, ...this.#begun]);
     }
   }
 
   [Symbol.dispose](): void {
-    this.#end.abort();
-    this.#log?.abort();
     this.#soon?.cancel();
     this.#listening[Symbol.dispose]();
     this.#screen[Symbol.dispose]();
   }
 
   /** Asks and draws, again and again. */
-  async #look(signal: AbortSignal): Promise<void> {
-    const { asking, context: { clock }, everyMs } = this.#options;
-    while (!signal.aborted) {
+  async #look(): Promise<void> {
+    const { context: { clock }, settings: { every } } = this.#options;
+    while (!this.#signal.aborted) {
       this.#wake = new AbortController();
       try {
-        const report = await asking.report();
-        this.#model.see(report, (await asking.stats()).stats);
+        const report = await this.#asking.report();
+        this.#model.see(report, (await this.#asking.stats()).stats);
       } catch {
-        signal.throwIfAborted();
+        this.#signal.throwIfAborted();
         this.#model.lose();
       }
       this.#draw();
-      const waitMs = this.#model.isMoving ? Math.min(SOON_MS, everyMs) : everyMs;
-      await delay(clock, waitMs, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
+      const waitMs = this.#model.isMoving ? Math.min(SOON_MS, every) : every;
+      await delay(clock, waitMs, AbortSignal.any([this.#signal, this.#wake.signal])).catch(() => {});
     }
   }
 
-  async #obey(signal: AbortSignal): Promise<void> {
-    for await (const keys of this.#options.terminal.keys(signal)) {
+  async #obey(): Promise<void> {
+    for await (const keys of this.#options.terminal.keys(this.#signal)) {
       for (const key of keys) {
         const wish = this.#model.press(key);
         if (wish?.do === "quit") return;
@@ -140,18 +146,24 @@ class Watch implements Disposable {
       case "close-log":
         return this.#log?.abort();
       case "open-log":
-        return void this.#openLog(wish.name);
+        return this.#begin(this.#openLog(wish.name));
       case "start":
       case "stop":
       case "restart":
-        return void this.#order(wish.do, wish.name);
+        return this.#begin(this.#order(wish.do, wish.name));
     }
+  }
+
+  /** Of something that never rejects. */
+  #begin(work: Promise<void>): void {
+    const one = work.finally(() => this.#begun.delete(one));
+    this.#begun.add(one);
   }
 
   /** Never rejects. */
   async #order(deed: Deed, name: string): Promise<void> {
     try {
-      await this.#options.asking.order(deed, [name]);
+      await this.#asking.order(deed, [name]);
       this.#model.say({ text: `${deed} ${name}: the manager sees to it` });
     } catch (error) {
       this.#model.say({ text: messageOf(error), style: "bad" });
@@ -163,15 +175,17 @@ class Watch implements Disposable {
   async #openLog(name: string): Promise<void> {
     this.#log?.abort();
     const own = this.#log = new AbortController();
-    const { asking: { places }, context: { clock } } = this.#options;
+    const { places } = this.#asking;
+    const { clock } = this.#options.context;
+    const signal = AbortSignal.any([this.#signal, own.signal]);
     const source = logSource(name, { logs: places.logs, backend: this.#model.report?.backend ?? places.backend });
     try {
-      for await (const line of logLines(source, { lines: LOG_LINES, follow: true, clock, signal: own.signal })) {
+      for await (const line of logLines(source, { lines: LOG_LINES, follow: true, clock, signal })) {
         this.#model.addLogLine(line);
         this.#drawSoon();
       }
     } catch (error) {
-      if (own.signal.aborted) return;
+      if (signal.aborted) return;
       this.#model.addLogLine(messageOf(error));
       this.#draw();
     }
@@ -184,7 +198,7 @@ class Watch implements Disposable {
   }
 
   #resume(): void {
-    if (this.#end.signal.aborted) return;
+    if (this.#signal.aborted) return;
     this.#screen.resume();
     this.#draw();
   }

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { testWith } from "../../testing/requirements.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
@@ -33,10 +33,10 @@ class World implements AsyncDisposable {
     return this.temp.path("");
   }
 
-  start(): Promise<TmuxCommand> {
-    const flags = ["--run-dir", this.runDir, "--log-dir", this.runDir, "--backend", "own", "--every", "300ms"];
-    const words = [Deno.execPath(), "run", "-A", COMMAND, "watch", ...flags];
-    return this.tmux.start(words.map(quote).join(" "));
+  start(...command: readonly string[]): Promise<TmuxCommand> {
+    const words = command.length > 0 ? command : ["watch", "--every", "300ms"];
+    const flags = ["--run-dir", this.runDir, "--log-dir", this.runDir, "--backend", "own"];
+    return this.tmux.start([Deno.execPath(), "run", "-A", COMMAND, ...words, ...flags].map(quote).join(" "));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -166,4 +166,46 @@ testWith({ tools: ["tmux", "bash"] }, "Ctrl-Z gives the terminal to the shell, a
   await tmux.type("q");
   await tmux.waitFor("the shell", (lines) => lines.every((line) => !line.includes("3 services")));
   assertEquals(await tmux.state(), { isAlternate: false, hasCursor: true, wraps: true });
+});
+
+testWith({ tools: ["tmux", "bash"] }, "SIGTSTP from elsewhere does the same", async () => {
+  await using world = await World.open();
+  const { tmux } = world;
+  const command = await world.start();
+  await tmux.shows("3 services");
+  Deno.kill(await command.pid(), "SIGTSTP");
+  await tmux.shows("Stopped");
+  assertEquals(await tmux.state(), { isAlternate: false, hasCursor: true, wraps: true });
+  await tmux.type("fg", "Enter");
+  await tmux.shows("3 services", "q quit");
+  await tmux.type("q");
+});
+
+testWith(
+  { tools: ["tmux", "bash"] },
+  "on a terminal it is shown how a start gets on, and nothing of that stays",
+  async () => {
+    await using world = await World.open(SIZE, ["kcp", "paqet"]);
+    const { tmux, manager } = world;
+    for (const name of ["kcp", "paqet"]) manager.set({ name, state: "stopped" });
+    manager.onOrder = (_deed, service) => ({ ...service, state: "starting", sinceMs: Date.now() });
+    const command = await world.start("start", "--all");
+    await tmux.shows("kcp starting 1s · paqet starting 1s");
+    manager.set({ name: "kcp", state: "running", pid: 77 });
+    await tmux.shows("kcp    runs, pid 77", "paqet starting");
+    manager.set({ name: "paqet", gaveUp: true, state: "stopped", reason: "no such program" });
+    assertEquals((await command.ended()).code, 1);
+    await tmux.shows("paqet  did not start: no such program", "Cannot start: paqet did not start");
+    assert((await tmux.lines()).every((line) => !line.includes("starting")));
+  },
+);
+
+Deno.test("without a terminal watch says so and exits with 2", async () => {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", COMMAND, "watch", "--log-format", "text"],
+    stdin: "null",
+  }).output();
+  assertEquals(code, 2);
+  assertEquals(stdout.length, 0);
+  assertMatch(new TextDecoder().decode(stderr), /must be a terminal; elsewhere there is culvert manager stats/);
 });

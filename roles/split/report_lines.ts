@@ -3,6 +3,7 @@
  */
 
 import type { Measure, SideReport, SplitReport, Verdict } from "../../protocol/split/report.ts";
+import { escapeText } from "../escape.ts";
 import { bytesText, type Column, spanText, tableLines } from "../table.ts";
 
 export function splitReportLines({ forMs, isSticky, sides, verdicts }: SplitReport): string[] {
@@ -14,7 +15,7 @@ export function splitReportLines({ forMs, isSticky, sides, verdicts }: SplitRepo
     `Split for ${spanText(forMs)}, ${isSticky ? "each host to one side" : "each stream by chance"}`,
     ...sides.map(({ name, lastFailure, up }, at) => {
       const failure = lastFailure === undefined ? "" : ` (last failure: ${lastFailure})`;
-      return `  ${letter(at)}  ${name}${up ? "" : ", down"}${failure}`;
+      return `  ${letter(at)}  ${escapeText(name)}${up ? "" : ", down"}${failure}`;
     }),
     "",
     ...tableLines(columns, rows),
@@ -36,27 +37,28 @@ const rows: readonly Row[] = [
   { title: "streams", cell: ({ drawn }) => `${drawn}` },
   { title: "  opened", cell: ({ opened }) => `${opened}` },
   { title: "  failed", cell: ({ failed }) => `${failed}` },
-  { title: "  declined by the target", cell: ({ declined }) => `${declined}` },
-  { title: "  abandoned by the caller", cell: ({ abandoned }) => `${abandoned}` },
-  { title: "taken over from others", cell: ({ tookOver }) => `${tookOver}` },
-  { title: "success", cell: ({ success }) => shareText(success) },
-  { title: "dial, median", cell: ({ dialMs }) => msText(dialMs.p50) },
-  { title: "dial, 99 of 100", cell: ({ dialMs }) => msText(dialMs.p99) },
-  { title: "first byte, median", cell: ({ firstByteMs }) => msText(firstByteMs.p50) },
-  { title: "first byte, 99 of 100", cell: ({ firstByteMs }) => msText(firstByteMs.p99) },
-  { title: "throughput, median", cell: ({ bytesPerS }) => rateText(bytesPerS.p50) },
-  { title: "streams cut", cell: ({ broken }) => shareText(broken) },
+  { title: "  declined", cell: ({ declined }) => `${declined}` },
+  { title: "  abandoned", cell: ({ abandoned }) => `${abandoned}` },
+  { title: "taken over", cell: ({ tookOver }) => `${tookOver}` },
+  { title: "success", cell: ({ success }) => percentText(success.hits, success.total) },
+  { title: "  between", cell: ({ success }) => intervalText(success) },
+  { title: "dial p50", cell: ({ dialMs }) => msText(dialMs.p50) },
+  { title: "dial p99", cell: ({ dialMs }) => msText(dialMs.p99) },
+  { title: "first byte p50", cell: ({ firstByteMs }) => msText(firstByteMs.p50) },
+  { title: "first byte p99", cell: ({ firstByteMs }) => msText(firstByteMs.p99) },
+  { title: "throughput p50", cell: ({ bytesPerS }) => rateText(bytesPerS.p50) },
+  { title: "streams cut", cell: ({ broken }) => percentText(broken.hits, broken.total) },
+  { title: "  between", cell: ({ broken }) => intervalText(broken) },
   {
-    title: "packets sent again",
+    title: "packets resent",
     cell: ({ packets }) => packets ? percentText(packets.resent, packets.sent) : "unseen",
   },
   { title: "received", cell: ({ receivedBytes }) => bytesText(receivedBytes) },
   { title: "sent", cell: ({ sentBytes }) => bytesText(sentBytes) },
 ];
 
-function shareText({ hits, total, low, high }: SideReport["success"]): string {
-  if (total === 0) return "-";
-  return `${percentText(hits, total)} (${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)})`;
+function intervalText({ total, low, high }: SideReport["success"]): string {
+  return total === 0 ? "-" : `${(100 * low).toFixed(0)} and ${(100 * high).toFixed(0)} %`;
 }
 
 function percentText(hits: number, total: number): string {

@@ -1,6 +1,6 @@
 /**
  * How `culvert proxy report` reaches the proxy that runs: a socket in its state directory, named for the port that the proxy
- * listens on. Only a proxy that splits has one.
+ * listens on. Only a proxy that splits has one, be it of `culvert proxy` or of a transport's client.
  */
 
 import { join } from "@std/path";
@@ -25,13 +25,13 @@ function socketPath(stateDir: string, port: number): string {
   return join(stateDir, `proxy-${port}.sock`);
 }
 
-/** Serves until it is disposed; of a path that splits nothing there is nothing to tell. `listen` is the proxy's address. */
+/** Serves until it is disposed; of a path that splits nothing there is nothing to tell. `listen` is the proxy's address, where there is one. */
 export async function serveSplitReport(
   path: Path,
-  listen: string,
+  listen: string | undefined,
   { stateDir, clock, log }: Pick<RoleContext, "stateDir" | "clock" | "log">,
 ): Promise<AsyncDisposable> {
-  const port = parseTarget(listen)?.port;
+  const port = listen === undefined ? undefined : parseTarget(listen)?.port;
   if (!splitReportOf(path) || port === undefined) return { [Symbol.asyncDispose]: () => Promise.resolve() };
   await StateDirectory.open(stateDir);
   const answer = () => Promise.resolve(splitReportOf(path)!);

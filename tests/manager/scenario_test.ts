@@ -23,29 +23,33 @@ function whenSeen(pid: number): () => boolean {
   return () => isRunning({ pid, startTicks: stat.startTicks });
 }
 
-testWith({}, "what is killed is started again, and a proxy of ours counts as up once it carries a request", async () => {
-  const at = `127.0.0.1:${freePort()}`;
-  await using world = await ManagerWorld.open({
-    sleeper: SLEEP,
-    web: [
-      'role = "proxy"',
-      `flags = ["--listen", "${at}"]`,
-      `listen = ["${at}"]`,
-      "[probe]",
-      `through = "socks5://${at}"`,
-      'url = "http://hello.culvert/"',
-    ].join("\n"),
-  });
-  await world.until("web", "is healthy", ({ state, health }) => state === "running" && health === "healthy");
-  for (const name of ["web", "sleeper"]) {
-    const before = await world.until(name, "runs", runs);
-    Deno.kill(before.pid!, "SIGKILL");
-    const after = await world.until(name, "runs again", (service) => runs(service) && service.pid !== before.pid);
-    assertEquals(after.restarts, 1);
-    assertStringIncludes(after.lastExit!, "SIGKILL");
-  }
-  assertEquals(await world.stop(), 0);
-});
+testWith(
+  {},
+  "what is killed is started again, and a proxy of ours counts as up once it carries a request",
+  async () => {
+    const at = `127.0.0.1:${freePort()}`;
+    await using world = await ManagerWorld.open({
+      sleeper: SLEEP,
+      web: [
+        'role = "proxy"',
+        `flags = ["--listen", "${at}"]`,
+        `listen = ["${at}"]`,
+        "[probe]",
+        `through = "socks5://${at}"`,
+        'url = "http://hello.culvert/"',
+      ].join("\n"),
+    });
+    await world.until("web", "is healthy", ({ state, health }) => state === "running" && health === "healthy");
+    for (const name of ["web", "sleeper"]) {
+      const before = await world.until(name, "runs", runs);
+      Deno.kill(before.pid!, "SIGKILL");
+      const after = await world.until(name, "runs again", (service) => runs(service) && service.pid !== before.pid);
+      assertEquals(after.restarts, 1);
+      assertStringIncludes(after.lastExit!, "SIGKILL");
+    }
+    assertEquals(await world.stop(), 0);
+  },
+);
 
 testWith({}, "a manager that is killed leaves its services alone, and the next takes them over", async () => {
   await using world = await ManagerWorld.open({ sleeper: SLEEP });

@@ -1,10 +1,14 @@
-/** The examples of several services behind one port: each is started as it is, but for its ports, over real SOCKS programs. */
+/**
+ * The examples of several services behind one port: each is started as it is, but for its ports, over real SOCKS programs.
+ */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { testWith } from "../../testing/requirements.ts";
 import { eventually } from "../../testing/waiting.ts";
 import { Processes, type RoleProcess } from "../chaos/fixtures/processes.ts";
+import { loadServiceFiles } from "../../roles/manager/service_files.ts";
+import { defaultWatchdogSettings } from "../../protocol/manager/watchdog_settings.ts";
 import { culvert } from "../transports/fixtures/ends.ts";
 import { fetchPages, Page, startMicrosocks } from "./fixtures/sides.ts";
 
@@ -71,4 +75,15 @@ testWith({ tools }, "ab.toml: one stream in ten goes by the second, and the repo
     assertStringIncludes(text, "B against A, with 99 % certainty:");
     assert(/success +too few streams to say/.test(text), text);
   });
+});
+
+Deno.test("the examples' service files can be read, and name the ports that the configurations know", async () => {
+  const folder = fromFileUrl(new URL("../../examples/manager/services", import.meta.url));
+  const { services, problems } = await loadServiceFiles(folder, { watchdog: defaultWatchdogSettings });
+  assertEquals(problems, []);
+  assertEquals(services.map(({ name, listen }) => [name, listen[0]!.at.port]), [
+    ["kcp", 1082],
+    ["paqet", 1081],
+    ["ways", 1080],
+  ]);
 });

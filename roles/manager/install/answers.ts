@@ -2,11 +2,9 @@
  * Settings given as `--set key=value`, and whether a kind can do with them: its own schema decides, and says what is wrong.
  */
 
-import { z } from "zod";
-import { inputOfTable } from "../../config.ts";
+import { ConfigError, readConfig } from "../../config.ts";
 import { didYouMean, kebabCase } from "../../config/names.ts";
 import { type Field, fieldsOf } from "../../config/schema.ts";
-import { showValue } from "../../config/problems.ts";
 import { escapeText } from "../../escape.ts";
 import type { Answers } from "./config_text.ts";
 import { answersTo, type ServiceKind } from "./kind.ts";
@@ -39,54 +37,50 @@ export function readAnswers(pairs: readonly string[], { name, settings }: Servic
   return { answers, problems };
 }
 
-/** What the kind's schema says against the answers; a question that must be answered and is not is named too. */
-export function answerProblems(answers: Answers, { settings, questions }: ServiceKind): string[] {
+/** What the kind's schema says against the answers, each by its `--set`; and what must be answered and is not. */
+export async function answerProblems(answers: Answers, kind: ServiceKind): Promise<string[]> {
+  const { name, settings, questions, suggests } = kind;
   const fields = fieldsOf(settings);
-  const isWord = ({ positional }: Field) => positional === true;
-  const written = Object.entries(answers).filter(([key]) =>
-    !fields.some((field) => field.fileKey === key && isWord(field))
-  );
-  const place = { file: "--set", section: "" };
+  const subject = { role: name, action: "install", roles: [], groups: { settings } };
+  // The flags of the role itself: one reader for whatever a setting is given by.
+  const sources = {
+    args: argumentsOf(fields, { ...suggests, ...answers }),
+    env: () => undefined,
+    readTextFile: () => Promise.resolve(""),
+  };
   const missing = questions.filter(({ key, needed }) => needed && answersTo(answers, key).length === 0);
-  const { problems } = inputOfTable(
-    withoutWords(settings, fields.filter(isWord)),
-    nested(Object.fromEntries(written)),
-    place,
-  );
   return [
-    // What is required and missing is said below, in the words of this command.
-    ...problems.filter((problem) => !problem.startsWith("--")),
-    ...fields.filter(isWord).flatMap((field) => wordProblems(field, answers, settings)),
+    ...(await problemsOf(readConfig(subject, sources))).filter((problem) => !isMissing(problem)).map(bySet),
     ...missing.map(({ key, text }) => `--set ${key}=… must be given: ${text}`),
   ];
 }
 
-/** Words of the command line stand in no file. */
-function withoutWords(settings: ServiceKind["settings"], words: readonly Field[]): ServiceKind["settings"] {
-  const keys = new Set(words.map(({ path }) => path[0]!));
-  return z.object(Object.fromEntries(Object.entries(settings.shape).filter(([key]) => !keys.has(key))));
-}
-
-function wordProblems(field: Field, answers: Answers, settings: ServiceKind["settings"]): string[] {
-  const answer = answersTo(answers, field.fileKey).at(-1);
-  if (answer === undefined) return [];
-  const schema = settings.shape[field.path[0]!]!;
-  const value = field.repeatable ? answersTo(answers, field.fileKey) : answer;
-  if (schema.safeParse(value).success) return [];
-  const rule = field.choices.length > 0 ? `one of ${field.choices.join(", ")}` : field.rule ?? "another value";
+function argumentsOf(fields: readonly Field[], answers: Answers): string[] {
+  const given = fields.map((field) => ({ field, values: answersTo(answers, field.fileKey) }));
+  const flags = given.filter(({ field }) => !field.positional);
+  const words = given.filter(({ field }) => field.positional);
   return [
-    `${field.fileKey} in --set must be ${rule}, got ${field.secret ? "something else (not shown)" : showValue(value)}`,
+    ...flags.flatMap(({ field, values }) => values.map((value) => `--${field.flag}=${value}`)),
+    "--",
+    ...words.flatMap(({ values }) => values),
   ];
 }
 
-/** `limits.max_streams` is a key within a section, as in a file. */
-function nested(answers: Answers): Record<string, unknown> {
-  const table: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(answers)) {
-    const path = key.split(".");
-    let at = table;
-    for (const section of path.slice(0, -1)) at = (at[section] ??= {}) as Record<string, unknown>;
-    at[path.at(-1)!] = value;
+async function problemsOf(reading: Promise<unknown>): Promise<readonly string[]> {
+  try {
+    await reading;
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
   }
-  return table;
+}
+
+/** Those are among the questions that need an answer. */
+function isMissing(problem: string): boolean {
+  return /^(?:--\S+ must be given \(or |<.*> must be given)/.test(problem);
+}
+
+function bySet(problem: string): string {
+  return problem.replace(/^(?:--([a-z0-9-]+)|<([^>]*)>)/, (_, flag, word) => `--set ${flag ?? word}`);
 }

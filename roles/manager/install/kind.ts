@@ -49,6 +49,8 @@ export interface ServiceKind {
   readonly summary: string;
   readonly settings: z.ZodObject;
   readonly questions: readonly Question[];
+  /** What is written where nothing else is said. */
+  readonly suggests: Answers;
   /** Why only root may do it, where nobody hands out capabilities. */
   needsRoot(answers: Answers): string | undefined;
   /** Undefined where it has a file of its own already. */

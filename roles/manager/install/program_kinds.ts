@@ -94,6 +94,7 @@ function serviceKind(kind: ProgramKind): ServiceKind {
     summary,
     settings,
     questions: questionsOf(kind),
+    suggests: {},
     needsRoot: () => kind.needsRoot,
     async configFile(answers, context): Promise<ConfigFile | undefined> {
       if (answers.config !== undefined) return undefined;

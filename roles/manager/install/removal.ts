@@ -52,7 +52,8 @@ export async function planRemoval(name: string, { places, records, purges }: Rem
   const unit = await unitOf(name, places);
   if (unit.isOurs || unit.isThere && purges) removed.push(unit.path);
   else if (unit.isThere) kept.push(`${unit.path}, which was edited by hand`);
-  const data = await dataOf(name, places, record);
+  if (record && !purges && await isEmptyFolder(record.stateDir)) removed.push(record.stateDir);
+  const data = (await dataOf(name, places, record)).filter((path) => !removed.includes(path));
   if (purges) removed.push(...data);
   else kept.push(...data);
   const user = record?.user !== undefined && await findUser(record.user) ? record.user : undefined;
@@ -121,6 +122,11 @@ async function dataOf(name: string, { logs }: Places, record: InstallRecord | un
   const places = [...record ? [record.stateDir] : [], log, `${log}.1`];
   const there = await Promise.all(places.map(isThere));
   return places.filter((_, at) => there[at]);
+}
+
+async function isEmptyFolder(path: string): Promise<boolean> {
+  const entries = await Array.fromAsync(Deno.readDir(path)).catch(() => undefined);
+  return entries?.length === 0;
 }
 
 async function removeAll(path: string): Promise<void> {

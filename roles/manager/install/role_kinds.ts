@@ -3,7 +3,6 @@
  * with the little of this table: what a role is of no use without though its schema can do without, and what listens.
  */
 
-import { z } from "zod";
 import { type Field, fieldsOf } from "../../config/schema.ts";
 import { type Role, roleGroups } from "../../role.ts";
 import { type Answers, configText } from "./config_text.ts";
@@ -44,7 +43,7 @@ const hints: Readonly<Record<string, RoleHint>> = {
   "kcp-client": transportClient,
   "vtcp-server": { asks: ["ports", "carrier"], suggests: { ports: "4001", carrier: "raw" } },
   "vtcp-client": transportClient,
-  "relay-packets": { asks: ["listen"], udp: ["listen"] },
+  "relay-packets": { needs: ["client"], asks: ["listen"], udp: ["listen"] },
   "orchestrator": { asks: ["listen", "proxy_listen"], tcp: ["listen", "proxy_listen"] },
   "node": { needs: ["code", "yes"] },
   "tracker": { ...server, suggests: { listen: "0.0.0.0:3000" } },
@@ -54,7 +53,8 @@ const hints: Readonly<Record<string, RoleHint>> = {
 export function roleKind(role: Role): ServiceKind {
   const hint = hints[role.name] ?? {};
   const { config: _config, json: _json, ...common } = roleGroups(role)["Common flags"]!.shape;
-  const settings = z.object({ ...role.config.shape, ...common });
+  // What holds of several settings at once holds here too.
+  const settings = role.config.safeExtend(common);
   const fields = fieldsOf(settings);
   const filled = (answers: Answers): Answers => ({ ...knownDefaults(fields, hint), ...answers });
   return {
@@ -62,6 +62,7 @@ export function roleKind(role: Role): ServiceKind {
     summary: role.summary,
     settings,
     questions: questionsOf(fields, hint),
+    suggests: hint.suggests ?? {},
     needsRoot: (answers) => needsRoot(role.name, filled(answers)),
     configFile(answers, { serviceName }) {
       const written: Answers = { ...hint.suggests, ...answers };

@@ -71,7 +71,7 @@ function findRoute({ clock, signal }: MachineContext): FindRoute {
 }
 
 /** As far as the mode of the file and of every folder above it says. */
-async function isOpenToAll(path: string): Promise<boolean> {
+export async function isOpenToAll(path: string): Promise<boolean> {
   try {
     const real = await Deno.realPath(path);
     if (((await Deno.stat(real)).mode ?? 0) & OTHERS_READ) return await isReachable(dirname(real));

@@ -4,22 +4,11 @@
 
 import { CulvertError } from "../../../protocol/errors.ts";
 import { findProgram, runProgram } from "../../machine/programs.ts";
+import { type Account, findAccount } from "../accounts.ts";
 
-export interface SystemUser {
-  readonly uid: number;
-  readonly gid: number;
-}
-
-/** As the system's own tools know it; undefined where there is none. */
-export async function findUser(name: string): Promise<SystemUser | undefined> {
-  const [uid, gid] = await Promise.all([idOf("-u", name), idOf("-g", name)]);
-  return uid === undefined || gid === undefined ? undefined : { uid, gid };
-}
-
-async function idOf(flag: "-u" | "-g", name: string): Promise<number | undefined> {
-  const { success, stdout } = await new Deno.Command("id", { args: [flag, "--", name], stderr: "null" }).output();
-  const text = new TextDecoder().decode(stdout).trim();
-  return success && /^\d+$/.test(text) ? Number(text) : undefined;
+/** Undefined where there is none. */
+export async function findUser(name: string): Promise<Account | undefined> {
+  return findAccount(await Deno.readTextFile("/etc/passwd"), name);
 }
 
 /** Makes it, with a group of its own. `home` is what it is told is its home; nothing is made there. */

@@ -7,6 +7,7 @@
 
 import { CulvertError } from "../../../protocol/errors.ts";
 import { SERVICE_NAME } from "../../../protocol/manager/service.ts";
+import { kebabCase } from "../../config/names.ts";
 import { answerProblems } from "./answers.ts";
 import type { Answers } from "./config_text.ts";
 import { answersTo, type Question, type ServiceKind } from "./kind.ts";
@@ -142,12 +143,13 @@ function questionStep(draft: Draft, kind: ServiceKind, { key, text, fallback, ne
   return {
     text,
     ...fallback !== undefined ? { fallback } : needed ? {} : { fallback: "" },
-    take(answer) {
+    async take(answer) {
       const values = several ? answer.split(/\s+/).filter((value) => value !== "") : answer;
       const answers = { ...draft.answers, [key]: answer === "" ? [] : values };
-      const problem = answerProblems(answers, kind).find((words) => words.startsWith(`${key} in --set `));
-      if (problem === undefined) return { ...draft, answers };
-      throw new CulvertError("bad_option", `It ${problem.slice(`${key} in --set `.length)}.`);
+      const start = `--set ${kebabCase(key.replaceAll(".", "-"))} `;
+      const problem = (await answerProblems(givenAnswers(answers), kind)).find((words) => words.startsWith(start));
+      if (problem === undefined || answer === "") return { ...draft, answers };
+      throw new CulvertError("bad_option", `It ${problem.slice(start.length)}.`);
     },
   };
 }

@@ -1,0 +1,338 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { dirname, join } from "@std/path";
+import { CulvertError } from "../../protocol/errors.ts";
+import { TempDirectory } from "../../testing/temp_directory.ts";
+import { defineRole, startRole } from "../role.ts";
+import { FakeManager } from "./fixtures/fake_manager.ts";
+import type { InstallMachine } from "./install/plan.ts";
+import { InstallRecords } from "./install/record.ts";
+import { thisInstallMachine } from "./install/this_machine.ts";
+import type { Person } from "./install/wizard.ts";
+import { installRole, runInstall } from "./install_command.ts";
+import { runUninstall, uninstallRole } from "./uninstall_command.ts";
+
+/** A machine in a folder of its own, and whoever sits there. */
+class World implements Disposable {
+  readonly #temp = new TempDirectory();
+  readonly printed: string[] = [];
+  readonly told: string[] = [];
+  /** What of the machine is otherwise than here. */
+  machine: Partial<InstallMachine> = { isRoot: false, hasSystemd: false };
+
+  path(name: string): string {
+    return this.#temp.path(name);
+  }
+
+  get places() {
+    return {
+      services: this.path("etc/services"),
+      runDir: this.path("run"),
+      logDir: this.path("log"),
+      backend: "own" as const,
+    };
+  }
+
+  get records(): InstallRecords {
+    return new InstallRecords(this.path("state"));
+  }
+
+  async install(flags: Record<string, unknown>, person?: Person): Promise<void> {
+    const role = defineRole({
+      ...installRole,
+      run: (settings, context) => {
+        const machine = { ...thisInstallMachine(settings, context), ...this.machine };
+        return runInstall(settings, context, machine, person);
+      },
+    });
+    await using running = startRole(role, role.config.parse({ ...this.places, ...flags }), this.#options);
+    await running.done;
+  }
+
+  async uninstall(flags: Record<string, unknown>, person?: Person): Promise<void> {
+    const role = defineRole({ ...uninstallRole, run: (settings, context) => runUninstall(settings, context, person) });
+    await using running = startRole(role, role.config.parse({ ...this.places, ...flags }), this.#options);
+    await running.done;
+  }
+
+  /** Every file and folder there is, from the world's own folder on. */
+  files(): string[] {
+    return [...walk(this.path("."), "")].toSorted();
+  }
+
+  get #options() {
+    return {
+      stateDir: this.path("state"),
+      print: (line: string) => void this.printed.push(line),
+      tell: (line: string) => void this.told.push(line),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#temp[Symbol.dispose]();
+  }
+}
+
+function* walk(folder: string, before: string): Generator<string> {
+  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+    yield before + name + (isDirectory ? "/" : "");
+    if (isDirectory) yield* walk(join(folder, name), `${before}${name}/`);
+  }
+}
+
+/** Answers one after the other, and keeps what it was told and asked. */
+class Answering implements Person {
+  readonly heard: string[] = [];
+  readonly #answers: string[];
+
+  constructor(...answers: string[]) {
+    this.#answers = answers;
+  }
+
+  say(line: string): void {
+    this.heard.push(line);
+  }
+
+  ask(prompt: string): Promise<string | undefined> {
+    this.heard.push(prompt);
+    return Promise.resolve(this.#answers.shift());
+  }
+}
+
+const proxy = { role: "proxy", set: ["listen=127.0.0.1:1099"] };
+
+Deno.test("a service is installed unattended, and all of it goes again", async () => {
+  using world = new World();
+  await world.install({ ...proxy, name: "out", yes: true });
+  assertEquals(world.files(), [
+    "etc/",
+    "etc/out.toml",
+    "etc/services/",
+    "etc/services/out.toml",
+    "state/",
+    "state/installed/",
+    "state/installed/out.json",
+    "state/services/",
+    "state/services/out/",
+  ]);
+  assertStringIncludes(await Deno.readTextFile(world.path("etc/out.toml")), '\nlisten = "127.0.0.1:1099"\n');
+  const service = await Deno.readTextFile(world.path("etc/services/out.toml"));
+  assertStringIncludes(service, '\nrole = "proxy"\n');
+  assertStringIncludes(service, '\nlisten = ["127.0.0.1:1099"]\n');
+  assertEquals(Deno.statSync(world.path("etc/out.toml")).mode! & 0o777, 0o600);
+  assertStringIncludes(world.told.at(-1)!, "start it with: culvert manager");
+  await world.uninstall({ names: ["out"], yes: true });
+  assertEquals(world.files().filter((path) => !path.endsWith("/")), []);
+});
+
+Deno.test("a dry run prints every file without its secrets, and writes none", async () => {
+  using world = new World();
+  await world.install({ role: "tunnel", set: ["token=hush"], dryRun: true });
+  assertEquals(world.files(), []);
+  const printed = world.printed.join("\n");
+  assertStringIncludes(printed, `=== ${world.path("etc/tunnel.toml")} (mode 0600)`);
+  assertStringIncludes(printed, `=== ${world.path("etc/services/tunnel.toml")} (mode 0600)`);
+  assert(!printed.includes("hush"));
+});
+
+Deno.test("a dry run for root with systemd shows the user and both units", async () => {
+  using world = new World();
+  const places = { ...thisPlaces(world), backend: "systemd" as const };
+  world.machine = {
+    isRoot: true,
+    hasSystemd: true,
+    places,
+    hasUser: () => Promise.resolve(false),
+    isOpenToAll: () => Promise.resolve(true),
+    readText: () => Promise.resolve(undefined),
+  };
+  await world.install({ role: "kcp-server", set: ["carrier=raw"], dryRun: true });
+  const printed = world.printed.join("\n");
+  assertStringIncludes(printed, "Make the user culvert-kcp-server, who cannot log in");
+  assertStringIncludes(printed, "=== /etc/systemd/system/culvert-manager.service");
+  assertStringIncludes(printed, "=== /etc/systemd/system/culvert-kcp-server.service (made by the manager)");
+  assertStringIncludes(printed, "\nUser=culvert-kcp-server\n");
+  assertStringIncludes(printed, "\nAmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW\n");
+  assertStringIncludes(printed, `\nReadWritePaths="-${world.path("culvert-kcp-server")}"\n`);
+  assertEquals(world.files(), []);
+});
+
+function thisPlaces(world: World): InstallMachine["places"] {
+  const { services, runDir, logDir } = world.places;
+  const [run, logs] = [runDir, logDir];
+  return { services, run, logs, socket: join(run, "manager.sock"), watchdogFiles: [], backend: "own" };
+}
+
+Deno.test("the same with --json is one object", async () => {
+  using world = new World();
+  const role = defineRole({ ...installRole });
+  const options = { stateDir: world.path("state"), json: true, print: (line: string) => void world.printed.push(line) };
+  const settings = role.config.parse({
+    ...world.places,
+    role: "tunnel",
+    set: ["token=hush"],
+    user: "root",
+    dryRun: true,
+  });
+  await using running = startRole(role, settings, options);
+  await running.done;
+  const [line, ...more] = world.printed;
+  assertEquals([JSON.parse(line!).name, JSON.parse(line!).dryRun, more], ["tunnel", true, []]);
+  assert(!line!.includes("hush"));
+});
+
+Deno.test("when a step fails, what the steps before have made is gone again", async () => {
+  using world = new World();
+  // Its place is taken by a folder, which shows only when it is written.
+  await Deno.mkdir(world.path("etc/services/out.toml"), { recursive: true });
+  world.machine = { ...world.machine, readText: () => Promise.resolve(undefined) };
+  await assertRejects(() => world.install({ ...proxy, name: "out", yes: true }), Error);
+  assertEquals(world.files(), ["etc/", "etc/services/", "etc/services/out.toml/", "state/", "state/installed/"]);
+});
+
+const refused: readonly { name: string; flags: Record<string, unknown>; says: string }[] = [
+  { name: "nobody to ask", flags: proxy, says: "--yes must be given where nobody can be asked" },
+  { name: "no role", flags: { yes: true }, says: "--role must be given" },
+  { name: "no such role", flags: { role: "prxy", yes: true }, says: "did you mean proxy?" },
+  { name: "a role that ends", flags: { role: "keys", yes: true }, says: "Cannot install keys" },
+  { name: "settings of no role", flags: { set: ["a=b"], yes: true }, says: "--role must be given where --set is" },
+  { name: "what is missing", flags: { role: "kcp-client", yes: true }, says: "--set server=… must be given" },
+  { name: "a bad value", flags: { ...proxy, set: ["listen=x"], yes: true }, says: "--set listen must be host:port" },
+  { name: "a name of the manager's own", flags: { ...proxy, name: "watchdog", yes: true }, says: "none of manager" },
+  { name: "a user, by others than root", flags: { ...proxy, user: "x", yes: true }, says: "only root can run" },
+];
+
+for (const { name, flags, says } of refused) {
+  Deno.test(`installing is refused in words: ${name}`, async () => {
+    using world = new World();
+    await assertRejects(() => world.install(flags), CulvertError, says);
+    assertEquals(world.files(), []);
+  });
+}
+
+Deno.test("a user that cannot read the program is told of before anything is written", async () => {
+  using world = new World();
+  const isOpenToAll = () => Promise.resolve(false);
+  world.machine = { isRoot: true, hasSystemd: false, hasUser: () => Promise.resolve(false), isOpenToAll };
+  const installing = () => world.install({ ...proxy, name: "out", yes: true });
+  await assertRejects(installing, CulvertError, "the user culvert-out cannot read");
+  assertEquals(world.files(), []);
+});
+
+Deno.test("a service that is there is not written over; a configuration that is there is kept", async () => {
+  using world = new World();
+  await Deno.mkdir(world.path("etc"));
+  await Deno.writeTextFile(world.path("etc/out.toml"), "# mine\n");
+  await world.install({ ...proxy, name: "out", yes: true });
+  assertEquals(await Deno.readTextFile(world.path("etc/out.toml")), "# mine\n");
+  await assertRejects(
+    () => world.install({ ...proxy, name: "out", yes: true }),
+    CulvertError,
+    "such a service already",
+  );
+  await world.uninstall({ names: ["out"], yes: true });
+  assertEquals(await Deno.readTextFile(world.path("etc/out.toml")), "# mine\n");
+});
+
+Deno.test("what was edited by hand is kept and told, and goes with --purge", async () => {
+  using world = new World();
+  await world.install({ ...proxy, name: "out", yes: true });
+  await Deno.writeTextFile(world.path("etc/out.toml"), "\n# mine\n", { append: true });
+  await Deno.writeTextFile(world.path("etc/services/out.toml"), "\n# mine\n", { append: true });
+  await Deno.writeTextFile(world.path("state/services/out/kept"), "");
+  await world.uninstall({ names: ["out"], yes: true });
+  const told = world.told.join("\n");
+  assertStringIncludes(told, `Keep ${world.path("etc/out.toml")}, which was edited by hand`);
+  assertStringIncludes(told, `to ${world.path("etc/services/out.toml.kept")}`);
+  const files = world.files().filter((path) => !path.endsWith("/"));
+  assertEquals(files, [
+    "etc/out.toml",
+    "etc/services/out.toml.kept",
+    "state/installed/out.json",
+    "state/services/out/kept",
+  ]);
+  await world.uninstall({ names: ["out"], yes: true, purge: true });
+  assertEquals(world.files().filter((path) => !path.endsWith("/")), ["etc/services/out.toml.kept"]);
+});
+
+Deno.test("uninstalling asks, and does nothing without a yes", async () => {
+  using world = new World();
+  await world.install({ ...proxy, name: "out", yes: true });
+  const before = world.files();
+  await assertRejects(() => world.uninstall({ names: ["out"] }, new Answering("")), CulvertError, "Nothing is removed");
+  await assertRejects(() => world.uninstall({ names: ["out"] }), CulvertError, "--yes must be given");
+  await assertRejects(() => world.uninstall({ names: ["uot"], yes: true }), CulvertError, "did you mean out?");
+  await world.uninstall({ names: ["out"], dryRun: true });
+  assertEquals(world.files(), before);
+  await world.uninstall({ names: ["out"] }, new Answering("y"));
+  assertEquals(world.files().filter((path) => !path.endsWith("/")), []);
+});
+
+Deno.test("a manager that runs is told, starts what is new and stops what goes", async () => {
+  using world = new World();
+  await Deno.mkdir(world.path("run"));
+  await using manager = await FakeManager.serve(world.path("run"), [{ name: "out", state: "stopped" }]);
+  await world.install({ ...proxy, name: "out", yes: true });
+  await world.uninstall({ names: ["out"], yes: true });
+  assertEquals(manager.orders, [{ do: "start", names: ["out"] }, { do: "stop", names: ["out"] }]);
+});
+
+Deno.test("a process without a manager keeps its service from being uninstalled", async () => {
+  using world = new World();
+  await world.install({ ...proxy, name: "out", yes: true });
+  await Deno.mkdir(world.path("run"));
+  const ticks = (await Deno.readTextFile("/proc/self/stat")).split(") ")[1]!.split(" ")[19];
+  const boot = (await Deno.readTextFile("/proc/sys/kernel/random/boot_id")).trim();
+  await Deno.writeTextFile(world.path("run/out.pid"), `${Deno.pid}\n${ticks} ${boot} 0123456789abcdef\n`);
+  const removing = () => world.uninstall({ names: ["out"], yes: true });
+  await assertRejects(removing, CulvertError, `process ${Deno.pid} does, without a manager`);
+  // Of an earlier boot, it is nobody's.
+  await Deno.writeTextFile(world.path("run/out.pid"), `${Deno.pid}\n1 ${boot} 0123456789abcdef\n`);
+  await removing();
+});
+
+Deno.test("on a terminal it asks for what it must know, and writes after the last yes alone", async () => {
+  using world = new World();
+  const person = new Answering(
+    ..."?|kcp client|way out|way-out|nonsense|kcp+udp://K@192.0.2.7:4000/|localhost:x|127.0.0.1:1081".split("|"),
+    ..."ftp://x|http://example.com/|s|y".split("|"),
+  );
+  await world.install({}, person);
+  const heard = person.heard.join("\n");
+  assertStringIncludes(heard, "kcp-client ");
+  assertStringIncludes(heard, "A name has lower-case letters");
+  assertStringIncludes(heard, "It must be host:port");
+  assertStringIncludes(heard, "It must be a URL that starts with http");
+  assertStringIncludes(heard, `=== ${world.path("etc/way-out.toml")}`);
+  const config = await Deno.readTextFile(world.path("etc/way-out.toml"));
+  assertStringIncludes(config, '\nlisten = ["127.0.0.1:1081"]\n');
+  const service = await Deno.readTextFile(world.path("etc/services/way-out.toml"));
+  assertStringIncludes(service, '\nprobe.through = "socks5://127.0.0.1:1081"\n');
+});
+
+Deno.test("one can go back, as far as to the first question", async () => {
+  using world = new World();
+  const person = new Answering(
+    ..."<|tunnel|<|proxy|a|127.0.0.1:1|<|127.0.0.1:2|<|127.0.0.1:3|direct:||<||y".split("|"),
+  );
+  await world.install({}, person);
+  assertStringIncludes(person.heard.join("\n"), "This is the first question.");
+  assertStringIncludes(await Deno.readTextFile(world.path("etc/a.toml")), '\nlisten = "127.0.0.1:3"\n');
+});
+
+for (const [how, answers] of [["q", ["q"]], ["Ctrl-D", []], ["n at the end", ["", "", "", "", "n"]]] as const) {
+  Deno.test(`given up by ${how}, nothing is written`, async () => {
+    using world = new World();
+    const person = new Answering("proxy", ...answers);
+    await assertRejects(() => world.install({}, person), CulvertError, "Nothing is installed");
+    assertEquals(world.files(), []);
+  });
+}
+
+Deno.test("what flags say is not asked", async () => {
+  using world = new World();
+  const person = new Answering("", "", "y");
+  await world.install({ ...proxy, name: "out" }, person);
+  assert(!person.heard.some((line) => line.includes("Where programs find the proxy")));
+  assertEquals(dirname(world.path("etc/out.toml")), world.path("etc"));
+  assertStringIncludes(await Deno.readTextFile(world.path("etc/out.toml")), '\nlisten = "127.0.0.1:1099"\n');
+});
