@@ -96,14 +96,17 @@ function processLines(service: Service, { environmentFile }: UnitOptions): strin
   ];
 }
 
-/** Where it keeps what: below /var/lib systemd makes it and gives it to the service's user. */
+/**
+ * Where it keeps what: below /var/lib systemd makes it and gives it to the service's user. Beside the manager's /var/lib/culvert,
+ * not in it, where nobody else may look.
+ */
 function stateLines(service: Service, { writable }: ProgramNeeds): string[] {
   const given = argumentOf(service, "--state-dir");
   const isSystemd = given === undefined || isBelow(given, STATE_ROOT);
   const paths = [...writable, ...isSystemd ? [] : [given]];
   return [
     ...isSystemd
-      ? [`StateDirectory=${quoted(path(given?.slice(STATE_ROOT.length) ?? `culvert/${service.name}`))}`]
+      ? [`StateDirectory=${quoted(path(given?.slice(STATE_ROOT.length) ?? `culvert-${service.name}`))}`]
       : [],
     ...isSystemd ? ["StateDirectoryMode=0700"] : [],
     ...paths.map((place) => `ReadWritePaths=${quoted(`-${path(place)}`)}`),

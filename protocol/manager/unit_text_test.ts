@@ -48,12 +48,12 @@ Deno.test("limits leave room for an orderly restart before the kernel's", () => 
 
 Deno.test("its state is kept where its flags say, and homes are seen only by what lies there", () => {
   const rows: [Partial<Service>, string | undefined, string | undefined, string][] = [
-    [{ name: "kcp" }, `"culvert/kcp"`, undefined, "yes"],
+    [{ name: "kcp" }, `"culvert-kcp"`, undefined, "yes"],
     [{ command: ["/bin/x", "--state-dir", "/var/lib/other"] }, `"other"`, undefined, "yes"],
     [{ command: ["/bin/x", "--state-dir=/srv/a b"] }, undefined, `"-/srv/a b"`, "yes"],
     [{ command: ["/bin/x", "--state-dir=/var/lib/../../etc"] }, undefined, `"-/var/lib/../../etc"`, "yes"],
-    [{ name: "kcp", command: ["/root/x"] }, `"culvert/kcp"`, undefined, "read-only"],
-    [{ name: "kcp", environment: { DENO_DIR: "/home/a/.cache" } }, `"culvert/kcp"`, undefined, "read-only"],
+    [{ name: "kcp", command: ["/root/x"] }, `"culvert-kcp"`, undefined, "read-only"],
+    [{ name: "kcp", environment: { DENO_DIR: "/home/a/.cache" } }, `"culvert-kcp"`, undefined, "read-only"],
   ];
   for (const [more, state, writable, home] of rows) {
     const lines = linesOf(more);
