@@ -336,3 +336,11 @@ Deno.test("what flags say is not asked", async () => {
   assertEquals(dirname(world.path("etc/out.toml")), world.path("etc"));
   assertStringIncludes(await Deno.readTextFile(world.path("etc/out.toml")), '\nlisten = "127.0.0.1:1099"\n');
 });
+
+Deno.test("the manager stays while other services are left", async () => {
+  using world = new World();
+  await world.install({ ...proxy, name: "out", yes: true });
+  const removing = () => world.uninstall({ manager: true, yes: true });
+  await assertRejects(removing, CulvertError, "no other service is left, and there is out");
+  await assertRejects(() => world.uninstall({ yes: true }), CulvertError, "give the names of services, or --manager");
+});

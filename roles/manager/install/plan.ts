@@ -103,14 +103,15 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
   const configPath = config ? join(paths.config, `${name}${config.suffix}`) : answersTo(answers, "config").at(-1);
   const words = kind.words(answers, configPath);
   const isMade = user !== undefined && !await machine.hasUser(user);
-  const isOtherUser = user !== undefined && words.role !== undefined;
+  // Neither a user of its own nor a unit of systemd sees the modules of whoever installs it.
+  const sharesModules = machine.isRoot && (words.role !== undefined || machine.hasSystemd);
   const notes: string[] = [];
   if (user !== undefined && user !== "root") await requireOpen(name, user, words, machine);
   const service = serviceFile(request, {
     words,
     configPath,
     paths,
-    environment: isOtherUser ? { DENO_DIR: machine.modulesDir } : {},
+    environment: sharesModules && words.role !== undefined ? { DENO_DIR: machine.modulesDir } : {},
   });
   const configFile = config && configPath !== undefined
     ? await keptOr(
@@ -129,7 +130,7 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
     isMade ? { do: "user", name: user, home: paths.state } : undefined,
     { do: "folder", path: machine.places.services, mode: 0o755 },
     { do: "folder", path: paths.state, mode: 0o700, ...user !== undefined && { owner: user } },
-    isOtherUser ? { do: "modules", path: machine.modulesDir, command: machine.ownCommand } : undefined,
+    sharesModules ? { do: "modules", path: machine.modulesDir, command: machine.ownCommand } : undefined,
     configFile,
     service,
     await watchdogFile(machine),
@@ -262,7 +263,9 @@ async function managerUnit(machine: InstallMachine, notes: string[]): Promise<Fi
     if (isEdited(there)) notes.push(`${path} has been edited by hand, and is kept as it is`);
     return undefined;
   }
-  const text = managerUnitText([...machine.ownCommand, "manager", ...machine.managerFlags]);
+  const text = managerUnitText([...machine.ownCommand, "manager", ...machine.managerFlags], {
+    DENO_DIR: machine.modulesDir,
+  });
   return { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
 }
 
