@@ -254,6 +254,23 @@ Deno.test("what was edited by hand is kept and told, and goes with --purge", asy
   assertEquals(world.files().filter((path) => !path.endsWith("/")), ["etc/services/out.toml.kept"]);
 });
 
+Deno.test("what an installation that was killed has left is taken up by the next, and goes with it", async () => {
+  using world = new World();
+  await world.install({ ...proxy, name: "out", yes: true });
+  await Deno.remove(world.path("etc/services/out.toml"));
+  await world.install({ ...proxy, name: "out", yes: true });
+  await world.uninstall({ names: ["out"], yes: true });
+  assertEquals(world.files().filter((path) => !path.endsWith("/")), []);
+});
+
+Deno.test("what is left of a service without its file can be taken away as well", async () => {
+  using world = new World();
+  await world.install({ ...proxy, name: "out", yes: true });
+  await Deno.remove(world.path("etc/services/out.toml"));
+  await world.uninstall({ names: ["out"], yes: true });
+  assertEquals(world.files().filter((path) => !path.endsWith("/")), []);
+});
+
 Deno.test("uninstalling asks, and does nothing without a yes", async () => {
   using world = new World();
   await world.install({ ...proxy, name: "out", yes: true });
