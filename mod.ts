@@ -40,6 +40,7 @@ export * from "./protocol/http_signature.ts";
 export * from "./protocol/identity.ts";
 export * from "./protocol/primitives.ts";
 export * from "./protocol/signing.ts";
+export type { SideReport, SplitReport, Verdict } from "./protocol/split/report.ts";
 
 export * from "./net/circuit/open_circuits.ts";
 export * from "./net/circuit/path.ts";

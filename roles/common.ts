@@ -16,20 +16,26 @@ const everyRole = {
     .describe("How log lines look; auto is text on a terminal and JSON elsewhere.").meta({ placeholder: "format" }),
 };
 
-const metricsListen = listenAddress().optional()
-  .describe("Serve /metrics, /healthz and /readyz here; off unless given.");
+const longRunning = {
+  metricsListen: listenAddress().optional()
+    .describe("Serve /metrics, /healthz and /readyz here; off unless given."),
+  drainTimeout: drainTimeout("10s"),
+};
+
+function drainTimeout(fallback: string): z.ZodType<number> {
+  return durationMs(fallback).describe("How long work under way may go on after a stop is asked for.");
+}
 
 /** Common to every role. */
 export const commonConfig = z.object(everyRole);
 
 /** Common to roles that run until stopped. */
-export function serviceConfig(drainTimeout = "10s") {
-  return z.object({
-    ...everyRole,
-    metricsListen,
-    drainTimeout: durationMs(drainTimeout).describe("How long work under way may go on after a stop is asked for."),
-  });
+export const serviceConfig = z.object({ ...everyRole, ...longRunning });
+
+/** The same for one that takes its time. */
+export function slowServiceConfig(fallback: string): typeof serviceConfig {
+  return serviceConfig.extend({ drainTimeout: drainTimeout(fallback) });
 }
 
 /** The common settings; the last two are there for long-running roles alone. */
-export type CommonSettings = z.output<typeof commonConfig> & Partial<z.output<ReturnType<typeof serviceConfig>>>;
+export type CommonSettings = z.output<typeof commonConfig> & Partial<z.output<typeof serviceConfig>>;

@@ -291,6 +291,24 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./manager.ts")).role,
   },
   {
+    name: "manager-install",
+    summary: "Makes a service of a role, or of paqet, gfk or xray: asks, or goes by flags.",
+    group: "Services",
+    load: async () => (await import("./manager/install_command.ts")).installRole,
+  },
+  {
+    name: "manager-uninstall",
+    summary: "Stops services and takes away what was installed for them.",
+    group: "Services",
+    load: async () => (await import("./manager/uninstall_command.ts")).uninstallRole,
+  },
+  {
+    name: "manager-doctor",
+    summary: "Says what is wrong with services and this machine, and what to do about it.",
+    group: "Services",
+    load: async () => (await import("./manager/doctor_command.ts")).doctorRole,
+  },
+  {
     name: "manager-list",
     summary: "Which services there are on this machine, and in what state.",
     group: "Services",

@@ -16,7 +16,7 @@ import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { type Log, silentLog } from "../protocol/log.ts";
 import { noMetrics } from "../protocol/metrics.ts";
 import { type Random, randomOf } from "../protocol/random.ts";
-import { commonConfig, type CommonSettings, serviceConfig } from "./common.ts";
+import { commonConfig, type CommonSettings, serviceConfig, slowServiceConfig } from "./common.ts";
 import { ConfigError, readConfig, wantsHelp } from "./config.ts";
 import { helpText } from "./config/help.ts";
 import { denoHost, type Host } from "./host.ts";
@@ -84,8 +84,9 @@ export function defineRole<S extends z.ZodObject>(role: Role<S>): Role<S> {
 
 /** The schemas behind a role's flags, by the titles the help gives them. */
 export function roleGroups(role: Role): Readonly<Record<string, z.ZodObject>> {
-  const common = role.longRunning === false ? commonConfig : serviceConfig(role.drainTimeout);
-  return { "Flags": role.config, "Common flags": common };
+  const { longRunning, drainTimeout } = role;
+  const ofServices = drainTimeout === undefined ? serviceConfig : slowServiceConfig(drainTimeout);
+  return { "Flags": role.config, "Common flags": longRunning === false ? commonConfig : ofServices };
 }
 
 /** What a role started with `startRole` is given; anything left out is the host's own, or silent. */

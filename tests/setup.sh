@@ -35,6 +35,7 @@ packages=(
   nginx-light       # rivals of the file server and the tracker
   caddy
   opentracker
+  systemd           # runs the manager's units in namespaces of the tests
   supervisor        # rivals of the manager
   runit
   monit

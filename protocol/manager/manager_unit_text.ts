@@ -39,7 +39,6 @@ export function managerUnitText(
       "Type=notify",
       "NotifyAccess=main",
       `WatchdogSec=${NOTIFY_WATCHDOG_MS / 1000}`,
-      ...Object.entries(environment).map(([name, value]) => `Environment=${commandWord(`${name}=${value}`)}`),
       `ExecStart=${command.map(commandWord).join(" ")}`,
       ...Object.entries(environment).map(([name, value]) => `Environment=${quoted(plainPercent(`${name}=${value}`))}`),
       "ExecReload=kill -HUP $MAINPID",

@@ -23,8 +23,9 @@ class Watched {
     const untilMs = this.nowMs + ms;
     const startMs = this.nowMs;
     const done: string[] = [];
+    let calls = 0;
     for (let dueMs; (dueMs = this.machine.nextAtMs) !== undefined && dueMs <= untilMs;) {
-      assert(done.length < 1_000, "it wants to be called for ever");
+      assert(++calls < 1_000, "it wants to be called for ever");
       this.nowMs = Math.max(this.nowMs, dueMs);
       done.push(...this.#take(this.machine.tick(this.nowMs)).map((action) => `${this.nowMs - startMs} ${action}`));
     }
@@ -205,6 +206,21 @@ Deno.test("a start by hand takes back a give-up, and begins afresh", () => {
   assertEquals(it.on({ is: "start" }), ["spawn"]);
   assertEquals([it.machine.gaveUp, it.machine.reason], [false, undefined]);
   it.came();
+});
+
+Deno.test("what an operator starts begins with all of its restarts, without having been given up", () => {
+  const it = new Watched().run();
+  for (let n = 0; n < 3; n++) {
+    it.crash();
+    it.pass(5_000 * 2 ** n);
+    it.came();
+  }
+  it.on({ is: "restart" });
+  assertEquals(it.machine.recentRestarts(it.nowMs), 3);
+  it.crash();
+  assertEquals([it.machine.recentRestarts(it.nowMs), it.machine.restarts], [0, 3]);
+  it.came().crash();
+  assertEquals(it.pass(5_000), ["5000 spawn"]);
 });
 
 Deno.test("a wait that is too short for leftovers lasts until they are gone", () => {

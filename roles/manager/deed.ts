@@ -14,7 +14,7 @@ import { type Screen, stderrScreen } from "../files/progress.ts";
 import type { RoleContext } from "../role.ts";
 import { Asking, askingConfig, chosenServices, type Deed, serviceNames } from "./asking.ts";
 import { DeedProgress } from "./deed_progress.ts";
-import { judge, type Outcome } from "./deed_outcome.ts";
+import { judge, judgeForgotten, type Outcome } from "./deed_outcome.ts";
 
 const LOOK_EVERY_MS = 200;
 
@@ -75,7 +75,7 @@ async function waitFor(
     for (const before of services) {
       if (done.has(before.name)) continue;
       const report = after.find(({ name }) => name === before.name);
-      if (!report) settle(before, { isGood: false, text: "is gone from the service files" });
+      if (!report) settle({ ...before, state: "stopped", pid: undefined }, judgeForgotten(deed));
       else {
         const outcome = judge(deed, before, { report, nowMs });
         if (outcome) settle(report, outcome);

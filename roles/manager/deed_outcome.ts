@@ -47,6 +47,13 @@ function judgeStop(before: ServiceReport, { state, nextStartMs, lastExit }: Serv
   return { isGood: true, text: `is stopped${before.state === "stopped" || !lastExit ? "" : `: ${lastExit}`}` };
 }
 
+/** One whose file is gone is known for as long as it runs. */
+export function judgeForgotten(deed: Deed): Outcome {
+  return deed === "stop"
+    ? { isGood: true, text: "is stopped, and forgotten: its file is gone" }
+    : { isGood: false, text: "is gone from the service files" };
+}
+
 function isRunning({ state }: ServiceReport): boolean {
   return state === "running";
 }

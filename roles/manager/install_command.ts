@@ -62,7 +62,7 @@ export const installRole: Role<typeof config> = defineRole({
     "sudo culvert manager install",
     "culvert manager install way-out --role kcp-client --set server=URL --yes",
     "culvert manager install --role proxy --set listen=127.0.0.1:1080 --dry-run",
-    "sudo culvert manager install --role paqet --set server=HOST:9999 --set key=K --yes",
+    "culvert manager install --role paqet --set server=HOST:9999 --set key=K --yes",
   ],
   longRunning: false,
   run: (settings, context) => runInstall(settings, context, thisInstallMachine(settings, context)),

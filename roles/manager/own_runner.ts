@@ -40,6 +40,12 @@ export interface OwnRunnerOptions extends RunnerEvents {
   readonly env: Host["env"];
 }
 
+interface LastProcess {
+  readonly id: ProcessId;
+  /** Whether it has been sent a signal: then its children may end after it, and that is nobody's fault. */
+  isAsked: boolean;
+}
+
 /** Others look into them: services' users for the socket, people for the logs. */
 const FOLDER_MODE = 0o755;
 const LOG_MODE = 0o640;
@@ -53,8 +59,9 @@ export class OwnRunner implements ServiceRunner {
   readonly #seen = new SeenProcesses();
   readonly #pidFiles: PidFiles;
   readonly #running = new Map<string, OwnService>();
-  /** Of the last process of each, until what it left is swept away. */
-  readonly #sessions = new Map<string, ProcessId>();
+  /** The last process of each, until what it left is swept away. */
+  readonly #last = new Map<string, LastProcess>();
+  readonly #sweeps = new Map<string, Promise<number>>();
   readonly #notes = new Map<string, string>();
   /** What is still being let go of. */
   readonly #closing = new Set<Promise<void>>();
@@ -112,26 +119,19 @@ export class OwnRunner implements ServiceRunner {
 
   async signal({ name }: Service, process: RunningProcess, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     const others = (await this.#strays(name, process)).filter(({ groupId }) => groupId !== process.pid);
-    // One that has ended in the meantime is left to `sweep`.
     const send = signal === "SIGTERM" ? sendTerm : sendKill;
-    if (send(process, "group")) { for (const other of others) send(other); }
+    // What belongs to one that has ended meanwhile is left to `sweep`.
+    if (!send(process, "group")) return;
+    for (const other of others) send(other);
+    const last = this.#last.get(name);
+    if (last && isSame(last.id, process)) last.isAsked = true;
   }
 
-  async sweep({ name }: Service): Promise<number> {
-    if (this.#running.has(name)) return 0;
-    const { clock, log } = this.#options;
-    const find = () => this.#strays(name, this.#sessions.get(name));
-    const { count, left } = await endStrays(find, { exits: this.#exits, clock });
-    if (left.length === 0) this.#sessions.delete(name);
-    else log.warn("Processes of a service cannot be ended", { service: name, pids: left.map(({ pid }) => pid).join() });
-    if (count > 0) {
-      log.info("A service has left processes behind, which were ended", { service: name, count });
-      this.#notes.set(
-        name,
-        `its last process left ${count} behind, which were ended; it has to stay in the foreground`,
-      );
-    }
-    return count;
+  /** While one lasts, others wait for the same. */
+  sweep({ name }: Service): Promise<number> {
+    const sweep = this.#sweeps.get(name) ?? this.#sweep(name).finally(() => this.#sweeps.delete(name));
+    this.#sweeps.set(name, sweep);
+    return sweep;
   }
 
   notices({ name }: Service): Notices {
@@ -148,7 +148,7 @@ export class OwnRunner implements ServiceRunner {
   async forget({ name }: Service): Promise<void> {
     const held = this.#running.get(name);
     this.#running.delete(name);
-    this.#sessions.delete(name);
+    this.#last.delete(name);
     this.#notes.delete(name);
     this.#pidFiles.remove(name);
     await held?.[Symbol.asyncDispose]();
@@ -173,7 +173,7 @@ export class OwnRunner implements ServiceRunner {
     // What has been waited for may have brought another answer.
     if (!process || this.#running.has(name)) return this.#running.get(name)?.process;
     const adopted = { pid: process.pid, ...startOf(process.startTicks, this.#options.clock) };
-    this.#options.log.info("A service runs already and is taken over", { service: name, pid: process.pid });
+    this.#options.log.debug("A service runs already and is taken over", { service: name, pid: process.pid });
     const commandHash = commandHashOf(service);
     if (named && named.commandHash !== commandHash) {
       this.#notes.set(name, "its file has changed since it was started; a restart applies that");
@@ -213,7 +213,7 @@ export class OwnRunner implements ServiceRunner {
       },
     });
     this.#running.set(name, held);
-    this.#sessions.set(name, process);
+    this.#last.set(name, { id: process, isAsked: false });
   }
 
   #letGo(held: OwnService): void {
@@ -237,6 +237,27 @@ export class OwnRunner implements ServiceRunner {
       this.#options.log.warn("A service cannot be heard", { service: service.name, error: messageOf(error) });
       return undefined;
     }
+  }
+
+  async #sweep(name: string): Promise<number> {
+    const { clock, log } = this.#options;
+    const last = this.#last.get(name);
+    const find = async () => {
+      const strays = await this.#strays(name, last?.id);
+      // What belongs to a process that has been started meanwhile is none.
+      return this.#running.has(name) ? [] : strays;
+    };
+    const { count, left } = await endStrays(find, { exits: this.#exits, clock });
+    if (left.length > 0) {
+      log.warn("Processes of a service cannot be ended", { service: name, pids: left.map(({ pid }) => pid).join() });
+    } else if (this.#last.get(name) === last) this.#last.delete(name);
+    if (count > 0 && !last?.isAsked) {
+      this.#notes.set(
+        name,
+        `its last process left ${count} behind, which were ended; it has to stay in the foreground`,
+      );
+    }
+    return count;
   }
 
   /** What belongs to a service and is not its main process: of its mark, or of that process's session. */

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { readBootId, readProcStat } from "../../native/proc_files.ts";
 import { CulvertError } from "../../protocol/errors.ts";
@@ -216,6 +216,35 @@ Deno.test("a child that has thrown its environment away is known by its session"
   assertEquals(await world.runner.sweep(forgetful), 1);
   assertStringIncludes(world.runner.notes(forgetful).join(), "its last process left 1 behind");
   assert(!await world.isAlive((await childrenOf(world, forgetful))[0]!));
+});
+
+Deno.test("what one that was asked to end leaves behind is ended without a word", async () => {
+  await using world = await OwnRunnerWorld.open();
+  const daemon = plainService("one", programs.leavesDaemon);
+  const process = await world.runner.start(daemon, never);
+  await eventually("a daemon", async () => (await childrenOf(world, daemon)).length === 1);
+  await world.runner.signal(daemon, process, "SIGTERM");
+  await within("its end", world.runner.exited(daemon, process));
+  const [one, other] = await Promise.all([world.runner.sweep(daemon), world.runner.sweep(daemon)]);
+  assertEquals(one, other, "two sweeps at once are one");
+  assertEquals(world.runner.notes(daemon), []);
+  assert(!await world.isAlive((await childrenOf(world, daemon))[0]!));
+});
+
+Deno.test("a start waits for the sweep of what was before, which takes nothing of the new process", async () => {
+  await using world = await OwnRunnerWorld.open();
+  const daemon = plainService("one", programs.leavesDaemon);
+  const process = await world.runner.start(daemon, never);
+  await eventually("a daemon", async () => (await childrenOf(world, daemon)).length === 1);
+  Deno.kill(process.pid, "SIGKILL");
+  await within("its end", world.runner.exited(daemon, process));
+  const sweep = world.runner.sweep(daemon);
+  await world.runner.start(daemon, never);
+  assertGreater(await sweep, 0);
+  await eventually("its own daemon", async () => (await childrenOf(world, daemon)).length === 2);
+  assertEquals(await world.runner.sweep(daemon), 0, "nothing is swept while it runs");
+  const [before, now] = await childrenOf(world, daemon);
+  assertEquals([await world.isAlive(before!), await world.isAlive(now!)], [false, true]);
 });
 
 Deno.test("what was left behind while there was no manager is ended before the next start", async () => {

@@ -9,19 +9,19 @@ import { directoryPath, filePath } from "../fields.ts";
 import type { Host } from "../host.ts";
 
 export const placesConfig = {
-  services: directoryPath().optional().describe("Where service files lie, NAME.toml each.")
-    .meta({ defaultText: "/etc/culvert/services, or below ~/.config" }),
-  runDir: directoryPath().optional().describe("Where pid files and sockets lie, for as long as the machine is up.")
-    .meta({ defaultText: "/run/culvert, or below $XDG_RUNTIME_DIR" }),
-  logDir: directoryPath().optional().describe("Where services' logs are written.")
-    .meta({ defaultText: "/var/log/culvert, or below the state directory" }),
+  services: directoryPath().optional().describe("Where service files lie, NAME.toml each; of a user below ~/.config.")
+    .meta({ defaultText: "/etc/culvert/services" }),
+  runDir: directoryPath().optional().describe("Where pid files and sockets lie; of a user below $XDG_RUNTIME_DIR.")
+    .meta({ defaultText: "/run/culvert" }),
+  logDir: directoryPath().optional().describe("Where services' logs are written; of a user below the state directory.")
+    .meta({ defaultText: "/var/log/culvert" }),
   backend: z.enum(["auto", "own", "systemd"]).default("auto")
     .describe("Who runs the processes; auto is systemd where it runs, for root.").meta({ placeholder: "backend" }),
 };
 
 export const watchdogFile = filePath().optional()
-  .describe("The watchdog's settings, as KEY=VALUE or .toml.")
-  .meta({ defaultText: "/etc/culvert/watchdog.conf or .toml, if there" });
+  .describe("The watchdog's settings, as KEY=VALUE or .toml; the default need not be there.")
+  .meta({ defaultText: "/etc/culvert/watchdog.conf" });
 
 export type PlacesSettings = z.output<z.ZodObject<typeof placesConfig>>;
 

@@ -250,7 +250,10 @@ export class SupervisedService implements AsyncDisposable {
     // Not a task: it lasts as long as the process, which the manager's end leaves alone.
     this.#options.runner.exited(this.#started, process).then(
       (exit) => this.#ended(process, wordsFor(exit)),
-      (error) => this.#log.error("Its end cannot be seen, and is looked for", { error: messageOf(error) }),
+      (error) => {
+        if (this.#ending.signal.aborted) return; // the runner ends with the manager
+        this.#log.error("Its end cannot be seen, and is looked for", { error: messageOf(error) });
+      },
     );
   }
 

@@ -61,7 +61,7 @@ export interface SupervisorEvent {
 }
 
 /** How often what services use is held against their limits. */
-const METER_EVERY_MS = 5_000;
+const METER_EVERY_MS = 10_000;
 
 export class Supervisor implements AsyncDisposable {
   readonly #options: SupervisorOptions;

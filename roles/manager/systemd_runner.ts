@@ -72,7 +72,8 @@ export class SystemdRunner implements ServiceRunner {
     const { systemctl, files } = this.#options;
     const unit = unitNameOf(service.name);
     signal.throwIfAborted();
-    if (await files.write(service)) await systemctl.reload();
+    const isChanged = await files.write(service);
+    if (isChanged || (await systemctl.showOne(unit)).needsReload) await systemctl.reload();
     await this.#look(service, await systemctl.showOne(unit));
     this.#notices.forget(service.name);
     await systemctl.start(unit);

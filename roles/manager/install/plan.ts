@@ -103,15 +103,16 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
   const configPath = config ? join(paths.config, `${name}${config.suffix}`) : answersTo(answers, "config").at(-1);
   const words = kind.words(answers, configPath);
   const isMade = user !== undefined && !await machine.hasUser(user);
-  // Neither a user of its own nor a unit of systemd sees the modules of whoever installs it.
-  const sharesModules = machine.isRoot && (words.role !== undefined || machine.hasSystemd);
+  const isUnit = machine.places.backend === "systemd" || hasManagerUnit(machine);
+  // Neither another user nor a unit, the manager's among them, may look into the home of whoever installs.
+  const isElsewhere = words.role !== undefined && (user !== undefined || isUnit);
   const notes: string[] = [];
   if (user !== undefined && user !== "root") await requireOpen(name, user, words, machine);
   const service = serviceFile(request, {
     words,
     configPath,
     paths,
-    environment: sharesModules && words.role !== undefined ? { DENO_DIR: machine.modulesDir } : {},
+    environment: isElsewhere ? { DENO_DIR: machine.modulesDir } : {},
   });
   const configFile = config && configPath !== undefined
     ? await keptOr(
@@ -130,7 +131,7 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
     isMade ? { do: "user", name: user, home: paths.state } : undefined,
     { do: "folder", path: machine.places.services, mode: 0o755 },
     { do: "folder", path: paths.state, mode: 0o700, ...user !== undefined && { owner: user } },
-    sharesModules ? { do: "modules", path: machine.modulesDir, command: machine.ownCommand } : undefined,
+    isElsewhere || isUnit ? { do: "modules", path: machine.modulesDir, command: machine.ownCommand } : undefined,
     configFile,
     service,
     await watchdogFile(machine),
@@ -255,17 +256,21 @@ async function watchdogFile({ places, readText }: InstallMachine): Promise<FileS
   return { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
 }
 
+/** Whoever runs the services: where systemd is, it keeps the manager up. */
+function hasManagerUnit({ isRoot, hasSystemd }: InstallMachine): boolean {
+  return isRoot && hasSystemd;
+}
+
 async function managerUnit(machine: InstallMachine, notes: string[]): Promise<FileStep | undefined> {
-  if (!machine.isRoot || !machine.hasSystemd) return undefined;
+  if (!hasManagerUnit(machine)) return undefined;
   const path = join(UNIT_FOLDER, MANAGER_UNIT);
   const there = await machine.readText(path);
   if (there !== undefined) {
     if (isEdited(there)) notes.push(`${path} has been edited by hand, and is kept as it is`);
     return undefined;
   }
-  const text = managerUnitText([...machine.ownCommand, "manager", ...machine.managerFlags], {
-    DENO_DIR: machine.modulesDir,
-  });
+  const command: CommandWords = [...machine.ownCommand, "manager", ...machine.managerFlags];
+  const text = managerUnitText(command, { DENO_DIR: machine.modulesDir });
   return { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
 }
 
