@@ -218,6 +218,14 @@ Deno.test("a user that cannot read the program is told of before anything is wri
   assertEquals(world.files(), []);
 });
 
+Deno.test("a program that is not there yet is told of, and its files can be seen all the same", async () => {
+  using world = new World();
+  await world.install({ role: "xray", set: ["program=/nonexistent/xray"], dryRun: true });
+  const printed = world.printed.join("\n");
+  assertStringIncludes(printed, "Note: /nonexistent/xray is not there yet");
+  assertStringIncludes(printed, '"protocol": "socks"');
+});
+
 Deno.test("a service that is there is not written over; a configuration that is there is kept", async () => {
   using world = new World();
   await Deno.mkdir(world.path("etc"));
