@@ -218,6 +218,14 @@ Deno.test("a user that cannot read the program is told of before anything is wri
   assertEquals(world.files(), []);
 });
 
+Deno.test("a program that is not there yet is told of, and its files can be seen all the same", async () => {
+  using world = new World();
+  await world.install({ role: "xray", set: ["program=/nonexistent/xray"], dryRun: true });
+  const printed = world.printed.join("\n");
+  assertStringIncludes(printed, "Note: /nonexistent/xray is not there yet");
+  assertStringIncludes(printed, '"protocol": "socks"');
+});
+
 Deno.test("a service that is there is not written over; a configuration that is there is kept", async () => {
   using world = new World();
   await Deno.mkdir(world.path("etc"));
@@ -252,6 +260,23 @@ Deno.test("what was edited by hand is kept and told, and goes with --purge", asy
   ]);
   await world.uninstall({ names: ["out"], yes: true, purge: true });
   assertEquals(world.files().filter((path) => !path.endsWith("/")), ["etc/services/out.toml.kept"]);
+});
+
+Deno.test("what an installation that was killed has left is taken up by the next, and goes with it", async () => {
+  using world = new World();
+  await world.install({ ...proxy, name: "out", yes: true });
+  await Deno.remove(world.path("etc/services/out.toml"));
+  await world.install({ ...proxy, name: "out", yes: true });
+  await world.uninstall({ names: ["out"], yes: true });
+  assertEquals(world.files().filter((path) => !path.endsWith("/")), []);
+});
+
+Deno.test("what is left of a service without its file can be taken away as well", async () => {
+  using world = new World();
+  await world.install({ ...proxy, name: "out", yes: true });
+  await Deno.remove(world.path("etc/services/out.toml"));
+  await world.uninstall({ names: ["out"], yes: true });
+  assertEquals(world.files().filter((path) => !path.endsWith("/")), []);
 });
 
 Deno.test("uninstalling asks, and does nothing without a yes", async () => {
@@ -335,4 +360,12 @@ Deno.test("what flags say is not asked", async () => {
   assert(!person.heard.some((line) => line.includes("Where programs find the proxy")));
   assertEquals(dirname(world.path("etc/out.toml")), world.path("etc"));
   assertStringIncludes(await Deno.readTextFile(world.path("etc/out.toml")), '\nlisten = "127.0.0.1:1099"\n');
+});
+
+Deno.test("the manager stays while other services are left", async () => {
+  using world = new World();
+  await world.install({ ...proxy, name: "out", yes: true });
+  const removing = () => world.uninstall({ manager: true, yes: true });
+  await assertRejects(removing, CulvertError, "no other service is left, and there is out");
+  await assertRejects(() => world.uninstall({ yes: true }), CulvertError, "give the names of services, or --manager");
 });

@@ -11,7 +11,8 @@ import { readProcStat } from "../../native/proc_files.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import { parsePidFile } from "../../protocol/manager/pid_file.ts";
 import { isAlive } from "../../protocol/manager/proc_text.ts";
-import { unitNameOf } from "../../protocol/manager/unit_text.ts";
+import { MANAGER_UNIT } from "../../protocol/manager/manager_unit_text.ts";
+import { isEdited, unitNameOf } from "../../protocol/manager/unit_text.ts";
 import { ConfigError } from "../config.ts";
 import { askControlSocket } from "../control_socket.ts";
 import { runProgram } from "../machine/programs.ts";
@@ -22,13 +23,15 @@ import { InstallRecords } from "./install/record.ts";
 import { applyRemoval, planRemoval, type Removal, removalLines } from "./install/removal.ts";
 import { TerminalPerson } from "./install/terminal_person.ts";
 import type { Person } from "./install/wizard.ts";
+import { knownWithoutManager } from "./known_services.ts";
 import { type Places, placesConfig } from "./places.ts";
-import { UnitFiles } from "./unit_files.ts";
+import { UNIT_FOLDER, UnitFiles } from "./unit_files.ts";
 import { managerWords } from "./words.ts";
 
 const config = z.object({
   names: serviceNames("Which services."),
   purge: z.boolean().default(false).describe("Also what was edited by hand, its state, its logs and its user."),
+  manager: z.boolean().default(false).describe("The manager's own unit as well; no other service may be left."),
   yes: z.boolean().default(false).describe("Ask nothing."),
   dryRun: z.boolean().default(false).describe("Say what would be removed and change nothing."),
   ...placesConfig,
@@ -52,8 +55,8 @@ export async function runUninstall(
   context: RoleContext,
   person: Person | undefined = TerminalPerson.isThere() ? new TerminalPerson(context.tell) : undefined,
 ): Promise<void> {
-  const { names, purge, yes, dryRun } = settings;
-  if (names.length === 0) throw new ConfigError("uninstall", ["give the names of services"]);
+  const { names, purge, yes, dryRun, manager } = settings;
+  if (names.length === 0 && !manager) throw new ConfigError("uninstall", ["give the names of services, or --manager"]);
   if (!yes && !dryRun && (!person || context.json)) {
     throw new ConfigError("uninstall", ["--yes must be given where nobody can be asked"]);
   }
@@ -63,15 +66,39 @@ export async function runUninstall(
   for (const name of new Set(names)) {
     removals.push(await planRemoval(name, { places: asking.places, records, purges: purge }));
   }
+  if (manager) await requireNoOthers(names, asking.places);
   const say = dryRun ? context.print : context.tell;
   if (context.json) context.print(JSON.stringify({ dryRun, services: removals.map(publicRemoval) }));
-  else for (const line of removals.flatMap(removalLines)) say(line);
+  else for (const line of [...removals.flatMap(removalLines), ...manager ? [MANAGER_LINE] : []]) say(line);
   if (dryRun) return;
   if (!yes) await confirm(person!, context.signal);
   await stopAll(removals, { asking, settings, context });
   for (const removal of removals) await applyRemoval(removal, records);
   await lookAgain(asking.places, context);
   for (const { name } of removals) context.tell(`${name} is uninstalled`);
+  if (manager) await removeManager(purge, context);
+}
+
+const MANAGER_LINE = `To uninstall the manager: stop and remove ${MANAGER_UNIT}, where there is one`;
+
+/** Units go on without the manager, and nobody would look after them. */
+async function requireNoOthers(names: readonly string[], places: Places): Promise<void> {
+  const others = (await knownWithoutManager(places)).filter(({ name }) => !names.includes(name));
+  if (others.length === 0) return;
+  const left = others.map(({ name }) => name).join(", ");
+  throw new ConfigError("uninstall", [`--manager must be given when no other service is left, and there is ${left}`]);
+}
+
+/** Its unit; one that was edited by hand is kept, and told of. */
+async function removeManager(purges: boolean, { signal, tell }: RoleContext): Promise<void> {
+  const path = join(UNIT_FOLDER, MANAGER_UNIT);
+  const text = await Deno.readTextFile(path).catch(() => undefined);
+  if (text === undefined) return tell("The manager has no unit; if it runs, stop it where it was started");
+  await runProgram(["systemctl", "disable", "--now", MANAGER_UNIT], { signal });
+  if (isEdited(text) && !purges) return tell(`${path} was edited by hand and is kept; the manager is stopped`);
+  await Deno.remove(path);
+  await runProgram(["systemctl", "daemon-reload"], { signal });
+  tell("The manager is uninstalled");
 }
 
 function publicRemoval({ name, removed, kept, moved, user }: Removal): Record<string, unknown> {

@@ -18,7 +18,14 @@ export function managerFindings(
     return [warn("manager", noManagerText(places), "Without it nothing is started again")];
   }
   const { pid, backend, services } = report;
-  const findings = [ok("manager", `process ${pid} looks after ${services.length} services, by ${wordsOf(backend)}`)];
+  const findings = [
+    ok(
+      "manager",
+      `process ${pid} looks after ${services.length} ${services.length === 1 ? "service" : "services"}, by ${
+        wordsOf(backend)
+      }`,
+    ),
+  ];
   if (backend !== places.backend) {
     const says = `it runs services by ${wordsOf(backend)}, and here ${wordsOf(places.backend)} is meant`;
     findings.push(warn("manager", says, `Give --backend ${backend}, or start it anew`));

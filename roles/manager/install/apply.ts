@@ -25,8 +25,9 @@ export interface ApplyOptions {
 export async function applyPlan(plan: InstallPlan, { records, signal, onStep }: ApplyOptions): Promise<void> {
   const { name, kind, stateDir, user } = plan;
   await using undo = new AsyncDisposableStack();
-  const files = plan.steps.filter((step) => step.do === "file").filter(({ isShared }) => !isShared);
-  // What is left of one of that name stays known, and so does that its user was made here.
+  const own = plan.steps.filter((step) => step.do === "file").filter(({ isShared }) => !isShared);
+  const files = own.map(({ path, text }) => ({ path, sha256: textHash(text) }));
+  // What an installation that was killed has left of it stays known, and so does that its user was made here.
   const before = await records.read(name);
   const made = user ?? before?.user;
   await records.write({
@@ -34,7 +35,7 @@ export async function applyPlan(plan: InstallPlan, { records, signal, onStep }: 
     kind,
     stateDir,
     ...made !== undefined && { user: made },
-    files: files.map(({ path, text }) => ({ path, sha256: textHash(text) })),
+    files: [...before?.files.filter(({ path }) => !own.some((file) => file.path === path)) ?? [], ...files],
   });
   undo.defer(() => before ? records.write(before) : records.remove(name));
   for (const step of plan.steps) {

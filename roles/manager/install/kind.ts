@@ -28,6 +28,8 @@ export interface ConfigFile {
   readonly text: string;
   /** The same without secrets, to be shown. */
   readonly shown: string;
+  /** What is missing in it, and has to be put there. */
+  readonly note?: string;
 }
 
 /** What a service file says of it. */
@@ -70,7 +72,7 @@ export type FindRoute = (address: string) => Promise<FoundRoute>;
 export interface FoundRoute {
   readonly interfaceName: string;
   readonly source: string;
-  /** Undefined on interfaces without hardware addresses. */
+  /** Undefined on interfaces without hardware addresses, and where nobody answers for it. */
   readonly gatewayMac?: string;
 }
 

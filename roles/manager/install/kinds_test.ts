@@ -142,6 +142,9 @@ Deno.test("what is made for paqet is read as paqet's", async () => {
   assert(!client!.shown.includes("hush"));
   const server = importPaqet((await kind.configFile({ side: "server", port: "9999", key: "hush" }, context))!.text);
   assertEquals([server.side, server.carrier.server.ports], ["server", { first: 9999, count: 1 }]);
+  const findRoute = () => Promise.resolve({ interfaceName: "eth0", source: "198.51.100.7" });
+  const unknown = await kind.configFile({ server: "203.0.113.5:9999", key: "hush" }, { ...context, findRoute });
+  assertStringIncludes(unknown!.note!, "hardware address was not found");
 });
 
 Deno.test("what is made for gfk is read as gfk's", async () => {

@@ -18,7 +18,7 @@ import { readServiceFile } from "../service_files.ts";
 import { parseServicePort } from "../service_schema.ts";
 import { UNIT_FOLDER, UnitFiles } from "../unit_files.ts";
 import type { Answers } from "./config_text.ts";
-import { answersTo, type FindRoute, type ServiceKind, type ServiceWords } from "./kind.ts";
+import { answersTo, type ConfigFile, type FindRoute, type ServiceKind, type ServiceWords } from "./kind.ts";
 import { serviceText } from "./service_text.ts";
 import { watchdogText } from "./watchdog_text.ts";
 
@@ -80,6 +80,7 @@ export interface InstallMachine {
   readonly findRoute: FindRoute;
   /** Whether a process of a user can be given some of root's rights: by systemd or by setpriv(1). */
   readonly givesRights: boolean;
+  isThere(path: string): Promise<boolean>;
   /** Whether whoever it is may read a file and reach it. */
   isOpenToAll(path: string): Promise<boolean>;
   hasUser(name: string): Promise<boolean>;
@@ -100,14 +101,17 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
     serviceName: name,
     findRoute: machine.findRoute,
   });
+  const notes = config?.note === undefined ? [] : [config.note];
   const configPath = config ? join(paths.config, `${name}${config.suffix}`) : answersTo(answers, "config").at(-1);
   const words = kind.words(answers, configPath);
   const isMade = user !== undefined && !await machine.hasUser(user);
-  const isUnit = machine.places.backend === "systemd";
+  const isUnit = machine.places.backend === "systemd" || hasManagerUnit(machine);
   // Neither another user nor a unit, the manager's among them, may look into the home of whoever installs.
   const isElsewhere = words.role !== undefined && (user !== undefined || isUnit);
-  const notes: string[] = [];
-  if (user !== undefined && user !== "root") await requireOpen(name, user, words, machine);
+  const [program] = words.command ?? machine.ownCommand;
+  if (program !== undefined && !await machine.isThere(program)) {
+    notes.push(`${program} is not there yet: install it first, or say where it is by --set program=PATH`);
+  } else if (user !== undefined) await requireOpen(name, user, words, machine);
   const service = serviceFile(request, {
     words,
     configPath,
@@ -115,17 +119,7 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
     environment: isElsewhere ? { DENO_DIR: machine.modulesDir } : {},
   });
   const configFile = config && configPath !== undefined
-    ? await keptOr(
-      {
-        do: "file",
-        path: configPath,
-        text: config.text,
-        shown: config.shown,
-        ...user === undefined ? { mode: 0o600 } : { mode: 0o640, readableBy: user },
-      },
-      machine,
-      notes,
-    )
+    ? await keptOr(configStep(config, configPath, user), machine, notes)
     : undefined;
   const steps: (InstallStep | undefined)[] = [
     isMade ? { do: "user", name: user, home: paths.state } : undefined,
@@ -239,6 +233,11 @@ function serviceFile(
   return { do: "file", path: paths.service, text, shown, mode: 0o600 };
 }
 
+function configStep({ text, shown }: ConfigFile, path: string, user: string | undefined): FileStep {
+  const access = user === undefined ? { mode: 0o600 } : { mode: 0o640, readableBy: user };
+  return { do: "file", path, text, shown, ...access };
+}
+
 /** A file that is there already is its owner's. */
 async function keptOr(step: FileStep, machine: InstallMachine, notes: string[]): Promise<FileStep | undefined> {
   const there = await machine.readText(step.path);
@@ -256,8 +255,13 @@ async function watchdogFile({ places, readText }: InstallMachine): Promise<FileS
   return { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
 }
 
+/** Whoever runs the services: where systemd is, it keeps the manager up. */
+function hasManagerUnit({ isRoot, hasSystemd }: InstallMachine): boolean {
+  return isRoot && hasSystemd;
+}
+
 async function managerUnit(machine: InstallMachine, notes: string[]): Promise<FileStep | undefined> {
-  if (!machine.isRoot || !machine.hasSystemd) return undefined;
+  if (!hasManagerUnit(machine)) return undefined;
   const path = join(UNIT_FOLDER, MANAGER_UNIT);
   const there = await machine.readText(path);
   if (there !== undefined) {

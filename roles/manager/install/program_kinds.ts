@@ -100,7 +100,10 @@ function serviceKind(kind: ProgramKind): ServiceKind {
       if (answers.config !== undefined) return undefined;
       const value = await kind.configure(answers, context);
       const write = (shown: unknown) => suffix === ".json" ? `${JSON.stringify(shown, null, 2)}\n` : stringify(shown);
-      return { suffix, text: write(value), shown: write(withoutKeys(value)) };
+      const text = write(value);
+      const isMissing = text.includes(NO_ADDRESS);
+      const note = `The gateway's hardware address was not found: put it in place of ${NO_ADDRESS}`;
+      return { suffix, text, shown: write(withoutKeys(value)), ...isMissing && { note } };
     },
     words(answers, configPath) {
       const proxy = kind.proxy(answers);
@@ -156,10 +159,7 @@ async function configurePaqet(answers: Answers, { findRoute }: KindContext): Pro
       : { socks5: [{ listen: clientProxy(answers) }], server: { addr: place } },
     network: {
       interface: interfaceName,
-      [family]: {
-        addr: formatTarget({ host: source, port }),
-        ...gatewayMac !== undefined && { router_mac: gatewayMac },
-      },
+      [family]: { addr: formatTarget({ host: source, port }), router_mac: gatewayMac ?? NO_ADDRESS },
     },
     transport: { protocol: "kcp", kcp: { mode: "fast", block: "aes", key } },
   };
@@ -198,6 +198,9 @@ function configureXray(answers: Answers, _context: KindContext): Promise<unknown
     outbounds: [{ protocol: "freedom" }],
   });
 }
+
+/** No machine has it: paqet must be told one. */
+const NO_ADDRESS = "00:00:00:00:00:00";
 
 /** Anything out there: only by which interface it leaves is of interest. */
 const PUBLIC_ADDRESS = "192.0.2.1";

@@ -14,6 +14,7 @@ import { ownCommand } from "../own_command.ts";
 import { placesOf, type PlacesSettings, thisPlacesHost } from "../places.ts";
 import type { FindRoute } from "./kind.ts";
 import type { InstallMachine } from "./plan.ts";
+import { isThere } from "../doctor/this_machine.ts";
 import { findUser } from "./users.ts";
 
 const OTHERS_READ = 0o004;
@@ -39,6 +40,7 @@ export function thisInstallMachine(settings: PlacesSettings, context: MachineCon
     modulesDir: "/var/cache/culvert/deno",
     findRoute: findRoute(context),
     givesRights: places.backend === "systemd" || findProgram("setpriv") !== undefined,
+    isThere,
     isOpenToAll,
     hasUser: async (name) => await findUser(name) !== undefined,
     readText,
@@ -64,7 +66,10 @@ function findRoute({ clock, signal }: MachineContext): FindRoute {
       throw new CulvertError("no_address", `Cannot find the way to ${host}: it must have an IPv4 address`);
     }
     using libc = openLibc();
-    const { interfaceName, source, mac, hardware } = await routeTo(libc, address, { clock, signal });
+    const { interfaceName, source, mac, hardware } = await routeTo(libc, address, { clock, signal }).catch((error) => {
+      if (!(error instanceof CulvertError) || error.code !== "no_neighbour") throw error;
+      return routeTo(libc, address, { clock, signal, needsMac: false });
+    });
     const gatewayMac = hardware === "ethernet" ? mac?.toHex().replaceAll(/..(?!$)/g, "$&:") : undefined;
     return { interfaceName, source: formatIp(source), ...gatewayMac !== undefined && { gatewayMac } };
   };
