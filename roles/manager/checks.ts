@@ -15,7 +15,6 @@ import type { Service, ServicePort } from "../../protocol/manager/service.ts";
 import { formatTarget, type Target } from "../../protocol/stream.ts";
 import { readProcStat } from "../../native/proc_files.ts";
 import { abortable } from "../../net/abortable.ts";
-import { askThrough } from "./end_to_end.ts";
 import type { RunningProcess } from "./runner.ts";
 
 export type CheckLevel =
@@ -117,7 +116,10 @@ class ServiceChecks implements Checks {
   }
 
   async #checkEndToEnd({ probe }: Service, signal: AbortSignal): Promise<CheckFailure | undefined> {
-    const reason = probe && await askThrough(probe, { clock: this.#options.clock, signal });
+    if (!probe) return undefined;
+    // Its HTTP client is 9 MiB of memory that only those with a probe need.
+    const { askThrough } = await import("./end_to_end.ts");
+    const reason = await askThrough(probe, { clock: this.#options.clock, signal });
     return reason === undefined ? undefined : { level: "end-to-end", reason };
   }
 }
