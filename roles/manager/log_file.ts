@@ -6,6 +6,9 @@
  *
  * Lines that are written in the instant between the copy and the cut are lost, as are those that come faster than they are
  * copied. It is looked at more often the faster it grows.
+ * Somebody who moves or removes the file takes the service's descriptor with it: that is told, and the file that it still
+ * writes is cut by way of /proc. Another manager, which has not seen the file before that, does not know it.
+ *
  * On a full disk the service goes on without its log; that is told once, and once when it is over.
  */
 
@@ -19,6 +22,8 @@ import { writeAll } from "../../protocol/stream.ts";
 export interface LogFileOptions {
   readonly name: string;
   readonly path: string;
+  /** Who writes it, as its standard output. */
+  readonly writerPid?: number;
   /** As much again is kept in the older file. */
   readonly maxBytes: number;
   readonly clock: Clock;
@@ -36,15 +41,19 @@ export function olderLogOf(path: string): string {
 
 export class LogFile implements AsyncDisposable {
   readonly #options: LogFileOptions;
+  /** Which file the service was given; undefined where there was none. */
+  readonly #given: string | undefined;
   #timer: Timer | undefined;
   #intervalMs = SOONEST_MS;
   #seenBytes = 0;
   #isDiskFull = false;
+  #isAway = false;
   #looking: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(options: LogFileOptions) {
     this.#options = options;
+    this.#given = identityOf(options.path);
     this.#seenBytes = sizeOf(options.path);
     this.#lookAgain();
   }
@@ -67,14 +76,15 @@ export class LogFile implements AsyncDisposable {
   }
 
   async #look(): Promise<void> {
-    const { path, maxBytes } = this.#options;
+    const { maxBytes } = this.#options;
+    const path = this.#whereItIs();
     const bytes = sizeOf(path);
     this.#lookAtDisk();
     this.#intervalMs = nextLookMs(this.#intervalMs, bytes - this.#seenBytes, maxBytes - bytes);
     this.#seenBytes = bytes;
     if (bytes <= maxBytes) return;
     try {
-      await this.#cut(bytes);
+      await this.#cut(path, bytes);
       this.#seenBytes = 0;
     } catch (error) {
       this.#options.log.warn("A log is too long and cannot be cut", { ...this.#words, error: messageOf(error) });
@@ -88,9 +98,10 @@ export class LogFile implements AsyncDisposable {
     });
   }
 
-  async #cut(bytes: number): Promise<void> {
+  /** `place`: where the file is to be had now. */
+  async #cut(place: string, bytes: number): Promise<void> {
     const { path, maxBytes } = this.#options;
-    using file = await Deno.open(path, { read: true, write: true });
+    using file = await Deno.open(place, { read: true, write: true });
     const temp = `${olderLogOf(path)}.tmp`;
     try {
       await copyEnd(file, temp, { from: bytes - maxBytes, bytes: maxBytes });
@@ -101,6 +112,18 @@ export class LogFile implements AsyncDisposable {
       this.#options.log.warn("The end of a log is lost", { ...this.#words, error: messageOf(error) });
     }
     file.truncateSync(0);
+  }
+
+  /** Its path, unless the service's output goes on into the same file while that is somewhere else. */
+  #whereItIs(): string {
+    const { path, writerPid, log } = this.#options;
+    const output = `/proc/${writerPid}/fd/1`;
+    const isAway = this.#given !== undefined && identityOf(path) !== this.#given && identityOf(output) === this.#given;
+    if (isAway && !this.#isAway) {
+      log.warn("A log was moved or removed; its service writes there until it is restarted", this.#words);
+    }
+    this.#isAway = isAway;
+    return isAway ? output : path;
   }
 
   #lookAtDisk(): void {
@@ -143,6 +166,16 @@ async function copyEnd(
   // At once from here to the cut, so that little can come in between.
   const count = file.readSync(piece) ?? 0;
   for (let at = 0; at < count;) at += copy.writeSync(piece.subarray(at, count));
+}
+
+/** Undefined for what is not there, or may not be looked at. */
+function identityOf(path: string): string | undefined {
+  try {
+    const { dev, ino } = Deno.statSync(path);
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
+  }
 }
 
 /** None for a file that is not there: it could not be opened. */

@@ -16,8 +16,9 @@ class Place implements Disposable {
   readonly clock = new FakeClock();
   readonly log = new LogCollector();
 
-  open(maxBytes: number): LogFile {
-    return new LogFile({ name: "one", path: this.path, maxBytes, clock: this.clock, log: this.log });
+  open(maxBytes: number, writerPid?: number): LogFile {
+    const writer = writerPid === undefined ? {} : { writerPid };
+    return new LogFile({ name: "one", path: this.path, ...writer, maxBytes, clock: this.clock, log: this.log });
   }
 
   append(text: string): void {
@@ -113,6 +114,61 @@ Deno.test("a log that is not there is waited for", async () => {
   assertEquals(place.log.lines, []);
 });
 
+for (
+  const [what, takeAway] of Object.entries({
+    "is moved": (path: string) => Deno.renameSync(path, `${path}.old`),
+    "is removed": (path: string) => Deno.removeSync(path),
+    "gives way to another": (path: string) => {
+      Deno.renameSync(path, `${path}.old`);
+      Deno.writeTextFileSync(path, "somebody else's");
+    },
+  })
+) {
+  Deno.test(`a log that ${what} while its service writes it keeps its bound, and that is told once`, async () => {
+    using place = new Place();
+    const args = ["-c", 'exec cat >>"$0"', place.path];
+    await using writer = new Deno.Command("/bin/sh", { args, stdin: "piped" }).spawn();
+    const input = writer.stdin.getWriter();
+    const output = `/proc/${writer.pid}/fd/1`;
+    const write = async (text: string, bytes: number) => {
+      await input.write(new TextEncoder().encode(text));
+      await eventually("what it writes", () => Deno.statSync(output).size === bytes);
+    };
+    await eventually("its log", () => Deno.statSync(output).isFile);
+    await using file = place.open(8, writer.pid);
+    await write("1234", 4);
+    takeAway(place.path);
+    await file.look();
+    await write("56789abc", 12);
+    await file.look();
+    assertEquals(Deno.statSync(output).size, 0);
+    assertEquals(place.read()[1], "56789abc");
+    await write("defghijkl", 9);
+    await file.look();
+    assertEquals(place.read()[1], "efghijkl");
+    assertEquals(place.log.lines.map(({ message }) => message), [
+      "A log was moved or removed; its service writes there until it is restarted",
+    ]);
+    await input.close();
+  });
+}
+
+Deno.test("what a service writes to by its own choice is left alone", async () => {
+  using place = new Place();
+  place.append("1234");
+  const other = `${place.path}.own`;
+  const args = ["-c", 'echo "all of it is kept" >"$0"; exec cat >>"$0"', other];
+  await using writer = new Deno.Command("/bin/sh", { args, stdin: "piped" }).spawn();
+  await eventually("its file", () => Deno.statSync(`/proc/${writer.pid}/fd/1`).size > 8);
+  await using file = place.open(8, writer.pid);
+  await file.look();
+  Deno.removeSync(place.path);
+  await file.look();
+  assertEquals(Deno.readTextFileSync(other), "all of it is kept\n");
+  assertEquals(place.log.lines, []);
+  await writer.stdin.close();
+});
+
 Deno.test("where its end cannot be kept the bound holds all the same, which is told", async () => {
   using place = new Place();
   place.append("123456");
@@ -129,14 +185,14 @@ Deno.test("a log that is filled is cut again and again, and the service does not
   const full = plainService("one", programs.fillsLog, { log: { maxBytes } });
   const process = await world.runner.start(full, never);
   const path = `${world.places.logs}/one.log`;
-  const inodes = new Set<number>();
+  const cuts = new Set<number>();
   await eventually("three cuts", async () => {
     const older = await Deno.stat(`${path}.1`).catch(() => undefined);
     if (older) {
-      inodes.add(older.ino!);
+      cuts.add(older.mtime!.getTime());
       assert(older.size <= maxBytes + 256 * 1024, `${older.size} bytes are kept`);
     }
-    return inodes.size >= 3;
+    return cuts.size >= 3;
   });
   assertEquals((await world.runner.find([full])).map((one) => one?.pid), [process.pid]);
   Deno.kill(process.pid, "SIGKILL");

@@ -64,7 +64,7 @@ export class OwnRunner implements ServiceRunner {
   readonly #sweeps = new Map<string, Promise<number>>();
   readonly #notes = new Map<string, string>();
   /** What is still being let go of. */
-  readonly #closing = new Set<Promise<void>>();
+  readonly #closing = new Map<string, Promise<unknown>>();
   readonly #orphans: Orphans | undefined;
 
   private constructor(options: OwnRunnerOptions) {
@@ -94,6 +94,8 @@ export class OwnRunner implements ServiceRunner {
     const account = user === undefined ? undefined : await accountOf(user);
     checkRights(name, account);
     await this.sweep(service);
+    // Two would look after one log.
+    await this.#closing.get(name);
     const logPath = await this.#makeLog(name, account);
     using guard = new DisposableStack();
     const notices = guard.use(this.#listen(service, account));
@@ -159,9 +161,9 @@ export class OwnRunner implements ServiceRunner {
   /** Watches no more. The services go on. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#orphans?.[Symbol.dispose]();
-    for (const held of this.#running.values()) this.#letGo(held);
+    for (const [name, held] of this.#running) this.#letGo(name, held);
     this.#running.clear();
-    await Promise.all(this.#closing);
+    await Promise.all(this.#closing.values());
     await this.#exits[Symbol.asyncDispose]();
   }
 
@@ -206,21 +208,23 @@ export class OwnRunner implements ServiceRunner {
       process,
       child,
       notices,
-      logFile: new LogFile({ name, path: this.#logPath(name), maxBytes, clock, log }),
+      logFile: new LogFile({ name, path: this.#logPath(name), writerPid: process.pid, maxBytes, clock, log }),
       exits: this.#exits,
       onEnd: () => {
         if (this.#running.get(name) === held) this.#running.delete(name);
         this.#pidFiles.removeOf(name, process);
-        this.#letGo(held);
+        this.#letGo(name, held);
       },
     });
     this.#running.set(name, held);
     this.#last.set(name, { id: process, isAsked: false });
   }
 
-  #letGo(held: OwnService): void {
-    const closing = held[Symbol.asyncDispose]().finally(() => this.#closing.delete(closing));
-    this.#closing.add(closing);
+  #letGo(name: string, held: OwnService): void {
+    const closing = Promise.all([this.#closing.get(name), held[Symbol.asyncDispose]()]).finally(() => {
+      if (this.#closing.get(name) === closing) this.#closing.delete(name);
+    });
+    this.#closing.set(name, closing);
   }
 
   /** Undefined for a service that says nothing. */

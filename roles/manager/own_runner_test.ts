@@ -193,6 +193,21 @@ Deno.test("nobody is started twice", async () => {
   await assertRejects(() => world.runner.start(service, never), CulvertError, "none of it may run");
 });
 
+Deno.test("the log of one that is started at once again is cut no more for the one before", async () => {
+  await using world = await OwnRunnerWorld.open();
+  const log = { maxBytes: 8 * 1024 * 1024 };
+  const chatty = plainService("one", programs.shell("head -c 10000000 /dev/zero"), { log });
+  for (let round = 0; round < 3; round++) {
+    await within("its end", world.runner.exited(chatty, await world.runner.start(chatty, never)));
+    const next = { ...service, log };
+    const process = await world.runner.start(next, never);
+    await said(world, next, "up");
+    await world.runner.signal(next, process, "SIGKILL");
+    await within("its end", world.runner.exited(next, process));
+    assertEquals(await world.logOf(next), "up\n", `round ${round}`);
+  }
+});
+
 Deno.test("one whose command has changed since it was started is told when it is taken over", async () => {
   await using world = await OwnRunnerWorld.open();
   await world.runner.start(service, never);
