@@ -6,13 +6,17 @@
  *
  * The start time is looked at once the pidfd is there: from then on no other process can be taken for it. How a process
  * ended is told only to its parent, and not by this.
+ *
+ * Where there is no pidfd to be had (an older kernel, a sandbox without the call, too many open files) the process is looked
+ * at ten times a second instead.
  */
 
+import { type Clock, delay } from "../protocol/clock.ts";
 import { CulvertError } from "../protocol/errors.ts";
 import { isAlive } from "../protocol/manager/proc_text.ts";
 import { Slab } from "../protocol/slab.ts";
 import { Epoll } from "./epoll.ts";
-import { Errno, SysError } from "./errno.ts";
+import { Errno } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { type Libc, openLibc } from "./libc.ts";
 import { EventFd } from "./poll.ts";
@@ -31,6 +35,7 @@ export function isRunning({ pid, startTicks }: ProcessId): boolean {
 }
 
 interface Watched {
+  readonly process: ProcessId;
   readonly pidfd: Fd;
   settle(): void;
   fail(reason: unknown): void;
@@ -38,8 +43,16 @@ interface Watched {
 
 /** The same on every machine. */
 const SYS_PIDFD_OPEN = 434n;
+const LOOK_MS = 100;
+
+export interface ProcessExitsOptions {
+  readonly clock: Clock;
+  /** The number of the system call, for a kernel that has none. */
+  readonly pidfdOpen?: bigint;
+}
 
 export class ProcessExits implements AsyncDisposable {
+  readonly #options: ProcessExitsOptions;
   readonly #libc: Libc = openLibc();
   readonly #epoll = new Epoll(this.#libc);
   readonly #wake = new EventFd(this.#libc);
@@ -48,24 +61,26 @@ export class ProcessExits implements AsyncDisposable {
   #isClosed = false;
   #waiting: Promise<void> | undefined;
 
-  constructor() {
+  constructor(options: ProcessExitsOptions) {
+    this.#options = options;
     this.#epoll.add(this.#wake.fd);
   }
 
   /**
-   * Settles when it has ended, at once for one that is gone. Rejects with the signal's reason, with `closed` when this is
-   * closed, and where the kernel has no descriptor for it.
+   * Settles when it has ended, at once for one that is gone. Rejects with the signal's reason, and with `closed` when this
+   * is closed.
    */
   async ended(process: ProcessId, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     if (this.#isClosed) throw closed();
     const pidfd = this.#open(process.pid);
-    if (!pidfd) return;
+    if (pidfd === "none") return;
+    if (pidfd === "unknown") return await this.#endedByLooking(process, signal);
     if (!isRunning(process)) return pidfd[Symbol.dispose]();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const fd = pidfd.number;
     this.#epoll.add(fd);
-    this.#watched.set(fd, { pidfd, settle: resolve, fail: reject });
+    this.#watched.set(fd, { process, pidfd, settle: resolve, fail: reject });
     this.#waiting ??= this.#wait();
     const onAbort = () => this.#leave(fd)?.fail(signal!.reason);
     signal?.addEventListener("abort", onAbort, { once: true });
@@ -88,14 +103,18 @@ export class ProcessExits implements AsyncDisposable {
     this.#libc[Symbol.dispose]();
   }
 
-  /** Undefined where there is no such process. */
-  #open(pid: number): Fd | undefined {
-    const fd = this.#libc.call.pidfdOpen(SYS_PIDFD_OPEN, pid, 0);
-    if (fd < 0) {
-      const errno = this.#libc.errno();
-      if (errno === Errno.ESRCH) return undefined;
-      throw new SysError(`watch process ${pid}`, "pidfd_open", errno);
+  async #endedByLooking(process: ProcessId, signal?: AbortSignal): Promise<void> {
+    while (mayRun(process)) {
+      await delay(this.#options.clock, LOOK_MS, signal);
+      if (this.#isClosed) throw closed();
     }
+  }
+
+  /** `none`: there is no such process. */
+  #open(pid: number): Fd | "none" | "unknown" {
+    const { pidfdOpen = SYS_PIDFD_OPEN } = this.#options;
+    const fd = this.#libc.call.pidfdOpen(pidfdOpen, pid, 0);
+    if (fd < 0) return this.#libc.errno() === Errno.ESRCH ? "none" : "unknown";
     return new Fd(this.#libc, fd, "watch a process", "pidfd_open");
   }
 
@@ -106,10 +125,20 @@ export class ProcessExits implements AsyncDisposable {
       for (let at = 0; at < count; at++) {
         const fd = this.#epoll.fdIn(ready, at);
         if (fd === this.#wake.fd) this.#wake.drain();
-        else this.#leave(fd)?.settle();
+        else if (this.#hasEnded(fd)) this.#leave(fd)?.settle();
       }
     }
     this.#waiting = undefined;
+  }
+
+  /** The number may have been given to another's pidfd since the thread has seen it. */
+  #hasEnded(fd: number): boolean {
+    const watched = this.#watched.get(fd);
+    try {
+      return watched !== undefined && !isRunning(watched.process);
+    } catch {
+      return true; // Too many open files, say: the event is all there is to go by.
+    }
   }
 
   /** Undefined for one that has been left: it may have ended in the moment in which its watch did. */
@@ -122,6 +151,15 @@ export class ProcessExits implements AsyncDisposable {
     // The thread waits for nobody then.
     if (this.#watched.size === 0) this.#wake.wake();
     return watched;
+  }
+}
+
+/** What cannot be seen now is not taken for an end. */
+function mayRun(process: ProcessId): boolean {
+  try {
+    return isRunning(process);
+  } catch {
+    return true;
   }
 }
 

@@ -55,7 +55,7 @@ const FIRST_PID = 1;
 export class OwnRunner implements ServiceRunner {
   readonly backend = "own";
   readonly #options: OwnRunnerOptions;
-  readonly #exits = new ProcessExits();
+  readonly #exits: ProcessExits;
   readonly #seen = new SeenProcesses();
   readonly #pidFiles: PidFiles;
   readonly #running = new Map<string, OwnService>();
@@ -69,6 +69,7 @@ export class OwnRunner implements ServiceRunner {
 
   private constructor(options: OwnRunnerOptions) {
     this.#options = options;
+    this.#exits = new ProcessExits({ clock: options.clock });
     this.#pidFiles = new PidFiles({ directory: options.places.run, bootId: readBootId(), log: options.log });
     this.#orphans = Deno.pid === FIRST_PID ? new Orphans(options.clock) : undefined;
   }

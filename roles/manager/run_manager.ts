@@ -92,7 +92,7 @@ async function openSupervisor(config: ManagerSettings, parts: Parts): Promise<Su
 async function openRunner(events: RunnerEvents, { context, places, resources }: Parts): Promise<ServiceRunner> {
   const { clock, log } = context;
   if (places.backend === "systemd") {
-    const exits = resources.use(new ProcessExits());
+    const exits = resources.use(new ProcessExits({ clock }));
     const files = new UnitFiles({ run: places.run });
     return resources.use(new SystemdRunner({ clock, events, systemctl: new Systemctl({ clock }), files, exits }));
   }
