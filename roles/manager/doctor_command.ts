@@ -81,7 +81,7 @@ async function load(places: Places): Promise<Pick<LoadedServices, "services" | "
   try {
     return await managerFiles({ places }).load();
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
+    if (!(error instanceof ConfigError)) return { services: [], problems: [messageOf(error)] };
     const { services, problems } = await managerFiles({ places: { ...places, watchdogFiles: [] } }).load();
     return { services, problems: [...error.problems, ...problems] };
   }

@@ -49,8 +49,7 @@ export async function runManager(config: ManagerSettings, context: RoleContext):
   const answer = managerAnswers({ supervisor, meter, clock });
   resources.use(onHangUp(() => supervisor.reload(), context));
   resources.use(await serveControlSocket({ path: places.socket, words: managerWords, answer, clock, log }));
-  const { services, problems } = supervisor.report();
-  for (const problem of problems) log.warn("Cannot use a service file", { problem });
+  const { services } = supervisor.report();
   context.ready({
     addresses: { socket: places.socket },
     words: { socket: "asked at" },

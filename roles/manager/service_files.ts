@@ -50,15 +50,18 @@ export interface LoadedServices {
   readonly broken: readonly string[];
 }
 
-/** Reads every service file of a folder. One that is not there holds none, and that is a problem too. */
+/**
+ * Reads every service file of a folder. Rejects where the folder itself cannot be read, with `no_folder` where there is none:
+ * that says nothing about services.
+ */
 export async function loadServiceFiles(directory: string, defaults: ServiceDefaults): Promise<LoadedServices> {
   const names = await fileNames(directory);
-  if (typeof names === "string") return { services: [], problems: [names], broken: [] };
   const services: Service[] = [];
   const problems: string[] = [];
   const broken: string[] = [];
   if (names.length > MAX_SERVICES) {
     problems.push(`${directory} must hold at most ${MAX_SERVICES} service files, got ${names.length}`);
+    broken.push(...names.slice(MAX_SERVICES).map((name) => basename(name, ".toml")));
   }
   for (const name of names.slice(0, MAX_SERVICES)) {
     const path = join(directory, name);
@@ -71,16 +74,21 @@ export async function loadServiceFiles(directory: string, defaults: ServiceDefau
   return { services, problems, broken };
 }
 
-/** Sorted; or what is wrong with the folder. */
-async function fileNames(directory: string): Promise<string[] | string> {
+/** Sorted. */
+async function fileNames(directory: string): Promise<string[]> {
   const names: string[] = [];
   try {
     for await (const { name } of Deno.readDir(directory)) {
       if (name.endsWith(".toml") && !name.startsWith(".")) names.push(name);
     }
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return `${directory} must be a folder of service files; there is none`;
-    return `${directory} must be a folder that can be read: ${messageOf(error)}`;
+    if (error instanceof Deno.errors.NotFound) {
+      throw new CulvertError(
+        "no_folder",
+        `${directory} must be a folder of service files; there is none, and culvert manager install makes the first`,
+      );
+    }
+    throw new CulvertError("bad_folder", `${directory} must be a folder that can be read: ${messageOf(error)}`);
   }
   return names.sort();
 }

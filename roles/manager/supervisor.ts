@@ -34,7 +34,10 @@ export interface LoadedServices {
 }
 
 export interface ServiceLoader {
-  /** Rejects where nothing can be said, such as for wrong settings of the watchdog: all stays as it was. */
+  /**
+   * Rejects where nothing can be said, such as for wrong settings of the watchdog: all stays as it was. With `no_folder`
+   * where there is nothing to read, which is no fault before the first service.
+   */
   load(): Promise<LoadedServices>;
 }
 
@@ -82,7 +85,7 @@ export class Supervisor implements AsyncDisposable {
 
   /** Reads the files, takes over what runs and starts the others that are enabled. Rejects where nothing can be read. */
   async begin(): Promise<void> {
-    await this.reload();
+    await this.#loadNext({ isFirst: true });
     const { clock, log } = this.#options;
     this.#metering = repeat({
       clock,
@@ -94,7 +97,11 @@ export class Supervisor implements AsyncDisposable {
 
   /** Reads the files again. What is new and enabled is started; nothing is stopped or restarted. */
   reload(): Promise<void> {
-    const loading = this.#loading.then(() => this.#load());
+    return this.#loadNext({ isFirst: false });
+  }
+
+  #loadNext(how: { readonly isFirst: boolean }): Promise<void> {
+    const loading = this.#loading.then(() => this.#load(how));
     this.#loading = loading.catch(() => {});
     return loading;
   }
@@ -149,14 +156,15 @@ export class Supervisor implements AsyncDisposable {
     await Promise.all(this.#tasks);
   }
 
-  async #load(): Promise<void> {
+  async #load({ isFirst }: { readonly isFirst: boolean }): Promise<void> {
     const { files, log } = this.#options;
     let loaded;
     try {
       loaded = await files.load();
     } catch (error) {
       this.#problems = [messageOf(error)];
-      throw error;
+      if (!isFirst || !(error instanceof CulvertError) || error.code !== "no_folder") throw error;
+      return log.warn(messageOf(error));
     }
     for (const problem of loaded.problems) if (!this.#problems.includes(problem)) log.error(problem);
     this.#problems = loaded.problems;

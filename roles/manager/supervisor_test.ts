@@ -363,6 +363,27 @@ Deno.test("files that cannot be used are told, and change nothing of what runs",
   assertEquals(world.state("web"), "running");
 });
 
+Deno.test("a folder that is gone at a reload changes nothing: a service that waits for its restart is restarted", async () => {
+  await using world = await new World(fakeService("web")).run();
+  world.runner.crash("web");
+  await settle();
+  world.files = new CulvertError("no_folder", "/services must be a folder of service files; there is none");
+  await assertRejects(() => world.supervisor.reload(), CulvertError, "there is none");
+  await world.pass(10_000);
+  assertEquals(world.state("web"), "running");
+});
+
+Deno.test("a folder that is not there at the begin is told once, and holds no services", async () => {
+  await using world = new World();
+  world.files = new CulvertError("no_folder", "/services must be a folder of service files; there is none");
+  await world.begin();
+  assertEquals(world.supervisor.report().services, []);
+  assertEquals(world.log.lines.map(({ level }) => level), ["warn"]);
+  world.write(fakeService("web"));
+  await world.supervisor.reload();
+  assertEquals(world.state("web"), "starting");
+});
+
 Deno.test("a name that nobody has is refused", async () => {
   await using world = await new World(fakeService("web")).run();
   const error = assertThrows(() => world.supervisor.start("wob"), CulvertError);
