@@ -33,7 +33,8 @@ export interface ServiceDefaults {
   /** What the `[watchdog]` of a service's file makes of those; without it such a table is a problem. */
   readWatchdog?(
     table: Table,
-    place: SectionPlace,
+    /** With the file's whole text, to find lines in. */
+    place: SectionPlace & { readonly text: string },
     base: WatchdogSettings,
   ): { readonly settings: WatchdogSettings; readonly problems: readonly string[] };
   /** How this program is started. Default: as it was now. */
@@ -124,7 +125,7 @@ export async function readServiceFile(text: string, path: string, defaults: Serv
   const { input, problems: found } = inputOfTable(serviceFileSchema, settings, { file: path, section: "" });
   const problems = [...found];
   const variables = readVariables(environment, path, problems);
-  const ownWatchdog = readOwnWatchdog(watchdog, path, defaults, problems);
+  const ownWatchdog = readOwnWatchdog(watchdog, { path, text }, defaults, problems);
   if (found.length > 0) return { problems };
   const file = serviceFileSchema.parse(input);
   problems.push(...contradictions(file, path, defaults));
@@ -150,7 +151,7 @@ function readVariables(table: unknown, path: string, problems: string[]): Record
 
 function readOwnWatchdog(
   table: unknown,
-  path: string,
+  { path, text }: { readonly path: string; readonly text: string },
   { watchdog, readWatchdog }: ServiceDefaults,
   problems: string[],
 ): WatchdogSettings {
@@ -163,7 +164,7 @@ function readOwnWatchdog(
     problems.push(`watchdog in ${path} must not be given here`);
     return watchdog;
   }
-  const read = readWatchdog(table, { file: path, section: "watchdog." }, watchdog);
+  const read = readWatchdog(table, { file: path, section: "watchdog.", text }, watchdog);
   problems.push(...read.problems);
   return read.settings;
 }
