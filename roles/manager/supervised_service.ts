@@ -114,7 +114,7 @@ export class SupervisedService implements AsyncDisposable {
     const { watchdog } = this.#service;
     this.#isRemoved = false;
     this.#service = service;
-    this.#machine.configure(service.watchdog);
+    this.#follow(() => this.#machine.configure(service.watchdog));
     if (service.watchdog.checkIntervalMs !== watchdog.checkIntervalMs && this.#machine.state === "running") {
       this.#watch();
     }

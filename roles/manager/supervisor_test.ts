@@ -275,6 +275,19 @@ Deno.test("without the watchdog nothing is mended, and what is wrong is told onc
   assertEquals(world.alerts.map(({ event }) => event), ["unhealthy", "crashed"]);
 });
 
+Deno.test("a watchdog that is switched off while a restart is waited for says that there will be none", async () => {
+  await using world = await new World(fakeService("web")).run();
+  world.runner.crash("web");
+  await settle();
+  world.write(fakeService("web", { watchdog: { enabled: false } }));
+  await world.supervisor.reload();
+  await world.pass(100_000);
+  assertEquals([world.state("web"), world.alerts.map(({ message }) => message)], [
+    "stopped",
+    ["It ended by itself: exit code 1. It is no longer restarted: no watchdog"],
+  ]);
+});
+
 Deno.test("new files are started, changed ones wait for a restart, settings hold at once", async () => {
   await using world = await new World(fakeService("web", { listen: [port(80)] })).run();
   const changed = fakeService("web", {
