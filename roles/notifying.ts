@@ -84,7 +84,7 @@ export class Notifying implements AsyncDisposable {
   #tell(notice: Partial<Notice>): void {
     this.#untold = { ...this.#untold, ...notice };
     // One at a time: what comes meanwhile is said together.
-    this.#speaking ??= this.#speak().finally(() => this.#speaking = undefined);
+    this.#speaking ??= this.#speak();
   }
 
   async #speak(): Promise<void> {
@@ -96,8 +96,11 @@ export class Notifying implements AsyncDisposable {
         continue;
       }
       this.#untold = { ...notice, ...this.#untold as Partial<Notice> | undefined };
-      return this.#tellAgainLater();
+      this.#tellAgainLater();
+      break;
     }
+    // In the same breath: what comes from now on has to begin anew.
+    this.#speaking = undefined;
   }
 
   #tellAgainLater(): void {

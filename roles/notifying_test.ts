@@ -77,6 +77,17 @@ Deno.test("what nobody takes is said again, with what has come since", async () 
   assertEquals(voice.said, ["READY=1\nSTOPPING=1\nWATCHDOG=1\nSTATUS=here\n"]);
 });
 
+Deno.test("what comes in the moment in which all has been said is said too", async () => {
+  for (let moments = 0; moments < 8; moments++) {
+    const { voice, clock, open } = rig({ WATCHDOG_USEC: "10000000" });
+    await using notifying = open();
+    for (let moment = 0; moment < moments; moment++) await undefined;
+    notifying.ready("here");
+    await clock.advanceAsync(1);
+    assertStringIncludes(voice.said.join(""), "READY=1", `after ${moments} moments`);
+  }
+});
+
 Deno.test("where nobody listens nothing is opened; where nobody can be told the role goes on and says so", async () => {
   const silent = rig();
   assertEquals(await openNotifying(silent.options), undefined);

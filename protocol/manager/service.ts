@@ -13,6 +13,8 @@ import type { WatchdogSettings } from "./watchdog_settings.ts";
 
 /** In file names, unit names and metrics. */
 export const SERVICE_NAME = /^[a-z][a-z0-9-]{0,31}$/;
+/** Those are names of files and units of the manager's own. */
+export const RESERVED_NAMES: ReadonlySet<string> = new Set(["manager", "watchdog", "services"]);
 
 export interface Service {
   readonly name: string;

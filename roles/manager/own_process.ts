@@ -2,11 +2,14 @@
  * Starts a service's process as a child of ours that can do without us: in a session of its own, its log a file and no pipe,
  * so that it does not notice when the manager is killed.
  *
- *   /bin/sh: limit of open files, log ─ exec ─▶ the program, with the same pid and start time
+ *   setpriv: the user ─ exec ─▶ /bin/sh: limit of open files, log, environment ─ exec ─▶ the program
+ *
+ * All of them have the same pid and start time.
  *
  * It gets a plain environment, as a unit of systemd does, and not the manager's: what it is told lies in its service's file.
- * `CULVERT_SERVICE` marks it and all that it starts, for `strays.ts`. A user of its own comes with its first group alone; where
- * the program needs more rights than a user has, such as packets of its own, setpriv(1) gives it those.
+ * `CULVERT_SERVICE` marks it and all that it starts, for `strays.ts`. A user of its own comes with its first group alone and
+ * without a way to more rights; those that the program needs beyond a user's, such as for packets of its own, setpriv(1)
+ * gives it. Where there is no setpriv, a service with a user has no such rights, and set-user-ID programs are open to it.
  */
 
 import { join } from "@std/path";
@@ -45,30 +48,40 @@ const USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
  * A log that cannot be opened is done without. Its check is a command apart, since a shell ends with an `exec` that fails.
  * What a service is told of its own pid is told here, where it is known.
  */
-const WRAPPER = `umask 022
+function wrapperOf(passed: readonly string[]): string {
+  return `umask 022
 if [ -n "$1" ]; then ulimit -Sn "$1" 2>/dev/null || ulimit -Sn "$(ulimit -Hn)"; fi
-log=$2; shift 2
-if { true >>"$log"; } 2>/dev/null; then exec >>"$log" 2>&1; else exec >/dev/null 2>&1; fi
+if { true >>"$2"; } 2>/dev/null; then exec >>"$2" 2>&1; else exec >/dev/null 2>&1; fi
+shift 2
+export ${passed.map((name) => `"$${name}"`).join(" ")}
+unset ${passed.join(" ")}
 if [ -n "\${NOTIFY_SOCKET-}" ]; then export WATCHDOG_PID=$$; fi
 export ${MAIN_PID}=$$
 exec "$@"`;
+}
 
 /** Throws where there is nothing to start; what fails later, in the shell, is in the service's log. */
 export async function startOwnProcess(start: OwnStart, signal: AbortSignal): Promise<Deno.ChildProcess> {
-  const { service, account, logPath, log } = start;
+  const { service, account, logPath } = start;
   const environment = environmentOf(start);
   await checkProgram(service, environment.PATH);
   if (service.directory !== undefined) await checkDirectory(service.name, service.directory);
-  const rights = account && Deno.uid() === 0 ? await rightsOf(service, account, { path: environment.PATH, log }) : {};
+  const rights = account && Deno.uid() === 0 ? await rightsOf(account, start) : {};
   signal.throwIfAborted();
   const files = service.limits.openFiles;
   // The limit proper is watched, and ends in a restart; the kernel's must not strike first.
   const fileLimit = files === undefined ? "" : String(files * 2);
-  return new Deno.Command("/bin/sh", {
-    args: ["-c", WRAPPER, "sh", fileLimit, logPath, ...rights.prefix ?? [], ...service.command],
-    env: environment,
+  const passed = passedOn(environment);
+  const [program, ...args] = [
+    ...rights.prefix ?? [],
+    ...["/bin/sh", "-c", wrapperOf(Object.keys(passed)), "sh", fileLimit, logPath],
+    ...service.command,
+  ];
+  return new Deno.Command(program!, {
+    args,
+    env: passed,
     clearEnv: true,
-    ...service.directory !== undefined && { cwd: service.directory },
+    cwd: service.directory ?? "/",
     ...rights.ids,
     detached: true,
     stdin: "null",
@@ -77,28 +90,37 @@ export async function startOwnProcess(start: OwnStart, signal: AbortSignal): Pro
   }).spawn();
 }
 
+/**
+ * The service's environment under names that mean nothing to any program: what runs before the change of user runs as root,
+ * and must not be told by a service where its libraries lie.
+ */
+function passedOn(environment: Environment): Record<string, string> {
+  const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+  return Object.fromEntries(variables.map((variable, at) => [`CULVERT_PASSED_${at}`, variable]));
+}
+
 interface Rights {
   readonly ids?: { readonly uid: number; readonly gid: number };
-  /** What the command is started by. */
+  /** What all that is the service's is started by. */
   readonly prefix?: readonly string[];
 }
 
 /** A user's, and whatever of root's the program cannot do without: that alone, and it gets no others later. */
-async function rightsOf(
-  service: Service,
-  { name, uid, gid }: Account,
-  { path, log }: { readonly path: string; readonly log: Log },
-): Promise<Rights> {
+async function rightsOf({ name, uid, gid }: Account, { service, env, log }: OwnStart): Promise<Rights> {
   const { capabilities } = needsOf(service);
-  if (capabilities.length === 0) return { ids: { uid, gid } };
-  if (!await findProgram("setpriv", path)) {
+  // Root's own, never one that a service's PATH leads to.
+  const setpriv = await findProgram("setpriv", env("PATH") ?? USUAL_PATH);
+  if (setpriv === undefined && capabilities.length === 0) return { ids: { uid, gid } };
+  if (setpriv === undefined) {
     throw new CulvertError(
       "no_program",
       `Cannot start ${service.name} as ${name} with ${capabilities.join(", ")}: setpriv must be installed (util-linux)`,
     );
   }
+  const user = [setpriv, `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--no-new-privs"];
+  if (capabilities.length === 0) return { prefix: [...user, "--"] };
   // In a container root itself may have less, and what is not there cannot be given.
-  const own = await ownCapabilities();
+  const own = await ownCapabilities(setpriv);
   const missing = capabilities.filter((capability) => !own.has(capability));
   if (missing.length > 0) {
     log.warn("A service asks for rights that the manager has not", { service: service.name, missing: missing.join() });
@@ -106,13 +128,11 @@ async function rightsOf(
   const given = capabilities.filter((capability) => own.has(capability));
   const set = ["-all", ...given.map((capability) => `+${capability.replace(/^CAP_/, "").toLowerCase()}`)].join();
   const sets = ["inh-caps", "ambient-caps", "bounding-set"].map((kind) => `--${kind}=${set}`);
-  return {
-    prefix: ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--no-new-privs", ...sets, "--"],
-  };
+  return { prefix: [...user, ...sets, "--"] };
 }
 
-async function ownCapabilities(): Promise<ReadonlySet<string>> {
-  const { stdout } = await new Deno.Command("setpriv", { args: ["--dump"], stdin: "null", stderr: "null" }).output();
+async function ownCapabilities(setpriv: string): Promise<ReadonlySet<string>> {
+  const { stdout } = await new Deno.Command(setpriv, { args: ["--dump"], stdin: "null", stderr: "null" }).output();
   const names = /^Capability bounding set: (.*)$/m.exec(new TextDecoder().decode(stdout))?.[1] ?? "";
   return new Set(names.split(",").map((name) => `CAP_${name.toUpperCase()}`));
 }
@@ -132,14 +152,14 @@ function environmentOf({ service, account, mark, notifyPath, env }: OwnStart): E
 }
 
 async function checkProgram({ name, command: [program] }: Service, path: string): Promise<void> {
-  if (await findProgram(program, path)) return;
+  if (await findProgram(program, path) !== undefined) return;
   throw new CulvertError("no_program", `Cannot start ${name}: ${program} must be a program, and there is none`);
 }
 
-async function findProgram(program: string, path: string): Promise<boolean> {
+async function findProgram(program: string, path: string): Promise<string | undefined> {
   const places = program.includes("/") ? [program] : path.split(":").map((folder) => join(folder, program));
-  for (const place of places) if (await isProgram(place)) return true;
-  return false;
+  for (const place of places) if (await isProgram(place)) return place;
+  return undefined;
 }
 
 async function isProgram(path: string): Promise<boolean> {

@@ -58,6 +58,53 @@ testWith(
 
 testWith(
   { root: true, tools: ["setpriv"] },
+  "what a service's own environment leads to has never more than the service's rights",
+  async () => {
+    await using world = await OwnRunnerWorld.open();
+    const folder = world.path("open");
+    await Deno.mkdir(folder);
+    await Deno.chmod(folder, 0o777);
+    for (const name of ["setpriv", "env", "sh"]) {
+      await Deno.writeTextFile(`${folder}/${name}`, `#!/bin/sh\ntouch ${folder}/taken-$(id -u)\n`);
+      await Deno.chmod(`${folder}/${name}`, 0o755);
+    }
+    // The linker writes a file from within every program that has these: a library of the service's would be loaded there too.
+    const environment = {
+      PATH: `${folder}:/usr/bin:/bin`,
+      LD_DEBUG: "statistics",
+      LD_DEBUG_OUTPUT: `${folder}/linker`,
+      log: "its own",
+    };
+    const own = plainService("one", programs.shell('echo "up, $log, $LD_DEBUG"; exec /bin/sleep 1000'), {
+      user: "nobody",
+      capabilities: ["CAP_NET_RAW"],
+      environment,
+    });
+    await world.runner.start(own, never);
+    await said(world, own, "up, its own, statistics");
+    for await (const { name } of Deno.readDir(folder)) {
+      if (["setpriv", "env", "sh"].includes(name)) continue;
+      assertStringIncludes(name, "linker");
+      assertEquals((await Deno.stat(`${folder}/${name}`)).uid, 65534, name);
+    }
+  },
+);
+
+testWith(
+  { root: true, tools: ["setpriv"] },
+  "a service with a user never gets more rights, and begins in no folder of ours",
+  async () => {
+    await using world = await OwnRunnerWorld.open();
+    const script = `echo "in $(pwd)"; grep -E "^(CapEff|NoNewPrivs)" /proc/self/status; echo done; exec sleep 1000`;
+    const own = plainService("one", programs.shell(script), { user: "nobody" });
+    await world.runner.start(own, never);
+    await said(world, own, "done");
+    assertEquals(await world.logOf(own), "in /\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\ndone\n");
+  },
+);
+
+testWith(
+  { root: true, tools: ["setpriv"] },
   "where the manager has less than a service asks for, that is what it gets",
   async () => {
     await using world = await OwnRunnerWorld.open();

@@ -13,7 +13,7 @@
 import { join } from "@std/path";
 import type { NotifySockets } from "../../native/notify_socket.ts";
 import { readBootId, readProcFile, readProcStat, readUptimeMs } from "../../native/proc_files.ts";
-import { ProcessExits, type ProcessId } from "../../native/process_exits.ts";
+import { isRunning, ProcessExits, type ProcessId } from "../../native/process_exits.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
@@ -119,12 +119,14 @@ export class OwnRunner implements ServiceRunner {
 
   async signal({ name }: Service, process: RunningProcess, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     const others = (await this.#strays(name, process)).filter(({ groupId }) => groupId !== process.pid);
-    const send = signal === "SIGTERM" ? sendTerm : sendKill;
     // What belongs to one that has ended meanwhile is left to `sweep`.
-    if (!send(process, "group")) return;
-    for (const other of others) send(other);
+    if (!isRunning(process)) return;
     const last = this.#last.get(name);
+    // Before it is: it may end in the same moment.
     if (last && isSame(last.id, process)) last.isAsked = true;
+    const send = signal === "SIGTERM" ? sendTerm : sendKill;
+    send(process, "group");
+    for (const other of others) send(other);
   }
 
   /** While one lasts, others wait for the same. */

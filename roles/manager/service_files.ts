@@ -11,7 +11,7 @@
 
 import { basename, dirname, join, resolve } from "@std/path";
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
-import { type Service, SERVICE_NAME, type ServiceProbe } from "../../protocol/manager/service.ts";
+import { RESERVED_NAMES, type Service, SERVICE_NAME, type ServiceProbe } from "../../protocol/manager/service.ts";
 import type { WatchdogSettings } from "../../protocol/manager/watchdog_settings.ts";
 import { inputOfTable, type SectionPlace } from "../config.ts";
 import { isTable, parseFileText, type Table } from "../config/file.ts";
@@ -118,6 +118,11 @@ export async function readServiceFile(text: string, path: string, defaults: Serv
   const name = basename(path, ".toml");
   if (!SERVICE_NAME.test(name)) {
     return { problems: [`${path} must have the name of a service: lower-case letters, digits and dashes, 32 at most`] };
+  }
+  if (RESERVED_NAMES.has(name)) {
+    return {
+      problems: [`${path} must have another name than what is the manager's own: ${[...RESERVED_NAMES].join(", ")}`],
+    };
   }
   const table = await parseFileText(text, path);
   if (typeof table === "string") return { problems: [table] };

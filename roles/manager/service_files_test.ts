@@ -150,6 +150,12 @@ const rows: readonly { name: string; file?: string; text: string; says: string }
     says: "watchdog.max_restarts must be at least",
   },
   { name: "no TOML", text: "= 1", says: "/s/a.toml must be TOML; line 1 cannot be read" },
+  {
+    name: "the manager's own name",
+    file: "/s/manager.toml",
+    text: role,
+    says: "/s/manager.toml must have another name",
+  },
   { name: "a name that is none", file: "/s/A b.toml", text: role, says: "/s/A b.toml must have the name of a service" },
 ];
 

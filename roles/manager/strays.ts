@@ -68,9 +68,11 @@ export function sendSignal(process: ProcessId, name: Deno.Signal, to: "process" 
   }
 }
 
-/** A stopped process takes its SIGTERM only once it goes on. */
+/** A stopped process takes its SIGTERM only once it goes on; one that has ended by then has taken it. */
 export function sendTerm(process: ProcessId, to: "process" | "group" = "process"): boolean {
-  return sendSignal(process, "SIGTERM", to) && sendSignal(process, "SIGCONT", to);
+  const isSent = sendSignal(process, "SIGTERM", to);
+  if (isSent) sendSignal(process, "SIGCONT", to);
+  return isSent;
 }
 
 export interface EndOptions {

@@ -89,7 +89,12 @@ export class SystemdRunner implements ServiceRunner {
 
   async exited(service: Service, process: RunningProcess): Promise<ServiceExit> {
     await this.#options.exits.ended(process, this.#closed.signal);
-    return await this.#howItEnded(service, process);
+    try {
+      return await this.#howItEnded(service, process);
+    } catch {
+      // It has ended, whether or not systemd can be asked how.
+      return {};
+    }
   }
 
   async signal(service: Service, process: RunningProcess, name: "SIGTERM" | "SIGKILL"): Promise<void> {

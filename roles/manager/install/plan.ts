@@ -9,7 +9,7 @@
 import { dirname, join } from "@std/path";
 import { CulvertError } from "../../../protocol/errors.ts";
 import { MANAGER_UNIT, managerUnitText } from "../../../protocol/manager/manager_unit_text.ts";
-import { SERVICE_NAME } from "../../../protocol/manager/service.ts";
+import { RESERVED_NAMES, SERVICE_NAME } from "../../../protocol/manager/service.ts";
 import { isEdited } from "../../../protocol/manager/unit_text.ts";
 import { defaultWatchdogSettings } from "../../../protocol/manager/watchdog_settings.ts";
 import type { CommandWords } from "../own_command.ts";
@@ -88,8 +88,6 @@ export interface InstallMachine {
   readText(path: string): Promise<string | undefined>;
 }
 
-/** Those are names of files and units of the manager's own. */
-const RESERVED = new Set(["manager", "watchdog", "services"]);
 /** useradd(8). */
 const MAX_USER_LENGTH = 32;
 
@@ -175,11 +173,11 @@ export function requireUserName(name: string, user: string): void {
 }
 
 async function requireNew(name: string, path: string, machine: InstallMachine): Promise<void> {
-  if (!SERVICE_NAME.test(name) || RESERVED.has(name)) {
+  if (!SERVICE_NAME.test(name) || RESERVED_NAMES.has(name)) {
     throw new CulvertError(
       "bad_option",
       `Cannot install ${name}: a service's name must be lower-case letters, digits and dashes, 32 at most, ` +
-        `and none of ${[...RESERVED].join(", ")}`,
+        `and none of ${[...RESERVED_NAMES].join(", ")}`,
     );
   }
   if (await machine.readText(path) === undefined) return;
