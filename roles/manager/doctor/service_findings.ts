@@ -6,6 +6,7 @@ import { join } from "@std/path";
 import type { Service } from "../../../protocol/manager/service.ts";
 import type { PortOwner } from "../checks.ts";
 import { needsOf } from "../../../protocol/manager/program_needs.ts";
+import type { PidFileVerdict } from "../named_process.ts";
 import { formatServicePort } from "../service_schema.ts";
 import { fail, type Finding, ok, warn } from "./finding.ts";
 
@@ -102,8 +103,7 @@ export function sharedPortFindings(services: readonly Service[]): Finding[] {
 export interface PidFileState {
   readonly name: string;
   readonly directory: string;
-  /** `runs`: the process that it names. `gone`: it names one that has ended. `unreadable`: it names none. */
-  readonly state: "runs" | "gone" | "unreadable";
+  readonly state: PidFileVerdict["state"];
 }
 
 export function pidFileFindings(files: readonly PidFileState[], services: readonly Service[]): Finding[] {
