@@ -52,7 +52,7 @@ export function failover(members: readonly Member[], options: CombineOptions): C
     (dial) =>
       tryInTurn(
         monitor.ranked(),
-        (member) => monitor.attempt(member, (signal) => dial.through(member, signal), dial.signal),
+        (member) => monitor.dial(member, (signal) => dial.through(member, signal), dial.signal),
         dial,
       ),
   );
@@ -67,7 +67,7 @@ export function balance(members: readonly Member[], options: CombineOptions): Co
       const done = () => member.openStreams--;
       try {
         return new CountedStream(
-          await monitor.attempt(member, (signal) => dial.through(member, signal), dial.signal),
+          await monitor.dial(member, (signal) => dial.through(member, signal), dial.signal),
           done,
         );
       } catch (error) {
@@ -86,7 +86,7 @@ export function race(members: readonly Member[], options: RaceOptions): Combined
   return new Combined(monitor, (dial) =>
     raceMembers(
       monitor.ranked(),
-      (member, raceSignal) => monitor.attempt(member, (signal) => dial.through(member, signal), raceSignal),
+      (member, raceSignal) => monitor.dial(member, (signal) => dial.through(member, signal), raceSignal),
       { clock: monitor.clock, signal: dial.signal, what: dial.what, width, staggerMs },
     ));
 }
@@ -193,7 +193,7 @@ class Split extends Combined implements SplitPath {
 
   constructor(monitor: Monitor, splitter: Splitter) {
     const through = (dial: Dial) => (member: Watched) =>
-      monitor.attempt(member, (signal) => dial.through(member, signal), dial.signal);
+      monitor.dial(member, (signal) => dial.through(member, signal), dial.signal);
     super(monitor, (dial) => splitter.dial(dial.target, through(dial), dial));
     this.#splitter = splitter;
   }

@@ -295,6 +295,35 @@ Deno.test("a timeout brings the probe that decides forward", async () => {
   assertEquals(bench.changes, ["a down"]);
 });
 
+for (const [name, combine] of Object.entries(COMBINATORS)) {
+  Deno.test(`${name}: streams that end unanswered bring the probe that decides forward`, async () => {
+    await using bench = new Bench(combine, { members: 1, health: { probeEveryMs: 600_000 } });
+    await bench.clock.advanceAsync(2000);
+    bench.script(0, { mute: true });
+    using stream = await bench.settle(bench.path.dial(TARGET));
+    await bench.clock.advanceAsync(20_000);
+    assertEquals(bench.changes, [], "nothing was sent yet");
+    await stream.write(new Uint8Array(1));
+    assertEquals(await stream.read(new Uint8Array(1)), null);
+    await bench.clock.advanceAsync(20_000);
+    assertEquals(bench.changes, ["a down"]);
+    assertEquals(bench.path.members()[0]!.lastFailure, "failed");
+  });
+}
+
+Deno.test("failover: a stream that was answered, or that we end, is no hint", async () => {
+  await using bench = new Bench(failover, { probe: false, health: { failuresToDown: 1 } });
+  for (const mute of [false, true]) {
+    bench.script(0, { mute });
+    using stream = await bench.settle(bench.path.dial(TARGET));
+    await stream.write(new Uint8Array(1));
+    if (!mute) await stream.read(new Uint8Array(1));
+    stream.close();
+    await stream.read(new Uint8Array(1)).catch(() => {});
+  }
+  assertEquals(bench.changes, []);
+});
+
 Deno.test("the default probe fails when the stream opens but nothing comes back", async () => {
   const clock = new FakeClock();
   const mute: Path = {

@@ -28,6 +28,8 @@ export class MeasuredStream implements Stream {
   #firstReadMs: number | undefined;
   #lastReadMs = 0;
   #isBroken = false;
+  /** By the far end or by a cut, before we ended it. */
+  #hasEnded = false;
 
   constructor(stream: Stream, clock: Clock, onEnd: (carried: CarriedStream) => void) {
     this.#stream = stream;
@@ -40,10 +42,11 @@ export class MeasuredStream implements Stream {
   async read(into: Uint8Array): Promise<number | null> {
     try {
       const count = await this.#stream.read(into);
-      if (count !== null) this.#received(count);
+      if (count === null) this.#hasEnded = true;
+      else this.#received(count);
       return count;
     } catch (error) {
-      this.#isBroken = true;
+      this.#hasEnded = this.#isBroken = true;
       throw error;
     }
   }
@@ -92,6 +95,7 @@ export class MeasuredStream implements Stream {
       sentBytes: this.#sentBytes,
       receivedBytes: this.#receivedBytes,
       isBroken: this.#isBroken,
+      isUnanswered: this.#hasEnded && this.#sentBytes > 0 && this.#receivedBytes === 0,
       ...(isAnswer && { firstByteMs: readMs - wroteMs }),
       ...(this.#receivedBytes >= ENOUGH_BYTES && seconds > 0 && { bytesPerS: this.#receivedBytes / seconds }),
     };

@@ -4,6 +4,7 @@
  *
  *   fault    the way itself is broken or turns us away                   counts, and another member is tried
  *   suspect  a timeout may be the member's or the far target's doing     a probe decides, and another is tried
+ *            so may it be when a stream ends unanswered                  a probe decides; the stream is lost
  *   limit    the member reached the network, but not from everywhere     does not count; another is tried
  *   answer   the far side has spoken, and would say the same again       does not count; the caller gets it
  *
@@ -11,12 +12,13 @@
  */
 
 import { type Clock, deadline, type Timer } from "../protocol/clock.ts";
-import { CulvertError, type DialFailure, dialFailureOf } from "../protocol/errors.ts";
+import { CulvertError, DialError, type DialFailure, dialFailureOf } from "../protocol/errors.ts";
 import { Health, type HealthOptions } from "../protocol/health.ts";
 import { type Log, silentLog } from "../protocol/log.ts";
 import type { Random } from "../protocol/random.ts";
-import type { Path } from "../protocol/stream.ts";
+import type { Path, Stream } from "../protocol/stream.ts";
 import { abortable } from "./abortable.ts";
+import { AnsweredStream } from "./answered_stream.ts";
 import { httpProbe, type Probe } from "./probe.ts";
 
 /** One way among several. The combined Path owns it: closing that closes this. */
@@ -153,6 +155,14 @@ export class Monitor implements Disposable {
     return this.#entries.map((entry) => this.#statusOf(entry));
   }
 
+  /** Opens a stream through a member; one that ends without an answer speaks against it, as a dial that failed. */
+  async dial(member: Watched, open: (signal: AbortSignal) => Promise<Stream>, signal: AbortSignal): Promise<Stream> {
+    const stream = await this.attempt(member, open, signal);
+    return new AnsweredStream(stream, () => {
+      if (!this.#closed) this.#dialFailed(member as Entry, unanswered(member));
+    });
+  }
+
   /** Opens something through a member within the time allowed, and remembers how it went. */
   async attempt<T extends { close(): void }>(
     member: Watched,
@@ -254,6 +264,10 @@ export class Monitor implements Disposable {
 }
 
 const NOTHING_TO_CLOSE = { close() {} };
+
+function unanswered({ name }: Watched): DialError {
+  return new DialError("failed", `A stream through ${name} ended unanswered`);
+}
 
 function validate(members: readonly Member[], options: MonitorOptions): void {
   if (members.length === 0) throw invalid("members", "at least one path", "none");

@@ -95,10 +95,11 @@ export function openPaths(urls: readonly string[], combination: Combination, opt
   const { how, weights = [], sticky = false } = combination;
   const members: Member[] = [];
   try {
+    const names = namesOf(urls);
     for (const [at, url] of urls.entries()) {
       const scheme = schemeOf(url);
       const path = scheme.open(url, options);
-      members.push({ name: nameOf(url), path, weight: weights[at] ?? 1, probe: scheme.probe?.(url) });
+      members.push({ name: names[at]!, path, weight: weights[at] ?? 1, probe: scheme.probe?.(url) });
     }
     if (members.length === 1) return members[0]!.path;
     const { clock, random, log, metrics } = options;
@@ -118,6 +119,16 @@ function schemeOf(url: string): Scheme {
 function openDirect(url: string, options: OpenOptions): Path {
   if (url !== "direct:") throw new CulvertError("bad_url", 'Cannot open a path: "direct:" must stand alone');
   return withHello(direct(options.policy, options), options);
+}
+
+/** Of URLs that differ in what is secret alone, all but the first are numbered. The same URL twice keeps one name. */
+function namesOf(urls: readonly string[]): string[] {
+  const alike = Map.groupBy(new Set(urls), nameOf);
+  return urls.map((url) => {
+    const name = nameOf(url);
+    const at = alike.get(name)!.indexOf(url);
+    return at > 0 ? `${name} #${at + 1}` : name;
+  });
 }
 
 /** The URL without what is secret in it, for logs. As URLs are read, the last `@` before the path ends the secret. */

@@ -7,7 +7,8 @@
  *
  * As a member of several, such a path is asked from time to time whether it works. A proxy of ours answers for
  * `hello.culvert` itself; another's knows no such name, and that it answers at all has to do, unless `probe` names a web
- * server that it should reach.
+ * server that it should reach. Programs that say "connected" before they have dialled (xray, paqet) need one: behind them
+ * nothing else finds a way that is dead.
  */
 
 import { dialFailureOf } from "../protocol/errors.ts";

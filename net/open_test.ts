@@ -44,6 +44,16 @@ Deno.test("a path is named without its token, however that is spelled", () => {
   }
 });
 
+Deno.test("two ways by one gateway with different logins can be combined, and have a name each", () => {
+  const urls = ["socks5://one:a@127.0.0.1:1", "socks5://two:b@127.0.0.1:1", "socks5://127.0.0.1:2"];
+  using path = openPaths(urls, { how: "failover" }, bench().options) as CombinedPath;
+  assertEquals(path.members().map(({ name }) => name), [
+    "socks5://127.0.0.1:1",
+    "socks5://127.0.0.1:1 #2",
+    "socks5://127.0.0.1:2",
+  ]);
+});
+
 Deno.test("a path through a closed network must know who we are, and leaves nothing behind when it does not", () => {
   for (const url of ["fragments+http://127.0.0.1:1/", "circuit+http://127.0.0.1:1/"]) {
     const { options } = bench();

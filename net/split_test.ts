@@ -103,6 +103,24 @@ Deno.test("a side that is down is not tried, and all the same its share of strea
   assertEquals([b!.opened, b!.tookOver], [20, 20]);
 });
 
+Deno.test("a side whose streams open and end unanswered has failed them, whatever it said", async () => {
+  const metrics = createMetrics();
+  using bench = new Bench({ metrics });
+  bench.script(1, { mute: true });
+  for (let done = 0; done < 60; done++) {
+    using stream = await bench.path.dial({ host: "example.org", port: 443 });
+    await stream.write(new Uint8Array(1));
+    await stream.read(new Uint8Array(1));
+  }
+  const report = bench.path.report();
+  const [a, b] = report.sides;
+  assertEquals([a!.unanswered, a!.success.hits, a!.success.total], [0, 30, 30]);
+  assertEquals([b!.unanswered, b!.success.hits, b!.success.total], [b!.opened, 0, b!.drawn]);
+  assertEquals(found(report, "success"), "first_is_better");
+  const text = await metrics.text();
+  assert(text.includes(`split_unanswered_streams_total{side="b"} ${b!.opened}`), text);
+});
+
 Deno.test("when the side that a stream is drawn for is down and the other fails, it is tried after all", async () => {
   using bench = new Bench({ health: { failuresToDown: 1 } });
   for (const side of [0, 1] as const) bench.script(side, { fail: "path_down" });
@@ -188,8 +206,8 @@ Deno.test("a stream's first byte and speed are taken from when bytes came, and t
   assertEquals(await stream.read(into), null);
   stream.close();
   stream.abort!();
-  const carried = { sentBytes: 10, receivedBytes: 1_000_000, firstByteMs: 40, bytesPerS: 1_000_000, isBroken: false };
-  assertEquals(told, [carried]);
+  const carried = { sentBytes: 10, receivedBytes: 1_000_000, firstByteMs: 40, bytesPerS: 1_000_000 };
+  assertEquals(told, [{ ...carried, isBroken: false, isUnanswered: false }]);
 });
 
 Deno.test("a stream that is cut has broken; one that we close or cut has not", async () => {
@@ -217,7 +235,7 @@ Deno.test("where the far side speaks first there is no first byte to time, and o
   await stream.write(new Uint8Array(1));
   await stream.read(new Uint8Array(500));
   stream.close();
-  assertEquals(told, [{ sentBytes: 1, receivedBytes: 1000, isBroken: false }]);
+  assertEquals(told, [{ sentBytes: 1, receivedBytes: 1000, isBroken: false, isUnanswered: false }]);
 });
 
 Deno.test("a dial through a split that was closed says so", async () => {

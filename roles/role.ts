@@ -44,6 +44,8 @@ export interface RoleContext {
   readonly signal: AbortSignal;
   /** Aborted when draining has taken too long: cut everything and return. */
   readonly hardSignal: AbortSignal;
+  /** How long it has from the one to the other; undefined where that is for whoever has started it to say. */
+  readonly drainTimeoutMs?: number | undefined;
   readonly log: Log;
   readonly metrics: MetricsRegistry;
   readonly clock: Clock;
@@ -131,6 +133,7 @@ class InProcessRole<S extends z.ZodObject> implements RunningRole {
     const context: RoleContext = {
       signal: this.#signal,
       hardSignal: either(this.#hard.signal, options.hardSignal),
+      drainTimeoutMs: options.drainTimeoutMs,
       log: options.log ?? silentLog,
       metrics: options.metrics ?? noRegistry(),
       clock: options.clock ?? clockOf(globalThis),
@@ -267,6 +270,7 @@ async function runToEnd(
   const running = startRole(role, config as z.output<z.ZodObject>, {
     signal: stopping.signal,
     hardSignal: stopping.hardSignal,
+    drainTimeoutMs: common.drainTimeout,
     log,
     ...(health ? { metrics: health.metrics } : {}),
     clock: host.clock,

@@ -192,6 +192,21 @@ Deno.test("a second signal ends at once with 130", async () => {
   assertEquals(await code, 130);
 });
 
+Deno.test("a second signal cuts everything before the process ends", async () => {
+  const host = new FakeHost();
+  let wasCut = false;
+  const { code, started } = running(host, ({ hardSignal }) => {
+    hardSignal.addEventListener("abort", () => wasCut = true);
+    return new Promise(() => {});
+  });
+  await started;
+  host.sendStop();
+  host.clock.advance(500);
+  assertEquals(wasCut, false);
+  host.sendStop();
+  assertEquals([wasCut, await code], [true, 130]);
+});
+
 Deno.test("one Ctrl-C that arrives twice, from the terminal and from a launcher, drains", async () => {
   const host = new FakeHost();
   const { code, started } = running(host, ({ hardSignal }) => aborted(hardSignal), ["--drain-timeout", "5s"]);

@@ -5,7 +5,7 @@
  *                                  └──────second signal──────┴──▶ given up at once (130)
  *
  * Draining aborts `signal`: take no new work, finish what is under way. Cutting aborts `hardSignal`: end everything.
- * An error that nothing caught goes to cutting at once. `givenUp` settles only if the role does not end by itself.
+ * So does the second signal, of which nothing but what listens to it is waited for. An error that nothing caught goes to cutting at once. `givenUp` settles only if the role does not end by itself.
  */
 
 import type { Timer } from "../protocol/clock.ts";
@@ -71,7 +71,7 @@ export class Stopping implements Disposable {
     const { host, log, drainTimeoutMs } = this.#options;
     const nowMs = host.clock.now();
     if (nowMs - this.#askedAtMs < ONE_WISH_MS) return;
-    if (this.#soft.signal.aborted) return this.#givenUp.resolve(EXIT_INTERRUPTED);
+    if (this.#soft.signal.aborted) return this.#onSecondSignal();
     this.#askedAtMs = nowMs;
     log.info("Stopping; a second signal stops at once", { drain_timeout_ms: drainTimeoutMs });
     this.#soft.abort(new CulvertError("stopped", "The process was asked to stop"));
@@ -79,6 +79,12 @@ export class Stopping implements Disposable {
       log.warn("Cutting what has not ended by itself");
       this.#cut();
     });
+  }
+
+  /** What must not outlive the process is told first: whoever listens does its part before this returns. */
+  #onSecondSignal(): void {
+    this.#givenUp.resolve(EXIT_INTERRUPTED);
+    this.#hard.abort(new CulvertError("stopped", "The process ends now"));
   }
 
   #onUncaught(error: unknown): void {

@@ -13,6 +13,8 @@ export interface Script {
   /** How long until it succeeds or fails; Infinity hangs. Default 0. */
   readonly afterMs?: number;
   readonly deaf?: boolean;
+  /** What it opens ends before a byte has come. */
+  readonly mute?: boolean;
 }
 
 export class ScriptedPath implements Path {
@@ -38,7 +40,7 @@ export class ScriptedPath implements Path {
 
   dial(target: Target, options?: DialOptions): Promise<Stream> {
     this.targets.push(target);
-    return this.#open(options).then((closing) => new OneByteStream(closing));
+    return this.#open(options).then((closing) => new OneByteStream(closing, this.script.mute));
   }
 
   close(): void {
@@ -69,16 +71,19 @@ function hang(signal?: AbortSignal): Promise<never> {
   });
 }
 
-/** Answers a byte, and counts its first close only. */
+/** Answers a byte or nothing, and counts its first close only. */
 class OneByteStream implements Stream {
+  readonly #isMute: boolean;
   #onClose: (() => void) | undefined;
 
-  constructor(onClose: () => void) {
+  constructor(onClose: () => void, isMute = false) {
     this.#onClose = onClose;
+    this.#isMute = isMute;
   }
 
   read(into: Uint8Array): Promise<number | null> {
     if (!this.#onClose) return Promise.reject(new CulvertError("closed", "Cannot read after close()"));
+    if (this.#isMute) return Promise.resolve(null);
     into[0] = 72;
     return Promise.resolve(1);
   }

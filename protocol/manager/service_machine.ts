@@ -139,10 +139,14 @@ export class ServiceMachine {
   }
 
   /** Holds from now on; times that run already go on as they were. Without the watchdog no restart is waited for. */
-  configure(settings: WatchdogSettings): void {
+  configure(settings: WatchdogSettings): ServiceAction[] {
     this.#settings = settings;
     this.#budget.configure(settings);
-    if (!settings.enabled && this.#next?.isMending) this.#next = undefined;
+    if (!settings.enabled && this.#next?.isMending) {
+      this.#next = undefined;
+      this.#tell("alert", "crashed", `${this.#reason ?? "It has ended"}. It is no longer restarted: no watchdog`);
+    }
+    return this.#takeActions();
   }
 
   #take(event: ServiceEvent, nowMs: number): void {

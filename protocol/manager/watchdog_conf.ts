@@ -7,7 +7,7 @@
  *
  * No shell reads it: quotes only hold a value together, and `$` is a character. All that is wrong is told, with its file and
  * line; a key that nobody knows is wrong too, for a misspelt one would silently do nothing. TOML itself is parsed elsewhere
- * (`roles/manager/watchdog_file.ts`).
+ * (`roles/manager/manager_files.ts`).
  */
 
 import type { WatchdogSettings } from "./watchdog_settings.ts";
@@ -76,6 +76,16 @@ export function readWatchdogConf(text: string, file: string): WatchdogReading {
     else reader.take(match![1]!, byName.get(match![1]!), { value, where });
   }
   return reader.reading();
+}
+
+/** What settings that are each in order contradict each other in, once all of them are known. */
+export function watchdogContradictions({ settleMs, startTimeoutMs }: WatchdogSettings, file: string): string[] {
+  if (settleMs < startTimeoutMs) return [];
+  return [
+    `${file}: SETTLE_TIME must be below START_TIMEOUT, or nothing ever counts as started; got ${
+      settleMs / SECOND_MS
+    } s and ${startTimeoutMs / SECOND_MS} s`,
+  ];
 }
 
 export interface TableSource {

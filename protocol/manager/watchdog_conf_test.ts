@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { readWatchdogConf, readWatchdogTable } from "./watchdog_conf.ts";
+import { readWatchdogConf, readWatchdogTable, watchdogContradictions } from "./watchdog_conf.ts";
 import { defaultWatchdogSettings } from "./watchdog_settings.ts";
 
 Deno.test("the seed's file is read as it stands", () => {
@@ -88,6 +88,14 @@ max_restarts = "x"
     settings: { enabled: true, stopTimeoutMs: 60_000 },
     problems: ["f: enabled is there twice", 'f: "MAX_RESTARTS" is not a setting of the watchdog'],
   });
+});
+
+Deno.test("a process must have time left once it counts as alive", () => {
+  const settings = { ...defaultWatchdogSettings, settleMs: 30_000, startTimeoutMs: 30_000 };
+  assertEquals(watchdogContradictions(settings, "f"), [
+    "f: SETTLE_TIME must be below START_TIMEOUT, or nothing ever counts as started; got 30 s and 30 s",
+  ]);
+  assertEquals(watchdogContradictions({ ...settings, settleMs: 29_999 }, "f"), []);
 });
 
 Deno.test("no text is an exception, and what is read keeps the rules", () => {

@@ -15,7 +15,7 @@ export interface WatchdogSettings {
   /** Before the n-th restart of a window: base · 2^n, from n = 0, never above the most. */
   readonly backoffBaseMs: number;
   readonly backoffMaxMs: number;
-  /** How long a process has to be alive before it counts as started. */
+  /** How long a process has to be alive before it counts as started; below `startTimeoutMs`. */
   readonly settleMs: number;
   /** How long it may take until its ports listen and it says that it is ready. */
   readonly startTimeoutMs: number;

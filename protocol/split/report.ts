@@ -33,7 +33,9 @@ const sideReportSchema = z.object({
   /** Opened for another side that had failed; not measured. */
   tookOver: countSchema,
   open: countSchema,
-  /** Opened, of those that the side could have opened. */
+  /** Of those opened: bytes were sent, and it ended before one came. */
+  unanswered: countSchema,
+  /** Opened and not left unanswered, of those that the side could have opened. */
   success: shareSchema,
   /** Cut on their way, of those opened. */
   broken: shareSchema,
@@ -110,7 +112,7 @@ function sideReport(record: SideRecord, { up, lastFailure, packets }: SideState)
 }
 
 function successOf({ counts }: SideRecord): Share {
-  return { hits: counts.opened, total: counts.opened + counts.failed };
+  return { hits: counts.opened - counts.unanswered, total: counts.opened + counts.failed };
 }
 
 /** Of those that have ended: what becomes of the open ones is not known yet. */

@@ -2,7 +2,7 @@
  * What is known of one side of a split. Only streams that were drawn for the side are in it: one that came over because its
  * own side failed is counted and not measured, or the side that works would be measured by the other's targets.
  *
- *   drawn ─┬▶ opened ─▶ carried, or broke on the way
+ *   drawn ─┬▶ opened ─▶ carried, broke on the way, or ended unanswered: no success after all
  *          ├▶ failed     the side's doing, or it was down already
  *          ├▶ declined   the target answered no, as it would have anywhere
  *          └▶ abandoned  the caller did not wait
@@ -22,6 +22,8 @@ export interface CarriedStream {
   readonly bytesPerS?: number;
   /** It was cut: neither side had ended it. */
   readonly isBroken: boolean;
+  /** Bytes were sent, and it ended before one came: what was opened led nowhere. */
+  readonly isUnanswered: boolean;
 }
 
 export interface SideOptions {
@@ -42,7 +44,10 @@ export class SideRecord {
   readonly dialMs: Sample;
   readonly firstByteMs: Sample;
   readonly bytesPerS: Sample;
-  readonly counts = { drawn: 0, opened: 0, failed: 0, declined: 0, abandoned: 0, tookOver: 0, open: 0, broken: 0 };
+  readonly counts = {
+    ...{ drawn: 0, opened: 0, failed: 0, declined: 0, abandoned: 0, tookOver: 0 },
+    ...{ open: 0, broken: 0, unanswered: 0 },
+  };
   sentBytes = 0;
   receivedBytes = 0;
   readonly #instruments: Instruments;
@@ -73,9 +78,9 @@ export class SideRecord {
     this.#instruments.dials.add(1, { side: this.name, result: result === "tookOver" ? "took_over" : result });
   }
 
-  ended({ sentBytes, receivedBytes, firstByteMs, bytesPerS, isBroken }: CarriedStream): void {
+  ended({ sentBytes, receivedBytes, firstByteMs, bytesPerS, isBroken, isUnanswered }: CarriedStream): void {
     const side = this.name;
-    const { bytes, broken, firstByteSeconds, rates } = this.#instruments;
+    const { bytes, broken, unanswered, firstByteSeconds, rates } = this.#instruments;
     this.counts.open--;
     this.sentBytes += sentBytes;
     this.receivedBytes += receivedBytes;
@@ -84,6 +89,10 @@ export class SideRecord {
     if (isBroken) {
       this.counts.broken++;
       broken.add(1, { side });
+    }
+    if (isUnanswered) {
+      this.counts.unanswered++;
+      unanswered.add(1, { side });
     }
     if (firstByteMs !== undefined) {
       this.firstByteMs.add(firstByteMs);
@@ -103,6 +112,7 @@ interface Instruments {
   readonly rates: Histogram;
   readonly bytes: Counter;
   readonly broken: Counter;
+  readonly unanswered: Counter;
 }
 
 function instrumentsOf(metrics: Metrics): Instruments {
@@ -130,5 +140,10 @@ function instrumentsOf(metrics: Metrics): Instruments {
       "direction",
     ]),
     broken: metrics.counter("split_broken_streams_total", "Streams that were cut on their way", labels),
+    unanswered: metrics.counter(
+      "split_unanswered_streams_total",
+      "Streams that were opened, sent bytes and ended before one came",
+      labels,
+    ),
   };
 }

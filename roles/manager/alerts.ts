@@ -4,10 +4,11 @@
  *
  *   alert ─▶ log
  *         ├▶ waiting (64 at most) ─▶ POST { service, event, message, time }, twice at most
- *         └▶                      ─▶ command, with CULVERT_ALERT_SERVICE, _EVENT, _MESSAGE and _TIME in its environment
+ *         └▶ waiting (64 at most) ─▶ command, with CULVERT_ALERT_SERVICE, _EVENT, _MESSAGE and _TIME in its environment
  *
- * They are told one after another; when too many wait, the oldest is dropped and that is logged. The webhook's URL and the
- * command are secrets: no log repeats them.
+ * Either way they go one after another, and neither waits for the other; when too many wait, the oldest is dropped and that
+ * is logged, as is how many the manager's end leaves untold. The webhook's URL and the command are secrets: no log repeats
+ * them.
  */
 
 import { type Clock, deadline, delay } from "../../protocol/clock.ts";
@@ -44,58 +45,32 @@ const COMMAND_TIMEOUT_MS = 30_000;
 const COMMAND_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 export function openAlerts(options: AlertsOptions): Alerts {
-  return new AlertQueue(options);
+  return new AlertQueues(options);
 }
 
-interface Waiting {
-  readonly alert: Alert;
-  readonly webhook: string | undefined;
-  readonly command: readonly string[] | undefined;
-}
-
-class AlertQueue implements Alerts {
+class AlertQueues implements Alerts {
   readonly #options: AlertsOptions;
-  readonly #waiting: Waiting[] = [];
   readonly #ending = new AbortController();
-  #telling: Promise<void> | undefined;
+  readonly #webhooks: AlertQueue<string>;
+  readonly #commands: AlertQueue<readonly string[]>;
 
   constructor(options: AlertsOptions) {
     this.#options = options;
+    const { log } = options;
+    const { signal } = this.#ending;
+    this.#webhooks = new AlertQueue({ how: "webhook", log, signal, send: (url, alert) => this.#post(url, alert) });
+    this.#commands = new AlertQueue({ how: "command", log, signal, send: (words, alert) => this.#run(words, alert) });
   }
 
-  tell(alert: Alert, { alertWebhook: webhook, alertCommand: command }: WatchdogSettings): void {
-    const { log } = this.#options;
-    log.error(alert.message, { service: alert.service, event: alert.event });
-    if (webhook === undefined && command === undefined || this.#ending.signal.aborted) return;
-    if (this.#waiting.length === MAX_WAITING) {
-      const dropped = this.#waiting.shift()!.alert;
-      log.warn("An alert was dropped: too many wait", { service: dropped.service, event: dropped.event });
-    }
-    this.#waiting.push({ alert, webhook, command });
-    this.#telling ??= this.#tellAll().finally(() => this.#telling = undefined);
+  tell(alert: Alert, { alertWebhook, alertCommand }: WatchdogSettings): void {
+    this.#options.log.error(alert.message, { service: alert.service, event: alert.event });
+    if (alertWebhook !== undefined) this.#webhooks.push(alertWebhook, alert);
+    if (alertCommand !== undefined) this.#commands.push(alertCommand, alert);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ending.abort(new CulvertError("stopped", "The manager ends"));
-    await this.#telling;
-  }
-
-  async #tellAll(): Promise<void> {
-    const { signal } = this.#ending;
-    for (let next; !signal.aborted && (next = this.#waiting.shift());) {
-      const { alert, webhook, command } = next;
-      if (webhook !== undefined) await this.#deliver("webhook", alert, () => this.#post(webhook, alert));
-      if (command !== undefined) await this.#deliver("command", alert, () => this.#run(command, alert));
-    }
-  }
-
-  /** Never rejects. */
-  async #deliver(how: string, { service, event }: Alert, send: () => Promise<void>): Promise<void> {
-    try {
-      await send();
-    } catch (error) {
-      this.#options.log.warn(`The alert's ${how} has failed`, { service, event, error: messageOf(error) });
-    }
+    await Promise.all([this.#webhooks.ended, this.#commands.ended]);
   }
 
   async #post(url: string, alert: Alert): Promise<void> {
@@ -141,8 +116,9 @@ class AlertQueue implements Alerts {
       stdin: "null",
       stdout: "null",
       stderr: "null",
+      detached: true, // in a group of its own, so that what it has started ends with it
     }).spawn();
-    const onAbort = () => killQuietly(child);
+    const onAbort = () => killGroup(child);
     limit.signal.addEventListener("abort", onAbort, { once: true });
     const { success, code } = await child.status.finally(() => limit.signal.removeEventListener("abort", onAbort));
     if (limit.signal.aborted) throw limit.signal.reason;
@@ -151,10 +127,58 @@ class AlertQueue implements Alerts {
 }
 
 /** It may have ended in the same moment. */
-function killQuietly(child: Deno.ChildProcess): void {
+function killGroup({ pid }: Deno.ChildProcess): void {
   try {
-    child.kill("SIGKILL");
+    Deno.kill(-pid, "SIGKILL");
   } catch {
     // Then there is nothing to kill.
+  }
+}
+
+interface QueueOptions<Way> {
+  readonly how: "webhook" | "command";
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  send(way: Way, alert: Alert): Promise<void>;
+}
+
+/** Those that go one way, one after another. */
+class AlertQueue<Way> {
+  readonly #options: QueueOptions<Way>;
+  readonly #waiting: { readonly way: Way; readonly alert: Alert }[] = [];
+  #sending: Promise<void> | undefined;
+
+  constructor(options: QueueOptions<Way>) {
+    this.#options = options;
+  }
+
+  push(way: Way, alert: Alert): void {
+    const { how, log, signal } = this.#options;
+    if (signal.aborted) return;
+    if (this.#waiting.length === MAX_WAITING) {
+      const { service, event } = this.#waiting.shift()!.alert;
+      log.warn("An alert was dropped: too many wait", { how, service, event });
+    }
+    this.#waiting.push({ way, alert });
+    this.#sending ??= this.#sendAll().finally(() => this.#sending = undefined);
+  }
+
+  /** Settles once the signal has aborted and nothing is under way. */
+  get ended(): Promise<void> {
+    return Promise.resolve(this.#sending);
+  }
+
+  async #sendAll(): Promise<void> {
+    const { how, log, signal, send } = this.#options;
+    for (let next; !signal.aborted && (next = this.#waiting.shift());) {
+      const { service, event } = next.alert;
+      try {
+        await send(next.way, next.alert);
+      } catch (error) {
+        log.warn(`The alert's ${how} has failed`, { service, event, error: messageOf(error) });
+      }
+    }
+    const count = this.#waiting.length;
+    if (count > 0) log.warn("Alerts have gone nowhere but into the log: the manager ends", { how, count });
   }
 }

@@ -1,6 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { clockOf } from "../../protocol/clock.ts";
 import { defaultWatchdogSettings, type WatchdogSettings } from "../../protocol/manager/watchdog_settings.ts";
+import { isRunning } from "../../native/process_exits.ts";
+import { readProcStat } from "../../native/proc_files.ts";
+import { FakeClock } from "../../testing/fake_clock.ts";
 import { LogCollector } from "../../testing/log_collector.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
 import { eventually, within } from "../../testing/waiting.ts";
@@ -77,4 +80,31 @@ Deno.test("a command that does not end is ended with the manager, and what waits
   }
   const dropped = log.lines.filter(({ message }) => message.includes("dropped")).map(({ fields }) => fields.service);
   assertEquals(dropped, ["s0", "s1", "s2", "s3", "s4", "s5"]);
+  assertEquals(log.lines.at(-1)!.fields, { how: "command", count: 64 });
+});
+
+Deno.test("a webhook does not wait for a command, and what a late command has started ends with it", async () => {
+  using directory = new TempDirectory();
+  const file = directory.path("child");
+  const told = Promise.withResolvers<void>();
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => {
+    told.resolve();
+    return new Response();
+  });
+  const fakeClock = new FakeClock();
+  const log = new LogCollector();
+  await using alerts = openAlerts({ clock: fakeClock, log });
+  const script = 'sleep 600 & echo $! > "$0.new"; mv "$0.new" "$0"; wait';
+  alerts.tell(alert, settings({ alertCommand: ["/bin/sh", "-c", script, file] }));
+  alerts.tell(alert, settings({ alertWebhook: `http://127.0.0.1:${server.addr.port}/` }));
+  await within("the webhook", told.promise);
+  await eventually(
+    "the command's child",
+    () => Array.from(Deno.readDirSync(directory.path("."))).some(({ name }) => name === "child"),
+  );
+  const pid = Number(Deno.readTextFileSync(file));
+  const { startTicks } = readProcStat(pid)!;
+  fakeClock.advance(30_000);
+  await log.waitFor("command has failed");
+  await eventually("its child is gone", () => !isRunning({ pid, startTicks }));
 });

@@ -15,7 +15,7 @@ export interface CheckLoop {
   /** The first look comes as long after the begin. */
   readonly everyMs: number;
   look(): Promise<CheckFailure | undefined>;
-  /** Of a failure only when it is confirmed. */
+  /** Of a failure only when it is confirmed; of what cannot be looked at, at once. */
   onLook(failure: CheckFailure | undefined): void;
 }
 
@@ -28,7 +28,7 @@ export async function checkAgainAndAgain(
     for (;;) {
       await delay(clock, everyMs, signal);
       let failure = await look();
-      if (failure) {
+      if (failure && failure.level !== "unseen") {
         await delay(clock, CONFIRM_AFTER_MS, signal);
         failure = await look();
       }
@@ -40,9 +40,19 @@ export async function checkAgainAndAgain(
   }
 }
 
-/** One that once said that it is alive, and then no more. */
-export function hungFailure({ aliveAtMs }: Notices, nowMs: number): CheckFailure | undefined {
-  const silentMs = aliveAtMs === undefined ? 0 : nowMs - aliveAtMs;
+export interface HangTimes {
+  readonly nowMs: number;
+  /** Of one that has to say that it is alive from its start on: since when it could be heard. */
+  readonly livesSinceMs?: number;
+}
+
+/** One that once said that it is alive, or has to, and says so no more. */
+export function hungFailure(
+  { aliveAtMs, readyAtMs = -Infinity }: Notices,
+  { nowMs, livesSinceMs }: HangTimes,
+): CheckFailure | undefined {
+  const sinceMs = aliveAtMs ?? (livesSinceMs === undefined ? nowMs : Math.max(livesSinceMs, readyAtMs));
+  const silentMs = nowMs - sinceMs;
   if (silentMs <= HUNG_AFTER_MS) return undefined;
   return { level: "alive", reason: `It hangs: it has not said that it is alive for ${Math.round(silentMs / 1000)} s` };
 }

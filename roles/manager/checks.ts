@@ -13,6 +13,7 @@ import { type Clock, deadline } from "../../protocol/clock.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { Service, ServicePort } from "../../protocol/manager/service.ts";
 import { formatTarget, type Target } from "../../protocol/stream.ts";
+import { isRunning } from "../../native/process_exits.ts";
 import { readProcStat } from "../../native/proc_files.ts";
 import { abortable } from "../../net/abortable.ts";
 import type { RunningProcess } from "./runner.ts";
@@ -22,8 +23,10 @@ export type CheckLevel =
   | "port"
   | "connection"
   | "end-to-end"
-  /** It has not said that it is alive; seen by `supervised_service.ts`. */
-  | "alive";
+  /** It has not said that it is alive; seen by `supervised_service.ts`, as is the next. */
+  | "alive"
+  /** No verdict: what there is cannot be looked at. */
+  | "unseen";
 
 export interface CheckFailure {
   readonly level: CheckLevel;
@@ -36,8 +39,10 @@ export interface Checks {
   check(service: Service, process: RunningProcess, signal: AbortSignal): Promise<CheckFailure | undefined>;
   /** Levels 1 and 2, as often as a start is looked at. */
   checkStart(service: Service, process: RunningProcess): Promise<CheckFailure | undefined>;
-  /** Before it is started: which of its ports another has taken, as a sentence that names who where that can be found. */
-  portTaken(service: Service): Promise<string | undefined>;
+  /** Before it is started: which of its ports another has taken, and who where that can be found. */
+  portTaken(service: Service): Promise<CheckFailure | undefined>;
+  /** Whether that process runs. Throws where that cannot be seen. */
+  isThere(process: RunningProcess): boolean;
 }
 
 /** The kernel's tables of what listens: `native/tcp_table.ts`. Those who ask together may be given the same look. */
@@ -90,14 +95,18 @@ class ServiceChecks implements Checks {
     return silent && { level: "port", reason: `Nothing listens on ${formatPort(silent)}` };
   }
 
-  async portTaken({ listen }: Service): Promise<string | undefined> {
+  async portTaken({ listen }: Service): Promise<CheckFailure | undefined> {
     for (const port of listen) {
       const owner = await this.#options.ownerOf(port);
-      if (owner) return `${formatPort(port)} is taken by ${owner.program} (pid ${owner.pid})`;
+      if (owner) return takenBy(port, `${owner.program} (pid ${owner.pid})`);
     }
     if (listen.length === 0) return undefined;
     const taken = listen[(await this.#options.ports.listening(listen)).indexOf(true)];
-    return taken && `${formatPort(taken)} is taken by a program that cannot be seen`;
+    return taken && takenBy(taken, "a program that cannot be seen");
+  }
+
+  isThere(process: RunningProcess): boolean {
+    return isRunning(process);
   }
 
   async #checkConnections({ connects, listen }: Service, parent: AbortSignal): Promise<CheckFailure | undefined> {
@@ -135,6 +144,10 @@ async function connectTo({ host, port }: Target, signal: AbortSignal): Promise<v
 
 function startTicksByProc(pid: number): number | undefined {
   return readProcStat(pid)?.startTicks;
+}
+
+function takenBy(port: ServicePort, whom: string): CheckFailure {
+  return { level: "port", reason: `${formatPort(port)} is taken by ${whom}` };
 }
 
 function formatPort({ kind, at }: ServicePort): string {

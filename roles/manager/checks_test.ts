@@ -96,9 +96,9 @@ Deno.test("a port that another has is told with its owner, where that can be fou
   const service = fakeService("web", { listen: [first, second] });
   assertEquals(await checks().portTaken(service), undefined);
   const ownerOf = (port: ServicePort) => Promise.resolve(port === second ? { pid: 9, program: "nginx" } : undefined);
-  assertEquals(await checks({ ownerOf }).portTaken(service), "127.0.0.1:81 is taken by nginx (pid 9)");
+  assertEquals((await checks({ ownerOf }).portTaken(service))?.reason, "127.0.0.1:81 is taken by nginx (pid 9)");
   const unseen = "127.0.0.1:80 is taken by a program that cannot be seen";
-  assertEquals(await checks({ listening: [first] }).portTaken(service), unseen);
+  assertEquals((await checks({ listening: [first] }).portTaken(service))?.reason, unseen);
 });
 
 /** Nobody listens there for now. */

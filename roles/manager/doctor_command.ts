@@ -27,11 +27,13 @@ import {
 import * as here from "./doctor/this_machine.ts";
 import { isOpenToAll } from "./install/this_machine.ts";
 import { findUser } from "./install/users.ts";
+import { knownWithoutManager } from "./known_services.ts";
 import { type Places, placesConfig } from "./places.ts";
 import { managerFiles } from "./manager_files.ts";
 import { findPortOwner } from "./port_owner.ts";
 import type { LoadedServices } from "./service_files.ts";
 import { outputPaint } from "./styles.ts";
+import { Systemctl } from "./systemctl.ts";
 import { UnitFiles } from "./unit_files.ts";
 
 const config = z.object({ ...placesConfig });
@@ -71,7 +73,7 @@ async function* examine(asking: Asking, context: RoleContext): AsyncGenerator<Fi
   if (problems.length === 0) yield ok("service files", `${services.length} in ${places.services}, each of use`);
   for (const problem of problems) yield fail("service files", problem, "Correct it; the others are used all the same");
   yield* sharedPortFindings(services);
-  yield* eachService(services, report.report);
+  yield* eachService(services, { places, context, report: report.report });
   yield* await unitFindings(services, places);
   yield* pidFileFindings(places.backend === "own" ? await here.pidFileStates(places.run) : [], services);
 }
@@ -81,7 +83,7 @@ async function load(places: Places): Promise<Pick<LoadedServices, "services" | "
   try {
     return await managerFiles({ places }).load();
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
+    if (!(error instanceof ConfigError)) return { services: [], problems: [messageOf(error)] };
     const { services, problems } = await managerFiles({ places: { ...places, watchdogFiles: [] } }).load();
     return { services, problems: [...error.problems, ...problems] };
   }
@@ -120,13 +122,23 @@ async function* machineFindings(
   yield machine.diskFinding(here.diskSpace("state", stateDir));
 }
 
-async function* eachService(services: readonly Service[], report: ManagerReport | undefined): AsyncGenerator<Finding> {
+interface Running {
+  readonly places: Places;
+  readonly context: RoleContext;
+  readonly report: ManagerReport | undefined;
+}
+
+async function* eachService(
+  services: readonly Service[],
+  { places, context, report }: Running,
+): AsyncGenerator<Finding> {
   using sockets = openTcpTable();
-  const running = report?.services.filter(({ pid }) => pid !== undefined).map(({ name }) => name) ?? [];
+  const known = report?.services ?? await knownWithoutManager(places, new Systemctl(context));
+  const running = known.filter(({ pid }) => pid !== undefined).map(({ name }) => name);
   const looks: ServiceMachine = {
     isRoot: Deno.uid() === 0,
     running: new Set(running),
-    givesRights: report?.backend === "systemd" || findProgram("setpriv") !== undefined,
+    givesRights: (report?.backend ?? places.backend) === "systemd" || findProgram("setpriv") !== undefined,
     hasUser: async (name) => await findUser(name) !== undefined,
     isProgram: here.isProgram,
     isThere: here.isThere,

@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { readBootId, readProcStat } from "../../native/proc_files.ts";
 import { CulvertError } from "../../protocol/errors.ts";
+import { formatPidFile } from "../../protocol/manager/pid_file.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
 import { startRole } from "../role.ts";
 import type { Finding } from "./doctor/finding.ts";
@@ -48,6 +50,18 @@ Deno.test("the doctor finds what is wrong, says what to do, and fails", async ()
   says("fail", "taken", `127.0.0.1:${port} is taken by`);
   says("warn", "pid files", "names a process that is gone");
   assert(findings.every(({ verdict, advice }) => verdict === "ok" || advice !== undefined));
+});
+
+Deno.test("without a manager the doctor does not take a service that runs for a stranger at its port", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { startTicks } = readProcStat(Deno.pid)!;
+  using temp = await makeWorld({
+    "services/mine.toml": `command = ["/bin/sh"]\nlisten = ["127.0.0.1:${listener.addr.port}"]`,
+    "run/mine.pid": formatPidFile(Deno.pid, { startTicks, bootId: readBootId(), commandHash: "0123456789abcdef" }),
+  });
+  const lines: string[] = [];
+  await runDoctor(temp, false, lines);
+  assert(lines.includes("ok    mine: its program, user and ports are as they should be"), lines.join("\n"));
 });
 
 Deno.test("where nothing fails the doctor says so, line by line", async () => {

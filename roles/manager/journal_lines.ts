@@ -20,7 +20,10 @@ export async function* journalLines(
   const complaint = new Response(child.stderr).text();
   try {
     const text = new TextLines();
-    for await (const bytes of child.stdout) yield* text.push(bytes);
+    for await (const bytes of child.stdout) {
+      signal.throwIfAborted();
+      yield* text.push(bytes);
+    }
     yield* text.end();
     signal.throwIfAborted();
     const { success } = await child.status;

@@ -11,6 +11,7 @@ import { knownWithoutManager, showKnown } from "./known_services.ts";
 import { outputPaint } from "./styles.ts";
 import { type StyledColumn, styledTable } from "./styled_table.ts";
 import { stateCell } from "./stats_columns.ts";
+import { Systemctl } from "./systemctl.ts";
 
 const WIDTH = 80;
 
@@ -26,7 +27,7 @@ export const listRole: Role<typeof config> = defineRole({
     const asking = new Asking(config, context);
     const report = await asking.tryReport();
     if (!report) {
-      showKnown(await knownWithoutManager(asking.places), context);
+      showKnown(await knownWithoutManager(asking.places, new Systemctl(context)), context);
       return asking.refuse();
     }
     const { services, problems } = report;

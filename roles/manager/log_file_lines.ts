@@ -32,10 +32,10 @@ export async function* fileLines(
     signal.throwIfAborted();
     if (await reader.hasMoved(path)) {
       // What the file still had when it was cut or taken away, then the new one from its start.
-      yield* reader.rest(older);
+      yield* reader.rest(older, signal);
       await reader.open(path);
     }
-    yield* reader.lines();
+    yield* reader.lines(signal);
     await delay(clock, LOOK_EVERY_MS, signal);
   }
 }
@@ -102,8 +102,8 @@ class LogFileReader implements Disposable {
     return count === 0 ? [] : lines.slice(-count);
   }
 
-  /** What there is to read by now. */
-  async *lines(): AsyncGenerator<string> {
+  /** What there is to read by now, which never ends where it is written as fast. */
+  async *lines(signal: AbortSignal): AsyncGenerator<string> {
     if (!this.#file) return;
     const buffer = new Uint8Array(CHUNK_BYTES);
     for (let count; (count = await this.#file.read(buffer)) !== null;) {
@@ -111,14 +111,15 @@ class LogFileReader implements Disposable {
       this.#offset += count;
       this.#mark = concat(this.#mark, bytes).slice(-MARK_BYTES);
       yield* this.#text.push(bytes);
+      signal.throwIfAborted();
     }
   }
 
   /** What had not been read when the file was cut. */
-  async *rest(older: string): AsyncGenerator<string> {
+  async *rest(older: string, signal: AbortSignal): AsyncGenerator<string> {
     if (!this.#file) return;
     const mark = this.#mark;
-    if (await this.#isWhole()) yield* this.lines();
+    if (await this.#isWhole()) yield* this.lines(signal);
     else if (mark.length > 0) {
       const bytes = await Deno.readFile(older).catch(() => new Uint8Array(0));
       const at = lastIndexOf(bytes, mark);

@@ -106,6 +106,22 @@ Deno.test("cuts lose no line and repeat none, though nobody has read them before
   assertEquals(world.lines, numbered(8, 60));
 });
 
+Deno.test("following ends when it should, though the log is written as fast as it is read", async () => {
+  await using world = new World();
+  const end = new AbortController();
+  const lines: string[] = [];
+  world.write("begin\n");
+  const follow = async () => {
+    for await (const line of fileLines(world.file, { lines: 1, follow: true, clock, signal: end.signal })) {
+      lines.push(line);
+      if (lines.length < 100) world.write("more\n");
+      if (lines.length === 3) end.abort(new Error("enough"));
+    }
+  };
+  await assertRejects(follow, Error, "enough");
+  assertEquals(lines.length, 3);
+});
+
 Deno.test("another file in its place is read from its start", async () => {
   await using world = new World();
   world.write("old\n");

@@ -8,7 +8,7 @@ import { CulvertError } from "../../protocol/errors.ts";
 import { escapeText } from "../escape.ts";
 import { defineRole, type Role, type RoleContext } from "../role.ts";
 import { Asking, askingConfig, chosenServices, serviceNames } from "./asking.ts";
-import { knownWithoutManager } from "./known_services.ts";
+import { knownNames } from "./known_services.ts";
 import { logLines, type LogLinesOptions, type LogSource, logSource } from "./log_source.ts";
 import { outputPaint } from "./styles.ts";
 
@@ -67,9 +67,9 @@ async function sourcesOf(settings: Settings, context: RoleContext): Promise<Name
   const asking = new Asking(settings, context);
   const { places } = asking;
   const report = await asking.tryReport();
-  const known: readonly { readonly name: string }[] = report?.services ?? await knownWithoutManager(places);
+  const known = report?.services ?? (await knownNames(places)).map((name) => ({ name }));
   const backend = report?.backend ?? places.backend;
-  return chosenServices(settings.names, known).map(({ name }) => ({
+  return chosenServices<{ readonly name: string }>(settings.names, known).map(({ name }) => ({
     name,
     source: logSource(name, { logs: places.logs, backend }),
   }));

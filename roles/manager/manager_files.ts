@@ -7,11 +7,19 @@
 import { parseFileText } from "../config/file.ts";
 import { ConfigError } from "../config.ts";
 import { messageOf } from "../../protocol/errors.ts";
-import { readWatchdogConf, readWatchdogTable, type WatchdogReading } from "../../protocol/manager/watchdog_conf.ts";
+import {
+  readWatchdogConf,
+  readWatchdogTable,
+  watchdogContradictions,
+  type WatchdogReading,
+} from "../../protocol/manager/watchdog_conf.ts";
 import { defaultWatchdogSettings, type WatchdogSettings } from "../../protocol/manager/watchdog_settings.ts";
 import type { Places } from "./places.ts";
 import { loadServiceFiles, type ServiceDefaults } from "./service_files.ts";
 import type { ServiceLoader } from "./supervisor.ts";
+
+/** At its start and at each SIGHUP. */
+const ACTION = "read the manager's settings";
 
 export interface ManagerFilesOptions {
   readonly places: Pick<Places, "services" | "watchdogFiles">;
@@ -39,7 +47,7 @@ async function firstThere(paths: readonly string[]): Promise<WatchdogSettings> {
 }
 
 function noSuchFile(path: string): never {
-  throw new ConfigError("start manager", [`watchdog must be a file that is there, got ${path}`]);
+  throw new ConfigError(ACTION, [`watchdog must be a file that is there, got ${path}`]);
 }
 
 /** Undefined when there is none; throws what is wrong with it. */
@@ -47,8 +55,10 @@ export async function readWatchdogFile(path: string): Promise<WatchdogSettings |
   const text = await readIfThere(path);
   if (text === undefined) return undefined;
   const { settings, problems } = path.endsWith(".toml") ? await readToml(text, path) : readWatchdogConf(text, path);
-  if (problems.length > 0) throw new ConfigError("start manager", problems);
-  return { ...defaultWatchdogSettings, ...settings };
+  const all = { ...defaultWatchdogSettings, ...settings };
+  const wrong = [...problems, ...watchdogContradictions(all, path)];
+  if (wrong.length > 0) throw new ConfigError(ACTION, wrong);
+  return all;
 }
 
 async function readToml(text: string, path: string): Promise<WatchdogReading> {
@@ -63,11 +73,12 @@ async function readIfThere(path: string): Promise<string | undefined> {
     return await Deno.readTextFile(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    throw new ConfigError("start manager", [`watchdog must be a file that can be read: ${messageOf(error)}`]);
+    throw new ConfigError(ACTION, [`watchdog must be a file that can be read: ${messageOf(error)}`]);
   }
 }
 
-const readWatchdog: NonNullable<ServiceDefaults["readWatchdog"]> = (table, { file }, base) => {
-  const { settings, problems } = readWatchdogTable(table, { file, text: "", section: "watchdog" });
-  return { settings: { ...base, ...settings }, problems };
+const readWatchdog: NonNullable<ServiceDefaults["readWatchdog"]> = (table, { file, text }, base) => {
+  const { settings, problems } = readWatchdogTable(table, { file, text, section: "watchdog" });
+  const all = { ...base, ...settings };
+  return { settings: all, problems: [...problems, ...watchdogContradictions(all, file)] };
 };

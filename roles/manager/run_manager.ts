@@ -26,14 +26,18 @@ import { OwnRunner } from "./own_runner.ts";
 import { type Places, placesOf, thisPlacesHost } from "./places.ts";
 import { findPortOwner } from "./port_owner.ts";
 import type { RunnerEvents, ServiceRunner } from "./runner.ts";
+import { sendSignal } from "./strays.ts";
 import { Supervisor } from "./supervisor.ts";
 import { Systemctl } from "./systemctl.ts";
 import { SystemdRunner } from "./systemd_runner.ts";
+import { unclaimedProcesses } from "./unclaimed.ts";
 import { UnitFiles } from "./unit_files.ts";
 import { managerWords } from "./words.ts";
 
 /** How long what people are shown of all processes may be old. */
 const STATS_AGE_MS = 200;
+/** After a service's time to stop is over. */
+const KILL_AND_SWEEP_MS = 10_000;
 /** In which those who may not see the services' secrets see who runs them. */
 const FOLDER_MODE = 0o755;
 
@@ -42,15 +46,19 @@ export async function runManager(config: ManagerSettings, context: RoleContext):
   const places = placesOf(config, context.stateDir, thisPlacesHost(denoHost().env));
   await Deno.mkdir(places.run, { recursive: true, mode: FOLDER_MODE });
   await using resources = new AsyncDisposableStack();
+  // One that comes before there is anything to read again is kept until there is.
+  const begun = Promise.withResolvers<Supervisor>();
+  resources.use(onHangUp(async () => await (await begun.promise).reload(), context));
   resources.use(await lockRunDirectory(places.run));
   const sockets = resources.use(openTcpTable());
   const supervisor = await openSupervisor(config, { context, places, sockets, resources });
+  begun.resolve(supervisor);
+  const stopsAll = places.backend === "own" && !config.keepServices;
+  if (stopsAll) tellShortDrain(supervisor, context);
   const meter = new Meter({ clock, sockets, maxAgeMs: STATS_AGE_MS });
   const answer = managerAnswers({ supervisor, meter, clock });
-  resources.use(onHangUp(() => supervisor.reload(), context));
   resources.use(await serveControlSocket({ path: places.socket, words: managerWords, answer, clock, log }));
-  const { services, problems } = supervisor.report();
-  for (const problem of problems) log.warn("Cannot use a service file", { problem });
+  const { services } = supervisor.report();
   context.ready({
     addresses: { socket: places.socket },
     words: { socket: "asked at" },
@@ -58,7 +66,20 @@ export async function runManager(config: ManagerSettings, context: RoleContext):
   });
   await aborted(context.signal);
   // Units are systemd's, and stay; what are our own children would be nobody's.
-  if (places.backend === "own" && !config.keepServices) await supervisor.stopAll(context.hardSignal);
+  if (stopsAll) await supervisor.stopAll(context.hardSignal);
+}
+
+/** Those that need all their time would be killed before it is over. */
+function tellShortDrain(supervisor: Supervisor, { drainTimeoutMs, log }: RoleContext): void {
+  const neededMs = supervisor.longestStopMs + KILL_AND_SWEEP_MS;
+  if (drainTimeoutMs === undefined || drainTimeoutMs >= neededMs) return;
+  log.warn(
+    "A stop of the manager would not wait for all services: drain_timeout should be 10 s above the longest stop timeout",
+    {
+      drain_timeout_ms: drainTimeoutMs,
+      longest_stop_timeout_ms: supervisor.longestStopMs,
+    },
+  );
 }
 
 interface Parts {
@@ -76,6 +97,9 @@ async function openSupervisor(config: ManagerSettings, parts: Parts): Promise<Su
   const supervisor: Supervisor = new Supervisor({
     files: managerFiles({ places, watchdogFile: config.watchdog }),
     runner,
+    kill: (process) => void sendSignal(process, "SIGKILL", "group"),
+    // Of units systemd knows which there are, and shows them: `systemctl list-units "culvert-*"`.
+    unclaimed: (known) => places.backend === "own" ? unclaimedProcesses(places.run, known) : [],
     checks: serviceChecks({ clock, ports: listeningPorts(sockets), ownerOf: (port) => findPortOwner(sockets, port) }),
     alerts: resources.use(openAlerts({ clock, log })),
     meter: new Meter({ clock }),

@@ -33,7 +33,8 @@ export interface ServiceDefaults {
   /** What the `[watchdog]` of a service's file makes of those; without it such a table is a problem. */
   readWatchdog?(
     table: Table,
-    place: SectionPlace,
+    /** With the file's whole text, to find lines in. */
+    place: SectionPlace & { readonly text: string },
     base: WatchdogSettings,
   ): { readonly settings: WatchdogSettings; readonly problems: readonly string[] };
   /** How this program is started. Default: as it was now. */
@@ -50,15 +51,18 @@ export interface LoadedServices {
   readonly broken: readonly string[];
 }
 
-/** Reads every service file of a folder. One that is not there holds none, and that is a problem too. */
+/**
+ * Reads every service file of a folder. Rejects where the folder itself cannot be read, with `no_folder` where there is none:
+ * that says nothing about services.
+ */
 export async function loadServiceFiles(directory: string, defaults: ServiceDefaults): Promise<LoadedServices> {
   const names = await fileNames(directory);
-  if (typeof names === "string") return { services: [], problems: [names], broken: [] };
   const services: Service[] = [];
   const problems: string[] = [];
   const broken: string[] = [];
   if (names.length > MAX_SERVICES) {
     problems.push(`${directory} must hold at most ${MAX_SERVICES} service files, got ${names.length}`);
+    broken.push(...names.slice(MAX_SERVICES).map((name) => basename(name, ".toml")));
   }
   for (const name of names.slice(0, MAX_SERVICES)) {
     const path = join(directory, name);
@@ -71,16 +75,21 @@ export async function loadServiceFiles(directory: string, defaults: ServiceDefau
   return { services, problems, broken };
 }
 
-/** Sorted; or what is wrong with the folder. */
-async function fileNames(directory: string): Promise<string[] | string> {
+/** Sorted. */
+async function fileNames(directory: string): Promise<string[]> {
   const names: string[] = [];
   try {
     for await (const { name } of Deno.readDir(directory)) {
       if (name.endsWith(".toml") && !name.startsWith(".")) names.push(name);
     }
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return `${directory} must be a folder of service files; there is none`;
-    return `${directory} must be a folder that can be read: ${messageOf(error)}`;
+    if (error instanceof Deno.errors.NotFound) {
+      throw new CulvertError(
+        "no_folder",
+        `${directory} must be a folder of service files; there is none, and culvert manager install makes the first`,
+      );
+    }
+    throw new CulvertError("bad_folder", `${directory} must be a folder that can be read: ${messageOf(error)}`);
   }
   return names.sort();
 }
@@ -121,7 +130,7 @@ export async function readServiceFile(text: string, path: string, defaults: Serv
   const { input, problems: found } = inputOfTable(serviceFileSchema, settings, { file: path, section: "" });
   const problems = [...found];
   const variables = readVariables(environment, path, problems);
-  const ownWatchdog = readOwnWatchdog(watchdog, path, defaults, problems);
+  const ownWatchdog = readOwnWatchdog(watchdog, { path, text }, defaults, problems);
   if (found.length > 0) return { problems };
   const file = serviceFileSchema.parse(input);
   problems.push(...contradictions(file, path, defaults));
@@ -147,7 +156,7 @@ function readVariables(table: unknown, path: string, problems: string[]): Record
 
 function readOwnWatchdog(
   table: unknown,
-  path: string,
+  { path, text }: { readonly path: string; readonly text: string },
   { watchdog, readWatchdog }: ServiceDefaults,
   problems: string[],
 ): WatchdogSettings {
@@ -160,7 +169,7 @@ function readOwnWatchdog(
     problems.push(`watchdog in ${path} must not be given here`);
     return watchdog;
   }
-  const read = readWatchdog(table, { file: path, section: "watchdog." }, watchdog);
+  const read = readWatchdog(table, { file: path, section: "watchdog.", text }, watchdog);
   problems.push(...read.problems);
   return read.settings;
 }

@@ -1,4 +1,5 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { CulvertError } from "../../protocol/errors.ts";
 import { defaultWatchdogSettings } from "../../protocol/manager/watchdog_settings.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
 import { loadServiceFiles, readServiceFile, type ServiceDefaults } from "./service_files.ts";
@@ -190,8 +191,18 @@ Deno.test("one bad file takes none of the others with it", async () => {
   assertStringIncludes(problems[2]!, "open.toml must not be writable by everybody");
 });
 
-Deno.test("a folder that is not there is told", async () => {
-  const { services, problems } = await loadServiceFiles("/nonexistent/services", defaults);
-  assertEquals(services, []);
-  assertEquals(problems, ["/nonexistent/services must be a folder of service files; there is none"]);
+Deno.test("a folder that is not there, or cannot be read, says nothing about services", async () => {
+  const gone = await assertRejects(() => loadServiceFiles("/nonexistent/services", defaults), CulvertError);
+  assertEquals(gone.code, "no_folder");
+  assertStringIncludes(gone.message, "/nonexistent/services must be a folder of service files; there is none");
+  const none = await assertRejects(() => loadServiceFiles("/dev/null", defaults), CulvertError);
+  assertEquals(none.code, "bad_folder");
+});
+
+Deno.test("files beyond the most that may be are told of as files that cannot be used", async () => {
+  using folder = new TempDirectory();
+  for (let n = 0; n < 1001; n++) Deno.writeTextFileSync(folder.path(`s${String(n).padStart(4, "0")}.toml`), "");
+  const { broken, problems } = await loadServiceFiles(folder.path("."), defaults);
+  assert(broken.includes("s1000"));
+  assertStringIncludes(problems[0]!, "must hold at most 1000 service files, got 1001");
 });

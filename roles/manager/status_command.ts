@@ -9,6 +9,7 @@ import { Asking, askingConfig, chosenServices, serviceNames } from "./asking.ts"
 import { knownWithoutManager, showKnown } from "./known_services.ts";
 import { managerLines, serviceLines } from "./status_text.ts";
 import { outputPaint } from "./styles.ts";
+import { Systemctl } from "./systemctl.ts";
 
 const config = z.object({
   names: serviceNames("Which services, to hear all of them; a line for each there is unless given."),
@@ -25,7 +26,7 @@ export const statusRole: Role<typeof config> = defineRole({
     const asking = new Asking(places, context);
     const report = await asking.tryReport();
     if (!report) {
-      const known = await knownWithoutManager(asking.places);
+      const known = await knownWithoutManager(asking.places, new Systemctl(context));
       showKnown(chosenServices(names, known), context);
       return asking.refuse();
     }

@@ -6,8 +6,8 @@
  *                        └── spawned, verified, exited, failing, its own timer ◀──┘
  *
  * Nothing here waits for another service. Whatever looks at a process ends with it, so that no verdict falls on the next.
- * What its file says about how it is run is settled when its process is started, and holds until that ends; what it says
- * about watching, limits and logs holds at once.
+ * What its file says about how it is run is settled when its process is started, and holds until that ends
+ * (`service_changes.ts`); what it says about watching holds at once.
  */
 
 import { type Clock, delay, type Timer } from "../../protocol/clock.ts";
@@ -23,6 +23,7 @@ import { checkAgainAndAgain, hungFailure } from "./check_loop.ts";
 import type { CheckFailure, Checks } from "./checks.ts";
 import { LimitWatch, type MeteredService, type ServiceSample } from "./limits.ts";
 import type { RunningProcess, ServiceExit, ServiceRunner } from "./runner.ts";
+import { isRunOtherwise } from "./service_changes.ts";
 
 export interface SupervisedOptions {
   readonly runner: ServiceRunner;
@@ -36,6 +37,8 @@ export interface SupervisedOptions {
 
 /** While a start is looked at. */
 const VERIFY_EVERY_MS = 250;
+/** Where its end cannot be waited for. */
+const LOOK_FOR_END_EVERY_MS = 1_000;
 
 export class SupervisedService implements AsyncDisposable {
   readonly #options: SupervisedOptions;
@@ -48,6 +51,8 @@ export class SupervisedService implements AsyncDisposable {
   #service: Service;
   #started: Service;
   #process: RunningProcess | undefined;
+  /** Since when this manager knows it. */
+  #livesSinceMs = 0;
   /** Ends with its process, and with the manager. */
   #life = new AbortController();
   /** Ends when it no longer runs. */
@@ -109,7 +114,7 @@ export class SupervisedService implements AsyncDisposable {
     const { watchdog } = this.#service;
     this.#isRemoved = false;
     this.#service = service;
-    this.#machine.configure(service.watchdog);
+    this.#follow(() => this.#machine.configure(service.watchdog));
     if (service.watchdog.checkIntervalMs !== watchdog.checkIntervalMs && this.#machine.state === "running") {
       this.#watch();
     }
@@ -171,7 +176,7 @@ export class SupervisedService implements AsyncDisposable {
   #notes(): string[] {
     const notes = [...this.#options.runner.notes(this.#service)];
     if (this.#isRemoved) notes.push("Its file is gone: it is forgotten once it has ended");
-    else if (this.#process && isRunOtherwise(this.#started, this.#service)) {
+    else if (this.#process && isRunOtherwise(this.#started, this.#service, this.#options.runner.backend)) {
       notes.push("Its file has changed since it was started: a restart applies that");
     }
     return notes;
@@ -228,7 +233,8 @@ export class SupervisedService implements AsyncDisposable {
     let process;
     try {
       const taken = await this.#looked(() => this.#options.checks.portTaken(service), signal);
-      if (taken !== undefined) throw new CulvertError("port_taken", taken);
+      // What cannot be looked at keeps nothing from being tried.
+      if (taken?.level === "port") throw new CulvertError("port_taken", taken.reason);
       signal.throwIfAborted();
       process = await this.#options.runner.start(service, signal);
     } catch (error) {
@@ -242,7 +248,8 @@ export class SupervisedService implements AsyncDisposable {
 
   #live(process: RunningProcess): void {
     this.#process = process;
-    this.#life = new AbortController();
+    this.#livesSinceMs = this.#options.clock.now();
+    const { signal } = this.#life = new AbortController();
     this.#health = "unknown";
     this.#unhealthyReason = undefined;
     this.#isOverLimit = false;
@@ -253,8 +260,27 @@ export class SupervisedService implements AsyncDisposable {
       (error) => {
         if (this.#ending.signal.aborted) return; // the runner ends with the manager
         this.#log.error("Its end cannot be seen, and is looked for", { error: messageOf(error) });
+        this.#task(this.#lookForEnd(process, signal));
       },
     );
+  }
+
+  async #lookForEnd(process: RunningProcess, signal: AbortSignal): Promise<void> {
+    try {
+      while (this.#isThere(process)) await delay(this.#options.clock, LOOK_FOR_END_EVERY_MS, signal);
+      this.#ended(process, wordsFor({}));
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  /** What cannot be looked at is taken to be there. */
+  #isThere(process: RunningProcess): boolean {
+    try {
+      return this.#options.checks.isThere(process);
+    } catch {
+      return true;
+    }
   }
 
   #ended(process: RunningProcess, how: string): void {
@@ -287,14 +313,13 @@ export class SupervisedService implements AsyncDisposable {
     return (await this.#looked(() => checks.checkStart(this.#started, process), this.#life.signal))?.reason;
   }
 
-  /** What cannot be looked at is not the service's fault, and not held against it. */
-  async #looked<T>(look: () => Promise<T | undefined>, signal: AbortSignal): Promise<T | undefined> {
+  /** What cannot be looked at is neither in order nor the service's fault. */
+  async #looked(look: () => Promise<CheckFailure | undefined>, signal: AbortSignal): Promise<CheckFailure | undefined> {
     try {
       return await look();
     } catch (error) {
       signal.throwIfAborted();
-      this.#log.warn("It cannot be looked at", { error: messageOf(error) });
-      return undefined;
+      return { level: "unseen", reason: `It cannot be looked at: ${messageOf(error)}` };
     }
   }
 
@@ -336,24 +361,29 @@ export class SupervisedService implements AsyncDisposable {
   async #look(signal: AbortSignal): Promise<CheckFailure | undefined> {
     const { clock, runner, checks } = this.#options;
     const process = this.#process!;
-    return hungFailure(runner.notices(this.#started), clock.now()) ??
+    const { role, notifies } = this.#started;
+    // Units are watched by systemd itself, and programs of others need not say that they are alive.
+    const isHeard = role !== undefined && notifies && runner.backend === "own";
+    const notices = runner.notices(this.#started);
+    return hungFailure(notices, { nowMs: clock.now(), ...isHeard && { livesSinceMs: this.#livesSinceMs } }) ??
       await this.#looked(() => checks.check(this.#started, process, signal), signal);
   }
 
   #failed({ level, reason }: CheckFailure): void {
     // A signal to it would reach nobody and end nothing.
     if (level === "pid") return this.#ended(this.#process!, "it was gone, and nobody saw how it ended");
+    if (level === "unseen") return this.#healthIs("unknown", reason);
     this.#healthIs("unhealthy", reason);
     if (this.#options.clock.now() >= this.#graceUntilMs) this.#handle({ is: "failing", reason, isHarmful: false });
   }
 
   #works(): void {
-    const wasUnhealthy = this.#health === "unhealthy";
+    const wasHealthy = this.#health === "healthy";
     this.#healthIs("healthy");
-    if (wasUnhealthy && !this.#isOverLimit) this.#handle({ is: "recovered" });
+    if (!wasHealthy && !this.#isOverLimit) this.#handle({ is: "recovered" });
   }
 
-  #healthIs(health: "healthy" | "unhealthy", reason?: string): void {
+  #healthIs(health: ServiceReport["health"], reason?: string): void {
     const hasChanged = this.#health !== health;
     this.#health = health;
     this.#unhealthyReason = reason;
@@ -384,14 +414,4 @@ export class SupervisedService implements AsyncDisposable {
 function wordsFor({ code, signal }: ServiceExit): string {
   if (signal !== undefined) return signal;
   return code === undefined ? "nobody saw how" : `exit code ${code}`;
-}
-
-/** Whether only a restart applies what has changed. */
-function isRunOtherwise(started: Service, service: Service): boolean {
-  return JSON.stringify(runAs(started)) !== JSON.stringify(runAs(service));
-}
-
-function runAs(service: Service): unknown {
-  const { description: _1, enabled: _2, limits: _3, log: _4, watchdog: _5, ...how } = service;
-  return how;
 }

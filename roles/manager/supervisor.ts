@@ -11,7 +11,7 @@
  */
 
 import { orAborted } from "../../protocol/abort.ts";
-import type { Clock } from "../../protocol/clock.ts";
+import { type Clock, deadline } from "../../protocol/clock.ts";
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { ManagerReport } from "../../protocol/manager/report.ts";
@@ -21,7 +21,7 @@ import type { Alerts } from "./alerts.ts";
 import type { Checks } from "./checks.ts";
 import { repeat } from "../repeating.ts";
 import { hasLimits, type MeteredService, type ServiceMeter } from "./limits.ts";
-import type { ServiceRunner } from "./runner.ts";
+import type { RunningProcess, ServiceRunner } from "./runner.ts";
 import { SupervisedService } from "./supervised_service.ts";
 
 /** What the service files and the watchdog's settings say by now. */
@@ -34,13 +34,20 @@ export interface LoadedServices {
 }
 
 export interface ServiceLoader {
-  /** Rejects where nothing can be said, such as for wrong settings of the watchdog: all stays as it was. */
+  /**
+   * Rejects where nothing can be said, such as for wrong settings of the watchdog: all stays as it was. With `no_folder`
+   * where there is nothing to read, which is no fault before the first service.
+   */
   load(): Promise<LoadedServices>;
 }
 
 export interface SupervisorOptions {
   readonly files: ServiceLoader;
   readonly runner: ServiceRunner;
+  /** Kills a process and its group before it returns: for when there is no time to ask the runner. */
+  kill(process: RunningProcess): void;
+  /** What runs of services that are none of these, in a sentence each. */
+  unclaimed(known: ReadonlySet<string>): readonly string[];
   readonly checks: Checks;
   readonly alerts: Alerts;
   /** For limits alone. */
@@ -62,6 +69,8 @@ export interface SupervisorEvent {
 
 /** How often what services use is held against their limits. */
 const METER_EVERY_MS = 10_000;
+/** Within the time that a role has to end once everything has been cut. */
+const SWEEP_AFTER_KILL_MS = 2_000;
 
 export class Supervisor implements AsyncDisposable {
   readonly #options: SupervisorOptions;
@@ -70,6 +79,8 @@ export class Supervisor implements AsyncDisposable {
   readonly #startedMs: number;
   readonly #tasks = new Set<Promise<unknown>>();
   readonly #waiting = new Set<() => void>();
+  /** All are being stopped, and nothing is started any more. */
+  #isStopping = false;
   #problems: readonly string[] = [];
   /** Loads come one after the other. */
   #loading: Promise<void> = Promise.resolve();
@@ -82,7 +93,7 @@ export class Supervisor implements AsyncDisposable {
 
   /** Reads the files, takes over what runs and starts the others that are enabled. Rejects where nothing can be read. */
   async begin(): Promise<void> {
-    await this.reload();
+    await this.#loadNext({ isFirst: true });
     const { clock, log } = this.#options;
     this.#metering = repeat({
       clock,
@@ -93,8 +104,13 @@ export class Supervisor implements AsyncDisposable {
   }
 
   /** Reads the files again. What is new and enabled is started; nothing is stopped or restarted. */
-  reload(): Promise<void> {
-    const loading = this.#loading.then(() => this.#load());
+  async reload(): Promise<void> {
+    this.#requireWork("read the service files again");
+    await this.#loadNext({ isFirst: false });
+  }
+
+  #loadNext(how: { readonly isFirst: boolean }): Promise<void> {
+    const loading = this.#loading.then(() => this.#load(how));
     this.#loading = loading.catch(() => {});
     return loading;
   }
@@ -119,6 +135,7 @@ export class Supervisor implements AsyncDisposable {
 
   /** Returns at once, as `stop` and `restart` do; `report` tells how it goes. Throws `unknown_service`. */
   start(name: string): void {
+    this.#requireWork(`start ${name}`);
     this.#named([name], "start")[0]!.ask("start");
   }
 
@@ -127,17 +144,56 @@ export class Supervisor implements AsyncDisposable {
   }
 
   restart(name: string): void {
+    this.#requireWork(`restart ${name}`);
     this.#named([name], "restart")[0]!.ask("restart");
   }
 
-  /** Stops all, and settles when nothing runs. */
+  /**
+   * Stops all, and settles when nothing runs. When the signal aborts, what still runs is killed before anything else happens,
+   * and little more is waited for. From its begin on nothing is started.
+   */
   async stopAll(signal: AbortSignal): Promise<void> {
+    this.#isStopping = true;
     for (const service of this.#services.values()) service.ask("stop");
+    const onAbort = () => this.#killAll();
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      await this.#allStopped(signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      using limit = deadline(this.#options.clock, SWEEP_AFTER_KILL_MS, "sweep");
+      await this.#allStopped(limit.signal).catch(() => {}); // what is left then is left
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async #allStopped(signal: AbortSignal): Promise<void> {
+    await orAborted(this.#loading, signal); // what comes of it has to stop as well
     const isOver = () => this.#services.values().every(({ isStopped }) => isStopped);
     while (!isOver()) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#waiting.add(resolve);
       await orAborted(promise, signal).finally(() => this.#waiting.delete(resolve));
+    }
+  }
+
+  #killAll(): void {
+    for (const { name, running } of this.#services.values()) {
+      if (!running) continue;
+      this.#options.log.warn("It is killed: there is no more time for it to end", { service: name });
+      try {
+        this.#options.kill(running.process);
+      } catch (error) {
+        this.#options.log.error("It cannot be killed", { service: name, error: messageOf(error) });
+      }
+    }
+  }
+
+  #requireWork(what: string): void {
+    if (this.#isStopping) {
+      throw new CulvertError("stopping", `Cannot ${what}: the manager stops, and all services with it`);
     }
   }
 
@@ -149,21 +205,42 @@ export class Supervisor implements AsyncDisposable {
     await Promise.all(this.#tasks);
   }
 
-  async #load(): Promise<void> {
+  async #load({ isFirst }: { readonly isFirst: boolean }): Promise<void> {
     const { files, log } = this.#options;
     let loaded;
     try {
       loaded = await files.load();
     } catch (error) {
       this.#problems = [messageOf(error)];
-      throw error;
+      if (!isFirst || !(error instanceof CulvertError) || error.code !== "no_folder") throw error;
+      return log.warn(messageOf(error));
     }
-    for (const problem of loaded.problems) if (!this.#problems.includes(problem)) log.error(problem);
-    this.#problems = loaded.problems;
+    this.#tellProblems(loaded.problems);
     const names = new Set([...loaded.services.map(({ name }) => name), ...loaded.broken]);
     for (const [name, service] of this.#services) if (!names.has(name)) service.remove();
     for (const service of loaded.services) this.#services.get(service.name)?.configure(service);
     await this.#add(loaded.services.filter(({ name }) => !this.#services.has(name)));
+    this.#tellProblems([...loaded.problems, ...this.#unclaimed()]);
+  }
+
+  /** Into the log what is new of them. */
+  #tellProblems(problems: readonly string[]): void {
+    for (const problem of problems) if (!this.#problems.includes(problem)) this.#options.log.error(problem);
+    this.#problems = problems;
+  }
+
+  #unclaimed(): readonly string[] {
+    try {
+      return this.#options.unclaimed(new Set(this.#services.keys()));
+    } catch (error) {
+      this.#options.log.warn("What else runs cannot be looked at", { error: messageOf(error) });
+      return [];
+    }
+  }
+
+  /** Of all services. */
+  get longestStopMs(): number {
+    return Math.max(0, ...this.#services.values().map(({ service }) => service.watchdog.stopTimeoutMs));
   }
 
   async #add(services: readonly Service[]): Promise<void> {
@@ -177,7 +254,8 @@ export class Supervisor implements AsyncDisposable {
       this.#services.set(service.name, added);
       const process = found[at];
       if (process) added.adopt(process);
-      else if (service.enabled) added.ask("start");
+      if (this.#isStopping) added.ask("stop");
+      else if (!process && service.enabled) added.ask("start");
     }
   }
 

@@ -1,106 +1,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { CulvertError } from "../../protocol/errors.ts";
-import type { Service } from "../../protocol/manager/service.ts";
-import { FakeClock, settle } from "../../testing/fake_clock.ts";
-import { LogCollector } from "../../testing/log_collector.ts";
-import type { Alert } from "./alerts.ts";
-import type { CheckFailure, Checks } from "./checks.ts";
-import { FakeRunner } from "./fixtures/fake_runner.ts";
+import { settle } from "../../testing/fake_clock.ts";
 import { fakeService } from "./fixtures/fake_service.ts";
-import type { ServiceSample } from "./limits.ts";
-import type { RunningProcess } from "./runner.ts";
-import { type LoadedServices, Supervisor } from "./supervisor.ts";
-
-/** What every service runs into, for a test to say. */
-class FakeChecks implements Checks {
-  readonly failing = new Map<string, CheckFailure>();
-  readonly lacking = new Map<string, string>();
-  readonly taken = new Map<string, string>();
-  readonly looks: string[] = [];
-  constructor(readonly clock: FakeClock, readonly runner: FakeRunner) {}
-
-  check({ name, listen }: Service, process: RunningProcess): Promise<CheckFailure | undefined> {
-    this.looks.push(`${this.clock.now()} ${name} ${listen.map(({ at }) => at.port)}`.trim());
-    if (!this.runner.isThere(process)) return Promise.resolve({ level: "pid", reason: "It is gone" });
-    return Promise.resolve(this.failing.get(name));
-  }
-
-  checkStart({ name }: Service): Promise<CheckFailure | undefined> {
-    const reason = this.lacking.get(name);
-    return Promise.resolve(reason === undefined ? undefined : { level: "port", reason });
-  }
-
-  portTaken({ name }: Service): Promise<string | undefined> {
-    return Promise.resolve(this.taken.get(name));
-  }
-}
-
-class World implements AsyncDisposable {
-  readonly clock = new FakeClock();
-  readonly runner = new FakeRunner(this.clock);
-  readonly checks = new FakeChecks(this.clock, this.runner);
-  readonly log = new LogCollector();
-  readonly alerts: Alert[] = [];
-  readonly samples = new Map<string, ServiceSample>();
-  readonly events: string[] = [];
-  files: LoadedServices | Error = { services: [], problems: [], broken: [] };
-  readonly supervisor: Supervisor;
-
-  constructor(...services: readonly Service[]) {
-    this.write(...services);
-    this.supervisor = new Supervisor({
-      files: {
-        load: () => this.files instanceof Error ? Promise.reject(this.files) : Promise.resolve(this.files),
-      },
-      runner: this.runner,
-      checks: this.checks,
-      alerts: { tell: (alert) => void this.alerts.push(alert), [Symbol.asyncDispose]: () => Promise.resolve() },
-      meter: {
-        sample: (metered) => Promise.resolve(metered.map(({ service }) => this.samples.get(service.name))),
-      },
-      clock: this.clock,
-      log: this.log,
-      pid: 42,
-      onEvent: ({ name, news }) => void this.events.push(`${name} ${news?.event ?? "-"}`),
-    });
-  }
-
-  write(...services: readonly Service[]): void {
-    this.files = { services, problems: [], broken: [] };
-  }
-
-  async begin(): Promise<this> {
-    await this.supervisor.begin();
-    await this.pass(0);
-    return this;
-  }
-
-  /** From its begin until all that was started runs. */
-  async run(): Promise<this> {
-    await this.begin();
-    await this.pass(3_000);
-    this.runner.told.length = 0;
-    return this;
-  }
-
-  async pass(ms: number): Promise<void> {
-    await this.clock.advanceAsync(ms);
-    await settle();
-  }
-
-  of(name: string) {
-    return this.supervisor.report([name]).services[0]!;
-  }
-
-  state(name: string): string {
-    return this.of(name).state;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.supervisor[Symbol.asyncDispose]();
-    assertEquals(this.clock.pendingTimers, 0);
-  }
-}
+import { World } from "./fixtures/supervisor_world.ts";
 
 Deno.test("what is enabled is started, verified after two seconds, and reported", async () => {
   await using world = await new World(fakeService("web"), fakeService("idle", { enabled: false })).begin();
@@ -281,6 +183,63 @@ Deno.test("what no longer says that it is alive hangs", async () => {
   assert(world.runner.told[0]!.endsWith("SIGTERM web"));
 });
 
+Deno.test("a role of ours that hangs before it has ever said that it is alive is seen", async () => {
+  await using world = await new World(fakeService("web", { role: "proxy", notifies: true })).begin();
+  await world.pass(10_000);
+  world.runner.says("web", { readyAtMs: world.clock.now() });
+  await world.pass(29_000);
+  assertEquals(world.state("web"), "running");
+  await world.pass(3_000);
+  assertEquals(world.of("web").reason, "It hangs: it has not said that it is alive for 31 s");
+});
+
+Deno.test("a role of ours that hung before it was adopted is seen, and one that speaks is left alone", async () => {
+  const role = { role: "proxy", notifies: true };
+  await using world = new World(
+    fakeService("hung", role),
+    fakeService("web", role),
+    fakeService("other", { notifies: true }),
+  );
+  for (const name of ["hung", "web", "other"]) world.runner.runs(name);
+  await world.begin();
+  for (let beats = 0; beats < 5; beats++) {
+    world.runner.says("web", { aliveAtMs: world.clock.now() });
+    await world.pass(15_000);
+  }
+  assertEquals(world.of("hung").reason, "It hangs: it has not said that it is alive for 61 s");
+  assertEquals([world.state("web"), world.state("other")], ["running", "running"]);
+});
+
+Deno.test("what cannot be looked at counts neither as started nor as failing", async () => {
+  await using world = await new World(fakeService("web")).run();
+  world.checks.isBlind = true;
+  await world.pass(61_000);
+  assertEquals([world.state("web"), world.of("web").health], ["running", "unknown"]);
+  assertEquals(world.of("web").reason, "It cannot be looked at: too many open files");
+  world.checks.isBlind = false;
+  await world.pass(30_000);
+  assertEquals([world.of("web").health, world.of("web").reason], ["healthy", undefined]);
+  world.checks.isBlind = true;
+  world.supervisor.restart("web");
+  await world.pass(29_000);
+  assertEquals(world.state("web"), "starting");
+  await world.pass(2_000);
+  assertEquals(world.of("web").reason, "It did not start within 30 s: It cannot be looked at: too many open files");
+});
+
+Deno.test("a process whose end cannot be waited for is looked for until it is gone", async () => {
+  await using world = new World(fakeService("web"));
+  world.runner.blind.add("web");
+  await world.run();
+  world.checks.isBlind = true;
+  world.supervisor.stop("web");
+  await world.pass(10_000);
+  assertEquals(world.state("web"), "stopping", "too many files are open to see whether it is there");
+  world.checks.isBlind = false;
+  await world.pass(1_000);
+  assertEquals([world.state("web"), world.of("web").lastExit], ["stopped", "nobody saw how"]);
+});
+
 Deno.test("what uses too much for too long is restarted before it harms others", async () => {
   const limits = { memoryBytes: 100 * 2 ** 20, overMs: 20_000 };
   await using world = await new World(fakeService("web", { limits }), fakeService("free")).run();
@@ -316,6 +275,19 @@ Deno.test("without the watchdog nothing is mended, and what is wrong is told onc
   assertEquals(world.alerts.map(({ event }) => event), ["unhealthy", "crashed"]);
 });
 
+Deno.test("a watchdog that is switched off while a restart is waited for says that there will be none", async () => {
+  await using world = await new World(fakeService("web")).run();
+  world.runner.crash("web");
+  await settle();
+  world.write(fakeService("web", { watchdog: { enabled: false } }));
+  await world.supervisor.reload();
+  await world.pass(100_000);
+  assertEquals([world.state("web"), world.alerts.map(({ message }) => message)], [
+    "stopped",
+    ["It ended by itself: exit code 1. It is no longer restarted: no watchdog"],
+  ]);
+});
+
 Deno.test("new files are started, changed ones wait for a restart, settings hold at once", async () => {
   await using world = await new World(fakeService("web", { listen: [port(80)] })).run();
   const changed = fakeService("web", {
@@ -336,6 +308,21 @@ Deno.test("new files are started, changed ones wait for a restart, settings hold
   await world.pass(3_000);
   assertEquals([world.state("web"), world.of("web").notes], ["running", []]);
   assert(world.checks.looks.at(-1)!.endsWith("web 81"), world.checks.looks.join());
+});
+
+Deno.test("limits and logs that are settled at the start wait for a restart", async () => {
+  await using world = await new World(fakeService("web")).run();
+  for (
+    const [wish, isSettled] of [
+      [{ limits: { overMs: 30_000, openFiles: 100 } }, true],
+      [{ log: { maxBytes: 1 } }, true],
+      [{ limits: { overMs: 30_000, memoryBytes: 100 }, watchdog: { stopTimeoutMs: 5 } }, false],
+    ] as const
+  ) {
+    world.write(fakeService("web", wish));
+    await world.supervisor.reload();
+    assertEquals(world.of("web").notes.length, isSettled ? 1 : 0, JSON.stringify(wish));
+  }
 });
 
 Deno.test("a service whose file is gone goes on, and is forgotten once it has ended", async () => {
@@ -361,6 +348,27 @@ Deno.test("files that cannot be used are told, and change nothing of what runs",
   await assertRejects(() => world.supervisor.reload(), CulvertError, "MAX_RESTARTS");
   assertEquals(world.supervisor.report().problems, ["watchdog.conf:3: MAX_RESTARTS must be a number"]);
   assertEquals(world.state("web"), "running");
+});
+
+Deno.test("a folder that is gone at a reload changes nothing: a service that waits for its restart is restarted", async () => {
+  await using world = await new World(fakeService("web")).run();
+  world.runner.crash("web");
+  await settle();
+  world.files = new CulvertError("no_folder", "/services must be a folder of service files; there is none");
+  await assertRejects(() => world.supervisor.reload(), CulvertError, "there is none");
+  await world.pass(10_000);
+  assertEquals(world.state("web"), "running");
+});
+
+Deno.test("a folder that is not there at the begin is told once, and holds no services", async () => {
+  await using world = new World();
+  world.files = new CulvertError("no_folder", "/services must be a folder of service files; there is none");
+  await world.begin();
+  assertEquals(world.supervisor.report().services, []);
+  assertEquals(world.log.lines.map(({ level }) => level), ["warn"]);
+  world.write(fakeService("web"));
+  await world.supervisor.reload();
+  assertEquals(world.state("web"), "starting");
 });
 
 Deno.test("a name that nobody has is refused", async () => {

@@ -7,10 +7,7 @@
 
 import { join } from "@std/path";
 import { z } from "zod";
-import { readProcStat } from "../../native/proc_files.ts";
 import { CulvertError } from "../../protocol/errors.ts";
-import { parsePidFile } from "../../protocol/manager/pid_file.ts";
-import { isAlive } from "../../protocol/manager/proc_text.ts";
 import { MANAGER_UNIT } from "../../protocol/manager/manager_unit_text.ts";
 import { isEdited, unitNameOf } from "../../protocol/manager/unit_text.ts";
 import { ConfigError } from "../config.ts";
@@ -23,7 +20,8 @@ import { InstallRecords } from "./install/record.ts";
 import { applyRemoval, planRemoval, type Removal, removalLines } from "./install/removal.ts";
 import { TerminalPerson } from "./install/terminal_person.ts";
 import type { Person } from "./install/wizard.ts";
-import { knownWithoutManager } from "./known_services.ts";
+import { knownNames } from "./known_services.ts";
+import { runningPid } from "./named_process.ts";
 import { type Places, placesConfig } from "./places.ts";
 import { UNIT_FOLDER, UnitFiles } from "./unit_files.ts";
 import { managerWords } from "./words.ts";
@@ -83,9 +81,9 @@ const MANAGER_LINE = `To uninstall the manager: stop and remove ${MANAGER_UNIT},
 
 /** Units go on without the manager, and nobody would look after them. */
 async function requireNoOthers(names: readonly string[], places: Places): Promise<void> {
-  const others = (await knownWithoutManager(places)).filter(({ name }) => !names.includes(name));
+  const others = (await knownNames(places)).filter((name) => !names.includes(name));
   if (others.length === 0) return;
-  const left = others.map(({ name }) => name).join(", ");
+  const left = others.join(", ");
   throw new ConfigError("uninstall", [`--manager must be given when no other service is left, and there is ${left}`]);
 }
 
@@ -142,15 +140,6 @@ async function stopAll(removals: readonly Removal[], { asking, settings, context
         "Start the manager (culvert manager), which takes it over",
     );
   }
-}
-
-/** Only one that the file names beyond doubt: a pid alone may be anybody's. */
-async function runningPid(path: string): Promise<number | undefined> {
-  const text = await Deno.readTextFile(path).catch(() => "");
-  const { pid, identity } = parsePidFile(text) ?? {};
-  if (pid === undefined || !identity) return undefined;
-  const stat = readProcStat(pid);
-  return isAlive(stat) && stat.startTicks === identity.startTicks ? pid : undefined;
 }
 
 async function lookAgain({ socket, backend }: Places, context: RoleContext): Promise<void> {

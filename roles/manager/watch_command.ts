@@ -181,6 +181,8 @@ class Watch implements Disposable {
     const source = logSource(name, { logs: places.logs, backend: this.#model.report?.backend ?? places.backend });
     try {
       for await (const line of logLines(source, { lines: LOG_LINES, follow: true, clock, signal })) {
+        // Another log may be shown by now.
+        if (signal.aborted) return;
         this.#model.addLogLine(line);
         this.#drawSoon();
       }

@@ -36,6 +36,7 @@ const rows: readonly Row[] = [
   { title: "weight", cell: ({ weight }) => `${weight}` },
   { title: "streams", cell: ({ drawn }) => `${drawn}` },
   { title: "  opened", cell: ({ opened }) => `${opened}` },
+  { title: "  unanswered", cell: ({ unanswered }) => `${unanswered}` },
   { title: "  failed", cell: ({ failed }) => `${failed}` },
   { title: "  declined", cell: ({ declined }) => `${declined}` },
   { title: "  abandoned", cell: ({ abandoned }) => `${abandoned}` },

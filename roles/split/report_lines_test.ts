@@ -14,7 +14,14 @@ function sideOf(name: string, { opened = 0, failed = 0, dialMs = 10, bytesPerS =
     if (at < failed) record.count("failed");
     else {
       record.opened(dialMs + random.next());
-      record.ended({ sentBytes: 10, receivedBytes: 1e6, firstByteMs: 5, bytesPerS, isBroken: false });
+      record.ended({
+        sentBytes: 10,
+        receivedBytes: 1e6,
+        firstByteMs: 5,
+        bytesPerS,
+        isBroken: false,
+        isUnanswered: false,
+      });
     }
   }
   return {

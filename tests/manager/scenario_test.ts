@@ -70,6 +70,28 @@ testWith({}, "a manager that is killed leaves its services alone, and the next t
   assertEquals([...Deno.readDirSync(world.path("run"))].map(({ name }) => name), []);
 });
 
+testWith({}, "a second signal ends the manager at once, and no service outlives it", async () => {
+  await using world = await ManagerWorld.open({
+    stubborn: 'command = ["/bin/sh", "-c", "trap : TERM; while :; do sleep 1; done"]\n[watchdog]\nstop_timeout = 600\n',
+  });
+  const isAlive = whenSeen((await world.until("stubborn", "runs", runs)).pid!);
+  const isManagerAlive = whenSeen(world.pid);
+  await eventually("the manager has ended", () => {
+    if (isManagerAlive()) Deno.kill(world.pid, "SIGTERM");
+    return !isManagerAlive();
+  });
+  assertEquals([await world.ended(), isAlive()], [130, false]);
+});
+
+testWith({}, "what a killed manager has left does not outlive its test", async () => {
+  const world = await ManagerWorld.open({ sleeper: SLEEP });
+  const isAlive = whenSeen((await world.until("sleeper", "runs", runs)).pid!);
+  await world.crash();
+  assert(isAlive());
+  await world[Symbol.asyncDispose]();
+  await eventually("it is gone", () => !isAlive());
+});
+
 testWith({}, "of two managers one wins, and the other says who", async () => {
   await using world = await ManagerWorld.open({ sleeper: SLEEP });
   const { code, err } = await world.ask("");

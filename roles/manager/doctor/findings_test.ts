@@ -59,13 +59,33 @@ const well: ServiceMachine = {
 };
 const no = () => Promise.resolve(false);
 const port = { kind: "tcp", at: { host: "127.0.0.1", port: 1080 } } as const;
-const service = (more: Partial<Service> = {}): Service => ({ ...plainService("s", ["/bin/s", "-c", "/c"]), ...more });
+const service = (more: Partial<Service> = {}): Service => ({
+  ...plainService("s", ["/bin/s", "-c", "/c"]),
+  ...more,
+});
 const owner = () => Promise.resolve({ pid: 7, program: "other" });
 
 const serviceRows: readonly { name: string; service?: Service; machine: Partial<ServiceMachine>; says: string[] }[] = [
   { name: "all is well", machine: {}, says: ["ok its program, user and ports are as they should be"] },
   { name: "no program", machine: { isProgram: no }, says: ["fail /bin/s is no program"] },
-  { name: "no configuration", machine: { isThere: no }, says: ["fail its configuration /c is not there"] },
+  {
+    name: "no configuration",
+    service: service({ command: ["/opt/xray", "run", "-c", "/c"] }),
+    machine: { isThere: no },
+    says: ["fail its configuration /c is not there"],
+  },
+  {
+    name: "no configuration of a role",
+    service: service({ role: "proxy", command: ["/opt/deno", "proxy", "--config", "/c"] }),
+    machine: { isThere: no },
+    says: ["fail its configuration /c is not there"],
+  },
+  {
+    name: "a flag that is not about a configuration",
+    service: service({ command: ["/bin/sh", "-c", "/c; exec /d"] }),
+    machine: { isThere: no },
+    says: ["ok its program, user and ports are as they should be"],
+  },
   { name: "no user", service: service({ user: "u" }), machine: { hasUser: no }, says: ["fail there is no user u"] },
   {
     name: "not root",

@@ -2,10 +2,11 @@
  * What is made of each service: whether its program, its user and its ports are as its file says.
  */
 
-import { join } from "@std/path";
+import { basename, join } from "@std/path";
 import type { Service } from "../../../protocol/manager/service.ts";
 import type { PortOwner } from "../checks.ts";
 import { needsOf } from "../../../protocol/manager/program_needs.ts";
+import type { PidFileVerdict } from "../named_process.ts";
 import { formatServicePort } from "../service_schema.ts";
 import { fail, type Finding, ok, warn } from "./finding.ts";
 
@@ -32,13 +33,14 @@ export async function serviceFindings(service: Service, machine: ServiceMachine)
   return found.length > 0 ? found : [ok(service.name, "its program, user and ports are as they should be")];
 }
 
-async function programFindings({ name, command, directory }: Service, machine: ServiceMachine): Promise<Finding[]> {
+async function programFindings(service: Service, machine: ServiceMachine): Promise<Finding[]> {
+  const { name, command, directory } = service;
   const findings: Finding[] = [];
   const [program] = command;
   if (!await machine.isProgram(program)) {
     findings.push(fail(name, `${program} is no program`, "Install it, or correct command in the service file"));
   }
-  const config = argumentOf(command, ["--config", "-c", "-config"]);
+  const config = configOf(service);
   if (config?.startsWith("/") && !await machine.isThere(config)) {
     findings.push(fail(name, `its configuration ${config} is not there`, "Write it, or correct the service file"));
   }
@@ -102,8 +104,7 @@ export function sharedPortFindings(services: readonly Service[]): Finding[] {
 export interface PidFileState {
   readonly name: string;
   readonly directory: string;
-  /** `runs`: the process that it names. `gone`: it names one that has ended. `unreadable`: it names none. */
-  readonly state: "runs" | "gone" | "unreadable";
+  readonly state: PidFileVerdict["state"];
 }
 
 export function pidFileFindings(files: readonly PidFileState[], services: readonly Service[]): Finding[] {
@@ -118,6 +119,14 @@ export function pidFileFindings(files: readonly PidFileState[], services: readon
     return [warn("pid files", `${path} ${says}`, "The manager takes it away when it starts")];
   });
 }
+
+/** Where its command names one: `-c` is another thing to other programs, to a shell above all. */
+function configOf({ role, command }: Service): string | undefined {
+  if (role !== undefined) return argumentOf(command, ["--config"]);
+  return PROGRAMS_WITH_CONFIG.has(basename(command[0])) ? argumentOf(command, ["-c", "-config"]) : undefined;
+}
+
+const PROGRAMS_WITH_CONFIG: ReadonlySet<string> = new Set(["paqet", "gfk", "xray"]);
 
 function argumentOf(command: readonly string[], flags: readonly string[]): string | undefined {
   const at = command.findIndex((word) => flags.includes(word));

@@ -6,11 +6,10 @@ import { statfsSync } from "node:fs";
 import { dirname } from "@std/path";
 import { openLibc } from "../../../native/libc.ts";
 import { Nft } from "../../../native/nft.ts";
-import { isRunning } from "../../../native/process_exits.ts";
 import { readBootId } from "../../../native/proc_files.ts";
 import { isTimeKept } from "../../../native/time_state.ts";
 import { messageOf } from "../../../protocol/errors.ts";
-import { parsePidFile } from "../../../protocol/manager/pid_file.ts";
+import { namedProcess } from "../named_process.ts";
 import type { DiskSpace } from "./machine_findings.ts";
 import type { PidFileState } from "./service_findings.ts";
 
@@ -53,16 +52,10 @@ export async function pidFileStates(directory: string): Promise<PidFileState[]> 
   const entries = await Array.fromAsync(Deno.readDir(directory)).catch(() => []);
   for (const entry of entries) {
     if (!entry.isFile || !entry.name.endsWith(".pid")) continue;
-    const text = await Deno.readTextFile(`${directory}/${entry.name}`).catch(() => "");
-    states.push({ name: entry.name.slice(0, -".pid".length), directory, state: stateOf(text, bootId) });
+    const { state } = await namedProcess(`${directory}/${entry.name}`, bootId);
+    states.push({ name: entry.name.slice(0, -".pid".length), directory, state });
   }
   return states.sort((a, b) => a.name < b.name ? -1 : 1);
-}
-
-function stateOf(text: string, bootId: string): PidFileState["state"] {
-  const { pid, identity } = parsePidFile(text) ?? {};
-  if (pid === undefined || !identity) return "unreadable";
-  return identity.bootId === bootId && isRunning({ pid, startTicks: identity.startTicks }) ? "runs" : "gone";
 }
 
 export async function isProgram(path: string): Promise<boolean> {
