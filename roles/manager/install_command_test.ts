@@ -156,6 +156,28 @@ Deno.test("a dry run for root with systemd shows the user and both units", async
   assertEquals(world.files(), []);
 });
 
+for (
+  const { says, ...row } of [
+    { role: "proxy", set: [], says: ["\nAmbientCapabilities=\n", "\ncapabilities = []\n"] },
+    { role: "kcp-client", set: ["server=kcp+udp://K@192.0.2.7:1/"], says: ["\nAmbientCapabilities=\n"] },
+    { role: "vtcp-server", set: ["carrier=udp"], says: ["\nAmbientCapabilities=\n"] },
+    { role: "vtcp-client", set: ["server=vtcp://K@192.0.2.7:1/"], says: ["Capabilities=CAP_NET_ADMIN CAP_NET_RAW\n"] },
+    {
+      role: "client",
+      set: ["supernode=https://abcdefghijklmnopqrstuvwxya@sn.example:8443/"],
+      says: ["\nAmbientCapabilities=\n"],
+    },
+  ]
+) {
+  Deno.test(`a unit has the rights that its settings ask for and no others: ${row.role} ${row.set.join()}`, async () => {
+    using world = new World();
+    const places = { ...thisPlaces(world), backend: "systemd" as const };
+    world.machine = { isRoot: true, hasSystemd: true, places, isOpenToAll: () => Promise.resolve(true) };
+    await world.install({ ...row, dryRun: true });
+    for (const line of says) assertStringIncludes(world.printed.join("\n"), line);
+  });
+}
+
 function thisPlaces(world: World): InstallMachine["places"] {
   const { services, runDir, logDir } = world.places;
   const [run, logs] = [runDir, logDir];

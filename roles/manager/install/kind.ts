@@ -36,6 +36,8 @@ export interface ConfigFile {
 export interface ServiceWords {
   /** Of our own roles. */
   readonly role?: string;
+  /** Rights of root that it needs, by the answers; undefined where its name alone tells. */
+  readonly capabilities?: readonly string[];
   /** What cannot stand in a configuration file. */
   readonly flags?: readonly string[];
   /** Of other programs. */

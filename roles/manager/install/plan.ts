@@ -112,21 +112,22 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
   if (program !== undefined && !await machine.isThere(program)) {
     notes.push(`${program} is not there yet: install it first, or say where it is by --set program=PATH`);
   } else if (user !== undefined) await requireOpen(name, user, words, machine);
+  const configFile = config && configPath !== undefined ? configStep(config, configPath, user) : undefined;
+  const isKept = configFile !== undefined && await isOtherwise(configFile, machine);
+  if (isKept) notes.push(`${configFile.path} is there already, and is kept as it is`);
   const service = serviceFile(request, {
     words,
+    isKept,
     configPath,
     paths,
     environment: isElsewhere ? { DENO_DIR: machine.modulesDir } : {},
   });
-  const configFile = config && configPath !== undefined
-    ? await keptOr(configStep(config, configPath, user), machine, notes)
-    : undefined;
   const steps: (InstallStep | undefined)[] = [
     isMade ? { do: "user", name: user, home: paths.state } : undefined,
     { do: "folder", path: machine.places.services, mode: 0o755 },
     { do: "folder", path: paths.state, mode: 0o700, ...user !== undefined && { owner: user } },
     isElsewhere || isUnit ? { do: "modules", path: machine.modulesDir, command: machine.ownCommand } : undefined,
-    configFile,
+    configFile && await machine.readText(configFile.path) === undefined ? configFile : undefined,
     service,
     await watchdogFile(machine),
     await managerUnit(machine, notes),
@@ -210,8 +211,10 @@ async function requireOpen(
 
 function serviceFile(
   { kind, name, user, probeUrl }: InstallRequest,
-  { words, configPath, paths, environment }: {
+  { words, isKept, configPath, paths, environment }: {
     readonly words: ServiceWords;
+    /** Whether its configuration may say anything. */
+    readonly isKept: boolean;
     readonly configPath: string | undefined;
     readonly paths: ServicePaths;
     readonly environment: Readonly<Record<string, string>>;
@@ -222,6 +225,8 @@ function serviceFile(
     description: kind.summary,
     ...role !== undefined && { role, flags: [...flags, "--state-dir", paths.state] },
     ...role !== undefined && configPath !== undefined && { config: configPath },
+    // Said even where there are none: of a configuration file the manager would have to presume the worst.
+    ...!isKept && words.capabilities && { capabilities: words.capabilities },
     ...command && { command, directory: paths.state },
     ...user !== undefined && { user },
     ...words.listen.length > 0 && { listen: words.listen },
@@ -238,12 +243,10 @@ function configStep({ text, shown }: ConfigFile, path: string, user: string | un
   return { do: "file", path, text, shown, ...access };
 }
 
-/** A file that is there already is its owner's. */
-async function keptOr(step: FileStep, machine: InstallMachine, notes: string[]): Promise<FileStep | undefined> {
-  const there = await machine.readText(step.path);
-  if (there === undefined) return step;
-  if (there !== step.text) notes.push(`${step.path} is there already, and is kept as it is`);
-  return undefined;
+/** A file that is there already is its owner's, whatever the answers are. */
+async function isOtherwise({ path, text }: FileStep, { readText }: InstallMachine): Promise<boolean> {
+  const there = await readText(path);
+  return there !== undefined && there !== text;
 }
 
 /** Only where services are at their usual place: whoever keeps them elsewhere has settings of their own for it. */
