@@ -248,6 +248,35 @@ Deno.test("a program that is not there yet is told of, and its files can be seen
   assertStringIncludes(printed, '"protocol": "socks"');
 });
 
+const findRoute = () =>
+  Promise.resolve({ interfaceName: "eth0", source: "192.0.2.7", gatewayMac: "00:00:5e:00:53:01" });
+
+Deno.test("the server's side of a program of others is installed by what a server needs", async () => {
+  for (const role of ["paqet", "gfk"]) {
+    using world = new World();
+    world.machine = { ...world.machine, findRoute };
+    await world.install({ role, set: ["side=server", "port=9999", "key=K"], dryRun: true });
+    assertStringIncludes(world.printed.join("\n"), "9999");
+    const withoutPort = () => world.install({ role, set: ["side=server", "key=K"], dryRun: true });
+    await assertRejects(withoutPort, CulvertError, "--set port=… must be given");
+  }
+});
+
+Deno.test("a program of others is installed with the configuration that it has", async () => {
+  using world = new World();
+  await world.install({ role: "gfk", set: ["config=/etc/gfk.yaml"], dryRun: true });
+  assertStringIncludes(world.printed.join("\n"), '"-config", "/etc/gfk.yaml"');
+});
+
+Deno.test("on a terminal a server is asked for its port, and not for its server", async () => {
+  using world = new World();
+  world.machine = { ...world.machine, findRoute };
+  const person = new Answering(..."paqet||server|9999|K|y".split("|"));
+  await world.install({}, person);
+  assert(!person.heard.some((line) => line.includes("client: the server")));
+  assertStringIncludes(await Deno.readTextFile(world.path("etc/paqet.yaml")), "9999");
+});
+
 Deno.test("a service that is there is not written over; a configuration that is there is kept", async () => {
   using world = new World();
   await Deno.mkdir(world.path("etc"));

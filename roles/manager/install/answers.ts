@@ -48,7 +48,7 @@ export async function answerProblems(answers: Answers, kind: ServiceKind): Promi
     env: () => undefined,
     readTextFile: () => Promise.resolve(""),
   };
-  const missing = questions.filter(({ key, needed }) => needed && answersTo(answers, key).length === 0);
+  const missing = questions(answers).filter(({ key, needed }) => needed && answersTo(answers, key).length === 0);
   return [
     ...(await problemsOf(readConfig(subject, sources))).filter((problem) => !isMissing(problem)).map(bySet),
     ...missing.map(({ key, text }) => `--set ${key}=… must be given: ${text}`),

@@ -52,7 +52,8 @@ export interface ServiceKind {
   readonly name: string;
   readonly summary: string;
   readonly settings: z.ZodObject;
-  readonly questions: readonly Question[];
+  /** One answer may make another question needless: a server is not asked for its server. */
+  questions(answers: Answers): readonly Question[];
   /** What is written where nothing else is said. */
   readonly suggests: Answers;
   /** Why only root may do it, where nobody hands out capabilities. */

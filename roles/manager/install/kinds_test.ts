@@ -47,7 +47,7 @@ Deno.test("the configuration made of each role is one that it reads", async () =
     const entry = registry.find((role) => role.name === name);
     if (!entry) continue;
     const kind = await kindOf(name);
-    const needed = kind.questions.filter(({ needed }) => needed).map(({ key }) => `${key}=${samples[key]}`);
+    const needed = kind.questions({}).filter(({ needed }) => needed).map(({ key }) => `${key}=${samples[key]}`);
     const { answers, problems } = readAnswers([...needed, ...name === "relay" ? ["base=https://b.example"] : []], kind);
     assertEquals([...problems, ...await answerProblems(answers, kind)], [], name);
     const file = await kind.configFile(answers, context);

@@ -57,12 +57,13 @@ export function roleKind(role: Role): ServiceKind {
   // What holds of several settings at once holds here too.
   const settings = role.config.safeExtend(common);
   const fields = fieldsOf(settings);
+  const questions = questionsOf(fields, hint);
   const filled = (answers: Answers): Answers => ({ ...knownDefaults(fields, hint), ...answers });
   return {
     name: role.name,
     summary: role.summary,
     settings,
-    questions: questionsOf(fields, hint),
+    questions: () => questions,
     suggests: hint.suggests ?? {},
     needsRoot: (answers) => needsRoot(needsOfAnswers(role.name, fields, filled(answers))),
     configFile(answers, { serviceName }) {

@@ -99,7 +99,7 @@ function nextStep(draft: Draft, options: WizardOptions): Step | undefined {
   const { kind, name, user, probeUrl } = draft;
   if (!kind) return kindStep(draft, options);
   if (name === undefined) return nameStep(draft, kind);
-  const question = kind.questions.find(({ key }) => draft.answers[key] === undefined);
+  const question = kind.questions(draft.answers).find(({ key }) => draft.answers[key] === undefined);
   if (question) return questionStep(draft, kind, question);
   if (user === undefined) return userStep(draft, options.proposedUser(draft) ?? "");
   if (probeUrl === undefined) return probeStep(draft);
@@ -110,7 +110,7 @@ function nextStep(draft: Draft, options: WizardOptions): Step | undefined {
 function settled(draft: Draft, { proposedUser }: WizardOptions): Draft {
   const { kind, name, answers } = draft;
   if (!kind || name === undefined) return draft;
-  const isAsked = kind.questions.every(({ key }) => answers[key] !== undefined);
+  const isAsked = kind.questions(answers).every(({ key }) => answers[key] !== undefined);
   const hasProxy = !isAsked || kind.words(givenAnswers(answers), undefined).proxy !== undefined;
   return {
     ...draft,
