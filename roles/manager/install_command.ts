@@ -46,7 +46,9 @@ const config = z.object({
     .describe("A URL to fetch through its proxy now and then, to see that it carries traffic."),
   yes: z.boolean().default(false).describe("Ask nothing."),
   dryRun: z.boolean().default(false).describe("Print every file and change nothing."),
-  start: z.boolean().default(true).describe("Have the manager start it."),
+  start: z.boolean().default(true).describe(
+    "Have the manager start it; with --no-start its file says enabled = false.",
+  ),
   ...placesConfig,
 });
 export type InstallSettings = z.output<typeof config>;
@@ -125,7 +127,7 @@ async function unasked(draft: Draft, settings: InstallSettings, machine: Install
 /** Rejects with a ConfigError for whatever is wrong or missing. */
 async function requestOf(
   { kind, name, answers, user, probeUrl }: Required<Draft>,
-  { user: given }: InstallSettings,
+  { user: given, start }: InstallSettings,
   machine: InstallMachine,
 ): Promise<InstallRequest> {
   const problems = await answerProblems(givenAnswers(answers), kind);
@@ -139,6 +141,7 @@ async function requestOf(
     name,
     answers: givenAnswers(answers),
     user: user === "" || user === "root" ? undefined : user,
+    starts: start,
     ...probeUrl !== "" && { probeUrl },
   };
 }
@@ -212,8 +215,8 @@ async function handOver(plan: InstallPlan, { settings, context, machine }: Omit<
     context.tell(`${name} is installed. As for the manager, ${noManagerText(places)}`);
     return;
   }
+  if (!settings.start) return context.tell(`${name} is installed, and not started: culvert manager start ${name} does`);
   context.tell(`${name} is installed`);
-  if (!settings.start) return;
   await runDeed("start", { ...settings, names: [name], all: false, timeout: START_WITHIN_MS }, {
     ...context,
     json: false,

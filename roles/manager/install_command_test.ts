@@ -352,6 +352,16 @@ Deno.test("a manager that runs is told, starts what is new and stops what goes",
   assertEquals(manager.orders, [{ do: "start", names: ["out"] }, { do: "stop", names: ["out"] }]);
 });
 
+Deno.test("with --no-start a manager that sees the new service does not start it", async () => {
+  using world = new World();
+  await Deno.mkdir(world.path("run"));
+  await using manager = await FakeManager.serve(world.path("run"), [{ name: "out", state: "stopped" }]);
+  await world.install({ ...proxy, name: "out", yes: true, start: false });
+  assertEquals(manager.orders, []);
+  assertStringIncludes(await Deno.readTextFile(world.path("etc/services/out.toml")), "\nenabled = false\n");
+  assertStringIncludes(world.told.at(-1)!, "not started: culvert manager start out does");
+});
+
 Deno.test("a process without a manager keeps its service from being uninstalled", async () => {
   using world = new World();
   await world.install({ ...proxy, name: "out", yes: true });

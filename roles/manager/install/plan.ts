@@ -63,6 +63,8 @@ export interface InstallRequest {
   readonly user: string | undefined;
   /** What is asked through its proxy, end to end. */
   readonly probeUrl?: string;
+  /** Whether it runs from now on, and whenever the manager does. */
+  readonly starts: boolean;
 }
 
 /** What is there, as far as a plan depends on it. */
@@ -210,7 +212,7 @@ async function requireOpen(
 }
 
 function serviceFile(
-  { kind, name, user, probeUrl }: InstallRequest,
+  { kind, name, user, probeUrl, starts }: InstallRequest,
   { words, isKept, configPath, paths, environment }: {
     readonly words: ServiceWords;
     /** Whether its configuration may say anything. */
@@ -229,6 +231,8 @@ function serviceFile(
     ...!isKept && words.capabilities && { capabilities: words.capabilities },
     ...command && { command, directory: paths.state },
     ...user !== undefined && { user },
+    // The manager would start it as soon as it sees it.
+    ...!starts && { enabled: "false" },
     ...words.listen.length > 0 && { listen: words.listen },
     ...probeUrl !== undefined && { "probe.url": probeUrl },
     ...probeUrl !== undefined && words.proxy !== undefined && { "probe.through": words.proxy },
