@@ -18,6 +18,7 @@ import { answerProblems, readAnswers } from "./install/answers.ts";
 import { applyPlan } from "./install/apply.ts";
 import { kindNames, kindOf } from "./install/kinds.ts";
 import {
+  hasManagerUnit,
   type InstallMachine,
   type InstallPlan,
   type InstallRequest,
@@ -200,10 +201,10 @@ async function confirmed(plan: InstallPlan, person: Person, signal: AbortSignal)
 
 /** The manager is told, and started where systemd can do it. */
 async function handOver(plan: InstallPlan, { settings, context, machine }: Omit<Asked, "person">): Promise<void> {
-  const { places, isRoot, hasSystemd } = machine;
+  const { places, managerFlags } = machine;
   const { name } = plan;
   const asking = new Asking(settings, context);
-  if (isRoot && hasSystemd) {
+  if (hasManagerUnit(machine)) {
     await runProgram(["systemctl", "daemon-reload"], { signal: context.signal });
     const isRunning = await asking.tryReport() !== undefined;
     if (!isRunning) {
@@ -212,8 +213,9 @@ async function handOver(plan: InstallPlan, { settings, context, machine }: Omit<
   }
   const answer = await askControlSocket({ path: places.socket, words: managerWords }, { do: "reload" }, context);
   if (!answer) {
-    context.tell(`${name} is installed. As for the manager, ${noManagerText(places)}`);
-    return;
+    // On a machine with systemd one that is not told otherwise would make units.
+    const flags = places.backend === "own" ? managerFlags.map((flag) => ` ${flag}`).join("") : "";
+    return context.tell(`${name} is installed. As for the manager, ${noManagerText(places)}${flags}`);
   }
   if (!settings.start) return context.tell(`${name} is installed, and not started: culvert manager start ${name} does`);
   context.tell(`${name} is installed`);

@@ -178,6 +178,18 @@ for (
   });
 }
 
+Deno.test("a manager that is to run the services itself gets no unit, which would not let it", async () => {
+  using world = new World();
+  const notThere = { hasUser: () => Promise.resolve(false), isOpenToAll: () => Promise.resolve(true) };
+  world.machine = { isRoot: true, hasSystemd: true, ...notThere };
+  await world.install({ ...proxy, name: "out", dryRun: true });
+  assert(!world.printed.join("\n").includes("culvert-manager.service"));
+  world.machine = { isRoot: false, hasSystemd: true, isOpenToAll: () => Promise.resolve(true) };
+  await world.install({ ...proxy, name: "out", yes: true });
+  assertStringIncludes(world.told.at(-1)!, "start it with: culvert manager --services");
+  assertStringIncludes(world.told.at(-1)!, "--backend own");
+});
+
 function thisPlaces(world: World): InstallMachine["places"] {
   const { services, runDir, logDir } = world.places;
   const [run, logs] = [runDir, logDir];

@@ -107,7 +107,7 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
   const configPath = config ? join(paths.config, `${name}${config.suffix}`) : answersTo(answers, "config").at(-1);
   const words = kind.words(answers, configPath);
   const isMade = user !== undefined && !await machine.hasUser(user);
-  const isUnit = machine.places.backend === "systemd" || hasManagerUnit(machine);
+  const isUnit = machine.places.backend === "systemd";
   // Neither another user nor a unit, the manager's among them, may look into the home of whoever installs.
   const isElsewhere = words.role !== undefined && (user !== undefined || isUnit);
   const [program] = words.command ?? machine.ownCommand;
@@ -262,9 +262,12 @@ async function watchdogFile({ places, readText }: InstallMachine): Promise<FileS
   return { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
 }
 
-/** Whoever runs the services: where systemd is, it keeps the manager up. */
-function hasManagerUnit({ isRoot, hasSystemd }: InstallMachine): boolean {
-  return isRoot && hasSystemd;
+/**
+ * Whoever runs the services: where they are units, systemd keeps the manager up as well. One that is to run them itself could
+ * not as a unit of ours, which may start no process as another user.
+ */
+export function hasManagerUnit({ isRoot, hasSystemd, places }: InstallMachine): boolean {
+  return isRoot && hasSystemd && places.backend === "systemd";
 }
 
 async function managerUnit(machine: InstallMachine, notes: string[]): Promise<FileStep | undefined> {
