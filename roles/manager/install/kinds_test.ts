@@ -177,9 +177,14 @@ Deno.test("a program's own configuration is used as it is", async () => {
   await assertRejects(() => kind.configFile({}, context), CulvertError, "key must be given");
 });
 
-Deno.test("Xray's configuration is JSON that names its port", async () => {
-  const file = await (await kindOf("xray")).configFile({ listen: "127.0.0.1:10809" }, context);
-  assertEquals(JSON.parse(file!.text).inbounds[0].port, 10_809);
+Deno.test("Xray's configuration is JSON that names its port, and the address that was asked for", async () => {
+  for (
+    const [listen, host] of [["127.0.0.1:10809", "127.0.0.1"], ["0.0.0.0:10809", "0.0.0.0"], [":10809", "0.0.0.0"]]
+  ) {
+    const file = await (await kindOf("xray")).configFile({ listen: listen! }, context);
+    const [inbound] = JSON.parse(file!.text).inbounds;
+    assertEquals([inbound.listen, inbound.port], [host, 10_809]);
+  }
 });
 
 Deno.test("secrets are not shown", () => {

@@ -198,7 +198,7 @@ function configureGfk(answers: Answers, _context: KindContext): Promise<unknown>
 }
 
 function configureXray(answers: Answers, _context: KindContext): Promise<unknown> {
-  const { host, port } = parseTarget(reachableAt(xray.proxy(answers)!))!;
+  const { host, port } = parseTarget(xray.proxy(answers)!.replace(/^:/, "0.0.0.0:"))!;
   return Promise.resolve({
     log: { loglevel: "warning" },
     inbounds: [{ listen: host, port, protocol: "socks", settings: { udp: true } }],
