@@ -14,7 +14,7 @@ import { runProgram } from "../machine/programs.ts";
 import { defineRole, type Role, type RoleContext } from "../role.ts";
 import { Asking, noManagerText } from "./asking.ts";
 import { runDeed } from "./deed.ts";
-import { answerProblems, readAnswers } from "./install/answers.ts";
+import { answerProblems, problemsWith, readAnswers } from "./install/answers.ts";
 import { applyPlan } from "./install/apply.ts";
 import { kindNames, kindOf } from "./install/kinds.ts";
 import {
@@ -24,6 +24,7 @@ import {
   type InstallRequest,
   ownUserOf,
   planInstall,
+  requireNew,
   requireUserName,
 } from "./install/plan.ts";
 import { InstallRecords } from "./install/record.ts";
@@ -128,23 +129,26 @@ async function unasked(draft: Draft, settings: InstallSettings, machine: Install
 /** Rejects with a ConfigError for whatever is wrong or missing. */
 async function requestOf(
   { kind, name, answers, user, probeUrl }: Required<Draft>,
-  { user: given, start }: InstallSettings,
+  settings: InstallSettings,
   machine: InstallMachine,
 ): Promise<InstallRequest> {
   const problems = await answerProblems(givenAnswers(answers), kind);
   if (problems.length > 0) throw new ConfigError("install", problems);
-  if (!machine.isRoot && given !== undefined) {
-    throw new ConfigError("install", ["--user must be left out, as only root can run a service as somebody else"]);
-  }
+  requireRootForUser(settings, machine);
   if (user !== "") requireUserName(name, user);
   return {
     kind,
     name,
     answers: givenAnswers(answers),
     user: user === "" || user === "root" ? undefined : user,
-    starts: start,
+    starts: settings.start,
     ...probeUrl !== "" && { probeUrl },
   };
+}
+
+function requireRootForUser({ user }: InstallSettings, { isRoot }: InstallMachine): void {
+  if (isRoot || user === undefined) return;
+  throw new ConfigError("install", ["--user must be left out, as only root can run a service as somebody else"]);
 }
 
 /** One of its own, where whoever that is can do what it is for. */
@@ -164,26 +168,32 @@ interface Asked {
 /** What they want and have said yes to; undefined for a dry run that they have seen. */
 async function agreed(draft: Draft, { settings, context, machine, person }: Asked): Promise<InstallPlan | undefined> {
   const { signal } = context;
-  const kinds = await kindNames();
+  const proposed = (known: Draft) => proposedUser(known, machine);
+  const before: Draft[] = [];
+  const options = { person, kinds: await kindNames(), before, signal, proposedUser: proposed };
+  await checkDraft(draft, settings, machine);
   let asked = draft;
   for (;;) {
-    const full = await askForService(asked, {
-      person,
-      kinds,
-      signal,
-      proposedUser: (known) => proposedUser(known, machine),
-    });
-    asked = { kind: full.kind, name: full.name, answers: full.answers };
+    const full = await askForService(asked, options);
     try {
       const plan = await planInstall(await requestOf(full, settings, machine), machine);
-      if (settings.dryRun) return plan;
-      if (await confirmed(plan, person, signal)) return plan;
+      if (settings.dryRun || await confirmed(plan, person, signal)) return plan;
     } catch (error) {
-      if (!(error instanceof CulvertError) || error.code === "given_up") throw error;
+      // What flags say nobody here can say otherwise.
+      if (!(error instanceof CulvertError) || error.code === "given_up" || before.length === 0) throw error;
       person.say(error.message);
-      asked = { kind: full.kind, answers: draft.answers };
     }
+    asked = before.pop() ?? full;
   }
+}
+
+/** What can be told of the flags is told before anything is asked. Rejects with what is wrong. */
+async function checkDraft({ kind, name, answers, user }: Draft, settings: InstallSettings, machine: InstallMachine) {
+  const problems = kind ? await problemsWith(Object.keys(answers), answers, kind) : [];
+  if (problems.length > 0) throw new ConfigError("install", problems);
+  requireRootForUser(settings, machine);
+  if (name !== undefined) await requireNew(name, machine);
+  if (user) requireUserName(name ?? kind?.name ?? "it", user);
 }
 
 /** False to go back. */

@@ -417,6 +417,49 @@ Deno.test("one can go back, as far as to the first question", async () => {
   assertStringIncludes(await Deno.readTextFile(world.path("etc/a.toml")), '\nlisten = "127.0.0.1:3"\n');
 });
 
+Deno.test("from the last question of all one can go back to each before", async () => {
+  using world = new World();
+  const person = new Answering(..."proxy|a|127.0.0.1:1|direct:||<|<|<|127.0.0.1:2|direct:||y".split("|"));
+  await world.install({}, person);
+  assertStringIncludes(await Deno.readTextFile(world.path("etc/a.toml")), '\nlisten = "127.0.0.1:2"\n');
+  // Where flags have said all, that is the first.
+  const second = new Answering("<", "y");
+  await world.install({ ...proxy, set: ["listen=127.0.0.1:3", "path=direct:"], name: "b", probe: "http://h/" }, second);
+  assertEquals(second.heard.filter((line) => line.startsWith("Do this?")).length, 2);
+});
+
+Deno.test("what is wrong with flags is told before anything is asked", async () => {
+  using world = new World();
+  await world.install({ ...proxy, name: "there", yes: true });
+  const rows: [flags: Record<string, unknown>, says: string][] = [
+    [{ role: "proxy", set: ["listen=x"] }, "--set listen must be host:port"],
+    [{ ...proxy, name: "No" }, "a service's name must be lower-case letters"],
+    [{ ...proxy, name: "there" }, "such a service already"],
+    [{ user: "x" }, "only root can run"],
+  ];
+  for (const [flags, says] of rows) {
+    const person = new Answering("out", "", "", "", "y");
+    await assertRejects(() => world.install(flags, person), CulvertError, says);
+    assertEquals(person.heard, []);
+  }
+});
+
+Deno.test("what flags do not say yet is asked, though the role cannot do without", async () => {
+  using world = new World();
+  const person = new Answering(..."||https://b.example||y".split("|"));
+  await world.install({ role: "relay" }, person);
+  assertStringIncludes(await Deno.readTextFile(world.path("etc/relay.toml")), "https://b.example");
+});
+
+Deno.test("what shows to be wrong at last is answered anew, and flags still hold", async () => {
+  using world = new World();
+  await world.install({ ...proxy, name: "there", yes: true });
+  const person = new Answering(..."there|direct:|<|out|direct:|y".split("|"));
+  await world.install({ ...proxy, probe: "http://h/" }, person);
+  assertStringIncludes(person.heard.join("\n"), "such a service already");
+  assertStringIncludes(await Deno.readTextFile(world.path("etc/services/out.toml")), 'probe.url = "http://h/"');
+});
+
 for (const [how, answers] of [["q", ["q"]], ["Ctrl-D", []], ["n at the end", ["", "", "", "", "n"]]] as const) {
   Deno.test(`given up by ${how}, nothing is written`, async () => {
     using world = new World();

@@ -98,7 +98,7 @@ const MAX_USER_LENGTH = 32;
 export async function planInstall(request: InstallRequest, machine: InstallMachine): Promise<InstallPlan> {
   const { kind, name, answers, user } = request;
   const paths = pathsOf(name, machine);
-  await requireNew(name, paths.service, machine);
+  await requireNew(name, machine);
   const config = await kind.configFile(answers, {
     serviceName: name,
     findRoute: machine.findRoute,
@@ -177,7 +177,8 @@ export function requireUserName(name: string, user: string): void {
   );
 }
 
-async function requireNew(name: string, path: string, machine: InstallMachine): Promise<void> {
+/** Throws `bad_option` for what is no service's name, `exists` where there is such a service. */
+export async function requireNew(name: string, machine: InstallMachine): Promise<void> {
   if (!SERVICE_NAME.test(name) || RESERVED.has(name)) {
     throw new CulvertError(
       "bad_option",
@@ -185,6 +186,7 @@ async function requireNew(name: string, path: string, machine: InstallMachine): 
         `and none of ${[...RESERVED].join(", ")}`,
     );
   }
+  const path = pathsOf(name, machine).service;
   if (await machine.readText(path) === undefined) return;
   throw new CulvertError(
     "exists",
