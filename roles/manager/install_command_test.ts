@@ -304,6 +304,32 @@ Deno.test("a service that is there is not written over; a configuration that is 
   assertEquals(await Deno.readTextFile(world.path("etc/out.toml")), "# mine\n");
 });
 
+Deno.test("a configuration that is there is told of where its user cannot read it", async () => {
+  using world = new World();
+  await Deno.mkdir(world.path("etc"));
+  const isOpenToAll = () => Promise.resolve(true);
+  world.machine = { isRoot: true, hasSystemd: false, isOpenToAll, hasUser: () => Promise.resolve(false) };
+  for (const [role, set, path] of [["proxy", [], "etc/out.toml"], ["xray", ["config="], "etc/x.json"]] as const) {
+    await Deno.writeTextFile(world.path(path), "", { mode: 0o600 });
+    await world.install({ role, set: set.map((start) => start + world.path(path)), name: "out", dryRun: true });
+    assertStringIncludes(world.printed.join("\n"), `culvert-out, who runs it, cannot read ${world.path(path)}`);
+  }
+});
+
+Deno.test("of a configuration that is kept the manager is told what that says", async () => {
+  using world = new World();
+  await Deno.mkdir(world.path("etc"));
+  await Deno.writeTextFile(
+    world.path("etc/out.toml"),
+    'listen = ["127.0.0.1:7"]\npath = ["kcp+raw://K@192.0.2.7:1/"]\n',
+  );
+  await world.install({ ...proxy, name: "out", probe: "http://h/", yes: true });
+  const service = await Deno.readTextFile(world.path("etc/services/out.toml"));
+  assertStringIncludes(service, '\nlisten = ["127.0.0.1:7"]\n');
+  assertStringIncludes(service, '\nprobe.through = "socks5://127.0.0.1:7"\n');
+  assertStringIncludes(service, '\ncapabilities = ["CAP_NET_ADMIN", "CAP_NET_RAW"]\n');
+});
+
 Deno.test("what was edited by hand is kept and told, and goes with --purge", async () => {
   using world = new World();
   await world.install({ ...proxy, name: "out", yes: true });

@@ -60,6 +60,8 @@ export interface ServiceKind {
   needsRoot(answers: Answers): string | undefined;
   /** Undefined where it has a file of its own already. */
   configFile(answers: Answers, context: KindContext): Promise<ConfigFile | undefined>;
+  /** What a configuration that is there says, with what no file can say; undefined where it cannot be read. */
+  answersIn?(text: string, answers: Answers): Answers | undefined;
   /** `configPath` is where that file is, or will be. */
   words(answers: Answers, configPath: string | undefined): ServiceWords;
 }

@@ -18,7 +18,8 @@ import { readServiceFile } from "../service_files.ts";
 import { parseServicePort } from "../service_schema.ts";
 import { UNIT_FOLDER, UnitFiles } from "../unit_files.ts";
 import type { Answers } from "./config_text.ts";
-import { answersTo, type ConfigFile, type FindRoute, type ServiceKind, type ServiceWords } from "./kind.ts";
+import type { FindRoute, ServiceKind, ServiceWords } from "./kind.ts";
+import { planConfig } from "./plan_config.ts";
 import { serviceText } from "./service_text.ts";
 import { watchdogText } from "./watchdog_text.ts";
 
@@ -85,6 +86,8 @@ export interface InstallMachine {
   isThere(path: string): Promise<boolean>;
   /** Whether whoever it is may read a file and reach it. */
   isOpenToAll(path: string): Promise<boolean>;
+  /** Whether a user, who need not be there yet, may. */
+  mayRead(path: string, user: string): Promise<boolean>;
   hasUser(name: string): Promise<boolean>;
   /** Undefined where there is none. */
   readText(path: string): Promise<string | undefined>;
@@ -96,16 +99,12 @@ const RESERVED = new Set(["manager", "watchdog", "services"]);
 const MAX_USER_LENGTH = 32;
 
 export async function planInstall(request: InstallRequest, machine: InstallMachine): Promise<InstallPlan> {
-  const { kind, name, answers, user } = request;
+  const { kind, name, user } = request;
   const paths = pathsOf(name, machine);
   await requireNew(name, machine);
-  const config = await kind.configFile(answers, {
-    serviceName: name,
-    findRoute: machine.findRoute,
-  });
-  const notes = config?.note === undefined ? [] : [config.note];
-  const configPath = config ? join(paths.config, `${name}${config.suffix}`) : answersTo(answers, "config").at(-1);
-  const words = kind.words(answers, configPath);
+  const config = await planConfig(request, paths.config, machine);
+  const notes = [...config.notes];
+  const words = kind.words(config.answers, config.path);
   const isMade = user !== undefined && !await machine.hasUser(user);
   const isUnit = machine.places.backend === "systemd";
   // Neither another user nor a unit, the manager's among them, may look into the home of whoever installs.
@@ -114,13 +113,9 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
   if (program !== undefined && !await machine.isThere(program)) {
     notes.push(`${program} is not there yet: install it first, or say where it is by --set program=PATH`);
   } else if (user !== undefined) await requireOpen(name, user, words, machine);
-  const configFile = config && configPath !== undefined ? configStep(config, configPath, user) : undefined;
-  const isKept = configFile !== undefined && await isOtherwise(configFile, machine);
-  if (isKept) notes.push(`${configFile.path} is there already, and is kept as it is`);
   const service = serviceFile(request, {
     words,
-    isKept,
-    configPath,
+    configPath: config.path,
     paths,
     environment: isElsewhere ? { DENO_DIR: machine.modulesDir } : {},
   });
@@ -129,12 +124,12 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
     { do: "folder", path: machine.places.services, mode: 0o755 },
     { do: "folder", path: paths.state, mode: 0o700, ...user !== undefined && { owner: user } },
     isElsewhere || isUnit ? { do: "modules", path: machine.modulesDir, command: machine.ownCommand } : undefined,
-    configFile && await machine.readText(configFile.path) === undefined ? configFile : undefined,
+    config.step,
     service,
     await watchdogFile(machine),
     await managerUnit(machine, notes),
   ];
-  notes.push(...rightsNotes(request, words, machine));
+  notes.push(...rightsNotes({ ...request, answers: config.answers }, words, machine));
   const unit = machine.places.backend === "systemd" ? await unitOf(service, machine) : undefined;
   return {
     name,
@@ -215,10 +210,8 @@ async function requireOpen(
 
 function serviceFile(
   { kind, name, user, probeUrl, starts }: InstallRequest,
-  { words, isKept, configPath, paths, environment }: {
+  { words, configPath, paths, environment }: {
     readonly words: ServiceWords;
-    /** Whether its configuration may say anything. */
-    readonly isKept: boolean;
     readonly configPath: string | undefined;
     readonly paths: ServicePaths;
     readonly environment: Readonly<Record<string, string>>;
@@ -230,7 +223,7 @@ function serviceFile(
     ...role !== undefined && { role, flags: [...flags, "--state-dir", paths.state] },
     ...role !== undefined && configPath !== undefined && { config: configPath },
     // Said even where there are none: of a configuration file the manager would have to presume the worst.
-    ...!isKept && words.capabilities && { capabilities: words.capabilities },
+    ...words.capabilities && { capabilities: words.capabilities },
     ...command && { command, directory: paths.state },
     ...user !== undefined && { user },
     // The manager would start it as soon as it sees it.
@@ -242,17 +235,6 @@ function serviceFile(
   const text = serviceText({ name, settings, environment });
   const shown = text.replace(/(probe\.through = "socks5:\/\/)[^@"]*@/, "$1(not shown)@");
   return { do: "file", path: paths.service, text, shown, mode: 0o600 };
-}
-
-function configStep({ text, shown }: ConfigFile, path: string, user: string | undefined): FileStep {
-  const access = user === undefined ? { mode: 0o600 } : { mode: 0o640, readableBy: user };
-  return { do: "file", path, text, shown, ...access };
-}
-
-/** A file that is there already is its owner's, whatever the answers are. */
-async function isOtherwise({ path, text }: FileStep, { readText }: InstallMachine): Promise<boolean> {
-  const there = await readText(path);
-  return there !== undefined && there !== text;
 }
 
 /** Only where services are at their usual place: whoever keeps them elsewhere has settings of their own for it. */

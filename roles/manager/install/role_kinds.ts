@@ -6,7 +6,7 @@
 import { needsOfFlags, type ProgramNeeds } from "../../../protocol/manager/program_needs.ts";
 import { type Field, fieldsOf } from "../../config/schema.ts";
 import { type Role, roleGroups } from "../../role.ts";
-import { type Answers, configText } from "./config_text.ts";
+import { type Answers, answersOfToml, configText } from "./config_text.ts";
 import { answersTo, isKnownPort, type Question, reachableAt, type ServiceKind, type ServiceWords } from "./kind.ts";
 
 interface RoleHint {
@@ -71,6 +71,11 @@ export function roleKind(role: Role): ServiceKind {
       const head = [`Settings of the service ${serviceName}: culvert ${role.name}. Behind a # stands what is not set.`];
       const text = (hidesSecrets: boolean) => configText(settings, written, { head, hidesSecrets });
       return Promise.resolve({ suffix: ".toml", text: text(false), shown: text(true) });
+    },
+    answersIn(text, answers) {
+      const positional = fields.filter((field) => field.positional && answers[field.fileKey] !== undefined);
+      const file = answersOfToml(text);
+      return file && { ...file, ...Object.fromEntries(positional.map(({ fileKey }) => [fileKey, answers[fileKey]!])) };
     },
     words: (answers) => wordsOf(role, { fields, hint, answers: filled(answers) }),
   };
