@@ -7,6 +7,7 @@
 
 import { z } from "zod";
 import { CulvertError } from "../../protocol/errors.ts";
+import { MANAGER_UNIT } from "../../protocol/manager/manager_unit_text.ts";
 import { ConfigError } from "../config.ts";
 import { pathUrl } from "../fields.ts";
 import { askControlSocket } from "../control_socket.ts";
@@ -15,7 +16,7 @@ import { defineRole, type Role, type RoleContext } from "../role.ts";
 import { Asking, noManagerText } from "./asking.ts";
 import { runDeed } from "./deed.ts";
 import { answerProblems, problemsWith, readAnswers } from "./install/answers.ts";
-import { applyPlan } from "./install/apply.ts";
+import { applyPlan, applySteps, stepWords } from "./install/apply.ts";
 import { kindNames, kindOf } from "./install/kinds.ts";
 import {
   hasManagerUnit,
@@ -27,6 +28,7 @@ import {
   requireNew,
   requireUserName,
 } from "./install/plan.ts";
+import { planRefresh } from "./install/refresh.ts";
 import { InstallRecords } from "./install/record.ts";
 import { fileLines, planJson, planLines } from "./install/show_plan.ts";
 import { TerminalPerson } from "./install/terminal_person.ts";
@@ -51,6 +53,8 @@ const config = z.object({
   start: z.boolean().default(true).describe(
     "Have the manager start it; with --no-start its file says enabled = false.",
   ),
+  refresh: z.boolean().default(false)
+    .describe("Install nothing; bring the modules of services and the manager's unit up to this version."),
   ...placesConfig,
 });
 export type InstallSettings = z.output<typeof config>;
@@ -79,6 +83,7 @@ export async function runInstall(
   person: Person | undefined = TerminalPerson.isThere() ? new TerminalPerson(context.tell) : undefined,
 ): Promise<void> {
   const { yes, dryRun } = settings;
+  if (settings.refresh) return await runRefresh(settings, context, machine);
   const draft = await draftOf(settings);
   const asks = person !== undefined && !yes && !context.json;
   if (!asks && !yes && !dryRun) {
@@ -209,6 +214,28 @@ async function confirmed(plan: InstallPlan, person: Person, signal: AbortSignal)
   }
 }
 
+/** What is installed goes on with what it has until it is restarted. */
+async function runRefresh(
+  { name, role, set, dryRun }: InstallSettings,
+  context: RoleContext,
+  machine: InstallMachine,
+): Promise<void> {
+  if (name !== undefined || role !== undefined || set.length > 0) {
+    throw new ConfigError("install", ["--refresh must be given alone: it installs nothing"]);
+  }
+  const { steps, notes } = await planRefresh(machine);
+  for (const note of notes) context.log.warn(note);
+  if (dryRun) { for (const step of steps) context.print(stepWords(step)); }
+  if (dryRun) return;
+  await applySteps(steps, { signal: context.signal, onStep: context.tell });
+  if (hasManagerUnit(machine)) {
+    await runProgram(["systemctl", "daemon-reload"], { signal: context.signal });
+    // Units go on meanwhile.
+    await runProgram(["systemctl", "try-restart", MANAGER_UNIT], { signal: context.signal });
+  }
+  context.tell("All is up to date; services run as they were until: culvert manager restart --all");
+}
+
 /** The manager is told, and started where systemd can do it. */
 async function handOver(plan: InstallPlan, { settings, context, machine }: Omit<Asked, "person">): Promise<void> {
   const { places, managerFlags } = machine;
@@ -217,9 +244,9 @@ async function handOver(plan: InstallPlan, { settings, context, machine }: Omit<
   if (hasManagerUnit(machine)) {
     await runProgram(["systemctl", "daemon-reload"], { signal: context.signal });
     const isRunning = await asking.tryReport() !== undefined;
-    if (!isRunning) {
-      await runProgram(["systemctl", "enable", "--now", "culvert-manager.service"], { signal: context.signal });
-    }
+    const isOutdated = plan.steps.some((step) => step.do === "file" && step.replaces !== undefined);
+    if (!isRunning) await runProgram(["systemctl", "enable", "--now", MANAGER_UNIT], { signal: context.signal });
+    else if (isOutdated) await runProgram(["systemctl", "try-restart", MANAGER_UNIT], { signal: context.signal });
   }
   const answer = await askControlSocket({ path: places.socket, words: managerWords }, { do: "reload" }, context);
   if (!answer) {

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { dirname, join } from "@std/path";
 import { CulvertError } from "../../protocol/errors.ts";
+import { commandWord, signedUnit } from "../../protocol/manager/unit_text.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
 import { defineRole, startRole } from "../role.ts";
 import { FakeManager } from "./fixtures/fake_manager.ts";
@@ -189,6 +190,37 @@ Deno.test("a manager that is to run the services itself gets no unit, which woul
   assertStringIncludes(world.told.at(-1)!, "start it with: culvert manager --services");
   assertStringIncludes(world.told.at(-1)!, "--backend own");
 });
+
+const oldUnits = [
+  { name: "of an earlier version", is: "replaced", text: outdatedUnit(["/old/deno", "manager"]) },
+  { name: "of a manager of other places", is: "kept", text: outdatedUnit(["/old/deno", "manager", "--run-dir", "/r"]) },
+  { name: "edited by hand", is: "kept", text: outdatedUnit(["/old/deno", "manager"]) + "# mine\n" },
+];
+
+function outdatedUnit(command: [string, ...string[]]): string {
+  return signedUnit([["Service", [`ExecStart=${command.map(commandWord).join(" ")}`]]]);
+}
+
+for (const { name, is, text } of oldUnits) {
+  Deno.test(`a manager's unit ${name} is ${is}, when something is installed and by --refresh`, async () => {
+    using world = new World();
+    const places = { ...thisPlaces(world), backend: "systemd" as const };
+    const readText = (path: string) => Promise.resolve(path.endsWith("culvert-manager.service") ? text : undefined);
+    const machine = { isRoot: true, hasSystemd: true, places, readText, managerFlags: [] };
+    world.machine = { ...machine, isOpenToAll: () => Promise.resolve(true) };
+    for (const flags of [{ ...proxy, name: "out" }, { refresh: true }]) {
+      world.printed.length = 0;
+      await world.install({ ...flags, dryRun: true });
+      const isWritten = /Write \S+culvert-manager.service anew/.test(world.printed.join("\n"));
+      assertEquals(isWritten, is === "replaced");
+    }
+    await assertRejects(
+      () => world.install({ ...proxy, refresh: true }),
+      CulvertError,
+      "--refresh must be given alone",
+    );
+  });
+}
 
 function thisPlaces(world: World): InstallMachine["places"] {
   const { services, runDir, logDir } = world.places;

@@ -10,7 +10,7 @@ import { dirname, join } from "@std/path";
 import { CulvertError } from "../../../protocol/errors.ts";
 import { MANAGER_UNIT, managerUnitText } from "../../../protocol/manager/manager_unit_text.ts";
 import { SERVICE_NAME } from "../../../protocol/manager/service.ts";
-import { isEdited } from "../../../protocol/manager/unit_text.ts";
+import { commandWord, isEdited } from "../../../protocol/manager/unit_text.ts";
 import { defaultWatchdogSettings } from "../../../protocol/manager/watchdog_settings.ts";
 import type { CommandWords } from "../own_command.ts";
 import type { Places } from "../places.ts";
@@ -39,6 +39,8 @@ export interface FileStep {
   readonly mode: number;
   /** The user whose group may read it. */
   readonly readableBy?: string;
+  /** What stands there now, and is ours too; without it there must be nothing. */
+  readonly replaces?: string;
   /** Other services use it too: it stays when this one goes. */
   readonly isShared?: boolean;
 }
@@ -93,6 +95,7 @@ export interface InstallMachine {
   readText(path: string): Promise<string | undefined>;
 }
 
+export const MANAGER_UNIT_PATH = join(UNIT_FOLDER, MANAGER_UNIT);
 /** Those are names of files and units of the manager's own. */
 const RESERVED = new Set(["manager", "watchdog", "services"]);
 /** useradd(8). */
@@ -254,17 +257,30 @@ export function hasManagerUnit({ isRoot, hasSystemd, places }: InstallMachine): 
   return isRoot && hasSystemd && places.backend === "systemd";
 }
 
-async function managerUnit(machine: InstallMachine, notes: string[]): Promise<FileStep | undefined> {
+/** Undefined where it is as it should be, or not ours to write. */
+export async function managerUnit(machine: InstallMachine, notes: string[]): Promise<FileStep | undefined> {
   if (!hasManagerUnit(machine)) return undefined;
-  const path = join(UNIT_FOLDER, MANAGER_UNIT);
+  const path = MANAGER_UNIT_PATH;
+  const words = ["manager", ...machine.managerFlags];
+  const command: CommandWords = [...machine.ownCommand, ...words];
+  const text = managerUnitText(command, { DENO_DIR: machine.modulesDir });
+  const step: FileStep = { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
   const there = await machine.readText(path);
-  if (there !== undefined) {
-    if (isEdited(there)) notes.push(`${path} has been edited by hand, and is kept as it is`);
+  if (there === undefined) return step;
+  if (there === text) return undefined;
+  if (isEdited(there)) {
+    notes.push(`${path} has been edited by hand, and is kept as it is`);
     return undefined;
   }
-  const command: CommandWords = [...machine.ownCommand, "manager", ...machine.managerFlags];
-  const text = managerUnitText(command, { DENO_DIR: machine.modulesDir });
-  return { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
+  // A manager of other places looks after services of its own, which must not lose it.
+  const isSame = there.split("\n").some((line) => /^ExecStart=/.test(line) && line.endsWith(` ${commandLine(words)}`));
+  if (isSame) return { ...step, replaces: there };
+  notes.push(`${path} starts the manager with other flags than those given here, and is kept as it is`);
+  return undefined;
+}
+
+function commandLine(words: readonly string[]): string {
+  return words.map(commandWord).join(" ");
 }
 
 /** As the manager will make it of the service file; that the file is good is seen at the same time. */
