@@ -173,7 +173,8 @@ export function requireUserName(name: string, user: string): void {
   );
 }
 
-async function requireNew(name: string, path: string, machine: InstallMachine): Promise<void> {
+/** Throws `bad_option` for what is no service's name, `exists` where there is such a service. */
+export async function requireNew(name: string, machine: InstallMachine): Promise<void> {
   if (!SERVICE_NAME.test(name) || RESERVED_NAMES.has(name)) {
     throw new CulvertError(
       "bad_option",
