@@ -46,7 +46,7 @@ export async function planRemoval(name: string, { places, records, purges }: Rem
   for (const path of files) {
     if (!await isThere(path)) continue;
     if (purges || await isAsWritten(path, record)) removed.push(path);
-    else if (path === servicePath) moved = { from: path, to: `${path}.kept` };
+    else if (path === servicePath) moved = { from: path, to: await freePath(`${path}.kept`) };
     else kept.push(`${path}, which was edited by hand`);
   }
   const unit = await unitOf(name, places);
@@ -122,6 +122,14 @@ async function dataOf(name: string, { logs }: Places, record: InstallRecord | un
   const places = [...record ? [record.stateDir] : [], log, `${log}.1`];
   const there = await Promise.all(places.map(isThere));
   return places.filter((_, at) => there[at]);
+}
+
+/** What was kept the last time stays as well. */
+async function freePath(path: string): Promise<string> {
+  for (let at = 0;; at++) {
+    const free = at === 0 ? path : `${path}.${at}`;
+    if (!await isThere(free)) return free;
+  }
 }
 
 async function isEmptyFolder(path: string): Promise<boolean> {

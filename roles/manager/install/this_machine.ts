@@ -20,6 +20,7 @@ import { findUser } from "./users.ts";
 
 /** Of three bits of a mode. */
 const READ = 0o4;
+const RUN = 0o1;
 const ENTER = 0o1;
 
 export interface MachineContext {
@@ -79,8 +80,8 @@ function findRoute({ clock, signal }: MachineContext): FindRoute {
 }
 
 /** As far as the mode of the file and of every folder above it says. */
-export function isOpenToAll(path: string): Promise<boolean> {
-  return isOpenTo(undefined, path, READ);
+export function isOpenToAll(path: string, how: "read" | "run" = "read"): Promise<boolean> {
+  return isOpenTo(undefined, path, how === "run" ? RUN : READ);
 }
 
 /** A user that is not there yet is one like all others. Groups beside the user's own are not looked at. */
