@@ -7,6 +7,7 @@ import { defineRole, startRole } from "../role.ts";
 import { FakeManager } from "./fixtures/fake_manager.ts";
 import type { InstallMachine } from "./install/plan.ts";
 import { InstallRecords } from "./install/record.ts";
+import { leftBehind } from "./install/removal.ts";
 import { isOpenToAll, thisInstallMachine } from "./install/this_machine.ts";
 import type { Person } from "./install/wizard.ts";
 import { installRole, runInstall } from "./install_command.ts";
@@ -386,6 +387,17 @@ Deno.test("what was edited by hand is kept and told, and goes with --purge", asy
   ]);
   await world.uninstall({ names: ["out"], yes: true, purge: true });
   assertEquals(world.files().filter((path) => !path.endsWith("/")), ["etc/services/out.toml.kept"]);
+});
+
+Deno.test("a service's environment goes with it, and what is left when the manager goes is named", async () => {
+  using world = new World();
+  await world.install({ ...proxy, name: "out", yes: true });
+  await Deno.mkdir(world.path("run"));
+  await Deno.writeTextFile(world.path("run/out.env"), "SECRET=hush");
+  await world.uninstall({ names: ["out"], yes: true });
+  assertEquals(world.files().filter((path) => path.endsWith(".env")), []);
+  const left = await leftBehind({ ...thisPlaces(world), watchdogFiles: [world.path("w.conf")] }, world.path("modules"));
+  assertEquals(left, [world.path("etc/services")]);
 });
 
 Deno.test("what was kept of a service once is not written over when it is uninstalled again", async () => {

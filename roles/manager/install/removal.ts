@@ -52,6 +52,9 @@ export async function planRemoval(name: string, { places, records, purges }: Rem
   const unit = await unitOf(name, places);
   if (unit.isOurs || unit.isThere && purges) removed.push(unit.path);
   else if (unit.isThere) kept.push(`${unit.path}, which was edited by hand`);
+  // Made by the manager, which may not be there to take it away.
+  const environment = join(places.run, `${name}.env`);
+  if (await isThere(environment)) removed.push(environment);
   if (record && !purges && await isEmptyFolder(record.stateDir)) removed.push(record.stateDir);
   const data = (await dataOf(name, places, record)).filter((path) => !removed.includes(path));
   if (purges) removed.push(...data);
@@ -93,6 +96,13 @@ export function removalLines({ name, removed, moved, kept, user }: Removal): str
     ...user === undefined ? [] : [`  Remove the user ${user}`],
     ...kept.map((what) => `  Keep ${what}`),
   ];
+}
+
+/** What no service is left to use, and what was kept of those there were: of all that the paths that are there. */
+export async function leftBehind({ services, watchdogFiles }: Places, modulesDir: string): Promise<string[]> {
+  const paths = [...watchdogFiles, services, modulesDir];
+  const there = await Promise.all(paths.map(isThere));
+  return paths.filter((_, at) => there[at]);
 }
 
 async function unknownService(name: string, { services }: Places): Promise<CulvertError> {

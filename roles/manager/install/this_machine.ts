@@ -23,6 +23,9 @@ const READ = 0o4;
 const RUN = 0o1;
 const ENTER = 0o1;
 
+/** Of all services here. */
+export const MODULES_DIR = "/var/cache/culvert/deno";
+
 export interface MachineContext {
   readonly stateDir: string;
   readonly clock: Clock;
@@ -40,7 +43,7 @@ export function thisInstallMachine(settings: PlacesSettings, context: MachineCon
     stateDir: context.stateDir,
     ownCommand: ownCommand(),
     managerFlags: managerFlags(settings, context.stateDir, defaultStateDirectory({ env, isRoot: host.isRoot })),
-    modulesDir: "/var/cache/culvert/deno",
+    modulesDir: MODULES_DIR,
     findRoute: findRoute(context),
     givesRights: places.backend === "systemd" || findProgram("setpriv") !== undefined,
     isThere,
