@@ -7,7 +7,8 @@ import { defineRole, startRole } from "../role.ts";
 import { FakeManager } from "./fixtures/fake_manager.ts";
 import type { InstallMachine } from "./install/plan.ts";
 import { InstallRecords } from "./install/record.ts";
-import { thisInstallMachine } from "./install/this_machine.ts";
+import { leftBehind } from "./install/removal.ts";
+import { isOpenToAll, thisInstallMachine } from "./install/this_machine.ts";
 import type { Person } from "./install/wizard.ts";
 import { installRole, runInstall } from "./install_command.ts";
 import { runUninstall, uninstallRole } from "./uninstall_command.ts";
@@ -280,8 +281,13 @@ Deno.test("a user that cannot read the program is told of before anything is wri
   const isOpenToAll = () => Promise.resolve(false);
   world.machine = { isRoot: true, hasSystemd: false, hasUser: () => Promise.resolve(false), isOpenToAll };
   const installing = () => world.install({ ...proxy, name: "out", yes: true });
-  await assertRejects(installing, CulvertError, "the user culvert-out cannot read");
+  await assertRejects(installing, CulvertError, "the user culvert-out cannot run");
   assertEquals(world.files(), []);
+});
+
+Deno.test("what everybody may read is no program yet", async () => {
+  assertEquals([await isOpenToAll("/etc/passwd"), await isOpenToAll("/etc/passwd", "run")], [true, false]);
+  assertEquals(await isOpenToAll("/bin/sh", "run"), true);
 });
 
 Deno.test("a program that is not there yet is told of, and its files can be seen all the same", async () => {
@@ -381,6 +387,28 @@ Deno.test("what was edited by hand is kept and told, and goes with --purge", asy
   ]);
   await world.uninstall({ names: ["out"], yes: true, purge: true });
   assertEquals(world.files().filter((path) => !path.endsWith("/")), ["etc/services/out.toml.kept"]);
+});
+
+Deno.test("a service's environment goes with it, and what is left when the manager goes is named", async () => {
+  using world = new World();
+  await world.install({ ...proxy, name: "out", yes: true });
+  await Deno.mkdir(world.path("run"));
+  await Deno.writeTextFile(world.path("run/out.env"), "SECRET=hush");
+  await world.uninstall({ names: ["out"], yes: true });
+  assertEquals(world.files().filter((path) => path.endsWith(".env")), []);
+  const left = await leftBehind({ ...thisPlaces(world), watchdogFiles: [world.path("w.conf")] }, world.path("modules"));
+  assertEquals(left, [world.path("etc/services")]);
+});
+
+Deno.test("what was kept of a service once is not written over when it is uninstalled again", async () => {
+  using world = new World();
+  for (const text of ["# first", "# second", "# third"]) {
+    await world.install({ ...proxy, name: "out", yes: true });
+    await Deno.writeTextFile(world.path("etc/services/out.toml"), text);
+    await world.uninstall({ names: ["out"], yes: true });
+  }
+  const kept = ["kept", "kept.1", "kept.2"].map((end) => Deno.readTextFile(world.path(`etc/services/out.toml.${end}`)));
+  assertEquals(await Promise.all(kept), ["# first", "# second", "# third"]);
 });
 
 Deno.test("what an installation that was killed has left is taken up by the next, and goes with it", async () => {

@@ -86,8 +86,8 @@ export interface InstallMachine {
   /** Whether a process of a user can be given some of root's rights: by systemd or by setpriv(1). */
   readonly givesRights: boolean;
   isThere(path: string): Promise<boolean>;
-  /** Whether whoever it is may read a file and reach it. */
-  isOpenToAll(path: string): Promise<boolean>;
+  /** Whether whoever it is may read a file, or run it, and reach it. */
+  isOpenToAll(path: string, how?: "read" | "run"): Promise<boolean>;
   /** Whether a user, who need not be there yet, may. */
   mayRead(path: string, user: string): Promise<boolean>;
   hasUser(name: string): Promise<boolean>;
@@ -199,11 +199,12 @@ async function requireOpen(
   { ownCommand, isOpenToAll }: InstallMachine,
 ): Promise<void> {
   const files = (command?.slice(0, 1) ?? ownCommand).filter((word) => word.startsWith("/"));
-  for (const path of files) {
-    if (await isOpenToAll(path)) continue;
+  for (const [at, path] of files.entries()) {
+    const how = at === 0 ? "run" : "read";
+    if (await isOpenToAll(path, how)) continue;
     throw new CulvertError(
       "denied",
-      `Cannot install ${name}: the user ${user} cannot read ${path}. Put it where everybody may, below /opt say, ` +
+      `Cannot install ${name}: the user ${user} cannot ${how} ${path}. Put it where everybody may, below /opt say, ` +
         "or give --user root",
     );
   }

@@ -20,7 +20,11 @@ import { findUser } from "./users.ts";
 
 /** Of three bits of a mode. */
 const READ = 0o4;
+const RUN = 0o1;
 const ENTER = 0o1;
+
+/** Of all services here. */
+export const MODULES_DIR = "/var/cache/culvert/deno";
 
 export interface MachineContext {
   readonly stateDir: string;
@@ -39,7 +43,7 @@ export function thisInstallMachine(settings: PlacesSettings, context: MachineCon
     stateDir: context.stateDir,
     ownCommand: ownCommand(),
     managerFlags: managerFlags(settings, context.stateDir, defaultStateDirectory({ env, isRoot: host.isRoot })),
-    modulesDir: "/var/cache/culvert/deno",
+    modulesDir: MODULES_DIR,
     findRoute: findRoute(context),
     givesRights: places.backend === "systemd" || findProgram("setpriv") !== undefined,
     isThere,
@@ -79,8 +83,8 @@ function findRoute({ clock, signal }: MachineContext): FindRoute {
 }
 
 /** As far as the mode of the file and of every folder above it says. */
-export function isOpenToAll(path: string): Promise<boolean> {
-  return isOpenTo(undefined, path, READ);
+export function isOpenToAll(path: string, how: "read" | "run" = "read"): Promise<boolean> {
+  return isOpenTo(undefined, path, how === "run" ? RUN : READ);
 }
 
 /** A user that is not there yet is one like all others. Groups beside the user's own are not looked at. */

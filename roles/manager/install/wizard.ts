@@ -16,8 +16,8 @@ import { requireUserName } from "./plan.ts";
 /** Whoever sits there. */
 export interface Person {
   say(line: string): void;
-  /** The line that is answered; undefined when they have gone. */
-  ask(prompt: string, signal: AbortSignal): Promise<string | undefined>;
+  /** The line that is answered, which nobody else sees where it is secret; undefined when they have gone. */
+  ask(prompt: string, signal: AbortSignal, options?: { readonly secret: boolean }): Promise<string | undefined>;
 }
 
 /** What is known so far. */
@@ -46,6 +46,7 @@ interface Step {
   readonly text: string;
   readonly more?: readonly string[];
   readonly fallback?: string;
+  readonly secret?: boolean;
   take(answer: string): Promise<Draft> | Draft;
 }
 
@@ -79,14 +80,14 @@ export async function askForService(draft: Draft, options: WizardOptions): Promi
 }
 
 async function answerTo(
-  { text, more = [], fallback }: Step,
+  { text, more = [], fallback, secret = false }: Step,
   { person, signal }: Pick<WizardOptions, "person" | "signal">,
 ): Promise<string> {
   person.say("");
   person.say(text);
   for (;;) {
     const shown = fallback === undefined ? "" : `[${fallback === "" ? "none" : fallback}] `;
-    const answer = (await person.ask(`${shown}> `, signal))?.trim();
+    const answer = (await person.ask(`${shown}> `, signal, { secret }))?.trim();
     if (answer === undefined || answer === "q") throw new CulvertError("given_up", GIVEN_UP);
     if (answer === "?") { for (const line of more.length > 0 ? more : [text]) person.say(line); }
     else if (answer !== "") return answer;
@@ -139,9 +140,11 @@ function nameStep(draft: Draft, kind: ServiceKind): Step {
   };
 }
 
-function questionStep(draft: Draft, kind: ServiceKind, { key, text, fallback, needed, several }: Question): Step {
+function questionStep(draft: Draft, kind: ServiceKind, question: Question): Step {
+  const { key, text, fallback, needed, several, secret } = question;
   return {
     text,
+    secret,
     ...fallback !== undefined ? { fallback } : needed ? {} : { fallback: "" },
     async take(answer) {
       const values = several ? answer.split(/\s+/).filter((value) => value !== "") : answer;
