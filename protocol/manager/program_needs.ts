@@ -64,8 +64,12 @@ export function needsOf(service: Service): ProgramNeeds {
     ...hasLowPort ? ["CAP_NET_BIND_SERVICE"] : [],
     ...service.capabilities ?? [],
   ]);
+  const isNamed = (capability: string) => service.capabilities?.includes(capability) ?? false;
   return {
     ...known,
+    // A right that is asked for comes with what it is for.
+    devices: [...new Set([...known.devices, ...isNamed("CAP_NET_ADMIN") ? ["/dev/net/tun"] : []])],
+    addressFamilies: [...new Set([...known.addressFamilies, ...isNamed("CAP_NET_RAW") ? ["AF_PACKET"] : []])],
     capabilities: [...capabilities].toSorted(),
     writable: [...new Set([...known.writable, ...service.writable ?? []])].toSorted(),
   };
@@ -88,12 +92,25 @@ function needsOfRole(role: string, service: Service): ProgramNeeds {
     case "kcp-client":
     case "vtcp-client":
     case "proxy":
-      return says(service, /\b(raw|both|vtcp)\b/) || fileMaySay(service, "CAP_NET_RAW") ? OWN_PACKETS : NOTHING;
+      return makesPackets(service) || fileMaySay(service, "CAP_NET_RAW") ? OWN_PACKETS : NOTHING;
     case "vtcp-server":
-      return says(service, /\budp\b/) ? NOTHING : OWN_PACKETS;
+      return carrierOf(service) === "udp" ? NOTHING : OWN_PACKETS;
     default:
       return NOTHING;
   }
+}
+
+/** By its carrier, or by the scheme of a server or path: not by whatever else is called so. */
+function makesPackets(service: Service): boolean {
+  const isOwn = ["raw", "both"].includes(carrierOf(service) ?? "");
+  return isOwn || says(service, /(^|[^a-z0-9+])(kcp\+raw|vtcp):\/\//);
+}
+
+function carrierOf({ command, environment }: Service): string | undefined {
+  const flag = "--carrier";
+  const at = command.findIndex((word) => word === flag || word.startsWith(`${flag}=`));
+  const value = command[at] === flag ? command[at + 1] : command[at]?.slice(flag.length + 1);
+  return value ?? environment.CULVERT_CARRIER;
 }
 
 /** Whether a switch is on, as far as can be seen. */
