@@ -85,6 +85,9 @@ class PromMetrics implements MetricsRegistry {
       return {
         set: (value, labels) => (labels ? series.of(labels) : gauge).set(value),
         add: (amount, labels) => (labels ? series.of(labels) : gauge).inc(amount),
+        remove: (labels) => {
+          if (series.forget(labels)) gauge.remove(...labelNames.map((name) => labels[name] ?? ""));
+        },
       };
     });
   }
@@ -157,10 +160,7 @@ class Series<T> {
 
   of(labels: Labels): T {
     const names = this.#labelNames;
-    // One label is the common case: its value is the key, and nothing is allocated.
-    const key = names.length === 1
-      ? labels[names[0]!] ?? ""
-      : names.map((name) => labels[name] ?? "").map((value) => `${value.length}:${value}`).join("");
+    const key = this.#keyOf(labels);
     const known = this.#byValues.get(key);
     if (known !== undefined) return known;
     if (this.#byValues.size >= this.#options.maxSeries) {
@@ -170,6 +170,19 @@ class Series<T> {
     const opened = this.#open(names.map((name) => labels[name] ?? ""));
     this.#byValues.set(key, opened);
     return opened;
+  }
+
+  /** Whether there was one; the next of these labels is opened anew. */
+  forget(labels: Labels): boolean {
+    return this.#byValues.delete(this.#keyOf(labels));
+  }
+
+  /** One label is the common case: its value is the key, and nothing is allocated. */
+  #keyOf(labels: Labels): string {
+    const names = this.#labelNames;
+    return names.length === 1
+      ? labels[names[0]!] ?? ""
+      : names.map((name) => labels[name] ?? "").map((value) => `${value.length}:${value}`).join("");
   }
 }
 

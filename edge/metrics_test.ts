@@ -132,3 +132,14 @@ Deno.test("labels that join to the same text are not mixed up", async () => {
   counter.add(1, { a: "x" });
   assertEquals((await metrics.text()).split("\n").filter((line) => line.startsWith("a_total")).length, 3);
 });
+
+Deno.test("what is taken away is printed no more, and makes room for another", async () => {
+  const metrics = createMetrics({ maxSeries: 1 });
+  const gauge = metrics.gauge("up", "Up.", ["service"]);
+  gauge.set(1, { service: "a" });
+  gauge.remove({ service: "a" });
+  gauge.remove({ service: "never" });
+  assertEquals((await metrics.text()).includes("up{"), false);
+  gauge.set(1, { service: "b" });
+  assertStringIncludes(await metrics.text(), 'up{service="b"} 1');
+});

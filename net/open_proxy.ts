@@ -59,12 +59,10 @@ function readUrl(text: string): ProxyUrl {
   const probe = asked === undefined ? undefined : parseTarget(asked, 80);
   if (asked !== undefined && !probe?.port) throw url.fail("must have a probe that is host:port");
   if (url.ports.count > 1) throw url.fail("must have one port");
-  const [, user, password] = /^([^:]+):(.+)$/.exec(url.key ?? "") ?? [];
-  if (url.key !== undefined && user === undefined) throw url.fail("must have name:password before the @");
   return {
     dialect: url.scheme === "http" ? "http" : "socks5",
     proxy: { host: url.host, port: url.ports.first },
-    credentials: user === undefined ? undefined : { user, password: password! },
+    credentials: url.login,
     probe,
   };
 }

@@ -2,7 +2,8 @@
  * Splitting streams over members by exact shares, and measuring each: which of two ways is the better one (A/B).
  *
  *   dial ─▶ a side is drawn, whatever its health ─┬▶ it is up: tried, and measured ──▶ fails ─┬▶ the others, best first,
- *                                                 └▶ it is down: has failed, untried ─────────┘   counted and not measured
+ *                                                 └▶ it is down: has failed, unless the ──────┘   counted and not measured
+ *                                                    others fail too: then it is tried
  *
  * That the draw does not look is what makes the sides comparable: each gets the same mix of targets, and a side pays for the
  * time it was down. The caller does not: it gets its stream by another. Whom a stream leads to is not remembered; sticky
@@ -48,7 +49,7 @@ export class Splitter {
     this.#beganMs = clock.now();
   }
 
-  dial(
+  async dial(
     target: Target,
     attempt: Attempt,
     options: { readonly signal: AbortSignal; readonly what: string },
@@ -58,16 +59,18 @@ export class Splitter {
     record.drawn();
     const ranked = this.#monitor.ranked();
     const isUp = side.health.up && side.path.problem === undefined;
-    if (!isUp) record.count("failed");
     const order = isUp ? [side, ...ranked.filter((member) => member !== side)] : ranked;
-    return tryInTurn(
-      order,
-      (member) =>
-        isUp && member === side
-          ? this.#measured(record, () => attempt(member), options.signal)
-          : this.#takenOver(member, attempt),
-      options,
-    );
+    let isTried = false;
+    const open = (member: Watched) => {
+      if (member !== side) return this.#takenOver(member, attempt);
+      isTried = true;
+      return this.#measured(record, () => attempt(member), options.signal);
+    };
+    try {
+      return await tryInTurn(order, open, options);
+    } finally {
+      if (!isTried) record.count("failed");
+    }
   }
 
   report(): SplitReport {

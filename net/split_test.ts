@@ -125,8 +125,14 @@ Deno.test("when the side that a stream is drawn for is down and the other fails,
   using bench = new Bench({ health: { failuresToDown: 1 } });
   for (const side of [0, 1] as const) bench.script(side, { fail: "path_down" });
   assertEquals(await bench.dial(4), 0);
+  const isUp = bench.path.members().map(({ up }) => up);
   bench.script(0, {});
-  assertEquals(await bench.dial(1), 1);
+  const before = bench.path.report().sides;
+  assertEquals([isUp, await bench.dial(10)], [[false, false], 10]);
+  const [a, b] = bench.path.report().sides;
+  const more = (what: "opened" | "failed" | "tookOver") => [a![what] - before[0]![what], b![what] - before[1]![what]];
+  // What was drawn for a went by a: neither its failure nor another's stream.
+  assertEquals([more("opened"), more("failed"), more("tookOver")], [[5, 0], [0, 5], [5, 0]]);
 });
 
 Deno.test("an answer of the target is nobody's failure, and who does not wait is counted by itself", async () => {

@@ -3,7 +3,7 @@
  *
  *   kcp+raw://key@server.example:45000-45007/?dialect=culvert&links=2
  *
- *   key    what the far end must hear, percent-encoded where it has characters of its own meaning
+ *   key    what the far end must hear, percent-encoded where it has characters of its own meaning; or `name:password`
  *   ports  one, or a span of them
  *
  * No message repeats the URL or the key. What the query may say is up to each transport (`query_settings.ts`).
@@ -24,6 +24,8 @@ export class TransportUrl {
   readonly ports: PortSpan;
   readonly settings: QuerySettings;
   readonly #what: string;
+  /** What is before the `@`, as it is written. */
+  readonly #written: string | undefined;
 
   /** Throws a CulvertError `bad_url`. `what` is the transport, as in "Cannot open kcp". */
   constructor(text: string, what: string) {
@@ -35,11 +37,20 @@ export class TransportUrl {
     const [, scheme, key, v6, name, ports, query] = match;
     this.scheme = scheme!;
     this.host = (v6 ?? name)!;
-    this.key = key === undefined || key === "" ? undefined : this.#decode(key);
+    this.#written = key === "" ? undefined : key;
+    this.key = this.#written === undefined ? undefined : this.#decode(this.#written);
     const span = parsePorts(ports!);
     if (!span) throw this.fail("must have a port, or a span of them such as 45000-45007");
     this.ports = span;
     this.settings = new QuerySettings(query ?? "", (rule) => this.fail(rule));
+  }
+
+  /** The key as a name and a password. A `:` within the name is written `%3A`, so each is decoded by itself. */
+  get login(): { readonly user: string; readonly password: string } | undefined {
+    if (this.#written === undefined) return undefined;
+    const [, user, password] = /^([^:]+):(.+)$/.exec(this.#written) ?? [];
+    if (user === undefined) throw this.fail("must have name:password before the @");
+    return { user: this.#decode(user), password: this.#decode(password!) };
   }
 
   fail(rule: string): CulvertError {

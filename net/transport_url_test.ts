@@ -18,6 +18,14 @@ Deno.test("a transport's URL says key, host, ports and settings", () => {
   assertEquals([bare.key, bare.host, bare.ports], [undefined, "server.example", { first: 443, count: 1 }]);
 });
 
+Deno.test("a name and a password are told apart before they are decoded", () => {
+  assertEquals(read("socks5://a%3Ab:c%3Ad:e%40@host:1").login, { user: "a:b", password: "c:d:e@" });
+  assertEquals(read("socks5://host:1").login, undefined);
+  for (const key of ["name", "name%3Apassword", ":password", "name:"]) {
+    assertThrows(() => read(`socks5://${key}@host:1`).login, CulvertError, "name:password");
+  }
+});
+
 Deno.test("what is wrong with a transport's URL is told, and its key is not", () => {
   const rows: [string, string][] = [
     ["kcp+udp://secret@host", "must look like"],

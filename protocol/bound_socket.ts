@@ -28,19 +28,26 @@ export interface Connection {
   readonly outBytes?: number;
 }
 
-/** Whether a socket takes what is sent to `at`. A host that is a name, such as `localhost`, is met by any address. */
+/** Whether a socket takes what is sent to `at`; to any of its addresses, for `localhost`. */
 export function isBoundAt(socket: BoundSocket, kind: BoundSocket["kind"], at: Target): boolean {
   if (socket.kind !== kind || socket.port !== at.port) return false;
-  const address = parseIp(at.host);
-  return address === undefined || covers(socket, address);
+  return addressesOf(at.host).some((address) => covers(socket, address));
 }
 
 /** Whether a socket keeps another from being bound there: it takes what is sent there, or something of it. */
 export function keepsOthersFrom(socket: BoundSocket, kind: BoundSocket["kind"], at: Target): boolean {
-  const wanted = parseIp(at.host);
   if (isBoundAt(socket, kind, at)) return true;
-  return socket.kind === kind && socket.port === at.port && wanted !== undefined &&
-    covers({ address: wanted }, socket.address);
+  return socket.kind === kind && socket.port === at.port &&
+    addressesOf(at.host).some((address) => covers({ address }, socket.address));
+}
+
+const LOOPBACKS: readonly IpAddress[] = [parseIp("127.0.0.1")!, parseIp("::1")!];
+
+/** None for other names: which they are is known to a resolver alone. */
+function addressesOf(host: string): readonly IpAddress[] {
+  const address = parseIp(host);
+  if (address) return [address];
+  return host === "localhost" ? LOOPBACKS : [];
 }
 
 /** A socket on `::` takes IPv4 as well, unless it was told not to. */

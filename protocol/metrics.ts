@@ -12,6 +12,8 @@ export interface Counter {
 export interface Gauge {
   set(value: number, labels?: Labels): void;
   add(amount: number, labels?: Labels): void;
+  /** There is nothing of these labels any more. */
+  remove(labels: Labels): void;
 }
 
 export interface Histogram {
@@ -25,7 +27,7 @@ export interface Metrics {
   histogram(name: string, help: string, buckets: readonly number[], labelNames?: readonly string[]): Histogram;
 }
 
-const nothing: Counter & Gauge & Histogram = { add() {}, set() {}, observe() {} };
+const nothing: Counter & Gauge & Histogram = { add() {}, set() {}, remove() {}, observe() {} };
 
 /** Counts nothing. */
 export const noMetrics: Metrics = { counter: () => nothing, gauge: () => nothing, histogram: () => nothing };

@@ -21,6 +21,9 @@ export interface ControlWords<Request, Answer> {
   readonly role: string;
   readonly request: z.ZodType<Request>;
   readonly answer: z.ZodType<Answer>;
+  /** What is longer is refused. Default: 4 KiB of a question, 1 MiB of an answer. */
+  readonly maxRequestBytes?: number;
+  readonly maxAnswerBytes?: number;
 }
 
 const refusalSchema = z.object({ ok: z.literal(false), code: z.string(), message: z.string() });
@@ -125,7 +128,9 @@ async function readRequest<Request, Answer>(
   parent: AbortSignal,
 ): Promise<Request> {
   using limit = deadline(clock, REQUEST_WITHIN_MS, "hear the question", parent);
-  return words.request.parse(JSON.parse(await readLine(conn, { words, maxBytes: MAX_REQUEST_BYTES }, limit.signal)));
+  return words.request.parse(
+    JSON.parse(await readLine(conn, { words, maxBytes: words.maxRequestBytes ?? MAX_REQUEST_BYTES }, limit.signal)),
+  );
 }
 
 /** Asks the role that answers there; undefined when none does. */
@@ -139,7 +144,9 @@ export async function askControlSocket<Request, Answer>(
   using _conn = conn;
   using limit = deadline(clock, ANSWER_WITHIN_MS, `ask the ${words.role}`, signal);
   await writeAll(conn, new TextEncoder().encode(JSON.stringify(request) + "\n"));
-  const said = parseJson(await readLine(conn, { words, maxBytes: MAX_ANSWER_BYTES }, limit.signal));
+  const said = parseJson(
+    await readLine(conn, { words, maxBytes: words.maxAnswerBytes ?? MAX_ANSWER_BYTES }, limit.signal),
+  );
   const refusal = refusalSchema.safeParse(said).data;
   if (refusal) throw new CulvertError(refusal.code, refusal.message);
   const answer = words.answer.safeParse(successSchema.safeParse(said).data?.status);

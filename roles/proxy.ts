@@ -14,7 +14,7 @@ import { listenAddress } from "./fields.ts";
 import { ingressFlags, openLocalPorts } from "./local_ports.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 import { splitReportLines } from "./split/report_lines.ts";
-import { serveSplitReport } from "./split/report_socket.ts";
+import { reportedAt, serveSplitReport } from "./split/report_socket.ts";
 import { openWayOut, wayOut } from "./way_out.ts";
 
 const config = z.object({
@@ -37,7 +37,8 @@ export const role: Role<typeof config> = defineRole({
     await using onward = await openWayOut(config, "start proxy", context);
     const settings = { ...config, listen: [config.listen], forward: [] };
     await using ports = openLocalPorts(settings, onward.path, "start proxy", context);
-    await using _reporting = await serveSplitReport(onward.path, ports.addresses.listen, context);
+    const listen = reportedAt(config.listen, ports.addresses.listen);
+    await using _reporting = await serveSplitReport(onward.path, listen, context);
     context.ready({ addresses: ports.addresses });
     await aborted(context.signal);
     await ports.shutdown(context.hardSignal);

@@ -15,7 +15,7 @@ import { ConfigError } from "./config.ts";
 import { filePath } from "./fields.ts";
 import { localPortFlags, type LocalPortSettings, openLocalPorts } from "./local_ports.ts";
 import type { RoleContext } from "./role.ts";
-import { serveSplitReport } from "./split/report_socket.ts";
+import { reportedAt, serveSplitReport } from "./split/report_socket.ts";
 import { openWayOut, type WayOut } from "./way_out.ts";
 
 /** The flags of such a client. `schemes` are those its servers may have. */
@@ -58,13 +58,15 @@ export async function runTransportClient(
   };
   await using onward = await openWayOut(wayOut, action, context);
   const fallback = settings.forward.length > 0 ? [] : [parseTarget(listen)!];
+  const listens = settings.listen ?? fallback;
   await using ports = openLocalPorts(
-    { ...settings, listen: settings.listen ?? fallback },
+    { ...settings, listen: listens },
     measured(onward.path, context),
     action,
     context,
   );
-  await using _reporting = await serveSplitReport(onward.path, ports.addresses.listen, context);
+  const reported = reportedAt(listens[0], ports.addresses.listen);
+  await using _reporting = await serveSplitReport(onward.path, reported, context);
   context.check("server", () => onward.path.problem);
   context.ready({ addresses: ports.addresses });
   await aborted(context.signal);

@@ -8,9 +8,10 @@ export function serviceMetrics(metrics: Metrics): (supervisor: Supervisor, event
   const up = metrics.gauge("manager_service_up", "Whether the service runs and works.", ["service"]);
   const restarts = metrics.gauge("manager_service_restarts", "Restarts since the manager started.", ["service"]);
   const gaveUp = metrics.gauge("manager_service_gave_up", "Whether the manager starts it no more.", ["service"]);
-  return (supervisor, { name }) => {
-    const service = supervisor.report([name]).services[0]!;
+  return (supervisor, { name, isForgotten }) => {
     const labels = { service: name };
+    if (isForgotten) return [up, restarts, gaveUp].forEach((gauge) => gauge.remove(labels));
+    const service = supervisor.report([name]).services[0]!;
     up.set(service.state === "running" && service.health !== "unhealthy" ? 1 : 0, labels);
     restarts.set(service.restarts, labels);
     gaveUp.set(service.gaveUp ? 1 : 0, labels);

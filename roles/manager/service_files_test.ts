@@ -46,7 +46,7 @@ Deno.test("all that a file says is in the service", async () => {
     user = "culvert-out"
     directory = "/var/lib/culvert/out"
     enabled = false
-    listen = [":1080", "udp:[::1]:53"]
+    listen = [":1080", "udp:[::1]:53", "localhost:81"]
     ready = "listen"
     connects = false
     capabilities = ["CAP_NET_RAW"]
@@ -79,7 +79,10 @@ Deno.test("all that a file says is in the service", async () => {
     directory: "/var/lib/culvert/out",
     environment: { LANG: "C" },
     enabled: false,
-    listen: [{ kind: "tcp", at: { host: "0.0.0.0", port: 1080 } }, { kind: "udp", at: { host: "::1", port: 53 } }],
+    listen: [{ kind: "tcp", at: { host: "0.0.0.0", port: 1080 } }, { kind: "udp", at: { host: "::1", port: 53 } }, {
+      kind: "tcp",
+      at: { host: "localhost", port: 81 },
+    }],
     notifies: false,
     connects: false,
     probe: { through: "socks5://127.0.0.1:1080", url: "http://example.com/", status: 204, timeoutMs: 3000 },
@@ -112,7 +115,8 @@ const rows: readonly { name: string; file?: string; text: string; says: string }
     text: 'command = ["/bin/a"]\nflags = ["-x"]',
     says: "flags in /s/a.toml must stand beside",
   },
-  { name: "a port too high", text: role + 'listen = ["a:70000"]', says: 'udp:host:port, got "a:70000"' },
+  { name: "a port too high", text: role + 'listen = ["[::1]:70000"]', says: 'udp:address:port, got "[::1]:70000"' },
+  { name: "a port of a name", text: role + 'listen = ["a:70"]', says: "must be an address or localhost with a port" },
   {
     name: "a key misspelt",
     text: role + "enabeld = true",

@@ -16,11 +16,12 @@
  */
 
 import { z } from "zod";
+import { parseIp } from "../../protocol/ip.ts";
 import type { ServicePort } from "../../protocol/manager/service.ts";
 import { formatTarget, parseTarget } from "../../protocol/stream.ts";
 import { byteSize, directoryPath, durationMs, filePath, pathUrl } from "../fields.ts";
 
-const PORT_RULE = "host:port, tcp:host:port or udp:host:port";
+const PORT_RULE = "an address or localhost with a port, as address:port, tcp:address:port or udp:address:port";
 
 export const serviceFileSchema = z.object({
   description: z.string().max(100).regex(/^\P{Cc}*$/u, "one line of at most 100 characters").optional()
@@ -36,7 +37,7 @@ export const serviceFileSchema = z.object({
   directory: directoryPath().optional().describe("Where it is started."),
   enabled: z.boolean().default(true).describe("Whether it starts with the manager."),
   listen: z.array(servicePort()).max(64).default([]).describe(
-    "What must listen once it runs: host:port, or udp:host:port.",
+    "What must listen once it runs: address:port, or udp:address:port; of names only localhost.",
   ),
   ready: z.enum(["notify", "listen"]).optional()
     .describe("When it counts as started: by sd_notify, or as soon as it listens.")
@@ -70,7 +71,7 @@ export const serviceFileSchema = z.object({
 export type ServiceFile = z.output<typeof serviceFileSchema>;
 
 function servicePort(): z.ZodType<ServicePort> {
-  return z.string().meta({ placeholder: "host:port", rule: PORT_RULE }).transform((text, context): ServicePort => {
+  return z.string().meta({ placeholder: "address:port", rule: PORT_RULE }).transform((text, context): ServicePort => {
     const port = parseServicePort(text);
     if (port) return port;
     context.issues.push({ code: "custom", message: PORT_RULE, input: text });
@@ -78,10 +79,12 @@ function servicePort(): z.ZodType<ServicePort> {
   });
 }
 
+/** The kernel's table, in which it is looked for, knows addresses alone. */
 export function parseServicePort(text: string): ServicePort | undefined {
   const [, kind = "tcp", place] = /^(?:(tcp|udp):)?(.*)$/s.exec(text)!;
   const at = parseTarget(place!.startsWith(":") ? `0.0.0.0${place}` : place!);
-  return at && { kind: kind as ServicePort["kind"], at };
+  if (!at || !parseIp(at.host) && at.host !== "localhost") return undefined;
+  return { kind: kind as ServicePort["kind"], at };
 }
 
 export function formatServicePort({ kind, at }: ServicePort): string {

@@ -65,6 +65,8 @@ export interface SupervisorEvent {
   readonly name: string;
   /** Absent where something has changed without words, such as its health. */
   readonly news?: ServiceNews;
+  /** There is no such service any more: it cannot be asked about. */
+  readonly isForgotten?: true;
 }
 
 /** How often what services use is held against their limits. */
@@ -267,8 +269,9 @@ export class Supervisor implements AsyncDisposable {
   }
 
   #forget(service: SupervisedService): void {
-    const { runner, log } = this.#options;
+    const { runner, log, onEvent } = this.#options;
     this.#services.delete(service.name);
+    onEvent?.({ name: service.name, isForgotten: true });
     const task = Promise.all([service[Symbol.asyncDispose](), runner.forget(service.service)])
       .catch((error) => log.warn("A service cannot be forgotten", { service: service.name, error: messageOf(error) }))
       .finally(() => this.#tasks.delete(task));

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { CulvertError } from "../../protocol/errors.ts";
 import { settle } from "../../testing/fake_clock.ts";
 import { fakeService } from "./fixtures/fake_service.ts";
@@ -332,9 +332,11 @@ Deno.test("a service whose file is gone goes on, and is forgotten once it has en
   await settle();
   assertEquals(world.supervisor.report().services.map(({ name }) => name), ["web"]);
   assertEquals(world.of("web").notes, ["Its file is gone: it is forgotten once it has ended"]);
+  assertStringIncludes(await world.metrics.text(), 'manager_service_up{service="web"} 1');
   world.runner.crash("web");
   await world.pass(60_000);
   assertEquals(world.supervisor.report().services, []);
+  assertEquals((await world.metrics.text()).includes('service="'), false, "nothing is counted of it any more");
   assertEquals(world.runner.told.map((line) => line.replace(/^\d+ /, "")), ["forget idle", "sweep web", "forget web"]);
 });
 

@@ -8,6 +8,9 @@ import { managerReportSchema, serviceStatsSchema } from "../../protocol/manager/
 import type { ControlWords } from "../control_socket.ts";
 
 const names = z.array(z.string().max(64)).max(1000);
+/** A thousand names, and a thousand services with all that can be told of each. */
+const MAX_REQUEST_BYTES = 128 * 1024;
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 export const managerRequestSchema = z.discriminatedUnion("do", [
   /** Of these services, or of all. */
@@ -30,4 +33,6 @@ export const managerWords: ControlWords<ManagerRequest, ManagerAnswer> = {
   role: "manager",
   request: managerRequestSchema,
   answer: managerAnswerSchema,
+  maxRequestBytes: MAX_REQUEST_BYTES,
+  maxAnswerBytes: MAX_ANSWER_BYTES,
 };

@@ -19,7 +19,7 @@ export const role: Role<typeof config> = defineRole({
   longRunning: false,
   examples: ["culvert proxy report", "culvert proxy report --listen 127.0.0.1:1081 --json"],
   async run({ listen }, context) {
-    const report = await askSplitReport(context.stateDir, listen.port, context);
+    const report = await askSplitReport(context.stateDir, listen, context);
     if (!report) {
       throw new CulvertError(
         "not_running",

@@ -1,14 +1,16 @@
 /**
- * How `culvert proxy report` reaches the proxy that runs: a socket in its state directory, named for the port that the proxy
- * listens on. Only a proxy that splits has one, be it of `culvert proxy` or of a transport's client.
+ * How `culvert proxy report` reaches the proxy that runs: a socket in its state directory, named for where the proxy listens.
+ * Only a proxy that splits has one, be it of `culvert proxy` or of a transport's client; one that cannot have it says so and
+ * does its work all the same.
  */
 
 import { join } from "@std/path";
 import { z } from "zod";
 import { splitReportOf } from "../../net/combine.ts";
 import type { Clock } from "../../protocol/clock.ts";
+import { messageOf } from "../../protocol/errors.ts";
 import { type SplitReport, splitReportSchema } from "../../protocol/split/report.ts";
-import { parseTarget, type Path } from "../../protocol/stream.ts";
+import { parseTarget, type Path, type Target } from "../../protocol/stream.ts";
 import { askControlSocket, type ControlWords, serveControlSocket } from "../control_socket.ts";
 import type { RoleContext } from "../role.ts";
 import { StateDirectory } from "../state.ts";
@@ -21,28 +23,40 @@ const words: ControlWords<z.infer<typeof requestSchema>, SplitReport> = {
   answer: splitReportSchema,
 };
 
-function socketPath(stateDir: string, port: number): string {
-  return join(stateDir, `proxy-${port}.sock`);
+function socketPath(stateDir: string, { host, port }: Target): string {
+  return join(stateDir, `proxy-${host.toLowerCase()}-${port}.sock`);
 }
 
-/** Serves until it is disposed; of a path that splits nothing there is nothing to tell. `listen` is the proxy's address, where there is one. */
+const NOTHING_SERVED: AsyncDisposable = { [Symbol.asyncDispose]: () => Promise.resolve() };
+
+/** Where a proxy listens, as `culvert proxy report` is told it. Undefined where it does not. */
+export function reportedAt(told: Target | undefined, bound: string | undefined): Target | undefined {
+  const port = bound === undefined ? undefined : parseTarget(bound)?.port;
+  return told && port !== undefined ? { host: told.host, port } : undefined;
+}
+
+/** Serves until it is disposed; of a path that splits nothing there is nothing to tell. */
 export async function serveSplitReport(
   path: Path,
-  listen: string | undefined,
+  listen: Target | undefined,
   { stateDir, clock, log }: Pick<RoleContext, "stateDir" | "clock" | "log">,
 ): Promise<AsyncDisposable> {
-  const port = listen === undefined ? undefined : parseTarget(listen)?.port;
-  if (!splitReportOf(path) || port === undefined) return { [Symbol.asyncDispose]: () => Promise.resolve() };
-  await StateDirectory.open(stateDir);
+  if (!splitReportOf(path) || !listen) return NOTHING_SERVED;
   const answer = () => Promise.resolve(splitReportOf(path)!);
-  return await serveControlSocket({ path: socketPath(stateDir, port), words, answer, clock, log });
+  try {
+    await StateDirectory.open(stateDir);
+    return await serveControlSocket({ path: socketPath(stateDir, listen), words, answer, clock, log });
+  } catch (error) {
+    log.warn("The split cannot be asked for its report", { error: messageOf(error) });
+    return NOTHING_SERVED;
+  }
 }
 
-/** What the proxy on that port has found; undefined when none answers. */
+/** What the proxy that listens there has found; undefined when none answers. */
 export function askSplitReport(
   stateDir: string,
-  port: number,
+  listen: Target,
   waiting: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<SplitReport | undefined> {
-  return askControlSocket({ path: socketPath(stateDir, port), words }, { do: "report" }, waiting);
+  return askControlSocket({ path: socketPath(stateDir, listen), words }, { do: "report" }, waiting);
 }
