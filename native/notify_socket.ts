@@ -19,6 +19,7 @@ import type { Fd } from "./fd.ts";
 import { CMSGHDR, cmsgSpace, IOVEC, MSGHDR, putU64, SlabAddresses } from "./layout.ts";
 import type { Libc } from "./libc.ts";
 import { EventFd } from "./poll.ts";
+import { removeIfThereSync } from "./remove_if_there.ts";
 import { SOL_SOCKET } from "./udp_options.ts";
 import { openUnixDatagram, unixAddress } from "./unix_datagram.ts";
 
@@ -81,12 +82,12 @@ export class NotifySockets implements AsyncDisposable {
       throw this.#libc.error("ask who sends", "setsockopt");
     }
     const address = unixAddress(path);
-    removeIfThere(path);
+    removeIfThereSync(path);
     if (this.#libc.call.bind(fd.number, address, address.length) < 0) {
       const errno = this.#libc.errno();
       throw new SysError(`listen at ${path}`, "bind", errno);
     }
-    guard.defer(() => removeIfThere(path));
+    guard.defer(() => removeIfThereSync(path));
     Deno.chmodSync(path, ANYBODY_MAY_SEND);
     const socket: NotifySocket = { fd, onMessage, rest: undefined };
     const { number } = fd;
@@ -186,13 +187,5 @@ class Inbox {
       pid: view.getInt32(CMSGHDR.data + UCRED.pid, true),
       uid: view.getUint32(CMSGHDR.data + UCRED.uid, true),
     };
-  }
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

@@ -8,7 +8,8 @@
  */
 
 import { z } from "zod";
-import { removeIfThere, removeStaleSocket } from "../native/wireguard/uapi_socket.ts";
+import { removeIfThere } from "../native/remove_if_there.ts";
+import { removeStaleSocket } from "../native/wireguard/uapi_socket.ts";
 import { aborted, orAborted } from "../protocol/abort.ts";
 import { type Clock, deadline } from "../protocol/clock.ts";
 import { CulvertError, messageOf } from "../protocol/errors.ts";

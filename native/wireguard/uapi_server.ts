@@ -14,16 +14,9 @@ import { writeAll } from "../../protocol/stream.ts";
 import { formatErrno, formatStatus } from "../../protocol/wireguard/uapi.ts";
 import { type UapiRequest, UapiRequestReader } from "../../protocol/wireguard/uapi_request.ts";
 import { Errno } from "../errno.ts";
+import { removeIfThere } from "../remove_if_there.ts";
 import type { WireGuardDevice } from "./device.ts";
-import {
-  inodeOf,
-  removeIfThere,
-  removeStaleSocket,
-  SocketWatch,
-  systemScopes,
-  UAPI_DIRECTORY,
-  uapiPathOf,
-} from "./uapi_socket.ts";
+import { inodeOf, removeStaleSocket, SocketWatch, systemScopes, UAPI_DIRECTORY, uapiPathOf } from "./uapi_socket.ts";
 
 const MAX_CONNECTIONS = 32;
 const READ_BYTES = 16 * 1024;

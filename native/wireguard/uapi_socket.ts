@@ -7,6 +7,7 @@
  */
 
 import { isLinkName } from "../../protocol/rtnetlink/link.ts";
+import { removeIfThere } from "../remove_if_there.ts";
 
 /** Where `wg` looks, unless it was built to look elsewhere. */
 export const UAPI_DIRECTORY = "/var/run/wireguard";
@@ -56,14 +57,6 @@ export async function removeStaleSocket(path: string): Promise<boolean> {
   if (!info.isSocket || await answers(path)) return false;
   await removeIfThere(path);
   return true;
-}
-
-export async function removeIfThere(path: string): Promise<void> {
-  try {
-    await Deno.remove(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }
 
 /** Tells when a socket file is gone, or another has taken its place. */

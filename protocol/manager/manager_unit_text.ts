@@ -7,9 +7,17 @@
 
 import { NOTIFY_WATCHDOG_MS } from "./notify_text.ts";
 import type { ProgramNeeds } from "./program_needs.ts";
-import { commandWord, homeProtectionOf, plainPercent, quoted, sandboxLines, signedUnit } from "./unit_text.ts";
+import {
+  commandWord,
+  homeProtectionOf,
+  MANAGER_UNIT,
+  plainPercent,
+  quoted,
+  sandboxLines,
+  signedUnit,
+} from "./unit_text.ts";
 
-export const MANAGER_UNIT = "culvert-manager.service";
+export { MANAGER_UNIT };
 
 const needs: ProgramNeeds = {
   capabilities: ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"],

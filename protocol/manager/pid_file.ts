@@ -5,7 +5,7 @@
  *   91234 b2f76aed-b2cf-4af6-b848-7cd847301bc6 5e884898…⏎   its start in ticks, the machine's boot, its command's hash
  *
  * Only both lines name a process: pids are given again. Files of other makers, with a number alone, and files that were
- * cut off are told apart here and judged by `roles/manager/own_process.ts`; nothing here reads /proc.
+ * cut off are told apart here and judged by `roles/manager/pid_files.ts`; nothing here reads /proc.
  */
 
 import { sha256 } from "@noble/hashes/sha2.js";

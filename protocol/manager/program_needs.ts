@@ -64,8 +64,12 @@ export function needsOf(service: Service): ProgramNeeds {
     ...hasLowPort ? ["CAP_NET_BIND_SERVICE"] : [],
     ...service.capabilities ?? [],
   ]);
+  const isNamed = (capability: string) => service.capabilities?.includes(capability) ?? false;
   return {
     ...known,
+    // A right that is asked for comes with what it is for.
+    devices: [...new Set([...known.devices, ...isNamed("CAP_NET_ADMIN") ? ["/dev/net/tun"] : []])],
+    addressFamilies: [...new Set([...known.addressFamilies, ...isNamed("CAP_NET_RAW") ? ["AF_PACKET"] : []])],
     capabilities: [...capabilities].toSorted(),
     writable: [...new Set([...known.writable, ...service.writable ?? []])].toSorted(),
   };
@@ -97,7 +101,7 @@ function needsOfRole(role: string, service: RoleWords): ProgramNeeds {
     case "proxy":
       return packetsOf(service, true);
     case "vtcp-server":
-      return says(service, /^(--carrier=)?udp$/) || service.capabilities?.includes("CAP_NET_RAW") === false
+      return carrierOf(service) === "udp" || service.capabilities?.includes("CAP_NET_RAW") === false
         ? NOTHING
         : OWN_PACKETS;
     default:
@@ -105,10 +109,21 @@ function needsOfRole(role: string, service: RoleWords): ProgramNeeds {
   }
 }
 
-/** By a carrier or by the URL of a path; `usually`: whether a file that is not known here may well say so. */
+/**
+ * By a carrier, or by the scheme of a server or path, not by whatever else is called so; `usually`: whether a file that is not
+ * known here may well say so.
+ */
 function packetsOf(service: RoleWords, usually: boolean): ProgramNeeds {
-  const isSaid = says(service, /^(--carrier=)?(raw|both)$|(^|[=,])(kcp\+raw|vtcp):/);
+  const isSaid = ["raw", "both"].includes(carrierOf(service) ?? "") ||
+    says(service, /(^|[^a-z0-9+])(kcp\+raw|vtcp):\/\//);
   return isSaid || usually && fileMaySay(service, "CAP_NET_RAW") ? OWN_PACKETS : NOTHING;
+}
+
+function carrierOf({ command, environment }: RoleWords): string | undefined {
+  const flag = "--carrier";
+  const at = command.findIndex((word) => word === flag || word.startsWith(`${flag}=`));
+  const value = command[at] === flag ? command[at + 1] : command[at]?.slice(flag.length + 1);
+  return value ?? environment.CULVERT_CARRIER;
 }
 
 /** Whether a switch is on, as far as can be seen. */

@@ -18,6 +18,11 @@ Deno.test("a service is given the rights that its role, its flags and its ports 
     ["a proxy over vtcp", role("proxy", ["--path=vtcp://k@h:1/"]), both],
     ["a proxy over vtcp's UDP", role("proxy", ["--path=vtcp+udp://k-raw-k@h:1/"]), []],
     ["a tunnel over raw packets", role("tunnel", ["--path=kcp+raw://k@h:1/"]), both],
+    ["a proxy over another's far end called raw", role("proxy", ["--path", "socks5://raw.example:1/"]), []],
+    ["a proxy over vtcp over UDP", role("proxy", ["--path", "vtcp+udp://k@h:1/"]), []],
+    ["a proxy over a list with raw packets", role("proxy", ["--path", "direct:,kcp+raw://k@h:1/"]), both],
+    ["kcp with a name", role("kcp-server", ["--state-dir", "/srv/raw/both"]), []],
+    ["vtcp with a name", role("vtcp-server", ["--state-dir", "/srv/udp"]), both],
     ["kcp over UDP", role("kcp-server", ["--ports", "4000"]), []],
     ["kcp over raw packets", role("kcp-server", ["--carrier=raw"]), both],
     ["kcp over both, by its environment", role("kcp-server", [], { environment: { CULVERT_CARRIER: "both" } }), both],
@@ -41,6 +46,14 @@ Deno.test("a service is given the rights that its role, its flags and its ports 
     ],
   ];
   for (const [name, service, capabilities] of rows) assertEquals(needsOf(service).capabilities, capabilities, name);
+});
+
+Deno.test("a program of others' that names a right gets what that is for", () => {
+  const own = (...capabilities: string[]) => needsOf(plainService("other", ["/opt/own"], { capabilities }));
+  const { devices, addressFamilies } = own("CAP_NET_ADMIN", "CAP_NET_RAW");
+  assertEquals([devices, addressFamilies], [["/dev/net/tun"], ["AF_PACKET"]]);
+  assertEquals([own().devices, own().addressFamilies], [[], []]);
+  assertEquals(needsOf(role("kcp-server", ["--carrier", "raw"])).devices, [], "rules are no interface");
 });
 
 Deno.test("interfaces take a device, the kernel's settings and /run; nothing else does", () => {

@@ -39,8 +39,9 @@ export interface Service {
   readonly connects: boolean;
   readonly probe?: ServiceProbe;
   readonly limits: ServiceLimits;
-  /** Under systemd: rights that its role is not known to need, such as `CAP_NET_RAW`, and paths that it writes to. */
+  /** Rights that its role is not known to need, such as `CAP_NET_RAW`; counts where it has a user, or is a unit. */
   readonly capabilities?: readonly string[];
+  /** Under systemd: paths that it writes to. */
   readonly writable?: readonly string[];
   readonly log: ServiceLog;
   /** The manager's settings, with what the service's file says otherwise. */

@@ -31,6 +31,9 @@ const DEFAULT_OPEN_FILES = 262_144;
 const START_TIMEOUT_ROOM_S = 30;
 const STATE_ROOT = "/var/lib/";
 
+/** The manager's own. */
+export const MANAGER_UNIT = "culvert-manager.service";
+
 /** What every unit is called. */
 export function unitNameOf(serviceName: string): string {
   return `culvert-${serviceName}.service`;
@@ -74,6 +77,8 @@ function unitLines({ description, name }: Service): string[] {
     `Description=${plain(description || `Culvert service ${name}`)}`,
     "Wants=network-online.target",
     "After=network-online.target",
+    // What comes before ends after (systemd.unit(5)): a machine that is shut down takes no service from under its manager.
+    `Before=${MANAGER_UNIT}`,
     "StartLimitIntervalSec=0",
   ];
 }
@@ -101,7 +106,7 @@ function processLines(service: Service, { environmentFile }: UnitOptions): strin
  * not in it, where nobody else may look.
  */
 function stateLines(service: Service, { writable }: ProgramNeeds): string[] {
-  const given = argumentOf(service, "--state-dir");
+  const given = argumentOf(service, "--state-dir") ?? service.environment.CULVERT_STATE_DIR;
   const isSystemd = given === undefined || isBelow(given, STATE_ROOT);
   const paths = [...writable, ...isSystemd ? [] : [given]];
   return [
@@ -160,9 +165,9 @@ export function sandboxLines(needs: ProgramNeeds, home: HomeProtection): string[
 
 export type HomeProtection = "yes" | "read-only";
 
-/** Homes are out of sight, unless the program itself lies there. */
+/** Homes are out of sight, unless something of the program's lies there, be it only named by a flag (`--key=/root/key`). */
 export function homeProtectionOf(places: readonly string[]): HomeProtection {
-  return places.some((place) => /^\/(root|home)(\/|$)/.test(place)) ? "read-only" : "yes";
+  return places.some((place) => /(^|=)\/(root|home)(\/|$)/.test(place)) ? "read-only" : "yes";
 }
 
 /** What may lie in somebody's home: the program, what it is told of, its caches. */

@@ -26,6 +26,7 @@ Deno.test("systemd restarts nothing by itself and stops as the manager does", ()
     Type: "notify",
     NotifyAccess: "main",
     WatchdogSec: "30",
+    Before: "culvert-manager.service",
     Restart: "no",
     StartLimitIntervalSec: "0",
     KillMode: "mixed",
@@ -52,6 +53,9 @@ Deno.test("its state is kept where its flags say, and homes are seen only by wha
     [{ command: ["/bin/x", "--state-dir", "/var/lib/other"] }, `"other"`, undefined, "yes"],
     [{ command: ["/bin/x", "--state-dir=/srv/a b"] }, undefined, `"-/srv/a b"`, "yes"],
     [{ command: ["/bin/x", "--state-dir=/var/lib/../../etc"] }, undefined, `"-/var/lib/../../etc"`, "yes"],
+    [{ name: "kcp", environment: { CULVERT_STATE_DIR: "/srv/kcp" } }, undefined, `"-/srv/kcp"`, "yes"],
+    [{ name: "kcp", command: ["/bin/x", "--key=/root/key"] }, `"culvert-kcp"`, undefined, "read-only"],
+    [{ name: "kcp", command: ["/bin/x", "--under", "/srv/home/x"] }, `"culvert-kcp"`, undefined, "yes"],
     [{ name: "kcp", command: ["/root/x"] }, `"culvert-kcp"`, undefined, "read-only"],
     [{ name: "kcp", environment: { DENO_DIR: "/home/a/.cache" } }, `"culvert-kcp"`, undefined, "read-only"],
   ];

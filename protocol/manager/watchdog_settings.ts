@@ -39,9 +39,3 @@ export const defaultWatchdogSettings: WatchdogSettings = {
   startTimeoutMs: 30_000,
   stopTimeoutMs: 30_000,
 };
-
-/**
- * A service that says by sd_notify that it is alive (WATCHDOG=1) is hung when it has not said so for this long. It is told as
- * WATCHDOG_USEC, and by custom says so twice as often.
- */
-export const HUNG_AFTER_MS = 30_000;

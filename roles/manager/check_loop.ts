@@ -4,7 +4,7 @@
  */
 
 import { type Clock, delay } from "../../protocol/clock.ts";
-import { HUNG_AFTER_MS } from "../../protocol/manager/watchdog_settings.ts";
+import { NOTIFY_WATCHDOG_MS } from "../../protocol/manager/notify_text.ts";
 import type { CheckFailure } from "./checks.ts";
 import type { Notices } from "./runner.ts";
 
@@ -53,6 +53,6 @@ export function hungFailure(
 ): CheckFailure | undefined {
   const sinceMs = aliveAtMs ?? (livesSinceMs === undefined ? nowMs : Math.max(livesSinceMs, readyAtMs));
   const silentMs = nowMs - sinceMs;
-  if (silentMs <= HUNG_AFTER_MS) return undefined;
+  if (silentMs <= NOTIFY_WATCHDOG_MS) return undefined;
   return { level: "alive", reason: `It hangs: it has not said that it is alive for ${Math.round(silentMs / 1000)} s` };
 }

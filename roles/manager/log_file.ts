@@ -13,7 +13,7 @@
  */
 
 import { statfsSync } from "node:fs";
-import { removeIfThere } from "../../native/wireguard/uapi_socket.ts";
+import { removeIfThere } from "../../native/remove_if_there.ts";
 import type { Clock, Timer } from "../../protocol/clock.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";

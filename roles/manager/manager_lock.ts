@@ -16,10 +16,19 @@ export async function lockRunDirectory(run: string): Promise<Disposable> {
     // Whoever had it may have taken the file away after it was opened here.
     const { ino } = await file.stat();
     if (ino !== inodeOf(path)) continue;
-    await file.truncate(0);
-    await file.write(new TextEncoder().encode(`${Deno.pid}\n`));
+    await writePid(file);
     guard.defer(() => inodeOf(path) === ino && Deno.removeSync(path));
     return guard.move();
+  }
+}
+
+/** The lock is the kernel's; on a full disk it only has no name. */
+async function writePid(file: Deno.FsFile): Promise<void> {
+  try {
+    await file.truncate(0);
+    await file.write(new TextEncoder().encode(`${Deno.pid}\n`));
+  } catch {
+    // Whoever comes second is told of somebody who has just started.
   }
 }
 

@@ -1,5 +1,6 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CulvertError } from "../../protocol/errors.ts";
+import { testWith } from "../../testing/requirements.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
 import { lockRunDirectory } from "./manager_lock.ts";
 
@@ -21,6 +22,18 @@ Deno.test("of many at once one wins", async () => {
   const won = tries.filter((one) => one.status === "fulfilled");
   assertEquals(won.length, 1);
   won[0]!.value[Symbol.dispose]();
+});
+
+testWith({ root: true, tools: ["mount", "umount"] }, "on a full disk there is one manager all the same", async () => {
+  using temp = new TempDirectory();
+  const run = temp.path("run");
+  Deno.mkdirSync(run);
+  const mount = (program: string, ...args: string[]) => new Deno.Command(program, { args }).outputSync().success;
+  assert(mount("mount", "-t", "tmpfs", "-o", "size=4k", "culvert-test", run));
+  using _mount = { [Symbol.dispose]: () => void mount("umount", "--lazy", run) };
+  Deno.writeFileSync(`${run}/ballast`, new Uint8Array(4096));
+  using _lock = await lockRunDirectory(run);
+  await assertRejects(() => lockRunDirectory(run), CulvertError, "one that has just started is");
 });
 
 Deno.test("a file that a killed manager has left is in nobody's way, and one that is taken away is nobody's lock", async () => {

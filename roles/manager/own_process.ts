@@ -17,7 +17,7 @@ import { CulvertError } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import { needsOf } from "../../protocol/manager/program_needs.ts";
 import type { Service } from "../../protocol/manager/service.ts";
-import { HUNG_AFTER_MS } from "../../protocol/manager/watchdog_settings.ts";
+import { NOTIFY_WATCHDOG_MS } from "../../protocol/manager/notify_text.ts";
 import type { Host } from "../host.ts";
 import type { Account } from "./accounts.ts";
 
@@ -148,7 +148,7 @@ function environmentOf({ service, account, mark, notifyPath, env }: OwnStart): E
   if (account) Object.assign(environment, { HOME: account.home, USER: account.name, LOGNAME: account.name });
   Object.assign(environment, service.environment, { [MARK]: mark });
   if (notifyPath === undefined) return environment;
-  return { ...environment, NOTIFY_SOCKET: notifyPath, WATCHDOG_USEC: String(HUNG_AFTER_MS * 1000) };
+  return { ...environment, NOTIFY_SOCKET: notifyPath, WATCHDOG_USEC: String(NOTIFY_WATCHDOG_MS * 1000) };
 }
 
 async function checkProgram({ name, command: [program] }: Service, path: string): Promise<void> {

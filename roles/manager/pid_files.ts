@@ -5,7 +5,8 @@
  *        └▶ anything else ─▶ told, taken away: the pid in it is never signalled
  *
  * A pid file is a hint: the process is known by its start time and the machine's boot, and one without a pid file is found by
- * its mark (`strays.ts`). So a disk that is full, or a manager that is killed in the middle of a start, loses nothing.
+ * its mark (`strays.ts`). So a disk that is full, or a manager that is killed in the middle of a start, loses nothing, but for
+ * services of other users where the manager may not read their environment (no CAP_SYS_PTRACE).
  */
 
 import { join } from "@std/path";

@@ -8,7 +8,7 @@
  */
 
 import { join } from "@std/path";
-import { removeIfThere } from "../../native/wireguard/uapi_socket.ts";
+import { removeIfThere } from "../../native/remove_if_there.ts";
 import { environmentText } from "../../protocol/manager/environment_text.ts";
 import type { Service } from "../../protocol/manager/service.ts";
 import { isEdited, unitNameOf, unitText } from "../../protocol/manager/unit_text.ts";

@@ -16,7 +16,7 @@ const OWN = [Deno.execPath(), "run", "-A", "/usr/lib/culvert/roles/main.ts"] as 
 const programNames = ["paqet", "gfk", "xray"];
 
 /** One for each kind that can be installed, and those that ask for the most. */
-async function services(): Promise<Service[]> {
+async function services(programs: string): Promise<Service[]> {
   const roles = (await kindNames()).map(({ name }) => name).filter((name) => !programNames.includes(name));
   const ofRole = (name: string, role: string, flags: readonly string[]) =>
     plainService(name, [...OWN, role, ...flags], {
@@ -32,8 +32,9 @@ async function services(): Promise<Service[]> {
     ofRole("client-tun", "client", ["--tun"]),
     ofRole("exit-tun", "exit", ["--tun", "--state-dir", "/srv/exit"]),
     ofRole("kcp-raw", "kcp-server", ["--carrier", "raw"]),
-    // Whose path is one that is there.
-    ...programNames.map((name) => plainService(name, ["/bin/true", "-c", `/etc/culvert/${name}.json`], { user: USER })),
+    ...programNames.map((name) =>
+      plainService(name, [`${programs}/${name}`, "-c", `/etc/culvert/${name}.json`], { user: USER })
+    ),
   ];
 }
 
@@ -49,7 +50,9 @@ testWith({ tools: ["systemd-analyze"] }, "every unit is one that systemd takes, 
     folder.path(MANAGER_UNIT),
     managerUnitText([...OWN, "manager"], { DENO_DIR: "/var/cache/a b%" }),
   );
-  for (const service of await services()) {
+  // What they need is known by their names, and their paths have to be there.
+  for (const name of programNames) Deno.copyFileSync("/bin/true", folder.path(name));
+  for (const service of await services(folder.path(""))) {
     const name = unitNameOf(service.name);
     names.push(name);
     const text = unitText(service, { environmentFile: `/run/culvert/${service.name}.env` });

@@ -6,7 +6,7 @@
  */
 
 import { join } from "@std/path";
-import { removeIfThere } from "../../../native/wireguard/uapi_socket.ts";
+import { removeIfThere } from "../../../native/remove_if_there.ts";
 import { CulvertError } from "../../../protocol/errors.ts";
 import { SERVICE_NAME } from "../../../protocol/manager/service.ts";
 import { didYouMean } from "../../config/names.ts";
