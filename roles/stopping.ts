@@ -4,8 +4,9 @@
  *   running ──SIGINT/SIGTERM──▶ draining ──drainTimeout──▶ cutting ──grace──▶ given up (1)
  *                                  └──────second signal──────┴──▶ given up at once (130)
  *
- * Draining aborts `signal`: take no new work, finish what is under way. Cutting aborts `hardSignal`: end everything.
- * So does the second signal, of which nothing but what listens to it is waited for. An error that nothing caught goes to cutting at once. `givenUp` settles only if the role does not end by itself.
+ * Draining aborts `signal`: take no new work, finish what is under way. Cutting aborts `hardSignal`: end everything. The
+ * second signal cuts too, so that what must not outlive the process can be ended, and waits for nothing more. An error that
+ * nothing caught goes to cutting at once. `givenUp` settles only if the role does not end by itself.
  */
 
 import type { Timer } from "../protocol/clock.ts";

@@ -23,7 +23,8 @@ import { checkAgainAndAgain, hungFailure } from "./check_loop.ts";
 import type { CheckFailure, Checks } from "./checks.ts";
 import { LimitWatch, type MeteredService, type ServiceSample } from "./limits.ts";
 import type { Resting, RestingServices } from "./resting.ts";
-import type { RunningProcess, ServiceExit, ServiceRunner } from "./runner.ts";
+import { lookForEnd, wordsFor } from "./process_end.ts";
+import type { RunningProcess, ServiceRunner } from "./runner.ts";
 import { isRunOtherwise } from "./service_changes.ts";
 
 export interface SupervisedOptions {
@@ -40,8 +41,6 @@ export interface SupervisedOptions {
 
 /** While a start is looked at. */
 const VERIFY_EVERY_MS = 250;
-/** Where its end cannot be waited for. */
-const LOOK_FOR_END_EVERY_MS = 1_000;
 
 export class SupervisedService implements AsyncDisposable {
   readonly #options: SupervisedOptions;
@@ -268,27 +267,11 @@ export class SupervisedService implements AsyncDisposable {
       (error) => {
         if (this.#ending.signal.aborted) return; // the runner ends with the manager
         this.#log.error("Its end cannot be seen, and is looked for", { error: messageOf(error) });
-        this.#task(this.#lookForEnd(process, signal));
+        const { clock, checks } = this.#options;
+        const onGone = () => this.#ended(process, wordsFor({}));
+        this.#task(lookForEnd({ clock, isThere: () => checks.isThere(process), onGone }, signal));
       },
     );
-  }
-
-  async #lookForEnd(process: RunningProcess, signal: AbortSignal): Promise<void> {
-    try {
-      while (this.#isThere(process)) await delay(this.#options.clock, LOOK_FOR_END_EVERY_MS, signal);
-      this.#ended(process, wordsFor({}));
-    } catch (error) {
-      if (!signal.aborted) throw error;
-    }
-  }
-
-  /** What cannot be looked at is taken to be there. */
-  #isThere(process: RunningProcess): boolean {
-    try {
-      return this.#options.checks.isThere(process);
-    } catch {
-      return true;
-    }
   }
 
   #ended(process: RunningProcess, how: string): void {
@@ -420,9 +403,4 @@ export class SupervisedService implements AsyncDisposable {
     const { clock } = this.#options;
     return Math.round(clock.wallNow() + atMs - clock.now());
   }
-}
-
-function wordsFor({ code, signal }: ServiceExit): string {
-  if (signal !== undefined) return signal;
-  return code === undefined ? "nobody saw how" : `exit code ${code}`;
 }
