@@ -81,7 +81,7 @@ class DiagTable implements TcpTable {
   connections(localPorts: ReadonlySet<number>): Connection[] {
     if (localPorts.size === 0) return [];
     return families.flatMap((family) =>
-      this.#socket.request("list connections", encodeListConnections(family))
+      this.#socket.request("list connections", encodeListConnections(family, localPorts))
         .map((message) => readConnection(message, localPorts))
         .filter((connection) => connection !== undefined)
     );

@@ -50,3 +50,24 @@ Deno.test("a connection is in the table with the bytes that went each way", asyn
   assertEquals(table.connections(new Set([port + 1])), []);
   assertEquals(table.connections(new Set()), []);
 });
+
+Deno.test("of many connections only those of the asked ports are told, however many are asked for", async () => {
+  using table = openTcpTable();
+  using open = new DisposableStack();
+  const ports: number[] = [];
+  for (let count = 0; count < 4; count++) {
+    const listener = open.use(Deno.listen({ hostname: HOST, port: 0 }));
+    ports.push(listener.addr.port);
+    open.use(await Deno.connect({ hostname: HOST, port: listener.addr.port }));
+    open.use(await listener.accept());
+  }
+  const unused = Array.from({ length: 2_000 }, (_, at) => at + 1).filter((port) => !ports.includes(port));
+  for (const asked of [ports, ports.slice(0, 1), ports.slice(1, 3), ports.slice(3), [...unused, ports[2]!]]) {
+    for (const each of [table, textTable]) {
+      const told = each.connections(new Set(asked)).map(({ localPort }) => localPort).filter((port) =>
+        ports.includes(port)
+      );
+      assertEquals(told.sort(), asked.filter((port) => ports.includes(port)).sort());
+    }
+  }
+});

@@ -47,6 +47,15 @@ const INET_DIAG_INFO = 2;
 const INET_DIAG_SKV6ONLY = 11;
 /** Extensions are asked for by a bit each. */
 const WITH_INFO = 1 << (INET_DIAG_INFO - 1);
+const INET_DIAG_REQ_BYTECODE = 1;
+const JUMP = 1;
+const SOURCE_AT_LEAST = 2;
+const SOURCE_AT_MOST = 3;
+const COMPARE_BYTES = 8;
+const JUMP_BYTES = 4;
+const BLOCK_BYTES = 2 * COMPARE_BYTES + JUMP_BYTES;
+/** A jump over more blocks would not fit its 16 bits. */
+const MAX_FILTERED_PORTS = 1_000;
 /** In `struct tcp_info`, which grows at its end. */
 const BYTES_ACKED_AT = 120;
 const BYTES_RECEIVED_AT = 128;
@@ -58,16 +67,56 @@ export function encodeListBound(kind: SocketKind, family: 4 | 6): Bytes {
   return encodeList(kind, family, { states: waitingStates[kind], extensions: 0 });
 }
 
-/** Connections, with what has gone over them. */
-export function encodeListConnections(family: 4 | 6): Bytes {
-  return encodeList("tcp", family, { states: CONNECTED_STATES, extensions: WITH_INFO });
+/**
+ * Connections whose end here has one of these ports, with what has gone over them. The kernel leaves the others out,
+ * unless no port is named, or more than it can compare.
+ */
+export function encodeListConnections(family: 4 | 6, localPorts: ReadonlySet<number>): Bytes {
+  const isFiltered = localPorts.size > 0 && localPorts.size <= MAX_FILTERED_PORTS;
+  const filter = isFiltered ? portFilter([...localPorts]) : undefined;
+  return encodeList("tcp", family, { states: CONNECTED_STATES, extensions: WITH_INFO, filter });
 }
 
-function encodeList(kind: SocketKind, family: 4 | 6, asked: { states: number; extensions: number }): Bytes {
+/**
+ * The kernel's little programs over sockets: each operation says by how many bytes to go on when it holds and when not; who
+ * arrives at the end is taken, who goes beyond it is not. A block for each port:
+ *
+ *   source port ≥ port ─ no ─▶ next block      (8 bytes each: code, yes u8, no u16, then the port where another `no` would be)
+ *   source port ≤ port ─ no ─▶ next block
+ *   jump to the end                            (4 bytes; the last block does without, and its "next block" is beyond the end)
+ */
+function portFilter(ports: readonly number[]): Bytes {
+  const program = new Uint8Array(ports.length * BLOCK_BYTES - JUMP_BYTES);
+  const view = new DataView(program.buffer);
+  const put = (at: number, code: number, { yes, no }: { readonly yes: number; readonly no: number }) => {
+    view.setUint8(at, code);
+    view.setUint8(at + 1, yes);
+    view.setUint16(at + 2, no, true);
+  };
+  for (const [index, port] of ports.entries()) {
+    const at = index * BLOCK_BYTES;
+    put(at, SOURCE_AT_LEAST, { yes: COMPARE_BYTES, no: BLOCK_BYTES });
+    view.setUint16(at + 6, port, true);
+    put(at + COMPARE_BYTES, SOURCE_AT_MOST, { yes: COMPARE_BYTES, no: BLOCK_BYTES - COMPARE_BYTES });
+    view.setUint16(at + COMPARE_BYTES + 6, port, true);
+    const jumpAt = at + 2 * COMPARE_BYTES;
+    if (jumpAt < program.length) put(jumpAt, JUMP, { yes: JUMP_BYTES, no: program.length - jumpAt });
+  }
+  return program;
+}
+
+interface AskedList {
+  readonly states: number;
+  readonly extensions: number;
+  readonly filter?: Bytes | undefined;
+}
+
+function encodeList(kind: SocketKind, family: 4 | 6, asked: AskedList): Bytes {
   const writer = new NetlinkWriter(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP)
     .raw(family === 4 ? AF_INET : AF_INET6, kind === "tcp" ? IPPROTO_TCP : IPPROTO_UDP, asked.extensions, 0)
     .rawU32(asked.states);
   for (let word = 0; word < ID_WORDS; word++) writer.rawU32(0);
+  if (asked.filter) writer.bytes(INET_DIAG_REQ_BYTECODE, asked.filter);
   return writer.finish();
 }
 

@@ -38,7 +38,7 @@ Deno.test("lists are asked for by protocol, family and state", () => {
     ["those that listen", encodeListBound("tcp", 4), "02060000 00040000"],
     ["the same of IPv6", encodeListBound("tcp", 6), "0a060000 00040000"],
     ["bound UDP", encodeListBound("udp", 4), "02110000 80000000"],
-    ["connections, with tcp_info", encodeListConnections(4), "02060200 32010000"],
+    ["connections, with tcp_info", encodeListConnections(4, new Set()), "02060200 32010000"],
   ] as const;
   for (const [name, request, head] of rows) {
     const [message] = readNetlinkMessages(request);

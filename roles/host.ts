@@ -14,8 +14,8 @@ export interface Host {
   env(name: string): string | undefined;
   readTextFile(path: string): Promise<string>;
   readonly isRoot: boolean;
-  /** Writes to standard output, whole, now. */
-  print(text: string): void;
+  /** Writes to standard output, whole, now; false when nobody reads it any more. */
+  print(text: string): boolean;
   /** Writes to standard error, whole, now: for the few lines said before there is a log. */
   complain(text: string): void;
   /** Writes some of the bytes to standard error and says how many. */
@@ -38,7 +38,7 @@ export function denoHost(): Host {
     isRoot: Deno.uid() === 0,
     readTextFile: (path) => Deno.readTextFile(path),
     print: (text) => writeWhole(Deno.stdout, text),
-    complain: (text) => writeWhole(Deno.stderr, text),
+    complain: (text) => void writeWhole(Deno.stderr, text),
     writeLog: (bytes) => Deno.stderr.write(bytes),
     logIsTerminal: Deno.stderr.isTerminal(),
     onStopSignal,
@@ -47,13 +47,16 @@ export function denoHost(): Host {
   };
 }
 
-function writeWhole(to: { writeSync(bytes: Uint8Array): number }, text: string): void {
+/** Gives whether somebody reads it. */
+function writeWhole(to: { writeSync(bytes: Uint8Array): number }, text: string): boolean {
   const bytes = new TextEncoder().encode(text);
   try {
     for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
+    return true;
   } catch (error) {
     // `culvert help | head` closes the pipe early, and that is no failure.
     if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    return false;
   }
 }
 

@@ -74,6 +74,8 @@ export interface Role<S extends z.ZodObject = z.ZodObject> {
   readonly examples: readonly string[];
   /** Whether it runs until stopped. Default true. */
   readonly longRunning?: boolean;
+  /** Whether it has nothing more to do once nobody reads what it prints, as with `| head`. Default false: it goes on. */
+  readonly endsUnread?: boolean;
   /** How long its work may go on after a stop is asked for, unless told otherwise. Default 10s. */
   readonly drainTimeout?: string;
   run(config: z.output<S>, context: RoleContext): Promise<void>;
@@ -277,7 +279,9 @@ async function runToEnd(
     random: host.random,
     stateDir: common.stateDir ?? defaultStateDirectory(host),
     json: common.json,
-    print: (line) => host.print(line + "\n"),
+    print: (line) => {
+      if (!host.print(line + "\n") && role.endsUnread) stopping.end();
+    },
     tell: (line) => host.complain(line + "\n"),
     onReady(info) {
       const addresses = health ? { ...info.addresses, metrics: health.address } : info.addresses;

@@ -71,6 +71,23 @@ Deno.test("a role that does one thing prints it and ends with 0", async () => {
   assertEquals(host.listeners, 0);
 });
 
+Deno.test("a role that ends unread ends well when nobody reads what it prints, and no other does", async () => {
+  for (const endsUnread of [true, false]) {
+    const host = new FakeHost();
+    const wasStopped: boolean[] = [];
+    const run: Behaviour = ({ print, signal }) => {
+      print("read");
+      host.isRead = false;
+      print("unread");
+      wasStopped.push(signal.aborted);
+      signal.throwIfAborted();
+      return Promise.resolve();
+    };
+    assertEquals(await runRole({ ...fake(run, false), endsUnread }, [], { host }), 0);
+    assertEquals([host.out, wasStopped], ["read\n", [endsUnread]]);
+  }
+});
+
 Deno.test("the ready line is said once, for people or as JSON", async () => {
   const addresses = { listen: "127.0.0.1:1080", dns: "127.0.0.1:53", far: "http://far.example/" };
   const info = { addresses, words: { far: "come with --far" }, note: "2 paths" };

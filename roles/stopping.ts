@@ -67,6 +67,11 @@ export class Stopping implements Disposable {
     return this.#givenUp.promise;
   }
 
+  /** Of a role that has nothing more to do; nothing is cut. */
+  end(): void {
+    this.#soft.abort(new CulvertError("stopped", "There is nothing more to do"));
+  }
+
   #onSignal(): void {
     const { host, log, drainTimeoutMs } = this.#options;
     const nowMs = host.clock.now();

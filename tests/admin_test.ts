@@ -290,6 +290,7 @@ Deno.test("admin --watch shows a list again and again until it is stopped", asyn
     print(text) {
       fake.print(text);
       if (++times === 2) fake.sendStop();
+      return true;
     },
   };
   const words = ["streams", "--watch", "--every", "100ms", "--state-dir", rig.directory.path("sn")];

@@ -33,7 +33,7 @@ class Hearing {
   count = 0;
   readonly metrics: Metrics = {
     counter: (name) => ({ add: () => void (this.count += name === "central_messages_total" ? 1 : 0) }),
-    gauge: () => ({ set() {}, add() {} }),
+    gauge: () => ({ set() {}, add() {}, remove() {} }),
     histogram: () => ({ observe() {} }),
   };
 }

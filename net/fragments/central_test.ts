@@ -22,7 +22,7 @@ function watchedMetrics() {
   };
   const metrics: Metrics = {
     counter: (name) => ({ add: count(name) }),
-    gauge: () => ({ set() {}, add() {} }),
+    gauge: () => ({ set() {}, add() {}, remove() {} }),
     histogram: () => ({ observe() {} }),
   };
   return { metrics, outcomes };

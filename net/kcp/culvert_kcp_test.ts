@@ -220,6 +220,7 @@ Deno.test("dials, hellos and segments are counted, by client", async () => {
       counted.set(key, (counted.get(key) ?? 0) + amount);
     },
     set() {},
+    remove() {},
     observe: (_value: number, labels: Labels = {}) => record(name).add(1, labels),
   });
   const metrics: Metrics = { counter: record, gauge: record, histogram: record };

@@ -79,34 +79,47 @@ function needsOfProgram({ command: [program] }: Service): ProgramNeeds {
   return externalPrograms.get(program.slice(program.lastIndexOf("/") + 1)) ?? NOTHING;
 }
 
-function needsOfRole(role: string, service: Service): ProgramNeeds {
+/** What a role needs, all of whose settings are known: each is a flag, `--carrier=raw`. */
+export function needsOfFlags(role: string, flags: readonly string[]): ProgramNeeds {
+  return needsOfRole(role, { role, command: [role, ...flags], environment: {} });
+}
+
+type RoleWords = Pick<Service, "role" | "command" | "environment" | "capabilities">;
+
+function needsOfRole(role: string, service: RoleWords): ProgramNeeds {
   switch (role) {
     case "wireguard":
       return INTERFACES;
     case "client":
     case "exit":
-      return mayHave(service, "tun") ? INTERFACES : NOTHING;
+      return mayHave(service, "tun") ? INTERFACES : packetsOf(service, false);
     case "supernode":
-      return mayHave(service, "terminate") ? INTERFACES : NOTHING;
+      return mayHave(service, "terminate") ? INTERFACES : packetsOf(service, false);
     case "kcp-server":
     case "kcp-client":
     case "vtcp-client":
     case "proxy":
-      return makesPackets(service) || fileMaySay(service, "CAP_NET_RAW") ? OWN_PACKETS : NOTHING;
+      return packetsOf(service, true);
     case "vtcp-server":
-      return carrierOf(service) === "udp" ? NOTHING : OWN_PACKETS;
+      return carrierOf(service) === "udp" || service.capabilities?.includes("CAP_NET_RAW") === false
+        ? NOTHING
+        : OWN_PACKETS;
     default:
-      return NOTHING;
+      return packetsOf(service, false);
   }
 }
 
-/** By its carrier, or by the scheme of a server or path: not by whatever else is called so. */
-function makesPackets(service: Service): boolean {
-  const isOwn = ["raw", "both"].includes(carrierOf(service) ?? "");
-  return isOwn || says(service, /(^|[^a-z0-9+])(kcp\+raw|vtcp):\/\//);
+/**
+ * By a carrier, or by the scheme of a server or path, not by whatever else is called so; `usually`: whether a file that is not
+ * known here may well say so.
+ */
+function packetsOf(service: RoleWords, usually: boolean): ProgramNeeds {
+  const isSaid = ["raw", "both"].includes(carrierOf(service) ?? "") ||
+    says(service, /(^|[^a-z0-9+])(kcp\+raw|vtcp):\/\//);
+  return isSaid || usually && fileMaySay(service, "CAP_NET_RAW") ? OWN_PACKETS : NOTHING;
 }
 
-function carrierOf({ command, environment }: Service): string | undefined {
+function carrierOf({ command, environment }: RoleWords): string | undefined {
   const flag = "--carrier";
   const at = command.findIndex((word) => word === flag || word.startsWith(`${flag}=`));
   const value = command[at] === flag ? command[at + 1] : command[at]?.slice(flag.length + 1);
@@ -114,18 +127,18 @@ function carrierOf({ command, environment }: Service): string | undefined {
 }
 
 /** Whether a switch is on, as far as can be seen. */
-function mayHave(service: Service, name: string): boolean {
+function mayHave(service: RoleWords, name: string): boolean {
   const isGiven = service.environment[`CULVERT_${name.toUpperCase()}`] !== undefined;
-  return isGiven || says(service, new RegExp(`^--${name}(=|$)`)) || fileMaySay(service, "CAP_NET_ADMIN");
+  return isGiven || says(service, new RegExp(`^--${name}(=true|$)`)) || fileMaySay(service, "CAP_NET_ADMIN");
 }
 
 /** A service's file that names capabilities says what the role's own file is about; otherwise that may say anything. */
-function fileMaySay(service: Service, capability: string): boolean {
+function fileMaySay(service: RoleWords, capability: string): boolean {
   return service.capabilities?.includes(capability) ?? says(service, /^--config(=|$)/);
 }
 
 /** What is behind the role's name is for the role; what is before it is for Deno. */
-function says({ role, command, environment }: Service, what: RegExp): boolean {
+function says({ role, command, environment }: RoleWords, what: RegExp): boolean {
   const flags = command.slice(command.indexOf(role ?? "") + 1);
   const settings = Object.entries(environment).filter(([name]) => name.startsWith("CULVERT_"));
   return [...flags, ...settings.map(([, value]) => value)].some((word) => what.test(word));

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { plainService } from "./fixtures/plain_service.ts";
-import { needsOf } from "./program_needs.ts";
+import { needsOf, needsOfFlags } from "./program_needs.ts";
 import type { Service } from "./service.ts";
 
 const DENO = ["/usr/bin/deno", "run", "-A", "--config=/usr/lib/culvert/deno.json", "/usr/lib/culvert/roles/main.ts"];
@@ -16,6 +16,8 @@ Deno.test("a service is given the rights that its role, its flags and its ports 
     ["a proxy", role("proxy", ["--path", "direct:"]), []],
     ["a proxy over raw packets", role("proxy", ["--path", "kcp+raw://k@h:1/"]), both],
     ["a proxy over vtcp", role("proxy", ["--path=vtcp://k@h:1/"]), both],
+    ["a proxy over vtcp's UDP", role("proxy", ["--path=vtcp+udp://k-raw-k@h:1/"]), []],
+    ["a tunnel over raw packets", role("tunnel", ["--path=kcp+raw://k@h:1/"]), both],
     ["a proxy over another's far end called raw", role("proxy", ["--path", "socks5://raw.example:1/"]), []],
     ["a proxy over vtcp over UDP", role("proxy", ["--path", "vtcp+udp://k@h:1/"]), []],
     ["a proxy over a list with raw packets", role("proxy", ["--path", "direct:,kcp+raw://k@h:1/"]), both],
@@ -28,6 +30,7 @@ Deno.test("a service is given the rights that its role, its flags and its ports 
     ["kcp, by a file that says otherwise", role("kcp-server", ["--config", "kcp.toml"], { capabilities: [] }), []],
     ["vtcp", role("vtcp-server", []), both],
     ["vtcp over UDP", role("vtcp-server", ["--carrier", "udp"]), []],
+    ["vtcp, by a file that says UDP", role("vtcp-server", ["--config", "v.toml"], { capabilities: [] }), []],
     ["an exit", role("exit", ["--region", "eu"]), []],
     ["an exit with an interface", role("exit", ["--tun"]), both],
     ["wireguard", role("wireguard", ["up", "wg0"]), both],
@@ -58,4 +61,17 @@ Deno.test("interfaces take a device, the kernel's settings and /run; nothing els
   assertEquals([devices, changesKernelSettings, writable], [["/dev/net/tun"], true, ["/run"]]);
   const plain = needsOf(role("client", ["--listen", "127.0.0.1:1080"], { writable: ["/srv/b", "/srv/a"] }));
   assertEquals([plain.devices, plain.changesKernelSettings, plain.writable], [[], false, ["/srv/a", "/srv/b"]]);
+});
+
+Deno.test("of a role whose settings are all known nothing is only presumed", () => {
+  const rows: [role: string, flags: string[], capabilities: number, writable: string[]][] = [
+    ["kcp-client", ["--server=kcp+udp://k@h:1/"], 0, []],
+    ["kcp-client", ["--server=kcp+udp://k@h:1/", "--server=kcp+raw://k@h:1/"], 2, []],
+    ["client", ["--tun=false"], 0, []],
+    ["client", ["--tun=true"], 2, ["/run"]],
+  ];
+  for (const [name, flags, capabilities, writable] of rows) {
+    const needs = needsOfFlags(name, flags);
+    assertEquals([needs.capabilities.length, needs.writable], [capabilities, writable], flags.join(" "));
+  }
 });

@@ -7,6 +7,8 @@ export type ServiceEvent =
   | { readonly is: "start" | "stop" | "restart" }
   /** Its process was found running when the manager started. */
   | { readonly is: "adopted" }
+  /** It was stopped or given up under the last manager, and stays so. */
+  | { readonly is: "resting"; readonly gaveUp: boolean; readonly reason?: string }
   /** `spawn` has given a process. */
   | { readonly is: "spawned" }
   /** `spawn` has given none, and nothing is left of it. */

@@ -159,6 +159,8 @@ export class ServiceMachine {
         return this.#restart(nowMs);
       case "adopted":
         return this.#adopt(nowMs);
+      case "resting":
+        return this.#rest(event.gaveUp, event.reason);
       case "spawned":
         return this.#spawned(nowMs);
       case "unspawned":
@@ -205,6 +207,13 @@ export class ServiceMachine {
     this.#gaveUp = false;
     this.#enter("running", nowMs);
     this.#tell("info", "adopted", "It was running already and goes on");
+  }
+
+  #rest(gaveUp: boolean, reason: string | undefined): void {
+    if (this.#state !== "stopped" || this.#process !== "none") return;
+    this.#next = undefined;
+    this.#gaveUp = gaveUp;
+    this.#reason = reason;
   }
 
   /** The only place that spawns. */

@@ -38,6 +38,7 @@ const kinds = [
   "stop",
   "restart",
   "adopted",
+  "resting",
   "spawned",
   "spawned",
   "spawned",
@@ -236,6 +237,8 @@ function event(is: Kind): ServiceEvent {
     case "unspawned":
     case "unverified":
       return { is, reason: "chance" };
+    case "resting":
+      return { is, gaveUp: true, reason: "chance" };
     case "failing":
     case "harming":
       return { is: "failing", reason: "chance", isHarmful: is === "harming" };

@@ -7,6 +7,7 @@
 
 import { z } from "zod";
 import { CulvertError } from "../../protocol/errors.ts";
+import { MANAGER_UNIT } from "../../protocol/manager/manager_unit_text.ts";
 import { ConfigError } from "../config.ts";
 import { pathUrl } from "../fields.ts";
 import { askControlSocket } from "../control_socket.ts";
@@ -14,17 +15,20 @@ import { runProgram } from "../machine/programs.ts";
 import { defineRole, type Role, type RoleContext } from "../role.ts";
 import { Asking, noManagerText } from "./asking.ts";
 import { runDeed } from "./deed.ts";
-import { answerProblems, readAnswers } from "./install/answers.ts";
-import { applyPlan } from "./install/apply.ts";
+import { answerProblems, problemsWith, readAnswers } from "./install/answers.ts";
+import { applyPlan, applySteps, stepWords } from "./install/apply.ts";
 import { kindNames, kindOf } from "./install/kinds.ts";
 import {
+  hasManagerUnit,
   type InstallMachine,
   type InstallPlan,
   type InstallRequest,
   ownUserOf,
   planInstall,
+  requireNew,
   requireUserName,
 } from "./install/plan.ts";
+import { planRefresh } from "./install/refresh.ts";
 import { InstallRecords } from "./install/record.ts";
 import { fileLines, planJson, planLines } from "./install/show_plan.ts";
 import { TerminalPerson } from "./install/terminal_person.ts";
@@ -46,7 +50,11 @@ const config = z.object({
     .describe("A URL to fetch through its proxy now and then, to see that it carries traffic."),
   yes: z.boolean().default(false).describe("Ask nothing."),
   dryRun: z.boolean().default(false).describe("Print every file and change nothing."),
-  start: z.boolean().default(true).describe("Have the manager start it."),
+  start: z.boolean().default(true).describe(
+    "Have the manager start it; with --no-start its file says enabled = false.",
+  ),
+  refresh: z.boolean().default(false)
+    .describe("Install nothing; bring the modules of services and the manager's unit up to this version."),
   ...placesConfig,
 });
 export type InstallSettings = z.output<typeof config>;
@@ -75,6 +83,7 @@ export async function runInstall(
   person: Person | undefined = TerminalPerson.isThere() ? new TerminalPerson(context.tell) : undefined,
 ): Promise<void> {
   const { yes, dryRun } = settings;
+  if (settings.refresh) return await runRefresh(settings, context, machine);
   const draft = await draftOf(settings);
   const asks = person !== undefined && !yes && !context.json;
   if (!asks && !yes && !dryRun) {
@@ -125,22 +134,26 @@ async function unasked(draft: Draft, settings: InstallSettings, machine: Install
 /** Rejects with a ConfigError for whatever is wrong or missing. */
 async function requestOf(
   { kind, name, answers, user, probeUrl }: Required<Draft>,
-  { user: given }: InstallSettings,
+  settings: InstallSettings,
   machine: InstallMachine,
 ): Promise<InstallRequest> {
   const problems = await answerProblems(givenAnswers(answers), kind);
   if (problems.length > 0) throw new ConfigError("install", problems);
-  if (!machine.isRoot && given !== undefined) {
-    throw new ConfigError("install", ["--user must be left out, as only root can run a service as somebody else"]);
-  }
+  requireRootForUser(settings, machine);
   if (user !== "") requireUserName(name, user);
   return {
     kind,
     name,
     answers: givenAnswers(answers),
     user: user === "" || user === "root" ? undefined : user,
+    starts: settings.start,
     ...probeUrl !== "" && { probeUrl },
   };
+}
+
+function requireRootForUser({ user }: InstallSettings, { isRoot }: InstallMachine): void {
+  if (isRoot || user === undefined) return;
+  throw new ConfigError("install", ["--user must be left out, as only root can run a service as somebody else"]);
 }
 
 /** One of its own, where whoever that is can do what it is for. */
@@ -160,26 +173,32 @@ interface Asked {
 /** What they want and have said yes to; undefined for a dry run that they have seen. */
 async function agreed(draft: Draft, { settings, context, machine, person }: Asked): Promise<InstallPlan | undefined> {
   const { signal } = context;
-  const kinds = await kindNames();
+  const proposed = (known: Draft) => proposedUser(known, machine);
+  const before: Draft[] = [];
+  const options = { person, kinds: await kindNames(), before, signal, proposedUser: proposed };
+  await checkDraft(draft, settings, machine);
   let asked = draft;
   for (;;) {
-    const full = await askForService(asked, {
-      person,
-      kinds,
-      signal,
-      proposedUser: (known) => proposedUser(known, machine),
-    });
-    asked = { kind: full.kind, name: full.name, answers: full.answers };
+    const full = await askForService(asked, options);
     try {
       const plan = await planInstall(await requestOf(full, settings, machine), machine);
-      if (settings.dryRun) return plan;
-      if (await confirmed(plan, person, signal)) return plan;
+      if (settings.dryRun || await confirmed(plan, person, signal)) return plan;
     } catch (error) {
-      if (!(error instanceof CulvertError) || error.code === "given_up") throw error;
+      // What flags say nobody here can say otherwise.
+      if (!(error instanceof CulvertError) || error.code === "given_up" || before.length === 0) throw error;
       person.say(error.message);
-      asked = { kind: full.kind, answers: draft.answers };
     }
+    asked = before.pop() ?? full;
   }
+}
+
+/** What can be told of the flags is told before anything is asked. Rejects with what is wrong. */
+async function checkDraft({ kind, name, answers, user }: Draft, settings: InstallSettings, machine: InstallMachine) {
+  const problems = kind ? await problemsWith(Object.keys(answers), answers, kind) : [];
+  if (problems.length > 0) throw new ConfigError("install", problems);
+  requireRootForUser(settings, machine);
+  if (name !== undefined) await requireNew(name, machine);
+  if (user) requireUserName(name ?? kind?.name ?? "it", user);
 }
 
 /** False to go back. */
@@ -195,25 +214,48 @@ async function confirmed(plan: InstallPlan, person: Person, signal: AbortSignal)
   }
 }
 
+/** What is installed goes on with what it has until it is restarted. */
+async function runRefresh(
+  { name, role, set, dryRun }: InstallSettings,
+  context: RoleContext,
+  machine: InstallMachine,
+): Promise<void> {
+  if (name !== undefined || role !== undefined || set.length > 0) {
+    throw new ConfigError("install", ["--refresh must be given alone: it installs nothing"]);
+  }
+  const { steps, notes } = await planRefresh(machine);
+  for (const note of notes) context.log.warn(note);
+  if (dryRun) { for (const step of steps) context.print(stepWords(step)); }
+  if (dryRun) return;
+  await applySteps(steps, { signal: context.signal, onStep: context.tell });
+  if (hasManagerUnit(machine)) {
+    await runProgram(["systemctl", "daemon-reload"], { signal: context.signal });
+    // Units go on meanwhile.
+    await runProgram(["systemctl", "try-restart", MANAGER_UNIT], { signal: context.signal });
+  }
+  context.tell("All is up to date; services run as they were until: culvert manager restart --all");
+}
+
 /** The manager is told, and started where systemd can do it. */
 async function handOver(plan: InstallPlan, { settings, context, machine }: Omit<Asked, "person">): Promise<void> {
-  const { places, isRoot, hasSystemd } = machine;
+  const { places, managerFlags } = machine;
   const { name } = plan;
   const asking = new Asking(settings, context);
-  if (isRoot && hasSystemd) {
+  if (hasManagerUnit(machine)) {
     await runProgram(["systemctl", "daemon-reload"], { signal: context.signal });
     const isRunning = await asking.tryReport() !== undefined;
-    if (!isRunning) {
-      await runProgram(["systemctl", "enable", "--now", "culvert-manager.service"], { signal: context.signal });
-    }
+    const isOutdated = plan.steps.some((step) => step.do === "file" && step.replaces !== undefined);
+    if (!isRunning) await runProgram(["systemctl", "enable", "--now", MANAGER_UNIT], { signal: context.signal });
+    else if (isOutdated) await runProgram(["systemctl", "try-restart", MANAGER_UNIT], { signal: context.signal });
   }
   const answer = await askControlSocket({ path: places.socket, words: managerWords }, { do: "reload" }, context);
   if (!answer) {
-    context.tell(`${name} is installed. As for the manager, ${noManagerText(places)}`);
-    return;
+    // On a machine with systemd one that is not told otherwise would make units.
+    const flags = places.backend === "own" ? managerFlags.map((flag) => ` ${flag}`).join("") : "";
+    return context.tell(`${name} is installed. As for the manager, ${noManagerText(places)}${flags}`);
   }
+  if (!settings.start) return context.tell(`${name} is installed, and not started: culvert manager start ${name} does`);
   context.tell(`${name} is installed`);
-  if (!settings.start) return;
   await runDeed("start", { ...settings, names: [name], all: false, timeout: START_WITHIN_MS }, {
     ...context,
     json: false,

@@ -79,6 +79,39 @@ for (const [how, keys] of [["Ctrl-C", ["C-c"]], ["Ctrl-D", ["C-d"]], ["q", ["q",
   });
 }
 
+for (
+  const [how, keys] of [["answered", ["hush-hush", "Enter", "q", "Enter"]], ["broken off", [
+    "hush-hush",
+    "C-c",
+  ]]] as const
+) {
+  testWith(
+    { tools: [...needs.tools, "stty"] },
+    `a secret is not seen while it is typed, and what follows is: ${how}`,
+    async () => {
+      await using world = await World.open();
+      const installing = await world.run(
+        "install",
+        "keys",
+        "--role",
+        "gfk",
+        "--set",
+        "side=server",
+        "--set",
+        "port=9999",
+      );
+      await world.tmux.shows("The secret that both ends have.");
+      await world.tmux.waitFor("a prompt", (lines) => lines.some((line) => line.trim() === ">"));
+      await world.tmux.type(...keys);
+      const { code, before, after } = await installing.ended();
+      assertEquals([code, after], [1, before]);
+      await world.tmux.shows("Nothing is installed");
+      assert(!(await world.tmux.lines()).some((line) => line.includes("hush")));
+      await assertNothing(world);
+    },
+  );
+}
+
 async function assertNothing({ temp }: World): Promise<void> {
   assertEquals(await Array.fromAsync(Deno.readDir(temp.path("."))), []);
 }

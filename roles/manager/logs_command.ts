@@ -27,6 +27,7 @@ export const logsRole: Role<typeof config> = defineRole({
   config,
   examples: ["culvert manager logs kcp", "culvert manager logs -f kcp paqet", "culvert manager logs kcp -n 500"],
   longRunning: false,
+  endsUnread: true,
   run: (config, context) => runLogs(config, context),
 });
 

@@ -25,6 +25,7 @@ import { Meter } from "./meter.ts";
 import { OwnRunner } from "./own_runner.ts";
 import { type Places, placesOf, thisPlacesHost } from "./places.ts";
 import { findPortOwner } from "./port_owner.ts";
+import { restingServices } from "./resting.ts";
 import type { RunnerEvents, ServiceRunner } from "./runner.ts";
 import { sendSignal } from "./strays.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -101,6 +102,7 @@ async function openSupervisor(config: ManagerSettings, parts: Parts): Promise<Su
     // Of units systemd knows which there are, and shows them: `systemctl list-units "culvert-*"`.
     unclaimed: (known) => places.backend === "own" ? unclaimedProcesses(places.run, known) : [],
     checks: serviceChecks({ clock, ports: listeningPorts(sockets), ownerOf: (port) => findPortOwner(sockets, port) }),
+    resting: restingServices(places.run, log),
     alerts: resources.use(openAlerts({ clock, log })),
     meter: new Meter({ clock }),
     clock,

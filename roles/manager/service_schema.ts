@@ -60,7 +60,7 @@ export const serviceFileSchema = z.object({
     over: durationMs("1m", { maxMs: 86_400_000 }).describe("For how long it has to be above a limit."),
   }),
   capabilities: z.array(z.string().regex(/^CAP_[A-Z_]{1,40}$/, "a capability such as CAP_NET_RAW")).max(64).optional()
-    .describe("Rights beside those that its role is known to need; with a user, or under systemd."),
+    .describe("Rights of root that it needs; [] where its configuration asks for none. Without it: those of its role."),
   writable: z.array(z.string().regex(/^\/[^\0\n]*$/, "a whole path")).max(64).optional()
     .describe("Under systemd: paths that it writes to beside its state directory."),
   log: z.object({

@@ -22,6 +22,7 @@ import type { Alerts } from "./alerts.ts";
 import { checkAgainAndAgain, hungFailure } from "./check_loop.ts";
 import type { CheckFailure, Checks } from "./checks.ts";
 import { LimitWatch, type MeteredService, type ServiceSample } from "./limits.ts";
+import type { Resting, RestingServices } from "./resting.ts";
 import type { RunningProcess, ServiceExit, ServiceRunner } from "./runner.ts";
 import { isRunOtherwise } from "./service_changes.ts";
 
@@ -29,6 +30,8 @@ export interface SupervisedOptions {
   readonly runner: ServiceRunner;
   readonly checks: Checks;
   readonly alerts: Alerts;
+  /** What is to stay stopped under the next manager. */
+  readonly resting: RestingServices;
   readonly clock: Clock;
   readonly log: Log;
   /** After every change. */
@@ -107,6 +110,11 @@ export class SupervisedService implements AsyncDisposable {
     this.#graceUntilMs = this.#options.clock.now() + this.#service.watchdog.startTimeoutMs;
     this.#live(process);
     this.#handle({ is: "adopted" });
+  }
+
+  /** It stays as the last manager left it: stopped by its operator, or given up. */
+  rest(resting: Resting): void {
+    this.#handle({ is: "resting", ...resting });
   }
 
   /** Its file may say otherwise by now. */
@@ -391,8 +399,11 @@ export class SupervisedService implements AsyncDisposable {
   }
 
   #tell(news: ServiceNews): void {
-    const { alerts, clock, onChange } = this.#options;
+    const { alerts, clock, onChange, resting } = this.#options;
     const { level, event, message } = news;
+    const { reason } = this.#machine;
+    if (event === "gave_up") resting.write(this.name, { gaveUp: true, ...reason !== undefined && { reason } });
+    else if (event === "starting" || event === "adopted") resting.clear(this.name);
     if (level === "alert") {
       alerts.tell({ service: this.name, event, message, atMs: clock.wallNow() }, this.#service.watchdog);
     } else this.#log[level](message);

@@ -21,6 +21,7 @@ import type { Alerts } from "./alerts.ts";
 import type { Checks } from "./checks.ts";
 import { repeat } from "../repeating.ts";
 import { hasLimits, type MeteredService, type ServiceMeter } from "./limits.ts";
+import type { RestingServices } from "./resting.ts";
 import type { RunningProcess, ServiceRunner } from "./runner.ts";
 import { SupervisedService } from "./supervised_service.ts";
 
@@ -50,6 +51,8 @@ export interface SupervisorOptions {
   unclaimed(known: ReadonlySet<string>): readonly string[];
   readonly checks: Checks;
   readonly alerts: Alerts;
+  /** What is to stay stopped under the next manager. */
+  readonly resting: RestingServices;
   /** For limits alone. */
   readonly meter: ServiceMeter;
   /** Both times: durations by `now`, what is reported by `wallNow`. */
@@ -93,7 +96,7 @@ export class Supervisor implements AsyncDisposable {
     this.#startedMs = options.clock.wallNow();
   }
 
-  /** Reads the files, takes over what runs and starts the others that are enabled. Rejects where nothing can be read. */
+  /** Reads the files, takes over what runs and starts the others that are enabled and were not stopped. Rejects where nothing can be read. */
   async begin(): Promise<void> {
     await this.#loadNext({ isFirst: true });
     const { clock, log } = this.#options;
@@ -142,7 +145,9 @@ export class Supervisor implements AsyncDisposable {
   }
 
   stop(name: string): void {
-    this.#named([name], "stop")[0]!.ask("stop");
+    const service = this.#named([name], "stop")[0]!;
+    service.ask("stop");
+    if (!service.report().gaveUp) this.#options.resting.write(name, { gaveUp: false });
   }
 
   restart(name: string): void {
@@ -256,8 +261,10 @@ export class Supervisor implements AsyncDisposable {
       this.#services.set(service.name, added);
       const process = found[at];
       if (process) added.adopt(process);
+      const resting = process ? undefined : this.#options.resting.read(service.name);
+      if (resting) added.rest(resting);
       if (this.#isStopping) added.ask("stop");
-      else if (!process && service.enabled) added.ask("start");
+      else if (!process && !resting && service.enabled) added.ask("start");
     }
   }
 
@@ -269,8 +276,9 @@ export class Supervisor implements AsyncDisposable {
   }
 
   #forget(service: SupervisedService): void {
-    const { runner, log, onEvent } = this.#options;
+    const { runner, log, onEvent, resting } = this.#options;
     this.#services.delete(service.name);
+    resting.clear(service.name);
     onEvent?.({ name: service.name, isForgotten: true });
     const task = Promise.all([service[Symbol.asyncDispose](), runner.forget(service.service)])
       .catch((error) => log.warn("A service cannot be forgotten", { service: service.name, error: messageOf(error) }))

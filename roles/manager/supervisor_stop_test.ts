@@ -70,3 +70,35 @@ Deno.test("what runs without a service file is told until it has one", async () 
   await world.supervisor.reload();
   assertEquals(world.supervisor.report().problems, []);
 });
+
+Deno.test("what was stopped by hand or given up stays so under the next manager, until it is started", async () => {
+  await using world = await new World(fakeService("web"), fakeService("dead", { watchdog: { maxRestarts: 0 } })).run();
+  world.supervisor.stop("web");
+  world.runner.crash("dead");
+  await settle();
+  assertEquals(Object.fromEntries(world.resting), {
+    web: { gaveUp: false },
+    dead: { gaveUp: true, reason: "It ended by itself: exit code 1" },
+  });
+  await using next = new World(fakeService("web"), fakeService("dead"), fakeService("other"));
+  for (const [name, resting] of world.resting) next.resting.set(name, resting);
+  await next.begin();
+  assertEquals(["web", "dead", "other"].map((name) => next.state(name)), ["stopped", "stopped", "starting"]);
+  assertEquals([next.of("dead").gaveUp, next.of("dead").reason], [true, "It ended by itself: exit code 1"]);
+  next.supervisor.start("web");
+  next.supervisor.start("dead");
+  await next.pass(3_000);
+  assertEquals([next.state("web"), next.state("dead"), next.of("dead").gaveUp], ["running", "running", false]);
+  assertEquals(next.resting.size, 0);
+});
+
+Deno.test("the manager's own stop is nobody's wish that a service stays stopped, and what runs was not stopped", async () => {
+  await using world = await new World(fakeService("web")).run();
+  await world.clock.runUntil(world.supervisor.stopAll(new AbortController().signal), 31_000);
+  assertEquals(world.resting.size, 0);
+  await using next = new World(fakeService("web"));
+  next.resting.set("web", { gaveUp: true });
+  next.runner.runs("web");
+  await next.begin();
+  assertEquals([next.state("web"), next.of("web").gaveUp, next.resting.size], ["running", false, 0]);
+});

@@ -17,8 +17,9 @@ import { defineRole, type Role, type RoleContext } from "../role.ts";
 import { Asking, serviceNames } from "./asking.ts";
 import { runDeed } from "./deed.ts";
 import { InstallRecords } from "./install/record.ts";
-import { applyRemoval, planRemoval, type Removal, removalLines } from "./install/removal.ts";
+import { applyRemoval, leftBehind, planRemoval, type Removal, removalLines } from "./install/removal.ts";
 import { TerminalPerson } from "./install/terminal_person.ts";
+import { MODULES_DIR } from "./install/this_machine.ts";
 import type { Person } from "./install/wizard.ts";
 import { knownNames } from "./known_services.ts";
 import { runningPid } from "./named_process.ts";
@@ -74,7 +75,10 @@ export async function runUninstall(
   for (const removal of removals) await applyRemoval(removal, records);
   await lookAgain(asking.places, context);
   for (const { name } of removals) context.tell(`${name} is uninstalled`);
-  if (manager) await removeManager(purge, context);
+  if (!manager) return;
+  await removeManager(purge, context);
+  const left = await leftBehind(asking.places, MODULES_DIR);
+  if (left.length > 0) context.tell(`Kept, and no longer needed by anything of ours: ${left.join(", ")}`);
 }
 
 const MANAGER_LINE = `To uninstall the manager: stop and remove ${MANAGER_UNIT}, where there is one`;
@@ -143,6 +147,7 @@ async function stopAll(removals: readonly Removal[], { asking, settings, context
 }
 
 async function lookAgain({ socket, backend }: Places, context: RoleContext): Promise<void> {
-  const answer = await askControlSocket({ path: socket, words: managerWords }, { do: "reload" }, context);
-  if (!answer && backend === "systemd") await runProgram(["systemctl", "daemon-reload"], { signal: context.signal });
+  await askControlSocket({ path: socket, words: managerWords }, { do: "reload" }, context);
+  // The units are gone already when the manager looks: it would see no reason to.
+  if (backend === "systemd") await runProgram(["systemctl", "daemon-reload"], { signal: context.signal });
 }

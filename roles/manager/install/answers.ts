@@ -37,9 +37,28 @@ export function readAnswers(pairs: readonly string[], { name, settings }: Servic
   return { answers, problems };
 }
 
-/** What the kind's schema says against the answers, each by its `--set`; and what must be answered and is not. */
+/** What is wrong with the answers, and what must be answered and is not; each by its `--set`. */
 export async function answerProblems(answers: Answers, kind: ServiceKind): Promise<string[]> {
-  const { name, settings, questions, suggests } = kind;
+  const missing = kind.questions(answers).filter(({ key, needed }) => needed && answersTo(answers, key).length === 0);
+  return [
+    ...await wrongAnswers(answers, kind),
+    ...missing.map(({ key, text }) => `--set ${key}=… must be given: ${text}`),
+  ];
+}
+
+/** What is wrong with one answer, or with what is known so far of several. */
+export async function problemsWith(keys: readonly string[], answers: Answers, kind: ServiceKind): Promise<string[]> {
+  const starts = keys.map(startOf);
+  return (await wrongAnswers(answers, kind)).filter((words) => starts.some((start) => words.startsWith(start)));
+}
+
+/** What a problem with a setting begins with. */
+export function startOf(key: string): string {
+  return `--set ${kebabCase(key.replaceAll(".", "-"))} `;
+}
+
+/** What the kind's schema says against the answers. */
+async function wrongAnswers(answers: Answers, { name, settings, suggests }: ServiceKind): Promise<string[]> {
   const fields = fieldsOf(settings);
   const subject = { role: name, action: "install", roles: [], groups: { settings } };
   // The flags of the role itself: one reader for whatever a setting is given by.
@@ -48,11 +67,7 @@ export async function answerProblems(answers: Answers, kind: ServiceKind): Promi
     env: () => undefined,
     readTextFile: () => Promise.resolve(""),
   };
-  const missing = questions.filter(({ key, needed }) => needed && answersTo(answers, key).length === 0);
-  return [
-    ...(await problemsOf(readConfig(subject, sources))).filter((problem) => !isMissing(problem)).map(bySet),
-    ...missing.map(({ key, text }) => `--set ${key}=… must be given: ${text}`),
-  ];
+  return (await problemsOf(readConfig(subject, sources))).filter((problem) => !isMissing(problem)).map(bySet);
 }
 
 function argumentsOf(fields: readonly Field[], answers: Answers): string[] {

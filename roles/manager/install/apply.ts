@@ -8,7 +8,7 @@
 
 import { dirname } from "@std/path";
 import { CulvertError } from "../../../protocol/errors.ts";
-import { createPrivateFile } from "../../private_file.ts";
+import { createPrivateFile, replacePrivateFile } from "../../private_file.ts";
 import { shareModules } from "./modules.ts";
 import type { FileStep, InstallPlan, InstallStep } from "./plan.ts";
 import { type InstallRecords, textHash } from "./record.ts";
@@ -22,7 +22,7 @@ export interface ApplyOptions {
 }
 
 /** Rejects with what failed, after all has been taken back. */
-export async function applyPlan(plan: InstallPlan, { records, signal, onStep }: ApplyOptions): Promise<void> {
+export async function applyPlan(plan: InstallPlan, { records, ...options }: ApplyOptions): Promise<void> {
   const { name, kind, stateDir, user } = plan;
   await using undo = new AsyncDisposableStack();
   const own = plan.steps.filter((step) => step.do === "file").filter(({ isShared }) => !isShared);
@@ -38,7 +38,17 @@ export async function applyPlan(plan: InstallPlan, { records, signal, onStep }: 
     files: [...before?.files.filter(({ path }) => !own.some((file) => file.path === path)) ?? [], ...files],
   });
   undo.defer(() => before ? records.write(before) : records.remove(name));
-  for (const step of plan.steps) {
+  await applySteps(plan.steps, options);
+  undo.move();
+}
+
+/** All of them or none. */
+export async function applySteps(
+  steps: readonly InstallStep[],
+  { signal, onStep }: Omit<ApplyOptions, "records">,
+): Promise<void> {
+  await using undo = new AsyncDisposableStack();
+  for (const step of steps) {
     signal.throwIfAborted();
     onStep(stepWords(step));
     await applyStep(step, undo, signal);
@@ -53,7 +63,7 @@ export function stepWords(step: InstallStep): string {
     case "folder":
       return `Make the folder ${step.path}${step.owner === undefined ? "" : ` for ${step.owner}`}`;
     case "file":
-      return `Write ${step.path}`;
+      return `Write ${step.path}${step.replaces === undefined ? "" : " anew"}`;
     case "modules":
       return `Put the modules of culvert into ${step.path}, where every service can read them`;
   }
@@ -107,10 +117,22 @@ async function removeEmpty(path: string): Promise<void> {
   });
 }
 
-async function makeFile({ path, text, mode, readableBy }: FileStep, undo: AsyncDisposableStack): Promise<void> {
+async function makeFile(
+  { path, text, mode, readableBy, replaces }: FileStep,
+  undo: AsyncDisposableStack,
+): Promise<void> {
+  const bytes = (words: string) => new TextEncoder().encode(words);
   await makeParents(dirname(path), undo);
-  await createPrivateFile(path, new TextEncoder().encode(text));
-  undo.defer(() => Deno.remove(path));
+  if (replaces === undefined) {
+    await createPrivateFile(path, bytes(text));
+    undo.defer(() => Deno.remove(path));
+  } else {
+    await replacePrivateFile(path, bytes(text));
+    undo.defer(async () => {
+      await replacePrivateFile(path, bytes(replaces));
+      await Deno.chmod(path, mode);
+    });
+  }
   if (readableBy !== undefined) await Deno.chown(path, null, (await requireUser(readableBy)).gid);
   await Deno.chmod(path, mode);
 }

@@ -10,6 +10,7 @@
  */
 
 import type { z } from "zod";
+import { parse } from "@std/toml";
 import { wrap } from "../../config/help.ts";
 import { type Field, fieldsOf } from "../../config/schema.ts";
 
@@ -33,6 +34,23 @@ export function fileFields(schema: z.ZodObject): Field[] {
 export function configText(schema: z.ZodObject, answers: Answers, options: ConfigTextOptions): string {
   const blocks = fileFields(schema).map((field) => settingLines(field, answers[field.fileKey], options).join("\n"));
   return [options.head.map((line) => `# ${line}`).join("\n"), ...blocks].join("\n\n") + "\n";
+}
+
+/** The other way round: what stands in such a file, whoever wrote it. Undefined where it is no TOML. */
+export function answersOfToml(text: string): Answers | undefined {
+  try {
+    return Object.fromEntries(entriesOf(parse(text), ""));
+  } catch {
+    return undefined;
+  }
+}
+
+function entriesOf(table: object, before: string): [key: string, value: string | string[]][] {
+  return Object.entries(table).flatMap(([name, value]) => {
+    if (Array.isArray(value)) return [[before + name, value.map(String)]];
+    if (typeof value === "object" && value !== null) return entriesOf(value, `${before}${name}.`);
+    return [[before + name, String(value)]];
+  });
 }
 
 function settingLines(

@@ -36,6 +36,8 @@ export interface ConfigFile {
 export interface ServiceWords {
   /** Of our own roles. */
   readonly role?: string;
+  /** Rights of root that it needs, by the answers; undefined where its name alone tells. */
+  readonly capabilities?: readonly string[];
   /** What cannot stand in a configuration file. */
   readonly flags?: readonly string[];
   /** Of other programs. */
@@ -50,13 +52,16 @@ export interface ServiceKind {
   readonly name: string;
   readonly summary: string;
   readonly settings: z.ZodObject;
-  readonly questions: readonly Question[];
+  /** One answer may make another question needless: a server is not asked for its server. */
+  questions(answers: Answers): readonly Question[];
   /** What is written where nothing else is said. */
   readonly suggests: Answers;
   /** Why only root may do it, where nobody hands out capabilities. */
   needsRoot(answers: Answers): string | undefined;
   /** Undefined where it has a file of its own already. */
   configFile(answers: Answers, context: KindContext): Promise<ConfigFile | undefined>;
+  /** What a configuration that is there says, with what no file can say; undefined where it cannot be read. */
+  answersIn?(text: string, answers: Answers): Answers | undefined;
   /** `configPath` is where that file is, or will be. */
   words(answers: Answers, configPath: string | undefined): ServiceWords;
 }

@@ -47,7 +47,7 @@ Deno.test("the configuration made of each role is one that it reads", async () =
     const entry = registry.find((role) => role.name === name);
     if (!entry) continue;
     const kind = await kindOf(name);
-    const needed = kind.questions.filter(({ needed }) => needed).map(({ key }) => `${key}=${samples[key]}`);
+    const needed = kind.questions({}).filter(({ needed }) => needed).map(({ key }) => `${key}=${samples[key]}`);
     const { answers, problems } = readAnswers([...needed, ...name === "relay" ? ["base=https://b.example"] : []], kind);
     assertEquals([...problems, ...await answerProblems(answers, kind)], [], name);
     const file = await kind.configFile(answers, context);
@@ -98,6 +98,19 @@ const rows: readonly {
     listen: ["127.0.0.1:1", "[::]:2"],
     proxy: "socks5://a:b%40c@127.0.0.1:1",
     root: "raw packets",
+  },
+  {
+    kind: "proxy",
+    set: ["path=vtcp://K@h:1/"],
+    listen: ["127.0.0.1:1080"],
+    proxy: "socks5://127.0.0.1:1080",
+    root: "raw packets",
+  },
+  {
+    kind: "vtcp-client",
+    set: ["server=vtcp+udp://K@h:1/"],
+    listen: ["127.0.0.1:1080"],
+    proxy: "socks5://127.0.0.1:1080",
   },
   { kind: "kcp-server", set: ["ports=24000-24007"], listen: ["udp:0.0.0.0:24000"] },
   { kind: "kcp-server", set: ["carrier=raw"], listen: [], root: "raw packets" },
@@ -164,9 +177,14 @@ Deno.test("a program's own configuration is used as it is", async () => {
   await assertRejects(() => kind.configFile({}, context), CulvertError, "key must be given");
 });
 
-Deno.test("Xray's configuration is JSON that names its port", async () => {
-  const file = await (await kindOf("xray")).configFile({ listen: "127.0.0.1:10809" }, context);
-  assertEquals(JSON.parse(file!.text).inbounds[0].port, 10_809);
+Deno.test("Xray's configuration is JSON that names its port, and the address that was asked for", async () => {
+  for (
+    const [listen, host] of [["127.0.0.1:10809", "127.0.0.1"], ["0.0.0.0:10809", "0.0.0.0"], [":10809", "0.0.0.0"]]
+  ) {
+    const file = await (await kindOf("xray")).configFile({ listen: listen! }, context);
+    const [inbound] = JSON.parse(file!.text).inbounds;
+    assertEquals([inbound.listen, inbound.port], [host, 10_809]);
+  }
 });
 
 Deno.test("secrets are not shown", () => {

@@ -5,7 +5,7 @@
  *   own cache ─ npm/, remote/ ─▶ folder ─ deno cache ─▶ compiled as well
  */
 
-import { dirname, join } from "@std/path";
+import { basename, dirname, join } from "@std/path";
 import { CulvertError } from "../../../protocol/errors.ts";
 import { escapeText } from "../../escape.ts";
 import type { CommandWords } from "../own_command.ts";
@@ -74,13 +74,21 @@ async function makeOpenFolder(path: string): Promise<void> {
   await Deno.chmod(path, 0o755);
 }
 
-/** There whole or not at all: a file that is half there would be taken for a good one the next time. */
+/**
+ * There whole or not at all: a file that is half there would be taken for a good one the next time. Each of two that copy at
+ * once has a half of its own.
+ */
 async function copyFile(from: string, to: string): Promise<void> {
   if (await isThere(to)) return;
-  const half = `${to}.new`;
-  await Deno.copyFile(from, half);
-  await Deno.chmod(half, 0o644);
-  await Deno.rename(half, to);
+  const half = await Deno.makeTempFile({ dir: dirname(to), prefix: `.${basename(to)}.` });
+  try {
+    await Deno.copyFile(from, half);
+    await Deno.chmod(half, 0o644);
+    await Deno.rename(half, to);
+  } catch (error) {
+    await Deno.remove(half).catch(() => {});
+    throw error;
+  }
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -10,7 +10,7 @@ import { dirname, join } from "@std/path";
 import { CulvertError } from "../../../protocol/errors.ts";
 import { MANAGER_UNIT, managerUnitText } from "../../../protocol/manager/manager_unit_text.ts";
 import { RESERVED_NAMES, SERVICE_NAME } from "../../../protocol/manager/service.ts";
-import { isEdited } from "../../../protocol/manager/unit_text.ts";
+import { commandWord, isEdited } from "../../../protocol/manager/unit_text.ts";
 import { defaultWatchdogSettings } from "../../../protocol/manager/watchdog_settings.ts";
 import type { CommandWords } from "../own_command.ts";
 import type { Places } from "../places.ts";
@@ -18,7 +18,8 @@ import { readServiceFile } from "../service_files.ts";
 import { parseServicePort } from "../service_schema.ts";
 import { UNIT_FOLDER, UnitFiles } from "../unit_files.ts";
 import type { Answers } from "./config_text.ts";
-import { answersTo, type ConfigFile, type FindRoute, type ServiceKind, type ServiceWords } from "./kind.ts";
+import type { FindRoute, ServiceKind, ServiceWords } from "./kind.ts";
+import { planConfig } from "./plan_config.ts";
 import { serviceText } from "./service_text.ts";
 import { watchdogText } from "./watchdog_text.ts";
 
@@ -38,6 +39,8 @@ export interface FileStep {
   readonly mode: number;
   /** The user whose group may read it. */
   readonly readableBy?: string;
+  /** What stands there now, and is ours too; without it there must be nothing. */
+  readonly replaces?: string;
   /** Other services use it too: it stays when this one goes. */
   readonly isShared?: boolean;
 }
@@ -63,6 +66,8 @@ export interface InstallRequest {
   readonly user: string | undefined;
   /** What is asked through its proxy, end to end. */
   readonly probeUrl?: string;
+  /** Whether it runs from now on, and whenever the manager does. */
+  readonly starts: boolean;
 }
 
 /** What is there, as far as a plan depends on it. */
@@ -81,29 +86,28 @@ export interface InstallMachine {
   /** Whether a process of a user can be given some of root's rights: by systemd or by setpriv(1). */
   readonly givesRights: boolean;
   isThere(path: string): Promise<boolean>;
-  /** Whether whoever it is may read a file and reach it. */
-  isOpenToAll(path: string): Promise<boolean>;
+  /** Whether whoever it is may read a file, or run it, and reach it. */
+  isOpenToAll(path: string, how?: "read" | "run"): Promise<boolean>;
+  /** Whether a user, who need not be there yet, may. */
+  mayRead(path: string, user: string): Promise<boolean>;
   hasUser(name: string): Promise<boolean>;
   /** Undefined where there is none. */
   readText(path: string): Promise<string | undefined>;
 }
 
+export const MANAGER_UNIT_PATH = join(UNIT_FOLDER, MANAGER_UNIT);
 /** useradd(8). */
 const MAX_USER_LENGTH = 32;
 
 export async function planInstall(request: InstallRequest, machine: InstallMachine): Promise<InstallPlan> {
-  const { kind, name, answers, user } = request;
+  const { kind, name, user } = request;
   const paths = pathsOf(name, machine);
-  await requireNew(name, paths.service, machine);
-  const config = await kind.configFile(answers, {
-    serviceName: name,
-    findRoute: machine.findRoute,
-  });
-  const notes = config?.note === undefined ? [] : [config.note];
-  const configPath = config ? join(paths.config, `${name}${config.suffix}`) : answersTo(answers, "config").at(-1);
-  const words = kind.words(answers, configPath);
+  await requireNew(name, machine);
+  const config = await planConfig(request, paths.config, machine);
+  const notes = [...config.notes];
+  const words = kind.words(config.answers, config.path);
   const isMade = user !== undefined && !await machine.hasUser(user);
-  const isUnit = machine.places.backend === "systemd" || hasManagerUnit(machine);
+  const isUnit = machine.places.backend === "systemd";
   // Neither another user nor a unit, the manager's among them, may look into the home of whoever installs.
   const isElsewhere = words.role !== undefined && (user !== undefined || isUnit);
   const [program] = words.command ?? machine.ownCommand;
@@ -112,24 +116,21 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
   } else if (user !== undefined) await requireOpen(name, user, words, machine);
   const service = serviceFile(request, {
     words,
-    configPath,
+    configPath: config.path,
     paths,
     environment: isElsewhere ? { DENO_DIR: machine.modulesDir } : {},
   });
-  const configFile = config && configPath !== undefined
-    ? await keptOr(configStep(config, configPath, user), machine, notes)
-    : undefined;
   const steps: (InstallStep | undefined)[] = [
     isMade ? { do: "user", name: user, home: paths.state } : undefined,
     { do: "folder", path: machine.places.services, mode: 0o755 },
     { do: "folder", path: paths.state, mode: 0o700, ...user !== undefined && { owner: user } },
     isElsewhere || isUnit ? { do: "modules", path: machine.modulesDir, command: machine.ownCommand } : undefined,
-    configFile,
+    config.step,
     service,
     await watchdogFile(machine),
     await managerUnit(machine, notes),
   ];
-  notes.push(...rightsNotes(request, words, machine));
+  notes.push(...rightsNotes({ ...request, answers: config.answers }, words, machine));
   const unit = machine.places.backend === "systemd" ? await unitOf(service, machine) : undefined;
   return {
     name,
@@ -172,7 +173,8 @@ export function requireUserName(name: string, user: string): void {
   );
 }
 
-async function requireNew(name: string, path: string, machine: InstallMachine): Promise<void> {
+/** Throws `bad_option` for what is no service's name, `exists` where there is such a service. */
+export async function requireNew(name: string, machine: InstallMachine): Promise<void> {
   if (!SERVICE_NAME.test(name) || RESERVED_NAMES.has(name)) {
     throw new CulvertError(
       "bad_option",
@@ -180,6 +182,7 @@ async function requireNew(name: string, path: string, machine: InstallMachine): 
         `and none of ${[...RESERVED_NAMES].join(", ")}`,
     );
   }
+  const path = pathsOf(name, machine).service;
   if (await machine.readText(path) === undefined) return;
   throw new CulvertError(
     "exists",
@@ -196,18 +199,19 @@ async function requireOpen(
   { ownCommand, isOpenToAll }: InstallMachine,
 ): Promise<void> {
   const files = (command?.slice(0, 1) ?? ownCommand).filter((word) => word.startsWith("/"));
-  for (const path of files) {
-    if (await isOpenToAll(path)) continue;
+  for (const [at, path] of files.entries()) {
+    const how = at === 0 ? "run" : "read";
+    if (await isOpenToAll(path, how)) continue;
     throw new CulvertError(
       "denied",
-      `Cannot install ${name}: the user ${user} cannot read ${path}. Put it where everybody may, below /opt say, ` +
+      `Cannot install ${name}: the user ${user} cannot ${how} ${path}. Put it where everybody may, below /opt say, ` +
         "or give --user root",
     );
   }
 }
 
 function serviceFile(
-  { kind, name, user, probeUrl }: InstallRequest,
+  { kind, name, user, probeUrl, starts }: InstallRequest,
   { words, configPath, paths, environment }: {
     readonly words: ServiceWords;
     readonly configPath: string | undefined;
@@ -220,8 +224,12 @@ function serviceFile(
     description: kind.summary,
     ...role !== undefined && { role, flags: [...flags, "--state-dir", paths.state] },
     ...role !== undefined && configPath !== undefined && { config: configPath },
+    // Said even where there are none: of a configuration file the manager would have to presume the worst.
+    ...words.capabilities && { capabilities: words.capabilities },
     ...command && { command, directory: paths.state },
     ...user !== undefined && { user },
+    // The manager would start it as soon as it sees it.
+    ...!starts && { enabled: "false" },
     ...words.listen.length > 0 && { listen: words.listen },
     ...probeUrl !== undefined && { "probe.url": probeUrl },
     ...probeUrl !== undefined && words.proxy !== undefined && { "probe.through": words.proxy },
@@ -229,19 +237,6 @@ function serviceFile(
   const text = serviceText({ name, settings, environment });
   const shown = text.replace(/(probe\.through = "socks5:\/\/)[^@"]*@/, "$1(not shown)@");
   return { do: "file", path: paths.service, text, shown, mode: 0o600 };
-}
-
-function configStep({ text, shown }: ConfigFile, path: string, user: string | undefined): FileStep {
-  const access = user === undefined ? { mode: 0o600 } : { mode: 0o640, readableBy: user };
-  return { do: "file", path, text, shown, ...access };
-}
-
-/** A file that is there already is its owner's. */
-async function keptOr(step: FileStep, machine: InstallMachine, notes: string[]): Promise<FileStep | undefined> {
-  const there = await machine.readText(step.path);
-  if (there === undefined) return step;
-  if (there !== step.text) notes.push(`${step.path} is there already, and is kept as it is`);
-  return undefined;
 }
 
 /** Only where services are at their usual place: whoever keeps them elsewhere has settings of their own for it. */
@@ -253,22 +248,38 @@ async function watchdogFile({ places, readText }: InstallMachine): Promise<FileS
   return { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
 }
 
-/** Whoever runs the services: where systemd is, it keeps the manager up. */
-function hasManagerUnit({ isRoot, hasSystemd }: InstallMachine): boolean {
-  return isRoot && hasSystemd;
+/**
+ * Whoever runs the services: where they are units, systemd keeps the manager up as well. One that is to run them itself could
+ * not as a unit of ours, which may start no process as another user.
+ */
+export function hasManagerUnit({ isRoot, hasSystemd, places }: InstallMachine): boolean {
+  return isRoot && hasSystemd && places.backend === "systemd";
 }
 
-async function managerUnit(machine: InstallMachine, notes: string[]): Promise<FileStep | undefined> {
+/** Undefined where it is as it should be, or not ours to write. */
+export async function managerUnit(machine: InstallMachine, notes: string[]): Promise<FileStep | undefined> {
   if (!hasManagerUnit(machine)) return undefined;
-  const path = join(UNIT_FOLDER, MANAGER_UNIT);
+  const path = MANAGER_UNIT_PATH;
+  const words = ["manager", ...machine.managerFlags];
+  const command: CommandWords = [...machine.ownCommand, ...words];
+  const text = managerUnitText(command, { DENO_DIR: machine.modulesDir });
+  const step: FileStep = { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
   const there = await machine.readText(path);
-  if (there !== undefined) {
-    if (isEdited(there)) notes.push(`${path} has been edited by hand, and is kept as it is`);
+  if (there === undefined) return step;
+  if (there === text) return undefined;
+  if (isEdited(there)) {
+    notes.push(`${path} has been edited by hand, and is kept as it is`);
     return undefined;
   }
-  const command: CommandWords = [...machine.ownCommand, "manager", ...machine.managerFlags];
-  const text = managerUnitText(command, { DENO_DIR: machine.modulesDir });
-  return { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
+  // A manager of other places looks after services of its own, which must not lose it.
+  const isSame = there.split("\n").some((line) => /^ExecStart=/.test(line) && line.endsWith(` ${commandLine(words)}`));
+  if (isSame) return { ...step, replaces: there };
+  notes.push(`${path} starts the manager with other flags than those given here, and is kept as it is`);
+  return undefined;
+}
+
+function commandLine(words: readonly string[]): string {
+  return words.map(commandWord).join(" ");
 }
 
 /** As the manager will make it of the service file; that the file is good is seen at the same time. */

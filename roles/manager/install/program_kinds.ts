@@ -21,8 +21,8 @@ interface ProgramKind {
   readonly name: string;
   readonly summary: string;
   readonly settings: z.ZodObject;
-  /** What is asked, and whether an answer is needed. */
-  readonly asks: Readonly<Record<string, boolean>>;
+  /** What is asked, by what is known, and whether an answer is needed. */
+  asks(answers: Answers): Readonly<Record<string, boolean>>;
   readonly suffix: string;
   readonly arguments: (configPath: string) => readonly string[];
   readonly needsRoot: string | undefined;
@@ -50,7 +50,7 @@ const paqet: ProgramKind = {
   name: "paqet",
   summary: "KCP in raw packets, by the program paqet.",
   settings: z.object(carriers),
-  asks: { side: false, server: true, key: true, listen: false },
+  asks: carrierAsks,
   suffix: ".yaml",
   arguments: (configPath) => ["run", "-c", configPath],
   needsRoot: "raw packets",
@@ -62,7 +62,7 @@ const gfk: ProgramKind = {
   name: "gfk",
   summary: "Packets of no TCP connection, by the program of GFW-knocker.",
   settings: z.object(carriers),
-  asks: { side: false, server: true, key: true, listen: false },
+  asks: carrierAsks,
   suffix: ".yaml",
   arguments: (configPath) => ["-config", configPath],
   needsRoot: "raw packets",
@@ -77,7 +77,7 @@ const xray: ProgramKind = {
     ...everyProgram,
     listen: listenAddress("127.0.0.1:10808").describe("Where it listens for SOCKS."),
   }),
-  asks: { listen: false },
+  asks: () => ({ listen: false }),
   suffix: ".json",
   arguments: (configPath) => ["run", "-c", configPath],
   needsRoot: undefined,
@@ -93,11 +93,11 @@ function serviceKind(kind: ProgramKind): ServiceKind {
     name,
     summary,
     settings,
-    questions: questionsOf(kind),
+    questions: (answers) => questionsOf(kind, answers),
     suggests: {},
     needsRoot: () => kind.needsRoot,
     async configFile(answers, context): Promise<ConfigFile | undefined> {
-      if (answers.config !== undefined) return undefined;
+      if (answersTo(answers, "config").length > 0) return undefined;
       const value = await kind.configure(answers, context);
       const write = (shown: unknown) => suffix === ".json" ? `${JSON.stringify(shown, null, 2)}\n` : stringify(shown);
       const text = write(value);
@@ -116,9 +116,9 @@ function serviceKind(kind: ProgramKind): ServiceKind {
   };
 }
 
-function questionsOf({ settings, asks }: ProgramKind): Question[] {
+function questionsOf({ settings, asks }: ProgramKind, answers: Answers): Question[] {
   const fields = fieldsOf(settings);
-  return Object.entries(asks).map(([key, needed]) => {
+  return Object.entries(asks(answers)).map(([key, needed]) => {
     const field = fields.find(({ fileKey }) => fileKey === key)!;
     return {
       key,
@@ -137,7 +137,14 @@ function programOf(name: string, answers: Answers): string {
 }
 
 function isServer(answers: Answers): boolean {
-  return answers.side === "server";
+  return answersTo(answers, "side").at(-1) === "server";
+}
+
+/** What stands in a configuration that is there already is not asked again. */
+function carrierAsks(answers: Answers): Readonly<Record<string, boolean>> {
+  const isWritten = answersTo(answers, "config").length === 0;
+  if (isServer(answers)) return { side: false, ...isWritten && { port: true, key: true } };
+  return { side: false, ...isWritten && { server: true, key: true }, listen: false };
 }
 
 function clientProxy(answers: Answers): string | undefined {
@@ -191,7 +198,7 @@ function configureGfk(answers: Answers, _context: KindContext): Promise<unknown>
 }
 
 function configureXray(answers: Answers, _context: KindContext): Promise<unknown> {
-  const { host, port } = parseTarget(reachableAt(xray.proxy(answers)!))!;
+  const { host, port } = parseTarget(xray.proxy(answers)!.replace(/^:/, "0.0.0.0:"))!;
   return Promise.resolve({
     log: { loglevel: "warning" },
     inbounds: [{ listen: host, port, protocol: "socks", settings: { udp: true } }],

@@ -46,12 +46,15 @@ export async function planRemoval(name: string, { places, records, purges }: Rem
   for (const path of files) {
     if (!await isThere(path)) continue;
     if (purges || await isAsWritten(path, record)) removed.push(path);
-    else if (path === servicePath) moved = { from: path, to: `${path}.kept` };
+    else if (path === servicePath) moved = { from: path, to: await freePath(`${path}.kept`) };
     else kept.push(`${path}, which was edited by hand`);
   }
   const unit = await unitOf(name, places);
   if (unit.isOurs || unit.isThere && purges) removed.push(unit.path);
   else if (unit.isThere) kept.push(`${unit.path}, which was edited by hand`);
+  // Made by the manager, which may not be there to take it away.
+  const environment = join(places.run, `${name}.env`);
+  if (await isThere(environment)) removed.push(environment);
   if (record && !purges && await isEmptyFolder(record.stateDir)) removed.push(record.stateDir);
   const data = (await dataOf(name, places, record)).filter((path) => !removed.includes(path));
   if (purges) removed.push(...data);
@@ -95,6 +98,13 @@ export function removalLines({ name, removed, moved, kept, user }: Removal): str
   ];
 }
 
+/** What no service is left to use, and what was kept of those there were: of all that the paths that are there. */
+export async function leftBehind({ services, watchdogFiles }: Places, modulesDir: string): Promise<string[]> {
+  const paths = [...watchdogFiles, services, modulesDir];
+  const there = await Promise.all(paths.map(isThere));
+  return paths.filter((_, at) => there[at]);
+}
+
 async function unknownService(name: string, { services }: Places): Promise<CulvertError> {
   const entries = await Array.fromAsync(Deno.readDir(services)).catch(() => []);
   const known = entries.filter((entry) => entry.name.endsWith(".toml")).map((entry) => entry.name.slice(0, -5));
@@ -122,6 +132,14 @@ async function dataOf(name: string, { logs }: Places, record: InstallRecord | un
   const places = [...record ? [record.stateDir] : [], log, `${log}.1`];
   const there = await Promise.all(places.map(isThere));
   return places.filter((_, at) => there[at]);
+}
+
+/** What was kept the last time stays as well. */
+async function freePath(path: string): Promise<string> {
+  for (let at = 0;; at++) {
+    const free = at === 0 ? path : `${path}.${at}`;
+    if (!await isThere(free)) return free;
+  }
 }
 
 async function isEmptyFolder(path: string): Promise<boolean> {

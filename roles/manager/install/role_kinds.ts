@@ -3,9 +3,10 @@
  * with the little of this table: what a role is of no use without though its schema can do without, and what listens.
  */
 
+import { needsOfFlags, type ProgramNeeds } from "../../../protocol/manager/program_needs.ts";
 import { type Field, fieldsOf } from "../../config/schema.ts";
 import { type Role, roleGroups } from "../../role.ts";
-import { type Answers, configText } from "./config_text.ts";
+import { type Answers, answersOfToml, configText } from "./config_text.ts";
 import { answersTo, isKnownPort, type Question, reachableAt, type ServiceKind, type ServiceWords } from "./kind.ts";
 
 interface RoleHint {
@@ -56,19 +57,25 @@ export function roleKind(role: Role): ServiceKind {
   // What holds of several settings at once holds here too.
   const settings = role.config.safeExtend(common);
   const fields = fieldsOf(settings);
+  const questions = questionsOf(fields, hint);
   const filled = (answers: Answers): Answers => ({ ...knownDefaults(fields, hint), ...answers });
   return {
     name: role.name,
     summary: role.summary,
     settings,
-    questions: questionsOf(fields, hint),
+    questions: () => questions,
     suggests: hint.suggests ?? {},
-    needsRoot: (answers) => needsRoot(role.name, filled(answers)),
+    needsRoot: (answers) => needsRoot(needsOfAnswers(role.name, fields, filled(answers))),
     configFile(answers, { serviceName }) {
       const written: Answers = { ...hint.suggests, ...answers };
       const head = [`Settings of the service ${serviceName}: culvert ${role.name}. Behind a # stands what is not set.`];
       const text = (hidesSecrets: boolean) => configText(settings, written, { head, hidesSecrets });
       return Promise.resolve({ suffix: ".toml", text: text(false), shown: text(true) });
+    },
+    answersIn(text, answers) {
+      const positional = fields.filter((field) => field.positional && answers[field.fileKey] !== undefined);
+      const file = answersOfToml(text);
+      return file && { ...file, ...Object.fromEntries(positional.map(({ fileKey }) => [fileKey, answers[fileKey]!])) };
     },
     words: (answers) => wordsOf(role, { fields, hint, answers: filled(answers) }),
   };
@@ -117,6 +124,7 @@ function wordsOf(role: Role, { fields, hint, answers }: RoleAnswers): ServiceWor
   const proxy = hint.proxy === undefined || isPackets ? undefined : places([hint.proxy])[0];
   return {
     role: role.name,
+    capabilities: needsOfAnswers(role.name, fields, answers).capabilities,
     ...flags.length > 0 && { flags },
     listen: [
       ...role.name === "client" && isPackets ? [] : places(hint.tcp),
@@ -144,11 +152,13 @@ function userOf(answers: Answers): string {
   return `${encodeURIComponent(user.slice(0, colon))}:${encodeURIComponent(user.slice(colon + 1))}@`;
 }
 
-function needsRoot(role: string, answers: Answers): string | undefined {
-  const carrier = answersTo(answers, "carrier").at(-1);
-  const isServer = role === "kcp-server" || role === "vtcp-server";
-  if (isServer && carrier !== "udp") return "raw packets";
-  if (answersTo(answers, "server").some((url) => /^(kcp\+raw|vtcp):/.test(url))) return "raw packets";
-  if (role === "wireguard" || answers.tun === "true") return "network interfaces";
-  return undefined;
+/** By what it is told, all of which is known here. */
+function needsOfAnswers(role: string, fields: readonly Field[], answers: Answers): ProgramNeeds {
+  const flags = fields.flatMap(({ flag, fileKey }) => answersTo(answers, fileKey).map((value) => `--${flag}=${value}`));
+  return needsOfFlags(role, flags);
+}
+
+function needsRoot({ capabilities, devices }: ProgramNeeds): string | undefined {
+  if (capabilities.length === 0) return undefined;
+  return devices.length > 0 ? "network interfaces" : "raw packets";
 }

@@ -3,6 +3,7 @@
  */
 
 import { typedLines } from "../../typed_lines.ts";
+import { SilentTyping } from "./silent_typing.ts";
 import type { Person } from "./wizard.ts";
 
 export class TerminalPerson implements Person {
@@ -22,7 +23,16 @@ export class TerminalPerson implements Person {
     this.#tell(line);
   }
 
-  async ask(prompt: string, signal: AbortSignal): Promise<string | undefined> {
+  async ask(prompt: string, signal: AbortSignal, { secret } = { secret: false }): Promise<string | undefined> {
+    if (!secret) return await this.#answer(prompt, signal);
+    using silence = SilentTyping.begin();
+    if (!silence) this.say("This terminal cannot hide what is typed.");
+    const answer = await this.#answer(prompt, signal);
+    if (silence) this.say(""); // the Enter was not shown either
+    return answer;
+  }
+
+  async #answer(prompt: string, signal: AbortSignal): Promise<string | undefined> {
     Deno.stderr.writeSync(new TextEncoder().encode(prompt));
     this.#lines ??= typedLines(signal);
     try {

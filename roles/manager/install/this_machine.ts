@@ -10,6 +10,7 @@ import { CulvertError } from "../../../protocol/errors.ts";
 import { formatIp, parseIp } from "../../../protocol/ip.ts";
 import { defaultStateDirectory } from "../../state_location.ts";
 import { findProgram } from "../../machine/programs.ts";
+import type { Account } from "../accounts.ts";
 import { ownCommand } from "../own_command.ts";
 import { placesOf, type PlacesSettings, thisPlacesHost } from "../places.ts";
 import type { FindRoute } from "./kind.ts";
@@ -17,8 +18,13 @@ import type { InstallMachine } from "./plan.ts";
 import { isThere } from "../doctor/this_machine.ts";
 import { findUser } from "./users.ts";
 
-const OTHERS_READ = 0o004;
-const OTHERS_ENTER = 0o001;
+/** Of three bits of a mode. */
+const READ = 0o4;
+const RUN = 0o1;
+const ENTER = 0o1;
+
+/** Of all services here. */
+export const MODULES_DIR = "/var/cache/culvert/deno";
 
 export interface MachineContext {
   readonly stateDir: string;
@@ -37,11 +43,12 @@ export function thisInstallMachine(settings: PlacesSettings, context: MachineCon
     stateDir: context.stateDir,
     ownCommand: ownCommand(),
     managerFlags: managerFlags(settings, context.stateDir, defaultStateDirectory({ env, isRoot: host.isRoot })),
-    modulesDir: "/var/cache/culvert/deno",
+    modulesDir: MODULES_DIR,
     findRoute: findRoute(context),
     givesRights: places.backend === "systemd" || findProgram("setpriv") !== undefined,
     isThere,
     isOpenToAll,
+    mayRead,
     hasUser: async (name) => await findUser(name) !== undefined,
     readText,
   };
@@ -76,21 +83,37 @@ function findRoute({ clock, signal }: MachineContext): FindRoute {
 }
 
 /** As far as the mode of the file and of every folder above it says. */
-export async function isOpenToAll(path: string): Promise<boolean> {
+export function isOpenToAll(path: string, how: "read" | "run" = "read"): Promise<boolean> {
+  return isOpenTo(undefined, path, how === "run" ? RUN : READ);
+}
+
+/** A user that is not there yet is one like all others. Groups beside the user's own are not looked at. */
+export async function mayRead(path: string, user: string): Promise<boolean> {
+  return await isOpenTo(await findUser(user), path, READ);
+}
+
+type Ids = Pick<Account, "uid" | "gid">;
+
+async function isOpenTo(ids: Ids | undefined, path: string, right: number): Promise<boolean> {
+  if (ids?.uid === 0) return true;
   try {
     const real = await Deno.realPath(path);
-    if (((await Deno.stat(real)).mode ?? 0) & OTHERS_READ) return await isReachable(dirname(real));
-    return false;
+    return has(right, await Deno.stat(real), ids) && await isReachable(dirname(real), ids);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied) return false;
     throw error;
   }
 }
 
-async function isReachable(folder: string): Promise<boolean> {
-  const { mode } = await Deno.stat(folder);
-  if (!((mode ?? 0) & OTHERS_ENTER)) return false;
-  return folder === "/" || await isReachable(dirname(folder));
+async function isReachable(folder: string, ids: Ids | undefined): Promise<boolean> {
+  if (!has(ENTER, await Deno.stat(folder), ids)) return false;
+  return folder === "/" || await isReachable(dirname(folder), ids);
+}
+
+/** The owner's rights hold for the owner, the group's for the group, the others' for neither (path_resolution(7)). */
+function has(right: number, { mode, uid, gid }: Deno.FileInfo, ids: Ids | undefined): boolean {
+  const shift = ids === undefined ? 0 : ids.uid === uid ? 6 : ids.gid === gid ? 3 : 0;
+  return (((mode ?? 0) >> shift) & right) !== 0;
 }
 
 async function readText(path: string): Promise<string | undefined> {

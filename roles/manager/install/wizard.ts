@@ -7,8 +7,7 @@
 
 import { CulvertError } from "../../../protocol/errors.ts";
 import { SERVICE_NAME } from "../../../protocol/manager/service.ts";
-import { kebabCase } from "../../config/names.ts";
-import { answerProblems } from "./answers.ts";
+import { problemsWith, startOf } from "./answers.ts";
 import type { Answers } from "./config_text.ts";
 import { answersTo, type Question, type ServiceKind } from "./kind.ts";
 import { type KindName, kindOf } from "./kinds.ts";
@@ -17,8 +16,8 @@ import { requireUserName } from "./plan.ts";
 /** Whoever sits there. */
 export interface Person {
   say(line: string): void;
-  /** The line that is answered; undefined when they have gone. */
-  ask(prompt: string, signal: AbortSignal): Promise<string | undefined>;
+  /** The line that is answered, which nobody else sees where it is secret; undefined when they have gone. */
+  ask(prompt: string, signal: AbortSignal, options?: { readonly secret: boolean }): Promise<string | undefined>;
 }
 
 /** What is known so far. */
@@ -35,6 +34,8 @@ export interface Draft {
 export interface WizardOptions {
   readonly person: Person;
   readonly kinds: readonly KindName[];
+  /** What was known before each question that was answered: `<` takes the last of them. */
+  readonly before: Draft[];
   /** The user that is proposed; undefined where no other can be had. */
   proposedUser(draft: Draft): string | undefined;
   readonly signal: AbortSignal;
@@ -45,6 +46,7 @@ interface Step {
   readonly text: string;
   readonly more?: readonly string[];
   readonly fallback?: string;
+  readonly secret?: boolean;
   take(answer: string): Promise<Draft> | Draft;
 }
 
@@ -52,9 +54,8 @@ export const GIVEN_UP = "Nothing is installed: it was given up";
 
 /** Rejects with `given_up`. What the draft says already is not asked. */
 export async function askForService(draft: Draft, options: WizardOptions): Promise<Required<Draft>> {
-  const { person, signal } = options;
+  const { person, before, signal } = options;
   person.say("Enter takes what stands in [brackets]; < goes back, ? says more, q gives up.");
-  const before: Draft[] = [];
   let current = draft;
   for (;;) {
     current = settled(current, options);
@@ -79,14 +80,14 @@ export async function askForService(draft: Draft, options: WizardOptions): Promi
 }
 
 async function answerTo(
-  { text, more = [], fallback }: Step,
+  { text, more = [], fallback, secret = false }: Step,
   { person, signal }: Pick<WizardOptions, "person" | "signal">,
 ): Promise<string> {
   person.say("");
   person.say(text);
   for (;;) {
     const shown = fallback === undefined ? "" : `[${fallback === "" ? "none" : fallback}] `;
-    const answer = (await person.ask(`${shown}> `, signal))?.trim();
+    const answer = (await person.ask(`${shown}> `, signal, { secret }))?.trim();
     if (answer === undefined || answer === "q") throw new CulvertError("given_up", GIVEN_UP);
     if (answer === "?") { for (const line of more.length > 0 ? more : [text]) person.say(line); }
     else if (answer !== "") return answer;
@@ -99,7 +100,7 @@ function nextStep(draft: Draft, options: WizardOptions): Step | undefined {
   const { kind, name, user, probeUrl } = draft;
   if (!kind) return kindStep(draft, options);
   if (name === undefined) return nameStep(draft, kind);
-  const question = kind.questions.find(({ key }) => draft.answers[key] === undefined);
+  const question = kind.questions(draft.answers).find(({ key }) => draft.answers[key] === undefined);
   if (question) return questionStep(draft, kind, question);
   if (user === undefined) return userStep(draft, options.proposedUser(draft) ?? "");
   if (probeUrl === undefined) return probeStep(draft);
@@ -110,7 +111,7 @@ function nextStep(draft: Draft, options: WizardOptions): Step | undefined {
 function settled(draft: Draft, { proposedUser }: WizardOptions): Draft {
   const { kind, name, answers } = draft;
   if (!kind || name === undefined) return draft;
-  const isAsked = kind.questions.every(({ key }) => answers[key] !== undefined);
+  const isAsked = kind.questions(answers).every(({ key }) => answers[key] !== undefined);
   const hasProxy = !isAsked || kind.words(givenAnswers(answers), undefined).proxy !== undefined;
   return {
     ...draft,
@@ -139,17 +140,18 @@ function nameStep(draft: Draft, kind: ServiceKind): Step {
   };
 }
 
-function questionStep(draft: Draft, kind: ServiceKind, { key, text, fallback, needed, several }: Question): Step {
+function questionStep(draft: Draft, kind: ServiceKind, question: Question): Step {
+  const { key, text, fallback, needed, several, secret } = question;
   return {
     text,
+    secret,
     ...fallback !== undefined ? { fallback } : needed ? {} : { fallback: "" },
     async take(answer) {
       const values = several ? answer.split(/\s+/).filter((value) => value !== "") : answer;
       const answers = { ...draft.answers, [key]: answer === "" ? [] : values };
-      const start = `--set ${kebabCase(key.replaceAll(".", "-"))} `;
-      const problem = (await answerProblems(givenAnswers(answers), kind)).find((words) => words.startsWith(start));
+      const [problem] = await problemsWith([key], givenAnswers(answers), kind);
       if (problem === undefined || answer === "") return { ...draft, answers };
-      throw new CulvertError("bad_option", `It ${problem.slice(start.length)}.`);
+      throw new CulvertError("bad_option", `It ${problem.slice(startOf(key).length)}.`);
     },
   };
 }
