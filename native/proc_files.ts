@@ -6,23 +6,11 @@
  * open files above all, throws: it must not look like the end of a process.
  */
 
-import {
-  environmentValue,
-  parseCommandLine,
-  parseProcStat,
-  parseUptimeMs,
-  type ProcStat,
-} from "../protocol/manager/proc_text.ts";
+import { parseCommandLine, parseProcStat, parseUptimeMs, type ProcStat } from "../protocol/manager/proc_text.ts";
 
 export function readProcStat(pid: number): ProcStat | undefined {
   const text = readProcFile(pid, "stat");
   return text === undefined ? undefined : parseProcStat(text);
-}
-
-/** A variable that the process was started with. */
-export function readEnvironmentValue(pid: number, name: string): string | undefined {
-  const text = readProcFile(pid, "environ");
-  return text === undefined ? undefined : environmentValue(text, name);
 }
 
 export function readCommandLine(pid: number): string[] | undefined {

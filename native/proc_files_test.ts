@@ -1,12 +1,11 @@
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
-import { isAlive } from "../protocol/manager/proc_text.ts";
+import { environmentValue, isAlive } from "../protocol/manager/proc_text.ts";
 import { eventually } from "../testing/waiting.ts";
 import {
   allPids,
   isGone,
   readBootId,
   readCommandLine,
-  readEnvironmentValue,
   readProcFile,
   readProcStat,
   readUptimeMs,
@@ -19,13 +18,12 @@ Deno.test("a process is told by its stat, environment and command line, until it
   assertEquals([stat.pid, stat.parentPid, stat.name], [child.pid, Deno.pid, "sleep"]);
   assert(isAlive(stat));
   assert(allPids().includes(child.pid));
-  assertEquals(readEnvironmentValue(child.pid, "CULVERT_TEST"), "a b");
-  assertEquals(readEnvironmentValue(child.pid, "CULVERT_NONE"), undefined);
+  assertEquals(environmentValue(readProcFile(child.pid, "environ")!, "CULVERT_TEST"), "a b");
   assert(stat.startTicks * 10 <= readUptimeMs()!);
   child.kill("SIGKILL");
   await child.status;
   assertEquals(readProcStat(child.pid), undefined);
-  assertEquals(readEnvironmentValue(child.pid, "CULVERT_TEST"), undefined);
+  assertEquals(readProcFile(child.pid, "environ"), undefined);
   assertEquals(readProcFile(child.pid, "status"), undefined);
 });
 

@@ -44,7 +44,6 @@ export class OwnNotices implements Disposable {
       ...this.#said,
       ...notice.ready && { readyAtMs: atMs },
       ...notice.alive && { aliveAtMs: atMs },
-      ...notice.stopping && { stoppingAtMs: atMs },
       ...notice.status !== undefined && { status: notice.status },
     };
     this.#options.onNotice();

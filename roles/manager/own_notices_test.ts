@@ -42,7 +42,7 @@ Deno.test("what a service says adds up, each with its time", async () => {
   await ear.clock.advance(10);
   ear.say("WATCHDOG=1\nSTATUS=");
   ear.say("STOPPING=1");
-  assertEquals(ear.notices.said, { readyAtMs: 10, aliveAtMs: 30, stoppingAtMs: 30, status: "" });
+  assertEquals(ear.notices.said, { readyAtMs: 10, aliveAtMs: 30, status: "" });
   assertEquals(ear.told, 4);
 });
 

@@ -28,7 +28,6 @@ export interface Notices {
   readonly readyAtMs?: number;
   /** When it last said that it is alive (WATCHDOG=1), by the clock. */
   readonly aliveAtMs?: number;
-  readonly stoppingAtMs?: number;
   /** In its own words, at most 200 characters, printable. */
   readonly status?: string;
 }
