@@ -24,9 +24,9 @@ Deno.test("two processes on one file are one base", async () => {
   using folder = new TempDirectory();
   const kv = folder.path("base.kv");
   const command: [string, ...string[]] = [Deno.execPath(), "run", "-A", MAIN, "base", "--json"];
-  const flags = ["--listen", "127.0.0.1:0", "--kv", kv, "--state-dir", folder.path("state")];
-  await using one = new Program([...command, ...flags], { quiet: true });
-  await using two = new Program([...command, ...flags], { quiet: true });
+  const flags = ["--listen", "127.0.0.1:0", "--kv", kv, "--state-dir", folder.path("state"), "--log-level", "error"];
+  await using one = new Program([...command, ...flags]);
+  await using two = new Program([...command, ...flags]);
   const urls = [];
   for (const program of [one, two]) {
     const { addresses } = await program.readJson() as { addresses: { listen: string } };
