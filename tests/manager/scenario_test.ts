@@ -153,3 +153,36 @@ testWith({}, "services are stopped, started and restarted by commands, which wai
   assertNotEquals(unknown.code, 0);
   assertStringIncludes(unknown.err, "one");
 });
+
+testWith({}, "a proxy that hangs is ended and started again, though its port takes connections", async () => {
+  const at = `127.0.0.1:${freePort()}`;
+  await using world = await ManagerWorld.open({
+    web: [
+      'role = "proxy"',
+      `flags = ["--listen", "${at}"]`,
+      `listen = ["${at}"]`,
+      "[probe]",
+      `through = "socks5://${at}"`,
+      'url = "http://hello.culvert/"',
+      'timeout = "3s"',
+    ].join("\n"),
+  });
+  const before = await world.until("web", "is healthy", ({ health }) => health === "healthy");
+  Deno.kill(before.pid!, "SIGSTOP");
+  const after = await world.until("web", "runs again", (service) => runs(service) && service.pid !== before.pid);
+  assert(after.restarts > before.restarts, JSON.stringify(after));
+});
+
+testWith({}, "a service whose port is another's does not start, and is told whose", async () => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const at = `127.0.0.1:${taken.addr.port}`;
+  await using world = await ManagerWorld.open({
+    web: `role = "proxy"\nflags = ["--listen", "${at}"]\nlisten = ["${at}"]\n`,
+  });
+  const given = await world.until("web", "is given up", ({ gaveUp }) => gaveUp);
+  assertStringIncludes(given.reason!, `${at} is taken by`);
+  assertStringIncludes(given.reason!, `pid ${Deno.pid}`);
+  taken.close();
+  const { code, err } = await world.ask("start", "web");
+  assertEquals(code, 0, err);
+});
