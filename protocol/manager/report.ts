@@ -19,6 +19,8 @@ export const serviceReportSchema = z.object({
   /** When the process was started, which is longer ago than the manager's own start for one that it adopted. */
   startedMs: z.number().optional(),
   health: z.enum(["unknown", "healthy", "unhealthy"]),
+  /** What it says of itself, by sd_notify. */
+  says: z.string().optional(),
   /** Why it is stopped, unhealthy, or being restarted. */
   reason: z.string().optional(),
   /** It crashed too often: nothing but `start` starts it again. */

@@ -50,6 +50,7 @@ export function serviceLines(service: ServiceReport, nowMs: number, paint: Paint
     ["why", whyText(service, nowMs)],
     ["process", pid === undefined ? undefined : `pid ${pid}${startedText(startedMs, nowMs)}`],
     ["health", health, healthCell(service).style],
+    ["says", service.says],
     ["restarts", `${restarts} since the manager started, ${recentRestarts} of them of late`],
     ["last end", lastExit],
     ["listens", listen.join(", ")],

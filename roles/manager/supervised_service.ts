@@ -161,6 +161,7 @@ export class SupervisedService implements AsyncDisposable {
       enabled,
       ...(this.#process && { pid: this.#process.pid, startedMs: this.#process.startedMs }),
       health: isRunning ? this.#health : "unknown",
+      ...(this.#process && { says: this.#options.runner.notices(this.#started).status }),
       ...(reason !== undefined && { reason }),
       gaveUp: machine.gaveUp,
       ...(machine.nextStartAtMs !== undefined && { nextStartMs: this.#wallMs(machine.nextStartAtMs) }),

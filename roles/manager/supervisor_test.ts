@@ -125,7 +125,8 @@ Deno.test("a start lasts until its ports listen and it says that it is ready, or
   world.checks.lacking.delete("web");
   await world.pass(1_000);
   assertEquals(world.state("web"), "starting");
-  world.runner.says("web", { readyAtMs: world.clock.now() });
+  world.runner.says("web", { readyAtMs: world.clock.now(), status: "all is well" });
+  assertEquals(world.of("web").says, "all is well");
   await world.pass(250);
   assertEquals(world.state("web"), "running");
   await world.pass(20_000);
