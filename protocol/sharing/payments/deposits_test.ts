@@ -160,13 +160,13 @@ Deno.test("events in any order, again and again, at once, over a ledger that fai
     const deposits = new Deposits(faulty(ledger, plan));
     let hasSpent = false;
     // As providers do it: what was not answered well comes again.
-    let todo = [...order, ...events];
-    while (todo.length > 0) {
-      const batch = todo.slice(0, together + 1);
+    let waiting = [...order, ...events];
+    while (waiting.length > 0) {
+      const batch = waiting.slice(0, together + 1);
       const results = await Promise.all(
         batch.map((event) => deposits.apply("stripe", event).catch(() => ({ status: "early" }))),
       );
-      todo = [...todo.slice(together + 1), ...batch.filter((_, at) => results[at]!.status === "early")];
+      waiting = [...waiting.slice(together + 1), ...batch.filter((_, at) => results[at]!.status === "early")];
       const client = available(await ledger.balance(clientAccount(USER)));
       assert(client >= 0n, "nobody is overdrawn");
       if (!hasSpent && client >= BigInt(use) && use > 0) {
