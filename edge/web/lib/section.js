@@ -24,14 +24,19 @@ export function section({ load, show, signal, lines = 3, everyMs, class: classNa
   let hasAnswer = false;
   let turn = 0;
 
-  async function reload() {
+  const reload = () => renew(() => true);
+
+  /** @param {() => boolean} isWelcome whether the answer may be shown when it has come */
+  async function renew(isWelcome) {
     const mine = ++turn;
     element.setAttribute("aria-busy", "true");
     try {
       const answer = await load(signal);
       if (mine !== turn || signal.aborted) return;
-      keepPlace(element, () => replaceChildren(element, show(answer, reload)));
-      hasAnswer = true;
+      if (isWelcome()) {
+        keepPlace(element, () => replaceChildren(element, show(answer, reload)));
+        hasAnswer = true;
+      }
     } catch (error) {
       if (mine !== turn || signal.aborted) return;
       showFailure(error);
@@ -48,7 +53,7 @@ export function section({ load, show, signal, lines = 3, everyMs, class: classNa
   }
 
   void reload();
-  if (everyMs !== undefined) repeat(reload, everyMs, signal);
+  if (everyMs !== undefined) repeat(() => renew(isNobodyBusy), everyMs, signal);
   return { element, reload };
 }
 
@@ -94,11 +99,14 @@ function skeleton(lines) {
  */
 function repeat(reload, everyMs, signal) {
   const timer = setInterval(() => {
-    // Under a dialog nothing moves: the focus goes back to where it was opened from.
-    const isBusy = document.querySelector("dialog[open]") !== null;
-    if (document.visibilityState === "visible" && !isBusy) void reload();
+    if (document.visibilityState === "visible" && isNobodyBusy()) void reload();
   }, everyMs);
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+}
+
+/** Under a dialog nothing moves: the focus goes back to where it was opened from. */
+function isNobodyBusy() {
+  return document.querySelector("dialog[open]") === null;
 }
 
 /**
