@@ -98,6 +98,9 @@ Deno.test("a file port: a small file that is asked for again is the file as it i
   const ask = () => caller.ask("GET /content/a.txt HTTP/1.1");
   assertEquals([await ask(), await ask()], ["old", "old"]);
   shared.write("a.txt", "new");
+  // The folder's clock says that the file had been left alone for a minute: the times must differ as they then would.
+  const aMinuteLater = new Date(Date.now() + 60_000);
+  Deno.utimeSync(shared.path("a.txt"), aMinuteLater, aMinuteLater);
   assertEquals(await ask(), "new");
   Deno.writeTextFileSync(shared.outside("secret.txt"), "secret");
   Deno.removeSync(shared.path("a.txt"));
