@@ -38,6 +38,10 @@ const REGION_PADDING = 14;
 const CELL_GAP = 20;
 /** Phones are as wide. */
 const NARROW = 620;
+/** From a supernode to those beside it. */
+const REACHES = [150, 120, 90];
+/** Of a supernode: its name and how many peers it has. */
+const HUB_WORDS = 38;
 
 /**
  * How far things are from each other.
@@ -52,6 +56,19 @@ const NARROW = 620;
 export function layOut(view, width) {
   const spaces = width < NARROW ? { label: 70, reach: 34, step: 28 } : { label: 104, reach: 62, step: 30 };
   const cells = membersByRegion(view);
+  const tight = layCells(view, cells, spaces, width);
+  // Where there is room to the side, things stand further apart, so long as that takes no more room downwards.
+  const wide = REACHES.map((reach) => layCells(view, cells, { ...spaces, reach }, width));
+  return wide.find(({ width, height }) => width <= tight.width && height <= tight.height) ?? tight;
+}
+
+/**
+ * @param {NetworkView} view
+ * @param {ReadonlyMap<string, readonly Members[]>} cells
+ * @param {Spaces} spaces
+ * @param {number} width
+ */
+function layCells(view, cells, spaces, width) {
   const names = [...new Set([...view.regions, ...cells.keys()])].filter((name) => cells.has(name));
   const boxes = names.map((name) => {
     return regionBox(name, (cells.get(name) ?? []).map((members) => layCell(members, spaces)), width);
@@ -120,10 +137,10 @@ function layCell({ hub, left, right, below }, spaces) {
   const across = Math.max(1, Math.floor((clients.width + middle + exits.width) / 84));
   const rows = Math.ceil(below.length / across);
   const width = Math.max(clients.width + middle + exits.width, 150);
-  const side = Math.max(clients.height, exits.height, hub === undefined ? 0 : 2 * HUB_RADIUS + 26);
+  const side = Math.max(clients.height, exits.height, hub === undefined ? 0 : 2 * (HUB_RADIUS + HUB_WORDS) - 24);
   const slack = (width - clients.width - middle - exits.width) / 2;
   const hubX = slack + clients.width + middle / 2;
-  const y = side / 2;
+  const y = side / 2 - (hub === undefined ? 0 : 6);
   /** @type {Cell["places"]} */
   const places = [
     ...clients.at((x) => slack + clients.width - x, y, "left"),
@@ -132,7 +149,7 @@ function layCell({ hub, left, right, below }, spaces) {
       placed(item, spread(at, below.length, across, width), side + 14 + rowOf(at, across) * 50, "below")
     ),
   ];
-  if (hub !== undefined) places.unshift([hub, { x: hubX, y: y - 6, radius: HUB_RADIUS, label: "below" }]);
+  if (hub !== undefined) places.unshift([hub, { x: hubX, y, radius: HUB_RADIUS, label: "below" }]);
   return { width, height: side + rows * 50, places };
 }
 

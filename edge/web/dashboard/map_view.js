@@ -6,7 +6,7 @@
  */
 
 import { h } from "../lib/dom.js";
-import { curve, pathText, wayOf } from "./map_curves.js";
+import { archOf, curve, pathText, wayOf } from "./map_curves.js";
 import { layOut } from "./map_layout.js";
 import { Motion } from "./map_motion.js";
 import { changeSpot, makeSpot } from "./map_spots.js";
@@ -131,7 +131,12 @@ export class MapView {
       make: () => s("path"),
       change: (/** @type {Element} */ element, /** @type {string} */ d) => set(element, { d }),
     };
-    keep(this.#layers.links, this.#known.links, linesOf(links.map(({ from, to }) => [from, to]), places), pathed);
+    keep(
+      this.#layers.links,
+      this.#known.links,
+      linesOf(links.map(({ from, to }) => [from, to]), places, archOf),
+      pathed,
+    );
     const spokes = [...nodes, ...groups].flatMap(({ id, at }) => (at === undefined ? [] : [[id, at]]));
     keep(this.#layers.spokes, this.#known.spokes, linesOf(spokes, places), pathed);
     this.#ways = waysOf(routes, places);
@@ -141,7 +146,7 @@ export class MapView {
         const d = pathText(curves);
         for (const path of element.children) set(path, { d });
         set(element, { class: `way${route.isMoving ? " moving" : ""}` });
-        element.style.setProperty("--width", String(1.4 + Math.min(2.6, Math.log10(route.sessions) * 1.3)));
+        element.style.setProperty("--way-width", String(1.4 + Math.min(2.6, Math.log10(route.sessions) * 1.3)));
       },
     });
   }
@@ -227,12 +232,13 @@ function idAt({ target }) {
 /**
  * @param {readonly (readonly string[])[]} pairs
  * @param {ReadonlyMap<string, Place>} places
+ * @param {typeof archOf} [arch]
  * @returns {[string, string][]}
  */
-function linesOf(pairs, places) {
+function linesOf(pairs, places, arch = () => 0) {
   return pairs.flatMap(([from = "", to = ""]) => {
     const [one, other] = [places.get(from), places.get(to)];
-    return one && other ? [[`${from} ${to}`, pathText([curve(one, other)])]] : [];
+    return one && other ? [[`${from} ${to}`, pathText([curve(one, other, 0, arch(one, other))])]] : [];
   });
 }
 
