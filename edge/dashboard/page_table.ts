@@ -29,6 +29,7 @@ export function dashboardPageTable(): PageTable {
     "dashboard/map_page.js": () => import("../web/dashboard/map_page.js", { with: { type: "text" } }),
     "dashboard/map_spots.js": () => import("../web/dashboard/map_spots.js", { with: { type: "text" } }),
     "dashboard/map_steps.js": () => import("../web/dashboard/map_steps.js", { with: { type: "text" } }),
+    "dashboard/map_tip.js": () => import("../web/dashboard/map_tip.js", { with: { type: "text" } }),
     "dashboard/map_view.js": () => import("../web/dashboard/map_view.js", { with: { type: "text" } }),
     "dashboard/panel.js": () => import("../web/dashboard/panel.js", { with: { type: "text" } }),
     "dashboard/panel_content.js": () => import("../web/dashboard/panel_content.js", { with: { type: "text" } }),

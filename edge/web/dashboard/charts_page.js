@@ -69,6 +69,6 @@ export function chartsPage({ live, signal }) {
       { class: "page-head" },
       h("div", {}, h("h1", { tabindex: "-1" }, "Charts"), h("p", {}, "The last ten minutes, as they go.")),
     ),
-    drawn,
+    h("div", { class: "charts" }, drawn),
   );
 }

@@ -135,6 +135,7 @@ function settings(place, { series, text }, pointed) {
         grid: { show: false },
         size: 28,
         space: 80,
+        incrs: [60, 120, 300, 600, 1800, 3600],
         values: (_, seconds) => seconds.map((at) => clock(at).slice(0, 5)),
       },
       { ...axis, grid: { stroke: ink("line"), width: 1 }, size: 86, values: (_, ticks) => ticks.map(text) },
