@@ -138,7 +138,11 @@ export class Operations {
       : context.json(result, answer.status);
   }
 
-  async #run(context: Context<OrchestratorEnv>, operation: JsonOperation, handle: Handler<JsonOperation>): Promise<unknown> {
+  async #run(
+    context: Context<OrchestratorEnv>,
+    operation: JsonOperation,
+    handle: Handler<JsonOperation>,
+  ): Promise<unknown> {
     const request = context.req.raw;
     const caller = operation.role === undefined
       ? undefined
