@@ -18,6 +18,7 @@ import { openKv } from "../kv/open.ts";
 import { clockOf, delay } from "../protocol/clock.ts";
 import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { formatTarget, parseTarget, type Target } from "../protocol/stream.ts";
+import { consoleLog } from "./console_log.ts";
 import { remoteAddressOf } from "./remote_address.ts";
 
 const GRACE_MS = 5000;
@@ -31,7 +32,7 @@ export interface ServedApp {
 export interface ServeMainOptions {
   readonly app: ServedApp;
   /** Says goodbye to those who would not go by themselves, and writes down what is still to be written. */
-  drain?(): void | Promise<void>;
+  drain?(): void | PromiseLike<void>;
 }
 
 /** What a variable says; what is empty is not there. */
@@ -61,7 +62,10 @@ export function serveMain({ app, drain }: ServeMainOptions): void {
 
 function serveOn(address: Target, handler: Deno.ServeHandler<Deno.NetAddr>): Deno.HttpServer<Deno.NetAddr> {
   try {
-    return Deno.serve({ hostname: address.host, port: address.port }, handler);
+    const onListen = ({ hostname: host, port }: Deno.NetAddr) => {
+      consoleLog(console).info("Serving", { listen: formatTarget({ host, port }) });
+    };
+    return Deno.serve({ hostname: address.host, port: address.port, onListen }, handler);
   } catch (error) {
     const reason = messageOf(error);
     throw new CulvertError("cannot_listen", `Cannot serve on ${formatTarget(address)}: ${reason}`, { cause: error });
