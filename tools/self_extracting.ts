@@ -56,13 +56,13 @@ async function makePayload(
   await Deno.mkdir(join(content, "code"), { recursive: true });
   await bundleCode(root, join(content, "code"));
   await Deno.copyFile(Deno.execPath(), join(content, "culvert"));
-  await Deno.chmod(join(content, "culvert"), 0o700);
+  await Deno.chmod(join(content, "culvert"), 0o755);
   const archive = join(work, "payload.tar.gz");
   const { success, stderr } = await new Deno.Command("tar", {
     args: [
       ...["--create", "--file", archive, `--use-compress-program=gzip -${level} --no-name`, "--directory", content],
       // Whoever makes it and when leaves no trace.
-      ...["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=u+rwX,go="],
+      ...["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=u=rwX,go=rX"],
       ...["culvert", "code"],
     ],
   }).output();
