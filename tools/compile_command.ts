@@ -1,35 +1,35 @@
 /**
- * The words of `deno compile` for one executable and one platform: with the modules that Workers begin with, which it would not
- * find by itself, the permissions of the role, and the role as first word.
+ * The words of `deno compile` for one executable and one platform: of the bundled code, the permissions of the role, and the
+ * role as first word.
+ *
+ * Of the sources themselves it would take neither what is imported when it is needed nor what Workers begin with.
  */
 
 import { join } from "@std/path";
+import { MAIN } from "./code_bundle.ts";
+import { closedFlags } from "./closed_flags.ts";
 import type { Executable } from "./executables.ts";
 import { permissionFlags } from "./role_permissions.ts";
 import type { Target } from "./targets.ts";
 
 export interface CompileOptions {
   readonly target: Target;
+  /** Where the bundled code is. */
+  readonly code: string;
   /** Where the file is put. */
   readonly out: string;
-  /** Of the Workers, as paths from the root, where the command is run. */
-  readonly workerModules: readonly string[];
 }
 
-/** Behind `deno`. What it needs beside, such as unstable features, it reads in deno.json. */
-export function compileWords({ name, words, permissions }: Executable, options: CompileOptions): string[] {
-  const { target, out, workerModules } = options;
+/** Behind `deno`. */
+export function compileWords(
+  { name, words, permissions }: Executable,
+  { target, code, out }: CompileOptions,
+): string[] {
   return [
-    "compile",
-    "--frozen",
-    "--no-check",
-    "--exclude-unused-npm",
-    ...workerModules.flatMap((module) => ["--include", module]),
-    ...permissionFlags(permissions),
-    ...["--target", target],
+    ...["compile", "--no-check", ...closedFlags(), ...permissionFlags(permissions)],
+    ...["--include", code, "--target", target],
     ...["--output", join(out, `${name}-${target}${target.includes("windows") ? ".exe" : ""}`)],
-    "roles/main.ts",
-    ...words,
+    ...[join(code, MAIN), ...words],
   ];
 }
 
