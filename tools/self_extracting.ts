@@ -8,8 +8,8 @@
 
 import { join } from "@std/path";
 import { encodeHex } from "@std/encoding/hex";
-import deno from "../deno.json" with { type: "json" };
 import { CulvertError } from "../protocol/errors.ts";
+import { closedFlags } from "./closed_flags.ts";
 import { bundleCode, MAIN } from "./code_bundle.ts";
 import type { Executable } from "./executables.ts";
 import launcher from "./launcher.sh" with { type: "text" };
@@ -56,13 +56,13 @@ async function makePayload(
   await Deno.mkdir(join(content, "code"), { recursive: true });
   await bundleCode(root, join(content, "code"));
   await Deno.copyFile(Deno.execPath(), join(content, "culvert"));
-  await Deno.chmod(join(content, "culvert"), 0o700);
+  await Deno.chmod(join(content, "culvert"), 0o755);
   const archive = join(work, "payload.tar.gz");
   const { success, stderr } = await new Deno.Command("tar", {
     args: [
       ...["--create", "--file", archive, `--use-compress-program=gzip -${level} --no-name`, "--directory", content],
       // Whoever makes it and when leaves no trace.
-      ...["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=u+rwX,go="],
+      ...["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=u=rwX,go=rX"],
       ...["culvert", "code"],
     ],
   }).output();
@@ -79,13 +79,10 @@ interface Payload {
 
 /** What stands before the archive. None of what is filled in has anything in it that a shell reads otherwise. */
 export function launcherOf({ words, permissions }: Executable, { payloadSha256, payloadBytes }: Payload): string {
-  const unstable = deno.unstable.map((feature) => `--unstable-${feature}`);
-  // Nothing is looked for in whatever folder it is started in, and nothing is ever fetched.
-  const closed = ["--no-config", "--no-lock", "--no-remote", "--no-npm"];
   const values: Readonly<Record<string, string>> = {
     PAYLOAD_SHA256: payloadSha256,
     PAYLOAD_BYTES: String(payloadBytes),
-    FLAGS: [...closed, ...unstable, ...permissionFlags(permissions)].join(" "),
+    FLAGS: [...closedFlags(), ...permissionFlags(permissions)].join(" "),
     MAIN,
     WORDS: words.join(" "),
   };
