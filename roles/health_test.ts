@@ -26,7 +26,7 @@ for (const { name, ready, code, said } of cases) {
     });
     const host = new FakeHost({ CULVERT_METRICS_LISTEN: server.address });
     assertEquals(await runRole(role, [], { host }), code);
-    assertStringIncludes(host.out + host.complaints, said);
+    assertStringIncludes(host.out + host.logged, said);
   });
 }
 
@@ -45,5 +45,5 @@ Deno.test("health of one that serves on every address is asked on this machine",
 Deno.test("health where no role runs", async () => {
   const host = new FakeHost();
   assertEquals(await runRole(role, ["--metrics-listen", "127.0.0.1:1"], { host }), 1);
-  assertStringIncludes(host.complaints, "none with --metrics-listen 127.0.0.1:1 answers");
+  assertStringIncludes(host.logged, "none with --metrics-listen 127.0.0.1:1 answers");
 });
