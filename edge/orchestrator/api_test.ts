@@ -21,6 +21,7 @@ Deno.test("what changes something names who may, but for logging in", () => {
     "logOut",
     "openAccount",
     "refreshSession",
+    "takeWebhook",
   ]);
 });
 
