@@ -113,7 +113,8 @@ class Player implements Play {
       typed = typed.replaceAll(part, other);
     }
     for (const [name, value] of this.known) {
-      typed = typed.replaceAll(new RegExp(`(?<![\\w$-])${name}(?!\\w)`, "g"), value);
+      const pattern = new RegExp(`(?<![\\w$-])${RegExp.escape(name)}(?!\\w)`, "g");
+      typed = typed.replaceAll(pattern, () => name.replace(/^\w+/, value));
     }
     return typed;
   }

@@ -38,7 +38,10 @@ export interface Turn {
   readonly prints?: RegExp;
   /** The exit code after SIGTERM of one that stays: 0 when not said. */
   readonly stopCode?: number;
-  /** Values of placeholders in what follows, by the first group of a pattern in what it printed. */
+  /**
+   * Values of placeholders in what follows, by the first group of a pattern in what it printed. Of a name such as `PEERID@eu`
+   * the first word is replaced, where the rest stands behind it.
+   */
   readonly learns?: Readonly<Record<string, RegExp>>;
   /** Done before it and after it. */
   readonly before?: (play: Play) => Promise<void>;
@@ -66,5 +69,6 @@ export function staysByItself(text: string): boolean {
   const [, role] =
     /^(?:sudo )?(?:\w+=\S* )*(?:culvert|(?:npx -y deno@\S+|deno) task|deno run -A roles\/)\s*(.*)$/s.exec(text) ?? [];
   const words = role?.replace(/^(\w+)\.ts/, "$1");
-  return words !== undefined && STAYING.test(words) && !ENDING.test(words) && !/[|;&]/.test(words);
+  return words !== undefined && STAYING.test(words) && !ENDING.test(words) &&
+    !/[|;&]/.test(words.replace(/'[^']*'/g, ""));
 }
