@@ -62,6 +62,7 @@ export const folders = [
   "testing",
   "tests",
   "bench",
+  "tools",
   "examples",
   "types",
 ] as const;
@@ -165,6 +166,9 @@ export const importTable: readonly Row[] = [
   ...aboveTheHouseRows,
   { from: "tests", to: "bench", why: "what generates load for measurements also loads what is under test" },
   { from: "bench", to: "tests", why: "what failing over costs is measured in the network in which it is proved" },
+  { from: "tools", to: "protocol", why: "what makes releases fails as everything else does, by CulvertError" },
+  { from: "tools", to: "deno.json", why: "what a program needs of Deno is written in one place" },
+  { from: "tools", to: "npm:@std/*", why: "paths, flags and encodings" },
   { from: "examples", to: "mod.ts", why: "an example shows what a user of the library would write" },
   { from: "types", to: "npm:*", why: "declares types for packages that carry none" },
 ];

@@ -5,11 +5,14 @@
  *   GET   status, streams, peers, sessions, blocks, audit     what there is, a page at a time
  *   POST, DELETE   commands, blocks, drain, (static-)sessions what changes something, and is in the audit log, also when
  *                                                             it came to nothing
+ *   GET   /v1, /v1/openapi.json                               what is offered, for anyone (`admin_operations.ts`)
  */
 
 import { type Context, Hono } from "hono";
 import type { z } from "zod";
 import deno from "../../deno.json" with { type: "json" };
+import { serveDescription } from "../../edge/api_description.ts";
+import { openApiOf } from "../../edge/openapi.ts";
 import { Problem, schemaProblem } from "../../edge/problem.ts";
 import { readBody } from "../../edge/read_body.ts";
 import type { AuditStore } from "../../kv/audit.ts";
@@ -21,6 +24,7 @@ import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { AuditEvent } from "../../protocol/stored_records.ts";
+import { ADMIN_DESCRIPTION_PATHS, adminApi } from "./admin_operations.ts";
 import {
   auditQuery,
   blockBody,
@@ -65,6 +69,7 @@ type Done = { readonly answer: object; readonly detail?: string; readonly hasFai
 
 export function createAdminApi(deps: AdminApiDeps): Hono {
   const app = new Hono();
+  serveDescription(app, () => openApiOf(adminApi(deno.version)), ADMIN_DESCRIPTION_PATHS);
   guard(app, deps);
   addLists(app, deps);
   addDeeds(app, deps);
