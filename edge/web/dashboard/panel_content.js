@@ -43,8 +43,8 @@ export function contentOf({ kind, id }, context) {
 function peerContent(node, row, context) {
   const id = node?.id ?? row?.peerId ?? "";
   const label = node?.label ?? row?.name ?? short(id);
-  const kind = node?.kind ?? (row?.kind === "supernode" ? "supernode" : (row?.role ?? "client"));
-  const state = node?.state ?? stateOf(row);
+  const kind = node?.kind ?? row?.role ?? "client";
+  const state = node?.state ?? row?.state ?? "gone";
   const part = context.live.view?.parts.find(({ name, peerId }) =>
     name === node?.part || (peerId !== undefined && peerId === id)
   );
@@ -77,13 +77,6 @@ function peerContent(node, row, context) {
       sessionList(id, context),
     ],
   };
-}
-
-/** @param {PeerRow | undefined} row @returns {NodeView["state"]} */
-export function stateOf(row) {
-  if (row?.isBlocked) return "blocked";
-  if (row?.isFailing) return "failing";
-  return row?.isDraining ? "draining" : "good";
 }
 
 /**
