@@ -9,6 +9,8 @@ import { idOf, largeView, SMALL_SESSIONS, smallView } from "./fixtures/networks.
 
 const paths = ["/", "/charts", "/peers", "/sessions", "/control", "/events"];
 
+const EVIL = "<img src=x onerror=pwned=1><script>pwned=1</script>\"'`${1}\u202e";
+
 testDashboard("Dashboard: logging in", {
   "with the token, once more after a wrong one; the session is the tab's and ends with it": async (browser) => {
     const page = await browser.open("");
@@ -60,7 +62,7 @@ testDashboard("Dashboard: the map", {
     const page = await browser.logIn();
     const way = page.locator(`.way[data-id="way ${idOf("client-1")} 0"] .line`);
     const before = await way.getAttribute("d");
-    await browser.spot("Exit exit-1").click();
+    await browser.spot("exit-1").click();
     const panel = page.getByRole("complementary", { name: "What was chosen" });
     await panel.getByRole("heading", { name: "exit-1" }).waitFor();
     await panel.getByText("of client-1").waitFor();
@@ -76,7 +78,7 @@ testDashboard("Dashboard: the map", {
     await page.getByText("exit-1 was killed").waitFor();
     assertEquals(site.deeds, [{ kind: "kill_part", name: "exit-1" }]);
     await eventually("the way bends", async () => await way.getAttribute("d") !== before);
-    assertEquals(await browser.spot("Exit exit-1").count(), 0);
+    assertEquals(await browser.spot("exit-1").count(), 0);
     // What is gone can be started again from where one was looking.
     await panel.getByRole("button", { name: "Start exit-1" }).waitFor();
     await page.getByRole("listitem").filter({ hasText: "exit-1" }).getByText("Stopped").waitFor();
@@ -129,12 +131,12 @@ testDashboard("Dashboard: the map", {
     async (browser) => {
       const page = await browser.logIn();
       const { nodes, groups } = browser.site.view;
-      assertEquals(await page.locator(".spot").count(), nodes.length + groups.length);
-      await page.evaluate("document.querySelectorAll('.spot').forEach((each) => each.dataset.old = 'yes')");
+      assertEquals(await page.locator(".map .spot").count(), nodes.length + groups.length);
+      await page.evaluate("document.querySelectorAll('.map .spot').forEach((each) => each.dataset.old = 'yes')");
       browser.site.show({ nodes: nodes.slice(0, -1), title: "Supernode elsewhere" });
       await page.getByText("Supernode elsewhere").waitFor();
-      assertEquals(await page.locator(".spot:not([data-old])").count(), 0);
-      assertEquals(await page.locator(".spot").count(), nodes.length + groups.length - 1);
+      assertEquals(await page.locator(".map .spot:not([data-old])").count(), 0);
+      assertEquals(await page.locator(".map .spot").count(), nodes.length + groups.length - 1);
     },
   ],
 });
@@ -154,7 +156,7 @@ testDashboard("Dashboard: whatever happens", {
         }
       }
       await browser.goTo("/");
-      await browser.spot("Exit exit-1").click();
+      await browser.spot("exit-1").click();
       await page.getByRole("complementary").getByText("of client-1").waitFor();
       assertEquals(await browser.violations(), [], `panel, ${colorScheme}`);
       await page.getByRole("button", { name: "Revoke exit-1" }).click();
@@ -214,8 +216,6 @@ testDashboard("Dashboard: whatever happens", {
   }],
 });
 
-const EVIL = "<img src=x onerror=pwned=1><script>pwned=1</script>\"'`${1}\u202e";
-
 /** The small network with names that strangers would choose. */
 function poisoned() {
   const view = smallView();
@@ -238,7 +238,7 @@ function poisoned() {
 testDashboard("Dashboard: what is done on it", {
   "a peer is revoked with a reason, and a refusal is said where it was asked": async (browser) => {
     const page = await browser.logIn();
-    await browser.spot("Client client-2").click();
+    await browser.spot("client-2").click();
     await page.getByRole("button", { name: "Revoke client-2" }).click();
     const dialog = page.getByRole("dialog", { name: "Revoke client-2?" });
     browser.site.act = () => new Problem("unavailable", "The store cannot be reached at present");
