@@ -194,4 +194,9 @@ Deno.test("pages: a first visit takes no more than 150 KiB, and every file that 
   const kib = [...bytes.values()].reduce((sum, each) => sum + each, 0) / 1024;
   assert(bytes.size > 40 && kib < FIRST_LOAD_KIB, `${bytes.size} files, ${kib.toFixed(1)} KiB`);
   assert(!bytes.has("lib/uplot.js"), "uPlot is fetched by the page that needs it");
+  // Asked for all at once, not as one names the next.
+  const index = new TextDecoder().decode((await files.find("index.html"))!.bytes);
+  const preloaded = [...index.matchAll(/rel="modulepreload" href="\/web\/([^"]+)"/g)].map(([, name]) => name!);
+  const modules = [...bytes.keys()].filter((name) => name.endsWith(".js") && name !== "theme.js");
+  assertEquals(preloaded.toSorted(), modules.filter((name) => name !== "dashboard/app.js").toSorted());
 });

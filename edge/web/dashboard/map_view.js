@@ -86,6 +86,19 @@ export class MapView {
     this.#emphasise();
   }
 
+  /**
+   * Where a panel would hide it, as on a phone, the page goes on a little.
+   * @param {string} id
+   * @param {Element} panel
+   */
+  reveal(id, panel) {
+    const spot = this.#known.spots.get(id)?.getBoundingClientRect();
+    const cover = panel.getBoundingClientRect();
+    if (!spot || spot.bottom < cover.top || spot.right < cover.left) return;
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+    scrollBy({ top: spot.bottom - cover.top + 24, behavior });
+  }
+
   /** @param {string} id */
   focus(id) {
     this.#known.spots.get(id)?.focus({ preventScroll: true });
