@@ -11,7 +11,7 @@ import type { NetworkSource, PeerFacts, SupernodeFacts } from "./inventory.ts";
 import { drawPeers } from "./map_peers.ts";
 import { MapRegions } from "./map_regions.ts";
 import { type MapPlaces, routesOf } from "./map_routes.ts";
-import { MAX_COUNT, MAX_CPU_PCT, MAX_RTT_MS, plainNumber, plainShare, plainText, rounded } from "./plain.ts";
+import { MAX_CPU_PCT, MAX_RTT_MS, plainCount, plainNumber, plainShare, plainText, rounded } from "./plain.ts";
 import { labelOf, type Snapshot, stateOfPeer, stateOfSupernode } from "./snapshot.ts";
 
 export type AboutSource = Pick<NetworkSource, "title" | "kind" | "version" | "deeds">;
@@ -70,7 +70,7 @@ function supernodeNode(
     state: stateOfSupernode(supernode, snapshot),
     load: maxStreams ? plainShare(streams / maxStreams) : undefined,
     sessions: passing.get(supernodeId) ?? 0,
-    streams: plainNumber(streams, MAX_COUNT),
+    streams: plainCount(streams),
     cpuPct: rounded(plainNumber(cpuPct, MAX_CPU_PCT)),
     part: partNameOf(supernodeId, snapshot),
   };
@@ -169,9 +169,9 @@ function totalsOf(snapshot: Snapshot, regions: number): Totals {
   for (const supernode of supernodes) {
     if (stateOfSupernode(supernode, snapshot) === "silent") failing++;
     if (listed.has(supernode.supernodeId)) continue;
-    const said = plainNumber(supernode.exits, MAX_COUNT) ?? 0;
+    const said = plainCount(supernode.exits) ?? 0;
     exits += said;
-    clients += Math.max(0, (plainNumber(supernode.streams, MAX_COUNT) ?? 0) - said);
+    clients += Math.max(0, (plainCount(supernode.streams) ?? 0) - said);
   }
   return { regions, supernodes: supernodes.length, exits, clients, relays, sessions: sessions.length, failing };
 }
