@@ -129,6 +129,8 @@ function sessionRow(session: SessionFacts, { peerOf, partOf }: Snapshot): Sessio
     exitRegion: optional(session.exitRegion),
     exitName: exitPeerId === undefined ? undefined : nameOf(exitPeerId),
     previousSessionId: optional(session.previousSessionId),
+    createdAtMs: plainNumber(session.createdAtMs, Number.MAX_SAFE_INTEGER) ?? 0,
+    expiresAtMs: plainNumber(session.expiresAtMs, Number.MAX_SAFE_INTEGER) ?? 0,
   };
 }
 

@@ -19,7 +19,7 @@ export type AboutSource = Pick<NetworkSource, "title" | "kind" | "version" | "de
 export function viewOf(snapshot: Snapshot, { title, kind, version, deeds }: AboutSource): NetworkView {
   const regions = new MapRegions(snapshot);
   const supernodes = drawnSupernodes(snapshot);
-  const supernodeIds = new Set(supernodes.map(({ supernodeId }) => supernodeId));
+  const supernodeIds = new Map(supernodes.map(({ supernodeId }) => [supernodeId, plainText(supernodeId)]));
   const { singles, groups, groupOf } = drawPeers(snapshot, regions, supernodeIds);
   const passing = sessionsAtSupernodes(snapshot);
   const nodes = unlike([
@@ -78,7 +78,7 @@ function supernodeNode(
 
 function peerNode(
   peer: PeerFacts,
-  { snapshot, regions, supernodeIds }: Drawing & { readonly supernodeIds: ReadonlySet<string> },
+  { snapshot, regions, supernodeIds }: Drawing & { readonly supernodeIds: ReadonlyMap<string, string> },
 ): NodeView {
   const { peerId, name, role, region, supernodeId, load, rttMs } = peer;
   return {
@@ -86,7 +86,7 @@ function peerNode(
     kind: role,
     label: labelOf(name, peerId),
     region: regions.of(region),
-    at: supernodeId !== undefined && supernodeIds.has(supernodeId) ? plainText(supernodeId) : undefined,
+    at: supernodeId === undefined ? undefined : supernodeIds.get(supernodeId),
     state: stateOfPeer(peer, snapshot),
     load: plainShare(load),
     sessions: snapshot.sessionsOf.get(peerId) ?? 0,
@@ -137,7 +137,7 @@ function sessionsAtSupernodes({ sessions }: Snapshot): Map<string, number> {
   return counts;
 }
 
-function drawnLinks({ links }: Snapshot, supernodeIds: ReadonlySet<string>): NetworkView["links"] {
+function drawnLinks({ links }: Snapshot, supernodeIds: ReadonlyMap<string, string>): NetworkView["links"] {
   return links.filter(({ from, to }) => from !== to && supernodeIds.has(from) && supernodeIds.has(to))
     .slice(0, MAX_DRAWN)
     .map(({ from, to }) => ({ from: plainText(from), to: plainText(to) }));
