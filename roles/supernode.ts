@@ -80,7 +80,7 @@ export const role: Role<typeof supernodeSettings> = defineRole({
     const addresses = {
       listen,
       ...(peering && { peering: peering.address }),
-      ...(admin && { admin: admin.address }),
+      ...admin?.addresses,
       supernode: withId.href,
     };
     context.ready({ addresses, words: { supernode: "peers connect with --supernode" } });

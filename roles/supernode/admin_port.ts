@@ -32,6 +32,7 @@ export async function openSupernodeAdmin(
   const deps = { ...served, region: config.region, audit, deeds, clock };
   const others = new ListedSupernodes(parts.directory, served.supernode.supernodeId);
   return await openAdminPort(config, {
+    role: "supernode",
     api: (token) =>
       createAdminApi({
         ...{ ...deps, token, blocks, log, metrics },

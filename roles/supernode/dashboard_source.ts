@@ -19,7 +19,9 @@ import type { SupernodeRecord } from "../../protocol/directory.ts";
 import type { SessionRecord } from "../../protocol/session.ts";
 import type { BlockKind } from "../../protocol/stored_records.ts";
 import type { HeardAudit } from "../admin_api/heard_audit.ts";
+import { supernodeFactsOf } from "../base/facts.ts";
 import { attempt, failed, outcomeOf } from "../dashboard/outcomes.ts";
+import { telemetryFactsOf } from "../dashboard/telemetry_facts.ts";
 import type { AdminDeeds } from "./admin_deeds.ts";
 import { blockBody, commandBody, drainBody } from "./admin_schema.ts";
 import type { ListedSupernodes } from "./listed_supernodes.ts";
@@ -90,7 +92,7 @@ export class SupernodeSource implements NetworkSource {
       cpuPct: vitals.cpuPct,
       traffic: { ...links.traffic },
     };
-    for (const record of known.values()) yield listedFactsOf(record);
+    for (const record of known.values()) yield supernodeFactsOf(record);
     // Those that only sessions or links tell of.
     const linked = new Set(this.#linked());
     const regions = new Map([...linked].map((id) => [id, UNKNOWN_REGION]));
@@ -182,11 +184,6 @@ export class SupernodeSource implements NetworkSource {
   }
 }
 
-function listedFactsOf({ supernodeId, region, maxStreams, version, status }: SupernodeRecord): SupernodeFacts {
-  const { streams, exits, draining } = status;
-  return { supernodeId, region, state: draining ? "draining" : "online", streams, exits, maxStreams, version };
-}
-
 interface StreamPlace {
   readonly supernodeId: string;
   /** From the clock that only goes forward to the one on the wall. */
@@ -206,13 +203,7 @@ function peerFactsOf(
     version,
     connectedAtMs: Math.round(sinceMs + wallOffsetMs),
     heardAtMs: Math.round(heardMs + wallOffsetMs),
-    rttMs: telemetry?.rttMs,
-    load: telemetry?.load,
-    txMbps: telemetry?.txMbps,
-    rxMbps: telemetry?.rxMbps,
-    sessions: telemetry?.sessions,
-    isDraining: telemetry?.draining,
-    isFailing: telemetry?.dataPath && !telemetry.dataPath.ok,
+    ...telemetryFactsOf(telemetry),
   };
 }
 
