@@ -99,7 +99,7 @@ async function startSmall(config: UpConfig, { directory, isTyped, context }: Sur
   const { sharing } = network;
   // People have it in the welcome.
   if (sharing && context.json) context.print(JSON.stringify({ sharing }));
-  return { network, addresses: addressesOf(network), text: welcome(network, { isTyped }) };
+  return { network, addresses: addressesOf(network), text: welcome(network, { isTyped, dashboardUrl: undefined }) };
 }
 
 async function startPlan(config: UpConfig, { directory, isTyped, context }: Surroundings): Promise<Started> {
@@ -112,7 +112,7 @@ async function startPlan(config: UpConfig, { directory, isTyped, context }: Surr
     network,
     // People have them in the welcome.
     addresses: { listen: network.waysIn[0]!.at, ...context.json && network.addresses },
-    text: deploymentWelcome(network, { plan, isTyped }),
+    text: deploymentWelcome(network, { plan, isTyped, dashboardUrl: undefined }),
   };
 }
 

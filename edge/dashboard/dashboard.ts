@@ -159,7 +159,7 @@ class Dashboard implements DashboardApp {
         .catch((error) => this.#problemOf(error));
       if (result instanceof Problem) return this.#refuse(result, id);
       this.#requests.add(1, { operation: id, result: "ok" });
-      return result instanceof Response ? result : context.json(result as object, answer.status);
+      return result instanceof Response ? result : context.json(result as object, answer.status as 200 | 201);
     });
   }
 
