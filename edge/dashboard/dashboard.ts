@@ -179,8 +179,9 @@ class Dashboard implements DashboardApp {
   async #logIn(token: string, address: string | undefined) {
     const login = await this.#logins.logIn(token, address);
     const from = { address };
-    if (login instanceof Problem) this.#log.warn("Somebody could not log in to the dashboard", { ...from, why: login.code });
-    else this.#log.info("Somebody has logged in to the dashboard", from);
+    if (login instanceof Problem) {
+      this.#log.warn("Somebody could not log in to the dashboard", { ...from, why: login.code });
+    } else this.#log.info("Somebody has logged in to the dashboard", from);
     return login;
   }
 

@@ -6,16 +6,14 @@
  */
 
 import type { NetworkSource } from "../../edge/dashboard/inventory.ts";
-import { encodeBase64Url } from "../../protocol/encoding.ts";
 import { messageOf } from "../../protocol/errors.ts";
-import type { Random } from "../../protocol/random.ts";
 import { type AdminRole, offerAdminAccess } from "../admin_access.ts";
 import { ServedDashboard } from "../dashboard/served_dashboard.ts";
 import { serveHttp } from "../http_server.ts";
 import type { RoleContext } from "../role.ts";
 import type { AdminSettings } from "./settings.ts";
+import { newToken } from "./token.ts";
 
-const TOKEN_BYTES = 32;
 /** Each browser may have six. */
 const MAX_CONNECTIONS = 256;
 
@@ -70,11 +68,6 @@ export async function openAdminPort(
     addresses: { admin: address, dashboard: `${url}/` },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
-}
-
-/** What nobody can guess. */
-export function newToken(random: Random): string {
-  return encodeBase64Url(random.fill(new Uint8Array(TOKEN_BYTES)));
 }
 
 function isForApi({ url }: Request): boolean {

@@ -14,9 +14,9 @@ export class ServedDashboard implements AsyncDisposable {
     this.#deps = deps;
   }
 
-  /** Makes it now, for whoever is likely to look soon. */
+  /** Makes it now, for whoever is likely to look soon. Never rejects: who looks is told what is wrong. */
   async load(): Promise<void> {
-    await this.#made();
+    await this.#made().catch(() => {});
   }
 
   async fetch(request: Request, origin?: DashboardOrigin): Promise<Response> {

@@ -97,15 +97,13 @@ export class UpSource implements NetworkSource {
   /** One that has just moved is where it was heard last. */
   #peers(said: readonly SupernodeSaid[]): PeerFacts[] {
     const wallMs = this.#options.clock.wallNow();
-    const peers = new Map<string, PeerFacts & { readonly heardAtMs: number }>();
-    for (const { status, streams } of said) {
-      for (const stream of streams) {
-        const peer = { ...peerFactsOf(stream, status.supernodeId, wallMs), name: this.#nameOf(stream.peerId) };
-        const known = peers.get(peer.peerId);
-        if (!known || known.heardAtMs < peer.heardAtMs) peers.set(peer.peerId, peer);
-      }
-    }
-    return [...peers.values()];
+    const heard = said.flatMap(({ status, streams }) => streams.map((stream) => ({ stream, at: status.supernodeId })));
+    heard.sort((one, other) => other.stream.silentMs - one.stream.silentMs);
+    const peers = heard.map(({ stream, at }) => ({
+      ...peerFactsOf(stream, at, wallMs),
+      name: this.#nameOf(stream.peerId),
+    }));
+    return [...new Map(peers.map((peer) => [peer.peerId, peer])).values()];
   }
 
   #relays(said: readonly BaseSaid[]): PeerFacts[] {
@@ -131,7 +129,7 @@ export class UpSource implements NetworkSource {
   }
 }
 
-function peerFactsOf(stream: StreamView, supernodeId: string, wallMs: number) {
+function peerFactsOf(stream: StreamView, supernodeId: string, wallMs: number): PeerFacts {
   const { peerId, role, region, version, connectedMs, silentMs, telemetry } = stream;
   return {
     peerId,
@@ -167,8 +165,14 @@ function sessionFactsOf({ wish: _, ...view }: SessionView): SessionFacts {
   };
 }
 
+/** Each once, whichever end tells of it. */
 function linksOf(said: readonly SupernodeSaid[]): { readonly from: string; readonly to: string }[] {
-  return said.flatMap(({ status, links }) =>
-    links.filter(({ kind }) => kind === "supernode").map(({ peerId }) => ({ from: status.supernodeId, to: peerId }))
-  );
+  const links = new Map<string, { readonly from: string; readonly to: string }>();
+  for (const { status: { supernodeId }, links: views } of said) {
+    for (const { kind, peerId } of views) {
+      const [from, to] = [supernodeId, peerId].sort() as [string, string];
+      if (kind === "supernode") links.set(`${from} ${to}`, { from, to });
+    }
+  }
+  return [...links.values()];
 }
