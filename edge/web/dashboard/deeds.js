@@ -19,10 +19,10 @@ import { pushDialog } from "./push.js";
 const LONGEST_REASON = 200;
 
 /**
- * @param {Doer} doer
+ * @param {Pick<Doer, "live">} doer
  * @param {DeedKind} kind
  */
-function isPossible({ live }, kind) {
+export function isPossible({ live }, kind) {
   return live.view?.deeds.includes(kind) === true;
 }
 
@@ -101,7 +101,7 @@ export function peerButtons(doer, { peerId, label, isBlocked }) {
         class: "small",
         label: `Let ${label} in again`,
       })
-      : button("Revoke", () => askWhy(doer, (reason) => ({ kind: "revoke", peerId, reason }), revokeQuestion(label)), {
+      : button("Revoke", () => askRevoke(doer, { peerId, label }), {
         class: "small danger",
         label: `Revoke ${label}`,
       })),
@@ -124,6 +124,14 @@ export function endSessionButton(doer, sessionId, whose) {
     class: "small danger",
     label: whose === undefined ? "End session" : `End session of ${whose}`,
   });
+}
+
+/**
+ * @param {Doer} doer
+ * @param {{ peerId: string, label: string }} peer
+ */
+export function askRevoke(doer, { peerId, label }) {
+  return askWhy(doer, (reason) => ({ kind: "revoke", peerId, reason }), revokeQuestion(label));
 }
 
 /** @typedef {{ title: string, text: string, action: string }} Question */

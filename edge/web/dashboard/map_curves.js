@@ -20,18 +20,28 @@ export function wayOf(stops, lane) {
   const middle = stops.length < 4 ? second : third;
   return [
     curve(/** @type {Spot} */ (first), /** @type {Spot} */ (second), lane),
-    curve(/** @type {Spot} */ (second), /** @type {Spot} */ (middle), lane),
+    curve(/** @type {Spot} */ (second), /** @type {Spot} */ (middle), lane, archOf(second, middle)),
     curve(/** @type {Spot} */ (middle), last, lane),
   ];
 }
 
 /**
+ * Between supernodes lines rise above what stands beside them.
+ * @param {Spot | undefined} from
+ * @param {Spot | undefined} to
+ */
+export function archOf(from, to) {
+  return from && to && from !== to ? 18 + 0.06 * Math.abs(to.x - from.x) : 0;
+}
+
+/**
  * @param {Spot} from
  * @param {Spot} to
- * @param {number} lane
+ * @param {number} [lane]
+ * @param {number} [arch]
  * @returns {Curve}
  */
-export function curve(from, to, lane = 0) {
+export function curve(from, to, lane = 0, arch = 0) {
   const [right, down] = [to.x - from.x, to.y - from.y];
   // One above the other: around what stands between.
   const isSteep = Math.abs(right) < Math.abs(down) * 0.5;
@@ -39,8 +49,8 @@ export function curve(from, to, lane = 0) {
   const back = isSteep ? -46 : right / 2;
   return [
     from,
-    { x: from.x + reach, y: from.y + lane + (isSteep ? down * 0.3 : 0) },
-    { x: to.x - back, y: to.y + lane - (isSteep ? down * 0.3 : 0) },
+    { x: from.x + reach, y: from.y - (isSteep ? 0 : arch) + lane + (isSteep ? down * 0.3 : 0) },
+    { x: to.x - back, y: to.y - (isSteep ? 0 : arch) + lane - (isSteep ? down * 0.3 : 0) },
     to,
   ];
 }

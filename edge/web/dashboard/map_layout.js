@@ -32,12 +32,21 @@ const MOST_GROUP_RADIUS = 20;
 /** More than that stand without their names: where there are many, the panel tells. */
 const MOST_LABELLED = 7;
 const ROWS = 8;
+/** Cells beside each other in a region. */
+const MOST_ACROSS = 3;
 const REGION_GAP = 16;
 const REGION_HEAD = 34;
 const REGION_PADDING = 14;
 const CELL_GAP = 20;
 /** Phones are as wide. */
 const NARROW = 620;
+/** From a supernode to those beside it. */
+const REACHES = [150, 120, 90, 64, 46];
+const NARROW_REACHES = [40, 32];
+/** Of so many things nobody reads the names: what is pointed at tells its own. */
+const MOST_NAMED = 90;
+/** Of a supernode: its name and how many peers it has. */
+const HUB_WORDS = 42;
 
 /**
  * How far things are from each other.
@@ -50,8 +59,32 @@ const NARROW = 620;
  * @returns {Layout}
  */
 export function layOut(view, width) {
-  const spaces = width < NARROW ? { label: 70, reach: 34, step: 28 } : { label: 104, reach: 62, step: 30 };
+  const isNarrow = width < NARROW;
+  const isNamed = view.nodes.length + view.groups.length <= MOST_NAMED;
+  const spaces = { label: !isNamed ? 0 : isNarrow ? 70 : 104, step: isNarrow ? 28 : 30 };
   const cells = membersByRegion(view);
+  const layouts = (isNarrow ? NARROW_REACHES : REACHES).map((reach) =>
+    layCells(view, cells, { ...spaces, reach }, width)
+  );
+  // Where there is room to the side, things stand further apart, so long as that takes no more room downwards.
+  return layouts.reduce((best, next) => isSmaller(next, best) ? next : best);
+}
+
+/**
+ * @param {Layout} one
+ * @param {Layout} other
+ */
+function isSmaller(one, other) {
+  return one.width < other.width || (one.width === other.width && one.height < other.height);
+}
+
+/**
+ * @param {NetworkView} view
+ * @param {ReadonlyMap<string, readonly Members[]>} cells
+ * @param {Spaces} spaces
+ * @param {number} width
+ */
+function layCells(view, cells, spaces, width) {
   const names = [...new Set([...view.regions, ...cells.keys()])].filter((name) => cells.has(name));
   const boxes = names.map((name) => {
     return regionBox(name, (cells.get(name) ?? []).map((members) => layCell(members, spaces)), width);
@@ -120,19 +153,19 @@ function layCell({ hub, left, right, below }, spaces) {
   const across = Math.max(1, Math.floor((clients.width + middle + exits.width) / 84));
   const rows = Math.ceil(below.length / across);
   const width = Math.max(clients.width + middle + exits.width, 150);
-  const side = Math.max(clients.height, exits.height, hub === undefined ? 0 : 2 * HUB_RADIUS + 26);
+  const side = Math.max(clients.height, exits.height, hub === undefined ? 0 : 2 * (HUB_RADIUS + HUB_WORDS) - 24);
   const slack = (width - clients.width - middle - exits.width) / 2;
   const hubX = slack + clients.width + middle / 2;
-  const y = side / 2;
+  const y = side / 2 - (hub === undefined ? 0 : 6);
   /** @type {Cell["places"]} */
   const places = [
     ...clients.at((x) => slack + clients.width - x, y, "left"),
     ...exits.at((x) => slack + clients.width + middle + x, y, "right"),
     ...below.map((item, at) =>
-      placed(item, spread(at, below.length, across, width), side + 14 + rowOf(at, across) * 50, "below")
+      placed(item, spread(at, below.length, across, width), side + 16 + rowOf(at, across) * 50, "below")
     ),
   ];
-  if (hub !== undefined) places.unshift([hub, { x: hubX, y: y - 6, radius: HUB_RADIUS, label: "below" }]);
+  if (hub !== undefined) places.unshift([hub, { x: hubX, y, radius: HUB_RADIUS, label: "below" }]);
   return { width, height: side + rows * 50, places };
 }
 
@@ -159,8 +192,8 @@ function spread(at, count, across, width) {
  * @param {Spaces} spaces
  */
 function columns(items, { label, step }) {
-  const isLabelled = items.length <= MOST_LABELLED;
-  const count = isLabelled ? 1 : Math.ceil(items.length / ROWS);
+  const isLabelled = label > 0 && items.length <= MOST_LABELLED;
+  const count = isLabelled ? 1 : Math.ceil(items.length / ROWS) || 1;
   const rows = Math.ceil(items.length / count) || 0;
   const stepX = isLabelled ? 0 : step;
   const width = items.length === 0 ? 8 : isLabelled ? NODE_RADIUS * 2 + label : count * step + MOST_GROUP_RADIUS;
@@ -209,7 +242,7 @@ function placed({ id, count }, x, y, label) {
 function regionBox(name, cells, most) {
   const widest = Math.max(...cells.map(({ width }) => width));
   const room = Math.max(1, Math.floor((most - 2 * REGION_PADDING + CELL_GAP) / (widest + CELL_GAP)));
-  const across = Math.min(room, Math.ceil(Math.sqrt(cells.length)));
+  const across = Math.ceil(cells.length / Math.ceil(cells.length / Math.min(room, MOST_ACROSS)));
   /** @type {Box["places"]} */
   const places = [];
   let y = REGION_HEAD;

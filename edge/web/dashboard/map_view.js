@@ -6,18 +6,20 @@
  */
 
 import { h } from "../lib/dom.js";
-import { curve, pathText, wayOf } from "./map_curves.js";
+import { archOf, curve, pathText, wayOf } from "./map_curves.js";
 import { layOut } from "./map_layout.js";
 import { Motion } from "./map_motion.js";
 import { changeSpot, makeSpot } from "./map_spots.js";
 import { nextInDirection } from "./map_steps.js";
+import { mapTip } from "./map_tip.js";
 import { keep, s, set } from "./svg.js";
 
 /** @import { NetworkView, RouteView } from "../../dashboard/api.ts" */
 /** @import { Layout, Place } from "./map_layout.js" */
 /** @import { Way } from "./map_motion.js" */
 
-const LEAST_WIDTH = 328;
+const LEAST_WIDTH = 300;
+const MANY_WAYS = 40;
 
 /** @typedef {Way & { route: RouteView }} DrawnWay */
 
@@ -54,11 +56,13 @@ export class MapView {
   /** @type {string | undefined} */
   #pointed;
 
+  #tip = mapTip();
+
   /** @param {{ choose: (id: string) => void, signal: AbortSignal }} options told the id of a node, of a group, or a way's key */
   constructor({ choose, signal }) {
     this.#choose = choose;
     this.#motion = new Motion(this.element, signal);
-    this.element.append(this.#svg, this.#motion.element);
+    this.element.append(this.#svg, this.#motion.element, this.#tip.element);
     const resized = new ResizeObserver(() => this.#draw());
     resized.observe(this.element);
     signal.addEventListener("abort", () => resized.disconnect(), { once: true });
@@ -66,6 +70,8 @@ export class MapView {
     this.#svg.addEventListener("keydown", (event) => this.#onKey(event));
     this.#svg.addEventListener("pointerover", (event) => this.#point(idAt(event)));
     this.#svg.addEventListener("pointerleave", () => this.#point(undefined));
+    this.#svg.addEventListener("focusin", (event) => this.#point(idAt(event)));
+    this.#svg.addEventListener("focusout", () => this.#point(undefined));
   }
 
   /** @param {NetworkView} view */
@@ -131,17 +137,25 @@ export class MapView {
       make: () => s("path"),
       change: (/** @type {Element} */ element, /** @type {string} */ d) => set(element, { d }),
     };
-    keep(this.#layers.links, this.#known.links, linesOf(links.map(({ from, to }) => [from, to]), places), pathed);
+    keep(
+      this.#layers.links,
+      this.#known.links,
+      linesOf(links.map(({ from, to }) => [from, to]), places, archOf),
+      pathed,
+    );
     const spokes = [...nodes, ...groups].flatMap(({ id, at }) => (at === undefined ? [] : [[id, at]]));
     keep(this.#layers.spokes, this.#known.spokes, linesOf(spokes, places), pathed);
     this.#ways = waysOf(routes, places);
+    // The more there are, the fainter each is: what matters then is where they are dense.
+    this.#layers.ways.style.setProperty("--way-opacity", String(Math.max(0.16, Math.min(0.6, 14 / this.#ways.size))));
+    this.#layers.ways.classList.toggle("many", this.#ways.size > MANY_WAYS);
     keep(this.#layers.ways, this.#known.ways, this.#ways, {
       make: (_, key) => s("g", { "data-id": key }, s("path", { class: "reach" }), s("path", { class: "line" })),
       change: (element, { curves, route }) => {
         const d = pathText(curves);
         for (const path of element.children) set(path, { d });
         set(element, { class: `way${route.isMoving ? " moving" : ""}` });
-        element.style.setProperty("--width", String(1.4 + Math.min(2.6, Math.log10(route.sessions) * 1.3)));
+        element.style.setProperty("--way-width", String(1.4 + Math.min(2.6, Math.log10(route.sessions) * 1.3)));
       },
     });
   }
@@ -193,6 +207,10 @@ export class MapView {
     if (id === this.#pointed) return;
     this.#pointed = id;
     this.#emphasise();
+    const place = id === undefined ? undefined : this.#layout?.places.get(id);
+    const words = id === undefined ? undefined : this.#known.spots.get(id)?.getAttribute("aria-label");
+    if (place && words && this.#layout) this.#tip.show(words, place, this.element.clientWidth / this.#layout.width);
+    else this.#tip.hide();
   }
 
   /** @param {Event} event */
@@ -227,12 +245,13 @@ function idAt({ target }) {
 /**
  * @param {readonly (readonly string[])[]} pairs
  * @param {ReadonlyMap<string, Place>} places
+ * @param {typeof archOf} [arch]
  * @returns {[string, string][]}
  */
-function linesOf(pairs, places) {
+function linesOf(pairs, places, arch = () => 0) {
   return pairs.flatMap(([from = "", to = ""]) => {
     const [one, other] = [places.get(from), places.get(to)];
-    return one && other ? [[`${from} ${to}`, pathText([curve(one, other)])]] : [];
+    return one && other ? [[`${from} ${to}`, pathText([curve(one, other, 0, arch(one, other))])]] : [];
   });
 }
 

@@ -37,8 +37,9 @@ export const sessionStates = {
 /** @param {number | null | undefined} megabits a second */
 export function mbps(megabits) {
   if (megabits === null || megabits === undefined) return "–";
+  if (megabits === 0) return "0 Mbit/s";
   if (megabits >= 1000) return `${(megabits / 1000).toFixed(megabits >= 10_000 ? 0 : 1)} Gbit/s`;
-  return megabits >= 1 || megabits === 0
+  return megabits >= 1
     ? `${megabits.toFixed(megabits >= 10 ? 0 : 1)} Mbit/s`
     : `${(megabits * 1000).toFixed(0)} kbit/s`;
 }
@@ -46,6 +47,7 @@ export function mbps(megabits) {
 /** @param {number | null | undefined} durationMs */
 export function millis(durationMs) {
   if (durationMs === null || durationMs === undefined) return "–";
+  if (durationMs === 0) return "0 ms";
   return `${durationMs < 10 ? durationMs.toFixed(1) : Math.round(durationMs)} ms`;
 }
 
