@@ -24,6 +24,7 @@ import {
   type Started,
   twoRegions,
 } from "./fixtures/control_network.ts";
+import { metricCatalogue } from "./observability/metric_catalogue.ts";
 
 const MAIN = fromFileUrl(new URL("../roles/main.ts", import.meta.url));
 /** Issue 4: from an exit's kill -9 until the client has carried out ROTATE_PEER. */
