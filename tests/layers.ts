@@ -169,6 +169,7 @@ export const importTable: readonly Row[] = [
   { from: "tools", to: "protocol", why: "what makes releases fails as everything else does, by CulvertError" },
   { from: "tools", to: "deno.json", why: "what a program needs of Deno is written in one place" },
   { from: "tools", to: "npm:@std/*", why: "paths, flags and encodings" },
+  { from: "bench", to: "tools", why: "executables are measured as releases have them" },
   { from: "examples", to: "mod.ts", why: "an example shows what a user of the library would write" },
   { from: "types", to: "npm:*", why: "declares types for packages that carry none" },
 ];
