@@ -15,7 +15,7 @@ import { role as relay } from "../../roles/relay.ts";
 import { role as tunnel } from "../../roles/tunnel.ts";
 import { role as upstream } from "../../roles/upstream.ts";
 import { freePort } from "../../testing/program.ts";
-import { testWith } from "../../testing/requirements.ts";
+import { requires, testWith } from "../../testing/requirements.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
 import { makeTlsCertificate, type TlsCertificate } from "../../testing/tls_certificate.ts";
 import project from "../../deno.json" with { type: "json" };
@@ -33,7 +33,7 @@ const TSCONFIG = {
   compilerOptions: {
     target: "ES2022",
     module: "NodeNext",
-    lib: ["ESNext", "DOM"],
+    lib: ["ESNext"],
     types: ["node"],
     strict: true,
     exactOptionalPropertyTypes: true,
@@ -43,48 +43,53 @@ const TSCONFIG = {
   files: ["types.ts"],
 };
 
-testWith({ tools: ["node", "npm", "openssl"] }, "the npm package works in Node", async (test) => {
-  using folder = new TempDirectory();
-  const at = (name: string) => folder.path(name);
-  await makePackage({ root, output: at("culvert.tgz") });
-  await install(folder);
+const needs = { tools: ["node", "npm", "openssl", "tar"] };
+let folder: TempDirectory;
 
-  await test.step("it has what it exports, and neither tests nor roles", async () => {
-    const names = (await run(folder, "tar", "tzf", "culvert.tgz")).split("\n");
-    for (const entry of ["mod", "protocol/mod", "testing/mod"]) {
-      assert(names.includes(`package/${entry}.js`) && names.includes(`package/${entry}.d.ts`), entry);
-    }
-    assertEquals(names.filter((name) => /_test|_bench|fixtures|roles|kv\/|edge\//.test(name)), []);
-  });
+/** Once for all tests. */
+Deno.test.beforeAll(async () => {
+  folder = new TempDirectory();
+  if (requires(needs).ignore) return;
+  await makePackage({ root, output: folder.path("culvert.tgz") });
+  await install();
+});
 
-  await test.step("its types are right, and need nothing of Deno's", async () => {
-    await run(folder, "node", "node_modules/typescript/bin/tsc", "--project", "tsconfig.json");
-  });
+Deno.test.afterAll(() => folder[Symbol.dispose]());
 
-  await test.step("streams of Node keep the contract", async () => {
-    assertMatch(await run(folder, "node", "--test", "contract.js"), /# pass [1-9]/);
-  });
+testWith(needs, "the npm package has what it exports, and neither tests nor roles", async () => {
+  const names = (await run("tar", "tzf", "culvert.tgz")).split("\n");
+  for (const entry of ["mod", "protocol/mod", "testing/mod"]) {
+    assert(names.includes(`package/${entry}.js`) && names.includes(`package/${entry}.d.ts`), entry);
+  }
+  assertEquals(names.filter((name) => /_test|_bench|fixtures|roles|kv\/|edge\//.test(name)), []);
+});
 
-  await test.step("every path that needs no FFI carries a request", async () => {
-    const tls = await makeTlsCertificate(folder, "tunnel");
-    await using roles = new Network();
-    await using processes = new Processes();
-    await using kcp = new Ends(processes);
-    await using echo = new EchoTarget();
-    const { paths, supernode } = await startFarEnds(roles, kcp, { tls, policy: policyFile(folder) });
-    const task = { paths, supernode, caCerts: [tls.cert], echo: echo.datagramsAt };
-    const answers = JSON.parse(await run(folder, "node", "paths.js", JSON.stringify(task))) as Record<string, string>;
-    const { vtcp, refused, datagrams, ...others } = answers;
-    assertStringIncludes(vtcp!, "failed: unsupported");
-    assertStringIncludes(refused!, "failed: unauthorized");
-    assertEquals(datagrams, "1 2 3");
-    const wrong = Object.entries(others).filter(([, text]) => !text.includes(HELLO));
-    assertEquals(wrong, []);
-  });
+testWith(needs, "the npm package's types are right, and need nothing of Deno's", async () => {
+  await run("node", "node_modules/typescript/bin/tsc", "--project", "tsconfig.json");
+});
+
+testWith(needs, "the npm package's streams of Node keep the contract", async () => {
+  assertMatch(await run("node", "--test", "contract.js"), /# pass [1-9]/);
+});
+
+testWith(needs, "the npm package's paths that need no FFI carry requests in Node", async () => {
+  const tls = await makeTlsCertificate(folder, "tunnel");
+  await using roles = new Network();
+  await using processes = new Processes();
+  await using kcp = new Ends(processes);
+  await using echo = new EchoTarget();
+  const { paths, supernode } = await startFarEnds(roles, kcp, { tls, policy: policyFile() });
+  const task = { paths, supernode, caCerts: [tls.cert], echo: echo.datagramsAt };
+  const answers = JSON.parse(await run("node", "paths.js", JSON.stringify(task))) as Record<string, string>;
+  const { vtcp, refused, datagrams, ...others } = answers;
+  assertStringIncludes(vtcp!, "failed: unsupported");
+  assertStringIncludes(refused!, "the server answered 404");
+  assertEquals(datagrams, "1 2 3");
+  assertEquals(Object.entries(others).filter(([, text]) => !text.includes(HELLO)), []);
 });
 
 /** A project of Node's with the package in it. */
-async function install(folder: TempDirectory): Promise<void> {
+async function install(): Promise<void> {
   const { imports } = project;
   const versionOf = (from: string) => from.slice(from.lastIndexOf("@") + 1);
   const write = (name: string, value: object) => Deno.writeTextFileSync(folder.path(name), JSON.stringify(value));
@@ -101,7 +106,7 @@ async function install(folder: TempDirectory): Promise<void> {
   for (const name of ["paths.js", "contract.js", "types.ts"]) {
     Deno.copyFileSync(join(fixtures, name), folder.path(name));
   }
-  await run(folder, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline");
+  await run("npm", "install", "--no-audit", "--no-fund", "--prefer-offline");
 }
 
 interface FarEnds {
@@ -152,13 +157,13 @@ async function startFarEnds(
   };
 }
 
-function policyFile(folder: TempDirectory): string {
+function policyFile(): string {
   Deno.writeTextFileSync(folder.path("policy.toml"), 'allow_addresses = ["loopback"]\n');
   return folder.path("policy.toml");
 }
 
 /** What it prints; fails with what it complains of. */
-async function run(folder: TempDirectory, program: string, ...args: string[]): Promise<string> {
+async function run(program: string, ...args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(program, { args, cwd: folder.path(".") }).output();
   const [printed, complaint] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
   assert(success, `${program} ${args[0]}: ${complaint}\n${printed}`);
