@@ -244,7 +244,7 @@ const wrongs: readonly { name: string; words: readonly string[]; code: number; s
     name: "a state directory without a supernode",
     words: ["status", "--state-dir", "/nonexistent"],
     code: 1,
-    says: "no supernode runs",
+    says: "no supernode or base runs",
   },
   {
     name: "a peer that is not there",

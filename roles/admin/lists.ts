@@ -72,9 +72,9 @@ export async function readList(name: ListName, wish: ListWish, connection: Admin
 type PagedAnswer = z.ZodType<{ readonly total: number; readonly next?: string | undefined }>;
 
 /** As many pages as it takes. */
-async function readPages<S extends PagedAnswer, T>(
+export async function readPages<S extends PagedAnswer, T>(
   connection: AdminConnection,
-  { peer, limit }: ListWish,
+  { peer, limit }: Pick<ListWish, "peer" | "limit">,
   path: string,
   answer: S,
   itemsOf: (page: z.output<S>) => readonly T[],
