@@ -10,7 +10,7 @@ import { MAX_DRAWN, type NetworkView, type NodeView, type PartView, type Totals 
 import type { NetworkSource, PeerFacts, SupernodeFacts } from "./inventory.ts";
 import { drawPeers } from "./map_peers.ts";
 import { MapRegions } from "./map_regions.ts";
-import { routesOf } from "./map_routes.ts";
+import { type MapPlaces, routesOf } from "./map_routes.ts";
 import { MAX_COUNT, MAX_CPU_PCT, MAX_RTT_MS, plainNumber, plainShare, plainText, rounded } from "./plain.ts";
 import { labelOf, type Snapshot, stateOfPeer, stateOfSupernode } from "./snapshot.ts";
 
@@ -27,11 +27,7 @@ export function viewOf(snapshot: Snapshot, { title, kind, version, deeds }: Abou
     ...singles.map((peer) => peerNode(peer, { snapshot, regions, supernodeIds })),
     ...goneParts(snapshot, regions),
   ]);
-  const drawn = new Set(nodes.map(({ id }) => id));
-  const drawnOr = (id: string) => {
-    const shown = plainText(id);
-    return drawn.has(shown) ? shown : undefined;
-  };
+  const places = placesOf(nodes, groupOf);
   return {
     title: plainText(title),
     kind,
@@ -40,10 +36,7 @@ export function viewOf(snapshot: Snapshot, { title, kind, version, deeds }: Abou
     nodes,
     groups,
     links: drawnLinks(snapshot, supernodeIds),
-    routes: routesOf(snapshot.sessions, {
-      ofPeer: (peerId) => peerId === undefined ? undefined : groupOf(peerId) ?? drawnOr(peerId),
-      ofSupernode: (supernodeId) => supernodeId === undefined ? undefined : drawnOr(supernodeId),
-    }),
+    routes: routesOf(snapshot.sessions, places),
     parts: snapshot.parts.slice(0, MAX_DRAWN).map(partView),
     totals: totalsOf(snapshot, regions.count),
     regions: [...new Set([...nodes, ...groups].map(({ region }) => region))].sort(),
@@ -181,6 +174,15 @@ function totalsOf(snapshot: Snapshot, regions: number): Totals {
     clients += Math.max(0, (plainNumber(supernode.streams, MAX_COUNT) ?? 0) - said);
   }
   return { regions, supernodes: supernodes.length, exits, clients, relays, sessions: sessions.length, failing };
+}
+
+/** Under which symbol something is drawn. */
+function placesOf(nodes: readonly NodeView[], groupOf: ReadonlyMap<string, string>): MapPlaces {
+  const drawn = new Map(nodes.map(({ id }) => [id, id]));
+  // What is on the map is there under its id as it is shown: the same for all but a stranger's whims.
+  const ofSupernode = (id: string | undefined) =>
+    id === undefined ? undefined : drawn.get(id) ?? drawn.get(plainText(id));
+  return { ofSupernode, ofPeer: (id) => id === undefined ? undefined : groupOf.get(id) ?? ofSupernode(id) };
 }
 
 /** Each id once: what a page draws by ids it could not tell apart. */
