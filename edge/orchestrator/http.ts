@@ -13,7 +13,7 @@ import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import { parseIp } from "../../protocol/ip.ts";
 import type { User, UserRole } from "../../protocol/sharing/records.ts";
 import { bearerOf } from "../bearer.ts";
-import type { Operation } from "../openapi.ts";
+import type { JsonOperation } from "../openapi.ts";
 import { Problem } from "../problem.ts";
 import { bodyOf, queryOf } from "../typed_request.ts";
 import type { Access } from "./access.ts";
@@ -37,7 +37,7 @@ export interface Caller {
   readonly by: { readonly familyId: string } | { readonly keyId: string };
 }
 
-export interface Asked<O extends Operation> {
+export interface Asked<O extends JsonOperation> {
   readonly request: Request;
   readonly address: string | undefined;
   readonly caller: O extends { readonly role: string } ? Caller : undefined;
@@ -45,7 +45,7 @@ export interface Asked<O extends Operation> {
   readonly query: O extends { readonly query: infer S extends z.ZodType } ? z.output<S> : undefined;
 }
 
-export type AnswerOf<O extends Operation> = z.input<O["answer"]["schema"]>;
+export type AnswerOf<O extends JsonOperation> = z.input<O["answer"]["schema"]>;
 
 /** An answer with headers of its own. */
 export class Reply<T> {
@@ -58,7 +58,7 @@ export class Reply<T> {
   }
 }
 
-export type Handler<O extends Operation> = (
+export type Handler<O extends JsonOperation> = (
   asked: Asked<O>,
 ) => Promise<AnswerOf<O> | Reply<AnswerOf<O>> | Response | Problem>;
 
@@ -88,11 +88,11 @@ export class Operations {
     );
   }
 
-  serve<O extends Operation>(operation: O, handle: Handler<O>): void {
+  serve<O extends JsonOperation>(operation: O, handle: Handler<O>): void {
     this.#app.on(
       operation.method.toUpperCase(),
       operation.path,
-      (context) => this.#answer(context, operation, handle as unknown as Handler<Operation>),
+      (context) => this.#answer(context, operation, handle as unknown as Handler<JsonOperation>),
     );
   }
 
@@ -125,8 +125,8 @@ export class Operations {
 
   async #answer(
     context: Context<OrchestratorEnv>,
-    operation: Operation,
-    handle: Handler<Operation>,
+    operation: JsonOperation,
+    handle: Handler<JsonOperation>,
   ): Promise<Response> {
     const { id, answer } = operation;
     const result = await this.#run(context, operation, handle).catch((error) => this.problemOf(error));
@@ -138,7 +138,11 @@ export class Operations {
       : context.json(result, answer.status);
   }
 
-  async #run(context: Context<OrchestratorEnv>, operation: Operation, handle: Handler<Operation>): Promise<unknown> {
+  async #run(
+    context: Context<OrchestratorEnv>,
+    operation: JsonOperation,
+    handle: Handler<JsonOperation>,
+  ): Promise<unknown> {
     const request = context.req.raw;
     const caller = operation.role === undefined
       ? undefined
@@ -149,7 +153,7 @@ export class Operations {
     const body = operation.body && await bodyOf(request, operation.body, MAX_BODY_BYTES);
     if (body instanceof Problem) return body;
     const address = context.env?.remoteAddress;
-    return await handle({ request, address, caller, query, body } as unknown as Asked<Operation>);
+    return await handle({ request, address, caller, query, body } as unknown as Asked<JsonOperation>);
   }
 
   async #callerFor(request: Request, role: UserRole): Promise<Caller | Problem> {

@@ -4,6 +4,8 @@
 
 import { type Context, Hono } from "hono";
 import type { z } from "zod";
+import { serveDescription } from "../../edge/api_description.ts";
+import type { OpenApiDocument } from "../../edge/openapi.ts";
 import { Problem, schemaProblem } from "../../edge/problem.ts";
 import { readBody } from "../../edge/read_body.ts";
 import type { AuditStore } from "../../kv/audit.ts";
@@ -23,9 +25,16 @@ export interface AdminAppDeps {
   readonly metrics: Metrics;
 }
 
-/** An app without requests yet. Who does not know the token is told nothing, and what fails is told in one form. */
-export function createAdminApp({ token, log, metrics }: AdminAppDeps): Hono {
+/** Where an API is described, beside whatever else is on its port. */
+const DESCRIPTION_PATHS = { page: "/v1", document: "/v1/openapi.json", style: "/v1/style.css" } as const;
+
+/**
+ * An app without requests yet. Who does not know the token is told what there is to ask for and nothing else; what fails is
+ * told in one form.
+ */
+export function createAdminApp({ token, log, metrics }: AdminAppDeps, describe: () => OpenApiDocument): Hono {
   const app = new Hono();
+  serveDescription(app, describe, DESCRIPTION_PATHS);
   const expected = digest(`Bearer ${token}`);
   const requests = metrics.counter("admin_requests_total", "Requests of administrators, by status", ["status"]);
   app.use(async (context, next) => {

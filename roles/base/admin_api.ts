@@ -7,6 +7,7 @@
 
 import type { Hono } from "hono";
 import deno from "../../deno.json" with { type: "json" };
+import { openApiOf } from "../../edge/openapi.ts";
 import type { AuditStore } from "../../kv/audit.ts";
 import type { BlockStore } from "../../kv/blocks.ts";
 import type { DirectoryStore } from "../../kv/directory.ts";
@@ -16,6 +17,7 @@ import { addBlockDeeds, type BlockDeeds } from "../admin_api/block_deeds.ts";
 import { type AdminAppDeps, createAdminApp } from "../admin_api/http.ts";
 import { addAudit, addList } from "../admin_api/lists.ts";
 import { blockPage, pageOf } from "../admin_api/page.ts";
+import { baseAdminApi } from "./admin_operations.ts";
 import type { BaseStatusAnswer, RelayView, SupernodeView } from "./admin_schema.ts";
 
 export interface BaseAdminDeps extends AdminAppDeps {
@@ -27,7 +29,7 @@ export interface BaseAdminDeps extends AdminAppDeps {
 }
 
 export function createBaseAdminApi(deps: BaseAdminDeps): Hono {
-  const app = createAdminApp(deps);
+  const app = createAdminApp(deps, () => openApiOf(baseAdminApi(deno.version)));
   const { store, blocks, audit, deeds, clock } = deps;
   const startedMs = clock.now();
   app.get("/v1/status", async (context) => {

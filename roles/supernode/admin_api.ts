@@ -4,10 +4,12 @@
  *
  *   GET   status, streams, peers, sessions, links, blocks, audit     what there is, a page at a time
  *   POST, DELETE   commands, blocks, drain, (static-)sessions        what changes something (`admin_deeds.ts`)
+ *   GET   /v1, /v1/openapi.json                                      what is offered, for anyone (`admin_operations.ts`)
  */
 
 import type { Hono } from "hono";
 import deno from "../../deno.json" with { type: "json" };
+import { openApiOf } from "../../edge/openapi.ts";
 import { Problem } from "../../edge/problem.ts";
 import type { AuditStore } from "../../kv/audit.ts";
 import type { BlockStore } from "../../kv/blocks.ts";
@@ -17,6 +19,7 @@ import { type AdminAppDeps, answerOf, bodyOf, createAdminApp } from "../admin_ap
 import { addAudit, addList } from "../admin_api/lists.ts";
 import { blockPage } from "../admin_api/page.ts";
 import type { AdminDeeds } from "./admin_deeds.ts";
+import { adminApi } from "./admin_operations.ts";
 import { commandBody, drainBody, staticSessionBody, type StatusAnswer } from "./admin_schema.ts";
 import { linkPage, peerPage, sessionPage, streamPage } from "./admin_views.ts";
 import type { Supernode } from "./supernode.ts";
@@ -35,7 +38,7 @@ export interface AdminApiDeps extends AdminAppDeps {
 }
 
 export function createAdminApi(deps: AdminApiDeps): Hono {
-  const app = createAdminApp(deps);
+  const app = createAdminApp(deps, () => openApiOf(adminApi(deno.version)));
   addStatus(app, deps);
   addLists(app, deps);
   addBlockDeeds(app, deps.deeds.blocks, deps);
