@@ -110,7 +110,7 @@ export const role: Role<typeof supernodeSettings> = defineRole({
 function openSupernode(
   config: SupernodeSettings,
   parts: SupernodeParts & { readonly carriers: PacketCarriers | undefined },
-  { clock, random, log, metrics }: RoleContext,
+  { clock, random, log, metrics, tracing }: RoleContext,
 ): Promise<Supernode> {
   return Supernode.open({
     ...parts,
@@ -127,6 +127,7 @@ function openSupernode(
     random,
     log,
     metrics,
+    tracing,
   });
 }
 
