@@ -6,6 +6,7 @@ import type { Subject } from "./subject.ts";
 import { circuitSubject } from "./subjects/circuit.ts";
 import { controlSubject } from "./subjects/control.ts";
 import { dashboardSubject } from "./subjects/dashboard.ts";
+import { executablesSubject } from "./subjects/executables.ts";
 import { failoverSubject } from "./subjects/failover.ts";
 import { filesSubject } from "./subjects/files.ts";
 import { fragmentsSubject } from "./subjects/fragments.ts";
@@ -37,4 +38,5 @@ export const subjects: readonly Subject[] = [
   trackerSubject,
   managerSubject,
   dashboardSubject,
+  executablesSubject,
 ];

@@ -37,7 +37,8 @@ mount --bind $stage/shared/work /home/me/work
 cat $stage/shared/hosts > /etc/hosts
 cp -r $stage/shared/etc/. /etc/ 2> /dev/null || true
 cat $stage/shared/certificates/ours.pem >> /etc/ssl/certs/ca-certificates.crt
-id me > /dev/null 2>&1 || echo 'me:x:1000:1000::/home/me:/bin/bash' >> /etc/passwd
+sed -i '/^[^:]*:[^:]*:1000:/d' /etc/passwd
+echo 'me:x:1000:1000::/home/me:/bin/bash' >> /etc/passwd
 chown -R 1000:1000 /home/me $stage/orders
 
 # What sudo is for, without its package: root's environment is new, but for what finds Deno's cache and our certificates.
