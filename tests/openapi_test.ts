@@ -4,7 +4,6 @@
  */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { createDashboard, type DashboardDeps } from "../edge/dashboard/dashboard.ts";
 import { createDirectory, type DirectoryDeps } from "../edge/directory.ts";
 import { createDownstream, type DownstreamDeps } from "../edge/downstream.ts";
 import { startTracker } from "../edge/fixtures/tracker.ts";
@@ -121,15 +120,10 @@ const apis: Readonly<Record<string, () => Api | Promise<Api>>> = {
     return apiOf(["edge/health.ts"], createHealth({ metrics, ready: () => ({ ready: true }), version: "1.2.3" }));
   },
   peer: peerServer,
-  dashboard: () => {
-    const source = { inventory: () => Promise.reject(new Error("nobody")), deeds: [], version: "1.2.3" };
-    using app = createDashboard(deps<DashboardDeps>({ token: "secret", source }));
-    return apiOf(["edge/dashboard/dashboard.ts", "edge/page_app.ts"], app, besidePages);
-  },
 };
 
 async function documentOf({ fetch, document }: Api): Promise<OpenApiDocument> {
-  const answer = await fetch(new Request(`https://localhost${document}`));
+  const answer = await fetch(new Request(`https://here.example${document}`));
   assertEquals([answer.status, answer.headers.get("content-type")], [200, "application/json"]);
   return await answer.json();
 }

@@ -80,7 +80,7 @@ Deno.test("no strange page may ask for anything, whatever it knows", async () =>
 
 Deno.test("under a stranger's name not even the page is there", async () => {
   using dashboard = await TestDashboard.open();
-  for (const path of ["/api/dashboard/peers", "/api", "/openapi.json"]) {
+  for (const path of ["/api/dashboard/peers", "/api", "/api/openapi.json"]) {
     const answer = await dashboard.ask(path, { origin: "http://rebound.example:8080" });
     assertEquals([answer.status, answer.body.code], [421, "misdirected"]);
   }

@@ -18,11 +18,11 @@ Deno.test("the document refers only to what is in it", () => {
 
 Deno.test("the document and its page are served without a session, and the page needs nothing from elsewhere", async () => {
   using dashboard = new TestDashboard();
-  const { body } = await dashboard.ask("/openapi.json");
+  const { body } = await dashboard.ask("/api/openapi.json");
   assertEquals(body, JSON.parse(JSON.stringify(document)));
   const page = await dashboard.fetch("/api");
   const html = await page.text();
-  assert(html.includes("POST") && html.includes("/api/dashboard/deeds") && html.includes('href="/api.css"'));
+  assert(html.includes("POST") && html.includes("/api/dashboard/deeds") && html.includes('href="/api/style.css"'));
   assert(page.headers.get("content-security-policy")!.startsWith("default-src 'none'; style-src 'self'"));
-  assertEquals((await dashboard.fetch("/api.css")).headers.get("content-type"), "text/css");
+  assertEquals((await dashboard.fetch("/api/style.css")).headers.get("content-type"), "text/css");
 });
