@@ -22,14 +22,13 @@ import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { type Log, silentLog } from "../protocol/log.ts";
 import { type Metrics, noMetrics } from "../protocol/metrics.ts";
 import { isOwnSealingKey } from "../protocol/sealing_key.ts";
+import { serveDescription } from "./api_description.ts";
 import { Admission, type AdmissionDeps } from "./directory/admission.ts";
 import * as api from "./directory/api.ts";
 import { HeartbeatWriter } from "./directory/heartbeats.ts";
 import { isStillCertified, type MembershipDeps, refusalOfClaim, refusalOfGateway } from "./directory/membership.ts";
 import { RelayListing } from "./directory/relay_listing.ts";
-import { openApiOf, type Operation } from "./openapi.ts";
-import { openApiPage, PAGE_HEADERS } from "./openapi_page.ts";
-import { openApiStyle } from "./openapi_style.ts";
+import { type JsonOperation, openApiOf } from "./openapi.ts";
 import { Problem, schemaProblem } from "./problem.ts";
 
 export interface DirectoryDeps extends AdmissionDeps, MembershipDeps {
@@ -55,7 +54,7 @@ const STORE_RETRY_MS = 1000;
 export function createDirectory(deps: DirectoryDeps): Hono<DirectoryEnv> {
   const app = new Hono<DirectoryEnv>();
   const directory = new Directory(deps);
-  const serve = (operation: Operation, handle: (request: Request) => Promise<unknown>) =>
+  const serve = (operation: JsonOperation, handle: (request: Request) => Promise<unknown>) =>
     app.on(operation.method.toUpperCase(), operation.path, (context) => directory.answer(context, operation, handle));
 
   app.use(async (context, next) => {
@@ -73,21 +72,10 @@ export function createDirectory(deps: DirectoryDeps): Hono<DirectoryEnv> {
   serve(api.requestExitRegion, (request) => directory.requestExitRegion(request));
   serve(api.registerRelay, (request) => directory.registerRelay(request));
   serve(api.listRelays, (request) => directory.listRelays(request));
-  serveDescription(app, deps.version);
+  serveDescription(app, () => openApiOf(api.directoryApi(deps.version)));
   app.notFound((context) => directory.refuse(nothingHere(app, context.req.path), "any"));
   app.onError((error) => directory.refuse(directory.problemOf(error), "any"));
   return app;
-}
-
-/** The API's own description, for programs and for people. Made once, when first asked for. */
-function serveDescription(app: Hono<DirectoryEnv>, version: string): void {
-  const links = { document: "/openapi.json", style: "/style.css" };
-  const cacheable = { "cache-control": "public, max-age=300" };
-  let document: ReturnType<typeof openApiOf> | undefined;
-  const describe = () => document ??= openApiOf(api.directoryApi(version));
-  app.get(links.document, (context) => context.json(describe(), 200, cacheable));
-  app.get("/", async (context) => context.body(await openApiPage(describe(), links), 200, { ...PAGE_HEADERS }));
-  app.get(links.style, (context) => context.body(openApiStyle, 200, { "content-type": "text/css", ...cacheable }));
 }
 
 /** Whether it is the address or only the method that nobody serves. */
@@ -127,7 +115,7 @@ class Directory {
   /** Answers with what the handler gives: a Problem, or what becomes JSON. */
   async answer(
     context: Context,
-    { id, answer }: Operation,
+    { id, answer }: JsonOperation,
     handle: (request: Request) => Promise<unknown>,
   ): Promise<Response> {
     const result = await handle(context.req.raw).catch((error) => this.problemOf(error));

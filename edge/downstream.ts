@@ -5,28 +5,31 @@
  *   GET  /v1/mailbox   a WebSocket for a client: its first message is its claim, then it is given what central posts
  *   POST /v1/mailbox   a poll: 200 with what has come, 204 when nothing has in some seconds, else problem+json
  *   GET  /healthz
+ *   GET  /, /openapi.json   the same described, for whoever may use it
  *
  * Not here: what becomes of a message (`downstream/relay.ts`), listening, TLS, registering with base.
  */
 
 import type { Context, Hono } from "hono";
 import { CLAIM_BYTES } from "../protocol/fragment/messages.ts";
+import { serveDescription } from "./api_description.ts";
+import { downstreamApi, HOP_PATH, MAILBOX_PATH } from "./downstream/api.ts";
 import { HOP_BOUNDS, LISTENER_BOUNDS } from "./downstream/limits.ts";
 import type { DownstreamRelay } from "./downstream/relay.ts";
+import { openApiOf } from "./openapi.ts";
 import { Problem } from "./problem.ts";
 import { readBody } from "./read_body.ts";
 import {
   asksForWebSocket,
   Doorkeeper,
+  guardRelay,
   relayApp,
   type RelayAppDeps,
   type RelayEnv,
   upgradeRequired,
 } from "./relay_app.ts";
 
-/** Where clients listen, and where centrals post. */
-export const MAILBOX_PATH = "/v1/mailbox";
-export const HOP_PATH = "/v1/hop";
+export { HOP_PATH, MAILBOX_PATH } from "./downstream/api.ts";
 
 const MAX_POLL_BYTES = CLAIM_BYTES + 4;
 
@@ -38,10 +41,8 @@ export function createDownstream(deps: DownstreamDeps): Hono<RelayEnv> {
   const app = relayApp(deps);
   const door = new Doorkeeper(deps.relay, deps);
   const { relay } = deps;
-  app.use(MAILBOX_PATH, async (context, next) => {
-    const refusal = door.refusalOf(context.env.remoteAddress, context.req.header("authorization"));
-    return refusal ? refusal.response() : await next();
-  });
+  guardRelay(app, door, [MAILBOX_PATH]);
+  serveDescription(app, () => openApiOf(downstreamApi(deps.version)));
   app.get(MAILBOX_PATH, (context) => {
     if (!asksForWebSocket(context)) return upgradeRequired();
     const { response, channel } = deps.upgrade(context.req.raw, LISTENER_BOUNDS);

@@ -1,11 +1,12 @@
 /**
  * What an operator's tools ask of a role over HTTP: `/metrics` (Prometheus text), `/healthz` (200 while the event loop
- * turns) and `/readyz` (200 when it can do its work, else 503 with JSON that names what is missing).
+ * turns) and `/readyz` (200 when it can do its work, else 503 with JSON that names what is missing). `/` shows that as a page.
  *
  * Nothing here is secret, and nothing is protected: serve it on an address that strangers do not reach.
  */
 
 import { Hono } from "hono";
+import { serveDescription } from "./api_description.ts";
 import type { MetricsRegistry } from "./metrics.ts";
 
 /** Whether work can be taken on, and if not, why: what is missing → a sentence. */
@@ -33,6 +34,10 @@ export function createHealth(options: HealthOptions): Hono {
   app.get("/readyz", async (context) => {
     const { ready, failing = {} } = await options.ready();
     return context.json({ ready, failing }, ready ? 200 : 503);
+  });
+  serveDescription(app, async () => {
+    const [{ openApiOf }, { healthApi }] = await Promise.all([import("./openapi.ts"), import("./health_api.ts")]);
+    return openApiOf(healthApi(options.version));
   });
   app.onError((_error, context) => context.json({ error: "The answer could not be made" }, 500));
   return app;

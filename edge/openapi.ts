@@ -10,10 +10,23 @@ import { z } from "zod";
 import { httpProblemSchema } from "../protocol/http_problem.ts";
 import { type ProblemCode, problems } from "./problem.ts";
 
+/** An answer that is no problem. */
+export interface Answer {
+  /** 101 is a WebSocket; 503 is one that says what is missing in a form of its own. */
+  readonly status: 101 | 200 | 201 | 202 | 204 | 503;
+  /** Nothing comes with it when left out. */
+  readonly schema?: z.ZodType;
+  readonly description: string;
+  /** What it is instead of JSON; the schema is of what it carries then. */
+  readonly type?: string;
+  /** What else than JSON it can be, when asked for. */
+  readonly alsoAs?: string;
+}
+
 /** One thing an API does: what it takes, what it answers. */
-export interface Operation {
+export interface Operation<Code extends string = ProblemCode> {
   readonly id: string;
-  readonly method: "get" | "post";
+  readonly method: "get" | "post" | "put" | "delete";
   /** `{name}` stands for a part that `params` describes. */
   readonly path: string;
   /** One sentence without its full stop. */
@@ -26,17 +39,23 @@ export interface Operation {
   readonly params?: z.ZodObject;
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;
-  readonly answer: {
-    readonly status: 200 | 201;
-    readonly schema: z.ZodType;
-    readonly description: string;
-    /** What it is instead of JSON; the schema is of what it carries then. */
-    readonly type?: string;
-    /** What else than JSON it can be, when asked for. */
-    readonly alsoAs?: string;
-  };
-  readonly problems: readonly ProblemCode[];
+  /** What the body is instead of JSON. */
+  readonly bodyType?: string;
+  readonly answer: Answer;
+  /** What else it can answer. */
+  readonly others?: readonly Answer[];
+  readonly problems: readonly Code[];
 }
+
+/** One whose answer is always an object in JSON. */
+export interface JsonOperation extends Operation {
+  readonly answer: Answer & { readonly status: 200 | 201; readonly schema: z.ZodType };
+}
+
+/** What can go wrong: code → status and meaning. */
+export type ProblemTable<Code extends string = string> = Readonly<
+  Record<Code, { readonly status: number; readonly title: string }>
+>;
 
 /** A schema under a name of its own. */
 export interface NamedSchema {
@@ -45,12 +64,14 @@ export interface NamedSchema {
   readonly description?: string;
 }
 
-export interface ApiDescription {
+export interface ApiDescription<Code extends string = ProblemCode> {
   readonly title: string;
   readonly version: string;
   readonly description: string;
-  readonly operations: readonly Operation[];
+  readonly operations: readonly Operation<Code>[];
   readonly schemas: readonly NamedSchema[];
+  /** Of which its operations name some. Default: those of `problem.ts`. */
+  readonly problems?: ProblemTable<Code>;
   /** What a bearer token is, where it is not that of a login. */
   readonly bearer?: string;
 }
@@ -78,9 +99,14 @@ export interface OpenApiOperation {
     readonly schema: JsonSchema;
   }[];
   readonly requestBody?: { readonly required: true; readonly content: OpenApiContent };
-  readonly responses: Readonly<Record<string, { readonly description: string; readonly content: OpenApiContent }>>;
+  readonly responses: Readonly<Record<string, OpenApiResponse>>;
   /** The codes of the problems it can meet with. */
   readonly "x-problems": readonly string[];
+}
+
+export interface OpenApiResponse {
+  readonly description: string;
+  readonly content?: OpenApiContent;
 }
 
 export type OpenApiContent = Readonly<Record<string, { readonly schema: JsonSchema }>>;
@@ -93,6 +119,8 @@ export interface OpenApiDocument {
     readonly schemas: Readonly<Record<string, JsonSchema>>;
     readonly securitySchemes: Readonly<Record<string, Readonly<Record<string, string>>>>;
   };
+  /** What the codes of problems mean. */
+  readonly "x-problems": ProblemTable;
 }
 
 const COMPONENTS = "#/components/schemas/";
@@ -106,7 +134,7 @@ const SIGNATURE_DESCRIPTION = "RFC 9421 message signature with Ed25519, in the h
   "created, nonce (16 to 64 characters of base64url, used once), keyid (the identity's public key in base64), " +
   'alg="ed25519" and tag="culvert/http/v1". Good for 60 seconds either way.';
 
-export function openApiOf(api: ApiDescription): OpenApiDocument {
+export function openApiOf<Code extends string = ProblemCode>(api: ApiDescription<Code>): OpenApiDocument {
   const named: readonly NamedSchema[] = [...api.schemas, {
     name: "Problem",
     schema: httpProblemSchema,
@@ -117,9 +145,10 @@ export function openApiOf(api: ApiDescription): OpenApiDocument {
     const name = names.get(schema);
     return name === undefined ? plain(z.toJSONSchema(schema, { io: "input" })) : { $ref: COMPONENTS + name };
   };
+  const problemTable: ProblemTable = api.problems ?? problems;
   const paths: Record<string, Record<string, OpenApiOperation>> = {};
   for (const operation of api.operations) {
-    (paths[operation.path] ??= {})[operation.method] = describe(operation, componentOrSchema);
+    (paths[operation.path] ??= {})[operation.method] = describe(operation, { problemTable, componentOrSchema });
   }
   const { title, version, description } = api;
   return {
@@ -137,6 +166,7 @@ export function openApiOf(api: ApiDescription): OpenApiDocument {
         }),
       },
     },
+    "x-problems": problemTable,
   };
 }
 
@@ -154,22 +184,24 @@ function plain({ $schema: _, $id: __, ...schema }: Readonly<Record<string, unkno
   return schema;
 }
 
-function describe(operation: Operation, schemaOf: (schema: z.ZodType) => JsonSchema): OpenApiOperation {
-  const { id, summary, description, signed, role, body, answer } = operation;
-  const parameters = [...parametersOf("path", operation, schemaOf), ...parametersOf("query", operation, schemaOf)];
-  const responses: Record<string, { description: string; content: OpenApiContent }> = {
-    [answer.status]: {
-      description: answer.description,
-      content: {
-        [answer.type ?? "application/json"]: { schema: schemaOf(answer.schema) },
-        ...(answer.alsoAs !== undefined && { [answer.alsoAs]: { schema: { type: "string" } } }),
-      },
-    },
-  };
-  for (const [status, codes] of Map.groupBy(operation.problems, (code) => problems[code].status)) {
+interface Tools {
+  readonly problemTable: ProblemTable;
+  componentOrSchema(schema: z.ZodType): JsonSchema;
+}
+
+function describe(operation: Operation<string>, { problemTable, componentOrSchema }: Tools): OpenApiOperation {
+  const { id, summary, description, signed, role, body, bodyType = "application/json" } = operation;
+  const parameters = (["path", "query"] as const).flatMap((where) => parametersOf(where, operation, componentOrSchema));
+  const responses: Record<string, OpenApiResponse> = {};
+  for (const answer of [operation.answer, ...operation.others ?? []]) {
+    responses[answer.status] = responseOf(answer, componentOrSchema);
+  }
+  for (const [status, codes] of Map.groupBy(operation.problems, (code) => problemTable[code]!.status)) {
+    const told = codes.map((code) => `${code}: ${problemTable[code]!.title}.`).join(" ");
+    const before = responses[status];
     responses[status] = {
-      description: codes.map((code) => `${code}: ${problems[code].title}.`).join(" "),
-      content: { "application/problem+json": { schema: schemaOf(httpProblemSchema) } },
+      description: before ? `${before.description} ${told}` : told,
+      content: { ...before?.content, "application/problem+json": { schema: componentOrSchema(httpProblemSchema) } },
     };
   }
   return {
@@ -179,21 +211,34 @@ function describe(operation: Operation, schemaOf: (schema: z.ZodType) => JsonSch
     ...(signed && { security: [{ [SIGNATURE]: [] }] }),
     ...(role !== undefined && { security: [{ [BEARER]: [role] }] }),
     ...(parameters.length > 0 && { parameters }),
-    ...(body && { requestBody: { required: true, content: { "application/json": { schema: schemaOf(body) } } } }),
+    ...(body && { requestBody: { required: true, content: { [bodyType]: { schema: componentOrSchema(body) } } } }),
     responses,
     "x-problems": operation.problems,
   };
 }
 
+function responseOf({ description, schema, type = "application/json", alsoAs }: Answer, schemaOf: SchemaOf) {
+  if (!schema) return { description };
+  return {
+    description,
+    content: {
+      [type]: { schema: schemaOf(schema) },
+      ...(alsoAs !== undefined && { [alsoAs]: { schema: { type: "string" } } }),
+    },
+  };
+}
+
+type SchemaOf = Tools["componentOrSchema"];
+
 function parametersOf(
   where: "query" | "path",
-  { query, params }: Operation,
-  schemaOf: (schema: z.ZodType) => JsonSchema,
+  { query, params }: Operation<string>,
+  schemaOf: SchemaOf,
 ): NonNullable<OpenApiOperation["parameters"]> {
   const fields = where === "query" ? query : params;
   return Object.entries(fields?.shape ?? {}).map(([name, field]) => {
-    const isOptional = field instanceof z.ZodOptional;
-    const schema = (isOptional ? field.unwrap() : field) as z.ZodType;
+    const schema = (field instanceof z.ZodOptional ? field.unwrap() : field) as z.ZodType;
+    const isOptional = field instanceof z.ZodOptional || field instanceof z.ZodDefault;
     return { name, in: where, required: !isOptional, schema: schemaOf(schema) };
   });
 }

@@ -5,7 +5,6 @@
 
 import { html } from "hono/html";
 import type { JsonSchema, OpenApiContent, OpenApiDocument, OpenApiOperation } from "./openapi.ts";
-import { problems } from "./problem.ts";
 
 export const PAGE_HEADERS = {
   "content-type": "text/html; charset=utf-8",
@@ -69,7 +68,7 @@ export async function openApiPage(document: OpenApiDocument, links: PageLinks): 
     <section id="schemas"><h2>Schemas</h2>${Object.entries(components.schemas).map(schemaSection)}</section>
     <section id="problems"><h2>Problems</h2>
     <div class="wide"><table><thead><tr><th scope="col">Code</th><th scope="col">Status</th><th scope="col">Meaning</th></tr></thead>
-    <tbody>${Object.entries(problems).map(([code, { status, title }]) =>
+    <tbody>${Object.entries(document["x-problems"]).map(([code, { status, title }]) =>
       html`
         <tr id="problem-${code}">
           <td><code>${code}</code></td>
@@ -89,7 +88,7 @@ function operationSection(
   { path, method, operation }: { readonly path: string; readonly method: string; readonly operation: OpenApiOperation },
 ): Html {
   const { operationId, summary, description, security, parameters, requestBody, responses } = operation;
-  const answers = Object.entries(responses).filter(([status]) => Number(status) < 400);
+  const answers = Object.entries(responses).filter(([, { content }]) => !content || hasOwnForm(content));
   const problems = operation["x-problems"];
   return html`
     <section id="${operationId}">
@@ -113,7 +112,7 @@ function operationSection(
         ${answers.map(([status, { description, content }]) =>
           html`
             <dt>${status}</dt>
-            <dd>${contentType(content)}: ${description}</dd>
+            <dd>${content ? contentType(content) : "nothing"}: ${description}</dd>
           `
         )}
     ${problems.length === 0 ? "" : html`
@@ -123,6 +122,11 @@ function operationSection(
     </dl>
         </section>
   `;
+}
+
+/** Whether it is more than a problem. */
+function hasOwnForm(content: OpenApiContent): boolean {
+  return Object.keys(content).some((type) => type !== "application/problem+json");
 }
 
 /** How whoever asks shows who they are. */

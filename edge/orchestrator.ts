@@ -13,6 +13,7 @@
  */
 
 import { Hono } from "hono";
+import { API_PATHS, serveDescription } from "./api_description.ts";
 import type { Access } from "./orchestrator/access.ts";
 import { health, orchestratorApi } from "./orchestrator/api.ts";
 import type { OrchestratorDeps } from "./orchestrator/deps.ts";
@@ -22,8 +23,6 @@ import { serveAdmins } from "./orchestrator/routes/admin.ts";
 import { serveOperators } from "./orchestrator/routes/operator.ts";
 import { serveSessions } from "./orchestrator/routes/session.ts";
 import { openApiOf } from "./openapi.ts";
-import { openApiPage, PAGE_HEADERS } from "./openapi_page.ts";
-import { openApiStyle } from "./openapi_style.ts";
 import { Problem } from "./problem.ts";
 
 export type { OrchestratorDeps } from "./orchestrator/deps.ts";
@@ -52,7 +51,7 @@ export function createOrchestratorApi(deps: OrchestratorDeps, access: Access): H
   serveAccounts(operations, deps, access);
   serveOperators(operations, deps, access);
   serveAdmins(operations, deps, access);
-  serveDescription(app, deps.version);
+  serveDescription(app, () => openApiOf(orchestratorApi(deps.version)), API_PATHS);
   if (deps.pages) app.route("/", deps.pages);
   // Not `notFound`, which counts no more once the app is a part of another.
   app.all("*", (context) => operations.refuse(nothingHere(app, context.req.path), "any"));
@@ -69,17 +68,6 @@ function answerHeaders({ settings }: OrchestratorDeps): Readonly<Record<string, 
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     ...(settings.isSecure && { "strict-transport-security": `max-age=${YEAR_SECONDS}` }),
   };
-}
-
-/** The API's own description, for programs and for people. Made once, when first asked for. */
-function serveDescription(app: Hono<OrchestratorEnv>, version: string): void {
-  const links = { document: "/openapi.json", style: "/api.css" };
-  const cacheable = { "cache-control": "public, max-age=300" };
-  let document: ReturnType<typeof openApiOf> | undefined;
-  const describe = () => document ??= openApiOf(orchestratorApi(version));
-  app.get(links.document, (context) => context.json(describe(), 200, cacheable));
-  app.get("/api", async (context) => context.body(await openApiPage(describe(), links), 200, { ...PAGE_HEADERS }));
-  app.get(links.style, (context) => context.body(openApiStyle, 200, { "content-type": "text/css", ...cacheable }));
 }
 
 /** Whether it is the address or only the method that nobody serves. */

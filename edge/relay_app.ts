@@ -7,6 +7,7 @@ import { type Log, silentLog } from "../protocol/log.ts";
 import { messageOf } from "../protocol/errors.ts";
 import type { ChannelBounds, MessageChannel } from "../protocol/message_channel.ts";
 import type { Primitives } from "../protocol/primitives.ts";
+import { ROOT_PATHS } from "./api_description.ts";
 import { Problem } from "./problem.ts";
 
 /** What whoever serves the app tells it of a request: `app.fetch(request, { remoteAddress })`. */
@@ -86,6 +87,16 @@ export class Doorkeeper {
   /** Digests have one length, and say nothing about the token, wherever they begin to differ. */
   #isExpected(digest: Uint8Array): boolean {
     return digest.every((byte, index) => byte === this.#expected![index]);
+  }
+}
+
+/** Asks the doorkeeper before those paths, and before what describes the relay: strangers need not know what it is. */
+export function guardRelay(app: Hono<RelayEnv>, door: Doorkeeper, paths: readonly string[]): void {
+  for (const path of [...paths, ...Object.values(ROOT_PATHS)]) {
+    app.use(path, async (context, next) => {
+      const refusal = door.refusalOf(context.env?.remoteAddress, context.req.header("authorization"));
+      return refusal ? refusal.response() : await next();
+    });
   }
 }
 

@@ -15,9 +15,8 @@ import { type Context, Hono } from "hono";
 import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { type Log, silentLog } from "../protocol/log.ts";
 import { type Counter, noMetrics } from "../protocol/metrics.ts";
+import { serveDescription } from "./api_description.ts";
 import { openApiOf, type Operation } from "./openapi.ts";
-import { openApiPage, PAGE_HEADERS } from "./openapi_page.ts";
-import { openApiStyle } from "./openapi_style.ts";
 import { Problem } from "./problem.ts";
 import * as api from "./tracker/api.ts";
 import type { TrackerDeps, TrackerOrigin } from "./tracker/deps.ts";
@@ -28,6 +27,8 @@ export type { PlainHeartbeat } from "./tracker/peers.ts";
 
 /** Disposing it ends the streams of events. */
 export interface Tracker extends Disposable {
+  /** What it answers to, as Hono lists it. */
+  readonly routes: readonly { readonly method: string; readonly path: string }[];
   fetch(request: Request, origin?: TrackerOrigin): Promise<Response>;
   /** A heartbeat, for whoever need not make a Request of one: JSON in ASCII for the status 200, or what `fetch` would give. */
   heartbeat(beat: PlainHeartbeat, origin: TrackerOrigin): Promise<string | Response>;
@@ -67,6 +68,10 @@ class App implements Tracker {
       ["operation", "result"],
     );
     this.#route(deps.version);
+  }
+
+  get routes(): Tracker["routes"] {
+    return this.#hono.routes;
   }
 
   async fetch(request: Request, origin: TrackerOrigin = {}): Promise<Response> {
@@ -111,7 +116,7 @@ class App implements Tracker {
     // Hono answers HEAD as GET and drops the body, of which nobody would know: a listener would stay for good.
     serve(api.events, (request) => request.method === "HEAD" ? wrongMethod("get") : peers.follow(request));
     serve(api.status, () => peers.status());
-    this.#serveDescription(version);
+    serveDescription(app, () => openApiOf(api.trackerApi(version)));
     for (const { method, path } of [api.register, api.heartbeat, api.unregister, api.report]) {
       app.all(path, () => this.#refuse(wrongMethod(method), "any"));
     }
@@ -120,23 +125,6 @@ class App implements Tracker {
       this.#refuse(new Problem("not_found", "Cannot answer: the path must be one of openapi.json"), "any")
     );
     app.onError((error) => this.#refuse(this.#problemOf(error), "any"));
-  }
-
-  /** The API's own description, for programs and for people. Made once, when first asked for. */
-  #serveDescription(version: string): void {
-    const links = { document: "/openapi.json", style: "/style.css" };
-    const cacheable = { "cache-control": "public, max-age=300" };
-    let document: ReturnType<typeof openApiOf> | undefined;
-    const describe = () => document ??= openApiOf(api.trackerApi(version));
-    this.#hono.get(links.document, (context) => context.json(describe(), 200, cacheable));
-    this.#hono.get(
-      "/",
-      async (context) => context.body(await openApiPage(describe(), links), 200, { ...PAGE_HEADERS }),
-    );
-    this.#hono.get(
-      links.style,
-      (context) => context.body(openApiStyle, 200, { "content-type": "text/css", ...cacheable }),
-    );
   }
 
   /** Answers with what is given: a Problem, a Response, or what is or becomes JSON. */

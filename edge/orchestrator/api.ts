@@ -4,11 +4,12 @@
  *
  *   api/session.ts    anyone: info, prices, places, logging in        api/operator.ts   nodes, earnings, payouts
  *   api/account.ts    a client: account, money, use, keys             api/admin.ts      accounts, nodes, payouts, audit
+ *   api/machine.ts    probes through nodes, and webhooks of payment providers (`probe.ts` and `payments.ts` answer)
  *
  * Whoever must have a role shows it with `Authorization: Bearer <access token or API key>`. Identifiers travel in the query
  * or the body, never in the path; changes are POST, and their bodies JSON objects. Problems are RFC 9457.
  *
- * Not here: the webhooks of payment providers (`payments.ts`), the nodes' WebSocket at /v1/node.
+ * Not here: the nodes' WebSocket at /v1/node, `docs/node-protocol.md`.
  */
 
 import * as fields from "../../protocol/fields.ts";
@@ -18,6 +19,7 @@ import { deviceInfoSchema, userIdSchema, userLimitsSchema } from "../../protocol
 import type { ApiDescription, NamedSchema, Operation } from "../openapi.ts";
 import * as account from "./api/account.ts";
 import * as admin from "./api/admin.ts";
+import * as machine from "./api/machine.ts";
 import * as operator from "./api/operator.ts";
 import * as session from "./api/session.ts";
 import * as views from "./api/views.ts";
@@ -28,9 +30,14 @@ export * from "./api/operator.ts";
 export * from "./api/session.ts";
 export * from "./api/views.ts";
 
-/** Every operation, in the order in which they are described. */
+/** Every operation of the app, in the order in which they are described. */
 export function orchestratorOperations(): Operation[] {
   return [session, account, operator, admin].flatMap((group) => Object.values(group).filter(isOperation));
+}
+
+/** Those of machines, which whoever serves the app puts beside it. */
+export function machineOperations(): Operation[] {
+  return Object.values(machine);
 }
 
 function isOperation(value: unknown): value is Operation {
@@ -43,7 +50,7 @@ export function orchestratorApi(version: string): ApiDescription {
     version,
     description:
       "Accounts, money, nodes and logins of an orchestrator of shared connections. Money is a decimal in text.",
-    operations: orchestratorOperations(),
+    operations: [...orchestratorOperations(), ...machineOperations()],
     schemas: namedSchemas(),
   };
 }

@@ -6,16 +6,16 @@
  */
 
 import type { Context, Hono } from "hono";
-import { z } from "zod";
+import type { z } from "zod";
 import type { RateLimit } from "../../kv/sharing/counters.ts";
 import { placeName } from "../../protocol/control/auth_limits.ts";
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import { parseIp } from "../../protocol/ip.ts";
 import type { User, UserRole } from "../../protocol/sharing/records.ts";
 import { bearerOf } from "../bearer.ts";
-import type { Operation } from "../openapi.ts";
-import { Problem, schemaProblem } from "../problem.ts";
-import { readBody } from "../read_body.ts";
+import type { JsonOperation } from "../openapi.ts";
+import { Problem } from "../problem.ts";
+import { bodyOf, queryOf } from "../typed_request.ts";
 import type { Access } from "./access.ts";
 import { callerOf } from "./access/callers.ts";
 import type { OrchestratorDeps } from "./deps.ts";
@@ -37,7 +37,7 @@ export interface Caller {
   readonly by: { readonly familyId: string } | { readonly keyId: string };
 }
 
-export interface Asked<O extends Operation> {
+export interface Asked<O extends JsonOperation> {
   readonly request: Request;
   readonly address: string | undefined;
   readonly caller: O extends { readonly role: string } ? Caller : undefined;
@@ -45,7 +45,7 @@ export interface Asked<O extends Operation> {
   readonly query: O extends { readonly query: infer S extends z.ZodType } ? z.output<S> : undefined;
 }
 
-export type AnswerOf<O extends Operation> = z.input<O["answer"]["schema"]>;
+export type AnswerOf<O extends JsonOperation> = z.input<O["answer"]["schema"]>;
 
 /** An answer with headers of its own. */
 export class Reply<T> {
@@ -58,7 +58,7 @@ export class Reply<T> {
   }
 }
 
-export type Handler<O extends Operation> = (
+export type Handler<O extends JsonOperation> = (
   asked: Asked<O>,
 ) => Promise<AnswerOf<O> | Reply<AnswerOf<O>> | Response | Problem>;
 
@@ -88,11 +88,11 @@ export class Operations {
     );
   }
 
-  serve<O extends Operation>(operation: O, handle: Handler<O>): void {
+  serve<O extends JsonOperation>(operation: O, handle: Handler<O>): void {
     this.#app.on(
       operation.method.toUpperCase(),
       operation.path,
-      (context) => this.#answer(context, operation, handle as unknown as Handler<Operation>),
+      (context) => this.#answer(context, operation, handle as unknown as Handler<JsonOperation>),
     );
   }
 
@@ -125,8 +125,8 @@ export class Operations {
 
   async #answer(
     context: Context<OrchestratorEnv>,
-    operation: Operation,
-    handle: Handler<Operation>,
+    operation: JsonOperation,
+    handle: Handler<JsonOperation>,
   ): Promise<Response> {
     const { id, answer } = operation;
     const result = await this.#run(context, operation, handle).catch((error) => this.problemOf(error));
@@ -138,7 +138,11 @@ export class Operations {
       : context.json(result, answer.status);
   }
 
-  async #run(context: Context<OrchestratorEnv>, operation: Operation, handle: Handler<Operation>): Promise<unknown> {
+  async #run(
+    context: Context<OrchestratorEnv>,
+    operation: JsonOperation,
+    handle: Handler<JsonOperation>,
+  ): Promise<unknown> {
     const request = context.req.raw;
     const caller = operation.role === undefined
       ? undefined
@@ -146,10 +150,10 @@ export class Operations {
     if (caller instanceof Problem) return caller;
     const query = operation.query && queryOf(request, operation.query);
     if (query instanceof Problem) return query;
-    const body = operation.body && await bodyOf(request, operation.body);
+    const body = operation.body && await bodyOf(request, operation.body, MAX_BODY_BYTES);
     if (body instanceof Problem) return body;
     const address = context.env?.remoteAddress;
-    return await handle({ request, address, caller, query, body } as unknown as Asked<Operation>);
+    return await handle({ request, address, caller, query, body } as unknown as Asked<JsonOperation>);
   }
 
   async #callerFor(request: Request, role: UserRole): Promise<Caller | Problem> {
@@ -167,38 +171,4 @@ function tooMany(what: string, retryAfterMs: number): Problem {
   return new Problem("rate_limited", `Cannot take the request: this ${what} has asked too often; wait and try again`, {
     retryAfterMs: Math.ceil(retryAfterMs),
   });
-}
-
-async function bodyOf(request: Request, schema: z.ZodType): Promise<unknown> {
-  if (!/^application\/json\s*(;|$)/i.test(request.headers.get("content-type") ?? "")) {
-    return new Problem("wrong_type", "Cannot take the request: its Content-Type must be application/json");
-  }
-  const bytes = await readBody(request, MAX_BODY_BYTES);
-  if (!bytes) {
-    return new Problem("too_large", `Cannot take the request: its body must be at most ${MAX_BODY_BYTES} bytes`);
-  }
-  const parsed = schema.safeParse(parseJson(bytes));
-  return parsed.success ? parsed.data : schemaProblem(parsed.error);
-}
-
-/** The parameters of the URL; those that the schema has as numbers are read as such. */
-function queryOf(request: Request, schema: z.ZodObject): unknown {
-  const given = Object.fromEntries(new URL(request.url).searchParams);
-  const read = Object.entries(given).map(([name, text]) => [name, isNumber(schema.shape[name]) ? Number(text) : text]);
-  const parsed = schema.safeParse(Object.fromEntries(read));
-  return parsed.success ? parsed.data : schemaProblem(parsed.error);
-}
-
-function isNumber(field: unknown): boolean {
-  const inner = field instanceof z.ZodOptional ? field.unwrap() : field;
-  return inner instanceof z.ZodNumber;
-}
-
-/** Undefined for what is no JSON in UTF-8, which fits no schema of ours. */
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    return undefined;
-  }
 }

@@ -16,24 +16,25 @@ import { CachingResolver } from "../resolve.ts";
 import type { OpenOptions } from "../open.ts";
 import { parseCircuitUrl } from "./circuit_url.ts";
 import { CircuitPath } from "./path.ts";
+import { trustingFetch } from "../runtime.ts";
 
 export type CircuitOpenOptions = Omit<OpenOptions, "policy">;
 
 /** Opens the path; it builds circuits in the background, so that a directory which is down now may come up later. */
 export function openCircuits(url: string, options: CircuitOpenOptions): CircuitPath {
   const { base, ...wish } = parseCircuitUrl(url);
-  const { clock, random, log, metrics, caCerts, networkPublicKey, certificate } = options;
+  const { clock, random, log, metrics, tracing, caCerts, networkPublicKey, certificate } = options;
   if (networkPublicKey && !(options.identity && certificate)) {
     throw new CulvertError("bad_option", "Cannot use circuits: a closed network needs an identity and its certificate");
   }
   const primitives = hostPrimitives();
   const identity = options.identity ?? new Identity(generateSecrets(random), primitives);
-  const client = caCerts && Deno.createHttpClient({ caCerts: [...caCerts] });
+  const trusting = caCerts && trustingFetch(caCerts);
   const directory = new DirectoryClient({
     bases: [base],
     signer: identity,
     ...{ clock, random, primitives, log, networkPublicKey },
-    ...(client && { fetch: (request) => fetch(request, { client }) }),
+    ...(trusting && { fetch: trusting.fetch }),
   });
   const relays = new RelayDirectory({
     ...{ directory, networkPublicKey, primitives, clock, random, log },
@@ -42,7 +43,7 @@ export function openCircuits(url: string, options: CircuitOpenOptions): CircuitP
   const stop = new AbortController();
   const running = relays.run(stop.signal);
   return new CircuitPath({
-    ...{ ...wish, relays, clock, log, metrics },
+    ...{ ...wish, relays, clock, log, metrics, tracing },
     dialling: {
       ...{ ownId: identity.peerId, signer: identity, clock, random, primitives, caCerts },
       ...(certificate && { certificate }),
@@ -57,7 +58,7 @@ export function openCircuits(url: string, options: CircuitOpenOptions): CircuitP
         relays[Symbol.dispose]();
         await running;
         directory[Symbol.dispose]();
-        client?.close();
+        trusting?.[Symbol.dispose]();
       },
     },
   });

@@ -9,7 +9,10 @@
 
 import { Hono } from "hono";
 import type { z } from "zod";
+import deno from "../../deno.json" with { type: "json" };
 import { Admission, type AdmissionDeps } from "../../edge/directory/admission.ts";
+import { serveDescription } from "../../edge/api_description.ts";
+import { openApiOf } from "../../edge/openapi.ts";
 import { Problem } from "../../edge/problem.ts";
 import { verifyCertificate } from "../../protocol/certificate.ts";
 import { type ClosedNetwork, SUPERNODE_ROLE } from "../../protocol/control/auth.ts";
@@ -33,6 +36,7 @@ import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
+import { peeringApi } from "./peering_operations.ts";
 import { CERTIFICATE_HEADER, nothingSchema, PEERING_PATHS } from "./peering_schema.ts";
 
 export interface PeeringApiDeps extends AdmissionDeps {
@@ -104,6 +108,7 @@ export function createPeeringApi(deps: PeeringApiDeps): Hono<PeeringEnv> {
   serve("notices", exitNoticeSchema, (body, supernodeId) => deps.notice(body, supernodeId));
   serve("checks", sessionCheckSchema, (body, supernodeId) => deps.check(body, supernodeId));
   serve("tokens", nothingSchema, (_, supernodeId) => ({ relayToken: deps.relayToken(supernodeId) }));
+  serveDescription(app, () => openApiOf(peeringApi(deno.version)));
   app.get("/healthz", (context) => context.json({ status: "ok" }));
   app.notFound(() => refuse(new Problem("not_found", "Cannot answer: there is nothing at this path"), "any"));
   app.onError((error) => {
