@@ -42,6 +42,6 @@ ENV CULVERT_STATE_DIR=/var/lib/culvert CULVERT_METRICS_LISTEN=127.0.0.1:9090
 VOLUME ["/var/lib/culvert"]
 USER 10001:10001
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 CMD ["culvert", "health"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --start-interval=2s --retries=3 CMD ["culvert", "health"]
 ENTRYPOINT ["culvert"]
 CMD ["help"]
