@@ -1,5 +1,5 @@
 /**
- * Culvert as a library: ways to carry streams around obstacles, and the formats they speak.
+ * Culvert as a library: ways to carry streams around obstacles.
  *
  * A `Path` opens `Stream`s to hosts. Paths are made by URL, combined, and served to programs as a proxy:
  *
@@ -12,70 +12,44 @@
  * console.log(`curl -x socks5h://127.0.0.1:${proxy.address.port} http://hello.culvert/`);
  * ```
  *
- * A peer of a network has a `PeerConnection` to its supernode. A client asks over it for exits, and dials through them by
- * `openSessionPath`, or by a `SessionSwitch` that goes to another when one fails; an exit serves with a `SessionServer`.
- * `examples/` has each in a file of its own.
+ * `openNetwork` is the Path of a client in a network of supernodes and exits; `openTunnel` and `TunnelServer` are the two
+ * ends of a tunnel. `examples/` has each in a file of its own, and docs/library.md what of it works in Node.
  *
- * Importing this loads no native library and does nothing else.
+ * Time, chance, log and metrics are handed in, which is what lets a test run an hour in a moment (`@culvert/culvert/testing`).
+ * The formats on the wire are in `@culvert/culvert/protocol`. Importing this loads no native library and does nothing else.
  *
  * @module
  */
 
-export * from "./protocol/clock.ts";
-export * from "./protocol/egress_policy.ts";
-export * from "./protocol/errors.ts";
-export * from "./protocol/log.ts";
-export * from "./protocol/metrics.ts";
-export * from "./protocol/random.ts";
+export { type Clock, clockOf, type TimeHost, type Timer } from "./protocol/clock.ts";
+export { CulvertError, DialError, type DialFailure, dialFailureOf, messageOf } from "./protocol/errors.ts";
+export { type Log, type LogFields, silentLog } from "./protocol/log.ts";
+export { type Counter, type Gauge, type Histogram, type Labels, type Metrics, noMetrics } from "./protocol/metrics.ts";
+export { type Random, randomOf } from "./protocol/random.ts";
 export * from "./protocol/stream.ts";
 
-export * from "./protocol/control/commands.ts";
-export * from "./protocol/control/messages.ts";
-export * from "./protocol/control/peer_keys.ts";
-export * from "./protocol/directory.ts";
-export * from "./protocol/encoding.ts";
+export { EgressPolicy, policyOf, type PolicySource } from "./protocol/egress_policy.ts";
+export { loadPolicy, parsePolicy, WatchedPolicy, type WatchOptions, watchPolicy } from "./net/policy.ts";
+export { type Connect, direct, type DirectOptions } from "./net/egress.ts";
+export { type HelloOptions, withHello } from "./net/hello.ts";
 
-export * from "./protocol/certificate.ts";
-export * from "./protocol/http_signature.ts";
-export * from "./protocol/identity.ts";
-export * from "./protocol/primitives.ts";
-export * from "./protocol/signing.ts";
-export type { SideReport, SplitReport, Verdict } from "./protocol/split/report.ts";
+export { type Combination, type OpenOptions, openPath, openPaths, pathPrefixes } from "./net/open.ts";
+export { balance, type CombinedPath, type CombineOptions, failover, race, type RaceOptions } from "./net/combine.ts";
+export type { Member, MemberStatus } from "./net/monitor.ts";
+export { httpProbe, type Probe } from "./net/probe.ts";
 
-export * from "./net/circuit/open_circuits.ts";
-export * from "./net/circuit/path.ts";
-export * from "./net/combine.ts";
-export * from "./net/control.ts";
-export * from "./net/directory_client.ts";
-export * from "./net/egress.ts";
-export * from "./net/fragments/client.ts";
-export * from "./net/fragments/fetch.ts";
-export * from "./net/fragments/open_fragments.ts";
-export * from "./net/hello.ts";
-export * from "./net/host_primitives.ts";
-export * from "./net/memory.ts";
-export * from "./net/open.ts";
-export * from "./net/peer_connection.ts";
-export * from "./net/policy.ts";
-export * from "./net/proxy.ts";
-export * from "./net/seal_crypto.ts";
-export * from "./net/session_path.ts";
-export * from "./net/session_server.ts";
-export * from "./net/session_switch.ts";
-export * from "./net/slab_pool.ts";
-export * from "./net/tunnel_client.ts";
-export * from "./net/tunnel_link.ts";
-export * from "./net/tunnel_path.ts";
-export * from "./net/tunnel_server.ts";
-export * from "./net/udp_forward.ts";
-export type { DataPath, OpenSession, SessionWay, SupernodeWay } from "./net/watched_session.ts";
+export { type NetworkOptions, type NetworkPath, openNetwork } from "./net/network_path.ts";
+export { openTunnel, type TunnelClientOptions } from "./net/tunnel_client.ts";
+export { type TunnelLimits, TunnelServer, type TunnelServerOptions } from "./net/tunnel_server.ts";
+export { type CircuitOpenOptions, openCircuits } from "./net/circuit/open_circuits.ts";
+export { openFragments, type OpenFragmentsOptions } from "./net/fragments/open_fragments.ts";
+export { createFragmentFetch, type RequestPath } from "./net/fragments/fetch.ts";
 
-export * from "./kv/blocks.ts";
-export * from "./kv/directory.ts";
-export * from "./kv/nonces.ts";
-export * from "./kv/open.ts";
+export { type ProxyLimits, type ProxyOptions, type ProxyServer, serveProxy } from "./net/proxy.ts";
+export type { Admission, CheckCredentials, ProxyAuth, ProxyRefusal } from "./net/proxy/credentials.ts";
+export { UdpForward, type UdpForwardOptions } from "./net/udp_forward.ts";
+export { type ListenAt, type NetAddr, openTcpListener, type TcpListener, type TcpSocket } from "./net/runtime.ts";
 
-export * from "./edge/directory.ts";
-export * from "./edge/directory/on_kv.ts";
-export * from "./edge/health.ts";
-export * from "./edge/metrics.ts";
+export { generateSecrets, Identity, type IdentitySecrets } from "./protocol/identity.ts";
+export { hostPrimitives } from "./net/host_primitives.ts";
+export { type MemoryStream, memoryStreamPair } from "./net/memory.ts";

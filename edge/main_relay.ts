@@ -1,6 +1,6 @@
 /**
- * What `main_upstream.ts` and `main_downstream.ts` have in common: what an operator sets in the environment, and what a
- * relay needs of `net/`, which apps themselves do not import.
+ * What `main_upstream.ts` and `main_downstream.ts` have in common: what a relay needs of `net/`, which apps themselves do not
+ * import, and what an operator sets in the environment, beside what `main_serve.ts` lists:
  *
  *   CULVERT_BASE                the bases, with commas between
  *   CULVERT_ADVERTISE           the URL under which others reach this
@@ -9,14 +9,10 @@
  *   CULVERT_TOKEN               what clients must know; nothing without
  *   CULVERT_NETWORK_PUBLIC_KEY  the public key of a closed network, in base64; open without
  *   CULVERT_CERTIFICATE         this relay's certificate in it
- *   CULVERT_KV                  of a downstream: a path, an https URL or ":memory:"; on Deploy, left out, the app's own
- *   CULVERT_BEHIND_PROXY        1 if all requests come through a reverse proxy of yours
  */
 
-import type { Hono } from "hono";
 import { z } from "zod";
 import deno from "../deno.json" with { type: "json" };
-import { openKv } from "../kv/open.ts";
 import { BufferPool } from "../net/buffer_pool.ts";
 import { DirectoryClient } from "../net/directory_client.ts";
 import { RelayHops } from "../net/fragments/relay_hops.ts";
@@ -36,8 +32,8 @@ import type { Log } from "../protocol/log.ts";
 import type { Primitives } from "../protocol/primitives.ts";
 import { type Random, randomOf } from "../protocol/random.ts";
 import { consoleLog } from "./console_log.ts";
-import type { RelayAppDeps, RelayEnv } from "./relay_app.ts";
-import { remoteAddressOf } from "./remote_address.ts";
+import { env as variable } from "./main_serve.ts";
+import type { RelayAppDeps } from "./relay_app.ts";
 import { webSocketUpgrade } from "./web_socket_upgrade.ts";
 
 const identityText = z.object({ identityKey: keySchema, wireguardKey: keySchema });
@@ -109,27 +105,9 @@ export async function openRelayMain(kind: RelayKind): Promise<RelayMain> {
   };
 }
 
-/** The store of `CULVERT_KV`; on Deploy the app's own, elsewhere one in memory, unless it is set. */
-export async function openMainKv(): Promise<Deno.Kv> {
-  const location = Deno.env.get("CULVERT_KV") || undefined;
-  const isOnDeploy = Deno.env.has("DENO_DEPLOY") || Deno.env.has("DENO_DEPLOYMENT_ID");
-  return location === undefined && isOnDeploy ? await Deno.openKv() : await openKv(location ?? ":memory:");
-}
-
-/** What `deno serve` and Deno Deploy serve. */
-export function serveApp(app: Hono<RelayEnv>): Deno.ServeDefaultExport {
-  const behindProxy = Deno.env.get("CULVERT_BEHIND_PROXY") === "1";
-  return {
-    fetch(request, { remoteAddr }) {
-      const connected = "hostname" in remoteAddr ? remoteAddr.hostname : undefined;
-      return app.fetch(request, { remoteAddress: remoteAddressOf(request.headers, connected, { behindProxy }) });
-    },
-  };
-}
-
 function environmentOf(kind: RelayKind): Environment {
   const names = Object.keys(environment.shape);
-  const set = Object.fromEntries(names.map((name) => [name, Deno.env.get(name) || undefined]));
+  const set = Object.fromEntries(names.map((name) => [name, variable(name)]));
   const parsed = environment.safeParse(set);
   if (parsed.success) return parsed.data;
   const wrong = [...new Set(parsed.error.issues.map(({ path }) => String(path[0])))].join(", ");

@@ -1,9 +1,14 @@
 /**
- * Serves an upstream with `deno serve edge/main_upstream.ts`, or on Deno Deploy; `main_relay.ts` says what to set in the
- * environment. `roles/upstream.ts` is the same with flags, TLS, metrics and limits on slow clients.
+ * Serves an upstream, on Deno Deploy or anywhere:
+ *
+ *   deno run --allow-net --allow-env --unstable-kv edge/main_upstream.ts
+ *
+ * `main_relay.ts` says what to set in the environment. `roles/upstream.ts` is the same with flags, TLS, metrics and limits on
+ * slow clients.
  */
 
-import { openRelayMain, serveApp } from "./main_relay.ts";
+import { openRelayMain } from "./main_relay.ts";
+import { serveMain } from "./main_serve.ts";
 import { createUpstream } from "./upstream.ts";
 import { UpstreamRelay } from "./upstream/relay.ts";
 
@@ -11,4 +16,4 @@ const main = await openRelayMain("upstream");
 const relay = new UpstreamRelay({ ...main, dialHop: main.hops.dial });
 main.register(() => relay.load);
 
-export default serveApp(createUpstream({ ...main.appDeps, relay })) satisfies Deno.ServeDefaultExport;
+serveMain({ app: createUpstream({ ...main.appDeps, relay }), drain: () => relay.drain() });

@@ -8,6 +8,7 @@
  */
 
 import { CulvertError, DialError, type DialFailure, dialFailureOf } from "../protocol/errors.ts";
+import { isNotPermitted } from "./runtime.ts";
 
 const MEANINGS: Readonly<Record<string, readonly [DialFailure, string]>> = {
   ECONNREFUSED: ["refused", "nothing listens there"],
@@ -31,7 +32,7 @@ const MEANINGS: Readonly<Record<string, readonly [DialFailure, string]>> = {
 export function dialErrorOf(error: unknown): DialError {
   if (error instanceof DialError) return error;
   if (error instanceof CulvertError) return new DialError(dialFailureOf(error), error.message, { cause: error });
-  if (error instanceof Deno.errors.NotCapable) {
+  if (isNotPermitted(error)) {
     return new DialError("denied", "Cannot dial: this process may not open connections there", { cause: error });
   }
   const meaning = MEANINGS[(error as { code?: string } | undefined)?.code ?? ""];

@@ -28,6 +28,7 @@ import { OpenStreams } from "./open_streams.ts";
 import { type ListAddresses, OwnAddresses } from "./own_addresses.ts";
 import { CachingResolver, type Resolver } from "./resolve.ts";
 import { assertAllowed, checkedAddresses, deniedError } from "./checked_addresses.ts";
+import { connectTcp as connectSocket } from "./runtime.ts";
 
 /** Connects to an address literal. Aborting the signal ends the attempt. */
 export type Connect = (to: { hostname: string; port: number; signal?: AbortSignal }) => Promise<Stream>;
@@ -63,9 +64,9 @@ function fixed(policy: EgressPolicy): PolicySource {
   return { current: policy, subscribe: () => ({ [Symbol.dispose]() {} }) };
 }
 
-/** `Deno.connect` to a literal, without its own address race: there is one address, and it has been checked. */
+/** Connects to a literal, without its own address race: there is one address, and it has been checked. */
 async function connectTcp(to: { hostname: string; port: number; signal?: AbortSignal }): Promise<Stream> {
-  const connection = await Deno.connect({ ...to, autoSelectFamily: false });
+  const connection = await connectSocket({ ...to, autoSelectFamily: false });
   connection.setNoDelay(true);
   return connection;
 }

@@ -23,6 +23,7 @@ import { assertAllowed, checkedAddresses } from "./checked_addresses.ts";
 import { dialErrorOf } from "./dial_error.ts";
 import type { EgressLimits } from "./egress_limits.ts";
 import type { Resolver } from "./resolve.ts";
+import { type DatagramSocket, datagramSocket, type NetAddr } from "./runtime.ts";
 
 export interface EgressDatagramsOptions {
   readonly source: PolicySource;
@@ -45,7 +46,7 @@ const MAX_RECEIVE_FAILURES = 16;
 
 /** Where datagrams for a `host:port` go, until when, and by whose leave. */
 interface Route {
-  readonly to: Deno.NetAddr;
+  readonly to: NetAddr;
   readonly family: Family;
   readonly untilMs: number;
 }
@@ -166,7 +167,7 @@ export class EgressDatagrams implements Datagrams {
   }
 
   /** Who sent a datagram, if it is someone we sent to and the rate allows it. */
-  #admit(from: Deno.NetAddr, length: number): Target | undefined {
+  #admit(from: NetAddr, length: number): Target | undefined {
     this.#followPolicy();
     const peer = this.#peers.get(formatTarget({ host: from.hostname, port: from.port }));
     const { limits, clock } = this.#options;
@@ -198,17 +199,17 @@ function keep<T>(map: Map<string, T>, key: string, value: T, max: number): void 
 
 /** One UDP socket, with the one datagram that has been read and not yet taken. */
 class FamilySocket {
-  readonly #socket: Deno.DatagramConn;
+  readonly #socket: DatagramSocket;
   readonly #buffer = new Uint8Array(MAX_DATAGRAM_BYTES);
-  readonly #admit: (from: Deno.NetAddr, length: number) => Target | undefined;
+  readonly #admit: (from: NetAddr, length: number) => Target | undefined;
   readonly #onReady: () => void;
   #ready: Received | undefined;
   #onTaken: (() => void) | undefined;
   #closed = false;
 
-  constructor(family: Family, admit: (from: Deno.NetAddr, length: number) => Target | undefined, onReady: () => void) {
+  constructor(family: Family, admit: (from: NetAddr, length: number) => Target | undefined, onReady: () => void) {
     try {
-      this.#socket = Deno.listenDatagram({ transport: "udp", hostname: family === 4 ? "0.0.0.0" : "::", port: 0 });
+      this.#socket = datagramSocket({ hostname: family === 4 ? "0.0.0.0" : "::", port: 0 });
     } catch (error) {
       throw dialErrorOf(error);
     }
@@ -217,7 +218,7 @@ class FamilySocket {
     void this.#pump();
   }
 
-  async send(datagram: Uint8Array, to: Deno.NetAddr): Promise<void> {
+  async send(datagram: Uint8Array, to: NetAddr): Promise<void> {
     try {
       await this.#socket.send(datagram, to);
     } catch {
@@ -247,7 +248,7 @@ class FamilySocket {
       try {
         const [data, address] = await this.#socket.receive(this.#buffer);
         failures = 0;
-        const from = this.#admit(address as Deno.NetAddr, data.length);
+        const from = this.#admit(address, data.length);
         if (!from || this.#closed) continue;
         this.#ready = { length: data.length, from };
       } catch {

@@ -27,6 +27,7 @@ import { answerHead, hostOf, requestOf } from "./http_messages.ts";
 import { HttpRequestReader } from "./http_request_reader.ts";
 import { Newcomers } from "./newcomers.ts";
 import { type CertificateAndKey, RenewableListener } from "./renewable_listener.ts";
+import { isClosedError, isEarlyEnd, type NetAddr, type Socket } from "./runtime.ts";
 
 /** A request as it came. */
 export interface PlainRequest {
@@ -62,10 +63,8 @@ export interface HttpPortOptions {
   readonly limits?: HttpPortLimits;
 }
 
-type Conn = Deno.TcpConn | Deno.TlsConn;
-
 interface Connection {
-  readonly conn: Conn;
+  readonly conn: Socket;
   readonly remoteAddress: string;
   /** A request has begun and is not answered. */
   isBusy: boolean;
@@ -120,7 +119,7 @@ export class HttpPort implements AsyncDisposable {
     this.#accepting = this.#acceptAll();
   }
 
-  get address(): Deno.NetAddr {
+  get address(): NetAddr {
     return this.#listener.address;
   }
 
@@ -159,21 +158,21 @@ export class HttpPort implements AsyncDisposable {
       try {
         this.#arrived(await this.#listener.accept());
       } catch (error) {
-        if (this.#isClosed || error instanceof Deno.errors.BadResource) return;
+        if (this.#isClosed || isClosedError(error)) return;
         // That one connection was over before it was accepted. The next is not to wait for it.
-        if (error instanceof Deno.errors.NotConnected || error instanceof Deno.errors.ConnectionAborted) continue;
+        if (isEarlyEnd(error)) continue;
         log.warn("Cannot accept a connection", { error: messageOf(error) });
         await delay(clock, ACCEPT_PAUSE_MS);
       }
     }
   }
 
-  #arrived(conn: Conn): void {
+  #arrived(conn: Socket): void {
     if (this.#isClosed || this.#open.size >= this.#maxConnections) {
       this.#refused.add(1, { reason: "full" });
       return closeQuietly(conn);
     }
-    const connection = { conn, remoteAddress: (conn.remoteAddr as Deno.NetAddr).hostname, isBusy: false };
+    const connection = { conn, remoteAddress: conn.remoteAddr.hostname, isBusy: false };
     this.#open.set(connection, this.#serve(connection).finally(() => this.#open.delete(connection)));
   }
 
@@ -233,7 +232,7 @@ export class HttpPort implements AsyncDisposable {
   }
 
   async #answer(
-    conn: Conn,
+    conn: Socket,
     { head, body, remoteAddress }: PlainRequest,
     known: Response | undefined,
   ): Promise<boolean> {
@@ -256,7 +255,7 @@ export class HttpPort implements AsyncDisposable {
   }
 
   /** Passes on what comes until there is no more, or nobody at the other end. */
-  async #stream(conn: Conn, head: RequestHead, response: Response): Promise<void> {
+  async #stream(conn: Socket, head: RequestHead, response: Response): Promise<void> {
     this.#newcomers.requested(conn);
     const isChunked = head.minor === 1;
     const reader = response.body!.getReader();
@@ -280,13 +279,13 @@ export class HttpPort implements AsyncDisposable {
   }
 
   /** A part of a stream, which has a deadline of its own. */
-  async #write(conn: Conn, bytes: Uint8Array): Promise<void> {
+  async #write(conn: Socket, bytes: Uint8Array): Promise<void> {
     const { clock, limits } = this.#options;
     using _timer = clock.after(limits?.timeoutMs ?? DEFAULT_TIMEOUT_MS, () => closeQuietly(conn));
     await writeAll(conn, bytes);
   }
 
-  async #refuse(conn: Conn, status: Refusal): Promise<false> {
+  async #refuse(conn: Socket, status: Refusal): Promise<false> {
     this.#refused.add(1, { reason: `status_${status}` });
     const content = encoder.encode(`Cannot take the request: ${REFUSALS[status]}\n`);
     const response = new Response(null, { status: Number(status), headers: { "content-type": "text/plain" } });
@@ -323,7 +322,7 @@ function chunkOf(bytes: Uint8Array): Uint8Array {
 }
 
 /** Settles when the other end has closed, or has said more than that. Never rejects. */
-async function untilGone(conn: Conn, maxBytes = Infinity): Promise<void> {
+async function untilGone(conn: Socket, maxBytes = Infinity): Promise<void> {
   const buffer = new Uint8Array(4096);
   try {
     for (let dropped = 0; dropped < maxBytes;) {

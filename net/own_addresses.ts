@@ -8,6 +8,7 @@
 import type { Clock } from "../protocol/clock.ts";
 import type { AddressSet } from "../protocol/egress_policy.ts";
 import { formatIp, type IpAddress, parseIp } from "../protocol/ip.ts";
+import { interfaceAddresses } from "./runtime.ts";
 
 const KEEP_MS = 5_000;
 
@@ -20,7 +21,7 @@ export class OwnAddresses implements AddressSet {
   #addresses: ReadonlySet<string> = new Set();
   #untilMs = -Infinity;
 
-  constructor(clock: Clock, list: ListAddresses = listInterfaceAddresses) {
+  constructor(clock: Clock, list: ListAddresses = interfaceAddresses) {
     this.#clock = clock;
     this.#list = list;
   }
@@ -38,8 +39,4 @@ export class OwnAddresses implements AddressSet {
 function canonical(text: string): string {
   const address = parseIp(text);
   return address ? formatIp(address) : text;
-}
-
-function listInterfaceAddresses(): readonly string[] {
-  return Deno.networkInterfaces().map(({ address }) => address);
 }

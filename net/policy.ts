@@ -15,6 +15,7 @@ import { type Clock, clockOf, delay } from "../protocol/clock.ts";
 import { EgressPolicy, type PolicyProblem, type PolicySource, readPolicy } from "../protocol/egress_policy.ts";
 import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { type Log, silentLog } from "../protocol/log.ts";
+import { type DirectoryWatch, readFileStart, watchDirectory } from "./runtime.ts";
 
 /** A policy of a hundred thousand rules would be a mistake; so is a device or a log given as the file. */
 const MAX_FILE_BYTES = 1024 * 1024;
@@ -75,12 +76,9 @@ function keyOf(line: string): readonly string[] {
 
 async function readText(path: string): Promise<string> {
   try {
-    using file = await Deno.open(path);
-    const bytes = new Uint8Array(MAX_FILE_BYTES + 1);
-    let length = 0;
-    for (let count; length < bytes.length && (count = await file.read(bytes.subarray(length)));) length += count;
-    if (length > MAX_FILE_BYTES) throw new Error(`the file must be at most ${MAX_FILE_BYTES} bytes`);
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, length));
+    const bytes = await readFileStart(path, MAX_FILE_BYTES + 1);
+    if (bytes.length > MAX_FILE_BYTES) throw new Error(`the file must be at most ${MAX_FILE_BYTES} bytes`);
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
     throw new CulvertError("bad_policy", `Cannot read policy ${path}: ${messageOf(cause)}`, { cause });
   }
@@ -91,8 +89,8 @@ export interface WatchOptions {
   readonly signal?: AbortSignal;
   readonly clock?: Clock;
   readonly log?: Log;
-  /** Watches a directory; by default `Deno.watchFs`. */
-  readonly watch?: (directory: string) => Deno.FsWatcher;
+  /** Watches a directory; by default the runtime does. */
+  readonly watch?: (directory: string) => DirectoryWatch;
 }
 
 /** Reads a policy file and follows its changes. Throws if the file is broken to begin with. */
@@ -112,7 +110,7 @@ export class WatchedPolicy implements PolicySource, Disposable {
   readonly #listeners = new Set<() => void>();
   readonly #done: Promise<void>;
   #reloading: Promise<void> = Promise.resolve();
-  #watcher: Deno.FsWatcher | undefined;
+  #watcher: DirectoryWatch | undefined;
   #text: string;
   #current: EgressPolicy;
   /** What was last said about a broken file: a file that stays broken is complained of once. */
@@ -125,7 +123,7 @@ export class WatchedPolicy implements PolicySource, Disposable {
     this.#text = text;
     this.#current = parsePolicy(text, path);
     this.#parent = options.signal;
-    this.#done = this.#follow(options.watch ?? ((directory) => Deno.watchFs(directory, { recursive: false })));
+    this.#done = this.#follow(options.watch ?? watchDirectory);
     if (options.signal?.aborted) this[Symbol.dispose]();
     else options.signal?.addEventListener("abort", this.#onParentAbort, { once: true });
   }
@@ -153,7 +151,7 @@ export class WatchedPolicy implements PolicySource, Disposable {
     this.#watcher = undefined;
   }
 
-  async #follow(watch: (directory: string) => Deno.FsWatcher): Promise<void> {
+  async #follow(watch: (directory: string) => DirectoryWatch): Promise<void> {
     const watching = this.#followEvents(watch).then(() => "the watch ended", messageOf).then((why) => {
       if (this.#stop.signal.aborted) return;
       this.#log.warn("The policy file can no longer be watched; reading it every few seconds", { error: why });
@@ -166,7 +164,7 @@ export class WatchedPolicy implements PolicySource, Disposable {
     await watching;
   }
 
-  async #followEvents(watch: (directory: string) => Deno.FsWatcher): Promise<void> {
+  async #followEvents(watch: (directory: string) => DirectoryWatch): Promise<void> {
     this.#watcher = watch(directoryOf(this.#path));
     let settling: Promise<void> | undefined;
     for await (const event of this.#watcher) {

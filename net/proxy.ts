@@ -26,13 +26,14 @@ import { checkerOf, type ProxyAuth } from "./proxy/credentials.ts";
 import { serveHttp } from "./proxy/http.ts";
 import { Ingress, type ProxyLimits } from "./proxy/ingress.ts";
 import { serveSocks4, serveSocks5 } from "./proxy/socks.ts";
+import { isEarlyEnd, listenTcp, type NetAddr, type TcpListener, type TcpSocket } from "./runtime.ts";
 
 export type { Admission, CheckCredentials, ProxyAuth, ProxyRefusal } from "./proxy/credentials.ts";
 export type { ProxyLimits } from "./proxy/ingress.ts";
 
 export interface ProxyOptions {
   /** Where to listen, or a listener to take over and close in the end. */
-  readonly listen: { readonly hostname: string; readonly port: number } | Deno.TcpListener;
+  readonly listen: { readonly hostname: string; readonly port: number } | TcpListener;
   /** What everything goes through. Not closed with the proxy. May be left out where `auth` gives each client its own. */
   readonly path?: Path;
   /** Forwards the port: every connection leads there, whatever is said on it. Default: what is asked for. */
@@ -47,7 +48,7 @@ export interface ProxyOptions {
 
 export interface ProxyServer extends Disposable {
   /** Where it listens. */
-  readonly address: Deno.NetAddr;
+  readonly address: NetAddr;
   /** Connections open now. */
   readonly connections: number;
   /** Settles when the port and every connection are closed. */
@@ -80,7 +81,7 @@ const MAX_TURNED_AWAY = 64;
 /** Opens the proxy port. */
 export function serveProxy(options: ProxyOptions): ProxyServer {
   const limits = limitsOf(options.limits);
-  const listener = "accept" in options.listen ? options.listen : Deno.listen({ ...options.listen, transport: "tcp" });
+  const listener = "accept" in options.listen ? options.listen : listenTcp(options.listen);
   return new ProxyPort(listener, limits, options);
 }
 
@@ -96,9 +97,9 @@ function limitsOf(given: Partial<ProxyLimits> = {}): ProxyLimits {
 }
 
 class ProxyPort implements ProxyServer {
-  readonly address: Deno.NetAddr;
+  readonly address: NetAddr;
   readonly closed: Promise<void>;
-  readonly #listener: Deno.TcpListener;
+  readonly #listener: TcpListener;
   readonly #ingress: Ingress;
   readonly #clock: Clock;
   readonly #target: Target | undefined;
@@ -106,11 +107,11 @@ class ProxyPort implements ProxyServer {
   readonly #stop = new AbortController();
   #drained: (() => void) | undefined;
 
-  constructor(listener: Deno.TcpListener, limits: ProxyLimits, options: ProxyOptions) {
+  constructor(listener: TcpListener, limits: ProxyLimits, options: ProxyOptions) {
     this.#listener = listener;
     this.#clock = options.clock;
     this.#target = options.target;
-    this.address = listener.addr as Deno.NetAddr;
+    this.address = listener.addr;
     this.#ingress = new Ingress({
       path: options.path,
       clock: options.clock,
@@ -168,7 +169,7 @@ class ProxyPort implements ProxyServer {
       } catch (error) {
         if (signal.aborted) return;
         // That one connection was over before it was accepted. The next is not to wait for it.
-        if (error instanceof Deno.errors.NotConnected || error instanceof Deno.errors.ConnectionAborted) continue;
+        if (isEarlyEnd(error)) continue;
         this.#ingress.log.warn("accept failed", { error: messageOf(error), pauseMs });
         await delay(this.#clock, pauseMs, signal).catch(() => {});
         pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS);
@@ -176,7 +177,7 @@ class ProxyPort implements ProxyServer {
     }
   }
 
-  #admit(conn: Deno.TcpConn): void {
+  #admit(conn: TcpSocket): void {
     const ingress = this.#ingress;
     const room = ingress.limits.maxConnections - this.#clients.size;
     if (room <= 0) ingress.count("refusals", "connections");

@@ -18,6 +18,7 @@ import { connectHttp } from "./http_connect.ts";
 import { OpenStreams } from "./open_streams.ts";
 import { SocksDatagrams } from "./socks_datagrams.ts";
 import { askSocks5, connectSocks5 } from "./socks_stream.ts";
+import { connectTcp, type TcpSocket } from "./runtime.ts";
 
 export interface ProxyPathOptions {
   readonly dialect: "socks5" | "http";
@@ -80,7 +81,7 @@ export class ProxyPath implements Path {
   /** Connects to the proxy and has it asked, all in the time that a dial has. */
   async #ask<T extends { close(): void }>(
     options: DialOptions | undefined,
-    ask: (conn: Deno.TcpConn) => Promise<T>,
+    ask: (conn: TcpSocket) => Promise<T>,
   ): Promise<T> {
     const signal = options?.signal;
     signal?.throwIfAborted();
@@ -97,10 +98,10 @@ export class ProxyPath implements Path {
     }
   }
 
-  async #connect(signal: AbortSignal): Promise<Deno.TcpConn> {
+  async #connect(signal: AbortSignal): Promise<TcpSocket> {
     const { host: hostname, port } = this.#options.proxy;
     try {
-      const conn = await Deno.connect({ hostname, port, signal });
+      const conn = await connectTcp({ hostname, port, signal });
       conn.setNoDelay(true);
       return conn;
     } catch (error) {

@@ -8,17 +8,18 @@
  */
 
 import { closeQuietly } from "./close.ts";
+import {
+  type CertificateAndKey,
+  type ListenAt,
+  type Listener,
+  listenTcp,
+  listenTls,
+  type NetAddr,
+  type Socket,
+  type TcpListener,
+} from "./runtime.ts";
 
-export interface ListenAt {
-  readonly hostname: string;
-  readonly port: number;
-}
-
-/** Both in PEM; they must fit together. */
-export interface CertificateAndKey {
-  readonly cert: string;
-  readonly key: string;
-}
+export type { CertificateAndKey, ListenAt } from "./runtime.ts";
 
 /**
  * Connections that wait to be accepted, as far as the kernel allows (`net.core.somaxconn`, usually 4,096). Beyond it the
@@ -26,27 +27,29 @@ export interface CertificateAndKey {
  */
 const BACKLOG = 4096;
 
-type AnyListener = Deno.Listener<Deno.TcpConn | Deno.TlsConn, Deno.NetAddr>;
-
 export class RenewableListener implements Disposable {
   readonly #hostname: string;
-  #listener: AnyListener;
+  #listener: Listener;
   #isClosed = false;
 
-  /** Throws as `Deno.listen` does. */
-  constructor(at: ListenAt, tls?: CertificateAndKey) {
-    this.#hostname = at.hostname;
+  /** Throws as the runtime does when it cannot listen. A listener that is there is taken over, and has no TLS. */
+  constructor(at: ListenAt | TcpListener, tls?: CertificateAndKey) {
+    this.#hostname = "accept" in at ? at.addr.hostname : at.hostname;
+    if ("accept" in at) {
+      this.#listener = at;
+      return;
+    }
     // A port with `reusePort` can be shared by every process of this user: here one must be told that it is taken.
-    if (tls && at.port !== 0) Deno.listen({ ...at }).close();
-    this.#listener = tls ? listenTls(at, tls) : Deno.listen({ ...at, tcpBacklog: BACKLOG });
+    if (tls && at.port !== 0) listenTcp(at).close();
+    this.#listener = tls ? listenTls({ ...at, ...tls, backlog: BACKLOG }) : listenTcp({ ...at, backlog: BACKLOG });
   }
 
-  get address(): Deno.NetAddr {
+  get address(): NetAddr {
     return this.#listener.addr;
   }
 
   /** The next connection. Rejects with `BadResource` once it is closed. */
-  async accept(): Promise<Deno.TcpConn | Deno.TlsConn> {
+  async accept(): Promise<Socket> {
     for (;;) {
       const listener = this.#listener;
       try {
@@ -61,7 +64,7 @@ export class RenewableListener implements Disposable {
   renewTls(tls: CertificateAndKey): void {
     if (this.#isClosed) return;
     const older = this.#listener;
-    this.#listener = listenTls({ hostname: this.#hostname, port: older.addr.port }, tls);
+    this.#listener = listenTls({ hostname: this.#hostname, port: older.addr.port, ...tls, backlog: BACKLOG });
     closeQuietly(older);
   }
 
@@ -73,8 +76,4 @@ export class RenewableListener implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-function listenTls(at: ListenAt, tls: CertificateAndKey): AnyListener {
-  return Deno.listenTls({ ...at, ...tls, alpnProtocols: ["http/1.1"], reusePort: true, tcpBacklog: BACKLOG });
 }

@@ -10,29 +10,30 @@ import { parseIp } from "../protocol/ip.ts";
 import { encodeDatagramHeader, parseDatagram } from "../protocol/socks.ts";
 import type { Datagrams, Received, Target } from "../protocol/stream.ts";
 import { closeQuietly } from "./close.ts";
+import { type DatagramSocket, datagramSocket, type NetAddr, type TcpSocket } from "./runtime.ts";
 
 const MAX_DATAGRAM_BYTES = 65_535;
 /** Before one gives up: a socket that can do nothing but fail is not asked for ever. */
 const MAX_FAILURES = 16;
 
 export class SocksDatagrams implements Datagrams {
-  readonly #conn: Deno.TcpConn;
-  readonly #socket: Deno.DatagramConn;
-  readonly #relay: Deno.NetAddr;
+  readonly #conn: TcpSocket;
+  readonly #socket: DatagramSocket;
+  readonly #relay: NetAddr;
   readonly #onClose: () => void;
   readonly #held = new Uint8Array(MAX_DATAGRAM_BYTES);
   #isClosed = false;
 
   /** `bound` is what the server answered; without an address it means its own. Takes the connection over. */
-  constructor(conn: Deno.TcpConn, bound: Target, onClose: () => void) {
-    const server = (conn.remoteAddr as Deno.NetAddr).hostname;
+  constructor(conn: TcpSocket, bound: Target, onClose: () => void) {
+    const server = conn.remoteAddr.hostname;
     const isPlace = parseIp(bound.host) !== undefined && bound.host !== "0.0.0.0" && bound.host !== "::";
     this.#conn = conn;
     this.#onClose = onClose;
     this.#relay = { transport: "udp", hostname: isPlace ? bound.host : server, port: bound.port };
     // The kernel picks the family by where we are.
-    const hostname = (conn.localAddr as Deno.NetAddr).hostname;
-    this.#socket = Deno.listenDatagram({ transport: "udp", hostname, port: 0 });
+    const hostname = conn.localAddr.hostname;
+    this.#socket = datagramSocket({ hostname, port: 0 });
     void this.#watch();
   }
 
@@ -50,7 +51,7 @@ export class SocksDatagrams implements Datagrams {
     for (let failures = 0; !this.#isClosed && failures < MAX_FAILURES;) {
       try {
         const [bytes, from] = await this.#socket.receive(this.#held);
-        const parsed = this.#isRelay(from as Deno.NetAddr) ? parseDatagram(bytes) : undefined;
+        const parsed = this.#isRelay(from) ? parseDatagram(bytes) : undefined;
         if (!parsed) continue;
         const length = Math.min(into.length, bytes.length - parsed.dataAt);
         into.set(bytes.subarray(parsed.dataAt, parsed.dataAt + length));
@@ -75,7 +76,7 @@ export class SocksDatagrams implements Datagrams {
     this.close();
   }
 
-  #isRelay({ hostname, port }: Deno.NetAddr): boolean {
+  #isRelay({ hostname, port }: NetAddr): boolean {
     return port === this.#relay.port && hostname === this.#relay.hostname;
   }
 

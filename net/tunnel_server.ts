@@ -20,6 +20,7 @@ import type { Link } from "./link.ts";
 import { type CertificateAndKey, RenewableListener } from "./renewable_listener.ts";
 import { type TunnelLinkLimits, type TunnelLinkOptions, TunnelLinks } from "./tunnel_link.ts";
 import { acceptWebsocket, readWebsocketRequest, WebsocketLink } from "./websocket.ts";
+import { isClosedError, isEarlyEnd, type ListenAt, type NetAddr, type Socket, type TcpListener } from "./runtime.ts";
 
 export interface TunnelLimits extends TunnelLinkLimits {
   /** Links at once. Default 1,024. */
@@ -31,7 +32,8 @@ export interface TunnelLimits extends TunnelLinkLimits {
 }
 
 export interface TunnelServerOptions extends TunnelLinkOptions {
-  readonly listen: { readonly hostname: string; readonly port: number };
+  /** Where to listen, or a listener to take over and close in the end, which has no TLS then. */
+  readonly listen: ListenAt | TcpListener;
   /** PEM. Without it the tunnel is plain WebSocket, for loopback or behind a TLS proxy. */
   readonly tls?: CertificateAndKey;
   /** The only request target that is answered. Default "/". */
@@ -78,7 +80,7 @@ export class TunnelServer implements Disposable {
   }
 
   /** Where it listens. */
-  get address(): Deno.NetAddr {
+  get address(): NetAddr {
     return this.#listener.address;
   }
 
@@ -157,9 +159,9 @@ export class TunnelServer implements Disposable {
         this.#handshakes.add(conn);
         this.#spawn(this.#greet(conn));
       } catch (error) {
-        if (this.#stop.signal.aborted || error instanceof Deno.errors.BadResource) return;
+        if (this.#stop.signal.aborted || isClosedError(error)) return;
         // That one connection was over before it was accepted. The next is not to wait for it.
-        if (error instanceof Deno.errors.NotConnected || error instanceof Deno.errors.ConnectionAborted) continue;
+        if (isEarlyEnd(error)) continue;
         log.warn("Cannot accept a connection", { error: messageOf(error) });
         await delay(clock, ACCEPT_PAUSE_MS, this.#stop.signal).catch(() => {});
       }
@@ -167,16 +169,16 @@ export class TunnelServer implements Disposable {
   }
 
   /** The handshake, within its deadline; a connection that fails it is closed without a word to the log above debug. */
-  async #greet(conn: Deno.TcpConn | Deno.TlsConn): Promise<void> {
+  async #greet(conn: Socket): Promise<void> {
     const { clock, log, limits } = this.#options;
     const timer = clock.after(limits?.handshakeTimeoutMs ?? 10_000, () => closeQuietly(conn));
     let accepted = false;
     try {
-      if ("setNoDelay" in conn) conn.setNoDelay(true);
+      conn.setNoDelay?.(true);
       const first = await this.#admit(conn);
       if (!first) return;
       accepted = true;
-      const { hostname, port } = conn.localAddr as Deno.NetAddr;
+      const { hostname, port } = conn.localAddr;
       this.#carry(new WebsocketLink(conn, this.#linkPool, { first }), formatTarget({ host: hostname, port }));
     } catch (error) {
       log.debug("A tunnel handshake failed", { error: messageOf(error) });

@@ -15,6 +15,7 @@ import type { Log } from "../protocol/log.ts";
 import type { Datagrams, Path, Target } from "../protocol/stream.ts";
 import { closeQuietly } from "./close.ts";
 import { Deadlines } from "./deadlines.ts";
+import { type DatagramSocket, datagramSocket, type NetAddr } from "./runtime.ts";
 
 export interface UdpForwardOptions {
   readonly listen: { readonly hostname: string; readonly port: number };
@@ -34,7 +35,7 @@ const MAX_DATAGRAM_BYTES = 65_535;
 const MAX_WAITING = 16;
 
 interface Flow {
-  readonly from: Deno.NetAddr;
+  readonly from: NetAddr;
   readonly key: string;
   readonly opening: AbortController;
   waiting: Uint8Array[];
@@ -43,11 +44,11 @@ interface Flow {
 
 export class UdpForward implements Disposable {
   /** Where it listens. */
-  readonly address: Deno.NetAddr;
+  readonly address: NetAddr;
   /** Settles when nothing of it runs any more. */
   readonly closed: Promise<void>;
   readonly #options: UdpForwardOptions;
-  readonly #socket: Deno.DatagramConn;
+  readonly #socket: DatagramSocket;
   readonly #flows = new Map<string, Flow>();
   readonly #tasks = new Set<Promise<void>>();
   readonly #idle: Deadlines<Flow>;
@@ -55,8 +56,8 @@ export class UdpForward implements Disposable {
 
   constructor(options: UdpForwardOptions) {
     this.#options = options;
-    this.#socket = Deno.listenDatagram({ transport: "udp", ...options.listen });
-    this.address = this.#socket.addr as Deno.NetAddr;
+    this.#socket = datagramSocket(options.listen);
+    this.address = this.#socket.addr;
     this.#idle = new Deadlines(options.clock, options.idleTimeoutMs ?? 60_000, (flow) => this.#end(flow));
     this.closed = this.#receive();
   }
@@ -83,7 +84,7 @@ export class UdpForward implements Disposable {
     while (!this.#isClosed) {
       try {
         const [datagram, from] = await this.#socket.receive(buffer);
-        await this.#forward(datagram, from as Deno.NetAddr);
+        await this.#forward(datagram, from);
       } catch (error) {
         if (!this.#isClosed) this.#options.log.debug("A forwarded datagram was lost", { error: messageOf(error) });
       }
@@ -91,14 +92,14 @@ export class UdpForward implements Disposable {
     while (this.#tasks.size > 0) await Promise.all(this.#tasks);
   }
 
-  async #forward(datagram: Uint8Array, from: Deno.NetAddr): Promise<void> {
+  async #forward(datagram: Uint8Array, from: NetAddr): Promise<void> {
     const flow = this.#flows.get(`${from.hostname} ${from.port}`) ?? this.#begin(from);
     this.#idle.add(flow);
     if (flow.datagrams) await flow.datagrams.send(datagram, this.#options.target);
     else if (flow.waiting.length < MAX_WAITING) flow.waiting.push(datagram.slice());
   }
 
-  #begin(from: Deno.NetAddr): Flow {
+  #begin(from: NetAddr): Flow {
     if (this.#flows.size >= (this.#options.maxFlows ?? 256)) {
       for (const longestSilent of this.#idle) {
         this.#end(longestSilent);

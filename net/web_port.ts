@@ -20,6 +20,7 @@ import { closeQuietly } from "./close.ts";
 import { answerHead, requestOf } from "./http_messages.ts";
 import { Newcomers } from "./newcomers.ts";
 import { type CertificateAndKey, RenewableListener } from "./renewable_listener.ts";
+import { isClosedError, isEarlyEnd, type NetAddr, type Socket } from "./runtime.ts";
 import { acceptWebsocket, readWebsocketRequest, type WebsocketRequest } from "./websocket.ts";
 
 export interface WebPortLimits {
@@ -110,7 +111,7 @@ export class WebPort implements Disposable {
     this.#spawn(this.#acceptAll());
   }
 
-  get address(): Deno.NetAddr {
+  get address(): NetAddr {
     return this.#listener.address;
   }
 
@@ -148,21 +149,21 @@ export class WebPort implements Disposable {
         await this.#newcomers.place();
         this.#spawn(this.#greet(await this.#listener.accept()));
       } catch (error) {
-        if (this.#closed || error instanceof Deno.errors.BadResource) return;
+        if (this.#closed || isClosedError(error)) return;
         // That one connection was over before it was accepted. The next is not to wait for it.
-        if (error instanceof Deno.errors.NotConnected || error instanceof Deno.errors.ConnectionAborted) continue;
+        if (isEarlyEnd(error)) continue;
         log.warn("Cannot accept a connection", { error: messageOf(error) });
         await delay(clock, ACCEPT_PAUSE_MS);
       }
     }
   }
 
-  async #greet(conn: Deno.TcpConn | Deno.TlsConn): Promise<void> {
-    const remoteAddress = (conn.remoteAddr as Deno.NetAddr).hostname;
+  async #greet(conn: Socket): Promise<void> {
+    const remoteAddress = conn.remoteAddr.hostname;
     this.#newcomers.arrived(conn, remoteAddress);
     let taken = false;
     try {
-      if ("setNoDelay" in conn) conn.setNoDelay(true);
+      conn.setNoDelay?.(true);
       taken = await this.#serve(conn, remoteAddress);
     } catch (error) {
       // Such as a TLS handshake that led to nothing. What was dropped has been counted.
@@ -177,7 +178,7 @@ export class WebPort implements Disposable {
   }
 
   /** Whether somebody has taken the socket. */
-  async #serve(conn: Deno.TcpConn | Deno.TlsConn, remoteAddress: string): Promise<boolean> {
+  async #serve(conn: Socket, remoteAddress: string): Promise<boolean> {
     for (let isFirst = true;; isFirst = false) {
       const request = await readWebsocketRequest(conn);
       if (!request) {
@@ -193,7 +194,7 @@ export class WebPort implements Disposable {
 
   /** Whether somebody has taken the socket. */
   async #upgrade(
-    conn: Deno.TcpConn | Deno.TlsConn,
+    conn: Socket,
     { head, key, rest }: WebsocketRequest,
     remoteAddress: string,
   ): Promise<boolean> {

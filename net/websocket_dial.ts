@@ -9,6 +9,7 @@ import type { Random } from "../protocol/random.ts";
 import { formatTarget, type Stream, type Target } from "../protocol/stream.ts";
 import { closeQuietly } from "./close.ts";
 import { openWebsocket } from "./websocket.ts";
+import { connectTcp, type Socket, startTls, type TcpSocket } from "./runtime.ts";
 
 /** Where a WebSocket is answered. */
 export interface WebsocketAddress {
@@ -68,15 +69,15 @@ async function connectSocket(
   const { host, port } = target;
   const conn = locate
     ? await connectToOne(await locate(target, signal), port, signal)
-    : await Deno.connect({ hostname: host, port, signal });
+    : await connectTcp({ hostname: host, port, signal });
   conn.setNoDelay(true);
   if (!tls) return conn;
   const options = { hostname: host, alpnProtocols: ["http/1.1"], ...(caCerts && { caCerts: [...caCerts] }) };
-  let current: Deno.TcpConn | Deno.TlsConn = conn;
+  let current: Socket = conn;
   const onAbort = () => closeQuietly(current); // once TLS has begun, the TCP handle is an empty shell
   signal.addEventListener("abort", onAbort, { once: true });
   try {
-    const secure = current = await Deno.startTls(conn, options);
+    const secure = current = await startTls(conn, options);
     signal.throwIfAborted();
     await secure.handshake();
     return secure;
@@ -89,11 +90,11 @@ async function connectSocket(
 }
 
 /** One after the other; rejects with what the last has met with. */
-async function connectToOne(addresses: readonly IpAddress[], port: number, signal: AbortSignal): Promise<Deno.TcpConn> {
+async function connectToOne(addresses: readonly IpAddress[], port: number, signal: AbortSignal): Promise<TcpSocket> {
   let failure: unknown = new DialError("unresolved", "Cannot connect: the host must have an address, and has none");
   for (const address of addresses) {
     try {
-      return await Deno.connect({ hostname: formatIp(address), port, signal });
+      return await connectTcp({ hostname: formatIp(address), port, signal });
     } catch (error) {
       signal.throwIfAborted();
       failure = error;

@@ -12,7 +12,7 @@
  */
 
 import type { Clock } from "../protocol/clock.ts";
-import { DialError } from "../protocol/errors.ts";
+import { CulvertError, DialError } from "../protocol/errors.ts";
 import type { Random } from "../protocol/random.ts";
 import { type DialOptions, formatTarget, type Stream, type Target } from "../protocol/stream.ts";
 import { type MemoryStream, memoryStreamPair } from "../net/memory.ts";
@@ -199,7 +199,7 @@ export class MemoryHost {
   #bind(port: number, taken: ReadonlyMap<number, unknown>): Target {
     while (port === 0 || (port >= FIRST_EPHEMERAL_PORT && taken.has(port))) port = this.#nextPort++;
     if (taken.has(port)) {
-      throw new Deno.errors.AddrInUse(`Cannot listen: the port must be free, got ${this.address}:${port}`);
+      throw new CulvertError("port_in_use", `Cannot listen: the port must be free, got ${this.address}:${port}`);
     }
     return { host: this.address, port };
   }
@@ -251,7 +251,7 @@ export class MemoryListener implements Disposable {
 }
 
 function closedError(local: Target): Error {
-  return new Deno.errors.BadResource(`Cannot accept: the listener at ${formatTarget(local)} is closed`);
+  return new CulvertError("closed", `Cannot accept: the listener at ${formatTarget(local)} is closed`);
 }
 
 function dialError(code: "unresolved" | "refused" | "timeout", target: Target, why: string): DialError {

@@ -8,6 +8,7 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { DialError, type DialFailure } from "../protocol/errors.ts";
 import { type Path, readFull, type Target, writeAll } from "../protocol/stream.ts";
+import { registerTest } from "./runner.ts";
 
 export interface PathFixture extends AsyncDisposable {
   readonly path: Path;
@@ -138,10 +139,13 @@ const cases: Readonly<Record<string, Case>> = {
 export function testPathContract(name: string, options: PathContractOptions): void {
   for (const [clause, { needs, run }] of Object.entries(cases)) {
     if (needs && !options.has.includes(needs)) continue;
-    Deno.test(`${name}: ${clause}`, async () => {
-      await using fixture = await options.setUp();
-      using _path = fixture.path;
-      await run(fixture);
+    registerTest({
+      name: `${name}: ${clause}`,
+      async fn() {
+        await using fixture = await options.setUp();
+        using _path = fixture.path;
+        await run(fixture);
+      },
     });
   }
 }

@@ -9,6 +9,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { readFull, type Stream, writeAll } from "../protocol/stream.ts";
+import { registerTest } from "./runner.ts";
 
 export interface StreamContractOptions {
   /** Two ends of one new stream, which takes at least a few dozen bytes before anyone reads. */
@@ -144,7 +145,7 @@ export function testStreamContract(name: string, options: StreamContractOptions)
   const all = options.cut ? { ...cases, "a cut is an error and never the end": cutCase } : cases;
   for (const [clause, run] of Object.entries(all)) {
     const exception = options.exceptions?.[clause];
-    Deno.test({
+    registerTest({
       name: `${name}: ${clause}${exception ? ` (not kept: ${exception})` : ""}`,
       ignore: exception !== undefined,
       async fn() {

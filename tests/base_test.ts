@@ -1,5 +1,5 @@
 /**
- * Base as operators run it: several processes on one store, and `deno serve` without any of our own flags.
+ * Base as operators run it: several processes on one store, and as an app without any of our own flags.
  */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
@@ -10,10 +10,9 @@ import { clockOf } from "../protocol/clock.ts";
 import { portablePrimitives as primitives } from "../protocol/primitives.ts";
 import { Program } from "../testing/program.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
+import { DenoFolder, HostedApp } from "./fixtures/hosted_app.ts";
 
-const fileOf = (path: string) => fromFileUrl(new URL(path, import.meta.url));
-const MAIN = fileOf("../roles/main.ts");
-const EDGE = fileOf("../edge/main_directory.ts");
+const MAIN = fromFileUrl(new URL("../roles/main.ts", import.meta.url));
 
 function clientOf(url: string, asker: Asker): DirectoryClient {
   const { identity: signer, random } = asker;
@@ -44,33 +43,14 @@ Deno.test("two processes on one file are one base", async () => {
   assertEquals([await one.stop(), await two.stop()], [0, 0]);
 });
 
-Deno.test("deno serve runs base as it is", async () => {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["serve", "-A", "--host", "127.0.0.1", "--port", "0", EDGE],
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  try {
-    const url = await listeningUrl(child.stderr);
-    const asker = new Asker(1);
-    using client = clientOf(url, asker);
-    await client.register(asker.supernode());
-    assertEquals((await client.candidates()).length, 1);
-    const page = await fetch(url);
-    assertStringIncludes(await page.text(), "Culvert directory");
-  } finally {
-    child.kill("SIGTERM");
-    await child.status;
-  }
+Deno.test("base runs as it is under deno run, and ends when it is asked to", async () => {
+  using folder = new DenoFolder();
+  await using base = await HostedApp.start({ app: "directory", folder });
+  const asker = new Asker(1);
+  using client = clientOf(base.url, asker);
+  await client.register(asker.supernode());
+  assertEquals((await client.candidates()).length, 1);
+  const page = await fetch(base.url);
+  assertStringIncludes(await page.text(), "Culvert directory");
+  assertEquals(await base.program.stop(), 0);
 });
-
-/** The address in the first line that names one; the rest is thrown away. */
-async function listeningUrl(output: ReadableStream<Uint8Array>): Promise<string> {
-  let text = "";
-  for await (const part of output.pipeThrough(new TextDecoderStream())) {
-    text += part;
-    const found = /http:\/\/[\d.]+:\d+/.exec(text);
-    if (found) return found[0];
-  }
-  throw new Error(`It ended without an address: ${text}`);
-}

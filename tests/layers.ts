@@ -62,6 +62,7 @@ export const folders = [
   "testing",
   "tests",
   "bench",
+  "tools",
   "examples",
   "types",
 ] as const;
@@ -156,6 +157,7 @@ export const importTable: readonly Row[] = [
   { from: "testing", to: "protocol", why: "the test kit stands in for the interfaces of protocol/" },
   { from: "testing", to: "net/memory.ts", why: "streams without a network are the base of the in-memory network" },
   { from: "testing", to: "npm:fast-check", why: "hostile input is made by fast-check" },
+  { from: "testing", to: "node:test", why: "in the npm package contracts register with Node's runner" },
   { from: "testing", to: "node:timers", why: "setImmediate lets every settled promise run before time moves on" },
   ...["protocol", "net", "kv", "edge"].map((to): Row => ({
     from: "mod.ts",
@@ -165,6 +167,16 @@ export const importTable: readonly Row[] = [
   ...aboveTheHouseRows,
   { from: "tests", to: "bench", why: "what generates load for measurements also loads what is under test" },
   { from: "bench", to: "tests", why: "what failing over costs is measured in the network in which it is proved" },
+  { from: "tools", to: "protocol", why: "what makes releases fails as everything else does, by CulvertError" },
+  { from: "tools", to: "deno.json", why: "what a program needs of Deno is written in one place" },
+  { from: "tools", to: "npm:typescript", why: "the npm package is compiled to what Node 20 runs, with declarations" },
+  {
+    from: "tools",
+    to: "node:buffer",
+    why: "what Node 20 lacks of the language, base64 among it, is made of what it has",
+  },
+  { from: "tools", to: "npm:@std/*", why: "paths, flags and encodings" },
+  { from: "bench", to: "tools", why: "executables are measured as releases have them" },
   { from: "examples", to: "mod.ts", why: "an example shows what a user of the library would write" },
   { from: "types", to: "npm:*", why: "declares types for packages that carry none" },
 ];

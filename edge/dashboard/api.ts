@@ -151,8 +151,13 @@ export interface RowPage<Row> {
   readonly total: number;
 }
 
-export interface PeerRow extends PeerFacts {
+/** Supernodes are among them. */
+export interface PeerRow extends Omit<PeerFacts, "role"> {
   readonly kind: "peer" | "supernode";
+  readonly role: PeerRole | "supernode";
+  readonly state: NodeView["state"];
+  /** The part it is, where parts can be killed. */
+  readonly part?: string | undefined;
   readonly supernodeName?: string | undefined;
   readonly isBlocked: boolean;
 }

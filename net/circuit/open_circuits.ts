@@ -16,6 +16,7 @@ import { CachingResolver } from "../resolve.ts";
 import type { OpenOptions } from "../open.ts";
 import { parseCircuitUrl } from "./circuit_url.ts";
 import { CircuitPath } from "./path.ts";
+import { trustingFetch } from "../runtime.ts";
 
 export type CircuitOpenOptions = Omit<OpenOptions, "policy">;
 
@@ -28,12 +29,12 @@ export function openCircuits(url: string, options: CircuitOpenOptions): CircuitP
   }
   const primitives = hostPrimitives();
   const identity = options.identity ?? new Identity(generateSecrets(random), primitives);
-  const client = caCerts && Deno.createHttpClient({ caCerts: [...caCerts] });
+  const trusting = caCerts && trustingFetch(caCerts);
   const directory = new DirectoryClient({
     bases: [base],
     signer: identity,
     ...{ clock, random, primitives, log, networkPublicKey },
-    ...(client && { fetch: (request) => fetch(request, { client }) }),
+    ...(trusting && { fetch: trusting.fetch }),
   });
   const relays = new RelayDirectory({
     ...{ directory, networkPublicKey, primitives, clock, random, log },
@@ -57,7 +58,7 @@ export function openCircuits(url: string, options: CircuitOpenOptions): CircuitP
         relays[Symbol.dispose]();
         await running;
         directory[Symbol.dispose]();
-        client?.close();
+        trusting?.[Symbol.dispose]();
       },
     },
   });

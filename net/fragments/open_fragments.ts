@@ -22,6 +22,7 @@ import { FragmentPath } from "./client.ts";
 import { parseFragmentsUrl } from "./fragments_url.ts";
 import { BlockedSockets } from "./legs.ts";
 import type { Member } from "./session_opener.ts";
+import { trustingFetch } from "../runtime.ts";
 
 export interface OpenFragmentsOptions {
   readonly clock: Clock;
@@ -108,6 +109,5 @@ function memberOf({ identity, certificate, networkPublicKey }: OpenFragmentsOpti
 /** The host's `fetch`, with certificates of our own where there are some. */
 function ownFetch(caCerts: readonly string[] | undefined): { readonly fetch: Fetch } & Disposable {
   if (!caCerts || caCerts.length === 0) return { fetch: (request) => fetch(request), [Symbol.dispose]() {} };
-  const client = Deno.createHttpClient({ caCerts: [...caCerts] });
-  return { fetch: (request) => fetch(request, { client }), [Symbol.dispose]: () => client.close() };
+  return trustingFetch(caCerts);
 }

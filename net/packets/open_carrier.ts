@@ -10,6 +10,7 @@ import { messageOf } from "../../protocol/errors.ts";
 import type { CarrierOptions } from "../../protocol/carrier_options.ts";
 import type { PacketCarrier } from "../../protocol/packet_carrier.ts";
 import { openDatagramCarrier } from "./udp_carrier.ts";
+import { isNotPermitted } from "../runtime.ts";
 
 export { type CarrierOptions, type FlaggedCarrier, isFlagged } from "../../protocol/carrier_options.ts";
 
@@ -25,11 +26,11 @@ export async function openCarrier(options: CarrierOptions): Promise<PacketCarrie
   } catch (error) {
     if (!isWithoutLibc(error)) throw error;
     options.log.debug("UDP goes datagram by datagram", { reason: messageOf(error) });
-    return openDatagramCarrier(options);
+    return await openDatagramCarrier(options);
   }
 }
 
 /** FFI is not allowed, or the system is another than Linux. */
 function isWithoutLibc(error: unknown): boolean {
-  return error instanceof Deno.errors.NotCapable || (error as { code?: unknown } | undefined)?.code === "no_libc";
+  return isNotPermitted(error) || (error as { code?: unknown } | undefined)?.code === "no_libc";
 }

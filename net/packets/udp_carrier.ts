@@ -1,5 +1,5 @@
 /**
- * UDP as a packet carrier without FFI, on `Deno.listenDatagram`: the same as `native/packets/udp_carrier.ts` does, datagram
+ * UDP as a packet carrier without FFI, on the runtime's own sockets: the same as `native/packets/udp_carrier.ts` does, datagram
  * by datagram. Beyond a bound of bytes that the system has not taken yet, more are lost.
  */
 
@@ -11,38 +11,40 @@ import { mustBeIp, PeerCheck } from "../../protocol/peer_check.ts";
 import { portsOf, portSpan } from "../../protocol/port_span.ts";
 import { Slab } from "../../protocol/slab.ts";
 import { formatTarget } from "../../protocol/stream.ts";
+import { type DatagramSocket, isPortTaken, isRefused, type NetAddr, openDatagramSocket } from "../runtime.ts";
 
 /** The most a UDP datagram can have, and a little. */
 const DATAGRAM_BYTES = 65_536;
 const MAX_PAYLOAD_BYTES = 1452;
 const MAX_WAITING_BYTES = 4 << 20;
 
-/** Throws `port_in_use`. */
-export function openDatagramCarrier({ listen = {}, peer }: CarrierOptions): PacketCarrier {
+/** Rejects with `port_in_use`. */
+export async function openDatagramCarrier({ listen = {}, peer }: CarrierOptions): Promise<PacketCarrier> {
   using stack = new DisposableStack();
   const check = new PeerCheck(peer);
-  const hostname = listen.host ?? (check.address?.length === 4 || !hasV6() ? "0.0.0.0" : "::");
+  const hostname = listen.host ?? (check.address?.length === 4 || !(await hasV6()) ? "0.0.0.0" : "::");
   mustBeIp(hostname);
-  const sockets = portsOf(portSpan(listen.ports ?? 0, { mayBeChosen: true })).map((port) => {
-    const socket = listenAt(hostname, port);
+  const sockets: DatagramSocket[] = [];
+  for (const port of portsOf(portSpan(listen.ports ?? 0, { mayBeChosen: true }))) {
+    const socket = await listenAt(hostname, port);
     stack.defer(() => socket.close());
-    return socket;
-  });
+    sockets.push(socket);
+  }
   stack.move();
   return new DatagramCarrier(sockets, check);
 }
 
-function listenAt(hostname: string, port: number): Deno.DatagramConn {
+async function listenAt(hostname: string, port: number): Promise<DatagramSocket> {
   try {
-    return Deno.listenDatagram({ transport: "udp", hostname, port });
+    return await openDatagramSocket({ hostname, port });
   } catch (cause) {
-    if (!(cause instanceof Deno.errors.AddrInUse)) throw cause;
+    if (!isPortTaken(cause)) throw cause;
     throw new CulvertError("port_in_use", `Cannot receive at UDP port ${port}: another program has it`, { cause });
   }
 }
 
 interface DatagramPlace extends PacketPlace {
-  readonly socket: Deno.DatagramConn;
+  readonly socket: DatagramSocket;
 }
 
 interface WaitingDatagram {
@@ -55,14 +57,14 @@ class DatagramCarrier implements PacketCarrier {
   readonly localPorts: readonly number[];
   readonly counters = { sentPackets: 0, receivedPackets: 0, lostPackets: 0 };
   readonly slab = new Slab(DATAGRAM_BYTES);
-  readonly #sockets: readonly Deno.DatagramConn[];
+  readonly #sockets: readonly DatagramSocket[];
   readonly #peer: PeerCheck;
   readonly #waiting: WaitingDatagram[] = [];
   #waitingBytes = 0;
   #ended: Promise<void> | undefined;
   #isClosed = false;
 
-  constructor(sockets: readonly Deno.DatagramConn[], peer: PeerCheck) {
+  constructor(sockets: readonly DatagramSocket[], peer: PeerCheck) {
     this.#sockets = sockets;
     this.#peer = peer;
     this.localPorts = sockets.map(portOf);
@@ -135,14 +137,14 @@ class DatagramCarrier implements PacketCarrier {
     handlers.onClose(failed?.reason);
   }
 
-  async #receive(socket: Deno.DatagramConn, handlers: CarrierHandlers): Promise<void> {
+  async #receive(socket: DatagramSocket, handlers: CarrierHandlers): Promise<void> {
     const slab = new Slab(DATAGRAM_BYTES);
     let last: { readonly from: string; readonly place: PacketPlace; readonly isAccepted: boolean } | undefined;
     while (!this.#isClosed) {
       const received = await this.#next(socket, slab.bytes);
       if (!received) continue;
       const [datagram, from] = received;
-      const { hostname, port } = from as Deno.NetAddr;
+      const { hostname, port } = from;
       this.counters.receivedPackets++;
       if (last?.place.port !== port || last.from !== hostname) {
         const place = this.place(plainHost(hostname), port, portOf(socket));
@@ -155,32 +157,32 @@ class DatagramCarrier implements PacketCarrier {
   }
 
   /** Undefined when it has been closed, and for what ICMP says of an earlier datagram. */
-  async #next(socket: Deno.DatagramConn, into: Uint8Array): Promise<[Uint8Array, Deno.Addr] | undefined> {
+  async #next(socket: DatagramSocket, into: Uint8Array): Promise<[Uint8Array, NetAddr] | undefined> {
     try {
       return await socket.receive(into);
     } catch (error) {
-      if (this.#isClosed || error instanceof Deno.errors.ConnectionRefused) return undefined;
+      if (this.#isClosed || isRefused(error)) return undefined;
       this.close();
       throw error;
     }
   }
 }
 
-function hasV6(): boolean {
+async function hasV6(): Promise<boolean> {
   try {
-    Deno.listenDatagram({ transport: "udp", hostname: "::", port: 0 }).close();
+    (await openDatagramSocket({ hostname: "::", port: 0 })).close();
     return true;
   } catch {
     return false;
   }
 }
 
-function portOf(socket: Deno.DatagramConn): number {
-  return (socket.addr as Deno.NetAddr).port;
+function portOf(socket: DatagramSocket): number {
+  return socket.addr.port;
 }
 
-function isForBoth(socket: Deno.DatagramConn): boolean {
-  return (socket.addr as Deno.NetAddr).hostname === "::";
+function isForBoth(socket: DatagramSocket): boolean {
+  return socket.addr.hostname === "::";
 }
 
 function plainHost(hostname: string): string {

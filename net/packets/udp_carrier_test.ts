@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { clockOf } from "../../protocol/clock.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import { silentLog } from "../../protocol/log.ts";
@@ -17,27 +17,27 @@ function optionsOf(options: Partial<CarrierOptions>): CarrierOptions {
 }
 
 const kinds = [
-  { name: "UDP by the kernel's batches", open: openUdpCarrier },
+  { name: "UDP by the kernel's batches", open: (options: CarrierOptions) => Promise.try(openUdpCarrier, options) },
   { name: "UDP datagram by datagram", open: openDatagramCarrier },
 ];
 
 for (const { name, open } of kinds) {
   for (const host of ["127.0.0.1", "::1"]) {
     testPacketCarrierContract(`${name}, ${host}`, {
-      setUp() {
-        const far = open(optionsOf({ listen: { host, ports: 0 } }));
-        const near = open(optionsOf({ peer: { host, ports: far.localPorts[0]! } }));
-        return Promise.resolve(both(near, far, host));
+      async setUp() {
+        const far = await open(optionsOf({ listen: { host, ports: 0 } }));
+        const near = await open(optionsOf({ peer: { host, ports: far.localPorts[0]! } }));
+        return both(near, far, host);
       },
     });
   }
 
   Deno.test(`${name}: on every address, both families reach it, each answered by its own`, async () => {
-    await using far = open(optionsOf({}));
+    await using far = await open(optionsOf({}));
     const farEnd = new CarrierListener(far);
     farEnd.onPacket = (bytes, from) => farEnd.send(bytes, from);
     for (const host of ["127.0.0.1", "::1"]) {
-      await using near = open(optionsOf({ listen: { host } }));
+      await using near = await open(optionsOf({ listen: { host } }));
       const nearEnd = new CarrierListener(near);
       nearEnd.send(Uint8Array.of(4, 6), near.place(host, far.localPorts[0]!));
       await nearEnd.until(1);
@@ -48,9 +48,9 @@ for (const { name, open } of kinds) {
 
   Deno.test(`${name}: what does not come from the peer is not taken`, async () => {
     const listen = { host: "127.0.0.1" };
-    await using far = open(optionsOf({ listen }));
-    await using stranger = open(optionsOf({ listen }));
-    await using near = open(optionsOf({ listen, peer: { host: "127.0.0.1", ports: far.localPorts[0]! } }));
+    await using far = await open(optionsOf({ listen }));
+    await using stranger = await open(optionsOf({ listen }));
+    await using near = await open(optionsOf({ listen, peer: { host: "127.0.0.1", ports: far.localPorts[0]! } }));
     const [nearEnd, farEnd, strangeEnd] = [near, far, stranger].map((carrier) => new CarrierListener(carrier));
     strangeEnd!.send(Uint8Array.of(1), stranger.place("127.0.0.1", near.localPorts[0]!));
     farEnd!.send(Uint8Array.of(2), far.place("127.0.0.1", near.localPorts[0]!));
@@ -59,11 +59,11 @@ for (const { name, open } of kinds) {
   });
 
   Deno.test(`${name}: on several ports, the answer leaves from the port that was asked`, async () => {
-    await using far = open(optionsOf({ listen: { host: "127.0.0.1", ports: freeSpan(3) } }));
+    await using far = await open(optionsOf({ listen: { host: "127.0.0.1", ports: freeSpan(3) } }));
     assertEquals(far.localPorts.length, 3);
     const farEnd = new CarrierListener(far);
     farEnd.onPacket = (bytes, from) => farEnd.send(bytes, from);
-    await using near = open(optionsOf({ listen: { host: "127.0.0.1" } }));
+    await using near = await open(optionsOf({ listen: { host: "127.0.0.1" } }));
     const nearEnd = new CarrierListener(near);
     for (const [index, port] of far.localPorts.entries()) {
       nearEnd.send(Uint8Array.of(index), near.place("127.0.0.1", port));
@@ -73,29 +73,37 @@ for (const { name, open } of kinds) {
     assertEquals(new Set(farEnd.places.map(({ key }) => key)).size, 3);
   });
 
-  Deno.test(`${name}: a host that is no address is refused`, () => {
-    assertThrows(() => open(optionsOf({ listen: { host: "localhost" } })), CulvertError, "must be an IP address");
-    assertThrows(
+  Deno.test(`${name}: a host that is no address is refused`, async () => {
+    await assertRejects(
+      () => open(optionsOf({ listen: { host: "localhost" } })),
+      CulvertError,
+      "must be an IP address",
+    );
+    await assertRejects(
       () => open(optionsOf({ peer: { host: "localhost", ports: 1 } })),
       CulvertError,
       "must be an IP address",
     );
-    assertThrows(() => open(optionsOf({ peer: { host: "::1", ports: 0 } })), CulvertError, "Cannot use ports");
+    await assertRejects(() => open(optionsOf({ peer: { host: "::1", ports: 0 } })), CulvertError, "Cannot use ports");
   });
 
   Deno.test(`${name}: a port that is taken is refused, and leaves nothing open`, async () => {
-    await using far = open(optionsOf({ listen: { host: "127.0.0.1" } }));
+    await using far = await open(optionsOf({ listen: { host: "127.0.0.1" } }));
     const again = optionsOf({ listen: { host: "127.0.0.1", ports: far.localPorts[0]! } });
-    const error = assertThrows(() => open(again), CulvertError, `Cannot receive at UDP port ${far.localPorts[0]}`);
+    const error = await assertRejects(
+      () => open(again),
+      CulvertError,
+      `Cannot receive at UDP port ${far.localPorts[0]}`,
+    );
     assertEquals(error.code, "port_in_use");
   });
 
   Deno.test(`${name}: what nobody listens to ends nothing`, async () => {
-    await using gone = open(optionsOf({ listen: { host: "127.0.0.1" } }));
+    await using gone = await open(optionsOf({ listen: { host: "127.0.0.1" } }));
     const port = gone.localPorts[0]!;
     await gone[Symbol.asyncDispose]();
-    await using far = open(optionsOf({ listen: { host: "127.0.0.1" } }));
-    await using near = open(optionsOf({ listen: { host: "127.0.0.1" } }));
+    await using far = await open(optionsOf({ listen: { host: "127.0.0.1" } }));
+    await using near = await open(optionsOf({ listen: { host: "127.0.0.1" } }));
     const nearEnd = new CarrierListener(near), farEnd = new CarrierListener(far);
     farEnd.onPacket = (bytes, from) => farEnd.send(bytes, from);
     for (let count = 1; count <= 3; count++) {

@@ -7,11 +7,12 @@ import type { Path, Target } from "../../protocol/stream.ts";
 import type { BufferPool } from "../buffer_pool.ts";
 import { closeQuietly } from "../close.ts";
 import { Inbox } from "./inbox.ts";
+import type { TcpSocket } from "../runtime.ts";
 
 export type Dialect = "socks5" | "socks4" | "http" | "forward";
 
 export class Client {
-  readonly conn: Deno.TcpConn;
+  readonly conn: TcpSocket;
   readonly inbox: Inbox;
   /** Where the program connects from. */
   readonly from: Target;
@@ -23,7 +24,7 @@ export class Client {
   #held: { close(): void } | undefined;
   #closed = false;
 
-  constructor(conn: Deno.TcpConn, pool: BufferPool, maxHeadBytes: number) {
+  constructor(conn: TcpSocket, pool: BufferPool, maxHeadBytes: number) {
     this.conn = conn;
     this.inbox = new Inbox(conn, pool, maxHeadBytes);
     this.from = { host: conn.remoteAddr.hostname, port: conn.remoteAddr.port };

@@ -16,6 +16,7 @@ import { closeQuietly } from "../close.ts";
 import type { Client } from "./client.ts";
 import type { Ingress } from "./ingress.ts";
 import { farewell } from "./reply.ts";
+import { type DatagramSocket, type NetAddr, openDatagramSocket } from "../runtime.ts";
 
 /** The largest UDP payload there is. */
 const MAX_DATAGRAM_BYTES = 65_535;
@@ -47,7 +48,7 @@ async function open(client: Client, ingress: Ingress, announced: Target): Promis
   const remote = await ingress.datagrams(client);
   try {
     const { hostname } = client.conn.localAddr;
-    const socket = Deno.listenDatagram({ transport: "udp", hostname, port: 0 });
+    const socket = await openDatagramSocket({ hostname, port: 0 });
     return new Association(client, ingress, remote, socket, announced.port);
   } catch (error) {
     remote.close();
@@ -59,14 +60,14 @@ class Association implements Disposable {
   readonly #client: Client;
   readonly #ingress: Ingress;
   readonly #remote: Datagrams;
-  readonly #socket: Deno.DatagramConn;
+  readonly #socket: DatagramSocket;
   /** The client's UDP port; 0 until the first datagram shows it. */
   #clientPort: number;
   #closed = false;
   #sentBytes = 0;
   #receivedBytes = 0;
 
-  constructor(client: Client, ingress: Ingress, remote: Datagrams, socket: Deno.DatagramConn, clientPort: number) {
+  constructor(client: Client, ingress: Ingress, remote: Datagrams, socket: DatagramSocket, clientPort: number) {
     this.#client = client;
     this.#ingress = ingress;
     this.#remote = remote;
@@ -76,7 +77,7 @@ class Association implements Disposable {
 
   /** Says where to send, then carries until the control connection or either socket ends. Never rejects. */
   async run(): Promise<void> {
-    const { hostname, port } = this.#socket.addr as Deno.NetAddr;
+    const { hostname, port } = this.#socket.addr;
     // A port that listens on both families shows IPv4 as a part of IPv6, which an IPv4 program cannot send to.
     const host = hostname.replace(/^::ffff:(?=[\d.]+$)/, "");
     this.#ingress.udpIdle.add(this.#client);
@@ -116,12 +117,12 @@ class Association implements Disposable {
     const buffer = new Uint8Array(MAX_DATAGRAM_BYTES);
     while (!this.#closed) {
       const [datagram, from] = await this.#socket.receive(buffer);
-      const parsed = this.#isOurs(from as Deno.NetAddr) ? parseDatagram(datagram) : undefined;
+      const parsed = this.#isOurs(from) ? parseDatagram(datagram) : undefined;
       if (!parsed) {
         this.#ingress.count("droppedDatagrams", "malformed");
         continue;
       }
-      this.#clientPort = (from as Deno.NetAddr).port;
+      this.#clientPort = from.port;
       this.#ingress.udpIdle.add(this.#client);
       this.#sentBytes += datagram.length - parsed.dataAt;
       try {
@@ -157,7 +158,7 @@ class Association implements Disposable {
     }
   }
 
-  #isOurs(from: Deno.NetAddr): boolean {
+  #isOurs(from: NetAddr): boolean {
     return from.hostname === this.#client.from.host && (this.#clientPort === 0 || from.port === this.#clientPort);
   }
 }

@@ -141,6 +141,15 @@ export class Supernode implements AsyncDisposable {
     return this.#options.identity.peerId;
   }
 
+  get maxStreams(): number {
+    return this.#options.maxStreams;
+  }
+
+  /** Whom administrators have turned away, as far as is known here. */
+  get blocked(): Iterable<Block> {
+    return this.#blocks.list;
+  }
+
   /** Begins to take connections, and gives where. Throws as `Deno.listen` does. */
   listen(at: { readonly hostname: string; readonly port: number }): Deno.NetAddr {
     return this.#door.open(at);

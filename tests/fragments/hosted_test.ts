@@ -1,13 +1,13 @@
 /**
- * Upstreams and downstreams as they are hosted elsewhere: by `deno serve`, with nothing but what the environment says.
+ * Upstreams and downstreams as they are hosted elsewhere: with nothing but what the environment says.
  */
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { fromFileUrl } from "@std/path";
-import { freePort, Program } from "../../testing/program.ts";
+import { freePort } from "../../testing/program.ts";
 import { untilReachable } from "../../testing/socks_client.ts";
-import { eventually } from "../../testing/waiting.ts";
 import { CheckedTarget, download, upload } from "../fixtures/checked_target.ts";
+import { DenoFolder, HOSTED_PERMISSIONS, HostedApp } from "../fixtures/hosted_app.ts";
 import { RelayNetwork } from "../fixtures/relay_network.ts";
 
 const fileOf = (path: string) => fromFileUrl(new URL(path, import.meta.url));
@@ -24,25 +24,8 @@ async function newIdentity(stateDir: string): Promise<string> {
   return await Deno.readTextFile(`${stateDir}/identity.json`);
 }
 
-async function serve(
-  kind: "upstream" | "downstream",
-  env: Readonly<Record<string, string>>,
-): Promise<{ readonly program: Program; readonly url: string }> {
-  const port = freePort();
-  const url = `http://127.0.0.1:${port}`;
-  const args = ["serve", "-A", "--host", "127.0.0.1", "--port", `${port}`, fileOf(`../../edge/main_${kind}.ts`)];
-  const program = new Program([Deno.execPath(), ...args], {
-    env: { ...env, CULVERT_ADVERTISE: url, CULVERT_TOKEN: TOKEN, CULVERT_REGION: "test" },
-    quiet: true,
-  });
-  await eventually("it serves", async () => {
-    const response = await fetch(`${url}/healthz`).catch(() => undefined);
-    return (await response?.json())?.status === "ok";
-  });
-  return { program, url };
-}
-
-Deno.test("upstreams and downstreams by deno serve carry what is sent, by WebSocket and by requests", async (test) => {
+Deno.test("hosted upstreams and downstreams carry what is sent, by WebSocket and by requests", async (test) => {
+  using folder = new DenoFolder();
   await using target = new CheckedTarget();
   await using network = new RelayNetwork();
   const base = await network.base();
@@ -51,12 +34,11 @@ Deno.test("upstreams and downstreams by deno serve carry what is sent, by WebSoc
   const kinds = ["upstream", "upstream", "downstream", "downstream"] as const;
   const served = await Promise.all(kinds.map(async (kind, at) => {
     const CULVERT_IDENTITY = await newIdentity(network.path(`served-${at}`));
-    const env = { CULVERT_BASE: `http://${base.addresses["listen"]}`, CULVERT_IDENTITY };
-    const one = await serve(kind, env);
-    programs.use(one.program);
-    // Hosts do not wait for WebSockets either: `deno serve`, asked to end, would until the last of them is closed.
-    programs.defer(() => one.program.crash());
-    return one;
+    const CULVERT_LISTEN = `127.0.0.1:${freePort()}`;
+    const where = { CULVERT_LISTEN, CULVERT_ADVERTISE: `http://${CULVERT_LISTEN}`, CULVERT_REGION: "test" };
+    const CULVERT_BASE = `http://${base.addresses["listen"]}`;
+    const env = { ...where, CULVERT_BASE, CULVERT_IDENTITY, CULVERT_TOKEN: TOKEN };
+    return programs.use(await HostedApp.start({ app: kind, folder, env }));
   }));
 
   await test.step("who does not know the token is not served", async () => {
@@ -78,7 +60,7 @@ Deno.test("upstreams and downstreams by deno serve carry what is sent, by WebSoc
 
   await test.step("an environment that lacks something is named, and nothing is served", async () => {
     const output = await new Deno.Command(Deno.execPath(), {
-      args: ["serve", "-A", "--port", "0", fileOf("../../edge/main_upstream.ts")],
+      args: ["run", "--no-prompt", ...HOSTED_PERMISSIONS, fileOf("../../edge/main_upstream.ts")],
       env: { CULVERT_ADVERTISE: "http://up.example" },
       stdout: "null",
       stderr: "piped",

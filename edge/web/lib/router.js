@@ -12,9 +12,10 @@
  *   routes: () => readonly Route[],
  *   place: HTMLElement,
  *   changed: (route: Route) => void,
- * }} options `routes`: the first is where an unknown address leads
+ *   signal?: AbortSignal,
+ * }} options `routes`: the first is where an unknown address leads; `signal`: when pages are shown no more
  */
-export function createRouter({ routes, place, changed }) {
+export function createRouter({ routes, place, changed, signal }) {
   /** @type {AbortController | undefined} */
   let leaving;
 
@@ -39,6 +40,7 @@ export function createRouter({ routes, place, changed }) {
 
   addEventListener("hashchange", () => {
     if (location.hash.startsWith("#/")) show();
-  });
+  }, signal && { signal });
+  signal?.addEventListener("abort", () => leaving?.abort(), { once: true });
   return { show, leave: () => leaving?.abort() };
 }

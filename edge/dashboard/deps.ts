@@ -1,0 +1,34 @@
+/** What a dashboard is made of, and what it gives to whoever serves it. */
+
+import type { Clock } from "../../protocol/clock.ts";
+import type { Log } from "../../protocol/log.ts";
+import type { Metrics } from "../../protocol/metrics.ts";
+import type { Random } from "../../protocol/random.ts";
+import type { NetworkSource } from "./inventory.ts";
+
+export interface DashboardDeps {
+  readonly source: NetworkSource;
+  /** The administrators'. Whoever has it may log in. */
+  readonly token: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log?: Log;
+  readonly metrics?: Metrics;
+  /**
+   * Names under which it is served, without ports. IP addresses and `localhost` are always right; any other name is refused,
+   * because a stranger's name can be made to lead here.
+   */
+  readonly hosts?: readonly string[];
+}
+
+/** What whoever serves the app tells it of a request. */
+export interface DashboardOrigin {
+  /** The IP address it came from; without one, wrong tokens are limited in all and not by address. */
+  readonly remoteAddress?: string | undefined;
+}
+
+/** Disposing it says `bye` to whoever watches, and ends their streams. */
+export interface DashboardApp extends Disposable {
+  /** Everything but `/v1`, which is the administrators' API where there is one. */
+  fetch(request: Request, origin?: DashboardOrigin): Promise<Response>;
+}

@@ -1,0 +1,122 @@
+#!/bin/sh
+# Culvert in one file: this script and, behind it, Deno and Culvert's code in a compressed archive.
+#
+#   first start   the archive is held against its hash and unpacked into a folder of the user's own; what is there is noted
+#   each start    the notes are held against what is there, and that is started in place of this shell
+#
+# The folder's name is the archive's hash, so that versions do not meet. It is made beside its place and then moved there,
+# by one at a time; whoever is killed meanwhile leaves what the next one clears away.
+
+# Root's, for everybody: services of users of their own find it there, even those that cannot write anywhere.
+common_place=/var/cache/culvert
+
+payload_sha256='@PAYLOAD_SHA256@'
+payload_bytes='@PAYLOAD_BYTES@'
+
+# Only this script's own words are looked for there as well: a PATH may be empty.
+usual_path="${PATH:+$PATH:}/usr/bin:/bin"
+
+say() { echo "culvert: $1" >&2; }
+
+fail() {
+  say "$1"
+  exit 1
+}
+
+# Whatever is done to a file changes what is said of it: nobody can set the time of a change (%z).
+describe() (
+  PATH=$usual_path
+  cd "$1" && TZ=UTC0 find culvert code -exec stat -c '%n %F %u %a %i %s %z' '{}' +
+)
+
+# Whether nobody else could have put there what is in it, or lead to something else by a link.
+is_own() { [ -O "$1" ] && [ ! -L "$1" ]; }
+
+# [ -x ] is false as well in folders mounted noexec.
+is_whole() {
+  is_own "$place" && is_own "$folder" || [ "$place" = "$common_place" ] || return 1
+  [ -x "$folder/culvert" ] && [ -r "$folder/notes" ] || return 1
+  [ "$(describe "$folder")" = "$(PATH=$usual_path; cat "$folder/notes")" ]
+}
+
+payload() { tail -c "$payload_bytes" "$0"; }
+
+# In a subshell, with which its umask and its lock end.
+unpack() (
+  PATH=$usual_path
+  if [ "$place" = "$common_place" ]; then umask 022; else umask 077; fi
+  mkdir -p "$place" 2>/dev/null && is_own "$place" && [ -w "$place" ] || exit 1
+  chmod go-w "$place" && exec 9>"$place/lock" && flock 9 || exit 1
+  if is_whole; then exit 0; fi
+  if [ -e "$folder" ]; then say "$folder was changed since it was unpacked; it is unpacked again"; fi
+  # Nobody else is at it, so what is there was left behind.
+  rm -rf "$place"/unpacking.*
+  new=$place/unpacking.new
+  mkdir "$new" || exit 1
+  payload | gzip -dc | tar -xf - -C "$new" && describe "$new" >"$new/notes" && [ -x "$new/culvert" ] || {
+    rm -rf "$new"
+    exit 1
+  }
+  if [ -e "$folder" ]; then mv "$folder" "$place/unpacking.old" || exit 1; fi
+  mv "$new" "$folder" && rm -rf "$place"/unpacking.*
+)
+
+is_checked=
+
+# Before anything is unpacked, once.
+check_payload() (
+  PATH=$usual_path
+  for tool in tail sha256sum gzip tar find stat flock; do
+    command -v $tool >/dev/null || fail "Cannot unpack: $tool must be installed"
+  done
+  sum=$(payload | sha256sum) || exit 1
+  [ "${sum%% *}" = "$payload_sha256" ] || fail "Cannot unpack: $0 is damaged; fetch it again"
+)
+
+is_whole_at() {
+  place=$1
+  folder=$place/$payload_sha256
+  is_whole
+}
+
+# Whether it can be started from there, unpacked if need be. What is not a whole path is nobody's place.
+use() {
+  case $1 in /*) ;; *) return 1 ;; esac
+  is_whole_at "$1" && return
+  if [ -z "$is_checked" ]; then
+    check_payload || exit 1
+    is_checked=yes
+    if [ -t 2 ]; then say "unpacking, once"; fi
+  fi
+  unpack && is_whole
+}
+
+# What a shell of root unpacks must not be where a user can change it.
+use_any() {
+  if [ -n "${CULVERT_CACHE_DIR-}" ]; then
+    use "$CULVERT_CACHE_DIR"
+    return
+  fi
+  user=$(PATH=$usual_path; id -u)
+  use "${CACHE_DIRECTORY%%:*}" && return
+  if [ "$user" = 0 ]; then
+    use "$common_place" && return
+  else
+    is_whole_at "$common_place" && return
+    cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
+    use "${cache:+$cache/culvert}" && return
+  fi
+  use "/var/tmp/culvert-$user" || use "${TMPDIR:-/tmp}/culvert-$user"
+}
+
+use_any || fail "Cannot unpack: no folder can be written to and run programs; name one in CULVERT_CACHE_DIR"
+
+case $0 in
+/*) CULVERT_EXECUTABLE=$0 ;;
+*) CULVERT_EXECUTABLE=$PWD/$0 ;;
+esac
+DENO_DIR=$folder/deno
+DENO_NO_UPDATE_CHECK=1
+export CULVERT_EXECUTABLE DENO_DIR DENO_NO_UPDATE_CHECK
+exec "$folder/culvert" run @FLAGS@ "$folder/code/@MAIN@" @WORDS@ "$@"
+exit 1

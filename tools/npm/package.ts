@@ -1,0 +1,123 @@
+/**
+ * Makes the npm package of the library.
+ *
+ *   sources + stand-ins (`stand_ins.ts`) ─ tsc (`compile.ts`) ─▶ .js, .d.ts ─ `deno pack` ─▶ culvert-culvert-VERSION.tgz
+ *
+ * tsc takes only what the entries reach, so tests, roles and FFI are not in it. `deno pack` writes the package.json, with the
+ * dependencies that the code imports.
+ */
+
+import { dirname, join, relative } from "@std/path";
+import project from "../../deno.json" with { type: "json" };
+import { CulvertError } from "../../protocol/errors.ts";
+import { compileForNode } from "./compile.ts";
+import { standIns } from "./stand_ins.ts";
+
+export interface PackageOptions {
+  /** The root of the sources. */
+  readonly root: string;
+  /** The tarball to write. */
+  readonly output: string;
+}
+
+/** What the package exports. */
+const EXPORTS: Readonly<Record<string, string>> = {
+  ".": "mod.ts",
+  "./protocol": "protocol/mod.ts",
+  "./testing": "testing/mod.ts",
+};
+/** Where the entries' code may be. */
+const SOURCE_FOLDERS = ["protocol", "net", "testing", "native", "types"];
+const TEXTS = ["LICENSE", "docs/library.md"];
+/** The standard library's copy on npm. */
+const STANDARD_LIBRARY = "deno-std";
+const STANDARD_VERSION = "1.4.0";
+/** What Node 20 lacks: in a folder of its own, and loaded first. */
+const LANGUAGE = "language/language.ts";
+
+export async function makePackage({ root, output }: PackageOptions): Promise<void> {
+  const work = Deno.makeTempDirSync({ prefix: "culvert-npm-" });
+  try {
+    const [sources, built] = [join(work, "sources"), join(work, "package")];
+    copySources(root, sources);
+    await installPackages(root, sources);
+    const entries = [LANGUAGE, "types/std.d.ts", ...Object.values(EXPORTS)];
+    compileForNode({ folder: sources, outFolder: built, entries, renamed: renamedImports() });
+    addTexts(root, built);
+    Deno.mkdirSync(dirname(output), { recursive: true });
+    await runDeno(built, ["pack", "--quiet", "--allow-dirty", "--allow-slow-types", "--output", output]);
+  } finally {
+    Deno.removeSync(work, { recursive: true });
+  }
+}
+
+/** The sources as they are, but for the stand-ins, and every entry asks for the language first. */
+function copySources(root: string, to: string): void {
+  for (const folder of SOURCE_FOLDERS) copyFolder(join(root, folder), join(to, folder));
+  Deno.mkdirSync(join(to, dirname(LANGUAGE)));
+  for (const file of ["language.ts", "missing.ts", "disposable_stacks.ts"]) {
+    Deno.copyFileSync(join(root, "tools/npm", file), join(to, dirname(LANGUAGE), file));
+  }
+  for (const [place, standIn] of Object.entries(standIns)) {
+    const path = relative(dirname(place), standIn);
+    Deno.writeTextFileSync(join(to, place), `export * from "${path.startsWith(".") ? path : `./${path}`}";\n`);
+  }
+  for (const entry of Object.values(EXPORTS)) {
+    const up = "../".repeat(entry.split("/").length - 1) || "./";
+    const text = Deno.readTextFileSync(join(root, entry));
+    Deno.writeTextFileSync(join(to, entry), text.replace(/^export /m, `import "${up}${LANGUAGE}";\n\nexport `));
+  }
+}
+
+function copyFolder(from: string, to: string): void {
+  Deno.mkdirSync(to, { recursive: true });
+  for (const { name, isDirectory } of Deno.readDirSync(from)) {
+    if (isDirectory) {
+      if (name !== "fixtures") copyFolder(join(from, name), join(to, name));
+    } else if (/\.tsx?$/.test(name) && !/_(test|bench)\.ts$/.test(name)) {
+      Deno.copyFileSync(join(from, name), join(to, name));
+    }
+  }
+}
+
+/** The packages that the sources import, in the versions of deno.json, where tsc looks for them. */
+async function installPackages(root: string, folder: string): Promise<void> {
+  const names = ["@types/node", "zod", "undici", "fast-check", "@noble/ciphers", "@noble/curves", "@noble/hashes"];
+  const imports = Object.fromEntries(
+    names.map((name) => [name, project.imports[name as keyof typeof project.imports]]),
+  );
+  Deno.writeTextFileSync(join(folder, "deno.json"), JSON.stringify({ imports, nodeModulesDir: "auto" }));
+  Deno.copyFileSync(join(root, "deno.lock"), join(folder, "deno.lock"));
+  await runDeno(folder, ["install", "--quiet"]);
+}
+
+/** What `deno pack` reads, and what a package says of itself. */
+function addTexts(root: string, built: string): void {
+  const { name, version, license, imports } = project;
+  const exports = Object.entries(EXPORTS).map(([at, file]) => [at, `./${file.replace(/\.ts$/, ".js")}`]);
+  const packages = { ...imports, [`${STANDARD_LIBRARY}/`]: `npm:/${STANDARD_LIBRARY}@${STANDARD_VERSION}/` };
+  const config = { name, version, license, imports: packages, exports: Object.fromEntries(exports) };
+  Deno.writeTextFileSync(join(built, "deno.json"), JSON.stringify(config));
+  for (const text of TEXTS) {
+    const file = text === "docs/library.md" ? "README.md" : text;
+    Deno.copyFileSync(join(root, text), join(built, file));
+  }
+}
+
+/** `@std/x` is `deno-std/x/mod.js` on npm. `deno pack` would leave it as it is. */
+function renamedImports(): ReadonlyMap<string, string> {
+  const prefix = `npm:${STANDARD_LIBRARY}@${STANDARD_VERSION}/`;
+  const standard = Object.entries(project.imports).filter(([, from]) => from.startsWith(prefix));
+  return new Map(standard.map(([name, from]) => [name, `${STANDARD_LIBRARY}/${from.slice(prefix.length)}`]));
+}
+
+async function runDeno(cwd: string, args: readonly string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), { args: [...args], cwd, stdout: "null" })
+    .output();
+  if (!success) {
+    throw new CulvertError(
+      "failed",
+      `Cannot make the package: deno ${args[0]} failed: ${new TextDecoder().decode(stderr)}`,
+    );
+  }
+}
