@@ -16,6 +16,7 @@ const PARTS: readonly (readonly [heading: string, files: RegExp])[] = [
   ["Every role", /^edge\/metrics|^kv\/|^roles\/closed_network/],
   ["Exit and client", /^roles\/(exit|peer)\/|^net\/(session|watched_session|control)/],
   ["Supernode", /^roles\/supernode\//],
+  ["Administration and dashboard", /^roles\/admin_api\/|^edge\/dashboard\//],
   ["Directory (base)", /^edge\/directory/],
   ["Proxy, paths and ways out", /^net\/(proxy|egress|link_keeper|tunnel)|^protocol\/split/],
   ["Ports that face strangers", /^net\/(http_port|web_port)/],
