@@ -28,9 +28,9 @@ import { API_PREFIX } from "./api.ts";
 import type { DashboardApp, DashboardDeps, DashboardOrigin } from "./deps.ts";
 import { refusalOfHost, refusalOfPage } from "./door.ts";
 import type { Deed, DeedOutcome } from "./inventory.ts";
+import { dashboardPageTable } from "./page_table.ts";
 import { Logins } from "./logins.ts";
 import * as api from "./operations.ts";
-import { commonPageFiles } from "../page_files.ts";
 import { peerRows, sessionRows } from "./rows.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { Viewers } from "./viewers.ts";
@@ -146,7 +146,7 @@ class Dashboard implements DashboardApp {
     this.#serve(api.listSessions, ({ query }) => this.#list((snapshot) => sessionRows(snapshot, query)));
     this.#serve(api.act, ({ body, address }) => this.#act(body, address));
     this.#serveDescription();
-    app.route("/", createPageApp({ table: commonPageFiles(), policy: ["frame-ancestors 'none'"] }));
+    app.route("/", createPageApp({ table: dashboardPageTable(), policy: ["frame-ancestors 'none'"] }));
     app.notFound(({ req }) => this.#refuse(nothingHere(req.path), "any"));
     app.onError((error) => this.#refuse(this.#problemOf(error), "any"));
   }

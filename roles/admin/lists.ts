@@ -8,6 +8,8 @@ import type { AuditEntry, Block } from "../../protocol/stored_records.ts";
 import {
   auditAnswer,
   blocksAnswer,
+  linksAnswer,
+  type LinkView,
   MAX_LISTED,
   peersAnswer,
   type PeerView,
@@ -19,7 +21,7 @@ import {
 import { type Column, spanText, tableLines } from "../table.ts";
 import type { AdminConnection } from "./connection.ts";
 
-export const LISTS = ["streams", "sessions", "peers", "blocks", "audit"] as const;
+export const LISTS = ["streams", "sessions", "peers", "links", "blocks", "audit"] as const;
 export type ListName = typeof LISTS[number];
 
 export interface ListWish {
@@ -59,6 +61,10 @@ export async function readList(name: ListName, wish: ListWish, connection: Admin
     case "peers": {
       const peers = await readPages(connection, wish, "peers", peersAnswer, (page) => page.peers);
       return listing(name, peers, peerColumns());
+    }
+    case "links": {
+      const links = await readPages(connection, wish, "links", linksAnswer, (page) => page.links);
+      return listing(name, links, linkColumns());
     }
     case "blocks": {
       const blocks = await readPages(connection, wish, "blocks", blocksAnswer, (page) => page.blocks);
@@ -157,6 +163,15 @@ function peerColumns(): readonly Column<PeerView>[] {
     { title: "region", cell: ({ region }) => region ?? "", canBeCut: true },
     { title: "sessions", cell: ({ sessions }) => String(sessions), align: "right" },
     { title: "health", cell: ({ telemetry, revoked }) => revoked?.reason || healthText(telemetry), canBeCut: true },
+  ];
+}
+
+function linkColumns(): readonly Column<LinkView>[] {
+  return [
+    { title: "kind", cell: ({ kind }) => kind },
+    { title: "peer", cell: ({ peerId }) => peerId },
+    { title: "links", cell: ({ links }) => String(links), align: "right" },
+    { title: "rtt", cell: ({ rttMs }) => millisecondsText(rttMs), align: "right" },
   ];
 }
 

@@ -32,7 +32,8 @@ const TEXTS = ["LICENSE", "docs/library.md"];
 /** The standard library's copy on npm. */
 const STANDARD_LIBRARY = "deno-std";
 const STANDARD_VERSION = "1.4.0";
-const LANGUAGE = "language.ts";
+/** What Node 20 lacks: in a folder of its own, and loaded first. */
+const LANGUAGE = "language/language.ts";
 
 export async function makePackage({ root, output }: PackageOptions): Promise<void> {
   const work = Deno.makeTempDirSync({ prefix: "culvert-npm-" });
@@ -53,7 +54,10 @@ export async function makePackage({ root, output }: PackageOptions): Promise<voi
 /** The sources as they are, but for the stand-ins, and every entry asks for the language first. */
 function copySources(root: string, to: string): void {
   for (const folder of SOURCE_FOLDERS) copyFolder(join(root, folder), join(to, folder));
-  Deno.copyFileSync(join(root, "tools/npm", LANGUAGE), join(to, LANGUAGE));
+  Deno.mkdirSync(join(to, dirname(LANGUAGE)));
+  for (const file of ["language.ts", "missing.ts", "disposable_stacks.ts"]) {
+    Deno.copyFileSync(join(root, "tools/npm", file), join(to, dirname(LANGUAGE), file));
+  }
   for (const [place, standIn] of Object.entries(standIns)) {
     const path = relative(dirname(place), standIn);
     Deno.writeTextFileSync(join(to, place), `export * from "${path.startsWith(".") ? path : `./${path}`}";\n`);

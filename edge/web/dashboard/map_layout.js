@@ -61,7 +61,7 @@ const HUB_WORDS = 42;
 export function layOut(view, width) {
   const isNarrow = width < NARROW;
   const isNamed = view.nodes.length + view.groups.length <= MOST_NAMED;
-  const spaces = { label: !isNamed ? 0 : isNarrow ? 70 : 104, step: isNarrow ? 28 : 30 };
+  const spaces = { label: !isNamed ? 0 : isNarrow ? 66 : 104, step: isNarrow ? 28 : 30 };
   const cells = membersByRegion(view);
   const layouts = (isNarrow ? NARROW_REACHES : REACHES).map((reach) =>
     layCells(view, cells, { ...spaces, reach }, width)

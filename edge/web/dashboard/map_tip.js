@@ -9,13 +9,12 @@ export function mapTip() {
   return {
     element,
     /**
-     * @param {string} words
+     * @param {{ title: string, facts: readonly string[] }} words
      * @param {Place} place
      * @param {number} scale
      */
-    show(words, { x, y, radius }, scale) {
-      const [name = "", ...facts] = words.split(", ");
-      element.replaceChildren(h("strong", {}, name), h("span", {}, facts.join(" · ")));
+    show({ title, facts }, { x, y, radius }, scale) {
+      element.replaceChildren(h("strong", {}, title), h("span", {}, facts.join(" · ")));
       element.hidden = false;
       const room = element.parentElement?.clientWidth ?? 0;
       const half = element.offsetWidth / 2;

@@ -9,7 +9,7 @@ import { h } from "../lib/dom.js";
 import { archOf, curve, pathText, wayOf } from "./map_curves.js";
 import { layOut } from "./map_layout.js";
 import { Motion } from "./map_motion.js";
-import { changeSpot, makeSpot } from "./map_spots.js";
+import { changeSpot, makeSpot, wordsOf } from "./map_spots.js";
 import { nextInDirection } from "./map_steps.js";
 import { mapTip } from "./map_tip.js";
 import { keep, s, set } from "./svg.js";
@@ -207,10 +207,17 @@ export class MapView {
     if (id === this.#pointed) return;
     this.#pointed = id;
     this.#emphasise();
-    const place = id === undefined ? undefined : this.#layout?.places.get(id);
-    const words = id === undefined ? undefined : this.#known.spots.get(id)?.getAttribute("aria-label");
-    if (place && words && this.#layout) this.#tip.show(words, place, this.element.clientWidth / this.#layout.width);
-    else this.#tip.hide();
+    this.#showTip(id);
+  }
+
+  /** @param {string | undefined} id */
+  #showTip(id) {
+    const layout = this.#layout;
+    const place = layout?.places.get(id ?? "");
+    if (!layout || !place) return this.#tip.hide();
+    const node = this.#view?.nodes.find((each) => each.id === id);
+    const group = this.#view?.groups.find((each) => each.id === id);
+    this.#tip.show(wordsOf({ node, group }), place, this.element.clientWidth / layout.width);
   }
 
   /** @param {Event} event */

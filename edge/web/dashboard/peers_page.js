@@ -4,7 +4,7 @@ import { badge, when } from "../lib/controls.js";
 import { empty } from "../lib/section.js";
 import { h } from "../lib/dom.js";
 import { short } from "../lib/words.js";
-import { placeButton, stateOf } from "./panel_content.js";
+import { placeButton } from "./panel_content.js";
 import { rowsPage } from "./rows_page.js";
 import { mbps, millis, percent, roles, states } from "./words.js";
 
@@ -29,7 +29,7 @@ export function peersPage(context) {
       {
         title: "Role",
         name: "role",
-        cell: (/** @type {PeerRow} */ row) => roles[row.kind === "supernode" ? "supernode" : row.role].one,
+        cell: (/** @type {PeerRow} */ row) => roles[row.role].one,
       },
       { title: "Region", name: "region", cell: ({ region }) => region },
       {
@@ -37,7 +37,7 @@ export function peersPage(context) {
         name: "supernodeName",
         cell: ({ supernodeName, supernodeId }) => supernodeName ?? (supernodeId && short(supernodeId)),
       },
-      { title: "State", cell: (row) => badge(states[stateOf(row)].label, states[stateOf(row)].tone) },
+      { title: "State", name: "state", cell: ({ state }) => badge(states[state].label, states[state].tone) },
       { title: "Load", name: "load", isNumber: true, cell: ({ load }) => load !== undefined && percent(load) },
       { title: "Round trip", name: "rttMs", isNumber: true, cell: ({ rttMs }) => rttMs !== undefined && millis(rttMs) },
       { title: "Receives", name: "rxMbps", isNumber: true, cell: ({ rxMbps }) => rxMbps !== undefined && mbps(rxMbps) },
