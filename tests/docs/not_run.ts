@@ -14,6 +14,48 @@ export interface NotRun {
 
 export const notRun: readonly NotRun[] = [
   {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/personal.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("personal.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/anonymity.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("anonymity.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/performance.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("performance.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/shared-uplink.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("shared-uplink.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --with sharing",
+    why: "README.md has it too, and once is enough",
+    coveredBy: ["README.md", "culvert up --with sharing"],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --with files",
+    why: "README.md has it too, and once is enough",
+    coveredBy: ["README.md", "culvert up --with files"],
+  },
+  {
+    document: "README.md",
+    begins: "culvert manager install$",
+    why: "it asks for all it has to know, and starts what lasts",
+    coveredBy: ["tests/manager/install_test.ts", "a service is installed as a unit"],
+  },
+  {
     document: "docs/operations.md",
     begins: "culvert manager install$",
     why: "it asks for all it has to know, and starts what lasts",
