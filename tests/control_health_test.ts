@@ -334,7 +334,9 @@ testWith({ tools: ["promtool"] }, "every metric of the design is there, and prom
   const catalogue = new Set((await metricCatalogue()).map(({ name }) => name));
   for (const role of ["supernode", "exit", "client"] as const) {
     for (const name of names[role]) assertStringIncludes(texts[role], `# TYPE ${name} `);
-    for (const [, name] of texts[role].matchAll(/^# TYPE (\S+)/gm)) assert(catalogue.has(name!), `${name} is in no list`);
+    for (const [, name] of texts[role].matchAll(/^# TYPE (\S+)/gm)) {
+      assert(catalogue.has(name!), `${name} is in no list`);
+    }
     const faults = (await promtool(texts[role])).filter((line) => !NAMED_BY_THE_DESIGN.includes(line.split(" ")[0]!));
     assertEquals(faults, [], role);
   }
