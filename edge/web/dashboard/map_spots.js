@@ -146,7 +146,7 @@ function markOf(kind, state) {
  */
 function drawWords([name, remark], { radius, label }, { node, group }) {
   const text = node?.label ?? (group ? roles[group.role].many : "");
-  const beside = radius + RING_GAP + 6;
+  const beside = radius + RING_GAP + 9;
   const at = label === "left"
     ? { x: -beside, y: 4 }
     : label === "right"
