@@ -16,7 +16,8 @@ const connect: Operation = {
   method: "get",
   path: FRAGMENTS_PATH,
   summary: "Send fragments over a WebSocket",
-  description: "Each binary message is a client's, and is passed on to the central that it names. What cannot be passed " +
+  description:
+    "Each binary message is a client's, and is passed on to the central that it names. What cannot be passed " +
     "on is told in a message as well.",
   role: "client",
   answer: { status: 101, description: "The WebSocket is open." },
@@ -33,7 +34,15 @@ const send: Operation = {
   body: messageSchema,
   bodyType: "application/octet-stream",
   answer: { status: 202, description: "It was passed on." },
-  problems: [...PROBLEMS, "bad_request", "too_large", "no_such_central", "refused_by_central", "central_down", "too_much"],
+  problems: [
+    ...PROBLEMS,
+    "bad_request",
+    "too_large",
+    "no_such_central",
+    "refused_by_central",
+    "central_down",
+    "too_much",
+  ],
 };
 
 export function upstreamApi(version: string): ApiDescription {

@@ -9,7 +9,8 @@ export const answerProbe = {
   method: "get",
   path: `${PROBE_PATH}/{ticket}`,
   summary: "What the watchdog asks through nodes",
-  description: "The answer's headers culvert-probe-proof and culvert-probe-address show that the ticket came here, and from " +
+  description:
+    "The answer's headers culvert-probe-proof and culvert-probe-address show that the ticket came here, and from " +
     "where. Without a ticket of ours there is nothing here.",
   params: z.object({ ticket: z.string() }),
   query: z.object({ bytes: z.int().min(0).max(MAX_PROBE_BYTES).optional() }),
