@@ -35,7 +35,7 @@ Deno.test("anything else is not found, and a failing check does not leak why", a
     },
     version: "1",
   });
-  assertEquals((await app.request("/")).status, 404);
+  assertEquals((await app.request("/nothing")).status, 404);
   assertEquals((await app.request("/metrics", { method: "POST" })).status, 404);
   const broken = await app.request("/readyz");
   assertEquals([broken.status, await broken.json()], [500, { error: "The answer could not be made" }]);

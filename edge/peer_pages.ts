@@ -1,16 +1,21 @@
 /**
  * A peer server's pages for people: its files and those of other peers. All they show they ask the peer server's API for.
  *
- * Beyond what all pages may they play sound and video and frame PDF, of the same server.
+ * What the API is, is described at `/api` (`peer_api.ts`). Beyond what all pages may they play sound and video and frame PDF, of the same server.
  */
 
 import type { Hono } from "hono";
+import { API_PATHS, serveDescription } from "./api_description.ts";
+import { openApiOf } from "./openapi.ts";
 import { createPageApp } from "./page_app.ts";
+import { peerApi } from "./peer_api.ts";
 import { commonPageFiles, INDEX_NAME, type PageTable } from "./page_files.ts";
 
-export function createPeerPages(): Hono {
+export function createPeerPages(version: string): Hono {
   const policy = ["media-src 'self'", "frame-src 'self'", "frame-ancestors 'none'"];
-  return createPageApp({ table: peerPageTable(), policy });
+  const app = createPageApp({ table: peerPageTable(), policy });
+  serveDescription(app, () => openApiOf(peerApi(version)), API_PATHS);
+  return app;
 }
 
 /** Every file of theirs. */

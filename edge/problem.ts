@@ -65,6 +65,11 @@ export class Problem {
     this.#extras = extras;
   }
 
+  /** One sentence for people. */
+  get detail(): string {
+    return this.#detail;
+  }
+
   response(): Response {
     const { code } = this;
     const { headers, ...extras } = this.#extras;

@@ -27,6 +27,8 @@ export type { PlainHeartbeat } from "./tracker/peers.ts";
 
 /** Disposing it ends the streams of events. */
 export interface Tracker extends Disposable {
+  /** What it answers to, as Hono lists it. */
+  readonly routes: readonly { readonly method: string; readonly path: string }[];
   fetch(request: Request, origin?: TrackerOrigin): Promise<Response>;
   /** A heartbeat, for whoever need not make a Request of one: JSON in ASCII for the status 200, or what `fetch` would give. */
   heartbeat(beat: PlainHeartbeat, origin: TrackerOrigin): Promise<string | Response>;
@@ -66,6 +68,10 @@ class App implements Tracker {
       ["operation", "result"],
     );
     this.#route(deps.version);
+  }
+
+  get routes(): Tracker["routes"] {
+    return this.#hono.routes;
   }
 
   async fetch(request: Request, origin: TrackerOrigin = {}): Promise<Response> {

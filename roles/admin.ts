@@ -1,6 +1,6 @@
 /**
- * `culvert admin`: what an administrator sees and does at a supernode that runs. Its HTTP API is in
- * `supernode/admin_api.ts`; on the supernode's own machine this finds it by the state directory, with nothing else to say.
+ * `culvert admin`: what an administrator sees and does at a supernode or a base that runs. Their HTTP APIs are in
+ * `supernode/admin_api.ts` and `base/admin_api.ts`; on its own machine this finds it by the state directory, with nothing else to say.
  */
 
 import { z } from "zod";
@@ -15,30 +15,32 @@ import { DEFAULT_DAYS } from "./admin/export_config.ts";
 import { exportConfig } from "./admin/export_output.ts";
 import { deviceNames, deviceNameSchema } from "./admin/kept_peers.ts";
 import { type Listing, type ListName, LISTS, readList } from "./admin/lists.ts";
+import { type BaseStatusAnswer, baseStatusAnswer } from "./base/admin_schema.ts";
 import { ConfigError } from "./config.ts";
 import { quoteText } from "./escape.ts";
 import { durationMs, filePath, secret } from "./fields.ts";
 import { regionName } from "./peer/settings.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
-import { MAX_STATIC_DAYS, statusAnswer } from "./supernode/admin_schema.ts";
+import { auditAnswer, MAX_STATIC_DAYS, type StatusAnswer, statusAnswer } from "./supernode/admin_schema.ts";
 import { spanText } from "./table.ts";
 
 const EXPORT = "export-config";
+const DASHBOARD = "dashboard";
 const CLEAR_SCREEN = "\x1b[H\x1b[2J";
 
 const word = (placeholder: string) => z.string().min(1).optional().meta({ positional: true, placeholder });
 
 const config = z.object({
-  action: z.enum(["status", ...LISTS, ...DEEDS, EXPORT]).describe("What to see or do.")
+  action: z.enum(["status", DASHBOARD, ...LISTS, ...DEEDS, EXPORT]).describe("What to see or do.")
     .meta({ positional: true, placeholder: "action" }),
   subject: word("subject").describe("The peer, supernode or session that it is about."),
   kind: z.enum(COMMAND_KINDS).optional().describe("push: which command.")
     .meta({ positional: true, placeholder: "kind" }),
   payload: word("json").describe("push: what the command says."),
   admin: z.url({ protocol: /^https?$/, error: "an http or https URL" }).optional()
-    .describe("The administrators' API of a supernode.").meta({
+    .describe("The administrators' API of a supernode, or of base.").meta({
       placeholder: "url",
-      defaultText: "the supernode of --state-dir",
+      defaultText: "what runs with --state-dir",
     }),
   adminToken: secret().optional().describe("The token it wants. Best given as CULVERT_ADMIN_TOKEN."),
   adminTokenFile: filePath().optional().describe("A file with the token, which nobody else may read."),
@@ -73,10 +75,11 @@ type AdminSettings = z.output<typeof config>;
 
 export const role: Role<typeof config> = defineRole({
   name: "admin",
-  summary: "Sees and steers a running supernode: streams, sessions, peers, commands, blocks.",
+  summary: "Sees and steers a running supernode or base: streams, sessions, peers, commands, blocks.",
   config,
   examples: [
     "culvert admin status",
+    "culvert admin dashboard",
     "culvert admin streams --watch",
     "culvert admin revoke PEER --reason 'key was stolen'",
     'culvert admin push PEER DISCONNECT \'{"reason":"admin"}\'',
@@ -91,6 +94,7 @@ export const role: Role<typeof config> = defineRole({
     if (action === EXPORT) return await exportConfig(config, context);
     const connection = await AdminConnection.find(config, context);
     if (action === "status") return await show(() => readStatus(connection), config, context);
+    if (action === DASHBOARD) return await showDashboard(connection, context);
     if (isList(action)) return await show(() => readNow(action, config, { connection, context }), config, context);
     const { json, line } = await doDeed(action, config, connection);
     context.print(context.json ? JSON.stringify(json) : line);
@@ -104,7 +108,7 @@ function isList(action: string): action is ListName {
 /** Words that a deed has no use for are a mistake, and what is not about a peer may be about much more. */
 function requireWords({ action, subject, kind, payload, watch, peer }: AdminSettings): void {
   const problems: string[] = [];
-  const takesSubject = !["status", "drain", "undrain", EXPORT].includes(action);
+  const takesSubject = !["status", DASHBOARD, "drain", "undrain", EXPORT].includes(action);
   if (!takesSubject && subject !== undefined) problems.push("<subject> must be left out");
   if (action !== "push" && (kind ?? payload) !== undefined) problems.push("<kind> must be left out");
   if (isList(action) && subject !== undefined && !peerIdSchema.safeParse(subject).success) {
@@ -140,10 +144,30 @@ async function readNow(
   return await readList(action, { peer: subject, limit, wallMs: context.clock.wallNow(), names }, connection);
 }
 
+/** Where to look, for who has shown that the token is right. */
+async function showDashboard(connection: AdminConnection, { json, print }: RoleContext): Promise<void> {
+  await connection.call({ path: "/v1/audit?limit=1", answer: auditAnswer });
+  const url = connection.dashboardUrl;
+  print(json ? JSON.stringify({ url }) : url);
+}
+
 async function readStatus(connection: AdminConnection): Promise<Listing> {
-  const status = await connection.call({ path: "/v1/status", answer: statusAnswer });
+  const status = await connection.call({ path: "/v1/status", answer: z.union([baseStatusAnswer, statusAnswer]) });
+  return { json: status, lines: "role" in status ? baseLines(status) : supernodeLines(status) };
+}
+
+function baseLines({ version, upMs, supernodes, relays, blocks }: BaseStatusAnswer): string[] {
+  return [
+    `base       ${version}, up for ${spanText(upMs)}`,
+    `supernodes ${supernodes}`,
+    `relays     ${relays}`,
+    `blocks     ${blocks}`,
+  ];
+}
+
+function supernodeLines(status: StatusAnswer): string[] {
   const { supernodeId, networkId, region, version, upMs, draining, streams, exits, sessions, links, blocks } = status;
-  const lines = [
+  return [
     `supernode  ${supernodeId}`,
     ...(networkId === undefined ? [] : [`network    ${networkId}, closed`]),
     `region     ${region}`,
@@ -154,7 +178,6 @@ async function readStatus(connection: AdminConnection): Promise<Listing> {
     `links      ${links}`,
     `blocks     ${blocks}`,
   ];
-  return { json: status, lines };
 }
 
 if (import.meta.main) Deno.exit(await runRole(role, Deno.args));

@@ -1,7 +1,7 @@
 /**
  * `culvert base`: the directory of supernodes and relays over HTTP (`edge/directory.ts`). Several may run on one store.
  *
- *   supernodes, relays ─▶ --listen ─▶ --kv
+ *   supernodes, relays ─▶ --listen ─▶ --kv ◀─ --admin-listen ◀─ culvert admin, the dashboard
  */
 
 import { z } from "zod";
@@ -10,6 +10,8 @@ import { createDirectoryOnKv } from "../edge/directory/on_kv.ts";
 import { remoteAddressOf } from "../edge/remote_address.ts";
 import { hostPrimitives } from "../net/host_primitives.ts";
 import { formatTarget } from "../protocol/stream.ts";
+import { adminFlags, requireSafeAdmin } from "./admin_api/settings.ts";
+import { openBaseAdmin } from "./base/admin_port.ts";
 import { networkFlags } from "./closed_network.ts";
 import { ConfigError } from "./config.ts";
 import { listenAddress } from "./fields.ts";
@@ -19,6 +21,7 @@ import { isLoopback } from "./listening.ts";
 import { clientCaFlags, readClientCa } from "./mutual_tls.ts";
 import { defineRole, type Role, runRole } from "./role.ts";
 import { followTls, readFittingTls, tlsFlags } from "./tls_files.ts";
+import { tracedFetch } from "./traced_fetch.ts";
 
 const ACTION = "start base";
 
@@ -35,6 +38,7 @@ const config = z.object({
   behindProxy: z.boolean().default(false)
     .describe("All requests come through a reverse proxy of ours: believe its X-Forwarded-For."),
   maxConnections: z.number().int().min(1).max(100_000).default(4096).describe("Connections open at once."),
+  ...adminFlags,
 });
 
 export const role: Role<typeof config> = defineRole({
@@ -47,7 +51,8 @@ export const role: Role<typeof config> = defineRole({
     "culvert base --network-public-key O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=",
   ],
   async run(config, context) {
-    const { signal, hardSignal, log, metrics, clock, random, stateDir } = context;
+    const { signal, hardSignal, log, metrics, tracing, clock, random, stateDir } = context;
+    requireSafeAdmin(config, ACTION);
     const tls = await readFittingTls(config, ACTION);
     if (config.clientCaFile !== undefined && !tls) {
       throw new ConfigError(ACTION, ["--client-ca-file needs --cert-file and --key-file"]);
@@ -75,15 +80,19 @@ export const role: Role<typeof config> = defineRole({
       listen: config.listen,
       what: "base",
       flag: "--listen",
-      fetch: (request, { remoteAddress }) =>
-        app.fetch(request, { remoteAddress: remoteAddressOf(request.headers, remoteAddress, config) }),
+      fetch: tracedFetch(
+        tracing,
+        (request, { remoteAddress }) =>
+          app.fetch(request, { remoteAddress: remoteAddressOf(request.headers, remoteAddress, config) }),
+      ),
       maxConnections: config.maxConnections,
       ...(tls && { tls }),
       clientCa: await readClientCa(config, ACTION),
     });
     using _following = tls &&
       followTls(config, { clock, log, current: tls, onChange: (pair) => server.renewTls(pair) });
-    context.ready({ addresses: { listen: server.address } });
+    await using admin = await openBaseAdmin(config, kv, context);
+    context.ready({ addresses: { listen: server.address, ...admin?.addresses } });
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
     await server.shutdown(hardSignal);
   },

@@ -18,7 +18,11 @@ import { type StartOptions, startRole } from "./role.ts";
 const one = new Asker(1);
 
 function start(settings: Record<string, unknown>, options: StartOptions = {}) {
-  return startRole(role, role.config.parse({ listen: "127.0.0.1:0", kv: ":memory:", ...settings }), options);
+  return startRole(
+    role,
+    role.config.parse({ listen: "127.0.0.1:0", kv: ":memory:", adminApi: false, ...settings }),
+    options,
+  );
 }
 
 function clientOf(url: string, client?: Deno.HttpClient): DirectoryClient {

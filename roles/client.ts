@@ -57,7 +57,7 @@ async function detach({ tun, interface: name }: ClientConfig, context: RoleConte
   const { signal, print, log, stateDir } = context;
   const logFile = tun ? `${RUN_DIRECTORY}/${name}.log` : `${stateDir}/client.log`;
   await Deno.mkdir(logFile.slice(0, logFile.lastIndexOf("/")), { recursive: true, mode: 0o700 });
-  const pid = await startInBackground(ownForegroundCommand(), { logFile, signal, print, complain });
+  const pid = await startInBackground(await ownForegroundCommand(), { logFile, signal, print, complain });
   log.info("The client is left to a process of its own", { pid, log: logFile });
 }
 

@@ -369,6 +369,12 @@ export const registry: readonly RoleEntry[] = [
     load: async () => (await import("./enroll.ts")).role,
   },
   {
+    name: "health",
+    summary: "Whether a role that runs here can do its work: exit code 0, or 1 and why not.",
+    group: "This program",
+    load: async () => (await import("./health.ts")).role,
+  },
+  {
     name: "completions",
     summary: "Prints what makes a shell complete culvert's roles, flags and values.",
     group: "This program",

@@ -39,7 +39,7 @@ async function hello(url: string): Promise<string> {
 }
 
 function startBase(settings: Record<string, unknown> = {}) {
-  return startRole(base, base.config.parse({ listen: "127.0.0.1:0", kv: ":memory:", ...settings }));
+  return startRole(base, base.config.parse({ listen: "127.0.0.1:0", kv: ":memory:", adminApi: false, ...settings }));
 }
 
 function startRelay(settings: Record<string, unknown>, options: StartOptions) {

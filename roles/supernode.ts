@@ -7,25 +7,20 @@
 
 import deno from "../deno.json" with { type: "json" };
 import { aborted } from "../protocol/abort.ts";
-import { networkIdOf } from "../protocol/certificate.ts";
 import { encodeBase64 } from "../protocol/encoding.ts";
 import { messageOf } from "../protocol/errors.ts";
 import { formatTarget } from "../protocol/stream.ts";
+import { requireSafeAdmin } from "./admin_api/settings.ts";
 import { type HttpServer, serveHttp } from "./http_server.ts";
 import { isLoopback, listenOn } from "./listening.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
-import { openAdminPort } from "./supernode/admin_port.ts";
+import { openSupernodeAdmin } from "./supernode/admin_port.ts";
 import { BaseMembership } from "./supernode/base_membership.ts";
 import { openCarriers } from "./supernode/carriers.ts";
 import { comeBack, emptied, leave } from "./supernode/leaving.ts";
 import type { PacketCarriers } from "./supernode/packet_relay.ts";
 import { openSupernodeParts, type SupernodeParts } from "./supernode/parts.ts";
-import {
-  requireSafeAdmin,
-  requireWholePeering,
-  type SupernodeSettings,
-  supernodeSettings,
-} from "./supernode/settings.ts";
+import { ACTION, requireWholePeering, type SupernodeSettings, supernodeSettings } from "./supernode/settings.ts";
 import { Supernode } from "./supernode/supernode.ts";
 import { followTls } from "./tls_files.ts";
 import { Vitals } from "./supernode/vitals.ts";
@@ -43,11 +38,11 @@ export const role: Role<typeof supernodeSettings> = defineRole({
     "CULVERT_ADMIN_TOKEN=T culvert supernode --config supernode.toml",
   ],
   async run(config, context) {
-    const { signal, hardSignal, clock, random, log, metrics } = context;
-    requireSafeAdmin(config);
+    const { signal, hardSignal, clock, log, metrics } = context;
+    requireSafeAdmin(config, ACTION);
     requireWholePeering(config);
     await using parts = await openSupernodeParts(config, context);
-    const { stores: { blocks }, audit, directory, lost } = parts;
+    const { directory, lost } = parts;
     await using carriers = await openCarriers(config, parts.identity, context);
     await using supernode = await openSupernode(config, { ...parts, carriers }, context);
     const { listen, url } = listenFor(supernode, { config, parts, log });
@@ -61,7 +56,7 @@ export const role: Role<typeof supernodeSettings> = defineRole({
         peering?.renewTls(pair);
       },
     });
-    using _vitals = new Vitals({
+    using vitals = new Vitals({
       clock,
       metrics,
       traffic: supernode.links.traffic,
@@ -78,25 +73,14 @@ export const role: Role<typeof supernodeSettings> = defineRole({
     const { region } = config;
     const drain = (leaveWithinMs: number, signal?: AbortSignal) =>
       leave({ supernode, directory, membership, region, leaveWithinMs, signal });
-    await using admin = await openAdminPort(config, {
-      supernode,
-      networkId: parts.network && networkIdOf(parts.network.networkPublicKey, parts.primitives),
-      region,
-      audit,
-      blocks,
-      clock,
-      random,
-      log,
-      metrics,
-      drain,
-      undrain: () => comeBack({ supernode, membership }),
-    }, context);
+    const undrain = () => comeBack({ supernode, membership });
+    await using admin = await openSupernodeAdmin(config, { supernode, parts, vitals, drain, undrain }, context);
     const withId = new URL(url);
     withId.username = supernode.supernodeId;
     const addresses = {
       listen,
       ...(peering && { peering: peering.address }),
-      ...(admin && { admin: admin.address }),
+      ...admin?.addresses,
       supernode: withId.href,
     };
     context.ready({ addresses, words: { supernode: "peers connect with --supernode" } });
@@ -110,7 +94,7 @@ export const role: Role<typeof supernodeSettings> = defineRole({
 function openSupernode(
   config: SupernodeSettings,
   parts: SupernodeParts & { readonly carriers: PacketCarriers | undefined },
-  { clock, random, log, metrics }: RoleContext,
+  { clock, random, log, metrics, tracing }: RoleContext,
 ): Promise<Supernode> {
   return Supernode.open({
     ...parts,
@@ -127,6 +111,7 @@ function openSupernode(
     random,
     log,
     metrics,
+    tracing,
   });
 }
 

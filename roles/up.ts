@@ -17,8 +17,9 @@ import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 import { typedLines } from "./typed_lines.ts";
 import { obey } from "./up/commands.ts";
 import { Deployment } from "./up/deployment.ts";
-import { Failures, killSchema, problemsOf } from "./up/failures.ts";
+import { Failures, type FailuresOptions, killSchema, problemsOf } from "./up/failures.ts";
 import { SmallNetwork } from "./up/network.ts";
+import { Notices } from "./up/notices.ts";
 import { FILES_NAMES, PART_NAMES, type PartName, SHARING_NAMES } from "./up/parts.ts";
 import { readPlan } from "./up/plan.ts";
 import { deploymentWelcome, welcome } from "./up/show.ts";
@@ -37,10 +38,16 @@ const config = z.object({
   egressPolicy: filePath().optional().describe(
     "What may be dialled where traffic leaves; a TOML file, followed while it changes.",
   ),
+  dashboard: z.boolean().default(true).describe("Show it all in a browser; --no-dashboard does not."),
+  dashboardListen: listenAddress("127.0.0.1:0")
+    .refine(isLoopback, "an address of this machine alone, such as 127.0.0.1:8400")
+    .describe("Where; any free port unless given."),
   kill: z.array(killSchema).default([])
     .describe("End a part at once when all is ready, or later, and tell how the next stream fares."),
 });
 type UpConfig = z.output<typeof config>;
+
+const BAD_NEWS: readonly string[] = ["killed", "lost"];
 
 export const role: Role<typeof config> = defineRole({
   name: "up",
@@ -52,7 +59,8 @@ export const role: Role<typeof config> = defineRole({
     "culvert up --with sharing",
     "culvert up --with files",
     "culvert up --plan examples/personal.toml --kill upstream-1@10s",
-    "culvert up --listen 127.0.0.1:9050 --egress-policy policy.toml",
+    "culvert up --listen 127.0.0.1:9050 --dashboard-listen 127.0.0.1:8400",
+    "culvert up --egress-policy policy.toml --no-dashboard",
   ],
   async run(config, context) {
     const { json, print, signal, hardSignal } = context;
@@ -60,17 +68,27 @@ export const role: Role<typeof config> = defineRole({
     const isTyped = !json && Deno.stdin.isTerminal();
     const surroundings = { directory: directory.path, isTyped, context };
     const start = config.plan === undefined ? startSmall : startPlan;
-    const { network, addresses, text } = await start(config, surroundings);
+    const serving = config.dashboard ? import("./up/dashboard.ts") : undefined;
+    const { network, addresses, textWith } = await start(config, surroundings);
     await using _network = network;
     for (const name of network.names) context.check(name, () => network.failureOf(name));
-    if (!json) print(text);
-    context.ready({ addresses });
-    const failures = new Failures({ network, context, tell: teller(context) });
+    const notices = new Notices();
+    const failures = new Failures({ network, context, tell: teller(context, notices) });
+    await using dashboard = await (await serving)?.openUpDashboard({
+      listen: config.dashboardListen,
+      ...{ network, failures, notices },
+    }, context);
+    if (!json) print(textWith(dashboard?.url));
+    // The token is for whoever has started it: people have it in what was printed, and it is not for service managers.
+    const shown = dashboard && { dashboard: json ? dashboard.url : dashboard.address };
+    context.ready({ addresses: { ...addresses, ...shown } });
+    void dashboard?.load();
     const watching = [
       ...config.kill.map((kill) => failures.plan(kill)),
       isTyped ? obey(typedLines(signal), { network, failures, signal, print }) : undefined,
     ];
     await Promise.race([aborted(signal), network.fault]);
+    await dashboard?.[Symbol.asyncDispose]();
     await network.stop(hardSignal);
     await Promise.all(watching);
   },
@@ -86,8 +104,8 @@ interface Started {
   readonly network: RunningNetwork;
   /** `listen` is the proxy. */
   readonly addresses: Record<string, string>;
-  /** What people are told. */
-  readonly text: string;
+  /** What people are told, with where the dashboard is. */
+  textWith(dashboardUrl: string | undefined): string;
 }
 
 async function startSmall(config: UpConfig, { directory, isTyped, context }: Surroundings): Promise<Started> {
@@ -99,7 +117,11 @@ async function startSmall(config: UpConfig, { directory, isTyped, context }: Sur
   const { sharing } = network;
   // People have it in the welcome.
   if (sharing && context.json) context.print(JSON.stringify({ sharing }));
-  return { network, addresses: addressesOf(network), text: welcome(network, { isTyped }) };
+  return {
+    network,
+    addresses: addressesOf(network),
+    textWith: (dashboardUrl) => welcome(network, { isTyped, dashboardUrl }),
+  };
 }
 
 async function startPlan(config: UpConfig, { directory, isTyped, context }: Surroundings): Promise<Started> {
@@ -112,7 +134,7 @@ async function startPlan(config: UpConfig, { directory, isTyped, context }: Surr
     network,
     // People have them in the welcome.
     addresses: { listen: network.waysIn[0]!.at, ...context.json && network.addresses },
-    text: deploymentWelcome(network, { plan, isTyped }),
+    textWith: (dashboardUrl) => deploymentWelcome(network, { plan, isTyped, dashboardUrl }),
   };
 }
 
@@ -121,8 +143,14 @@ function requireParts({ kill }: UpConfig, names: readonly string[]): void {
   if (problems.length > 0) throw new ConfigError("start up", problems);
 }
 
-function teller({ json, print }: RoleContext): (report: object, lines: readonly string[]) => void {
-  return (report, lines) => json ? print(JSON.stringify(report)) : lines.forEach(print);
+/** People, or programs, and whoever watches the dashboard. */
+function teller({ json, print, clock }: RoleContext, notices: Notices): FailuresOptions["tell"] {
+  return (report, lines) => {
+    if (json) print(JSON.stringify(report));
+    else lines.forEach(print);
+    const text = lines.join(" ").replaceAll(/\s+/g, " ");
+    notices.post({ atMs: clock.wallNow(), kind: "notice", text, isBad: BAD_NEWS.includes(report.event) });
+  };
 }
 
 /** `listen` is the proxy; the others by their names. */

@@ -94,7 +94,7 @@ async function detach(settings: Settings, context: RoleContext, { devices }: Wir
   const { file: { interfaceName } } = await prepare(upSettingsOf(settings), context, devices);
   await requireNotUp(interfaceName);
   const logFile = `${RUN_DIRECTORY}/${interfaceName}.log`;
-  const pid = await startInBackground(ownForegroundCommand(), { logFile, signal, print, complain });
+  const pid = await startInBackground(await ownForegroundCommand(), { logFile, signal, print, complain });
   log.info("The tunnel is left to a process of its own", { pid, log: logFile });
 }
 

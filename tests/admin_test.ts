@@ -4,83 +4,16 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { clockOf } from "../protocol/clock.ts";
-import { parseTarget, readFull, writeAll } from "../protocol/stream.ts";
 import { role as admin } from "../roles/admin.ts";
 import { role as base } from "../roles/base.ts";
 import { role as client } from "../roles/client.ts";
 import { role as exit } from "../roles/exit.ts";
 import { FakeHost } from "../roles/fixtures/fake_host.ts";
 import type { Host } from "../roles/host.ts";
-import { type Role, type RunningRole, runRole, startRole } from "../roles/role.ts";
+import { runRole } from "../roles/role.ts";
 import { role as supernode } from "../roles/supernode.ts";
 import { freePort } from "../testing/program.ts";
-import { TempDirectory } from "../testing/temp_directory.ts";
-import { eventually } from "../testing/waiting.ts";
-
-/** What runs in one test, each with a state directory of its name. */
-class Rig implements AsyncDisposable {
-  readonly directory = new TempDirectory();
-  readonly #roles: RunningRole[] = [];
-
-  /** Gives its addresses once it is ready. */
-  async start(role: Role, name: string, settings: object): Promise<Readonly<Record<string, string>>> {
-    const running = startRole(role, role.config.parse(settings), { stateDir: this.directory.path(name) });
-    this.#roles.push(running);
-    return (await running.ready).addresses;
-  }
-
-  /** A supernode with an exit and a client that has a session; gives what the tests need to know of them. */
-  async network() {
-    const { supernode: at, admin } = await this.start(supernode, "sn", { region: "north", listen: "127.0.0.1:0" });
-    await this.start(exit, "exit", { region: "north", supernode: [at] });
-    const { listen } = await this.start(client, "client", { listen: "127.0.0.1:0", supernode: [at] });
-    // A client is ready before its supernode has let it in.
-    const words = ["sessions", "--json"];
-    await eventually("a session", async () => JSON.parse((await this.admin("sn", ...words)).out).sessions.length === 1);
-    const exitId = (await this.peers("sn")).find(({ role }) => role === "exit")!.peerId;
-    const clientId = (await this.peers("sn")).find(({ role }) => role === "client")!.peerId;
-    return { admin: admin!, proxy: listen!, exitId, clientId };
-  }
-
-  /** What `culvert admin` says with these words, at the supernode of that name. */
-  async admin(name: string, ...words: string[]) {
-    return await adminAt(new FakeHost(), "--state-dir", this.directory.path(name), ...words);
-  }
-
-  async peers(name: string): Promise<{ readonly peerId: string; readonly role?: string; readonly state: string }[]> {
-    return JSON.parse((await this.admin(name, "peers", "--json")).out).peers;
-  }
-
-  async stop(): Promise<void> {
-    for (const role of this.#roles.splice(0).reverse()) await role[Symbol.asyncDispose]();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-    this.directory[Symbol.dispose]();
-  }
-}
-
-async function adminAt(host: FakeHost, ...words: string[]) {
-  const code = await runRole(admin, words, { host });
-  return { code, out: host.out, said: host.logged + host.complaints };
-}
-
-/** A connection through the client's proxy that stays open, until somebody ends it. */
-async function openStream(proxy: string): Promise<Deno.TcpConn> {
-  const { host, port } = parseTarget(proxy)!;
-  const conn = await Deno.connect({ hostname: host, port });
-  try {
-    await writeAll(conn, new TextEncoder().encode("CONNECT hello.culvert:80 HTTP/1.1\r\n\r\n"));
-    const answer = new Uint8Array("HTTP/1.1 200".length);
-    await readFull(conn, answer);
-    assertEquals(new TextDecoder().decode(answer), "HTTP/1.1 200");
-    return conn;
-  } catch (error) {
-    conn.close();
-    throw error;
-  }
-}
+import { adminAt, openStream, Rig } from "./fixtures/admin_rig.ts";
 
 /** Reads until the stream is over. By itself the page would end it after ten seconds. */
 async function ended(conn: Deno.TcpConn): Promise<void> {
@@ -244,7 +177,7 @@ const wrongs: readonly { name: string; words: readonly string[]; code: number; s
     name: "a state directory without a supernode",
     words: ["status", "--state-dir", "/nonexistent"],
     code: 1,
-    says: "no supernode runs",
+    says: "no supernode or base runs",
   },
   {
     name: "a peer that is not there",

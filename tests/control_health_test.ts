@@ -24,6 +24,7 @@ import {
   type Started,
   twoRegions,
 } from "./fixtures/control_network.ts";
+import { metricCatalogue } from "./observability/metric_catalogue.ts";
 
 const MAIN = fromFileUrl(new URL("../roles/main.ts", import.meta.url));
 /** Issue 4: from an exit's kill -9 until the client has carried out ROTATE_PEER. */
@@ -330,8 +331,12 @@ testWith({ tools: ["promtool"] }, "every metric of the design is there, and prom
     exit: ["exit_sessions_active", "exit_sealed_streams_total", "exit_probes_total", "peer_commands_total"],
     client: ["client_sessions_active", "client_sessions_total", "client_probes_total", "client_probe_latency_seconds"],
   };
+  const catalogue = new Set((await metricCatalogue()).map(({ name }) => name));
   for (const role of ["supernode", "exit", "client"] as const) {
     for (const name of names[role]) assertStringIncludes(texts[role], `# TYPE ${name} `);
+    for (const [, name] of texts[role].matchAll(/^# TYPE (\S+)/gm)) {
+      assert(catalogue.has(name!), `${name} is in no list`);
+    }
     const faults = (await promtool(texts[role])).filter((line) => !NAMED_BY_THE_DESIGN.includes(line.split(" ")[0]!));
     assertEquals(faults, [], role);
   }

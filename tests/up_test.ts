@@ -170,7 +170,8 @@ Deno.test("up ends on SIGTERM with 0, its ports are free again, and its director
   assertEquals([...Deno.readDirSync(temporary)].length, 1);
   assertEquals(await program.stop(), 0);
   assertEquals([...Deno.readDirSync(temporary)], []);
-  for (const address of Object.values(addresses)) {
+  const { dashboard, ...others } = addresses;
+  for (const address of [...Object.values(others), new URL(dashboard!).host]) {
     const { host, port } = parseTarget(address)!;
     Deno.listen({ hostname: host, port }).close();
   }

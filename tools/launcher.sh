@@ -7,6 +7,9 @@
 # The folder's name is the archive's hash, so that versions do not meet. It is made beside its place and then moved there,
 # by one at a time; whoever is killed meanwhile leaves what the next one clears away.
 
+# Root's, for everybody: services of users of their own find it there, even those that cannot write anywhere.
+common_place=/var/cache/culvert
+
 payload_sha256='@PAYLOAD_SHA256@'
 payload_bytes='@PAYLOAD_BYTES@'
 
@@ -26,9 +29,13 @@ describe() (
   cd "$1" && TZ=UTC0 find culvert code -exec stat -c '%n %F %u %a %i %s %z' '{}' +
 )
 
-# [ -x ] is false as well where programs cannot be run, such as in folders mounted noexec.
+# Whether nobody else could have put there what is in it, or lead to something else by a link.
+is_own() { [ -O "$1" ] && [ ! -L "$1" ]; }
+
+# [ -x ] is false as well in folders mounted noexec.
 is_whole() {
-  [ -O "$folder" ] && [ ! -L "$folder" ] && [ -x "$folder/culvert" ] && [ -r "$folder/notes" ] || return 1
+  is_own "$place" && is_own "$folder" || [ "$place" = "$common_place" ] || return 1
+  [ -x "$folder/culvert" ] && [ -r "$folder/notes" ] || return 1
   [ "$(describe "$folder")" = "$(PATH=$usual_path; cat "$folder/notes")" ]
 }
 
@@ -37,14 +44,15 @@ payload() { tail -c "$payload_bytes" "$0"; }
 # In a subshell, with which its umask and its lock end.
 unpack() (
   PATH=$usual_path
-  umask 077
-  mkdir -p "$place" 2>/dev/null && [ -O "$place" ] && [ ! -L "$place" ] && [ -w "$place" ] || exit 1
-  chmod 700 "$place" && exec 9>"$place/lock" && flock 9 || exit 1
+  if [ "$place" = "$common_place" ]; then umask 022; else umask 077; fi
+  mkdir -p "$place" 2>/dev/null && is_own "$place" && [ -w "$place" ] || exit 1
+  chmod go-w "$place" && exec 9>"$place/lock" && flock 9 || exit 1
   if is_whole; then exit 0; fi
   if [ -e "$folder" ]; then say "$folder was changed since it was unpacked; it is unpacked again"; fi
   # Nobody else is at it, so what is there was left behind.
   rm -rf "$place"/unpacking.*
-  new=$(mktemp -d "$place/unpacking.XXXXXX") || exit 1
+  new=$place/unpacking.new
+  mkdir "$new" || exit 1
   payload | gzip -dc | tar -xf - -C "$new" && describe "$new" >"$new/notes" && [ -x "$new/culvert" ] || {
     rm -rf "$new"
     exit 1
@@ -53,22 +61,28 @@ unpack() (
   mv "$new" "$folder" && rm -rf "$place"/unpacking.*
 )
 
+is_checked=
+
 # Before anything is unpacked, once.
 check_payload() (
   PATH=$usual_path
-  for tool in tail sha256sum gzip tar find stat mktemp flock; do
+  for tool in tail sha256sum gzip tar find stat flock; do
     command -v $tool >/dev/null || fail "Cannot unpack: $tool must be installed"
   done
   sum=$(payload | sha256sum) || exit 1
   [ "${sum%% *}" = "$payload_sha256" ] || fail "Cannot unpack: $0 is damaged; fetch it again"
 )
 
-# Whether it can be started from there, unpacked if need be.
-use() {
-  [ -n "$1" ] || return 1
+is_whole_at() {
   place=$1
   folder=$place/$payload_sha256
-  is_whole && return 0
+  is_whole
+}
+
+# Whether it can be started from there, unpacked if need be. What is not a whole path is nobody's place.
+use() {
+  case $1 in /*) ;; *) return 1 ;; esac
+  is_whole_at "$1" && return
   if [ -z "$is_checked" ]; then
     check_payload || exit 1
     is_checked=yes
@@ -86,8 +100,9 @@ use_any() {
   user=$(PATH=$usual_path; id -u)
   use "${CACHE_DIRECTORY%%:*}" && return
   if [ "$user" = 0 ]; then
-    use /var/cache/culvert && return
+    use "$common_place" && return
   else
+    is_whole_at "$common_place" && return
     cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
     use "${cache:+$cache/culvert}" && return
   fi

@@ -68,6 +68,7 @@ export const rolePermissions: Readonly<Record<string, Permissions>> = {
   "peer-status": services,
   "keys": files,
   "enroll": files,
+  "health": proxies,
   "completions": none,
   "version": none,
 };

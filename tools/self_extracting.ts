@@ -8,68 +8,72 @@
 
 import { join } from "@std/path";
 import { encodeHex } from "@std/encoding/hex";
-import deno from "../deno.json" with { type: "json" };
 import { CulvertError } from "../protocol/errors.ts";
+import { closedFlags } from "./closed_flags.ts";
 import { bundleCode, MAIN } from "./code_bundle.ts";
 import type { Executable } from "./executables.ts";
 import launcher from "./launcher.sh" with { type: "text" };
 import { permissionFlags } from "./role_permissions.ts";
 
 export interface SelfExtractingOptions {
-  /** Of the repository. */
-  readonly root: string;
   /** Where the files are put. */
   readonly out: string;
   /** As gzip has them: 1 is done soonest, 9 is smallest. */
   readonly level: number;
 }
 
-/** Makes the files and gives their paths. */
+/** Makes the files from a checkout, with the Deno that this runs on, and gives their paths. */
 export async function makeSelfExtracting(
   executables: readonly Executable[],
-  { root, out, level }: SelfExtractingOptions,
+  { root, ...options }: SelfExtractingOptions & { readonly root: string },
 ): Promise<string[]> {
   if (Deno.build.os !== "linux") {
     throw new CulvertError("unsupported", `Cannot bundle: the system must be Linux, got ${Deno.build.os}`);
   }
-  const work = await Deno.makeTempDir({ prefix: "culvert-bundle-" });
+  const content = await Deno.makeTempDir({ prefix: "culvert-bundle-" });
   try {
-    const payload = await makePayload(root, { work, level });
-    const payloadSha256 = encodeHex(new Uint8Array(await crypto.subtle.digest("SHA-256", payload)));
-    await Deno.mkdir(out, { recursive: true });
-    return await Promise.all(executables.map(async (executable) => {
-      const path = join(out, executable.name);
-      const script = launcherOf(executable, { payloadSha256, payloadBytes: payload.length });
-      await replaceFile(path, [new TextEncoder().encode(script), payload]);
-      return path;
-    }));
+    await Deno.mkdir(join(content, "code"));
+    await bundleCode(root, join(content, "code"));
+    await Deno.copyFile(Deno.execPath(), join(content, "culvert"));
+    await Deno.chmod(join(content, "culvert"), 0o755);
+    return await writeExecutables(executables, { content, ...options });
   } finally {
-    await Deno.remove(work, { recursive: true });
+    await Deno.remove(content, { recursive: true });
   }
 }
 
-async function makePayload(
-  root: string,
-  { work, level }: { readonly work: string; readonly level: number },
-): Promise<Uint8Array<ArrayBuffer>> {
-  const content = join(work, "content");
-  await Deno.mkdir(join(content, "code"), { recursive: true });
-  await bundleCode(root, join(content, "code"));
-  await Deno.copyFile(Deno.execPath(), join(content, "culvert"));
-  await Deno.chmod(join(content, "culvert"), 0o700);
-  const archive = join(work, "payload.tar.gz");
-  const { success, stderr } = await new Deno.Command("tar", {
-    args: [
-      ...["--create", "--file", archive, `--use-compress-program=gzip -${level} --no-name`, "--directory", content],
-      // Whoever makes it and when leaves no trace.
-      ...["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=u+rwX,go="],
-      ...["culvert", "code"],
-    ],
-  }).output();
-  if (!success) {
+/** The same from a folder with `culvert` and `code/`. */
+export async function writeExecutables(
+  executables: readonly Executable[],
+  { content, out, level }: SelfExtractingOptions & { readonly content: string },
+): Promise<string[]> {
+  const payload = await pack(content, level);
+  const payloadSha256 = encodeHex(new Uint8Array(await crypto.subtle.digest("SHA-256", payload)));
+  await Deno.mkdir(out, { recursive: true });
+  return await Promise.all(executables.map(async (executable) => {
+    const path = join(out, executable.name);
+    const script = launcherOf(executable, { payloadSha256, payloadBytes: payload.length });
+    await replaceFile(path, [new TextEncoder().encode(script), payload]);
+    return path;
+  }));
+}
+
+async function pack(content: string, level: number): Promise<Uint8Array<ArrayBuffer>> {
+  const archive = await Deno.makeTempFile({ prefix: "culvert-bundle-", suffix: ".tar.gz" });
+  try {
+    const { success, stderr } = await new Deno.Command("tar", {
+      args: [
+        ...["--create", "--file", archive, `--use-compress-program=gzip -${level} --no-name`, "--directory", content],
+        // Whoever makes it and when leaves no trace.
+        ...["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=u=rwX,go=rX"],
+        ...["culvert", "code"],
+      ],
+    }).output();
+    if (success) return await Deno.readFile(archive);
     throw new CulvertError("tar_failed", `Cannot run GNU tar: ${new TextDecoder().decode(stderr).trim()}`);
+  } finally {
+    await Deno.remove(archive);
   }
-  return await Deno.readFile(archive);
 }
 
 interface Payload {
@@ -79,13 +83,10 @@ interface Payload {
 
 /** What stands before the archive. None of what is filled in has anything in it that a shell reads otherwise. */
 export function launcherOf({ words, permissions }: Executable, { payloadSha256, payloadBytes }: Payload): string {
-  const unstable = deno.unstable.map((feature) => `--unstable-${feature}`);
-  // Nothing is looked for in whatever folder it is started in, and nothing is ever fetched.
-  const closed = ["--no-config", "--no-lock", "--no-remote", "--no-npm"];
   const values: Readonly<Record<string, string>> = {
     PAYLOAD_SHA256: payloadSha256,
     PAYLOAD_BYTES: String(payloadBytes),
-    FLAGS: [...closed, ...unstable, ...permissionFlags(permissions)].join(" "),
+    FLAGS: [...closedFlags(), ...permissionFlags(permissions)].join(" "),
     MAIN,
     WORDS: words.join(" "),
   };

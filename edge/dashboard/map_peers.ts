@@ -22,46 +22,52 @@ export interface DrawnPeers {
   /** Those that are drawn one by one. */
   readonly singles: readonly PeerFacts[];
   readonly groups: readonly GroupView[];
-  /** The id of the group that a peer is in; undefined if it is drawn by itself or not known. */
-  groupOf(peerId: string): string | undefined;
+  /** The ids of the groups of those that are not. */
+  readonly groupOf: ReadonlyMap<string, string>;
 }
 
 interface Crowd {
+  readonly id: string;
   readonly role: PeerRole;
   readonly region: string;
   readonly at: string | undefined;
-  peers: PeerFacts[];
+  readonly peers: PeerFacts[];
 }
 
 /** Where a peer belongs when all of a kind are one: by its supernode, by its region, or nowhere. */
 type Placing = (peer: PeerFacts) => Pick<Crowd, "region" | "at">;
 
-export function drawPeers(snapshot: Snapshot, regions: MapRegions, supernodeIds: ReadonlySet<string>): DrawnPeers {
+/** `supernodeIds` are those of the drawn supernodes, as they are shown. */
+export function drawPeers(
+  snapshot: Snapshot,
+  regions: MapRegions,
+  supernodeIds: ReadonlyMap<string, string>,
+): DrawnPeers {
   const { peers } = snapshot;
-  if (peers.length <= MAX_DRAWN) return { singles: peers, groups: [], groupOf: () => undefined };
+  if (peers.length <= MAX_DRAWN) return { singles: peers, groups: [], groupOf: new Map() };
   const crowds = crowdsOf(snapshot, regions, supernodeIds);
   const folded = foldLargest(crowds, peers.length);
+  const groupOf = new Map<string, string>();
+  for (const crowd of folded) for (const { peerId } of crowd.peers) groupOf.set(peerId, crowd.id);
+  const preferred = preferredOf(snapshot, folded, groupOf);
+  for (const { peerId } of preferred) groupOf.delete(peerId);
   const singles = crowds.filter((crowd) => !folded.has(crowd)).flatMap((crowd) => crowd.peers);
-  const preferred = preferredOf(snapshot, folded);
-  for (const crowd of folded) crowd.peers = crowd.peers.filter((peer) => !preferred.has(peer));
-  const groupIds = new Map<string, string>();
-  const groups = [...folded].filter((crowd) => crowd.peers.length > 0).map((crowd) => {
-    const id = `${crowd.role}s@${crowd.at ?? crowd.region}`;
-    for (const { peerId } of crowd.peers) groupIds.set(peerId, id);
-    return groupViewOf(crowd, id, snapshot);
-  });
-  return { singles: [...singles, ...preferred], groups, groupOf: (peerId) => groupIds.get(peerId) };
+  return {
+    singles: [...singles, ...preferred],
+    groups: [...folded].flatMap((crowd) => groupViewOf(crowd, preferred, snapshot)),
+    groupOf,
+  };
 }
 
 function crowdsOf(
   { peers, supernodeOf }: Snapshot,
   regions: MapRegions,
-  supernodeIds: ReadonlySet<string>,
+  supernodeIds: ReadonlyMap<string, string>,
 ): Crowd[] {
   const bySupernode: Placing = ({ supernodeId, region }) => {
     const supernode = supernodeId === undefined ? undefined : supernodeOf.get(supernodeId);
     if (!supernode) return { region: regions.of(region), at: undefined };
-    return { region: regions.of(supernode.region), at: supernodeIds.has(supernodeId!) ? supernodeId : undefined };
+    return { region: regions.of(supernode.region), at: supernodeIds.get(supernodeId!) };
   };
   const byRegion: Placing = ({ region }) => ({ region: regions.of(region), at: undefined });
   const nowhere: Placing = () => ({ region: regions.of(ELSEWHERE), at: undefined });
@@ -83,7 +89,7 @@ function gather(peers: readonly PeerFacts[], placing: Placing): Crowd[] {
     const place = at ?? region;
     let crowd = ofRole.get(place);
     if (!crowd) {
-      crowd = { role, region, at, peers: [] };
+      crowd = { id: `${role}s@${place}`, role, region, at, peers: [] };
       ofRole.set(place, crowd);
       crowds.push(crowd);
     }
@@ -105,22 +111,32 @@ function foldLargest(crowds: readonly Crowd[], peers: number): Set<Crowd> {
 }
 
 /** Those worth being drawn by themselves, out of crowds that are drawn as one. */
-function preferredOf(snapshot: Snapshot, folded: ReadonlySet<Crowd>): Set<PeerFacts> {
+function preferredOf(
+  snapshot: Snapshot,
+  folded: ReadonlySet<Crowd>,
+  groupOf: ReadonlyMap<string, string>,
+): Set<PeerFacts> {
   const chosen = new Set<PeerFacts>();
-  const hidden = new Set([...folded].flatMap(({ peers }) => peers));
-  // Trouble leaves room for the others, however much of it there is.
-  for (const peer of hidden) {
+  for (const peer of troubledOf(snapshot, folded)) {
+    // It leaves room for the others, however much of it there is.
     if (chosen.size >= MAX_PREFERRED / 2) break;
-    if (stateOfPeer(peer, snapshot) !== "good" || snapshot.partOf.has(peer.peerId)) chosen.add(peer);
+    chosen.add(peer);
   }
   for (const { clientPeerId, exitPeerId } of movingFirst(snapshot)) {
     for (const peerId of [clientPeerId, exitPeerId]) {
       if (chosen.size >= MAX_PREFERRED) return chosen;
-      const peer = peerId === undefined ? undefined : snapshot.peerOf.get(peerId);
-      if (peer && hidden.has(peer)) chosen.add(peer);
+      if (peerId !== undefined && groupOf.has(peerId)) chosen.add(snapshot.peerOf.get(peerId)!);
     }
   }
   return chosen;
+}
+
+function* troubledOf(snapshot: Snapshot, folded: ReadonlySet<Crowd>): Generator<PeerFacts> {
+  for (const { peers } of folded) {
+    for (const peer of peers) {
+      if (stateOfPeer(peer, snapshot) !== "good" || snapshot.partOf.has(peer.peerId)) yield peer;
+    }
+  }
 }
 
 function* movingFirst({ sessions }: Snapshot) {
@@ -128,12 +144,16 @@ function* movingFirst({ sessions }: Snapshot) {
   yield* sessions;
 }
 
-function groupViewOf({ role, region, at, peers }: Crowd, id: string, snapshot: Snapshot): GroupView {
-  let sessions = 0;
-  let failing = 0;
-  let loads = 0;
-  let loadSum = 0;
+/** None where all of them are drawn by themselves. */
+function groupViewOf(
+  { id, role, region, at, peers }: Crowd,
+  preferred: ReadonlySet<PeerFacts>,
+  snapshot: Snapshot,
+): GroupView[] {
+  let [count, sessions, failing, loads, loadSum] = [0, 0, 0, 0, 0];
   for (const peer of peers) {
+    if (preferred.has(peer)) continue;
+    count++;
     sessions += snapshot.sessionsOf.get(peer.peerId) ?? 0;
     const state = stateOfPeer(peer, snapshot);
     if (state === "failing" || state === "silent") failing++;
@@ -142,15 +162,7 @@ function groupViewOf({ role, region, at, peers }: Crowd, id: string, snapshot: S
     loads++;
     loadSum += load;
   }
+  if (count === 0) return [];
   const load = loads === 0 ? undefined : plainShare(loadSum / loads);
-  return {
-    id,
-    role,
-    region,
-    ...(at !== undefined && { at }),
-    count: peers.length,
-    sessions,
-    ...(load !== undefined && { load }),
-    failing,
-  };
+  return [{ id, role, region, at, count, sessions, load, failing }];
 }

@@ -20,21 +20,27 @@ interface Route {
   isMoving: boolean;
 }
 
+/** Ways by where they lead: walked place by place, since making one key of four ids would cost more than all else. */
+interface Fork {
+  readonly onward: Map<string | undefined, Fork>;
+  route: Route | undefined;
+}
+
 export function routesOf(sessions: Iterable<SessionFacts>, places: MapPlaces): RouteView[] {
-  const routes = new Map<string, Route>();
+  const start = newFork();
+  const routes: Route[] = [];
   for (const session of sessions) {
-    const via = viaOf(session, places);
-    if (via.length < 2) continue;
-    const key = via.join(" ");
-    const route = routes.get(key);
-    if (!route) {
-      routes.set(key, { via, sessionId: session.sessionId, sessions: 1, isMoving: isMoving(session) });
-      continue;
+    const fork = forkOf(session, places, start);
+    if (!fork.route) {
+      const via = viaOf(session, places);
+      if (via.length < 2) continue;
+      fork.route = { via, sessionId: session.sessionId, sessions: 0, isMoving: false };
+      routes.push(fork.route);
     }
-    route.sessions++;
-    route.isMoving ||= isMoving(session);
+    fork.route.sessions++;
+    fork.route.isMoving ||= isMoving(session);
   }
-  return [...routes.values()]
+  return routes
     .sort((one, other) => Number(other.isMoving) - Number(one.isMoving) || other.sessions - one.sessions)
     .slice(0, MAX_DRAWN)
     .map(({ via, sessions, sessionId, isMoving }) => ({
@@ -45,17 +51,33 @@ export function routesOf(sessions: Iterable<SessionFacts>, places: MapPlaces): R
     }));
 }
 
+function forkOf(session: SessionFacts, places: MapPlaces, start: Fork): Fork {
+  const client = next(start, places.ofPeer(session.clientPeerId));
+  const near = next(client, places.ofSupernode(session.clientSupernodeId));
+  const far = next(near, places.ofSupernode(session.exitSupernodeId));
+  return next(far, places.ofPeer(session.exitPeerId));
+}
+
+function next({ onward }: Fork, place: string | undefined): Fork {
+  let fork = onward.get(place);
+  if (!fork) onward.set(place, fork = newFork());
+  return fork;
+}
+
+function newFork(): Fork {
+  return { onward: new Map(), route: undefined };
+}
+
 /** Those of its places that are on the map; one supernode for both ends is there once. */
 function viaOf({ clientPeerId, clientSupernodeId, exitSupernodeId, exitPeerId }: SessionFacts, places: MapPlaces) {
-  const via: string[] = [];
-  const add = (place: string | undefined) => {
-    if (place !== undefined && place !== via.at(-1)) via.push(place);
-  };
-  add(places.ofPeer(clientPeerId));
-  add(places.ofSupernode(clientSupernodeId));
-  add(places.ofSupernode(exitSupernodeId));
-  add(places.ofPeer(exitPeerId));
-  return via;
+  const { ofPeer, ofSupernode } = places;
+  const all = [
+    ofPeer(clientPeerId),
+    ofSupernode(clientSupernodeId),
+    ofSupernode(exitSupernodeId),
+    ofPeer(exitPeerId),
+  ];
+  return all.filter((place) => place !== undefined).filter((place, at, via) => place !== via[at - 1]);
 }
 
 function isMoving({ state, previousSessionId }: SessionFacts): boolean {

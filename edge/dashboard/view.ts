@@ -10,8 +10,8 @@ import { MAX_DRAWN, type NetworkView, type NodeView, type PartView, type Totals 
 import type { NetworkSource, PeerFacts, SupernodeFacts } from "./inventory.ts";
 import { drawPeers } from "./map_peers.ts";
 import { MapRegions } from "./map_regions.ts";
-import { routesOf } from "./map_routes.ts";
-import { MAX_COUNT, MAX_CPU_PCT, MAX_RTT_MS, plainNumber, plainShare, plainText, rounded } from "./plain.ts";
+import { type MapPlaces, routesOf } from "./map_routes.ts";
+import { MAX_CPU_PCT, MAX_RTT_MS, plainCount, plainNumber, plainShare, plainText, rounded } from "./plain.ts";
 import { labelOf, type Snapshot, stateOfPeer, stateOfSupernode } from "./snapshot.ts";
 
 export type AboutSource = Pick<NetworkSource, "title" | "kind" | "version" | "deeds">;
@@ -19,7 +19,7 @@ export type AboutSource = Pick<NetworkSource, "title" | "kind" | "version" | "de
 export function viewOf(snapshot: Snapshot, { title, kind, version, deeds }: AboutSource): NetworkView {
   const regions = new MapRegions(snapshot);
   const supernodes = drawnSupernodes(snapshot);
-  const supernodeIds = new Set(supernodes.map(({ supernodeId }) => supernodeId));
+  const supernodeIds = new Map(supernodes.map(({ supernodeId }) => [supernodeId, plainText(supernodeId)]));
   const { singles, groups, groupOf } = drawPeers(snapshot, regions, supernodeIds);
   const passing = sessionsAtSupernodes(snapshot);
   const nodes = unlike([
@@ -27,11 +27,7 @@ export function viewOf(snapshot: Snapshot, { title, kind, version, deeds }: Abou
     ...singles.map((peer) => peerNode(peer, { snapshot, regions, supernodeIds })),
     ...goneParts(snapshot, regions),
   ]);
-  const drawn = new Set(nodes.map(({ id }) => id));
-  const drawnOr = (id: string) => {
-    const shown = plainText(id);
-    return drawn.has(shown) ? shown : undefined;
-  };
+  const places = placesOf(nodes, groupOf);
   return {
     title: plainText(title),
     kind,
@@ -40,10 +36,7 @@ export function viewOf(snapshot: Snapshot, { title, kind, version, deeds }: Abou
     nodes,
     groups,
     links: drawnLinks(snapshot, supernodeIds),
-    routes: routesOf(snapshot.sessions, {
-      ofPeer: (peerId) => peerId === undefined ? undefined : groupOf(peerId) ?? drawnOr(peerId),
-      ofSupernode: (supernodeId) => supernodeId === undefined ? undefined : drawnOr(supernodeId),
-    }),
+    routes: routesOf(snapshot.sessions, places),
     parts: snapshot.parts.slice(0, MAX_DRAWN).map(partView),
     totals: totalsOf(snapshot, regions.count),
     regions: [...new Set([...nodes, ...groups].map(({ region }) => region))].sort(),
@@ -77,7 +70,7 @@ function supernodeNode(
     state: stateOfSupernode(supernode, snapshot),
     load: maxStreams ? plainShare(streams / maxStreams) : undefined,
     sessions: passing.get(supernodeId) ?? 0,
-    streams: plainNumber(streams, MAX_COUNT),
+    streams: plainCount(streams),
     cpuPct: rounded(plainNumber(cpuPct, MAX_CPU_PCT)),
     part: partNameOf(supernodeId, snapshot),
   };
@@ -85,7 +78,7 @@ function supernodeNode(
 
 function peerNode(
   peer: PeerFacts,
-  { snapshot, regions, supernodeIds }: Drawing & { readonly supernodeIds: ReadonlySet<string> },
+  { snapshot, regions, supernodeIds }: Drawing & { readonly supernodeIds: ReadonlyMap<string, string> },
 ): NodeView {
   const { peerId, name, role, region, supernodeId, load, rttMs } = peer;
   return {
@@ -93,7 +86,7 @@ function peerNode(
     kind: role,
     label: labelOf(name, peerId),
     region: regions.of(region),
-    at: supernodeId !== undefined && supernodeIds.has(supernodeId) ? plainText(supernodeId) : undefined,
+    at: supernodeId === undefined ? undefined : supernodeIds.get(supernodeId),
     state: stateOfPeer(peer, snapshot),
     load: plainShare(load),
     sessions: snapshot.sessionsOf.get(peerId) ?? 0,
@@ -144,7 +137,7 @@ function sessionsAtSupernodes({ sessions }: Snapshot): Map<string, number> {
   return counts;
 }
 
-function drawnLinks({ links }: Snapshot, supernodeIds: ReadonlySet<string>): NetworkView["links"] {
+function drawnLinks({ links }: Snapshot, supernodeIds: ReadonlyMap<string, string>): NetworkView["links"] {
   return links.filter(({ from, to }) => from !== to && supernodeIds.has(from) && supernodeIds.has(to))
     .slice(0, MAX_DRAWN)
     .map(({ from, to }) => ({ from: plainText(from), to: plainText(to) }));
@@ -176,11 +169,20 @@ function totalsOf(snapshot: Snapshot, regions: number): Totals {
   for (const supernode of supernodes) {
     if (stateOfSupernode(supernode, snapshot) === "silent") failing++;
     if (listed.has(supernode.supernodeId)) continue;
-    const said = plainNumber(supernode.exits, MAX_COUNT) ?? 0;
+    const said = plainCount(supernode.exits) ?? 0;
     exits += said;
-    clients += Math.max(0, (plainNumber(supernode.streams, MAX_COUNT) ?? 0) - said);
+    clients += Math.max(0, (plainCount(supernode.streams) ?? 0) - said);
   }
   return { regions, supernodes: supernodes.length, exits, clients, relays, sessions: sessions.length, failing };
+}
+
+/** Under which symbol something is drawn. */
+function placesOf(nodes: readonly NodeView[], groupOf: ReadonlyMap<string, string>): MapPlaces {
+  const drawn = new Map(nodes.map(({ id }) => [id, id]));
+  // What is on the map is there under its id as it is shown: the same for all but a stranger's whims.
+  const ofSupernode = (id: string | undefined) =>
+    id === undefined ? undefined : drawn.get(id) ?? drawn.get(plainText(id));
+  return { ofSupernode, ofPeer: (id) => id === undefined ? undefined : groupOf.get(id) ?? ofSupernode(id) };
 }
 
 /** Each id once: what a page draws by ids it could not tell apart. */

@@ -30,9 +30,14 @@ export * from "./api/operator.ts";
 export * from "./api/session.ts";
 export * from "./api/views.ts";
 
-/** Every operation, in the order in which they are described. */
+/** Every operation of the app, in the order in which they are described. */
 export function orchestratorOperations(): Operation[] {
-  return [session, account, operator, admin, machine].flatMap((group) => Object.values(group).filter(isOperation));
+  return [session, account, operator, admin].flatMap((group) => Object.values(group).filter(isOperation));
+}
+
+/** Those of machines, which whoever serves the app puts beside it. */
+export function machineOperations(): Operation[] {
+  return Object.values(machine);
 }
 
 function isOperation(value: unknown): value is Operation {
@@ -45,7 +50,7 @@ export function orchestratorApi(version: string): ApiDescription {
     version,
     description:
       "Accounts, money, nodes and logins of an orchestrator of shared connections. Money is a decimal in text.",
-    operations: orchestratorOperations(),
+    operations: [...orchestratorOperations(), ...machineOperations()],
     schemas: namedSchemas(),
   };
 }

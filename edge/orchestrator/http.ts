@@ -6,7 +6,7 @@
  */
 
 import type { Context, Hono } from "hono";
-import { z } from "zod";
+import type { z } from "zod";
 import type { RateLimit } from "../../kv/sharing/counters.ts";
 import { placeName } from "../../protocol/control/auth_limits.ts";
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
@@ -14,8 +14,8 @@ import { parseIp } from "../../protocol/ip.ts";
 import type { User, UserRole } from "../../protocol/sharing/records.ts";
 import { bearerOf } from "../bearer.ts";
 import type { JsonOperation } from "../openapi.ts";
-import { Problem, schemaProblem } from "../problem.ts";
-import { readBody } from "../read_body.ts";
+import { Problem } from "../problem.ts";
+import { bodyOf, queryOf } from "../typed_request.ts";
 import type { Access } from "./access.ts";
 import { callerOf } from "./access/callers.ts";
 import type { OrchestratorDeps } from "./deps.ts";
@@ -150,7 +150,7 @@ export class Operations {
     if (caller instanceof Problem) return caller;
     const query = operation.query && queryOf(request, operation.query);
     if (query instanceof Problem) return query;
-    const body = operation.body && await bodyOf(request, operation.body);
+    const body = operation.body && await bodyOf(request, operation.body, MAX_BODY_BYTES);
     if (body instanceof Problem) return body;
     const address = context.env?.remoteAddress;
     return await handle({ request, address, caller, query, body } as unknown as Asked<JsonOperation>);
@@ -171,38 +171,4 @@ function tooMany(what: string, retryAfterMs: number): Problem {
   return new Problem("rate_limited", `Cannot take the request: this ${what} has asked too often; wait and try again`, {
     retryAfterMs: Math.ceil(retryAfterMs),
   });
-}
-
-async function bodyOf(request: Request, schema: z.ZodType): Promise<unknown> {
-  if (!/^application\/json\s*(;|$)/i.test(request.headers.get("content-type") ?? "")) {
-    return new Problem("wrong_type", "Cannot take the request: its Content-Type must be application/json");
-  }
-  const bytes = await readBody(request, MAX_BODY_BYTES);
-  if (!bytes) {
-    return new Problem("too_large", `Cannot take the request: its body must be at most ${MAX_BODY_BYTES} bytes`);
-  }
-  const parsed = schema.safeParse(parseJson(bytes));
-  return parsed.success ? parsed.data : schemaProblem(parsed.error);
-}
-
-/** The parameters of the URL; those that the schema has as numbers are read as such. */
-function queryOf(request: Request, schema: z.ZodObject): unknown {
-  const given = Object.fromEntries(new URL(request.url).searchParams);
-  const read = Object.entries(given).map(([name, text]) => [name, isNumber(schema.shape[name]) ? Number(text) : text]);
-  const parsed = schema.safeParse(Object.fromEntries(read));
-  return parsed.success ? parsed.data : schemaProblem(parsed.error);
-}
-
-function isNumber(field: unknown): boolean {
-  const inner = field instanceof z.ZodOptional ? field.unwrap() : field;
-  return inner instanceof z.ZodNumber;
-}
-
-/** Undefined for what is no JSON in UTF-8, which fits no schema of ours. */
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    return undefined;
-  }
 }

@@ -12,6 +12,7 @@ export function pageFileTable(): PageTable {
     "lib/api.js": () => import("../web/lib/api.js", { with: { type: "text" } }),
     "lib/chart.js": () => import("../web/lib/chart.js", { with: { type: "text" } }),
     "lib/paged.js": () => import("../web/lib/paged.js", { with: { type: "text" } }),
+    "lib/plot.js": () => import("../web/lib/plot.js", { with: { type: "text" } }),
     "lib/searched.js": () => import("../web/lib/searched.js", { with: { type: "text" } }),
     "pages/account.js": () => import("../web/pages/account.js", { with: { type: "text" } }),
     "pages/admin_account.js": () => import("../web/pages/admin_account.js", { with: { type: "text" } }),

@@ -56,7 +56,7 @@ export interface FileServerOptions {
   readonly limits?: FileLimitOptions | undefined;
   /** Whether the folder gets an `index.md` when it has none. Default: yes. */
   readonly makesFolderPage?: boolean | undefined;
-  /** `/` and `/web/…`. Without it `/` leads to `index.md`. */
+  /** `/`, `/web/…`, and what describes the API. Without it `/` leads to `index.md`. */
   readonly pages?: Handler | undefined;
   /** What there is for the owner alone: `/api/peers`, `/peers/…`, `/api/transfers`. Guests do not get there. */
   readonly ownerRoutes?: Handler | undefined;
@@ -109,6 +109,8 @@ export function serveFiles(options: FileServerOptions): FileServer {
 const BUFFER_BYTES = 1024 * 1024;
 /** What is not served by a route of ours belongs to whoever runs us. */
 const OWNER_PATH = /^\/(?:api\/peers|peers|api\/transfers)(?:\/|$)/;
+/** What is for people, and what the API says of itself. */
+const PAGE_PATH = /^\/(?:web\/.*|api|api\.css|openapi\.json)?$/;
 /** Running out of what the system has to give is not whoever asks' fault. */
 const EXHAUSTED: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
 
@@ -212,7 +214,7 @@ class PeerFileServer implements FileServer {
       if (guest) return ownerOnly();
       return await this.#options.ownerRoutes?.(request, guest) ?? notFound();
     }
-    if (path !== "/" && !path.startsWith("/web/")) return notFound();
+    if (!PAGE_PATH.test(path)) return notFound();
     const page = await this.#options.pages?.(request, guest);
     if (page || path !== "/") return page ?? notFound();
     return new Response(null, { status: 302, headers: { location: "./content/", "cache-control": "no-store" } });

@@ -115,7 +115,7 @@ Deno.test("server: its pages, and what they do not know", async () => {
   await using shared = new SharedFolder({ "index.md": "x" }, { pages });
   assertEquals(await (await shared.ask("/")).text(), "a page");
   assertEquals(await (await shared.ask("/web/app.js", {}, GUEST)).text(), "a page");
-  for (const path of ["/web/none", "/api", "/api/", "/x", "/contents/index.md", "/api/peers"]) {
+  for (const path of ["/web/none", "/apis", "/api/", "/x", "/contents/index.md", "/api/peers"]) {
     assertEquals((await shared.ask(path)).status, 404, path);
   }
   await using bare = new SharedFolder({ "index.md": "x" });

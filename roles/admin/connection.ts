@@ -50,22 +50,30 @@ export class AdminConnection {
     readonly stateDir: string;
     readonly signal: AbortSignal;
   }): Promise<AdminConnection> {
-    const found = await findAdminAccess(stateDir);
-    const url = address.admin ?? found?.access.url;
+    const all = await findAdminAccess(stateDir);
+    const url = address.admin ?? all[0]?.access.url;
     if (url === undefined) {
       throw new CulvertError(
         "no_supernode",
-        `Cannot ${ACTION}: no supernode runs with the state directory ${stateDir}; give its --state-dir, or --admin ` +
+        `Cannot ${ACTION}: no supernode or base runs with the state directory ${stateDir}; give its --state-dir, or --admin ` +
           `and CULVERT_ADMIN_TOKEN`,
       );
     }
-    const isFound = found !== undefined && new URL(found.access.url).origin === new URL(url).origin;
     // The token of one supernode is not for another.
-    const token = await chosenToken(address) ?? (isFound ? found.access.token : undefined);
+    const found = all.find(({ access }) => new URL(access.url).origin === new URL(url).origin);
+    const token = await chosenToken(address) ?? found?.access.token;
     if (token === undefined) {
       throw new ConfigError(ACTION, [`the supernode at ${url} wants a token (CULVERT_ADMIN_TOKEN)`]);
     }
     return new AdminConnection(requireSafe(new URL(url)), token, signal);
+  }
+
+  /** The page that shows it all, and lets in whoever opens it. */
+  get dashboardUrl(): string {
+    const url = new URL(this.#url);
+    url.pathname = url.pathname.replace(/\/*$/, "/");
+    url.hash = `token=${encodeURIComponent(this.#token)}`;
+    return url.href;
   }
 
   /** Asks, and gives the answer. Throws a CulvertError that says what is wrong. */

@@ -8,6 +8,8 @@ import type { AuditEntry, Block } from "../../protocol/stored_records.ts";
 import {
   auditAnswer,
   blocksAnswer,
+  linksAnswer,
+  type LinkView,
   MAX_LISTED,
   peersAnswer,
   type PeerView,
@@ -19,7 +21,7 @@ import {
 import { type Column, spanText, tableLines } from "../table.ts";
 import type { AdminConnection } from "./connection.ts";
 
-export const LISTS = ["streams", "sessions", "peers", "blocks", "audit"] as const;
+export const LISTS = ["streams", "sessions", "peers", "links", "blocks", "audit"] as const;
 export type ListName = typeof LISTS[number];
 
 export interface ListWish {
@@ -60,6 +62,10 @@ export async function readList(name: ListName, wish: ListWish, connection: Admin
       const peers = await readPages(connection, wish, "peers", peersAnswer, (page) => page.peers);
       return listing(name, peers, peerColumns());
     }
+    case "links": {
+      const links = await readPages(connection, wish, "links", linksAnswer, (page) => page.links);
+      return listing(name, links, linkColumns());
+    }
     case "blocks": {
       const blocks = await readPages(connection, wish, "blocks", blocksAnswer, (page) => page.blocks);
       return listing(name, blocks, blockColumns());
@@ -72,9 +78,9 @@ export async function readList(name: ListName, wish: ListWish, connection: Admin
 type PagedAnswer = z.ZodType<{ readonly total: number; readonly next?: string | undefined }>;
 
 /** As many pages as it takes. */
-async function readPages<S extends PagedAnswer, T>(
+export async function readPages<S extends PagedAnswer, T>(
   connection: AdminConnection,
-  { peer, limit }: ListWish,
+  { peer, limit }: Pick<ListWish, "peer" | "limit">,
   path: string,
   answer: S,
   itemsOf: (page: z.output<S>) => readonly T[],
@@ -157,6 +163,15 @@ function peerColumns(): readonly Column<PeerView>[] {
     { title: "region", cell: ({ region }) => region ?? "", canBeCut: true },
     { title: "sessions", cell: ({ sessions }) => String(sessions), align: "right" },
     { title: "health", cell: ({ telemetry, revoked }) => revoked?.reason || healthText(telemetry), canBeCut: true },
+  ];
+}
+
+function linkColumns(): readonly Column<LinkView>[] {
+  return [
+    { title: "kind", cell: ({ kind }) => kind },
+    { title: "peer", cell: ({ peerId }) => peerId },
+    { title: "links", cell: ({ links }) => String(links), align: "right" },
+    { title: "rtt", cell: ({ rttMs }) => millisecondsText(rttMs), align: "right" },
   ];
 }
 

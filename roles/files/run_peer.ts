@@ -136,7 +136,7 @@ function fileServerOf(settings: PeerSettings, { folder, card, index, routes, sen
   const { clock, random, log, metrics } = context;
   const { hidden, readOnly, upload, maxUpload, limitRate, guestRate } = settings;
   const { peerId, label, capabilities } = card.current;
-  const pages = createPeerPages();
+  const pages = createPeerPages(deno.version);
   return serveFiles({
     ...{ folder, index, clock, random, log, metrics },
     self: { peerId, label, capabilities, version: deno.version },

@@ -25,7 +25,9 @@ for (const withBase of [false, true]) {
     using directory = new TempDirectory();
     await using tracking = startRole(tracker, tracker.config.parse({ ...LISTEN, kv: ":memory:" }));
     const trackerUrl = `http://${(await tracking.ready).addresses.listen}/`;
-    await using basing = withBase ? startRole(base, base.config.parse({ ...LISTEN, kv: ":memory:" })) : undefined;
+    await using basing = withBase
+      ? startRole(base, base.config.parse({ ...LISTEN, kv: ":memory:", adminApi: false }))
+      : undefined;
     const bases = basing ? [`http://${(await basing.ready).addresses.listen}`] : [];
     const settings = { ...LISTEN, base: bases, tracker: [trackerUrl], region: "eu" };
     await using relaying = startRole(relay, relay.config.parse(settings), { stateDir: directory.path("relay") });

@@ -5,21 +5,12 @@
 
 import { z } from "zod";
 import type { ApiDescription, NamedSchema, Operation } from "../../edge/openapi.ts";
-import type { ProblemCode } from "../../edge/problem.ts";
 import { sessionOfferSchema } from "../../protocol/control/commands.ts";
 import { exitWishSchema, telemetrySchema } from "../../protocol/control/messages.ts";
 import * as fields from "../../protocol/fields.ts";
 import { auditEntrySchema, blockSchema } from "../../protocol/stored_records.ts";
+import { ADMIN, ANY_PROBLEMS, audit, AUDITED, block, list, READ_PROBLEMS, unblock } from "../admin_api/operations.ts";
 import * as admin from "./admin_schema.ts";
-
-/** Where the API is described, beside whatever else is on its port. */
-export const ADMIN_DESCRIPTION_PATHS = { page: "/v1", document: "/v1/openapi.json", style: "/v1/style.css" } as const;
-
-const ANY_PROBLEMS: readonly ProblemCode[] = ["unauthorized", "internal"];
-const READ_PROBLEMS: readonly ProblemCode[] = ["bad_request", ...ANY_PROBLEMS];
-const ADMIN = { role: "admin" } as const;
-const NEXT = "A page of them; pass next as after.";
-const AUDITED = "It is in the audit log, also when it came to nothing.";
 
 const status: Operation = {
   ...ADMIN,
@@ -32,39 +23,13 @@ const status: Operation = {
   problems: ANY_PROBLEMS,
 };
 
-/** One of the lists that are alike. */
-function list(id: string, summary: string, schema: z.ZodType): Operation {
-  return {
-    ...ADMIN,
-    id,
-    method: "get",
-    path: `/v1/${id}`,
-    summary,
-    description: "In the order of their ids, so that a page finds its place again whatever has come and gone.",
-    query: admin.listQuery,
-    answer: { status: 200, schema, description: NEXT },
-    problems: READ_PROBLEMS,
-  };
-}
-
 const lists: readonly Operation[] = [
   list("streams", "The control streams that are open", admin.streamsAnswer),
   list("peers", "The peers that are connected, part of a session, or revoked", admin.peersAnswer),
   list("sessions", "The sessions that this supernode has a part in", admin.sessionsAnswer),
+  list("links", "The links to other supernodes that are open", admin.linksAnswer),
   list("blocks", "Who is turned away", admin.blocksAnswer),
 ];
-
-const audit: Operation = {
-  ...ADMIN,
-  id: "audit",
-  method: "get",
-  path: "/v1/audit",
-  summary: "What administrators did",
-  description: "The newest first.",
-  query: admin.auditQuery,
-  answer: { status: 200, schema: admin.auditAnswer, description: "A page of it; pass next as before." },
-  problems: READ_PROBLEMS,
-};
 
 const push: Operation = {
   ...ADMIN,
@@ -75,30 +40,6 @@ const push: Operation = {
   description: `Unless it is to be queued, the peer must be connected. ${AUDITED}`,
   body: admin.commandBody,
   answer: { status: 200, schema: admin.outcomeAnswer, description: "How it ended; ok says whether it was applied." },
-  problems: [...READ_PROBLEMS, "not_found"],
-};
-
-const block: Operation = {
-  ...ADMIN,
-  id: "block",
-  method: "post",
-  path: "/v1/blocks",
-  summary: "Turn a peer or a supernode away",
-  description: `At once, and until it is lifted. ${AUDITED}`,
-  body: admin.blockBody,
-  answer: { status: 200, schema: admin.blockedAnswer, description: "It is done." },
-  problems: READ_PROBLEMS,
-};
-
-const unblock: Operation = {
-  ...ADMIN,
-  id: "unblock",
-  method: "delete",
-  path: "/v1/blocks/{kind}/{peerId}",
-  summary: "Let it in again",
-  description: AUDITED,
-  params: admin.blockBody.pick({ kind: true, peerId: true }),
-  answer: { status: 200, schema: admin.doneAnswer, description: "It is done." },
   problems: [...READ_PROBLEMS, "not_found"],
 };
 

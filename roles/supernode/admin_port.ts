@@ -1,42 +1,43 @@
 /**
- * The port at which administrators come in, and the word of it for `culvert admin` on the same machine.
+ * What a supernode serves to administrators: its API and its dashboard, which do the same deeds.
  */
 
-import { encodeBase64Url } from "../../protocol/encoding.ts";
-import { offerAdminAccess } from "../admin_access.ts";
-import { serveHttp } from "../http_server.ts";
-import { type AdminApiDeps, createAdminApi } from "./admin_api.ts";
+import { networkIdOf } from "../../protocol/certificate.ts";
+import { HeardAudit } from "../admin_api/heard_audit.ts";
+import { type AdminPort, openAdminPort } from "../admin_api/port.ts";
+import type { RoleContext } from "../role.ts";
+import { createAdminApi } from "./admin_api.ts";
+import { AdminDeeds, type AdminDeedsDeps } from "./admin_deeds.ts";
+import { SupernodeSource } from "./dashboard_source.ts";
+import { ListedSupernodes } from "./listed_supernodes.ts";
+import type { SupernodeParts } from "./parts.ts";
 import type { SupernodeSettings } from "./settings.ts";
+import type { Vitals } from "./vitals.ts";
 
-const TOKEN_BYTES = 32;
-const MAX_CONNECTIONS = 64;
-
-export interface AdminPort extends AsyncDisposable {
-  readonly address: string;
+export interface SupernodeAdmin extends Pick<AdminDeedsDeps, "supernode" | "drain" | "undrain"> {
+  readonly parts: SupernodeParts;
+  readonly vitals: Pick<Vitals, "cpuPct">;
 }
 
-/** Opens it, unless the settings say that there is to be none. */
-export async function openAdminPort(
-  { adminApi, adminListen, adminToken }: SupernodeSettings,
-  deps: Omit<AdminApiDeps, "token">,
-  { stateDir }: { readonly stateDir: string },
+/** Opens the port, unless the settings say that there is to be none. */
+export async function openSupernodeAdmin(
+  config: SupernodeSettings,
+  { parts, ...served }: SupernodeAdmin,
+  context: RoleContext,
 ): Promise<AdminPort | undefined> {
-  if (!adminApi) return undefined;
-  const { random, clock } = deps;
-  const token = adminToken ?? encodeBase64Url(random.fill(new Uint8Array(TOKEN_BYTES)));
-  const api = createAdminApi({ ...deps, token });
-  await using opened = new AsyncDisposableStack();
-  const { address } = opened.use(
-    await serveHttp({
-      listen: adminListen,
-      what: "the administrators' API",
-      flag: "--admin-listen",
-      fetch: (request) => api.fetch(request),
-      maxConnections: MAX_CONNECTIONS,
-    }),
-  );
-  const access = { url: `http://${address}`, ...(adminToken === undefined && { token }) };
-  opened.use(await offerAdminAccess(stateDir, access, { clock }));
-  const kept = opened.move();
-  return { address, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  const { clock, random, log, metrics } = context;
+  const { network, primitives, stores: { blocks } } = parts;
+  const audit = new HeardAudit(parts.audit, log);
+  const deeds = new AdminDeeds({ ...served, audit, blocks, clock, random });
+  const deps = { ...served, region: config.region, audit, deeds, clock };
+  const others = new ListedSupernodes(parts.directory, served.supernode.supernodeId);
+  return await openAdminPort(config, {
+    role: "supernode",
+    api: (token) =>
+      createAdminApi({
+        ...{ ...deps, token, blocks, log, metrics },
+        networkId: network && networkIdOf(network.networkPublicKey, primitives),
+      }),
+    source: new SupernodeSource({ ...deps, others }),
+  }, context);
 }

@@ -101,6 +101,11 @@ export const statusAnswer = z.object({
   sessions: countSchema,
   links: countSchema,
   blocks: countSchema,
+  maxStreams: countSchema.optional(),
+  /** Bytes over the data links, since it started. */
+  traffic: z.object({ rxBytes: countSchema, txBytes: countSchema }).optional(),
+  /** Of one processor, over the last seconds; of all roles in the process. */
+  cpuPct: z.number().min(0).optional(),
 });
 export type StatusAnswer = z.infer<typeof statusAnswer>;
 
@@ -113,6 +118,7 @@ export const streamView = z.object({
   /** Since something was heard of it. */
   silentMs: countSchema,
   rttMs: z.number().optional(),
+  telemetry: telemetrySchema.optional(),
 });
 export type StreamView = z.infer<typeof streamView>;
 
@@ -154,10 +160,20 @@ export const sessionView = sessionRecordSchema.pick({
 });
 export type SessionView = z.infer<typeof sessionView>;
 
+/** Whose data links are open. */
+export const linkView = z.object({
+  kind: z.enum(["peer", "supernode"]),
+  peerId: peerIdSchema,
+  links: countSchema,
+  rttMs: z.number().optional(),
+});
+export type LinkView = z.infer<typeof linkView>;
+
 const page = { total: countSchema, next: z.string().optional() };
 export const streamsAnswer = z.object({ ...page, streams: z.array(streamView) });
 export const peersAnswer = z.object({ ...page, peers: z.array(peerView) });
 export const sessionsAnswer = z.object({ ...page, sessions: z.array(sessionView) });
+export const linksAnswer = z.object({ ...page, links: z.array(linkView) });
 export const blocksAnswer = z.object({ ...page, blocks: z.array(blockSchema) });
 export const auditAnswer = z.object({ entries: z.array(auditEntrySchema), next: auditEntrySchema.shape.id.optional() });
 

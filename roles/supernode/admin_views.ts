@@ -1,5 +1,5 @@
 /**
- * What an administrator is shown of a supernode: its streams, peers, sessions and blocks, a page at a time. Keys,
+ * What an administrator is shown of a supernode: its streams, peers, sessions and links, a page at a time. Keys,
  * certificates and signatures are left out: nobody asks for them, and they are most of a record.
  */
 
@@ -8,34 +8,9 @@ import type { Clock } from "../../protocol/clock.ts";
 import type { ExitWish } from "../../protocol/control/messages.ts";
 import type { SessionRecord } from "../../protocol/session.ts";
 import type { Block } from "../../protocol/stored_records.ts";
-import type { ListQuery, PeerView, SessionView, StreamView } from "./admin_schema.ts";
+import { type Page, pageOf } from "../admin_api/page.ts";
+import type { LinkView, ListQuery, PeerView, SessionView, StreamView } from "./admin_schema.ts";
 import type { Supernode } from "./supernode.ts";
-
-export interface Page<T> {
-  /** Of all that the query is for, on whichever page. */
-  readonly total: number;
-  readonly items: readonly T[];
-  /** What to give as `after` for the next page; absent on the last. */
-  readonly next?: string;
-}
-
-interface PageOptions<R, T> {
-  idOf(record: R): string;
-  view(record: R): T;
-}
-
-/** One page of the records, by their ids. */
-function pageOf<R, T>(records: Iterable<R>, { limit, after }: ListQuery, { idOf, view }: PageOptions<R, T>): Page<T> {
-  const all = [...records].map((record) => ({ id: idOf(record), record }));
-  const rest = after === undefined ? all : all.filter(({ id }) => id > after);
-  rest.sort((one, other) => one.id < other.id ? -1 : 1);
-  const shown = rest.slice(0, limit);
-  return {
-    total: all.length,
-    items: shown.map(({ record }) => view(record)),
-    ...(rest.length > shown.length && { next: shown.at(-1)!.id }),
-  };
-}
 
 export function streamPage({ streams }: Supernode, query: ListQuery, clock: Clock): Page<StreamView> {
   const nowMs = clock.now();
@@ -52,6 +27,7 @@ export function streamPage({ streams }: Supernode, query: ListQuery, clock: Cloc
         connectedMs: Math.round(nowMs - sinceMs),
         silentMs: Math.round(nowMs - heardMs),
         ...(telemetry?.rttMs !== undefined && { rttMs: telemetry.rttMs }),
+        ...(telemetry && { telemetry }),
       };
     },
   });
@@ -134,7 +110,14 @@ function packetsOf({ carries = "streams", relay = "blind" }: ExitWish, { packets
   };
 }
 
-export function blockPage(blocks: BlockList, query: ListQuery): Page<Block> {
-  const wanted = [...blocks].filter(({ peerId }) => !query.peer || peerId === query.peer);
-  return pageOf(wanted, query, { idOf: ({ kind, peerId }) => `${kind} ${peerId}`, view: (block) => block });
+/** Whose data links are open, peers' and supernodes'. */
+export function linkPage({ links }: Supernode, query: ListQuery): Page<LinkView> {
+  const wanted = [...links.holders()].filter(({ id }) => !query.peer || id === query.peer);
+  return pageOf(wanted, query, {
+    idOf: ({ kind, id }) => `${kind} ${id}`,
+    view({ kind, id, links }) {
+      const rttMs = links.at(-1)!.rttMs;
+      return { kind, peerId: id, links: links.length, ...(rttMs !== undefined && { rttMs }) };
+    },
+  });
 }

@@ -30,6 +30,11 @@ export class BlockWatch {
     this.#options = options;
   }
 
+  /** As it was last read. */
+  get list(): BlockList {
+    return this.#blocks;
+  }
+
   has(kind: BlockKind, peerId: string): boolean {
     return this.#blocks.has(kind, peerId);
   }

@@ -132,6 +132,14 @@ export class DataLinks implements Disposable {
     return this.#linkPool;
   }
 
+  /** Who has links, and which, the newest last. */
+  *holders(): Generator<LinkHolder & { readonly links: readonly Pick<HeldLink, "rttMs">[] }> {
+    for (const [key, links] of this.#links) {
+      const [kind, id] = key.split(" ") as [LinkHolder["kind"], string];
+      yield { kind, id, links };
+    }
+  }
+
   /** The newest link of a holder that is up. */
   linkOf(holder: LinkHolder): HeldLink | undefined {
     return this.#links.get(keyOf(holder))?.findLast((link) => !link.closed);

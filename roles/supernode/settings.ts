@@ -4,12 +4,11 @@
 
 import { z } from "zod";
 import { urlSchema } from "../../protocol/fields.ts";
-import { formatTarget } from "../../protocol/stream.ts";
+import { adminFlags } from "../admin_api/settings.ts";
 import { networkFlags } from "../closed_network.ts";
 import { ConfigError } from "../config.ts";
-import { cidr, durationMs, hostName, listenAddress, portRange, secret } from "../fields.ts";
+import { cidr, durationMs, hostName, listenAddress, portRange } from "../fields.ts";
 import { kvFlag } from "../kv_store.ts";
-import { isLoopback } from "../listening.ts";
 import { regionName } from "../peer/settings.ts";
 import { callerFlags, clientCaFlags } from "../mutual_tls.ts";
 import { tlsFlags } from "../tls_files.ts";
@@ -51,12 +50,7 @@ export const supernodeSettings = z.object({
   relayInterface: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,10}$/, "an interface's name of at most 11 characters")
     .default("wg-relay").describe("The interface at which their tunnels end.").meta({ placeholder: "name" }),
   clientGrace: durationMs("60s").describe("How long sessions stay when their client has gone."),
-  adminApi: z.boolean().default(true).describe("Serve culvert admin, on this machine alone; --no-admin-api does not."),
-  adminListen: listenAddress("127.0.0.1:0").describe("Where; culvert admin finds any port by --state-dir."),
-  adminToken: secret().optional()
-    .describe(
-      "What an administrator must know, best given as CULVERT_ADMIN_TOKEN; without it whoever can read --state-dir is one.",
-    ),
+  ...adminFlags,
 });
 export type SupernodeSettings = z.output<typeof supernodeSettings>;
 
@@ -66,12 +60,4 @@ export function requireWholePeering({ peeringListen, clientCaFile, certFile }: S
   if (!peeringListen || clientCaFile === undefined || certFile === undefined) {
     throw new ConfigError(ACTION, ["--peering-listen needs --client-ca-file, --cert-file and --key-file, and they it"]);
   }
-}
-
-/** The administrators' API is unencrypted, so it stays on this machine. */
-export function requireSafeAdmin({ adminApi, adminListen }: SupernodeSettings): void {
-  if (!adminApi || isLoopback(adminListen)) return;
-  throw new ConfigError(ACTION, [
-    `--admin-listen must be a loopback address, since it is not encrypted, got ${formatTarget(adminListen)}`,
-  ]);
 }

@@ -23,6 +23,7 @@ export class Vitals implements Disposable {
   readonly #gauges;
   #timer: Timer;
   #last;
+  #cpuPct: number | undefined;
 
   constructor(options: VitalsOptions) {
     this.#options = options;
@@ -35,6 +36,11 @@ export class Vitals implements Disposable {
     };
     this.#last = this.#reading();
     this.#timer = clock.after(LOOK_MS, () => this.#look());
+  }
+
+  /** Processor time used of late, in percent of one processor; undefined until there has been a look. */
+  get cpuPct(): number | undefined {
+    return this.#cpuPct;
   }
 
   [Symbol.dispose](): void {
@@ -51,7 +57,8 @@ export class Vitals implements Disposable {
     const now = this.#reading();
     const last = this.#last;
     const passedMs = Math.max(1, now.atMs - last.atMs);
-    this.#gauges.cpu.set(100 * (now.cpuMs - last.cpuMs) / passedMs);
+    this.#cpuPct = 100 * (now.cpuMs - last.cpuMs) / passedMs;
+    this.#gauges.cpu.set(this.#cpuPct);
     this.#gauges.tx.set((now.txBytes - last.txBytes) * 8 / 1000 / passedMs);
     this.#gauges.rx.set((now.rxBytes - last.rxBytes) * 8 / 1000 / passedMs);
     this.#gauges.wireguard.set(this.#options.wireguardPeers());

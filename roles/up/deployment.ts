@@ -6,6 +6,7 @@
  */
 
 import { join } from "@std/path";
+import type { PartFacts } from "../../edge/dashboard/inventory.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { RoleContext } from "../role.ts";
 import { tableLines } from "../table.ts";
@@ -13,7 +14,7 @@ import { PeerNames } from "./peer_names.ts";
 import { type Plan, PLAN_ROLES, type PlannedRole, settingsOf } from "./plan.ts";
 import { findRoute, type FoundRoute, type Travel } from "./route.ts";
 import { RunningParts } from "./running_parts.ts";
-import { onceBegun, type RunningNetwork } from "./watched_network.ts";
+import { type AskedPart, onceBegun, type RunningNetwork } from "./watched_network.ts";
 
 export interface DeploymentOptions {
   readonly plan: Plan;
@@ -68,6 +69,31 @@ export class Deployment implements RunningNetwork {
   get addresses(): Record<string, string> {
     const known = this.#options.plan.roles.map((each) => [partOf(each), this.#addressOf(each)] as const);
     return Object.fromEntries(known.filter((entry): entry is [string, string] => entry[1] !== undefined));
+  }
+
+  get title(): string {
+    return `culvert up, ${this.#options.plan.file}`;
+  }
+
+  parts(): PartFacts[] {
+    return this.names.map((name) => {
+      const roles = this.#on(name);
+      const region = roles.map(({ settings }) => settings.region).find((region) => typeof region === "string");
+      const peerId = roles.map((each) => this.#peers.peerIdOf(partOf(each))).find((id) => id !== undefined);
+      return { name, role: roles.map(({ role }) => role).join(" + "), region, peerId, isRunning: this.isRunning(name) };
+    });
+  }
+
+  get asked(): AskedPart[] {
+    return this.#rolesOf("base").map((each) => ({
+      name: each.machine,
+      role: "base",
+      stateDir: this.#stateDirOf(each),
+    }));
+  }
+
+  nameOf(peerId: string): string | undefined {
+    return this.#peers.nameOf(peerId);
   }
 
   lines(): string[] {

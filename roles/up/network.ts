@@ -7,6 +7,7 @@
  */
 
 import { join } from "@std/path";
+import type { PartFacts } from "../../edge/dashboard/inventory.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { RoleContext } from "../role.ts";
 import { putSampleFiles, sampleFolder } from "./files.ts";
@@ -26,7 +27,7 @@ import { findRoute, type FoundRoute, type Travel } from "./route.ts";
 import { RunningParts } from "./running_parts.ts";
 import { type DemoLogin, seedSharing, type SharingSeed } from "./sharing.ts";
 import { partLines } from "./show.ts";
-import { onceBegun, type RunningNetwork } from "./watched_network.ts";
+import { type AskedPart, onceBegun, type RunningNetwork } from "./watched_network.ts";
 
 export interface NetworkOptions {
   /** Where programs are to find the proxy. */
@@ -47,6 +48,7 @@ const FIRST_PAGE_MS = 20_000;
 export class SmallNetwork implements RunningNetwork {
   readonly names: readonly PartName[];
   readonly entrance = "client";
+  readonly title = "culvert up";
   readonly #options: NetworkOptions;
   readonly #parts: RunningParts<PartName>;
   readonly #peers: PeerNames<PartName>;
@@ -96,6 +98,25 @@ export class SmallNetwork implements RunningNetwork {
       isRunning: (name) => this.isRunning(name),
       peerIdOf: (name) => this.#peers.peerIdOf(name),
     });
+  }
+
+  parts(): PartFacts[] {
+    return this.names.map((name) => {
+      const { role, region } = PARTS[name];
+      return { name, role, region, peerId: this.#peers.peerIdOf(name), isRunning: this.isRunning(name) };
+    });
+  }
+
+  get asked(): AskedPart[] {
+    return this.names.flatMap((name): AskedPart[] => {
+      const { role, region } = PARTS[name];
+      if (role !== "supernode" && role !== "base") return [];
+      return [{ name, role, region, stateDir: this.stateDirOf(name), peerId: this.#peers.peerIdOf(name) }];
+    });
+  }
+
+  nameOf(peerId: string): PartName | undefined {
+    return this.#peers.nameOf(peerId);
   }
 
   stateDirOf(name: PartName): string {

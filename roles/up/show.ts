@@ -33,8 +33,16 @@ export function routeLines(network: WatchedNetwork, { travel, tookMs }: FoundRou
   return [`${network.partsOf(travel).join(" > ")}, and back with the page in ${tookMs.toFixed(1)} ms`];
 }
 
+/** What else is to be told. */
+export interface Shown {
+  /** Whether commands can be typed. */
+  readonly isTyped: boolean;
+  /** With the token; undefined when there is to be no dashboard. */
+  readonly dashboardUrl: string | undefined;
+}
+
 /** Of the small network. */
-export function welcome(network: SmallNetwork, { isTyped }: { readonly isTyped: boolean }): string {
+export function welcome(network: SmallNetwork, { isTyped, dashboardUrl }: Shown): string {
   const admin = shellWord(network.stateDirOf("supernode-south"));
   return `
 ${indented(network.lines())}
@@ -43,12 +51,21 @@ Try it; the page comes from the far end, tells its way, and needs no network:
 
   curl -x socks5h://${network.proxy} http://hello.culvert/
 
-See an exit fail: ${howToKill("exit-1", isTyped)}.
+${dashboardLines(dashboardUrl)}See an exit fail: ${howToKill("exit-1", isTyped)}.
 See who is connected:
 
   culvert admin streams --state-dir ${admin}
 ${sharingLines(network)}${filesLines(network)}
 Ctrl-C stops everything.
+`;
+}
+
+function dashboardLines(url: string | undefined): string {
+  if (url === undefined) return "";
+  return `See it all in a browser, and kill an exit there; whoever has the address may:
+
+  ${url}
+
 `;
 }
 
@@ -81,7 +98,7 @@ Two peers share files, each with a page that shows its own and the other's:
 /** Of a plan's network. */
 export function deploymentWelcome(
   network: Deployment,
-  { plan, isTyped }: { readonly plan: Plan; readonly isTyped: boolean },
+  { plan, isTyped, dashboardUrl }: Shown & { readonly plan: Plan },
 ): string {
   const [victim] = plan.roles.filter(({ role }) => role === "upstream" || role === "relay");
   const curls = network.waysIn.map(({ machine, at }) => ({
@@ -96,7 +113,8 @@ ${indented(network.lines())}
 A page has come through. Try it; it comes from the far end and needs no network:
 
 ${indented(curls.map(({ line, machine }) => curls.length > 1 ? `${line}   # ${machine}` : line))}
-${victim ? `\nSee a machine fail: ${howToKill(victim.machine, isTyped)}.` : ""}
+
+${dashboardLines(dashboardUrl)}${victim ? `See a machine fail: ${howToKill(victim.machine, isTyped)}.` : ""}
 Ctrl-C stops everything.
 `;
 }

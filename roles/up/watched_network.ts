@@ -2,6 +2,7 @@
  * A network on this machine as people see it, and what they can do to it: the small one of `culvert up`, or that of a plan.
  */
 
+import type { PartFacts } from "../../edge/dashboard/inventory.ts";
 import { orAborted } from "../../protocol/abort.ts";
 import type { FoundRoute, Travel } from "./route.ts";
 
@@ -25,8 +26,28 @@ export interface WatchedNetwork {
   partsOf(travel: Travel): string[];
 }
 
+/** A part that has an API for administrators. */
+export interface AskedPart {
+  readonly name: string;
+  readonly role: "supernode" | "base";
+  /** Where it says how to come in. */
+  readonly stateDir: string;
+  readonly region?: string | undefined;
+  /** Of a supernode. */
+  readonly peerId?: string | undefined;
+}
+
+/** What a dashboard needs of it. */
+export interface ShownNetwork extends Pick<WatchedNetwork, "names" | "isRunning" | "restart"> {
+  /** What it is called, such as `culvert up`. */
+  readonly title: string;
+  parts(): PartFacts[];
+  readonly asked: readonly AskedPart[];
+  nameOf(peerId: string): string | undefined;
+}
+
 /** The same, as whoever started it sees it. */
-export interface RunningNetwork extends WatchedNetwork, AsyncDisposable {
+export interface RunningNetwork extends WatchedNetwork, ShownNetwork, AsyncDisposable {
   /** Rejects when a part has ended by itself. */
   readonly fault: Promise<never>;
   /** Why a part does not run that should. */

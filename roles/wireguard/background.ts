@@ -20,14 +20,17 @@ export function isReadyLine(line: string): boolean {
   return line.startsWith("ready  ") || line.startsWith('{"ready":true,');
 }
 
-/** The command that this process runs, to be run in the foreground. */
-export function ownForegroundCommand(): [string, ...string[]] {
-  const words = Deno.args.indexOf("--");
-  const at = words < 0 ? Deno.args.length : words;
-  const args = [...Deno.args.slice(0, at), "--no-detach", ...Deno.args.slice(at)];
-  // Foreign functions are outside every other permission, so nothing is lost by granting all of them.
-  const run = Deno.build.standalone ? [] : ["run", "-A", Deno.mainModule];
-  return [Deno.execPath(), ...run, ...args];
+/** The command that this process runs, to be run in the foreground: with the flags of Deno that it has, if any. */
+export async function ownForegroundCommand(): Promise<[string, ...string[]]> {
+  const [, ...words] = (await Deno.readTextFile("/proc/self/cmdline")).split("\0").slice(0, -1);
+  return [Deno.execPath(), ...inForeground(words, Deno.args)];
+}
+
+/** `args` are the last of the words, or, in a compiled program of one role, begin before them. */
+export function inForeground(words: readonly string[], args: readonly string[]): string[] {
+  const end = args.indexOf("--");
+  const at = words.length - (end < 0 ? 0 : args.length - end);
+  return [...words.slice(0, at), "--no-detach", ...words.slice(at)];
 }
 
 /** Starts a command that outlives this process and waits for its ready line; gives its process id. */

@@ -26,7 +26,9 @@ testWith(
       for (let next = waiting.shift(); next; next = waiting.shift()) {
         const { story, commands } = next;
         const startedMs = performance.now();
-        await play(story, commands, denoCache).catch((error) => failures.push(`${error.message}`));
+        await play(story, commands, { denoCache, isTold: only !== undefined }).catch((error) =>
+          failures.push(`${error.message}`)
+        );
         console.log(`${story.document}: ${commands.length} commands, ${Math.round(performance.now() - startedMs)} ms`);
       }
     }));

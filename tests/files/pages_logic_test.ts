@@ -14,14 +14,14 @@ const paths = fc.array(names, { minLength: 1, maxLength: 4 }).map((parts) => par
 const peerIds = fc.constantFrom(undefined, "b".repeat(25) + "a");
 
 Deno.test("the pages may load and frame what is theirs, and nothing else", async () => {
-  const answer = await createPeerPages().request("/");
+  const answer = await createPeerPages("0.1.0").request("/");
   const policy = answer.headers.get("content-security-policy") ?? "";
   const sources = policy.split("; ").filter((rule) => /-(?:src|uri|action|ancestors) /.test(rule));
   for (const rule of sources) assertMatch(rule, /^[a-z-]+ '(?:self|none)'$/);
   assertStringIncludes(policy, "default-src 'none'");
   assertStringIncludes(policy, "trusted-types 'none'");
-  assertEquals((await createPeerPages().request("/web/peer/styles.css")).status, 200);
-  assertEquals((await createPeerPages().request("/web/app.js")).status, 404);
+  assertEquals((await createPeerPages("0.1.0").request("/web/peer/styles.css")).status, 200);
+  assertEquals((await createPeerPages("0.1.0").request("/web/app.js")).status, 404);
 });
 
 /** What a file of the pages loads, as names of the table. */

@@ -92,7 +92,8 @@ Deno.test("the personal deployment fetches, also without a downstream, and leave
   await assertFetches(deployed);
   assertEquals(await deployed.program.stop(), 0);
   assertEquals([...Deno.readDirSync(deployed.temporary)], []);
-  for (const address of Object.values(deployed.addresses)) {
+  const { dashboard, ...others } = deployed.addresses;
+  for (const address of [...Object.values(others), new URL(dashboard!).host]) {
     const { host, port } = parseTarget(address)!;
     Deno.listen({ hostname: host, port }).close();
   }

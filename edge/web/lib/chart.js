@@ -5,6 +5,7 @@
  */
 
 import { h } from "./dom.js";
+import { keepPlotted, loadUplot, resolvedColor } from "./plot.js";
 import { day, moment } from "./words.js";
 
 /**
@@ -80,31 +81,8 @@ async function keepDrawn(place, options) {
   const { signal } = options;
   const uPlot = await loadUplot();
   if (signal.aborted) return;
-  /** @type {import("uplot") | undefined} */
-  let plot;
-  const redraw = () => {
-    plot?.destroy();
-    place.replaceChildren();
-    if (place.clientWidth > 0) plot = new uPlot(settings(uPlot, place, options), layers(options), place);
-  };
-  const resized = new ResizeObserver(() => {
-    if (!plot) redraw();
-    else if (place.clientWidth > 0) plot.setSize({ width: place.clientWidth, height: HEIGHT_PX });
-  });
-  resized.observe(place);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw, { signal });
-  document.addEventListener("themechange", redraw, { signal });
-  signal.addEventListener("abort", () => {
-    resized.disconnect();
-    plot?.destroy();
-  }, { once: true });
-}
-
-/** Only pages with a chart fetch it. Its files are the package's own. */
-async function loadUplot() {
-  /** @type {{ default: typeof import("uplot") }} */
-  const module = await import(new URL("./uplot.js", import.meta.url).href);
-  return module.default;
+  const make = () => new uPlot(settings(uPlot, place, options), layers(options), place);
+  keepPlotted({ place, heightPx: HEIGHT_PX, make, signal });
 }
 
 /**
@@ -190,20 +168,6 @@ function axisTime(atMs, stepMs) {
  */
 function timeText(atMs, stepMs) {
   return stepMs >= DAY_MS ? day(atMs) : moment(atMs);
-}
-
-/**
- * A canvas knows no variables: what a colour is in the end only a styled element tells.
- * @param {HTMLElement} place
- * @param {string} color
- */
-function resolvedColor(place, color) {
-  const probe = h("span");
-  probe.style.color = color;
-  place.append(probe);
-  const { color: value } = getComputedStyle(probe);
-  probe.remove();
-  return value;
 }
 
 /**

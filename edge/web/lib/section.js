@@ -115,7 +115,7 @@ function isNobodyBusy() {
  * @param {Element} element
  * @param {() => void} draw
  */
-function keepPlace(element, draw) {
+export function keepPlace(element, draw) {
   const active = document.activeElement;
   const key = active instanceof HTMLElement && element.contains(active) ? active.dataset["key"] : undefined;
   const unfolded = [...element.querySelectorAll("details[open][data-key]")].map((each) =>

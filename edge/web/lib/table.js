@@ -14,9 +14,10 @@ import { empty } from "./section.js";
  *   title: string,
  *   cell: (row: T) => Child,
  *   sortBy?: (row: T) => string | number | bigint,
+ *   isSortable?: boolean,
  *   isNumber?: boolean,
  *   class?: string,
- * }} Column
+ * }} Column `isSortable`: by whoever `resort` tells
  */
 
 /**
@@ -27,10 +28,14 @@ import { empty } from "./section.js";
  *   rows: readonly T[],
  *   none: string | Node,
  *   sort?: Sort,
+ *   resort?: () => void,
  *   isSmall?: boolean,
- * }} options `caption` is for those who are read to; `sort` is where the reader's choice is kept when it is drawn anew; a small one stays a table on narrow screens
+ * }} options `caption` is for those who are read to; `sort` is where the reader's choice is kept when it is drawn anew;
+ *   `resort` is told of another choice where rows come sorted; a small one stays a table on narrow screens
  */
-export function table({ caption, columns, rows, none, sort = { column: -1, descending: false }, isSmall = false }) {
+export function table(
+  { caption, columns, rows, none, sort = { column: -1, descending: false }, resort, isSmall = false },
+) {
   if (rows.length === 0) return typeof none === "string" ? empty(none) : none;
   const body = h("tbody");
   const heads = columns.map((column, at) =>
@@ -38,6 +43,7 @@ export function table({ caption, columns, rows, none, sort = { column: -1, desce
       sort.descending = sort.column === at ? !sort.descending : column.isNumber === true;
       sort.column = at;
       draw();
+      resort?.();
     })
   );
 
@@ -46,7 +52,8 @@ export function table({ caption, columns, rows, none, sort = { column: -1, desce
       if (at !== sort.column) cell.removeAttribute("aria-sort");
       else cell.setAttribute("aria-sort", sort.descending ? "descending" : "ascending");
     });
-    replaceChildren(body, sorted(rows, columns[sort.column], sort.descending).map((row) => tableRow(row, columns)));
+    const inOrder = resort ? rows : sorted(rows, columns[sort.column], sort.descending);
+    replaceChildren(body, inOrder.map((row) => tableRow(row, columns)));
   }
 
   draw();
@@ -64,13 +71,13 @@ export function table({ caption, columns, rows, none, sort = { column: -1, desce
  * @param {Column<T>} column
  * @param {() => void} choose
  */
-function head({ title, sortBy, isNumber }, choose) {
+function head({ title, sortBy, isSortable, isNumber }, choose) {
   return h(
     "th",
     { scope: "col", class: isNumber ? "number" : undefined },
-    sortBy
+    sortBy || isSortable
       ? h("button", { type: "button", class: "sort", data: { key: `sort-${title}` }, on: { click: choose } }, title)
-      : title,
+      : title || h("span", { class: "for-readers" }, "Actions"),
   );
 }
 

@@ -21,22 +21,24 @@ mount --bind "$checkout" $stage/checkout
 mount --bind "$cache" $stage/cache
 touch $stage/deno
 mount --bind "$deno" $stage/deno
-for folder in /etc /usr/local /var/lib; do
+for folder in /etc /usr/local; do
   mkdir -p "$stage/upper$folder" "$stage/writing$folder"
   mount -t overlay overlay -o "lowerdir=$folder,upperdir=$stage/upper$folder,workdir=$stage/writing$folder" "$folder"
 done
-for folder in /root /home; do mount -t tmpfs -o mode=755 tmpfs $folder; done
+for folder in /root /home /var/lib; do mount -t tmpfs -o mode=755 tmpfs $folder; done
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 mkdir -p "$checkout"
 mount --bind -o ro $stage/checkout "$checkout"
 mount -o remount,bind,ro "$checkout"
 
-mkdir -p /home/me/work /etc/culvert /var/lib/culvert
+rm -rf /etc/culvert /etc/wireguard /etc/letsencrypt
+mkdir -p /home/me/work /etc/culvert
 mount --bind $stage/shared/work /home/me/work
 cat $stage/shared/hosts > /etc/hosts
 cp -r $stage/shared/etc/. /etc/ 2> /dev/null || true
 cat $stage/shared/certificates/ours.pem >> /etc/ssl/certs/ca-certificates.crt
-id me > /dev/null 2>&1 || echo 'me:x:1000:1000::/home/me:/bin/bash' >> /etc/passwd
+sed -i '/^[^:]*:[^:]*:1000:/d' /etc/passwd
+echo 'me:x:1000:1000::/home/me:/bin/bash' >> /etc/passwd
 chown -R 1000:1000 /home/me $stage/orders
 
 # What sudo is for, without its package: root's environment is new, but for what finds Deno's cache and our certificates.

@@ -1,0 +1,166 @@
+/**
+ * A page of rows that the server searches, sorts and cuts into pages: the network may be too large for a browser. What one
+ * looks for is in the address, so that it can be kept and sent on.
+ *
+ *   #/peers?search=exit&sort=-load&page=2
+ */
+
+import { h, replaceChildren } from "../lib/dom.js";
+import { section } from "../lib/section.js";
+import { table } from "../lib/table.js";
+import { createPanel, withPanel } from "./panel.js";
+
+/** @import { RowPage, RowQuery } from "../../dashboard/api.ts" */
+/** @import { Choice } from "./panel.js" */
+/** @import { PageContext } from "./routes.js" */
+
+/**
+ * `name`: what the server knows the column by, where it can sort by it.
+ * @template T
+ * @typedef {import("../lib/table.js").Column<T> & { name?: string }} RowColumn
+ */
+
+const ROWS_A_PAGE = 50;
+const REFRESHED_MS = 3000;
+const TYPING_MS = 200;
+
+/**
+ * @template T
+ * @param {PageContext} context
+ * @param {{
+ *   path: string,
+ *   title: string,
+ *   about: string,
+ *   placeholder: string,
+ *   load: (query: RowQuery, signal: AbortSignal) => Promise<RowPage<T>>,
+ *   columns: (choose: (choice: Choice) => void) => readonly RowColumn<T>[],
+ *   none: Node,
+ * }} options
+ */
+export function rowsPage(context, { path, title, about, placeholder, load, columns, none }) {
+  const { query, signal } = context;
+  let page = Math.max(0, Number(query.get("page") ?? 1) - 1 || 0);
+  let opener = "";
+  const panel = createPanel(context, { closed: () => focusKey(element, opener) });
+  const shown = columns((choice) => {
+    const active = document.activeElement;
+    opener = active instanceof HTMLElement ? active.dataset["key"] ?? "" : "";
+    panel.show(choice);
+  }).map((column) => ({ ...column, isSortable: column.name !== undefined }));
+  const sort = sortOf(query.get("sort") ?? "", shown);
+  const search = h("input", {
+    type: "search",
+    "aria-label": placeholder,
+    placeholder,
+    autocomplete: "off",
+    value: query.get("search") ?? "",
+  });
+  const pager = h("nav", { class: "pager", "aria-label": "Pages of rows" });
+  /** @type {number | undefined} */
+  let typing;
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => goTo(0), TYPING_MS);
+  });
+
+  const { element, reload } = section({
+    signal,
+    lines: 10,
+    everyMs: REFRESHED_MS,
+    load: (signal) => load(asked(), signal),
+    show: ({ rows, total }) => {
+      drawPager(rows.length, total);
+      return table({ caption: title, columns: shown, rows, none: none.cloneNode(true), sort, resort: () => goTo(0) });
+    },
+  });
+
+  /** @returns {RowQuery} */
+  function asked() {
+    return { search: search.value.trim(), sort: sortName(sort, shown), limit: ROWS_A_PAGE, offset: page * ROWS_A_PAGE };
+  }
+
+  /** @param {number} to */
+  function goTo(to) {
+    page = to;
+    const { search, sort } = asked();
+    const next = new URLSearchParams();
+    if (search) next.set("search", search);
+    if (sort) next.set("sort", sort);
+    if (page > 0) next.set("page", String(page + 1));
+    history.replaceState(null, "", `#${path}${next.size > 0 ? `?${next}` : ""}`);
+    void reload();
+  }
+
+  /**
+   * @param {number} count
+   * @param {number} total
+   */
+  function drawPager(count, total) {
+    const first = page * ROWS_A_PAGE;
+    const words = total === 0
+      ? "None"
+      : count === 0
+      ? `None of ${total.toLocaleString("en")} so far down`
+      : `${(first + 1).toLocaleString("en")}–${(first + count).toLocaleString("en")} of ${total.toLocaleString("en")}`;
+    const key = document.activeElement instanceof HTMLElement ? document.activeElement.dataset["key"] : undefined;
+    replaceChildren(
+      pager,
+      h("p", { class: "soft", role: "status" }, words),
+      step("Earlier", page > 0, () => goTo(page - 1)),
+      step("Further", first + count < total, () => goTo(page + 1)),
+    );
+    if (key !== undefined) focusKey(pager, key);
+  }
+
+  signal.addEventListener("abort", () => clearTimeout(typing), { once: true });
+  const head = h(
+    "header",
+    { class: "page-head" },
+    h("div", {}, h("h1", { tabindex: "-1" }, title), h("p", {}, about)),
+    search,
+  );
+  return h("div", { class: "page" }, head, withPanel(h("section", { class: "card" }, element, pager), panel.element));
+}
+
+/**
+ * @param {string} words
+ * @param {boolean} isPossible
+ * @param {() => void} go
+ */
+function step(words, isPossible, go) {
+  return h("button", {
+    type: "button",
+    class: "small",
+    disabled: !isPossible,
+    data: { key: `pager-${words}` },
+    on: { click: go },
+  }, words);
+}
+
+/**
+ * @param {Element} place
+ * @param {string} key
+ */
+function focusKey(place, key) {
+  const element = place.querySelector(`[data-key="${CSS.escape(key)}"]`);
+  if (element instanceof HTMLElement) element.focus({ preventScroll: true });
+}
+
+/**
+ * @param {string} text
+ * @param {readonly { name?: string }[]} columns
+ */
+function sortOf(text, columns) {
+  const name = text.replace(/^-/, "");
+  const column = name === "" ? -1 : columns.findIndex((each) => each.name === name);
+  return { column, descending: text.startsWith("-") };
+}
+
+/**
+ * @param {{ column: number, descending: boolean }} sort
+ * @param {readonly { name?: string }[]} columns
+ */
+function sortName({ column, descending }, columns) {
+  const name = columns[column]?.name;
+  return name === undefined ? undefined : `${descending ? "-" : ""}${name}`;
+}

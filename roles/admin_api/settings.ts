@@ -1,0 +1,28 @@
+/**
+ * The settings with which a role serves its administrators: an API for `culvert admin`, and the dashboard.
+ */
+
+import { z } from "zod";
+import { formatTarget } from "../../protocol/stream.ts";
+import { ConfigError } from "../config.ts";
+import { listenAddress, secret } from "../fields.ts";
+import { isLoopback } from "../listening.ts";
+
+export const adminFlags = {
+  adminApi: z.boolean().default(true)
+    .describe("Serve culvert admin and the dashboard, on this machine alone; --no-admin-api does not."),
+  adminListen: listenAddress("127.0.0.1:0").describe("Where; culvert admin finds any port by --state-dir."),
+  adminToken: secret().optional()
+    .describe(
+      "What an administrator must know, best given as CULVERT_ADMIN_TOKEN; without it whoever can read --state-dir is one.",
+    ),
+};
+export type AdminSettings = z.output<z.ZodObject<typeof adminFlags>>;
+
+/** What is for administrators is unencrypted, so it stays on this machine. */
+export function requireSafeAdmin({ adminApi, adminListen }: AdminSettings, action: string): void {
+  if (!adminApi || isLoopback(adminListen)) return;
+  throw new ConfigError(action, [
+    `--admin-listen must be a loopback address, since it is not encrypted, got ${formatTarget(adminListen)}`,
+  ]);
+}
