@@ -43,7 +43,11 @@ export interface OpenOptions {
   readonly log: Log;
   /** Where it counts what happens. */
   readonly metrics: Metrics;
-  /** Told of dials. */
+  /**
+   * Told of dials.
+   *
+   * @internal
+   */
   readonly tracing?: Tracing;
   /** What may be dialled from here, for `direct:`. */
   readonly policy: EgressPolicy | PolicySource;
