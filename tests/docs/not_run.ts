@@ -56,6 +56,12 @@ export const notRun: readonly NotRun[] = [
     coveredBy: ["tests/manager/install_test.ts", "a service is installed as a unit"],
   },
   {
+    document: "docs/library.md",
+    begins: "deno task pack",
+    why: "it takes as long as a dozen other commands, and asks the npm registry",
+    coveredBy: ["tests/npm/package_test.ts", "the npm package has what it exports"],
+  },
+  {
     document: "docs/operations.md",
     begins: "culvert manager install$",
     why: "it asks for all it has to know, and starts what lasts",
