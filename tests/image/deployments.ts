@@ -50,6 +50,12 @@ async function giveCertificate(folder: TempDirectory): Promise<void> {
   Deno.chownSync(folder.path("secrets/key.pem"), 10001, 10001);
 }
 
+/** A deployment of one service, which has another name on the bridge. */
+function renamed(compose: Compose, name: string): Compose {
+  const [service] = Object.values(compose.services);
+  return { ...compose, services: { [name]: service! } };
+}
+
 async function pageBy({ namespace }: RunningService): Promise<string> {
   let page = "";
   await eventually("the page comes", async () => {
@@ -99,6 +105,19 @@ testWith(needs, "deployments of deploy/compose do what they are for", async (tes
     await pageBy(manager);
     assertStringIncludes((await manager.container.exec(["culvert", "manager", "status"])).out, "proxy");
     assertEquals(await manager.container.stop(), 0);
+  });
+
+  await test.step("transports-server.yaml and transports-client.yaml carry a page by KCP", async () => {
+    await using place = await openPlace(image);
+    const { options } = place;
+    const server = await startDeployment({ ...options, compose: composeFile("transports-server.yaml") });
+    const { container, address } = server.get("kcp")!;
+    const { out } = await container.exec(["culvert", "kcp", "invite", "alice", "--at", `${address}:4000`]);
+    const url = /kcp\+udp:\S+/.exec(out)?.[0];
+    assert(url, out);
+    const compose = composeFile("transports-client.yaml", { CULVERT_SERVER: url });
+    const client = await startDeployment({ ...options, compose: renamed(compose, "client"), firstAddress: 11 });
+    await pageBy(client.get("client")!);
   });
 
   await test.step("vpn-server.yaml, vpn-exit.yaml and vpn-client.yaml are a VPN", async () => {
