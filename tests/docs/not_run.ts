@@ -107,7 +107,7 @@ export const notRun: readonly NotRun[] = [
     document: "docs/containers.md",
     begins: "curl ",
     why: "there is no Docker to run what it goes through",
-    coveredBy: ["tests/image/deployments.ts", "fragments-personal.yaml carries a page"],
+    coveredBy: ["tests/image/deployments.ts", "deployments of deploy/compose do what they are for"],
   },
   {
     document: "docs/containers.md",
