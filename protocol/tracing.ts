@@ -19,6 +19,7 @@ export const spanNames = {
   "command.push": "A supernode orders a peer something, until it answers",
   "command.apply": "A peer carries a command out",
   "circuit.build": "A circuit is built over relays to a gateway",
+  "transfer.get": "A file or a folder is fetched from peers, until it is whole",
   "http.request": "A request to a role's API, until its answer begins",
 } as const;
 /** The name of one. */
