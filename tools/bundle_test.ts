@@ -1,13 +1,14 @@
 /** One bundle is made for all of it, in a few seconds, and run where there is nothing but it, without a network. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { fromFileUrl, join } from "@std/path";
+import { basename, fromFileUrl, join } from "@std/path";
 import { NetLab, type NetNamespace } from "../testing/netns.ts";
 import { linesOf } from "../testing/program.ts";
 import { requires, withNeeds } from "../testing/requirements.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
 import { within } from "../testing/waiting.ts";
 import { bundleCode, filesIn, MAIN } from "./code_bundle.ts";
+import { compileWords } from "./compile_command.ts";
 import { executablesOf } from "./executables.ts";
 import { writeExecutables } from "./self_extracting.ts";
 import { workerUrls } from "./worker_modules.ts";
@@ -27,6 +28,8 @@ async function runWithNothing(test: Deno.TestContext): Promise<void> {
   await bundleCode(ROOT, join(content, "code"));
   await test.step("every Worker's module is where the code says", () => checkWorkers(join(content, "code")));
   await test.step("nothing tells where it was made", () => checkPlaces(join(content, "code")));
+  await test.step("deno compile takes in every file", () =>
+    checkCompiled(join(content, "code"), directory.path("compiled")));
   await Deno.copyFile(Deno.execPath(), join(content, "culvert"));
   const out = directory.path("out");
   const executables = [...executablesOf([], least), ...executablesOf(["exit", "supernode"], least)];
@@ -163,6 +166,23 @@ async function checkWorkers(code: string): Promise<void> {
     }
   }
   assert(count >= 6, `there must be Workers in it, got ${count}`);
+}
+
+/** The file cannot run: in place of the runtime, which would have to be fetched, is the Deno that there is. */
+async function checkCompiled(code: string, out: string): Promise<void> {
+  const [exit] = executablesOf(["exit"], least);
+  const args = compileWords(exit!, { target: "x86_64-unknown-linux-gnu", code, out });
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    env: { DENORT_BIN: Deno.execPath() },
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+  const all = await Deno.readFile(args[args.indexOf("--output") + 1]!);
+  const added = new TextDecoder("latin1").decode(all.subarray((await Deno.stat(Deno.execPath())).size));
+  // Its list of files has them by name.
+  const names = new Set([...added.matchAll(/"n":"([^"]+)"/g)].map(([, name]) => name));
+  assertEquals(filesIn(code).map((file) => basename(file)).filter((name) => !names.has(name)), []);
+  await Deno.remove(out, { recursive: true });
 }
 
 async function checkPlaces(code: string): Promise<void> {

@@ -79,4 +79,34 @@ export const notRun: readonly NotRun[] = [
     why: "the program is the reader's own",
     coveredBy: ["tests/conformance/role_test.ts", "our node keeps to the protocol"],
   },
+  {
+    document: "edge/README.md",
+    begins: "deno run --allow-net --allow-env --unstable-kv edge/",
+    why: "it is for the folder of a checkout, on the machine's own port",
+    coveredBy: ["tests/hosted_apps_test.ts", "two processes of each app on one store"],
+  },
+  {
+    document: "docs/containers.md",
+    begins: "docker ",
+    why: "there is no Docker; the steps of the Dockerfile are carried out without it",
+    coveredBy: ["tests/image/image_test.ts", "what the Dockerfile says makes an image"],
+  },
+  {
+    document: "docs/containers.md",
+    begins: "cp deploy/compose/env.example",
+    why: "it is for the commands around it, which are Docker's",
+    coveredBy: ["tests/image/compose_test.ts", "env.example has every variable"],
+  },
+  {
+    document: "docs/containers.md",
+    begins: "curl ",
+    why: "there is no Docker to run what it goes through",
+    coveredBy: ["tests/image/deployments.ts", "fragments-personal.yaml carries a page"],
+  },
+  {
+    document: "docs/containers.md",
+    begins: "deno task test",
+    why: "they are tests themselves, and take minutes",
+    coveredBy: ["tests/image/image_test.ts", "what the Dockerfile says makes an image"],
+  },
 ];

@@ -19,7 +19,7 @@ import { requires, testWith } from "../../testing/requirements.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
 import { makeTlsCertificate, type TlsCertificate } from "../../testing/tls_certificate.ts";
 import project from "../../deno.json" with { type: "json" };
-import { makePackage } from "../../tools/npm/package.ts";
+import { makePackage, NODE_TYPES } from "../../tools/npm/package.ts";
 import { Processes } from "../chaos/fixtures/processes.ts";
 import { Network } from "../fixtures/control_network.ts";
 import { EchoTarget, Ends, freeUdpPort } from "../transports/fixtures/ends.ts";
@@ -99,7 +99,7 @@ async function install(): Promise<void> {
     dependencies: { "@culvert/culvert": "file:culvert.tgz" },
     devDependencies: {
       typescript: versionOf(imports["typescript"]),
-      "@types/node": versionOf(imports["@types/node"]),
+      "@types/node": versionOf(NODE_TYPES),
     },
   });
   write("tsconfig.json", TSCONFIG);

@@ -32,6 +32,8 @@ const TEXTS = ["LICENSE", "docs/library.md"];
 /** The standard library's copy on npm. */
 const STANDARD_LIBRARY = "deno-std";
 const STANDARD_VERSION = "1.4.0";
+/** Not among the imports of deno.json: there Deno would take them for its own Node's types. */
+export const NODE_TYPES = "npm:@types/node@20.19.43";
 /** What Node 20 lacks: in a folder of its own, and loaded first. */
 const LANGUAGE = "language/language.ts";
 
@@ -82,10 +84,11 @@ function copyFolder(from: string, to: string): void {
 
 /** The packages that the sources import, in the versions of deno.json, where tsc looks for them. */
 async function installPackages(root: string, folder: string): Promise<void> {
-  const names = ["@types/node", "zod", "undici", "fast-check", "@noble/ciphers", "@noble/curves", "@noble/hashes"];
-  const imports = Object.fromEntries(
-    names.map((name) => [name, project.imports[name as keyof typeof project.imports]]),
-  );
+  const names = ["zod", "undici", "fast-check", "@noble/ciphers", "@noble/curves", "@noble/hashes"];
+  const imports = Object.fromEntries([
+    ["@types/node", NODE_TYPES],
+    ...names.map((name) => [name, project.imports[name as keyof typeof project.imports]]),
+  ]);
   Deno.writeTextFileSync(join(folder, "deno.json"), JSON.stringify({ imports, nodeModulesDir: "auto" }));
   Deno.copyFileSync(join(root, "deno.lock"), join(folder, "deno.lock"));
   await runDeno(folder, ["install", "--quiet"]);

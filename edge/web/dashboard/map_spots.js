@@ -8,7 +8,7 @@ import { s, set } from "./svg.js";
 import { percent, roles, states } from "./words.js";
 
 /** @import { GroupView, NodeView, PeerRole } from "../../dashboard/api.ts" */
-/** @import { Place } from "./map_layout.js" */
+/** @import { Place } from "./map_cells.js" */
 
 /** @typedef {{ place: Place, node?: NodeView | undefined, group?: GroupView | undefined }} Spot a node or a group */
 

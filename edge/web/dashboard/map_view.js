@@ -15,7 +15,8 @@ import { mapTip } from "./map_tip.js";
 import { keep, s, set } from "./svg.js";
 
 /** @import { NetworkView, RouteView } from "../../dashboard/api.ts" */
-/** @import { Layout, Place } from "./map_layout.js" */
+/** @import { Place } from "./map_cells.js" */
+/** @import { Layout } from "./map_layout.js" */
 /** @import { Way } from "./map_motion.js" */
 
 const LEAST_WIDTH = 300;
@@ -86,6 +87,21 @@ export class MapView {
     this.#emphasise();
   }
 
+  /**
+   * Where a panel would hide it, as on a phone, the page goes on a little.
+   * @param {string} id
+   * @param {Element} panel
+   */
+  reveal(id, panel) {
+    const spot = this.#known.spots.get(id)?.getBoundingClientRect();
+    const { position, maxHeight } = getComputedStyle(panel);
+    if (!spot || position !== "fixed") return;
+    // It may yet grow as much.
+    const hidden = spot.bottom + 24 - (innerHeight - Number.parseFloat(maxHeight));
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+    if (hidden > 0) scrollBy({ top: hidden, behavior });
+  }
+
   /** @param {string} id */
   focus(id) {
     this.#known.spots.get(id)?.focus({ preventScroll: true });
@@ -107,6 +123,7 @@ export class MapView {
     const layout = layOut(view, Math.max(room, LEAST_WIDTH));
     this.#layout = layout;
     set(this.#svg, { viewBox: `0 0 ${layout.width} ${layout.height}` });
+    this.element.classList.add("drawn");
     this.element.style.aspectRatio = `${layout.width} / ${Math.max(layout.height, 1)}`;
     this.#drawRegions(layout);
     this.#drawLines(view, layout);
