@@ -14,6 +14,18 @@ export interface NotRun {
 
 export const notRun: readonly NotRun[] = [
   {
+    document: "docs/executables.md",
+    begins: "deno task bundle",
+    why: "it takes a while, and another test runs what it makes",
+    coveredBy: ["tools/bundle_test.ts", "executables run where there is neither Deno nor Node nor a network"],
+  },
+  {
+    document: "docs/executables.md",
+    begins: "deno task compile exit",
+    why: "it fetches another platform's runtime",
+    coveredBy: ["tools/compile_command_test.ts", "an executable of one role is compiled with its permissions"],
+  },
+  {
     document: "docs/deployments.md",
     begins: "culvert up --plan examples/personal.toml",
     why: "another test runs it, and loses machines of it",
@@ -84,12 +96,6 @@ export const notRun: readonly NotRun[] = [
     begins: "deno run -A tests/conformance/node.ts",
     why: "the program is the reader's own",
     coveredBy: ["tests/conformance/role_test.ts", "our node keeps to the protocol"],
-  },
-  {
-    document: "edge/README.md",
-    begins: "deno run --allow-net --allow-env --unstable-kv edge/",
-    why: "it is for the folder of a checkout, on the machine's own port",
-    coveredBy: ["tests/hosted_apps_test.ts", "two processes of each app on one store"],
   },
   {
     document: "docs/containers.md",
