@@ -5,6 +5,8 @@
 import type { Subject } from "./subject.ts";
 import { circuitSubject } from "./subjects/circuit.ts";
 import { controlSubject } from "./subjects/control.ts";
+import { dashboardSubject } from "./subjects/dashboard.ts";
+import { executablesSubject } from "./subjects/executables.ts";
 import { failoverSubject } from "./subjects/failover.ts";
 import { filesSubject } from "./subjects/files.ts";
 import { fragmentsSubject } from "./subjects/fragments.ts";
@@ -35,4 +37,6 @@ export const subjects: readonly Subject[] = [
   sharingSubject,
   trackerSubject,
   managerSubject,
+  dashboardSubject,
+  executablesSubject,
 ];

@@ -20,6 +20,7 @@ import type { Log } from "../protocol/log.ts";
 import type { Metrics } from "../protocol/metrics.ts";
 import type { Random } from "../protocol/random.ts";
 import type { Path } from "../protocol/stream.ts";
+import type { Tracing } from "../protocol/tracing.ts";
 import { balance, failover, type Member, race, split } from "./combine.ts";
 import { openCircuits } from "./circuit/open_circuits.ts";
 import { direct } from "./egress.ts";
@@ -28,6 +29,7 @@ import { withHello } from "./hello.ts";
 import { openKcp } from "./kcp/open_kcp.ts";
 import { openProxyUrl, proxyProbe } from "./open_proxy.ts";
 import type { Probe } from "./probe.ts";
+import { tracedPath } from "./traced_path.ts";
 import { openTunnel } from "./tunnel_client.ts";
 import { openVtcpUrl } from "./vtcp/open_vtcp.ts";
 
@@ -36,6 +38,8 @@ export interface OpenOptions {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Told of dials. */
+  readonly tracing?: Tracing;
   /** What may be dialled from here, for `direct:`. */
   readonly policy: EgressPolicy | PolicySource;
   /** PEM certificates to trust beside the usual ones. */
@@ -98,7 +102,8 @@ export function openPaths(urls: readonly string[], combination: Combination, opt
     const names = namesOf(urls);
     for (const [at, url] of urls.entries()) {
       const scheme = schemeOf(url);
-      const path = scheme.open(url, options);
+      const way = scheme.prefix.replace(/:.*/, "");
+      const path = tracedPath(scheme.open(url, options), options.tracing, { name: "path.dial", facts: { way } });
       members.push({ name: names[at]!, path, weight: weights[at] ?? 1, probe: scheme.probe?.(url) });
     }
     if (members.length === 1) return members[0]!.path;

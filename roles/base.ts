@@ -21,6 +21,7 @@ import { isLoopback } from "./listening.ts";
 import { clientCaFlags, readClientCa } from "./mutual_tls.ts";
 import { defineRole, type Role, runRole } from "./role.ts";
 import { followTls, readFittingTls, tlsFlags } from "./tls_files.ts";
+import { tracedFetch } from "./traced_fetch.ts";
 
 const ACTION = "start base";
 
@@ -50,7 +51,7 @@ export const role: Role<typeof config> = defineRole({
     "culvert base --network-public-key O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=",
   ],
   async run(config, context) {
-    const { signal, hardSignal, log, metrics, clock, random, stateDir } = context;
+    const { signal, hardSignal, log, metrics, tracing, clock, random, stateDir } = context;
     requireSafeAdmin(config, ACTION);
     const tls = await readFittingTls(config, ACTION);
     if (config.clientCaFile !== undefined && !tls) {
@@ -79,8 +80,11 @@ export const role: Role<typeof config> = defineRole({
       listen: config.listen,
       what: "base",
       flag: "--listen",
-      fetch: (request, { remoteAddress }) =>
-        app.fetch(request, { remoteAddress: remoteAddressOf(request.headers, remoteAddress, config) }),
+      fetch: tracedFetch(
+        tracing,
+        (request, { remoteAddress }) =>
+          app.fetch(request, { remoteAddress: remoteAddressOf(request.headers, remoteAddress, config) }),
+      ),
       maxConnections: config.maxConnections,
       ...(tls && { tls }),
       clientCa: await readClientCa(config, ACTION),

@@ -9,6 +9,7 @@
 
 import { z } from "zod";
 import { type ProxyServer, serveProxy } from "../net/proxy.ts";
+import { tracedPath } from "../net/traced_path.ts";
 import { UdpForward } from "../net/udp_forward.ts";
 import { CulvertError } from "../protocol/errors.ts";
 import { formatTarget, parseTarget, type Path, type Target } from "../protocol/stream.ts";
@@ -82,7 +83,7 @@ export function openLocalPorts(
   settings: LocalPortSettings,
   path: Path,
   action: string,
-  context: Pick<RoleContext, "clock" | "log" | "metrics">,
+  context: Pick<RoleContext, "clock" | "log" | "metrics" | "tracing">,
 ): LocalPorts {
   refuseOpenPorts(settings, action);
   using opened = new DisposableStack();
@@ -130,11 +131,12 @@ function openIngress(
   address: Target,
   path: Path,
   target: Target | undefined,
-  { clock, log, metrics }: Pick<RoleContext, "clock" | "log" | "metrics">,
+  { clock, log, metrics, tracing }: Pick<RoleContext, "clock" | "log" | "metrics" | "tracing">,
 ): ProxyServer {
+  const traced = tracedPath(path, tracing, { name: "proxy.dial", facts: {} });
   return listenOn(address, (listen) =>
     serveProxy({
-      ...{ listen, path, clock, log, metrics },
+      ...{ listen, path: traced, clock, log, metrics },
       ...(target && { target }),
       ...(settings.user.length > 0 && !target && { auth: credentialsOf(settings.user) }),
       limits: {

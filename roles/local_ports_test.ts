@@ -3,6 +3,7 @@ import { clockOf } from "../protocol/clock.ts";
 import { silentLog } from "../protocol/log.ts";
 import { noMetrics } from "../protocol/metrics.ts";
 import type { Path } from "../protocol/stream.ts";
+import { noTracing } from "../protocol/tracing.ts";
 import { LoopbackPath, Script, TestDatagrams, TestServer } from "../net/proxy/fixtures/test_kit.ts";
 import { ConfigError } from "./config.ts";
 import { type LocalPortSettings, openLocalPorts, parseForward } from "./local_ports.ts";
@@ -12,7 +13,8 @@ const context = {
   clock: clockOf(globalThis),
   log: silentLog,
   metrics: { ...noMetrics, contentType: "", text: () => Promise.resolve("") },
-} satisfies Pick<RoleContext, "clock" | "log" | "metrics">;
+  tracing: noTracing,
+} satisfies Pick<RoleContext, "clock" | "log" | "metrics" | "tracing">;
 
 const settings: LocalPortSettings = {
   listen: [],

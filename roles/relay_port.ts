@@ -19,6 +19,7 @@ import { formatTarget, type Target } from "../protocol/stream.ts";
 import { listenOn } from "./listening.ts";
 import type { RoleContext } from "./role.ts";
 import { followTls, type TlsPair, type TlsSettings } from "./tls_files.ts";
+import { tracedFetch } from "./traced_fetch.ts";
 
 /** What is served at a path as a WebSocket. */
 export interface SocketService {
@@ -63,7 +64,7 @@ export function relayPool(): BufferPool {
 
 export function serveRelay(options: RelayPortOptions, context: RoleContext): RelayPort {
   const { settings, tls, app, relay } = options;
-  const { clock, log, metrics } = context;
+  const { clock, log, metrics, tracing } = context;
   const turns = new ReadTurns(clock);
   const addressOf = (request: { readonly headers: Headers } | undefined, remoteAddress: string) =>
     request ? remoteAddressOf(request.headers, remoteAddress, settings) : remoteAddress;
@@ -80,7 +81,8 @@ export function serveRelay(options: RelayPortOptions, context: RoleContext): Rel
         return answerOf(call, remoteAddress, { ...options, turns }, context);
       },
       answerUnfit: (why, detail) => relay.refuse(why === "too_large" ? why : "bad_request", detail).response(),
-      fetch: (request, remoteAddress) => app.fetch(request, { remoteAddress: addressOf(request, remoteAddress) }),
+      fetch: tracedFetch(tracing, (request, remoteAddress) =>
+        app.fetch(request, { remoteAddress: addressOf(request, remoteAddress) })),
     }));
   const following = tls &&
     followTls(settings, { clock, log, current: tls, onChange: (pair) => port.renewTls(pair) });

@@ -16,6 +16,7 @@ import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { type Log, silentLog } from "../protocol/log.ts";
 import { noMetrics } from "../protocol/metrics.ts";
 import { type Random, randomOf } from "../protocol/random.ts";
+import { noTracing, type Tracing } from "../protocol/tracing.ts";
 import { commonConfig, type CommonSettings, serviceConfig, slowServiceConfig } from "./common.ts";
 import { ConfigError, readConfig, wantsHelp } from "./config.ts";
 import { helpText } from "./config/help.ts";
@@ -27,6 +28,7 @@ import { openNotifying } from "./notifying.ts";
 import { registry } from "./registry.ts";
 import { defaultStateDirectory } from "./state_location.ts";
 import { Stopping } from "./stopping.ts";
+import { tracingOf } from "./tracing_switch.ts";
 
 /** Where a role can be reached, told once it can be. */
 export interface ReadyInfo {
@@ -48,6 +50,8 @@ export interface RoleContext {
   readonly drainTimeoutMs?: number | undefined;
   readonly log: Log;
   readonly metrics: MetricsRegistry;
+  /** Says how deeds went that take time; to nobody unless Deno traces. */
+  readonly tracing: Tracing;
   readonly clock: Clock;
   readonly random: Random;
   /** The directory for keys and state; it need not exist yet. */
@@ -138,6 +142,7 @@ class InProcessRole<S extends z.ZodObject> implements RunningRole {
       drainTimeoutMs: options.drainTimeoutMs,
       log: options.log ?? silentLog,
       metrics: options.metrics ?? noRegistry(),
+      tracing: options.tracing ?? noTracing,
       clock: options.clock ?? clockOf(globalThis),
       random: options.random ?? randomOf(crypto),
       stateDir: options.stateDir ?? defaultStateDirectory(denoHost()),
@@ -275,6 +280,7 @@ async function runToEnd(
     drainTimeoutMs: common.drainTimeout,
     log,
     ...(health ? { metrics: health.metrics } : {}),
+    tracing: await tracingOf(role.name, { env: host.env, log }),
     clock: host.clock,
     random: host.random,
     stateDir: common.stateDir ?? defaultStateDirectory(host),

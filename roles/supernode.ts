@@ -94,7 +94,7 @@ export const role: Role<typeof supernodeSettings> = defineRole({
 function openSupernode(
   config: SupernodeSettings,
   parts: SupernodeParts & { readonly carriers: PacketCarriers | undefined },
-  { clock, random, log, metrics }: RoleContext,
+  { clock, random, log, metrics, tracing }: RoleContext,
 ): Promise<Supernode> {
   return Supernode.open({
     ...parts,
@@ -111,6 +111,7 @@ function openSupernode(
     random,
     log,
     metrics,
+    tracing,
   });
 }
 

@@ -48,16 +48,16 @@ const BAD_URL: readonly string[] = ["bad_url", "bad_key", "bad_option"];
 export async function openWayOut(
   settings: WayOut & { readonly flag?: string },
   action: string,
-  context: Pick<RoleContext, "clock" | "random" | "log" | "metrics" | "stateDir" | "signal" | "hardSignal">,
+  context: Pick<RoleContext, "clock" | "random" | "log" | "metrics" | "tracing" | "stateDir" | "signal" | "hardSignal">,
 ): Promise<{ readonly path: Path; readonly policy: PolicySource } & AsyncDisposable> {
-  const { clock, random, log, metrics } = context;
+  const { clock, random, log, metrics, tracing } = context;
   const { caFile } = settings;
   const caCerts = caFile === undefined ? undefined : [await readPem(caFile, { flag: "--ca-file", action })];
   using opened = new DisposableStack();
   const policy = opened.use(await openPolicy(settings.egressPolicy, context));
   const member = await joinNetwork(settings, context);
   if (member) opened.use(member.membership);
-  const options = { clock, random, log, metrics, policy, ...(caCerts && { caCerts }), ...member?.open };
+  const options = { clock, random, log, metrics, tracing, policy, ...(caCerts && { caCerts }), ...member?.open };
   const path = opened.use(openSettled(settings, action, options));
   const kept = opened.move();
   return {

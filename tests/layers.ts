@@ -176,6 +176,7 @@ export const importTable: readonly Row[] = [
     why: "what Node 20 lacks of the language, base64 among it, is made of what it has",
   },
   { from: "tools", to: "npm:@std/*", why: "paths, flags and encodings" },
+  { from: "bench", to: "tools", why: "executables are measured as releases have them" },
   { from: "examples", to: "mod.ts", why: "an example shows what a user of the library would write" },
   { from: "types", to: "npm:*", why: "declares types for packages that carry none" },
 ];

@@ -43,6 +43,7 @@ packages=(
   chromium          # the browser that pages are fetched with
   postgresql        # stores of the orchestrator; tests start servers of their own
   redis-server
+  debootstrap       # a Debian to carry out the Dockerfile's steps in
 )
 
 missing=()

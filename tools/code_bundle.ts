@@ -22,12 +22,12 @@ export const MAIN = "roles/main.js";
 export async function bundleCode(root: string, folder: string): Promise<void> {
   const workers = findWorkerModules(root);
   await runDeno(root, ["bundle", "--quiet", "--code-splitting", "--outdir", folder, "roles/main.ts", ...workers]);
-  const cache = relative(root, await npmCache(root));
+  const cache = new RegExp(`${escapeRegExp(relative(root, await npmCache(root)))}/[^/]+/`, "g");
   for (const file of filesIn(folder)) {
     const text = await Deno.readTextFile(join(folder, file));
     await leadToWorkers(folder, { file, text, workers });
-    // Comments name the files a part came from; where this machine keeps packages is nobody's business.
-    if (text.includes(cache)) await Deno.writeTextFile(join(folder, file), text.replaceAll(cache, "npm"));
+    // Comments name the file each part came from. Where this machine has packages, and where it got them, is its own affair.
+    await Deno.writeTextFile(join(folder, file), text.replace(cache, "npm:"));
   }
 }
 
@@ -49,6 +49,10 @@ async function leadToWorkers(folder: string, { file, text, workers }: BundledFil
     const target = relative(from, meant[0]!.replace(/\.ts$/, ".js"));
     await Deno.writeTextFile(join(folder, from, name), `import ${JSON.stringify(`./${target}`)};\n`);
   }
+}
+
+function escapeRegExp(text: string): string {
+  return text.replace(/[^\w/]/g, "\\$&");
 }
 
 async function npmCache(root: string): Promise<string> {

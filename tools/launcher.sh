@@ -29,10 +29,13 @@ describe() (
   cd "$1" && TZ=UTC0 find culvert code -exec stat -c '%n %F %u %a %i %s %z' '{}' +
 )
 
-# Whoever else could have put it there is not believed. [ -x ] is false as well in folders mounted noexec.
+# Whether nobody else could have put there what is in it, or lead to something else by a link.
+is_own() { [ -O "$1" ] && [ ! -L "$1" ]; }
+
+# [ -x ] is false as well in folders mounted noexec.
 is_whole() {
-  [ -O "$folder" ] || [ "$place" = "$common_place" ] || return 1
-  [ ! -L "$folder" ] && [ -x "$folder/culvert" ] && [ -r "$folder/notes" ] || return 1
+  is_own "$place" && is_own "$folder" || [ "$place" = "$common_place" ] || return 1
+  [ -x "$folder/culvert" ] && [ -r "$folder/notes" ] || return 1
   [ "$(describe "$folder")" = "$(PATH=$usual_path; cat "$folder/notes")" ]
 }
 
@@ -42,7 +45,7 @@ payload() { tail -c "$payload_bytes" "$0"; }
 unpack() (
   PATH=$usual_path
   if [ "$place" = "$common_place" ]; then umask 022; else umask 077; fi
-  mkdir -p "$place" 2>/dev/null && [ -O "$place" ] && [ ! -L "$place" ] && [ -w "$place" ] || exit 1
+  mkdir -p "$place" 2>/dev/null && is_own "$place" && [ -w "$place" ] || exit 1
   chmod go-w "$place" && exec 9>"$place/lock" && flock 9 || exit 1
   if is_whole; then exit 0; fi
   if [ -e "$folder" ]; then say "$folder was changed since it was unpacked; it is unpacked again"; fi

@@ -160,6 +160,11 @@ testWith(NAMESPACE, "where everybody writes, what somebody else has put there is
   const plants = {
     "a folder of another's": `mkdir ${own} && ${put(own)}`,
     "a link to one": `mkdir /var/tmp/evil && ${put("/var/tmp/evil")} && ln -s /var/tmp/evil ${own}`,
+    "a link to one's own, which could lead elsewhere a moment later": "mkdir /var/tmp/mine && " +
+      `cp -a ${evil} /var/tmp/mine/ && chown -R 65534 /var/tmp/mine && (at=/var/tmp/mine/${
+        basename(evil)
+      } && ${note}) && ` +
+      `ln -s /var/tmp/mine ${own}`,
     "one that is open to all": `install -d -m 777 ${own} && ${put(own)}`,
   };
   for (const [name, plant] of Object.entries(plants)) {

@@ -11,7 +11,7 @@
 import { type GroupView, MAX_DRAWN } from "./api.ts";
 import type { PeerFacts, PeerRole } from "./inventory.ts";
 import { ELSEWHERE, type MapRegions } from "./map_regions.ts";
-import { plainShare, plainText } from "./plain.ts";
+import { plainShare } from "./plain.ts";
 import { type Snapshot, stateOfPeer } from "./snapshot.ts";
 
 /** How many of those who would not fit are drawn by themselves. */
@@ -37,7 +37,12 @@ interface Crowd {
 /** Where a peer belongs when all of a kind are one: by its supernode, by its region, or nowhere. */
 type Placing = (peer: PeerFacts) => Pick<Crowd, "region" | "at">;
 
-export function drawPeers(snapshot: Snapshot, regions: MapRegions, supernodeIds: ReadonlySet<string>): DrawnPeers {
+/** `supernodeIds` are those of the drawn supernodes, as they are shown. */
+export function drawPeers(
+  snapshot: Snapshot,
+  regions: MapRegions,
+  supernodeIds: ReadonlyMap<string, string>,
+): DrawnPeers {
   const { peers } = snapshot;
   if (peers.length <= MAX_DRAWN) return { singles: peers, groups: [], groupOf: new Map() };
   const crowds = crowdsOf(snapshot, regions, supernodeIds);
@@ -57,12 +62,12 @@ export function drawPeers(snapshot: Snapshot, regions: MapRegions, supernodeIds:
 function crowdsOf(
   { peers, supernodeOf }: Snapshot,
   regions: MapRegions,
-  supernodeIds: ReadonlySet<string>,
+  supernodeIds: ReadonlyMap<string, string>,
 ): Crowd[] {
   const bySupernode: Placing = ({ supernodeId, region }) => {
     const supernode = supernodeId === undefined ? undefined : supernodeOf.get(supernodeId);
     if (!supernode) return { region: regions.of(region), at: undefined };
-    return { region: regions.of(supernode.region), at: supernodeIds.has(supernodeId!) ? supernodeId : undefined };
+    return { region: regions.of(supernode.region), at: supernodeIds.get(supernodeId!) };
   };
   const byRegion: Placing = ({ region }) => ({ region: regions.of(region), at: undefined });
   const nowhere: Placing = () => ({ region: regions.of(ELSEWHERE), at: undefined });
@@ -84,7 +89,7 @@ function gather(peers: readonly PeerFacts[], placing: Placing): Crowd[] {
     const place = at ?? region;
     let crowd = ofRole.get(place);
     if (!crowd) {
-      crowd = { id: `${role}s@${plainText(place)}`, role, region, at, peers: [] };
+      crowd = { id: `${role}s@${place}`, role, region, at, peers: [] };
       ofRole.set(place, crowd);
       crowds.push(crowd);
     }
@@ -159,5 +164,5 @@ function groupViewOf(
   }
   if (count === 0) return [];
   const load = loads === 0 ? undefined : plainShare(loadSum / loads);
-  return [{ id, role, region, at: at === undefined ? undefined : plainText(at), count, sessions, load, failing }];
+  return [{ id, role, region, at, count, sessions, load, failing }];
 }

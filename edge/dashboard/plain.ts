@@ -25,6 +25,12 @@ export function plainNumber(value: number | undefined, most: number): number | u
   return value !== undefined && value >= 0 && value <= most ? value : undefined;
 }
 
+/** How many, in whole numbers. */
+export function plainCount(value: number | undefined): number | undefined {
+  const known = plainNumber(value, MAX_COUNT);
+  return known === undefined ? undefined : Math.floor(known);
+}
+
 /** A share; what is a little above all of it is all of it. */
 export function plainShare(value: number | undefined): number | undefined {
   const known = plainNumber(value, 100);
@@ -39,4 +45,4 @@ export function rounded(value: number | undefined): number | undefined {
 export const MAX_RTT_MS = 86_400_000;
 export const MAX_CPU_PCT = 100 * 1024;
 export const MAX_MBPS = 10_000_000;
-export const MAX_COUNT = 1e9;
+const MAX_COUNT = 1e9;

@@ -5,7 +5,7 @@
 
 import type { PeerRow, RowPage, RowQuery, SessionRow } from "./api.ts";
 import type { PeerFacts, SessionFacts, SupernodeFacts } from "./inventory.ts";
-import { MAX_COUNT, MAX_MBPS, MAX_RTT_MS, plainNumber, plainShare, plainText, rounded } from "./plain.ts";
+import { MAX_MBPS, MAX_RTT_MS, plainCount, plainNumber, plainShare, plainText, rounded } from "./plain.ts";
 import { type Snapshot, stateOfPeer, stateOfSupernode } from "./snapshot.ts";
 
 export const MAX_ROWS = 200;
@@ -107,7 +107,7 @@ function peerRow(peer: PeerFacts, snapshot: Snapshot): PeerRow {
     load: plainShare(peer.load),
     txMbps: rounded(plainNumber(peer.txMbps, MAX_MBPS)),
     rxMbps: rounded(plainNumber(peer.rxMbps, MAX_MBPS)),
-    sessions: sessionsOf.get(peerId) ?? plainNumber(peer.sessions, MAX_COUNT),
+    sessions: sessionsOf.get(peerId) ?? plainCount(peer.sessions),
     isDraining: peer.isDraining,
     isFailing: peer.isFailing,
     isBlocked: blocked.has(peerId),
@@ -129,6 +129,8 @@ function sessionRow(session: SessionFacts, { peerOf, partOf }: Snapshot): Sessio
     exitRegion: optional(session.exitRegion),
     exitName: exitPeerId === undefined ? undefined : nameOf(exitPeerId),
     previousSessionId: optional(session.previousSessionId),
+    createdAtMs: plainNumber(session.createdAtMs, Number.MAX_SAFE_INTEGER) ?? 0,
+    expiresAtMs: plainNumber(session.expiresAtMs, Number.MAX_SAFE_INTEGER) ?? 0,
   };
 }
 

@@ -11,7 +11,7 @@ import type { NetworkSource, PeerFacts, SupernodeFacts } from "./inventory.ts";
 import { drawPeers } from "./map_peers.ts";
 import { MapRegions } from "./map_regions.ts";
 import { type MapPlaces, routesOf } from "./map_routes.ts";
-import { MAX_COUNT, MAX_CPU_PCT, MAX_RTT_MS, plainNumber, plainShare, plainText, rounded } from "./plain.ts";
+import { MAX_CPU_PCT, MAX_RTT_MS, plainCount, plainNumber, plainShare, plainText, rounded } from "./plain.ts";
 import { labelOf, type Snapshot, stateOfPeer, stateOfSupernode } from "./snapshot.ts";
 
 export type AboutSource = Pick<NetworkSource, "title" | "kind" | "version" | "deeds">;
@@ -19,7 +19,7 @@ export type AboutSource = Pick<NetworkSource, "title" | "kind" | "version" | "de
 export function viewOf(snapshot: Snapshot, { title, kind, version, deeds }: AboutSource): NetworkView {
   const regions = new MapRegions(snapshot);
   const supernodes = drawnSupernodes(snapshot);
-  const supernodeIds = new Set(supernodes.map(({ supernodeId }) => supernodeId));
+  const supernodeIds = new Map(supernodes.map(({ supernodeId }) => [supernodeId, plainText(supernodeId)]));
   const { singles, groups, groupOf } = drawPeers(snapshot, regions, supernodeIds);
   const passing = sessionsAtSupernodes(snapshot);
   const nodes = unlike([
@@ -70,7 +70,7 @@ function supernodeNode(
     state: stateOfSupernode(supernode, snapshot),
     load: maxStreams ? plainShare(streams / maxStreams) : undefined,
     sessions: passing.get(supernodeId) ?? 0,
-    streams: plainNumber(streams, MAX_COUNT),
+    streams: plainCount(streams),
     cpuPct: rounded(plainNumber(cpuPct, MAX_CPU_PCT)),
     part: partNameOf(supernodeId, snapshot),
   };
@@ -78,7 +78,7 @@ function supernodeNode(
 
 function peerNode(
   peer: PeerFacts,
-  { snapshot, regions, supernodeIds }: Drawing & { readonly supernodeIds: ReadonlySet<string> },
+  { snapshot, regions, supernodeIds }: Drawing & { readonly supernodeIds: ReadonlyMap<string, string> },
 ): NodeView {
   const { peerId, name, role, region, supernodeId, load, rttMs } = peer;
   return {
@@ -86,7 +86,7 @@ function peerNode(
     kind: role,
     label: labelOf(name, peerId),
     region: regions.of(region),
-    at: supernodeId !== undefined && supernodeIds.has(supernodeId) ? plainText(supernodeId) : undefined,
+    at: supernodeId === undefined ? undefined : supernodeIds.get(supernodeId),
     state: stateOfPeer(peer, snapshot),
     load: plainShare(load),
     sessions: snapshot.sessionsOf.get(peerId) ?? 0,
@@ -137,7 +137,7 @@ function sessionsAtSupernodes({ sessions }: Snapshot): Map<string, number> {
   return counts;
 }
 
-function drawnLinks({ links }: Snapshot, supernodeIds: ReadonlySet<string>): NetworkView["links"] {
+function drawnLinks({ links }: Snapshot, supernodeIds: ReadonlyMap<string, string>): NetworkView["links"] {
   return links.filter(({ from, to }) => from !== to && supernodeIds.has(from) && supernodeIds.has(to))
     .slice(0, MAX_DRAWN)
     .map(({ from, to }) => ({ from: plainText(from), to: plainText(to) }));
@@ -169,9 +169,9 @@ function totalsOf(snapshot: Snapshot, regions: number): Totals {
   for (const supernode of supernodes) {
     if (stateOfSupernode(supernode, snapshot) === "silent") failing++;
     if (listed.has(supernode.supernodeId)) continue;
-    const said = plainNumber(supernode.exits, MAX_COUNT) ?? 0;
+    const said = plainCount(supernode.exits) ?? 0;
     exits += said;
-    clients += Math.max(0, (plainNumber(supernode.streams, MAX_COUNT) ?? 0) - said);
+    clients += Math.max(0, (plainCount(supernode.streams) ?? 0) - said);
   }
   return { regions, supernodes: supernodes.length, exits, clients, relays, sessions: sessions.length, failing };
 }

@@ -15,6 +15,7 @@ import { CulvertError, DialError, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { SealTools } from "../../protocol/sealed_handshake.ts";
+import { noTracing, type Tracing } from "../../protocol/tracing.ts";
 import { FailedExits } from "../failed_exits.ts";
 import type { RelayFinder } from "../relay_directory.ts";
 import { buildCircuit, BuildError } from "./build_circuit.ts";
@@ -33,6 +34,7 @@ export interface CircuitBuilderOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly tracing?: Tracing | undefined;
   /** As whom, and how, entry relays are dialled. */
   readonly dialling: Omit<LinkDialling, "role" | "certificate"> & {
     readonly ownId: string;
@@ -86,7 +88,12 @@ export class CircuitBuilder implements Disposable {
   }
 
   /** Builds a circuit, by other relays where some have failed. Rejects with a DialError, or the signal's reason. */
-  async build(signal: AbortSignal): Promise<CellLink> {
+  build(signal: AbortSignal): Promise<CellLink> {
+    const { tracing = noTracing } = this.#options;
+    return tracing.run("circuit.build", {}, () => this.#build(signal));
+  }
+
+  async #build(signal: AbortSignal): Promise<CellLink> {
     const { maxRoutes = 4, log } = this.#options;
     const slot = this.#builtCount++ % MAX_ENTRIES;
     for (let tries = 1;; tries++) {

@@ -23,7 +23,7 @@ export type CircuitOpenOptions = Omit<OpenOptions, "policy">;
 /** Opens the path; it builds circuits in the background, so that a directory which is down now may come up later. */
 export function openCircuits(url: string, options: CircuitOpenOptions): CircuitPath {
   const { base, ...wish } = parseCircuitUrl(url);
-  const { clock, random, log, metrics, caCerts, networkPublicKey, certificate } = options;
+  const { clock, random, log, metrics, tracing, caCerts, networkPublicKey, certificate } = options;
   if (networkPublicKey && !(options.identity && certificate)) {
     throw new CulvertError("bad_option", "Cannot use circuits: a closed network needs an identity and its certificate");
   }
@@ -43,7 +43,7 @@ export function openCircuits(url: string, options: CircuitOpenOptions): CircuitP
   const stop = new AbortController();
   const running = relays.run(stop.signal);
   return new CircuitPath({
-    ...{ ...wish, relays, clock, log, metrics },
+    ...{ ...wish, relays, clock, log, metrics, tracing },
     dialling: {
       ...{ ownId: identity.peerId, signer: identity, clock, random, primitives, caCerts },
       ...(certificate && { certificate }),

@@ -31,12 +31,19 @@ export interface ExitsOptions extends
 /** The switch. Disposing lets go of every session, and waits for it. */
 export function openExits(
   { sessions, wish, ...watching }: ExitsOptions,
-  { clock, random, log, metrics }: Pick<RoleContext, "clock" | "random" | "log" | "metrics">,
+  { clock, random, log, metrics, tracing }: Pick<RoleContext, "clock" | "random" | "log" | "metrics" | "tracing">,
 ): { readonly path: SessionSwitch } & AsyncDisposable {
   const path = new SessionSwitch({
     ...watching,
     acquire: (exclude, signal) =>
-      sessions.request({ ...wish(), ...(exclude.length > 0 && { exclude: [...exclude] }) }, signal),
+      tracing.run("session.setup", {}, async (span) => {
+        const session = await sessions.request(
+          { ...wish(), ...(exclude.length > 0 && { exclude: [...exclude] }) },
+          signal,
+        );
+        span.add({ session_id: session.sessionId });
+        return session;
+      }),
     renew: (sessionId, signal) => sessions.renew(sessionId, signal),
     release: (sessionId) => sessions.release(sessionId),
     clock,

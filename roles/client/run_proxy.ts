@@ -5,6 +5,7 @@
 import type { SessionSwitch } from "../../net/session_switch.ts";
 import { serveProxy } from "../../net/proxy.ts";
 import { openSessionPath } from "../../net/session_path.ts";
+import { tracedPath } from "../../net/traced_path.ts";
 import { aborted } from "../../protocol/abort.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import { formatTarget, type Hop } from "../../protocol/stream.ts";
@@ -27,7 +28,7 @@ const PROBE_TIMEOUT_MS = 3_000;
 
 /** Until the context's signal, or until it is asked to end. */
 export async function runProxy(config: UpConfig, context: RoleContext): Promise<void> {
-  const { signal, hardSignal, clock, random, log, metrics } = context;
+  const { signal, hardSignal, clock, random, log, metrics, tracing } = context;
   if (!isLoopback(config.listen) && !config.open) {
     throw new ConfigError("start client", [`others can reach ${formatTarget(config.listen)}, so give --open`]);
   }
@@ -54,7 +55,8 @@ export async function runProxy(config: UpConfig, context: RoleContext): Promise<
     onFault: fault.reject,
   }, context);
   const rates = new TrafficRates(peer.connection.traffic, clock);
-  using proxy = listenOn(config.listen, (listen) => serveProxy({ listen, path: exits.path, clock, log, metrics }));
+  const path = tracedPath(exits.path, tracing, { name: "proxy.dial", facts: {} });
+  using proxy = listenOn(config.listen, (listen) => serveProxy({ listen, path, clock, log, metrics }));
   const listen = formatTarget({ host: proxy.address.hostname, port: proxy.address.port });
   const { control } = peer.connection;
   const searching = { exits: exits.path, control, supernodes: config.supernode.length, clock, random, log };

@@ -12,6 +12,7 @@ import { formatTarget, type Path } from "../../protocol/stream.ts";
 import { listenOn } from "../listening.ts";
 import type { RoleContext } from "../role.ts";
 import { followTls, type TlsPair } from "../tls_files.ts";
+import { tracedFetch } from "../traced_fetch.ts";
 import type { Orchestrator, OrchestratorConfig } from "./open.ts";
 
 export interface Ports extends AsyncDisposable {
@@ -65,7 +66,7 @@ export function openPorts(config: OrchestratorConfig, served: Served, context: R
 }
 
 function openWebPort(config: OrchestratorConfig, { tls, orchestrator }: Served, context: RoleContext): WebPort {
-  const { clock, log, metrics } = context;
+  const { clock, log, metrics, tracing } = context;
   const { app, network } = orchestrator;
   return listenOn(config.listen, (listen) =>
     new WebPort({
@@ -81,8 +82,8 @@ function openWebPort(config: OrchestratorConfig, { tls, orchestrator }: Served, 
         return network.nodes.onWebsocket({ path: call.path, remoteAddress: remoteAddress ?? call.remoteAddress });
       },
       answerUnfit: (why, detail) => new Problem(why === "too_large" ? why : "bad_request", detail).response(),
-      fetch: (request, remoteAddress) =>
-        app.fetch(request, { remoteAddress: remoteAddressOf(request.headers, remoteAddress, config) }),
+      fetch: tracedFetch(tracing, (request, remoteAddress) =>
+        app.fetch(request, { remoteAddress: remoteAddressOf(request.headers, remoteAddress, config) })),
     }));
 }
 

@@ -21,6 +21,7 @@ import type { Resume } from "../../protocol/control/messages.ts";
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
+import { noTracing, type Tracing } from "../../protocol/tracing.ts";
 import { untilStored } from "./stored.ts";
 
 /** What was found out in applying a command. */
@@ -48,6 +49,7 @@ export interface CommandDeskOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly tracing?: Tracing;
 }
 
 const RESULT_CODE = /^[a-z][a-z0-9_]{0,31}$/;
@@ -148,7 +150,7 @@ export class CommandDesk implements Disposable {
   }
 
   async #apply(command: Command, endAtMs: number): Promise<Outcome | undefined> {
-    const { clock, log } = this.#options;
+    const { clock, log, tracing = noTracing } = this.#options;
     const handler = this.#handler(command);
     const { kind, commandId, sessionId } = command;
     const fields = { kind, command_id: commandId, session_id: sessionId };
@@ -157,7 +159,11 @@ export class CommandDesk implements Disposable {
     if (clock.now() >= endAtMs) return { status: "expired" };
     using limit = deadline(clock, endAtMs - clock.now(), `apply ${kind}`, this.#stop.signal);
     try {
-      const findings = await handler.apply(command, limit.signal);
+      const findings = await tracing.run(
+        "command.apply",
+        fields,
+        async () => await handler.apply(command, limit.signal),
+      );
       log.info("A command was applied", fields);
       return { status: "applied", ...findings };
     } catch (error) {

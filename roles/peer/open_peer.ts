@@ -119,7 +119,7 @@ export interface Peer extends AsyncDisposable {
 /** Connects. Disposing lets go of everything and waits for it. */
 export async function openPeer(options: PeerOptions, context: RoleContext): Promise<Peer> {
   const { role, region, settings, parts, onStream, telemetry, locate, onFault } = options;
-  const { clock, random, log, metrics } = context;
+  const { clock, random, log, metrics, tracing } = context;
   const { identity, primitives, network, membership, kv, guard } = parts;
   const caCerts = await readCaFile(role, settings);
   const space = role;
@@ -131,6 +131,7 @@ export async function openPeer(options: PeerOptions, context: RoleContext): Prom
     clock,
     log,
     metrics,
+    tracing,
   });
   const connection: PeerConnection = new PeerConnection({
     identity,

@@ -20,6 +20,7 @@ import { messageOf } from "../../protocol/errors.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Random } from "../../protocol/random.ts";
+import { noTracing, type Tracing } from "../../protocol/tracing.ts";
 
 const UNDO_WITHIN_MS = 3_600_000;
 const LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 30];
@@ -32,6 +33,7 @@ export interface CommandOutboxOptions {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly tracing?: Tracing | undefined;
   /** What became of a command, also of one that an earlier process ordered. */
   onOutcome?(peerId: string, outcome: CommandEnd): void;
 }
@@ -121,7 +123,17 @@ export class CommandOutbox {
   }
 
   /** Orders a command and gives what became of it. Asking twice is asking once. Never rejects. */
-  async push(peerId: string, order: CommandOrder): Promise<CommandOutcome> {
+  push(peerId: string, order: CommandOrder): Promise<CommandOutcome> {
+    const { tracing = noTracing } = this.#options;
+    const { kind, commandId, sessionId } = order;
+    return tracing.run("command.push", { kind, command_id: commandId, session_id: sessionId }, async (span) => {
+      const outcome = await this.#push(peerId, order);
+      if (!outcome.ok) span.fail(outcome.reason);
+      return outcome;
+    });
+  }
+
+  async #push(peerId: string, order: CommandOrder): Promise<CommandOutcome> {
     let held;
     try {
       // One that is let go of at this very moment is of no use: nobody would ever look at it.

@@ -17,6 +17,7 @@ import type { StreamServerContext } from "../../protocol/control/stream_server.t
 import type { Identity } from "../../protocol/identity.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
+import type { Tracing } from "../../protocol/tracing.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { CommandEnd } from "./command_outbox.ts";
@@ -84,4 +85,5 @@ export interface SupernodeOptions {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly tracing?: Tracing | undefined;
 }

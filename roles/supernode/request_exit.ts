@@ -22,6 +22,7 @@ import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Random } from "../../protocol/random.ts";
 import { openSession, type SessionPackets, type SessionRecord } from "../../protocol/session.ts";
+import { noTracing, type Tracing } from "../../protocol/tracing.ts";
 import { newId } from "./command_outbox.ts";
 import type { ExitPool } from "./exit_pool.ts";
 import type { ExitSetup, SetupAnswer } from "./exit_setup.ts";
@@ -60,6 +61,7 @@ export interface RequestExitOptions {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly tracing?: Tracing | undefined;
 }
 
 export type ExitGrant =
@@ -91,7 +93,13 @@ export class RequestExit {
 
   /** Rejects only when the store fails. */
   async grant(client: SessionClient, wish: ExitWish, options: GrantOptions = {}): Promise<ExitGrant> {
-    const grant = await this.#grant(client, wish, options);
+    const { tracing = noTracing } = this.#options;
+    const grant = await tracing.run("session.grant", {}, async (span) => {
+      const grant = await this.#grant(client, wish, options);
+      if (grant.ok) span.add({ session_id: grant.offer.sessionId });
+      else span.fail(grant.reason);
+      return grant;
+    });
     this.#outcomes.add(1, { outcome: grant.ok ? "ok" : grant.reason });
     return grant;
   }

@@ -20,6 +20,7 @@ import { messageOf } from "../../protocol/errors.ts";
 import type { PeerKeys } from "../../protocol/fields.ts";
 import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
+import type { Tracing } from "../../protocol/tracing.ts";
 import type { Primitives } from "../../protocol/primitives.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { SessionRecord } from "../../protocol/session.ts";
@@ -72,6 +73,7 @@ export interface SessionWorkOptions {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly tracing?: Tracing | undefined;
 }
 
 export class SessionWork implements Disposable {

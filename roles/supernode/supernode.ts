@@ -21,6 +21,7 @@ import type { SupernodeStatus } from "../../protocol/directory.ts";
 import type { PeerKeys } from "../../protocol/fields.ts";
 import type { SessionEnd } from "../../protocol/session.ts";
 import type { Block } from "../../protocol/stored_records.ts";
+import { tracedFetch } from "../traced_fetch.ts";
 import { BlockWatch } from "./block_watch.ts";
 import { CommandOutbox, type CommandOutcome, newId } from "./command_outbox.ts";
 import { DataLinks, type Route } from "./data_links.ts";
@@ -78,9 +79,9 @@ export class Supernode implements AsyncDisposable {
 
   private constructor(options: SupernodeOptions, blocks: BlockList) {
     this.#options = options;
-    const { identity, stores, clock, random, log, metrics, directory } = options;
+    const { identity, stores, clock, random, log, metrics, tracing, directory } = options;
     const supernodeId = identity.peerId;
-    const shared = { clock, random, log, metrics };
+    const shared = { clock, random, log, metrics, tracing };
     this.tokens = new RelayTokens(clock, random);
     this.#blocks = new BlockWatch(blocks, {
       store: stores.blocks,
@@ -156,7 +157,7 @@ export class Supernode implements AsyncDisposable {
 
   /** Answers another supernode. */
   answer(request: Request, remoteAddress: string | undefined): Response | Promise<Response> {
-    return this.#api.fetch(request, { remoteAddress });
+    return tracedFetch(this.#options.tracing, (asked) => this.#api.fetch(asked, { remoteAddress }))(request);
   }
 
   /** Connections that come from now on get this certificate. Only where there was one. */

@@ -8,6 +8,7 @@ import type { Log, LogFields } from "../../protocol/log.ts";
 import { randomOf } from "../../protocol/random.ts";
 import { registry } from "../registry.ts";
 import { type Role, type RunningRole, startRole } from "../role.ts";
+import { tracingOf } from "../tracing_switch.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./worker_role.ts";
 
 const port = self as unknown as {
@@ -28,8 +29,10 @@ function remoteLog(fields: LogFields): Log {
 }
 
 async function run(role: Role, { config, stateDir }: WorkerSettings): Promise<void> {
+  const log = remoteLog({});
   await using started = startRole(role, role.config.parse(config), {
-    log: remoteLog({}),
+    log,
+    tracing: await tracingOf(role.name, { env: (name) => Deno.env.get(name), log }),
     clock: clockOf(globalThis),
     random: randomOf(crypto),
     stateDir,

@@ -34,7 +34,8 @@ export function storyOf(document: string): Story {
 }
 
 export function isAbout(begins: string, command: DocumentCommand): boolean {
-  return plain(command.text).startsWith(plain(begins));
+  const text = plain(command.text);
+  return begins.endsWith("$") ? text === plain(begins.slice(0, -1)) : text.startsWith(plain(begins));
 }
 
 /** The turn that says most about a command. */

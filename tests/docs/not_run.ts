@@ -5,7 +5,7 @@
 
 export interface NotRun {
   readonly document: string;
-  /** How the commands begin. */
+  /** How the commands begin; with `$` at its end it is all of them. */
   readonly begins: string;
   readonly why: string;
   /** The test that covers what it does, as a file and a part of the test's name. */
@@ -14,9 +14,99 @@ export interface NotRun {
 
 export const notRun: readonly NotRun[] = [
   {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/personal.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("personal.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/anonymity.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("anonymity.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/performance.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("performance.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/shared-uplink.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("shared-uplink.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --with sharing",
+    why: "README.md has it too, and once is enough",
+    coveredBy: ["README.md", "culvert up --with sharing"],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --with files",
+    why: "README.md has it too, and once is enough",
+    coveredBy: ["README.md", "culvert up --with files"],
+  },
+  {
+    document: "README.md",
+    begins: "culvert manager install$",
+    why: "it asks for all it has to know, and starts what lasts",
+    coveredBy: ["tests/manager/install_test.ts", "a service is installed as a unit"],
+  },
+  {
+    document: "docs/operations.md",
+    begins: "culvert manager install$",
+    why: "it asks for all it has to know, and starts what lasts",
+    coveredBy: ["tests/manager/install_test.ts", "a service is installed as a unit"],
+  },
+  {
+    document: "docs/billing.md",
+    begins: 'curl "https://api.telegram.org',
+    why: "it speaks to Telegram, of a bot of the reader's",
+    coveredBy: ["edge/orchestrator/payments_test.ts", "Stars arrive in the account"],
+  },
+  {
+    document: "docs/simulation.md",
+    begins: "deno task sim",
+    why: "it takes from a minute to two hours",
+    coveredBy: ["tests/sim/simulation_test.ts", "the same seed is the same simulation"],
+  },
+  {
     document: "docs/node-protocol.md",
     begins: "deno run -A tests/conformance/node.ts",
     why: "the program is the reader's own",
     coveredBy: ["tests/conformance/role_test.ts", "our node keeps to the protocol"],
+  },
+  {
+    document: "edge/README.md",
+    begins: "deno run --allow-net --allow-env --unstable-kv edge/",
+    why: "it is for the folder of a checkout, on the machine's own port",
+    coveredBy: ["tests/hosted_apps_test.ts", "two processes of each app on one store"],
+  },
+  {
+    document: "docs/containers.md",
+    begins: "docker ",
+    why: "there is no Docker; the steps of the Dockerfile are carried out without it",
+    coveredBy: ["tests/image/image_test.ts", "what the Dockerfile says makes an image"],
+  },
+  {
+    document: "docs/containers.md",
+    begins: "cp deploy/compose/env.example",
+    why: "it is for the commands around it, which are Docker's",
+    coveredBy: ["tests/image/compose_test.ts", "env.example has every variable"],
+  },
+  {
+    document: "docs/containers.md",
+    begins: "curl ",
+    why: "there is no Docker to run what it goes through",
+    coveredBy: ["tests/image/deployments.ts", "fragments-personal.yaml carries a page"],
+  },
+  {
+    document: "docs/containers.md",
+    begins: "deno task test",
+    why: "they are tests themselves, and take minutes",
+    coveredBy: ["tests/image/image_test.ts", "what the Dockerfile says makes an image"],
   },
 ];

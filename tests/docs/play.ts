@@ -21,13 +21,25 @@ interface Started {
   readonly text: string;
 }
 
-export async function play(story: Story, commands: readonly DocumentCommand[], denoCache: string): Promise<void> {
+export interface PlayOptions {
+  readonly denoCache: string;
+  /** Say what is typed, and when. */
+  readonly isTold: boolean;
+}
+
+export async function play(
+  story: Story,
+  commands: readonly DocumentCommand[],
+  { denoCache, isTold }: PlayOptions,
+): Promise<void> {
+  const startedMs = performance.now();
   const { machines = ONE_MACHINE, files = {} } = story;
   const name = story.document.replace(/\.md$/, "").replace(/^docs\//, "").replaceAll("/", "-").toLowerCase();
   await using scene = await Scene.open({ name, machines, files, denoCache });
   const player = new Player(story, scene);
   await story.before?.(player);
   for (const command of commands) {
+    if (isTold) console.log(`  ${Math.round(performance.now() - startedMs)} ms  ${command.text}`);
     await player.type(command.text, turnOf(story, command) ?? {}, command).catch((cause) => {
       throw new Error(`${command.document}:${command.line}: ${command.text}\n${cause.message}`, { cause });
     });
@@ -59,7 +71,9 @@ class Player implements Play {
       assert(value !== undefined, `It must have printed ${pattern}, for ${name}, but printed\n${output}`);
       this.known.set(name, value);
     }
-    if (prints && prints.length > 0) assertEquals(differenceInShape(prints, output.split("\n")), undefined, output);
+    if (prints && prints.length > 0) {
+      assertEquals(differenceInShape(prints, output.split("\n"), turn), undefined, output);
+    }
     await turn.after?.(this);
     return output;
   }

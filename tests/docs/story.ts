@@ -22,7 +22,7 @@ export interface Story {
 }
 
 export interface Turn {
-  /** How the commands begin that this is about. One at least must. */
+  /** How the commands begin that this is about; with `$` at its end it is all of them. One at least must. */
   readonly begins: string;
   /** The machine; all of them for what a reader would type on each. */
   readonly on?: string;
@@ -36,6 +36,8 @@ export interface Turn {
   readonly code?: number;
   /** What it must have printed; one that stays is ready then. */
   readonly prints?: RegExp;
+  /** Whether the lines that the document shows come as chance will have it. */
+  readonly anyOrder?: boolean;
   /** The exit code after SIGTERM of one that stays: 0 when not said. */
   readonly stopCode?: number;
   /**
@@ -56,13 +58,15 @@ export interface Play {
   type(text: string, turn?: Omit<Turn, "begins">): Promise<string>;
   /** Stops what was started by a command that begins so. */
   stop(begins: string): Promise<void>;
+  /** Stops all that runs, the last first. */
+  stopAll(): Promise<void>;
 }
 
 /** Commands that stay in the foreground until they are stopped. */
 const STAYING =
-  /^(up|proxy|tunnel|base|supernode|exit|client|upstream|central|downstream|relay|gateway|kcp (server|client)|vtcp (server|client)|relay-packets|orchestrator|node|tracker|peer|manager|kcp dump|kcp doctor --listen)(?= |$)/;
+  /^(up|proxy|tunnel|base|supernode|exit|client|upstream|central|downstream|relay|gateway|kcp (server|client)|vtcp (server|client)|relay-packets|orchestrator|node|tracker|peer|manager|kcp dump|wireguard up)(?= |$)/;
 const ENDING =
-  /^(proxy report|client (up .*--detach|down|status)|relay-packets .*--show|node (status|pause|resume|consent)|peer (get|ls|search|share|invitations|revoke|open|status)|manager (install|uninstall|doctor|list|status|start|stop|restart|logs|stats|watch))(?= |$)/;
+  /^(wireguard up .*--detach|proxy report|client (up .*--detach|down|status)|relay-packets .*--show|node (status|pause|resume|consent)|peer (get|ls|search|share|invitations|revoke|open|status)|manager (install|uninstall|doctor|list|status|start|stop|restart|logs|stats|watch))(?= |$)/;
 
 /** Whether a command is of a role that stays. */
 export function staysByItself(text: string): boolean {

@@ -32,7 +32,10 @@ const TEXTS = ["LICENSE", "docs/library.md"];
 /** The standard library's copy on npm. */
 const STANDARD_LIBRARY = "deno-std";
 const STANDARD_VERSION = "1.4.0";
-const LANGUAGE = "language.ts";
+/** Not among the imports of deno.json: there Deno would take them for its own Node's types. */
+export const NODE_TYPES = "npm:@types/node@20.19.43";
+/** What Node 20 lacks: in a folder of its own, and loaded first. */
+const LANGUAGE = "language/language.ts";
 
 export async function makePackage({ root, output }: PackageOptions): Promise<void> {
   const work = Deno.makeTempDirSync({ prefix: "culvert-npm-" });
@@ -53,7 +56,10 @@ export async function makePackage({ root, output }: PackageOptions): Promise<voi
 /** The sources as they are, but for the stand-ins, and every entry asks for the language first. */
 function copySources(root: string, to: string): void {
   for (const folder of SOURCE_FOLDERS) copyFolder(join(root, folder), join(to, folder));
-  Deno.copyFileSync(join(root, "tools/npm", LANGUAGE), join(to, LANGUAGE));
+  Deno.mkdirSync(join(to, dirname(LANGUAGE)));
+  for (const file of ["language.ts", "missing.ts", "disposable_stacks.ts"]) {
+    Deno.copyFileSync(join(root, "tools/npm", file), join(to, dirname(LANGUAGE), file));
+  }
   for (const [place, standIn] of Object.entries(standIns)) {
     const path = relative(dirname(place), standIn);
     Deno.writeTextFileSync(join(to, place), `export * from "${path.startsWith(".") ? path : `./${path}`}";\n`);
@@ -78,10 +84,11 @@ function copyFolder(from: string, to: string): void {
 
 /** The packages that the sources import, in the versions of deno.json, where tsc looks for them. */
 async function installPackages(root: string, folder: string): Promise<void> {
-  const names = ["@types/node", "zod", "undici", "fast-check", "@noble/ciphers", "@noble/curves", "@noble/hashes"];
-  const imports = Object.fromEntries(
-    names.map((name) => [name, project.imports[name as keyof typeof project.imports]]),
-  );
+  const names = ["zod", "undici", "fast-check", "@noble/ciphers", "@noble/curves", "@noble/hashes"];
+  const imports = Object.fromEntries([
+    ["@types/node", NODE_TYPES],
+    ...names.map((name) => [name, project.imports[name as keyof typeof project.imports]]),
+  ]);
   Deno.writeTextFileSync(join(folder, "deno.json"), JSON.stringify({ imports, nodeModulesDir: "auto" }));
   Deno.copyFileSync(join(root, "deno.lock"), join(folder, "deno.lock"));
   await runDeno(folder, ["install", "--quiet"]);

@@ -30,7 +30,7 @@ export class Live extends EventTarget {
   lines = [];
   /** @type {LiveState} */
   state = "connecting";
-  /** When the view came. @type {number | undefined} */
+  /** Until when the view is known to have been so. @type {number | undefined} */
   heardAtMs;
   /** Why it is away, or why what is shown may be old. @type {string | undefined} */
   trouble;
@@ -89,6 +89,8 @@ export class Live extends EventTarget {
       const timer = setTimeout(giveUp, SILENCE_MS);
       const { done, value } = await reader.read().finally(() => clearTimeout(timer));
       if (done) return;
+      // Nothing new is told while nothing changes: any sign of life says that what is shown is of now.
+      if (this.state === "live" && this.trouble === undefined) this.heardAtMs = Date.now();
       for (const { name, data } of events.push(value)) {
         if (name === "bye") return;
         this.#take(name, JSON.parse(data));
@@ -111,6 +113,8 @@ export class Live extends EventTarget {
         this.points = event.points;
         return this.#tell("points");
       case "point":
+        // A view that is as it was is not told again.
+        this.heardAtMs = Date.now();
         this.points = [...this.points, event.point].slice(-HISTORY_POINTS);
         return this.#tell("points");
       case "log":
@@ -150,7 +154,10 @@ export class Live extends EventTarget {
  */
 export function withNewer(known, told) {
   const first = told[0];
-  const older = first === undefined ? known : known.filter(({ id, atMs }) => id < first.id && atMs <= first.atMs);
+  const again = new Set(told.map(({ id, atMs }) => `${id} ${atMs}`));
+  const older = known.filter(({ id, atMs }) =>
+    first === undefined || (!again.has(`${id} ${atMs}`) && (id < first.id || atMs < first.atMs))
+  );
   return [...older, ...told].slice(-LOG_LINES);
 }
 

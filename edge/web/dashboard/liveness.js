@@ -56,7 +56,7 @@ export function troubleBanner(live, signal) {
 }
 
 /**
- * @param {Live} live
+ * @param {Pick<Live, "state" | "trouble" | "view" | "heardAtMs">} live
  * @returns {string | undefined}
  */
 export function troubleText({ state, trouble, view, heardAtMs }) {

@@ -37,6 +37,7 @@ export function mapPage(context) {
   function choose(id) {
     panel.show(choiceOf(id));
     map.mark(id);
+    map.reveal(id, panel.element);
     chosenId = id;
   }
 

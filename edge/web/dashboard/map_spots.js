@@ -5,10 +5,10 @@
 
 import { plural } from "../lib/words.js";
 import { s, set } from "./svg.js";
-import { roles, states } from "./words.js";
+import { percent, roles, states } from "./words.js";
 
 /** @import { GroupView, NodeView, PeerRole } from "../../dashboard/api.ts" */
-/** @import { Place } from "./map_layout.js" */
+/** @import { Place } from "./map_cells.js" */
 
 /** @typedef {{ place: Place, node?: NodeView | undefined, group?: GroupView | undefined }} Spot a node or a group */
 
@@ -75,7 +75,10 @@ export function makeSpot(id) {
     s("path", { class: "shape" }),
     s("path", { class: "mark" }),
     s("text", { class: "count" }),
+    // What is read stands apart.
+    new Text(" "),
     s("text", { class: "name" }),
+    new Text(" "),
     s("text", { class: "remark" }),
   );
 }
@@ -87,12 +90,13 @@ export function makeSpot(id) {
 export function changeSpot(element, { place, node, group }) {
   const kind = node?.kind ?? group?.role ?? "client";
   const { x, y, radius } = place;
+  const { title, facts } = wordsOf({ node, group });
   const state = node ? node.state : group && group.failing > 0 ? "some-failing" : "good";
   const [halo, behind, track, ring, shape, mark, count, name, remark] = element.children;
   if (!halo || !behind || !track || !ring || !shape || !mark || !count || !name || !remark) return;
   set(element, {
     class: `spot ${kind} ${state}${group ? " group" : ""}${isChosen(element) ? " chosen" : ""}`,
-    "aria-label": node ? nodeWords(node) : group ? groupWords(group) : "",
+    "aria-label": [title, ...facts].join(", "),
   });
   element.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
   set(halo, { r: radius + 10 });
@@ -180,27 +184,44 @@ export function brief(count) {
   );
 }
 
+/**
+ * What it is called, then the rest; the same begins with what is written on the map.
+ * @param {Pick<Spot, "node" | "group">} spot
+ * @returns {{ title: string, facts: string[] }}
+ */
+export function wordsOf({ node, group }) {
+  if (node) return { title: node.label, facts: nodeFacts(node) };
+  return group ? { title: groupTitle(group), facts: groupFacts(group) } : { title: "", facts: [] };
+}
+
 /** @param {NodeView} node */
-export function nodeWords({ kind, label, region, state, load, sessions, streams }) {
-  const words = [
-    `${roles[kind].one} ${label}`,
+function nodeFacts({ kind, region, state, load, sessions, streams }) {
+  return known([
+    streams !== undefined && plural(streams, "peer"),
+    roles[kind].one.toLowerCase(),
     region,
     states[state].label.toLowerCase(),
-    streams !== undefined && plural(streams, "peer"),
-    load !== undefined && `load ${Math.round(load * 100)} %`,
+    load !== undefined && `load ${percent(load)}`,
     plural(sessions, "session"),
-  ];
-  return words.filter(Boolean).join(", ");
+  ]);
 }
 
 /** @param {GroupView} group */
-export function groupWords({ role, region, count, sessions, failing, load }) {
-  const words = [
-    plural(count, roles[role].one.toLowerCase(), roles[role].many.toLowerCase()),
+export function groupTitle({ role, count }) {
+  return plural(count, roles[role].one.toLowerCase(), roles[role].many.toLowerCase());
+}
+
+/** @param {GroupView} group */
+function groupFacts({ region, sessions, failing, load }) {
+  return known([
     region,
-    load !== undefined && `load ${Math.round(load * 100)} %`,
+    load !== undefined && `load ${percent(load)}`,
     plural(sessions, "session"),
-    failing > 0 && `${failing} failing`,
-  ];
-  return words.filter(Boolean).join(", ");
+    failing > 0 && `${failing.toLocaleString("en")} failing`,
+  ]);
+}
+
+/** @param {readonly (string | false)[]} facts */
+function known(facts) {
+  return facts.filter((fact) => fact !== false);
 }

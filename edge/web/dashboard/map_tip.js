@@ -2,20 +2,19 @@
 
 import { h } from "../lib/dom.js";
 
-/** @import { Place } from "./map_layout.js" */
+/** @import { Place } from "./map_cells.js" */
 
 export function mapTip() {
   const element = h("div", { class: "map-tip", "aria-hidden": "true", hidden: true });
   return {
     element,
     /**
-     * @param {string} words
+     * @param {{ title: string, facts: readonly string[] }} words
      * @param {Place} place
      * @param {number} scale
      */
-    show(words, { x, y, radius }, scale) {
-      const [name = "", ...facts] = words.split(", ");
-      element.replaceChildren(h("strong", {}, name), h("span", {}, facts.join(" · ")));
+    show({ title, facts }, { x, y, radius }, scale) {
+      element.replaceChildren(h("strong", {}, title), h("span", {}, facts.join(" · ")));
       element.hidden = false;
       const room = element.parentElement?.clientWidth ?? 0;
       const half = element.offsetWidth / 2;

@@ -9,13 +9,14 @@ import { h } from "../lib/dom.js";
 import { archOf, curve, pathText, wayOf } from "./map_curves.js";
 import { layOut } from "./map_layout.js";
 import { Motion } from "./map_motion.js";
-import { changeSpot, makeSpot } from "./map_spots.js";
+import { changeSpot, makeSpot, wordsOf } from "./map_spots.js";
 import { nextInDirection } from "./map_steps.js";
 import { mapTip } from "./map_tip.js";
 import { keep, s, set } from "./svg.js";
 
 /** @import { NetworkView, RouteView } from "../../dashboard/api.ts" */
-/** @import { Layout, Place } from "./map_layout.js" */
+/** @import { Place } from "./map_cells.js" */
+/** @import { Layout } from "./map_layout.js" */
 /** @import { Way } from "./map_motion.js" */
 
 const LEAST_WIDTH = 300;
@@ -86,6 +87,21 @@ export class MapView {
     this.#emphasise();
   }
 
+  /**
+   * Where a panel would hide it, as on a phone, the page goes on a little.
+   * @param {string} id
+   * @param {Element} panel
+   */
+  reveal(id, panel) {
+    const spot = this.#known.spots.get(id)?.getBoundingClientRect();
+    const { position, maxHeight } = getComputedStyle(panel);
+    if (!spot || position !== "fixed") return;
+    // It may yet grow as much.
+    const hidden = spot.bottom + 24 - (innerHeight - Number.parseFloat(maxHeight));
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+    if (hidden > 0) scrollBy({ top: hidden, behavior });
+  }
+
   /** @param {string} id */
   focus(id) {
     this.#known.spots.get(id)?.focus({ preventScroll: true });
@@ -107,6 +123,7 @@ export class MapView {
     const layout = layOut(view, Math.max(room, LEAST_WIDTH));
     this.#layout = layout;
     set(this.#svg, { viewBox: `0 0 ${layout.width} ${layout.height}` });
+    this.element.classList.add("drawn");
     this.element.style.aspectRatio = `${layout.width} / ${Math.max(layout.height, 1)}`;
     this.#drawRegions(layout);
     this.#drawLines(view, layout);
@@ -207,10 +224,17 @@ export class MapView {
     if (id === this.#pointed) return;
     this.#pointed = id;
     this.#emphasise();
-    const place = id === undefined ? undefined : this.#layout?.places.get(id);
-    const words = id === undefined ? undefined : this.#known.spots.get(id)?.getAttribute("aria-label");
-    if (place && words && this.#layout) this.#tip.show(words, place, this.element.clientWidth / this.#layout.width);
-    else this.#tip.hide();
+    this.#showTip(id);
+  }
+
+  /** @param {string | undefined} id */
+  #showTip(id) {
+    const layout = this.#layout;
+    const place = layout?.places.get(id ?? "");
+    if (!layout || !place) return this.#tip.hide();
+    const node = this.#view?.nodes.find((each) => each.id === id);
+    const group = this.#view?.groups.find((each) => each.id === id);
+    this.#tip.show(wordsOf({ node, group }), place, this.element.clientWidth / layout.width);
   }
 
   /** @param {Event} event */

@@ -2,8 +2,9 @@
 
 import { badge, copyable, when } from "../lib/controls.js";
 import { h } from "../lib/dom.js";
-import { moment, plural, short } from "../lib/words.js";
+import { moment, short } from "../lib/words.js";
 import { endSessionButton, partButton, peerButtons, supernodeButtons } from "./deeds.js";
+import { groupTitle } from "./map_spots.js";
 import { mbps, millis, percent, roles, sessionStates, states } from "./words.js";
 
 /** @import { GroupView, NodeView, PeerRow, SessionRow } from "../../dashboard/api.ts" */
@@ -43,8 +44,8 @@ export function contentOf({ kind, id }, context) {
 function peerContent(node, row, context) {
   const id = node?.id ?? row?.peerId ?? "";
   const label = node?.label ?? row?.name ?? short(id);
-  const kind = node?.kind ?? (row?.kind === "supernode" ? "supernode" : (row?.role ?? "client"));
-  const state = node?.state ?? stateOf(row);
+  const kind = node?.kind ?? row?.role ?? "client";
+  const state = node?.state ?? row?.state ?? "gone";
   const part = context.live.view?.parts.find(({ name, peerId }) =>
     name === node?.part || (peerId !== undefined && peerId === id)
   );
@@ -79,13 +80,6 @@ function peerContent(node, row, context) {
   };
 }
 
-/** @param {PeerRow | undefined} row @returns {NodeView["state"]} */
-export function stateOf(row) {
-  if (row?.isBlocked) return "blocked";
-  if (row?.isFailing) return "failing";
-  return row?.isDraining ? "draining" : "good";
-}
-
 /**
  * @param {string | undefined} id
  * @param {PanelContext} context
@@ -100,10 +94,11 @@ function nameOf(id, { live }) {
  * @param {PanelContext} context
  * @returns {Content}
  */
-function groupContent({ role, region, at, count, sessions, load: part, failing }, context) {
+function groupContent(group, context) {
+  const { role, region, at, sessions, load: part, failing } = group;
   const search = [role, region].join(" ");
   return {
-    title: plural(count, roles[role].one.toLowerCase(), roles[role].many.toLowerCase()),
+    title: groupTitle(group),
     marks: [badge("Group", "quiet"), failing > 0 && badge(`${failing.toLocaleString("en")} failing`, "bad")],
     body: [
       h("p", { class: "soft" }, "There are too many to draw each of them."),

@@ -4,7 +4,7 @@ import { badge, when } from "../lib/controls.js";
 import { empty } from "../lib/section.js";
 import { h } from "../lib/dom.js";
 import { short } from "../lib/words.js";
-import { placeButton, stateOf } from "./panel_content.js";
+import { placeButton } from "./panel_content.js";
 import { rowsPage } from "./rows_page.js";
 import { mbps, millis, percent, roles, states } from "./words.js";
 
@@ -29,19 +29,32 @@ export function peersPage(context) {
       {
         title: "Role",
         name: "role",
-        cell: (/** @type {PeerRow} */ row) => roles[row.kind === "supernode" ? "supernode" : row.role].one,
+        cell: (/** @type {PeerRow} */ row) => roles[row.role].one,
       },
       { title: "Region", name: "region", cell: ({ region }) => region },
       {
         title: "Connected to",
         name: "supernodeName",
+        class: "extra",
         cell: ({ supernodeName, supernodeId }) => supernodeName ?? (supernodeId && short(supernodeId)),
       },
-      { title: "State", cell: (row) => badge(states[stateOf(row)].label, states[stateOf(row)].tone) },
+      { title: "State", name: "state", cell: ({ state }) => badge(states[state].label, states[state].tone) },
       { title: "Load", name: "load", isNumber: true, cell: ({ load }) => load !== undefined && percent(load) },
       { title: "Round trip", name: "rttMs", isNumber: true, cell: ({ rttMs }) => rttMs !== undefined && millis(rttMs) },
-      { title: "Receives", name: "rxMbps", isNumber: true, cell: ({ rxMbps }) => rxMbps !== undefined && mbps(rxMbps) },
-      { title: "Sends", name: "txMbps", isNumber: true, cell: ({ txMbps }) => txMbps !== undefined && mbps(txMbps) },
+      {
+        title: "Receives",
+        name: "rxMbps",
+        class: "extra",
+        isNumber: true,
+        cell: ({ rxMbps }) => rxMbps !== undefined && mbps(rxMbps),
+      },
+      {
+        title: "Sends",
+        name: "txMbps",
+        class: "extra",
+        isNumber: true,
+        cell: ({ txMbps }) => txMbps !== undefined && mbps(txMbps),
+      },
       { title: "Sessions", name: "sessions", isNumber: true, cell: ({ sessions }) => sessions?.toLocaleString("en") },
       {
         title: "Connected",

@@ -77,7 +77,7 @@ function head({ title, sortBy, isSortable, isNumber }, choose) {
     { scope: "col", class: isNumber ? "number" : undefined },
     sortBy || isSortable
       ? h("button", { type: "button", class: "sort", data: { key: `sort-${title}` }, on: { click: choose } }, title)
-      : title,
+      : title || h("span", { class: "for-readers" }, "Actions"),
   );
 }
 

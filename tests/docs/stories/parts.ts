@@ -40,5 +40,25 @@ export async function startSupernode(play: Play, options: SupernodeOptions): Pro
 /** The peer id in the URL that a supernode's ready line ends with. */
 export const peerIdIn = /https:\/\/([a-z2-7]{26})@/;
 
-/** A certificate may be checked against the system's authorities alone. */
 export const emptyPolicy = "# closed as it is\n";
+
+/** A site on the internet that tells who asks. */
+export async function startSite(play: Play, on: string): Promise<void> {
+  await play.type('sudo deno run -A "$CULVERT_CHECKOUT/tests/docs/scene/site.ts" chain.pem key.pem', {
+    on,
+    stays: true,
+  });
+}
+
+/** People with accounts at an orchestrator that has just printed its invitation; what they are shown is known from then on. */
+export async function openAccounts(play: Play, on: string, site: string): Promise<void> {
+  await play.type(`deno run -A "$CULVERT_CHECKOUT/tests/docs/scene/accounts.ts" ${site} INVITATION`, {
+    on,
+    learns: Object.fromEntries(
+      ["CODE", "USERID", "SECRET", "ACCOUNT_SECRET"].map((name) => [name, new RegExp(`^${name} (.*)$`, "m")]),
+    ),
+  });
+}
+
+/** What an orchestrator prints at its first start. */
+export const invitationIn = /give the code (\S+)/;

@@ -37,7 +37,7 @@ tcp_port_mapping = {14000: 443}
     { begins: "sudo culvert kcp server", on: "server", before: (play) => play.stop("culvert kcp server") },
     { begins: "sudo culvert kcp client", before: (play) => play.stop("culvert kcp client") },
     { begins: "sudo culvert vtcp server", on: "server", before: (play) => play.stop("sudo culvert kcp server") },
-    { begins: "sudo culvert vtcp client" },
+    { begins: "sudo culvert vtcp client", before: (play) => play.stop("sudo culvert kcp client") },
     {
       begins: "sudo CULVERT_KEY=K culvert kcp server",
       on: "server",
@@ -60,8 +60,26 @@ tcp_port_mapping = {14000: 443}
       before: (play) => play.stop("sudo culvert vtcp server"),
     },
     { begins: "sudo CULVERT_KEY=K culvert vtcp server", on: "server" },
-    { begins: "sudo culvert kcp doctor --listen", on: "server" },
-    { begins: "sudo culvert kcp dump", on: "server" },
+    {
+      begins: "sudo CULVERT_KEY=CREDENTIAL culvert kcp doctor",
+      async before(play) {
+        await play.stop("culvert kcp server");
+        await play.type("sudo culvert kcp server --carrier both --state-dir ~/.local/state/culvert", { on: "server" });
+      },
+    },
+    // It looks for ten seconds, and then ends by itself.
+    { begins: "sudo culvert kcp doctor --listen", on: "server", stays: true, prints: /^/ },
+    {
+      begins: "sudo culvert kcp dump",
+      on: "server",
+      prints: /11\.7\.0\.11/,
+      // Somebody whose packets there are to see.
+      async before(play) {
+        await play.stop("culvert kcp client");
+        await play.type("sudo culvert kcp client --server 'kcp+raw://CREDENTIAL@192.0.2.7:4000/'");
+      },
+    },
     { begins: "culvert relay-packets", on: "relay" },
+    { begins: "culvert relay-packets --show", on: "relay", learns: { SECRET: /([^\s@]+)@relay/ } },
   ],
 };

@@ -1,0 +1,347 @@
+/** The dashboard as people meet it: in Chromium, wide and narrow, light and dark, by mouse and by keyboard. */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { Problem } from "../../edge/problem.ts";
+import { eventually } from "../../testing/waiting.ts";
+import { type DashboardBrowser, DESKTOP, PHONE, testDashboard } from "./fixtures/dashboard_browser.ts";
+import { TOKEN } from "./fixtures/fake_dashboard.ts";
+import { idOf, largeView, SMALL_SESSIONS, smallView } from "./fixtures/networks.ts";
+
+const paths = ["/", "/charts", "/peers", "/sessions", "/control", "/events"];
+
+const EVIL = "<img src=x onerror=pwned=1><script>pwned=1</script>\"'`${1}\u202e";
+
+testDashboard("Dashboard: logging in", {
+  "with the token, once more after a wrong one; the session is the tab's and ends with it": async (browser) => {
+    const page = await browser.open("");
+    const token = page.getByLabel("Administrators' token");
+    await token.fill("a guess");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").filter({ hasText: "the token is not the one" }).waitFor();
+    await token.fill(` ${TOKEN} `);
+    await page.getByRole("button", { name: "Log in" }).click();
+    await page.locator(".spot").first().waitFor();
+    assertEquals(browser.site.tokens, ["a guess", TOKEN]);
+
+    await page.reload();
+    await page.locator(".spot").first().waitFor();
+    assertEquals(browser.site.tokens.length, 2);
+    await page.getByRole("button", { name: "Log out" }).click();
+    await token.waitFor();
+    assertEquals(await page.evaluate("sessionStorage.length"), 0);
+    await eventually("nobody watches", () => browser.site.viewers === 0);
+  },
+  "by the address that was printed, from which the token is gone at once": async (browser) => {
+    const page = await browser.logIn();
+    assert(!page.url().includes("token"), page.url());
+    assertEquals(browser.site.tokens, [TOKEN]);
+    // The same address again, in the same tab, is a new login.
+    browser.site.session = "session-2";
+    await page.evaluate(`location.hash = "token=${encodeURIComponent(TOKEN)}"`);
+    await eventually("it has logged in again", () => browser.site.tokens.length === 2);
+    await page.locator(".spot").first().waitFor();
+    await page.goBack();
+    assert(!page.url().includes("token"), page.url());
+  },
+  "a session that is over leads to logging in again, and from there back to the page": async (browser) => {
+    const page = await browser.logIn();
+    await browser.goTo("/events");
+    browser.site.session = "session-2";
+    browser.site.hangUp();
+    await page.getByText("Your session is over. Log in again.").waitFor();
+    assertEquals(await browser.violations(), []);
+    await page.getByLabel("Administrators' token").fill(TOKEN);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Events", exact: true }).waitFor();
+  },
+});
+
+testDashboard("Dashboard: the map", {
+  "an exit is killed with two presses of a button, and its session bends to another": async (browser) => {
+    const { site } = browser;
+    const page = await browser.logIn();
+    const way = page.locator(`.way[data-id="way ${idOf("client-1")} 0"] .line`);
+    const before = await way.getAttribute("d");
+    await browser.spot("exit-1").click();
+    const panel = page.getByRole("complementary", { name: "What was chosen" });
+    await panel.getByRole("heading", { name: "exit-1" }).waitFor();
+    await panel.getByText("of client-1").waitFor();
+    site.act = () => {
+      const nodes = site.view.nodes.filter(({ label }) => label !== "exit-1");
+      const parts = site.view.parts.map((part) => part.name === "exit-1" ? { ...part, isRunning: false } : part);
+      const [first, ...others] = site.view.routes;
+      const via = [...first!.via.slice(0, 3), idOf("exit-2")];
+      site.show({ nodes, parts, routes: [{ ...first!, via, sessionId: "another" }, ...others.slice(1)] });
+      return "exit-1 was killed";
+    };
+    await panel.getByRole("button", { name: "Kill exit-1" }).click();
+    await page.getByText("exit-1 was killed").waitFor();
+    assertEquals(site.deeds, [{ kind: "kill_part", name: "exit-1" }]);
+    await eventually("the way bends", async () => await way.getAttribute("d") !== before);
+    assertEquals(await browser.spot("exit-1").count(), 0);
+    // What is gone can be started again from where one was looking.
+    await panel.getByRole("button", { name: "Start exit-1" }).waitFor();
+    await page.getByRole("listitem").filter({ hasText: "exit-1" }).getByText("Stopped").waitFor();
+  },
+  "it is walked through without a mouse, and closing the panel leads back": async (browser) => {
+    const page = await browser.logIn();
+    await page.locator(".spot[tabindex='0']").focus();
+    const first = await browser.focused();
+    await page.keyboard.press("ArrowRight");
+    assert(await browser.focused() !== first);
+    await page.keyboard.press("ArrowLeft");
+    assertEquals(await browser.focused(), first);
+    assertEquals(await page.locator(".spot[tabindex='0']").count(), 1);
+    await page.keyboard.press("Enter");
+    const panel = page.getByRole("complementary", { name: "What was chosen" });
+    await panel.waitFor();
+    assertStringIncludes(first, await browser.focused());
+    await page.keyboard.press("Escape");
+    await panel.waitFor({ state: "hidden" });
+    assertEquals(await browser.focused(), first);
+  },
+  "a way is chosen as its session, and a group leads to the list of its peers": async (browser) => {
+    const page = await browser.logIn();
+    const way = page.locator(`.way[data-id="way ${idOf("client-1")} 0"] .reach`);
+    await way.dispatchEvent("click");
+    const panel = page.getByRole("complementary", { name: "What was chosen" });
+    await panel.getByRole("button", { name: "End session" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "End session" }).click();
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    assertEquals(browser.site.deeds, [{ kind: "end_session", sessionId: SMALL_SESSIONS[0]! }]);
+    await browser.spot("214 clients").click();
+    await panel.getByRole("link", { name: "List them" }).click();
+    await page.getByRole("heading", { name: "Peers" }).waitFor();
+    assertEquals(await page.getByRole("searchbox").inputValue(), "client eu-south");
+  },
+  "as a list it says the same, and what is chosen there is looked at": async (browser) => {
+    const page = await browser.logIn();
+    await page.getByRole("button", { name: "List", exact: true }).click();
+    const row = page.getByRole("row").filter({ hasText: "exit-3" });
+    assertMatch(await row.innerText(), /Exit\s+us-east\s+supernode-east\s+Failing\s+95 %/);
+    await page.getByRole("button", { name: "214 clients" }).click();
+    await page.getByRole("complementary").getByText("too many to draw").waitFor();
+    await page.keyboard.press("Escape");
+    assertEquals(await browser.focused(), "214 clients");
+    await page.reload();
+    await page.getByRole("row").filter({ hasText: "exit-3" }).waitFor();
+  },
+  "of 10,000 peers no more is drawn than is told, and it is drawn anew without being made anew": [
+    { view: largeView() },
+    async (browser) => {
+      const page = await browser.logIn();
+      const { nodes, groups } = browser.site.view;
+      assertEquals(await page.locator(".map .spot").count(), nodes.length + groups.length);
+      await page.evaluate("document.querySelectorAll('.map .spot').forEach((each) => each.dataset.old = 'yes')");
+      browser.site.show({ nodes: nodes.slice(0, -1), title: "Supernode elsewhere" });
+      await page.getByText("Supernode elsewhere").waitFor();
+      assertEquals(await page.locator(".map .spot:not([data-old])").count(), 0);
+      assertEquals(await page.locator(".map .spot").count(), nodes.length + groups.length - 1);
+    },
+  ],
+});
+
+testDashboard("Dashboard: whatever happens", {
+  "every page shows what it has, light and dark, wide and narrow, and axe has nothing to say": async (browser) => {
+    const page = await browser.logIn();
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      for (const path of paths) {
+        await browser.goTo(path);
+        assertEquals(await page.locator("h1").count(), 1);
+        assertEquals(await browser.violations(), [], `${path}, ${colorScheme}`);
+        for (const viewport of [PHONE, DESKTOP]) {
+          await page.setViewportSize(viewport);
+          assert((await browser.overflowPx()) <= 0, `${path} at ${viewport.width} is too wide`);
+        }
+      }
+      await browser.goTo("/");
+      await browser.spot("exit-1").click();
+      await page.getByRole("complementary").getByText("of client-1").waitFor();
+      assertEquals(await browser.violations(), [], `panel, ${colorScheme}`);
+      await page.getByRole("button", { name: "Revoke exit-1" }).click();
+      assertEquals(await browser.violations(), [], `dialog, ${colorScheme}`);
+      await page.keyboard.press("Escape");
+      await page.keyboard.press("Escape");
+    }
+  },
+  "a server that does not answer is said to be so, with the time; when it is back all is live again": async (
+    browser,
+  ) => {
+    const { site } = browser;
+    const page = await browser.logIn();
+    const banner = page.getByText(/does not answer. Trying again… What you see is from \d\d:\d\d:\d\d\./);
+    await page.route("**/api/dashboard/watch", (route) => route.abort());
+    site.tell({ type: "bye" });
+    site.hangUp();
+    await banner.waitFor();
+    await page.getByText("Not answering").waitFor();
+    assert(await page.locator(".spot").count() > 0, "what was known stays");
+    assertEquals(await browser.violations(), []);
+    site.view = smallView({ title: "culvert up, again" });
+    await page.unroute("**/api/dashboard/watch");
+    await page.getByText("culvert up, again").waitFor();
+    await banner.waitFor({ state: "hidden" });
+    await page.getByText("Live", { exact: true }).waitFor();
+  },
+  "what the server says of trouble is said, until it is over": async (browser) => {
+    const page = await browser.logIn();
+    browser.site.tell({ type: "trouble", text: "The supernode cannot be asked." });
+    await page.getByText(/The supernode cannot be asked. What you see is from/).waitFor();
+    browser.site.show({});
+    await page.getByText("Live", { exact: true }).waitFor();
+    browser.site.fail("busy", "Too many watch at present.");
+    browser.site.hangUp();
+    await page.getByText(/Too many watch at present. Trying again…/).waitFor();
+    browser.site.problem = undefined;
+    await page.getByText("Live", { exact: true }).waitFor();
+  },
+  "nothing a stranger chose becomes markup or a script": [{ view: poisoned() }, async (browser) => {
+    const page = await browser.logIn();
+    browser.site.tell({ type: "log", lines: [{ id: 99, atMs: Date.now(), tone: "bad", text: EVIL }] });
+    for (const path of paths) {
+      await browser.goTo(path);
+      if (path !== "/charts") assertStringIncludes(await page.locator("main").innerText(), "<script>pwned=1</script>");
+      assertEquals(await page.locator("main img, main script").count(), 0);
+      await page.setViewportSize(PHONE);
+      assert((await browser.overflowPx()) <= 0, `${path} is too wide with long names`);
+      await page.setViewportSize(DESKTOP);
+    }
+    await browser.goTo("/");
+    await page.locator(".spot.exit").first().click();
+    browser.site.act = () => EVIL;
+    await page.getByRole("complementary").getByRole("button", { name: /^Kill/ }).click();
+    await page.locator(".toast").waitFor();
+    assertEquals(await page.evaluate("window.pwned"), undefined);
+  }],
+});
+
+/** The small network with names that strangers would choose. */
+function poisoned() {
+  const view = smallView();
+  return {
+    ...view,
+    title: EVIL,
+    version: EVIL,
+    regions: view.regions.map(() => EVIL),
+    nodes: view.nodes.map((node) => ({ ...node, label: EVIL, region: EVIL, part: "exit-1" })),
+    groups: view.groups.map((group) => ({ ...group, region: EVIL })),
+    parts: view.parts.map((part) => ({
+      ...part,
+      name: part.name === "exit-1" ? "exit-1" : EVIL,
+      role: EVIL,
+      region: EVIL,
+    })),
+  };
+}
+
+testDashboard("Dashboard: what is done on it", {
+  "a peer is revoked with a reason, and a refusal is said where it was asked": async (browser) => {
+    const page = await browser.logIn();
+    await browser.spot("client-2").click();
+    await page.getByRole("button", { name: "Revoke client-2" }).click();
+    const dialog = page.getByRole("dialog", { name: "Revoke client-2?" });
+    browser.site.act = () => new Problem("unavailable", "The store cannot be reached at present");
+    await dialog.getByLabel("Reason").fill("lost its laptop");
+    await dialog.getByRole("button", { name: "Revoke" }).click();
+    await dialog.getByText("The store cannot be reached at present").waitFor();
+    browser.site.act = () => "client-2 is shut out";
+    await dialog.getByRole("button", { name: "Revoke" }).click();
+    await dialog.waitFor({ state: "detached" });
+    const deed = { kind: "revoke", peerId: idOf("client-2"), reason: "lost its laptop" } as const;
+    assertEquals(browser.site.deeds, [deed, deed]);
+  },
+  "a supernode is drained after a question, and undrained without": async (browser) => {
+    const page = await browser.logIn();
+    await browser.goTo("/control");
+    await page.getByRole("button", { name: "Drain supernode-south" }).click();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    assertEquals(browser.site.deeds, []);
+    await page.getByRole("button", { name: "Drain supernode-south" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Drain" }).click();
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Stop draining supernode-east" }).click();
+    await eventually("both were done", () => browser.site.deeds.length === 2);
+    assertEquals(browser.site.deeds.map(({ kind }) => kind), ["drain", "undrain"]);
+  },
+  "a command is pushed from its template, once what is wrong with it is right": async (browser) => {
+    const page = await browser.logIn();
+    await browser.goTo("/control");
+    await page.getByRole("button", { name: "Push a command…" }).click();
+    await page.getByLabel("Peer id").fill(idOf("exit-1"));
+    await page.getByRole("button", { name: "Go on" }).click();
+    const dialog = page.getByRole("dialog", { name: "Push a command" });
+    await dialog.getByLabel("Kind").selectOption("DISCONNECT");
+    await dialog.getByLabel("Payload").fill("{");
+    await dialog.getByRole("button", { name: "Push" }).click();
+    await dialog.getByText("The payload is not JSON").waitFor();
+    await dialog.getByLabel("Payload").fill('{"reason":"admin"}');
+    await dialog.getByRole("button", { name: "Push" }).click();
+    await dialog.waitFor({ state: "detached" });
+    assertEquals(browser.site.deeds, [{
+      kind: "push",
+      peerId: idOf("exit-1"),
+      order: { kind: "DISCONNECT", payload: { reason: "admin" } },
+    }]);
+  },
+  "nothing is offered that cannot be done here": [{ view: smallView({ deeds: [], parts: [] }) }, async (browser) => {
+    const page = await browser.logIn();
+    for (const path of ["/", "/sessions", "/control"]) {
+      await browser.goTo(path);
+      assertEquals(await page.locator("main .danger").count(), 0, path);
+    }
+    assertEquals(await page.getByRole("heading", { name: "Parts" }).isVisible(), false);
+  }],
+});
+
+testDashboard("Dashboard: rows", {
+  "peers are searched, sorted and turned over by the server, and the address keeps it": [
+    { view: largeView() },
+    async (browser) => {
+      const page = await browser.logIn();
+      await browser.goTo("/peers");
+      await page.getByRole("button", { name: "Further" }).click();
+      await page.getByText("51–100 of 168").waitFor();
+      assertMatch(page.url(), /#\/peers\?page=2$/);
+      await page.getByRole("searchbox").fill("exit eu-west");
+      await page.getByText("1–9 of 9").waitFor();
+      await page.getByRole("button", { name: "Load" }).click();
+      await eventually("it is sorted", () => asked(browser).get("sort") === "-load");
+      assertEquals(asked(browser).get("offset"), "0");
+      await page.reload();
+      await page.getByText("1–9 of 9").waitFor();
+      assertEquals(await page.getByRole("columnheader", { name: "Load" }).getAttribute("aria-sort"), "descending");
+      await page.getByRole("searchbox").fill("nobody");
+      await page.getByText("Nobody fits").waitFor();
+    },
+  ],
+  "a row is looked at beside the table, and from there what belongs to it": async (browser) => {
+    const page = await browser.logIn();
+    await browser.goTo("/sessions");
+    await page.getByRole("button", { name: "exit-1" }).first().click();
+    const panel = page.getByRole("complementary");
+    await panel.getByText("eu-south").waitFor();
+    await panel.getByRole("button", { name: "of client-1" }).click();
+    await panel.getByRole("heading", { name: "Session of client-1" }).waitFor();
+    await panel.getByText("Active").waitFor();
+  },
+  "events of trouble can be looked at alone": async (browser) => {
+    const page = await browser.logIn();
+    await browser.goTo("/events");
+    const lines = page.locator(".log li");
+    await page.getByLabel("Which events").selectOption("Trouble only");
+    assertEquals(await lines.count(), 3);
+    await page.getByLabel("Find in events").fill("egress");
+    assertEquals(await lines.count(), 1);
+    browser.site.tell({
+      type: "log",
+      lines: [{ id: 50, atMs: Date.now(), tone: "bad", text: "exit-2: egress fails" }],
+    });
+    await page.getByText("exit-2: egress fails").waitFor();
+    assertEquals(await lines.count(), 2);
+  },
+});
+
+function asked(browser: DashboardBrowser): URLSearchParams {
+  return new URLSearchParams(browser.site.asked.at(-1));
+}
