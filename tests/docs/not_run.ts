@@ -14,6 +14,66 @@ export interface NotRun {
 
 export const notRun: readonly NotRun[] = [
   {
+    document: "docs/executables.md",
+    begins: "deno task bundle",
+    why: "it takes a while, and another test runs what it makes",
+    coveredBy: ["tools/bundle_test.ts", "executables run where there is neither Deno nor Node nor a network"],
+  },
+  {
+    document: "docs/executables.md",
+    begins: "deno task compile exit",
+    why: "it fetches another platform's runtime",
+    coveredBy: ["tools/compile_command_test.ts", "an executable of one role is compiled with its permissions"],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/personal.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("personal.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/anonymity.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("anonymity.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/performance.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("performance.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/shared-uplink.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("shared-uplink.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --with sharing",
+    why: "README.md has it too, and once is enough",
+    coveredBy: ["README.md", "culvert up --with sharing"],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --with files",
+    why: "README.md has it too, and once is enough",
+    coveredBy: ["README.md", "culvert up --with files"],
+  },
+  {
+    document: "README.md",
+    begins: "culvert manager install$",
+    why: "it asks for all it has to know, and starts what lasts",
+    coveredBy: ["tests/manager/install_test.ts", "a service is installed as a unit"],
+  },
+  {
+    document: "docs/library.md",
+    begins: "deno task pack",
+    why: "it takes as long as a dozen other commands, and asks the npm registry",
+    coveredBy: ["tests/npm/package_test.ts", "the npm package has what it exports"],
+  },
+  {
     document: "docs/operations.md",
     begins: "culvert manager install$",
     why: "it asks for all it has to know, and starts what lasts",
@@ -36,12 +96,6 @@ export const notRun: readonly NotRun[] = [
     begins: "deno run -A tests/conformance/node.ts",
     why: "the program is the reader's own",
     coveredBy: ["tests/conformance/role_test.ts", "our node keeps to the protocol"],
-  },
-  {
-    document: "edge/README.md",
-    begins: "deno run --allow-net --allow-env --unstable-kv edge/",
-    why: "it is for the folder of a checkout, on the machine's own port",
-    coveredBy: ["tests/hosted_apps_test.ts", "two processes of each app on one store"],
   },
   {
     document: "docs/containers.md",

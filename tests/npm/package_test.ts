@@ -19,7 +19,7 @@ import { requires, testWith } from "../../testing/requirements.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
 import { makeTlsCertificate, type TlsCertificate } from "../../testing/tls_certificate.ts";
 import project from "../../deno.json" with { type: "json" };
-import { makePackage } from "../../tools/npm/package.ts";
+import { makePackage, NODE_TYPES } from "../../tools/npm/package.ts";
 import { Processes } from "../chaos/fixtures/processes.ts";
 import { Network } from "../fixtures/control_network.ts";
 import { EchoTarget, Ends, freeUdpPort } from "../transports/fixtures/ends.ts";
@@ -81,6 +81,7 @@ testWith(needs, "the npm package's paths that need no FFI carry requests in Node
   const { paths, supernode } = await startFarEnds(roles, kcp, { tls, policy: policyFile() });
   const task = { paths, supernode, caCerts: [tls.cert], echo: echo.datagramsAt };
   const answers = JSON.parse(await run("node", "paths.js", JSON.stringify(task))) as Record<string, string>;
+  await runReadme(paths["tunnel"]!);
   const { vtcp, refused, datagrams, ...others } = answers;
   assertStringIncludes(vtcp!, "failed: unsupported");
   assertStringIncludes(refused!, "the server answered 404");
@@ -99,7 +100,7 @@ async function install(): Promise<void> {
     dependencies: { "@culvert/culvert": "file:culvert.tgz" },
     devDependencies: {
       typescript: versionOf(imports["typescript"]),
-      "@types/node": versionOf(imports["@types/node"]),
+      "@types/node": versionOf(NODE_TYPES),
     },
   });
   write("tsconfig.json", TSCONFIG);
@@ -155,6 +156,13 @@ async function startFarEnds(
       "vtcp": `vtcp+udp://${"a".repeat(64)}@127.0.0.1:${udp}/`,
     },
   };
+}
+
+/** The package's own first example, as it stands there. */
+async function runReadme(url: string): Promise<void> {
+  const text = Deno.readTextFileSync(folder.path("node_modules/@culvert/culvert/README.md"));
+  Deno.writeTextFileSync(folder.path("readme.js"), /```js\n([\s\S]*?)```/.exec(text)![1]!);
+  assertStringIncludes(await run("node", "readme.js", url), HELLO);
 }
 
 function policyFile(): string {

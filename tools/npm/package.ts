@@ -29,6 +29,8 @@ const EXPORTS: Readonly<Record<string, string>> = {
 /** Where the entries' code may be. */
 const SOURCE_FOLDERS = ["protocol", "net", "testing", "native", "types"];
 const TEXTS = ["LICENSE", "docs/library.md"];
+/** Of the oldest Node that the package is for. Not in deno.json, or Deno would take them for its own `node:` modules. */
+export const NODE_TYPES = "npm:@types/node@20.19.43";
 /** The standard library's copy on npm. */
 const STANDARD_LIBRARY = "deno-std";
 const STANDARD_VERSION = "1.4.0";
@@ -82,11 +84,12 @@ function copyFolder(from: string, to: string): void {
 
 /** The packages that the sources import, in the versions of deno.json, where tsc looks for them. */
 async function installPackages(root: string, folder: string): Promise<void> {
-  const names = ["@types/node", "zod", "undici", "fast-check", "@noble/ciphers", "@noble/curves", "@noble/hashes"];
+  const names = ["zod", "undici", "fast-check", "@noble/ciphers", "@noble/curves", "@noble/hashes"];
   const imports = Object.fromEntries(
     names.map((name) => [name, project.imports[name as keyof typeof project.imports]]),
   );
-  Deno.writeTextFileSync(join(folder, "deno.json"), JSON.stringify({ imports, nodeModulesDir: "auto" }));
+  const config = { imports: { ...imports, "@types/node": NODE_TYPES }, nodeModulesDir: "auto" };
+  Deno.writeTextFileSync(join(folder, "deno.json"), JSON.stringify(config));
   Deno.copyFileSync(join(root, "deno.lock"), join(folder, "deno.lock"));
   await runDeno(folder, ["install", "--quiet"]);
 }
