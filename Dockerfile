@@ -28,7 +28,8 @@ WORKDIR /opt/culvert
 COPY . .
 # What only tests use stays out. The rest is what the lock says, to the hash, or the build fails. All is compiled here, not at
 # each start.
-RUN deno remove --quiet --lockfile-only axe-core dclint dockerfile-ast dockerfile-utils fast-check playwright-core \
+RUN deno remove --quiet --lockfile-only \
+    @types/node axe-core dclint dockerfile-ast dockerfile-utils fast-check playwright-core typescript \
   && deno ci --quiet \
   && deno install --quiet --cached-only --frozen --entrypoint roles/main.ts
 
@@ -42,6 +43,6 @@ ENV CULVERT_STATE_DIR=/var/lib/culvert CULVERT_METRICS_LISTEN=127.0.0.1:9090
 VOLUME ["/var/lib/culvert"]
 USER 10001:10001
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 CMD ["culvert", "health"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --start-interval=2s --retries=3 CMD ["culvert", "health"]
 ENTRYPOINT ["culvert"]
 CMD ["help"]

@@ -24,6 +24,7 @@
 export { type Clock, clockOf, type TimeHost, type Timer } from "./protocol/clock.ts";
 export { CulvertError, DialError, type DialFailure, dialFailureOf, messageOf } from "./protocol/errors.ts";
 export { type Log, type LogFields, silentLog } from "./protocol/log.ts";
+export { noTracing, type Span, type SpanFacts, type SpanName, spanNames, type Tracing } from "./protocol/tracing.ts";
 export { type Counter, type Gauge, type Histogram, type Labels, type Metrics, noMetrics } from "./protocol/metrics.ts";
 export { type Random, randomOf } from "./protocol/random.ts";
 export * from "./protocol/stream.ts";

@@ -41,6 +41,7 @@
  *   file-small --url URL --files N --concurrency N --warm-ms N --measure-ms N     small files, by number
  *   file-first --url URL --count N                how soon the first byte comes
  *   sessions --supernode URL --target H:P --count N    sets up sessions with an exit, one after the other
+ *   dashboard --peers N                           a dashboard over a network of so many; ends with its standard input
  *   rotation --supernode URL    holds a session and waits until it is told to use another
  */
 
@@ -55,6 +56,7 @@ import { linesOf } from "../testing/program.ts";
 import { serveBlindRelay } from "./load/blind_relay.ts";
 import { runBulk } from "./load/bulk.ts";
 import { runConnections } from "./load/connections.ts";
+import { serveDashboard } from "./load/dashboard.ts";
 import { readFirstBytes, readLarge, readOnce, readSmall, serveFolder } from "./load/file_reads.ts";
 import { holdIdle, holdStalled } from "./load/hold.ts";
 import { runFlood, runInitiators } from "./load/initiators.ts";
@@ -271,6 +273,9 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
     print(
       await runSessions({ supernode: flags.supernode(), target: flags.target("target"), count: flags.count("count") }),
     );
+  },
+  async dashboard(flags) {
+    await serveDashboard({ peers: flags.count("peers"), ...host() }, print, stdinEnd());
   },
   async rotation(flags) {
     await awaitRotation(flags.supernode(), print);

@@ -5,6 +5,7 @@
 import type { Subject } from "./subject.ts";
 import { circuitSubject } from "./subjects/circuit.ts";
 import { controlSubject } from "./subjects/control.ts";
+import { dashboardSubject } from "./subjects/dashboard.ts";
 import { executablesSubject } from "./subjects/executables.ts";
 import { failoverSubject } from "./subjects/failover.ts";
 import { filesSubject } from "./subjects/files.ts";
@@ -36,5 +37,6 @@ export const subjects: readonly Subject[] = [
   sharingSubject,
   trackerSubject,
   managerSubject,
+  dashboardSubject,
   executablesSubject,
 ];

@@ -19,7 +19,7 @@ import { obey } from "./up/commands.ts";
 import { Deployment } from "./up/deployment.ts";
 import { Failures, type FailuresOptions, killSchema, problemsOf } from "./up/failures.ts";
 import { SmallNetwork } from "./up/network.ts";
-import { Notices } from "./up/notices.ts";
+import { noticeOf, Notices } from "./up/notices.ts";
 import { FILES_NAMES, PART_NAMES, type PartName, SHARING_NAMES } from "./up/parts.ts";
 import { readPlan } from "./up/plan.ts";
 import { deploymentWelcome, welcome } from "./up/show.ts";
@@ -46,8 +46,6 @@ const config = z.object({
     .describe("End a part at once when all is ready, or later, and tell how the next stream fares."),
 });
 type UpConfig = z.output<typeof config>;
-
-const BAD_NEWS: readonly string[] = ["killed", "lost"];
 
 export const role: Role<typeof config> = defineRole({
   name: "up",
@@ -148,8 +146,7 @@ function teller({ json, print, clock }: RoleContext, notices: Notices): Failures
   return (report, lines) => {
     if (json) print(JSON.stringify(report));
     else lines.forEach(print);
-    const text = lines.join(" ").replaceAll(/\s+/g, " ");
-    notices.post({ atMs: clock.wallNow(), kind: "notice", text, isBad: BAD_NEWS.includes(report.event) });
+    notices.post(noticeOf(report, lines, clock.wallNow()));
   };
 }
 

@@ -5,6 +5,8 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { createDirectory, type DirectoryDeps } from "../edge/directory.ts";
+import { createDashboard } from "../edge/dashboard/dashboard.ts";
+import { FakeSource } from "../edge/dashboard/fixtures/fake_source.ts";
 import { createDownstream, type DownstreamDeps } from "../edge/downstream.ts";
 import { startTracker } from "../edge/fixtures/tracker.ts";
 import { createHealth } from "../edge/health.ts";
@@ -22,6 +24,7 @@ import { hostPrimitives } from "../net/host_primitives.ts";
 import { silentLog } from "../protocol/log.ts";
 import { noMetrics } from "../protocol/metrics.ts";
 import { ProbeTickets } from "../protocol/sharing/probe_ticket.ts";
+import { type BaseAdminDeps, createBaseAdminApi } from "../roles/base/admin_api.ts";
 import { type AdminApiDeps, createAdminApi } from "../roles/supernode/admin_api.ts";
 import { createPeeringApi, type PeeringApiDeps } from "../roles/supernode/peering_api.ts";
 import { FakeClock } from "../testing/fake_clock.ts";
@@ -59,6 +62,7 @@ function routesOf(app: App): string[] {
 }
 
 const atRoot = { document: "/openapi.json", pages: ["GET /", "GET /style.css"] };
+const besideOthers = { document: "/v1/openapi.json", pages: ["GET /v1", "GET /v1/style.css"] };
 const besidePages = { document: "/openapi.json", pages: ["GET /", "GET /web/*", "GET /api", "GET /api.css"] };
 
 function apiOf(madeIn: readonly string[], app: App, more: Pick<Api, "document" | "pages"> = atRoot): Api {
@@ -111,10 +115,23 @@ const apis: Readonly<Record<string, () => Api | Promise<Api>>> = {
   downstream: () => apiOf(["edge/relay_app.ts"], createDownstream(deps<DownstreamDeps>({ relay }))),
   peering: () => apiOf(["roles/supernode/peering_api.ts"], createPeeringApi(deps<PeeringApiDeps>())),
   admin: () =>
-    apiOf(["roles/supernode/admin_api.ts"], createAdminApi(deps<AdminApiDeps>({ token: "secret" })), {
-      document: "/v1/openapi.json",
-      pages: ["GET /v1", "GET /v1/style.css"],
-    }),
+    apiOf(
+      ["roles/admin_api/http.ts"],
+      createAdminApi(deps<AdminApiDeps>({ token: "secret", deeds: {} })),
+      besideOthers,
+    ),
+  "base admin": () =>
+    apiOf(["roles/admin_api/http.ts"], createBaseAdminApi(deps<BaseAdminDeps>({ token: "secret" })), besideOthers),
+  dashboard() {
+    using app = createDashboard({
+      source: new FakeSource({ clock }),
+      token: "s".repeat(32),
+      clock,
+      random: shared.random,
+    });
+    const pages = ["GET /", "GET /web/*", "GET /api", "GET /api/style.css"];
+    return apiOf(["edge/dashboard/dashboard.ts", "edge/page_app.ts"], app, { document: "/api/openapi.json", pages });
+  },
   health: () => {
     const metrics = createMetrics();
     return apiOf(["edge/health.ts"], createHealth({ metrics, ready: () => ({ ready: true }), version: "1.2.3" }));
@@ -123,7 +140,7 @@ const apis: Readonly<Record<string, () => Api | Promise<Api>>> = {
 };
 
 async function documentOf({ fetch, document }: Api): Promise<OpenApiDocument> {
-  const answer = await fetch(new Request(`https://here.example${document}`));
+  const answer = await fetch(new Request(`http://127.0.0.1${document}`));
   assertEquals([answer.status, answer.headers.get("content-type")], [200, "application/json"]);
   return await answer.json();
 }

@@ -1,13 +1,14 @@
 /** One bundle is made for all of it, in a few seconds, and run where there is nothing but it, without a network. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { fromFileUrl, join } from "@std/path";
+import { basename, fromFileUrl, join } from "@std/path";
 import { NetLab, type NetNamespace } from "../testing/netns.ts";
 import { linesOf } from "../testing/program.ts";
 import { requires, withNeeds } from "../testing/requirements.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
-import { within } from "../testing/waiting.ts";
+import { eventually, within } from "../testing/waiting.ts";
 import { bundleCode, filesIn, MAIN } from "./code_bundle.ts";
+import { compileWords } from "./compile_command.ts";
 import { executablesOf } from "./executables.ts";
 import { writeExecutables } from "./self_extracting.ts";
 import { workerUrls } from "./worker_modules.ts";
@@ -27,6 +28,8 @@ async function runWithNothing(test: Deno.TestContext): Promise<void> {
   await bundleCode(ROOT, join(content, "code"));
   await test.step("every Worker's module is where the code says", () => checkWorkers(join(content, "code")));
   await test.step("nothing tells where it was made", () => checkPlaces(join(content, "code")));
+  await test.step("deno compile takes in every file", () =>
+    checkCompiled(join(content, "code"), directory.path("compiled")));
   await Deno.copyFile(Deno.execPath(), join(content, "culvert"));
   const out = directory.path("out");
   const executables = [...executablesOf([], least), ...executablesOf(["exit", "supernode"], least)];
@@ -58,6 +61,7 @@ async function runWithNothing(test: Deno.TestContext): Promise<void> {
     await up.ready;
     assertEquals(await up.stop("SIGINT"), 0);
   });
+  await test.step("what the manager runs is the same file", () => runManaged(machine, directory));
 }
 
 const least = { mayDoAll: false };
@@ -72,6 +76,27 @@ async function runPair(machine: Machine, signal: Deno.Signal): Promise<void> {
   assertEquals(await supernode.stop(signal), expected, supernode.log);
 }
 
+async function runManaged(machine: Machine, directory: TempDirectory): Promise<void> {
+  const [services, run, logs] = ["services", "run", "logs"].map((name) => directory.path(name)) as [
+    string,
+    string,
+    string,
+  ];
+  await Deno.mkdir(services);
+  // Services get few variables of the manager's, so that this one is told where to unpack by itself.
+  const text =
+    `role = "proxy"\nflags = ["--listen", "127.0.0.1:0"]\n[environment]\nCULVERT_CACHE_DIR = "${machine.cache}"\n`;
+  await Deno.writeTextFile(join(services, "way.toml"), text);
+  await using manager = machine.start(
+    ["culvert", "manager", "--services", services, "--run-dir", run, "--log-dir", logs],
+    "manager",
+  );
+  await manager.ready;
+  const log = () => [...Deno.readDirSync(logs)].map(({ name }) => Deno.readTextFileSync(join(logs, name))).join("");
+  await eventually("a service that is ready", () => log().includes("ready  proxy"), { instead: log });
+  assertEquals(await manager.stop("SIGTERM"), 0, manager.log);
+}
+
 /** A machine with a few of Debian's own tools, and nothing on its PATH, no home and no network. */
 class Machine {
   readonly #namespace: NetNamespace;
@@ -80,6 +105,10 @@ class Machine {
   constructor(namespace: NetNamespace, directory: TempDirectory) {
     this.#namespace = namespace;
     this.#directory = directory;
+  }
+
+  get cache(): string {
+    return this.#directory.path("cache");
   }
 
   async run(words: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
@@ -93,7 +122,7 @@ class Machine {
   }
 
   #command([name, ...args]: readonly string[]): string[] {
-    const cache = `CULVERT_CACHE_DIR=${this.#directory.path("cache")}`;
+    const cache = `CULVERT_CACHE_DIR=${this.cache}`;
     return [
       "/usr/bin/env",
       "-i",
@@ -163,6 +192,23 @@ async function checkWorkers(code: string): Promise<void> {
     }
   }
   assert(count >= 6, `there must be Workers in it, got ${count}`);
+}
+
+/** The file cannot run: in place of the runtime, which would have to be fetched, is the Deno that there is. */
+async function checkCompiled(code: string, out: string): Promise<void> {
+  const [exit] = executablesOf(["exit"], least);
+  const args = compileWords(exit!, { target: "x86_64-unknown-linux-gnu", code, out });
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    env: { DENORT_BIN: Deno.execPath() },
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+  const all = await Deno.readFile(args[args.indexOf("--output") + 1]!);
+  const added = new TextDecoder("latin1").decode(all.subarray((await Deno.stat(Deno.execPath())).size));
+  // Its list of files has them by name.
+  const names = new Set([...added.matchAll(/"n":"([^"]+)"/g)].map(([, name]) => name));
+  assertEquals(filesIn(code).map((file) => basename(file)).filter((name) => !names.has(name)), []);
+  await Deno.remove(out, { recursive: true });
 }
 
 async function checkPlaces(code: string): Promise<void> {

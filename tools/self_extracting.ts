@@ -3,7 +3,7 @@
  *
  *   launcher.sh, filled in │ tar, gzip: culvert (the Deno that runs this), code/ (see code_bundle.ts)
  *
- * The same sources and the same Deno give the same bytes.
+ * On one machine the same sources and the same Deno give the same bytes; elsewhere the files of code have other names.
  */
 
 import { join } from "@std/path";

@@ -17,10 +17,9 @@ import { deadline } from "../../protocol/clock.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import { type Log, silentLog } from "../../protocol/log.ts";
 import { type Counter, noMetrics } from "../../protocol/metrics.ts";
+import { serveDescription } from "../api_description.ts";
 import { bearerOf } from "../bearer.ts";
 import { openApiOf, type Operation } from "../openapi.ts";
-import { openApiPage, PAGE_HEADERS } from "../openapi_page.ts";
-import { openApiStyle } from "../openapi_style.ts";
 import { createPageApp } from "../page_app.ts";
 import { Problem, type ProblemCode } from "../problem.ts";
 import { bodyOf, queryOf } from "../typed_request.ts";
@@ -31,6 +30,7 @@ import type { Deed, DeedOutcome } from "./inventory.ts";
 import { dashboardPageTable } from "./page_table.ts";
 import { Logins } from "./logins.ts";
 import * as api from "./operations.ts";
+import { plainText } from "./plain.ts";
 import { peerRows, sessionRows } from "./rows.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { Viewers } from "./viewers.ts";
@@ -43,6 +43,8 @@ const MAX_DEEDS_AT_ONCE = 8;
 /** A command that is pushed may be waited for as long as it takes, within reason. */
 const DEED_TIMEOUT_MS = 120_000;
 const RETRY_MS = 1000;
+/** Of what is said of a deed. */
+const MAX_OUTCOME = 500;
 
 const HEADERS: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
@@ -116,6 +118,10 @@ class Dashboard implements DashboardApp {
     this.#route();
   }
 
+  get routes(): DashboardApp["routes"] {
+    return this.#hono.routes;
+  }
+
   async fetch(request: Request, origin: DashboardOrigin = {}): Promise<Response> {
     const response = await this.#hono.fetch(request, origin);
     for (const [name, value] of Object.entries(HEADERS)) {
@@ -145,7 +151,7 @@ class Dashboard implements DashboardApp {
     this.#serve(api.listPeers, ({ query }) => this.#list((snapshot) => peerRows(snapshot, query)));
     this.#serve(api.listSessions, ({ query }) => this.#list((snapshot) => sessionRows(snapshot, query)));
     this.#serve(api.act, ({ body, address }) => this.#act(body, address));
-    this.#serveDescription();
+    serveDescription(app, () => openApiOf(api.dashboardApi(this.#deps.source.version)), api.DESCRIPTION_PATHS);
     app.route("/", createPageApp({ table: dashboardPageTable(), policy: ["frame-ancestors 'none'"] }));
     app.notFound(({ req }) => this.#refuse(nothingHere(req.path), "any"));
     app.onError((error) => this.#refuse(this.#problemOf(error), "any"));
@@ -214,24 +220,13 @@ class Dashboard implements DashboardApp {
       using limit = deadline(clock, DEED_TIMEOUT_MS, "do what was asked for", this.#stopped.signal);
       const outcome = await source.act(deed, limit.signal);
       this.#log.info("Something was done from the dashboard", { address, deed: deed.kind, ok: outcome.ok });
-      return outcome.ok ? { text: outcome.text } : new Problem(codes[outcome.code], outcome.text);
+      const text = plainText(outcome.text, MAX_OUTCOME);
+      return outcome.ok ? { text } : new Problem(codes[outcome.code], text);
     } finally {
       this.#deeds--;
       // A look under way may have begun before.
       void this.#watcher.look().then(() => this.#watcher.look());
     }
-  }
-
-  /** The API's own description, for programs and for people. Made once, when first asked for. */
-  #serveDescription(): void {
-    const links = { document: "/api/openapi.json", style: "/api/style.css" };
-    const cacheable = { "cache-control": "public, max-age=300" };
-    let document: ReturnType<typeof openApiOf> | undefined;
-    const describe = () => document ??= openApiOf(api.dashboardApi(this.#deps.source.version));
-    const app = this.#hono;
-    app.get(links.document, (context) => context.json(describe(), 200, cacheable));
-    app.get("/api", async (context) => context.body(await openApiPage(describe(), links), 200, { ...PAGE_HEADERS }));
-    app.get(links.style, (context) => context.body(openApiStyle, 200, { "content-type": "text/css", ...cacheable }));
   }
 
   #refuse(problem: Problem, operation: string): Response {

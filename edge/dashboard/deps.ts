@@ -29,6 +29,8 @@ export interface DashboardOrigin {
 
 /** Disposing it says `bye` to whoever watches, and ends their streams. */
 export interface DashboardApp extends Disposable {
+  /** What it answers to, as Hono lists it. */
+  readonly routes: readonly { readonly method: string; readonly path: string }[];
   /** Everything but `/v1`, which is the administrators' API where there is one. */
   fetch(request: Request, origin?: DashboardOrigin): Promise<Response>;
 }

@@ -89,6 +89,9 @@ export const act = {
   problems: [...SESSION_PROBLEMS, ...BODY_PROBLEMS, "not_found", "conflict", "unavailable", "busy"],
 } as const satisfies Operation;
 
+/** Where they are described, beside whatever else is on the port. */
+export const DESCRIPTION_PATHS = { page: "/api", document: "/api/openapi.json", style: "/api/style.css" } as const;
+
 export function dashboardOperations(): readonly Operation[] {
   return [logIn, watch, listPeers, listSessions, act];
 }

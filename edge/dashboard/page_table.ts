@@ -22,6 +22,7 @@ export function dashboardPageTable(): PageTable {
     "dashboard/log_list.js": () => import("../web/dashboard/log_list.js", { with: { type: "text" } }),
     "dashboard/login_page.js": () => import("../web/dashboard/login_page.js", { with: { type: "text" } }),
     "dashboard/map.css": () => import("../web/dashboard/map.css", { with: { type: "text" } }),
+    "dashboard/map_cells.js": () => import("../web/dashboard/map_cells.js", { with: { type: "text" } }),
     "dashboard/map_curves.js": () => import("../web/dashboard/map_curves.js", { with: { type: "text" } }),
     "dashboard/map_layout.js": () => import("../web/dashboard/map_layout.js", { with: { type: "text" } }),
     "dashboard/map_list.js": () => import("../web/dashboard/map_list.js", { with: { type: "text" } }),

@@ -28,6 +28,7 @@ import { loadOrCreateIdentity } from "../identity_store.ts";
 import type { RoleContext } from "../role.ts";
 import { StateDirectory } from "../state.ts";
 import type { TlsPair } from "../tls_files.ts";
+import { untracedFetch } from "../untraced_fetch.ts";
 import { noticedLedger } from "./billing/noticed_ledger.ts";
 import { Payouts } from "./billing/payouts.ts";
 import { orchestratorKeys } from "./keys.ts";
@@ -96,6 +97,8 @@ export async function openOrchestrator(
   const places = new Places(config);
   const { publicUrl } = places;
   const bot = botOf(config);
+  const fetch = await untracedFetch(context.tracing);
+  const send = (request: Request) => fetch(request);
   const payments = openPayments({ settings: config, botToken: bot?.botToken, publicUrl, send }, context);
   await using opened = new AsyncDisposableStack();
   const policy = opened.use(await openPolicy(config.egressPolicy, context));
@@ -191,8 +194,4 @@ function payingIn(
       return user?.status === "active" ? undefined : "This account is not active.";
     },
   });
-}
-
-function send(request: Request): Promise<Response> {
-  return fetch(request);
 }

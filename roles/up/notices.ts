@@ -4,8 +4,20 @@
  */
 
 import type { SourceEvent } from "../../edge/dashboard/inventory.ts";
+import type { Report } from "./failures.ts";
 
 const PAST = 100;
+/** Events of which nothing good came. */
+const BAD_NEWS: readonly string[] = ["killed", "lost"];
+
+/** What people on the terminal are told of a killed part, as one line. */
+export function noticeOf({ event, before, after }: Report, lines: readonly string[], atMs: number): SourceEvent {
+  const way = (parts: unknown) => Array.isArray(parts) && parts.length > 0 ? parts.join(" > ") : undefined;
+  const [was, now] = [way(before), way(after)];
+  const said = lines.map((line) => line.trim()).filter((line) => !/^(before|now) /.test(line));
+  const text = [...said, was && `Before: ${was}`, now && `Now: ${now}`].filter(Boolean).join(" ");
+  return { atMs, kind: "notice", text, isBad: BAD_NEWS.includes(event) };
+}
 
 export class Notices {
   readonly #past: SourceEvent[] = [];

@@ -10,7 +10,8 @@ import { EventReader } from "../../edge/web/dashboard/event_stream.js";
 import { withNewer } from "../../edge/web/dashboard/live.js";
 import { troubleText } from "../../edge/web/dashboard/liveness.js";
 import { pathText, wayOf } from "../../edge/web/dashboard/map_curves.js";
-import { HUB_RADIUS, layOut } from "../../edge/web/dashboard/map_layout.js";
+import { HUB_RADIUS } from "../../edge/web/dashboard/map_cells.js";
+import { layOut } from "../../edge/web/dashboard/map_layout.js";
 import { nextInDirection } from "../../edge/web/dashboard/map_steps.js";
 import { commands, orderOf } from "../../edge/web/dashboard/push.js";
 import { COMMAND_KINDS } from "../../protocol/control/commands.ts";
@@ -194,4 +195,9 @@ Deno.test("pages: a first visit takes no more than 150 KiB, and every file that 
   const kib = [...bytes.values()].reduce((sum, each) => sum + each, 0) / 1024;
   assert(bytes.size > 40 && kib < FIRST_LOAD_KIB, `${bytes.size} files, ${kib.toFixed(1)} KiB`);
   assert(!bytes.has("lib/uplot.js"), "uPlot is fetched by the page that needs it");
+  // Asked for all at once, not as one names the next.
+  const index = new TextDecoder().decode((await files.find("index.html"))!.bytes);
+  const preloaded = [...index.matchAll(/rel="modulepreload" href="\/web\/([^"]+)"/g)].map(([, name]) => name!);
+  const modules = [...bytes.keys()].filter((name) => name.endsWith(".js") && name !== "theme.js");
+  assertEquals(preloaded.toSorted(), modules.filter((name) => name !== "dashboard/app.js").toSorted());
 });

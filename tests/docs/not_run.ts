@@ -14,6 +14,60 @@ export interface NotRun {
 
 export const notRun: readonly NotRun[] = [
   {
+    document: "docs/executables.md",
+    begins: "deno task bundle",
+    why: "it takes a while, and another test runs what it makes",
+    coveredBy: ["tools/bundle_test.ts", "executables run where there is neither Deno nor Node nor a network"],
+  },
+  {
+    document: "docs/executables.md",
+    begins: "deno task compile exit",
+    why: "it fetches another platform's runtime",
+    coveredBy: ["tools/compile_command_test.ts", "an executable of one role is compiled with its permissions"],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/personal.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("personal.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/anonymity.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("anonymity.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/performance.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("performance.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --plan examples/shared-uplink.toml",
+    why: "another test runs it, and loses machines of it",
+    coveredBy: ["tests/fragments/deployments_test.ts", 'deploy("shared-uplink.toml"'],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --with sharing",
+    why: "README.md has it too, and once is enough",
+    coveredBy: ["README.md", "culvert up --with sharing"],
+  },
+  {
+    document: "docs/deployments.md",
+    begins: "culvert up --with files",
+    why: "README.md has it too, and once is enough",
+    coveredBy: ["README.md", "culvert up --with files"],
+  },
+  {
+    document: "README.md",
+    begins: "culvert manager install$",
+    why: "it asks for all it has to know, and starts what lasts",
+    coveredBy: ["tests/manager/install_test.ts", "a service is installed as a unit"],
+  },
+  {
     document: "docs/library.md",
     begins: "deno task pack",
     why: "it takes as long as a dozen other commands, and asks the npm registry",
@@ -42,5 +96,29 @@ export const notRun: readonly NotRun[] = [
     begins: "deno run -A tests/conformance/node.ts",
     why: "the program is the reader's own",
     coveredBy: ["tests/conformance/role_test.ts", "our node keeps to the protocol"],
+  },
+  {
+    document: "docs/containers.md",
+    begins: "docker ",
+    why: "there is no Docker; the steps of the Dockerfile are carried out without it",
+    coveredBy: ["tests/image/image_test.ts", "what the Dockerfile says makes an image"],
+  },
+  {
+    document: "docs/containers.md",
+    begins: "cp deploy/compose/env.example",
+    why: "it is for the commands around it, which are Docker's",
+    coveredBy: ["tests/image/compose_test.ts", "env.example has every variable"],
+  },
+  {
+    document: "docs/containers.md",
+    begins: "curl ",
+    why: "there is no Docker to run what it goes through",
+    coveredBy: ["tests/image/deployments.ts", "deployments of deploy/compose do what they are for"],
+  },
+  {
+    document: "docs/containers.md",
+    begins: "deno task test",
+    why: "they are tests themselves, and take minutes",
+    coveredBy: ["tests/image/image_test.ts", "what the Dockerfile says makes an image"],
   },
 ];

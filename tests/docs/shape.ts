@@ -1,6 +1,6 @@
 /**
  * Holds what a document shows of a command's output against what was printed: the same lines in the same order, alike in shape.
- * Peer ids, numbers, times and amounts are never the same twice, and a table may have more rows than the document shows.
+ * What `…` stands for is not looked at. Peer ids, numbers, times and amounts are never the same twice, and a table may have more rows than the document shows.
  */
 
 /** The first shown line that has no like among those printed behind the likes of the lines before it; undefined for none. */
@@ -12,7 +12,7 @@ export function differenceInShape(
   let at = 0;
   for (const line of shown) {
     const shape = shapeOf(line);
-    if (shape === "") continue;
+    if (shape === "" || shape === "…") continue;
     const found = printed.findIndex((candidate, index) => index >= at && shapeOf(candidate) === shape);
     if (found === -1) return line;
     if (!anyOrder) at = found + 1;

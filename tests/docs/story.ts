@@ -58,6 +58,8 @@ export interface Play {
   type(text: string, turn?: Omit<Turn, "begins">): Promise<string>;
   /** Stops what was started by a command that begins so. */
   stop(begins: string): Promise<void>;
+  /** Stops all that runs, the last first. */
+  stopAll(): Promise<void>;
 }
 
 /** Commands that stay in the foreground until they are stopped. */

@@ -45,7 +45,7 @@ export async function metricCatalogue(): Promise<Metric[]> {
   const found = new Map(OF_PROCESS.map((metric) => [metric.name, metric]));
   const resolved = new Set<string>();
   for (const folder of FOLDERS) {
-    for await (const file of sourcesIn(folder)) {
+    for (const file of (await Array.fromAsync(sourcesIn(folder))).sort()) {
       for (const metric of metricsOf(file, await Deno.readTextFile(file))) {
         if (PREFIXES[file]) resolved.add(file);
         if (!found.has(metric.name)) found.set(metric.name, metric);

@@ -3,10 +3,12 @@
  * they ask for no metric and no label that no role has.
  */
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { parse } from "@std/yaml";
+import { spanNames } from "../../protocol/tracing.ts";
 import { testWith } from "../../testing/requirements.ts";
 import { type Metric, metricCatalogue, metricsOf } from "./metric_catalogue.ts";
+import { PAGE, tablesOf, unaligned, withTables } from "./metric_table.ts";
 import { askedBy } from "./promql.ts";
 
 const FOLDER = "deploy/prometheus";
@@ -189,4 +191,11 @@ Deno.test("a metric is read out of a source as it is written there", () => {
     { name: "b_seconds", kind: "histogram", labels: ["side"], help: "How long", file: "x.ts" },
   ]);
   assertThrows(() => metricsOf("x.ts", 'gauge(`${prefix}_up`, "x")'), Error, "PREFIXES must say");
+});
+
+Deno.test("docs/observability.md lists every metric, as it is, and every span", async () => {
+  const page = await Deno.readTextFile(PAGE);
+  const anew = withTables(page, tablesOf(await metricCatalogue()));
+  assertEquals(unaligned(page), unaligned(anew), "run tests/observability/metric_table.ts");
+  for (const name of Object.keys(spanNames)) assertStringIncludes(page, `| \`${name}\` `);
 });

@@ -113,6 +113,8 @@ export class Live extends EventTarget {
         this.points = event.points;
         return this.#tell("points");
       case "point":
+        // A view that is as it was is not told again.
+        this.heardAtMs = Date.now();
         this.points = [...this.points, event.point].slice(-HISTORY_POINTS);
         return this.#tell("points");
       case "log":

@@ -2,7 +2,7 @@
 
 import { h } from "../lib/dom.js";
 
-/** @import { Place } from "./map_layout.js" */
+/** @import { Place } from "./map_cells.js" */
 
 export function mapTip() {
   const element = h("div", { class: "map-tip", "aria-hidden": "true", hidden: true });

@@ -15,7 +15,8 @@ import { mapTip } from "./map_tip.js";
 import { keep, s, set } from "./svg.js";
 
 /** @import { NetworkView, RouteView } from "../../dashboard/api.ts" */
-/** @import { Layout, Place } from "./map_layout.js" */
+/** @import { Place } from "./map_cells.js" */
+/** @import { Layout } from "./map_layout.js" */
 /** @import { Way } from "./map_motion.js" */
 
 const LEAST_WIDTH = 300;
@@ -47,6 +48,8 @@ export class MapView {
   #choose;
   /** @type {NetworkView | undefined} */
   #view;
+  /** Where those who are shown were connected last. @type {ReadonlyMap<string, string | undefined>} */
+  #lastAt = new Map();
   /** @type {Layout | undefined} */
   #layout;
   /** @type {ReadonlyMap<string, DrawnWay>} */
@@ -76,7 +79,12 @@ export class MapView {
 
   /** @param {NetworkView} view */
   show(view) {
-    this.#view = view;
+    // Who is gone stays where it was: one sees what is missing, and the others do not move.
+    const nodes = view.nodes.map((node) =>
+      node.state === "gone" ? { ...node, at: node.at ?? this.#lastAt.get(node.id) } : node
+    );
+    this.#lastAt = new Map(nodes.map(({ id, at }) => [id, at]));
+    this.#view = { ...view, nodes };
     this.#draw();
   }
 
@@ -84,6 +92,21 @@ export class MapView {
   mark(id) {
     this.#chosen = id;
     this.#emphasise();
+  }
+
+  /**
+   * Where a panel would hide it, as on a phone, the page goes on a little.
+   * @param {string} id
+   * @param {Element} panel
+   */
+  reveal(id, panel) {
+    const spot = this.#known.spots.get(id)?.getBoundingClientRect();
+    const { position, maxHeight } = getComputedStyle(panel);
+    if (!spot || position !== "fixed") return;
+    // It may yet grow as much.
+    const hidden = spot.bottom + 24 - (innerHeight - Number.parseFloat(maxHeight));
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+    if (hidden > 0) scrollBy({ top: hidden, behavior });
   }
 
   /** @param {string} id */
@@ -107,6 +130,7 @@ export class MapView {
     const layout = layOut(view, Math.max(room, LEAST_WIDTH));
     this.#layout = layout;
     set(this.#svg, { viewBox: `0 0 ${layout.width} ${layout.height}` });
+    this.element.classList.add("drawn");
     this.element.style.aspectRatio = `${layout.width} / ${Math.max(layout.height, 1)}`;
     this.#drawRegions(layout);
     this.#drawLines(view, layout);
@@ -143,7 +167,9 @@ export class MapView {
       linesOf(links.map(({ from, to }) => [from, to]), places, archOf),
       pathed,
     );
-    const spokes = [...nodes, ...groups].flatMap(({ id, at }) => (at === undefined ? [] : [[id, at]]));
+    const spokes = [...nodes.filter(({ state }) => state !== "gone"), ...groups].flatMap((
+      { id, at },
+    ) => (at === undefined ? [] : [[id, at]]));
     keep(this.#layers.spokes, this.#known.spokes, linesOf(spokes, places), pathed);
     this.#ways = waysOf(routes, places);
     // The more there are, the fainter each is: what matters then is where they are dense.

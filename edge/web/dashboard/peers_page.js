@@ -35,13 +35,26 @@ export function peersPage(context) {
       {
         title: "Connected to",
         name: "supernodeName",
+        class: "extra",
         cell: ({ supernodeName, supernodeId }) => supernodeName ?? (supernodeId && short(supernodeId)),
       },
       { title: "State", name: "state", cell: ({ state }) => badge(states[state].label, states[state].tone) },
       { title: "Load", name: "load", isNumber: true, cell: ({ load }) => load !== undefined && percent(load) },
       { title: "Round trip", name: "rttMs", isNumber: true, cell: ({ rttMs }) => rttMs !== undefined && millis(rttMs) },
-      { title: "Receives", name: "rxMbps", isNumber: true, cell: ({ rxMbps }) => rxMbps !== undefined && mbps(rxMbps) },
-      { title: "Sends", name: "txMbps", isNumber: true, cell: ({ txMbps }) => txMbps !== undefined && mbps(txMbps) },
+      {
+        title: "Receives",
+        name: "rxMbps",
+        class: "extra",
+        isNumber: true,
+        cell: ({ rxMbps }) => rxMbps !== undefined && mbps(rxMbps),
+      },
+      {
+        title: "Sends",
+        name: "txMbps",
+        class: "extra",
+        isNumber: true,
+        cell: ({ txMbps }) => txMbps !== undefined && mbps(txMbps),
+      },
       { title: "Sessions", name: "sessions", isNumber: true, cell: ({ sessions }) => sessions?.toLocaleString("en") },
       {
         title: "Connected",

@@ -119,7 +119,12 @@ export function rowsPage(context, { path, title, about, placeholder, load, colum
     h("div", {}, h("h1", { tabindex: "-1" }, title), h("p", {}, about)),
     search,
   );
-  return h("div", { class: "page" }, head, withPanel(h("section", { class: "card" }, element, pager), panel.element));
+  return h(
+    "div",
+    { class: "page" },
+    head,
+    withPanel(h("section", { class: "card rows", "aria-label": title }, element, pager), panel.element),
+  );
 }
 
 /**

@@ -53,9 +53,10 @@ export function sessionsPage(context) {
       {
         title: "Carries",
         name: "carries",
+        class: "extra",
         cell: ({ carries, relay }) => relay === undefined ? carries : `${carries}, ${relay}`,
       },
-      { title: "Began", name: "createdAtMs", class: "whole", cell: ({ createdAtMs }) => when(createdAtMs) },
+      { title: "Began", name: "createdAtMs", class: "whole extra", cell: ({ createdAtMs }) => when(createdAtMs) },
       { title: "Good until", name: "expiresAtMs", class: "whole", cell: ({ expiresAtMs }) => when(expiresAtMs) },
       ...isPossible(context, "end_session")
         ? [{

@@ -47,7 +47,7 @@ chmod 4755 /usr/local/bin/become
 cat > /usr/local/bin/sudo << 'END'
 #!/bin/bash
 kept=("HOME=/root" "USER=root" "LOGNAME=root" "SUDO_USER=me" "SUDO_UID=1000" "SUDO_GID=1000" "PATH=$PATH" "TERM=${TERM:-dumb}")
-for name in DENO_DIR DENO_CERT DENO_NO_UPDATE_CHECK; do kept+=("$name=${!name}"); done
+for name in DENO_DIR DENO_CERT DENO_NO_UPDATE_CHECK CULVERT_DRAIN_TIMEOUT; do kept+=("$name=${!name}"); done
 exec become --reuid=0 --regid=0 --clear-groups env -i "${kept[@]}" "$@"
 END
 # `npx -y deno@VERSION`, where there is no registry.
@@ -63,6 +63,8 @@ chmod 755 /usr/local/bin/{sudo,npx,culvert}
 
 export HOME=/home/me USER=me LOGNAME=me PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin TERM=dumb
 export DENO_DIR=$stage/cache DENO_CERT=$stage/shared/certificates/ours.pem DENO_NO_UPDATE_CHECK=1
+# Nobody waits for devices that are told nothing and never leave.
+export CULVERT_DRAIN_TIMEOUT=2s
 export CULVERT_CHECKOUT=$checkout ORDERS=$stage/orders
 umask 000
 cd /home/me/work

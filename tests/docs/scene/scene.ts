@@ -25,7 +25,8 @@ export interface SceneOptions {
 }
 
 const NETWORK = "11.7.0.";
-const PREFIX_BITS = 24;
+/** No machine has neighbours, which an exit would keep others from. */
+const PREFIX_BITS = 32;
 const FIRST_HOST = 11;
 
 export class Scene implements AsyncDisposable {

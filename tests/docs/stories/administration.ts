@@ -1,4 +1,4 @@
-import type { Story } from "../story.ts";
+import type { Play, Story } from "../story.ts";
 
 const TLS = "--cert-file chain.pem --key-file key.pem";
 
@@ -6,31 +6,29 @@ export const admin: Story = {
   document: "docs/admin.md",
   machines: { supernode: { names: ["sn.example"] }, exit: {}, europe: {}, client: {} },
   async before(play) {
-    await play.type(`culvert supernode --region north --listen :8443 --advertise https://sn.example:8443/ ${TLS}`, {
-      learns: { PEERID: /https:\/\/([a-z2-7]{26})@/ },
-    });
-    await play.type("sudo culvert exit --tun --supernode https://PEERID@sn.example:8443/ --region north", {
-      on: "exit",
-    });
-    await play.type("culvert client --supernode https://PEERID@sn.example:8443/", { on: "client" });
+    await startNetwork(play);
     // Another machine, by name only.
-    await play.type(
-      `printf '#!/bin/sh\\nshift; cd /tmp; exec sh -c "$*"\\n' | sudo tee /usr/local/bin/ssh && sudo chmod 755 /usr/local/bin/ssh`,
-    );
-    await play.type("culvert admin sessions", { learns: { SESSION: /([\w-]{16,})/ } });
-    await play.type("culvert admin streams", { learns: { PEER: /([a-z2-7]{26}) +client/ } });
+    const ssh = `#!/bin/sh\\nshift; cd /tmp; exec sh -c "$*"\\n`;
+    await play.type(`printf '${ssh}' | sudo tee /usr/local/bin/ssh && sudo chmod 755 /usr/local/bin/ssh`);
   },
   turns: [
     // Who is connected is shown by peer id, which is left to chance.
     { begins: "culvert admin streams", anyOrder: true },
     { begins: "culvert admin export-config --peer phone --qr", prints: /█/ },
+    { begins: "culvert admin export-config --peer tablet --qr --cert", prints: /█/ },
     {
       begins: "culvert admin export-config --peer router",
       async before(play) {
-        await play.type("sudo culvert exit --tun --supernode https://PEERID@sn.example:8443/ --region eu", {
+        await play.type("sudo culvert exit --tun --supernode https://SUPERNODE@sn.example:8443/ --region eu", {
           on: "europe",
         });
       },
+    },
+    {
+      begins: "culvert admin export-config --peer tablet --qr$",
+      before: closeNetwork,
+      code: 1,
+      learns: { PEERID: /--peer ([a-z2-7]{26})/ },
     },
     {
       begins: "culvert admin export-config --peer tv",
@@ -38,6 +36,34 @@ export const admin: Story = {
     },
   ],
 };
+
+/** The same machines, in a network that was closed meanwhile. */
+async function closeNetwork(play: Play): Promise<void> {
+  await play.stopAll();
+  await play.type("culvert enroll --new-network network.key", { learns: { NETWORK: /public key +(\S+)/ } });
+  for (const [role, sudo] of [["supernode", ""], ["exit", "sudo "], ["client", ""]] as const) {
+    await play.type(`${sudo}culvert keys`, { on: role, learns: { MEMBER: /peer id +(\S+)/ } });
+    await play.type(
+      `culvert enroll --network-key network.key --peer MEMBER --role ${role} --days 9 --out ${role}.cert`,
+    );
+    await play.type(`${sudo}culvert enroll --install ${role}.cert`, { on: role });
+  }
+  await startNetwork(play, "--network-public-key NETWORK");
+}
+
+async function startNetwork(play: Play, flags = ""): Promise<void> {
+  await play.type(
+    `culvert supernode --region north --listen :8443 --advertise https://sn.example:8443/ ${TLS} ${flags}`,
+    {
+      learns: { SUPERNODE: /https:\/\/([a-z2-7]{26})@/ },
+    },
+  );
+  const supernode = "--supernode https://SUPERNODE@sn.example:8443/";
+  await play.type(`sudo culvert exit --tun ${supernode} --region north ${flags}`, { on: "exit" });
+  await play.type(`culvert client ${supernode} ${flags}`, { on: "client" });
+  await play.type("culvert admin sessions", { learns: { SESSION: /^([\w-]{16,})/m } });
+  await play.type("culvert admin streams", { learns: { PEER: /([a-z2-7]{26}) +client/ } });
+}
 
 export const balance: Story = {
   document: "docs/balance-and-ab.md",

@@ -69,7 +69,16 @@ tcp_port_mapping = {14000: 443}
     },
     // It looks for ten seconds, and then ends by itself.
     { begins: "sudo culvert kcp doctor --listen", on: "server", stays: true, prints: /^/ },
-    { begins: "sudo culvert kcp dump", on: "server", prints: /^/ },
+    {
+      begins: "sudo culvert kcp dump",
+      on: "server",
+      prints: /11\.7\.0\.11/,
+      // Somebody whose packets there are to see.
+      async before(play) {
+        await play.stop("culvert kcp client");
+        await play.type("sudo culvert kcp client --server 'kcp+raw://CREDENTIAL@192.0.2.7:4000/'");
+      },
+    },
     { begins: "culvert relay-packets", on: "relay" },
     { begins: "culvert relay-packets --show", on: "relay", learns: { SECRET: /([^\s@]+)@relay/ } },
   ],
