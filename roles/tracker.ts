@@ -14,13 +14,13 @@ import type { Tracker } from "../edge/tracker.ts";
 import { heartbeat } from "../edge/tracker/api.ts";
 import { hostPrimitives } from "../net/host_primitives.ts";
 import { HttpPort, type PlainRequest } from "../net/http_port.ts";
-import { CulvertError, messageOf } from "../protocol/errors.ts";
+import { CulvertError } from "../protocol/errors.ts";
 import { valuesOf } from "../protocol/http_head.ts";
 import { formatTarget, type Target } from "../protocol/stream.ts";
 import { ConfigError } from "./config.ts";
 import { durationMs, filePath, hostName, listenAddress } from "./fields.ts";
 import { kvFlag, openRoleKv } from "./kv_store.ts";
-import { isLoopback } from "./listening.ts";
+import { isLoopback, whyNotListening } from "./listening.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 import { followTls, readFittingTls, tlsFlags, type TlsPair } from "./tls_files.ts";
 import { followDenyFile } from "./tracker/deny_file.ts";
@@ -132,9 +132,8 @@ function servePort(app: Tracker, { config, listen, tls, context }: PortSettings)
   try {
     return new HttpPort(options);
   } catch (error) {
-    const why = error instanceof Deno.errors.AddrInUse ? "another program has this port" : messageOf(error);
-    const where = formatTarget(listen);
-    throw new CulvertError("cannot_listen", `Cannot serve the tracker on --listen ${where}: ${why}`, { cause: error });
+    const where = `--listen ${formatTarget(listen)}: ${whyNotListening(error)}`;
+    throw new CulvertError("cannot_listen", `Cannot serve the tracker on ${where}`, { cause: error });
   }
 }
 
