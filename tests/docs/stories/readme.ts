@@ -1,3 +1,5 @@
+/** What a newcomer reads first, and the ways to run and to watch what there is: some of it in the folder of the checkout. */
+
 import type { Play, Story, Turn } from "../story.ts";
 import { peerIdIn, seesHello, startSite, startSupernode } from "./parts.ts";
 
