@@ -24,6 +24,7 @@ import { isLoopback, whyNotListening } from "./listening.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 import { followTls, readFittingTls, tlsFlags, type TlsPair } from "./tls_files.ts";
 import { followDenyFile } from "./tracker/deny_file.ts";
+import { tracedFetch } from "./traced_fetch.ts";
 
 const ACTION = "start tracker";
 
@@ -104,7 +105,7 @@ interface PortSettings {
   readonly config: z.output<typeof config>;
   readonly listen: Target;
   readonly tls: TlsPair | undefined;
-  readonly context: Pick<RoleContext, "clock" | "log" | "metrics">;
+  readonly context: Pick<RoleContext, "clock" | "log" | "metrics" | "tracing">;
 }
 
 /** Heartbeats are answered without a Request being made of them. */
@@ -120,8 +121,11 @@ function servePort(app: Tracker, { config, listen, tls, context }: PortSettings)
       const headers = { get: (name: string) => valuesOf(fields, name).at(-1) ?? null };
       return app.heartbeat({ token, body, host }, { remoteAddress: remoteAddressOf(headers, remoteAddress, proxy) });
     },
-    fetch: (request: Request, remoteAddress: string) =>
-      app.fetch(request, { remoteAddress: remoteAddressOf(request.headers, remoteAddress, proxy) }),
+    fetch: tracedFetch(
+      context.tracing,
+      (request: Request, remoteAddress: string) =>
+        app.fetch(request, { remoteAddress: remoteAddressOf(request.headers, remoteAddress, proxy) }),
+    ),
     limits: { maxConnections: config.maxConnections, maxPerAddress: config.maxPerAddress },
     ...context,
   };

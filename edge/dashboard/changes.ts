@@ -119,9 +119,14 @@ function* thingsThatHappened(
   for (const [id, mark] of now) {
     const last = before.get(id);
     if (!last) yield cameOf(mark);
-    else if (last.state !== mark.state) yield turnedOf(mark, last.state);
+    else if (last.state !== mark.state && !isShutOut(last) && !isShutOut(mark)) yield turnedOf(mark, last.state);
   }
   for (const [id, mark] of before) if (!now.has(id)) yield wentOf(mark);
+}
+
+/** The block itself is told. */
+function isShutOut({ state }: Mark): boolean {
+  return state === "blocked";
 }
 
 function cameOf({ what, label }: Mark): Happening {

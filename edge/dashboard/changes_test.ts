@@ -108,7 +108,7 @@ Deno.test("what becomes of supernodes, parts, links and blocks is told", async (
   source.links.push(link!);
   assertEquals(told.texts(), ["supernode-1 and supernode-2 are linked"]);
   source.blocked.add(supernodeId);
-  assertEquals(told.texts(), ["Supernode supernode-2 is shut out", "supernode-2 is shut out"]);
+  assertEquals(told.texts(), ["supernode-2 is shut out"]);
 });
 
 Deno.test("an exit that fails, and is well again, is told", () => {

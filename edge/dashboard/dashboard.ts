@@ -30,6 +30,7 @@ import type { Deed, DeedOutcome } from "./inventory.ts";
 import { dashboardPageTable } from "./page_table.ts";
 import { Logins } from "./logins.ts";
 import * as api from "./operations.ts";
+import { plainText } from "./plain.ts";
 import { peerRows, sessionRows } from "./rows.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { Viewers } from "./viewers.ts";
@@ -42,6 +43,8 @@ const MAX_DEEDS_AT_ONCE = 8;
 /** A command that is pushed may be waited for as long as it takes, within reason. */
 const DEED_TIMEOUT_MS = 120_000;
 const RETRY_MS = 1000;
+/** Of what is said of a deed. */
+const MAX_OUTCOME = 500;
 
 const HEADERS: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
@@ -217,7 +220,8 @@ class Dashboard implements DashboardApp {
       using limit = deadline(clock, DEED_TIMEOUT_MS, "do what was asked for", this.#stopped.signal);
       const outcome = await source.act(deed, limit.signal);
       this.#log.info("Something was done from the dashboard", { address, deed: deed.kind, ok: outcome.ok });
-      return outcome.ok ? { text: outcome.text } : new Problem(codes[outcome.code], outcome.text);
+      const text = plainText(outcome.text, MAX_OUTCOME);
+      return outcome.ok ? { text } : new Problem(codes[outcome.code], text);
     } finally {
       this.#deeds--;
       // A look under way may have begun before.

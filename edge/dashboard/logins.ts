@@ -27,6 +27,7 @@ import type { Login } from "./api.ts";
 export const SESSION_MS = 12 * 3_600_000;
 
 const PURPOSE = "culvert dashboard session";
+const HMAC = { name: "HMAC", hash: "SHA-256" } as const;
 const NONCE_BYTES = 12;
 const SESSION = /^([\w-]{16})\.([0-9a-z]{1,12})\.([\w-]{43})$/;
 /** All who log in are one account. */
@@ -120,8 +121,6 @@ export class Logins {
     );
   }
 }
-
-const HMAC = { name: "HMAC", hash: "SHA-256" } as const;
 
 function bytesOf(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);

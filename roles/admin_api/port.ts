@@ -33,7 +33,7 @@ export interface AdminPort extends AsyncDisposable {
 
 /** Opens it, unless the settings say that there is to be none. */
 export async function openAdminPort(
-  { adminApi, adminListen, adminToken }: AdminSettings,
+  { adminApi, adminListen, adminHost, adminToken }: AdminSettings,
   parts: AdminParts,
   context: Pick<RoleContext, "stateDir" | "random" | "clock" | "log" | "metrics">,
 ): Promise<AdminPort | undefined> {
@@ -42,7 +42,7 @@ export async function openAdminPort(
   const token = adminToken ?? newToken(random);
   const api = parts.api(token);
   await using opened = new AsyncDisposableStack();
-  const dashboard = new ServedDashboard({ ...context, source: parts.source, token });
+  const dashboard = new ServedDashboard({ ...context, source: parts.source, token, hosts: adminHost });
   const { address } = opened.use(
     await serveHttp({
       listen: adminListen,

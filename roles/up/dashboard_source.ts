@@ -49,6 +49,7 @@ export class UpSource implements NetworkSource {
   readonly #options: UpSourceOptions;
   /** Entries that have been told, by part. */
   readonly #told = new Map<string, ReadonlySet<string>>();
+  #knownRelays: readonly PeerFacts[] = [];
 
   constructor(options: UpSourceOptions) {
     this.#options = options;
@@ -106,9 +107,11 @@ export class UpSource implements NetworkSource {
     return [...new Map(peers.map((peer) => [peer.peerId, peer])).values()];
   }
 
-  #relays(said: readonly BaseSaid[]): PeerFacts[] {
+  /** While no base answers, those that were known last. */
+  #relays(said: readonly BaseSaid[]): readonly PeerFacts[] {
+    if (said.length === 0) return this.#knownRelays;
     const relays = relayFactsOf(said.flatMap(({ relays }) => relays));
-    return relays.map((relay) => ({ ...relay, name: this.#nameOf(relay.peerId) }));
+    return this.#knownRelays = relays.map((relay) => ({ ...relay, name: this.#nameOf(relay.peerId) }));
   }
 
   #nameOf(peerId: string): string | undefined {

@@ -107,10 +107,8 @@ Deno.test("what two supernodes say of one thing is there once: the newest of a p
 Deno.test("relays are those that base lists, gateways those that relays name, each by its name here", async () => {
   const relay = { relayId: RELAY, kind: "relay", region: "s", url: "http://r/", load: 0.5, version: "1" } as const;
   const relays = [{ ...relay, registeredAtMs: 7, gateways: [GATEWAY] }];
-  const { source, inventory } = sourceOf(
-    { supernodes: [], bases: [{ part: base, relays, blocked: [RELAY], audit: [] }] },
-    [base],
-  );
+  const said = { supernodes: [], bases: [{ part: base, relays, blocked: [RELAY], audit: [] }] };
+  const { source, inventory } = sourceOf(said, [base]);
   const { peers, blocked } = await inventory();
   assertEquals(Array.from(peers, ({ name, role }) => [name, role]), [["relay-1/relay", "relay"], [
     undefined,
@@ -118,6 +116,9 @@ Deno.test("relays are those that base lists, gateways those that relays name, ea
   ]]);
   assertEquals([...blocked], [RELAY]);
   assertEquals(source.deeds.includes("drain"), false);
+  // Base is killed: nobody knows that they are gone.
+  said.bases = [];
+  assertEquals([...(await inventory()).peers].length, 2);
 });
 
 Deno.test("what administrators do is told once, the oldest first, with the names that peers have here", async () => {

@@ -92,8 +92,11 @@ export class Deployment implements RunningNetwork {
     }));
   }
 
+  /** The machine's, where that has but one role. */
   nameOf(peerId: string): string | undefined {
-    return this.#peers.nameOf(peerId);
+    const name = this.#peers.nameOf(peerId);
+    const machine = name?.split("/")[0];
+    return machine !== undefined && this.#on(machine).length === 1 ? machine : name;
   }
 
   lines(): string[] {

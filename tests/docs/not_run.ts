@@ -68,6 +68,12 @@ export const notRun: readonly NotRun[] = [
     coveredBy: ["tests/manager/install_test.ts", "a service is installed as a unit"],
   },
   {
+    document: "docs/library.md",
+    begins: "deno task pack",
+    why: "it takes as long as a dozen other commands, and asks the npm registry",
+    coveredBy: ["tests/npm/package_test.ts", "the npm package has what it exports"],
+  },
+  {
     document: "docs/operations.md",
     begins: "culvert manager install$",
     why: "it asks for all it has to know, and starts what lasts",
@@ -107,7 +113,7 @@ export const notRun: readonly NotRun[] = [
     document: "docs/containers.md",
     begins: "curl ",
     why: "there is no Docker to run what it goes through",
-    coveredBy: ["tests/image/deployments.ts", "fragments-personal.yaml carries a page"],
+    coveredBy: ["tests/image/deployments.ts", "deployments of deploy/compose do what they are for"],
   },
   {
     document: "docs/containers.md",
