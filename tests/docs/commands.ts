@@ -5,7 +5,8 @@
  *   ```console         lines behind `$ ` are commands, the lines below one are what it prints
  *   ```                no command: a block that looks like one must say `sh`, which `unmarkedCommands` is for
  *
- * A command is a line of a shell, with its pipes and its `;`. Commands in running text are not taken.
+ * A command is a line of a shell, with its pipes and its `;`. Those in running text, in quotes such as these, are apart:
+ * `inlineCommandsOf`.
  */
 
 export interface DocumentCommand {
@@ -57,6 +58,16 @@ export function unmarkedCommands(document: string, markdown: string): DocumentCo
   return blocksOf(markdown).filter(({ language }) => language === "").flatMap(({ line, lines }) =>
     lines.flatMap((text, index) => LOOKS_LIKE_A_COMMAND.test(text) ? [{ document, line: line + index, text }] : [])
   );
+}
+
+/** Commands of ours in running text. `culvert relay v1` and its like are names of protocols. */
+export function inlineCommandsOf(document: string, markdown: string): DocumentCommand[] {
+  const blocks = blocksOf(markdown).flatMap(({ line, lines }) => lines.map((_, index) => line + index));
+  const text = markdown.split("\n").map((line, index) => blocks.includes(index + 1) ? "" : line).join("\n");
+  return [...text.matchAll(/`((?:sudo )?culvert [^`\n]*)`/g)].flatMap((match) => {
+    const line = text.slice(0, match.index).split("\n").length;
+    return / v\d$/.test(match[1]!) ? [] : [{ document, line, text: match[1]! }];
+  });
 }
 
 function typedCommands(document: string, block: Block): DocumentCommand[] {

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { commandsOf, type DocumentCommand, unmarkedCommands } from "./commands.ts";
+import { commandsOf, type DocumentCommand, inlineCommandsOf, unmarkedCommands } from "./commands.ts";
 
 const FENCE = "```";
 
@@ -57,4 +57,11 @@ Deno.test("a block that looks like commands and does not say so is found", () =>
 
 Deno.test("a block without an end is no document", () => {
   assertThrows(() => commandsOf("a.md", "```sh\nculvert base"), Error, "the block of line 1 must have an end");
+});
+
+Deno.test("commands in running text are found with their lines, and names of protocols are not", () => {
+  const markdown = `So \`culvert keys\` and \`sudo culvert exit --tun\`.\n${
+    block("", "`culvert no`")
+  }\n\`culvert relay v1\``;
+  assertEquals(texts(inlineCommandsOf("a.md", markdown)), ["culvert keys", "sudo culvert exit --tun"]);
 });

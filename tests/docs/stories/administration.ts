@@ -1,3 +1,5 @@
+/** Documents of who looks after what runs: a supernode, proxies, packet relays, tunnels, the manager. */
+
 import type { Play, Story } from "../story.ts";
 
 const TLS = "--cert-file chain.pem --key-file key.pem";

@@ -1,3 +1,5 @@
+/** Files from peer to peer: Ada shares a folder, Bob fetches with her ticket. */
+
 import type { Story } from "../story.ts";
 
 const FOLDER = "mkdir -p ~/Shared/films && head -c 3000000 /dev/urandom > ~/Shared/films/holiday.mkv";

@@ -1,3 +1,5 @@
+/** A network in two regions, at first for streams, then for whole machines, and at last closed. */
+
 import type { Story } from "../story.ts";
 import { emptyPolicy, peerIdIn, seesHello, startSupernode } from "./parts.ts";
 

@@ -1,5 +1,7 @@
+/** What a newcomer reads first, and the ways to run and to watch what there is: some of it in the folder of the checkout. */
+
 import type { Play, Story, Turn } from "../story.ts";
-import { peerIdIn, seesHello, startSite, startSupernode } from "./parts.ts";
+import { peerIdIn, seesHello, startSite } from "./parts.ts";
 
 const inCheckout = async (play: Play) => void await play.type('cd "$CULVERT_CHECKOUT"', { on: "all" });
 
@@ -175,14 +177,3 @@ export const edge: Story = {
 };
 
 export const executables: Story = { document: "docs/executables.md", before: inCheckout };
-
-export const observability: Story = {
-  document: "docs/observability.md",
-  machines: { exit: {}, supernode: { names: ["sn.example"] } },
-  async before(play) {
-    await startSupernode(play, { on: "supernode", url: "https://sn.example/", region: "eu" });
-    await play.type(`printf '[exit]\\nregion = "eu"\\nsupernode = ["https://%s@sn.example/"]\\n' PEERID > exit.toml`);
-    await inCheckout(play);
-  },
-  turns: [{ begins: "OTEL_DENO=true", instead: [["exit.toml", "/home/me/work/exit.toml"]] }],
-};

@@ -1,3 +1,5 @@
+/** Shared bandwidth: an orchestrator with accounts, a node that shares, a client that pays. */
+
 import type { Play, Story } from "../story.ts";
 import { invitationIn, openAccounts, startSite } from "./parts.ts";
 

@@ -1,3 +1,5 @@
+/** Transports for hostile networks, one after the other between a client and a server, and what finds out why they fail. */
+
 import type { Story } from "../story.ts";
 
 export const transports: Story = {
