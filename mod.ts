@@ -24,11 +24,13 @@
 export { type Clock, clockOf, type TimeHost, type Timer } from "./protocol/clock.ts";
 export { CulvertError, DialError, type DialFailure, dialFailureOf, messageOf } from "./protocol/errors.ts";
 export { type Log, type LogFields, silentLog } from "./protocol/log.ts";
+export { noTracing, type Span, type SpanFacts, type SpanName, spanNames, type Tracing } from "./protocol/tracing.ts";
 export { type Counter, type Gauge, type Histogram, type Labels, type Metrics, noMetrics } from "./protocol/metrics.ts";
 export { type Random, randomOf } from "./protocol/random.ts";
 export * from "./protocol/stream.ts";
 
 export { EgressPolicy, policyOf, type PolicySource } from "./protocol/egress_policy.ts";
+export type { PolicyFile } from "./protocol/egress_policy_file.ts";
 export { loadPolicy, parsePolicy, WatchedPolicy, type WatchOptions, watchPolicy } from "./net/policy.ts";
 export { type Connect, direct, type DirectOptions } from "./net/egress.ts";
 export { type HelloOptions, withHello } from "./net/hello.ts";
@@ -40,6 +42,10 @@ export { httpProbe, type Probe } from "./net/probe.ts";
 
 export { type NetworkOptions, type NetworkPath, openNetwork } from "./net/network_path.ts";
 export { openTunnel, type TunnelClientOptions } from "./net/tunnel_client.ts";
+export type { TunnelPath } from "./net/tunnel_path.ts";
+export type { TunnelLinkLimits, TunnelLinkOptions } from "./net/tunnel_link.ts";
+export type { CircuitPath } from "./net/circuit/path.ts";
+export type { FragmentPath } from "./net/fragments/client.ts";
 export { type TunnelLimits, TunnelServer, type TunnelServerOptions } from "./net/tunnel_server.ts";
 export { type CircuitOpenOptions, openCircuits } from "./net/circuit/open_circuits.ts";
 export { openFragments, type OpenFragmentsOptions } from "./net/fragments/open_fragments.ts";
@@ -48,8 +54,18 @@ export { createFragmentFetch, type RequestPath } from "./net/fragments/fetch.ts"
 export { type ProxyLimits, type ProxyOptions, type ProxyServer, serveProxy } from "./net/proxy.ts";
 export type { Admission, CheckCredentials, ProxyAuth, ProxyRefusal } from "./net/proxy/credentials.ts";
 export { UdpForward, type UdpForwardOptions } from "./net/udp_forward.ts";
-export { type ListenAt, type NetAddr, openTcpListener, type TcpListener, type TcpSocket } from "./net/runtime.ts";
+export {
+  type CertificateAndKey,
+  type ListenAt,
+  type Listener,
+  type NetAddr,
+  openTcpListener,
+  type Socket,
+  type TcpListener,
+  type TcpSocket,
+} from "./net/runtime.ts";
 
 export { generateSecrets, Identity, type IdentitySecrets } from "./protocol/identity.ts";
+export type { Bytes, Primitives } from "./protocol/primitives.ts";
 export { hostPrimitives } from "./net/host_primitives.ts";
 export { type MemoryStream, memoryStreamPair } from "./net/memory.ts";

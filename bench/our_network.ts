@@ -14,7 +14,7 @@ import { heldKib } from "./heap.ts";
 import { denoProgram, inspectedProgram } from "./loads.ts";
 import { type Samples, samplesOf } from "./samples.ts";
 
-const ADMIN_TOKEN = "the-token-of-this-benchmark";
+export const ADMIN_TOKEN = "the-token-of-this-benchmark";
 /** The load is thousands of peers at one address. */
 const AUTH_PER_S = 1_000_000;
 /** An exit that carries more than it has said takes no more clients. */

@@ -18,7 +18,7 @@ export const ROOT_PATHS: DescriptionPaths = { page: "/", document: "/openapi.jso
 /** Where it is beside an app's own page at `/`. */
 export const API_PATHS: DescriptionPaths = { page: "/api", document: "/openapi.json", style: "/api.css" };
 
-const CACHEABLE = { "cache-control": "public, max-age=300" };
+const CACHEABLE = { "cache-control": "public, max-age=300", "x-content-type-options": "nosniff" };
 
 /** `describe` is called once. */
 export function serveDescription<E extends Env>(
@@ -31,7 +31,10 @@ export function serveDescription<E extends Env>(
   app.get(document, async (context) => context.json(await once(), 200, CACHEABLE));
   app.get(page, async (context) => {
     const { openApiPage, PAGE_HEADERS } = await import("./openapi_page.ts");
-    return context.body(await openApiPage(await once(), { document, style }), 200, { ...PAGE_HEADERS });
+    return context.body(await openApiPage(await once(), { document, style }), 200, {
+      ...PAGE_HEADERS,
+      "x-content-type-options": "nosniff",
+    });
   });
   app.get(style, async (context) => {
     const { openApiStyle } = await import("./openapi_style.ts");

@@ -23,8 +23,10 @@ import { type SplitSettings, Splitter } from "./split.ts";
 export type { Member, MemberStatus } from "./monitor.ts";
 export { httpProbe, type Probe } from "./probe.ts";
 
+/** What the watch over the members is made of. */
 export type CombineOptions = MonitorOptions;
 
+/** The same, and how `race` runs. */
 export interface RaceOptions extends CombineOptions {
   /** How many members run at once. Default 3. */
   readonly width?: number;
@@ -36,6 +38,7 @@ export type SplitOptions = CombineOptions & SplitSettings;
 
 /** A Path that can show its members. Closing it closes them. */
 export interface CombinedPath extends Path {
+  /** Each member, as it is now. */
   members(): MemberStatus[];
 }
 

@@ -33,13 +33,27 @@ import { connectTcp as connectSocket } from "./runtime.ts";
 /** Connects to an address literal. Aborting the signal ends the attempt. */
 export type Connect = (to: { hostname: string; port: number; signal?: AbortSignal }) => Promise<Stream>;
 
+/** What the way out is made of; all of it may be left out. */
 export interface DirectOptions {
+  /** Where time comes from. Default: the host's. */
   readonly clock?: Clock;
+  /** Where it writes what happens. Default: nowhere. */
   readonly log?: Log;
+  /** Where it counts what happens. Default: nowhere. */
   readonly metrics?: Metrics;
+  /**
+   * Finds the addresses of names. Default: the system does, with a short memory.
+   *
+   * @internal
+   */
   readonly resolver?: Resolver;
+  /** Connects to an address that has been checked. Default: by TCP. */
   readonly connect?: Connect;
-  /** The addresses of this machine's interfaces; by default asked of the system. */
+  /**
+   * The addresses of this machine's interfaces; by default asked of the system.
+   *
+   * @internal
+   */
   readonly ownAddresses?: ListAddresses;
   /** How long a dial may take, resolving included. Default 15 s. */
   readonly dialTimeoutMs?: number;

@@ -23,7 +23,9 @@ import {
 import { htmlPage, jsonPage, textPage, type Travel } from "./hello_page.ts";
 import { memoryStreamPair } from "./memory.ts";
 
+/** What the page needs. */
 export interface HelloOptions {
+  /** Where time comes from. Default: the host's. */
   readonly clock?: Clock;
   /** How the page calls this place. Default: the egress, where traffic leaves. */
   readonly hop?: Hop;

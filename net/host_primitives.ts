@@ -26,6 +26,7 @@ const SPKI_WRAP = [0x03, 0x21, 0x00];
 const X25519 = 0x6e;
 const ED25519 = 0x70;
 
+/** The cryptography of this host: hashes, signatures and key agreement. */
 export function hostPrimitives(): Primitives {
   const signingKey = lastUsed((secretKey) => secretKeyObject(secretKey, ED25519));
   const verifyingKey = lastUsed((publicKey) => publicKeyObject(publicKey, ED25519));

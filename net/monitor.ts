@@ -23,7 +23,9 @@ import { httpProbe, type Probe } from "./probe.ts";
 
 /** One way among several. The combined Path owns it: closing that closes this. */
 export interface Member {
+  /** What it is called in logs and metrics. */
   readonly name: string;
+  /** The way itself. Closed with the combination. */
   readonly path: Path;
   /** Its share under `balance` and `split`, relative to the others'. Default 1. */
   readonly weight?: number;
@@ -33,12 +35,17 @@ export interface Member {
 
 /** A member as dashboards show it. */
 export interface MemberStatus {
+  /** What it is called. */
   readonly name: string;
+  /** Whether it takes streams at present. */
   readonly up: boolean;
   /** Up for long enough to be preferred. */
   readonly settled: boolean;
+  /** Its share, by the turns it takes. */
   readonly weight: number;
+  /** Failures since it last worked. */
   readonly consecutiveFailures: number;
+  /** How long a probe takes, when that is known. */
   readonly latencyMs?: number;
   /** Why a probe or dial last failed by its fault. */
   readonly lastFailure?: DialFailure;

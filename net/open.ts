@@ -33,12 +33,21 @@ import { tracedPath } from "./traced_path.ts";
 import { openTunnel } from "./tunnel_client.ts";
 import { openVtcpUrl } from "./vtcp/open_vtcp.ts";
 
+/** What Paths are made of, whatever their URL. */
 export interface OpenOptions {
+  /** Where time comes from. */
   readonly clock: Clock;
+  /** Where chance comes from. */
   readonly random: Random;
+  /** Where it writes what happens. */
   readonly log: Log;
+  /** Where it counts what happens. */
   readonly metrics: Metrics;
-  /** Told of dials. */
+  /**
+   * Told of dials.
+   *
+   * @internal
+   */
   readonly tracing?: Tracing;
   /** What may be dialled from here, for `direct:`. */
   readonly policy: EgressPolicy | PolicySource;
@@ -53,10 +62,12 @@ export interface OpenOptions {
 }
 
 /** How several paths act as one. */
-export const combinations = ["failover", "balance", "race", "split"] as const;
+export const combinations: readonly ["failover", "balance", "race", "split"] = ["failover", "balance", "race", "split"];
 
+/** How several Paths are one. */
 export interface Combination {
-  readonly how: (typeof combinations)[number];
+  /** Which of them a stream takes: the first that works, by turns, the quickest, or by weight for a comparison. */
+  readonly how: "failover" | "balance" | "race" | "split";
   /** Of each path, in their order, for `balance` and `split`. Default: all alike. */
   readonly weights?: readonly number[];
   /** For `split`: a host is always led by the same path while that is up. */

@@ -84,12 +84,19 @@ async function readText(path: string): Promise<string> {
   }
 }
 
+/** How a policy file is followed. */
 export interface WatchOptions {
   /** Ends the watch; the last policy stays. */
   readonly signal?: AbortSignal;
+  /** Where time comes from. Default: the host's. */
   readonly clock?: Clock;
+  /** Where it writes what happens. Default: nowhere. */
   readonly log?: Log;
-  /** Watches a directory; by default the runtime does. */
+  /**
+   * Watches a directory; by default the runtime does.
+   *
+   * @internal
+   */
   readonly watch?: (directory: string) => DirectoryWatch;
 }
 
@@ -116,6 +123,11 @@ export class WatchedPolicy implements PolicySource, Disposable {
   /** What was last said about a broken file: a file that stays broken is complained of once. */
   #complaint: string | undefined;
 
+  /**
+   * Takes the text that was read; `watchPolicy` does that.
+   *
+   * @internal
+   */
   constructor(path: string, text: string, options: WatchOptions) {
     this.#path = path;
     this.#clock = options.clock ?? clockOf(globalThis);
@@ -128,6 +140,7 @@ export class WatchedPolicy implements PolicySource, Disposable {
     else options.signal?.addEventListener("abort", this.#onParentAbort, { once: true });
   }
 
+  /** The policy that the file last held and that was whole. */
   get current(): EgressPolicy {
     return this.#current;
   }
@@ -143,6 +156,7 @@ export class WatchedPolicy implements PolicySource, Disposable {
     return { [Symbol.dispose]: () => void this.#listeners.delete(own) };
   }
 
+  /** Ends the watch; the last policy stays. */
   [Symbol.dispose](): void {
     if (this.#stop.signal.aborted) return;
     this.#parent?.removeEventListener("abort", this.#onParentAbort);

@@ -31,6 +31,7 @@ import { isEarlyEnd, listenTcp, type NetAddr, type TcpListener, type TcpSocket }
 export type { Admission, CheckCredentials, ProxyAuth, ProxyRefusal } from "./proxy/credentials.ts";
 export type { ProxyLimits } from "./proxy/ingress.ts";
 
+/** What a proxy port is made of. */
 export interface ProxyOptions {
   /** Where to listen, or a listener to take over and close in the end. */
   readonly listen: { readonly hostname: string; readonly port: number } | TcpListener;
@@ -38,14 +39,19 @@ export interface ProxyOptions {
   readonly path?: Path;
   /** Forwards the port: every connection leads there, whatever is said on it. Default: what is asked for. */
   readonly target?: Target;
+  /** Where time comes from. */
   readonly clock: Clock;
   /** Who may come in: names and passwords, or a function, which may also say by which Path. Default: anyone. */
   readonly auth?: ProxyAuth;
+  /** Where it writes what happens. Default: nowhere. */
   readonly log?: Log;
+  /** Where it counts what happens. Default: nowhere. */
   readonly metrics?: Metrics;
+  /** How much it takes at once, and how long it waits. */
   readonly limits?: Partial<ProxyLimits>;
 }
 
+/** A proxy port that is open. */
 export interface ProxyServer extends Disposable {
   /** Where it listens. */
   readonly address: NetAddr;

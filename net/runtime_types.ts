@@ -7,14 +7,19 @@ import type { Stream } from "../protocol/stream.ts";
 
 /** The address of one end of a socket. */
 export interface NetAddr {
+  /** Which kind of socket. */
   readonly transport: "tcp" | "udp";
+  /** The address, as text. */
   readonly hostname: string;
+  /** The port. */
   readonly port: number;
 }
 
 /** A connection, with TLS or without. */
 export interface Socket extends Stream {
+  /** Our end. */
   readonly localAddr: NetAddr;
+  /** The other end. */
   readonly remoteAddr: NetAddr;
   /** What is written goes out at once, however little it is. */
   setNoDelay?(isOn?: boolean): void;
@@ -22,6 +27,7 @@ export interface Socket extends Stream {
 
 /** A TCP connection. */
 export interface TcpSocket extends Socket {
+  /** What is written goes out at once, however little it is. */
   setNoDelay(isOn?: boolean): void;
   /** Asks the system to find out when the other side's machine has vanished. */
   setKeepAlive(isOn?: boolean): void;
@@ -29,8 +35,11 @@ export interface TcpSocket extends Socket {
 
 /** A port at which connections come in. */
 export interface Listener<S extends Socket = Socket> {
+  /** Where it listens. */
   readonly addr: NetAddr;
+  /** The next connection; rejects once it is closed. */
   accept(): Promise<S>;
+  /** Stops listening. */
   close(): void;
 }
 
@@ -48,13 +57,17 @@ export interface DatagramSocket {
 
 /** Where to listen; port 0 is any that is free. */
 export interface ListenAt {
+  /** An address of this machine. */
   readonly hostname: string;
+  /** The port; 0 is any that is free. */
   readonly port: number;
 }
 
 /** Both in PEM; they must fit together. */
 export interface CertificateAndKey {
+  /** The certificates, its own first. */
   readonly cert: string;
+  /** The private key. */
   readonly key: string;
 }
 

@@ -17,10 +17,15 @@ import { MAX_LINKS, TunnelPath } from "./tunnel_path.ts";
 import { WebsocketLink } from "./websocket.ts";
 import { dialWebsocket, type WebsocketAddress } from "./websocket_dial.ts";
 
+/** What the near end of a tunnel is made of. */
 export interface TunnelClientOptions {
+  /** Where time comes from. */
   readonly clock: Clock;
+  /** Where chance comes from. */
   readonly random: Random;
+  /** Where it writes what happens. */
   readonly log: Log;
+  /** Where it counts what happens. */
   readonly metrics: Metrics;
   /** What the server wants to hear. Default: the user part of the URL. */
   readonly token?: string;
@@ -30,6 +35,11 @@ export interface TunnelClientOptions {
   readonly caCerts?: string[];
   /** TCP, TLS, upgrade. Default 10 s. */
   readonly connectTimeoutMs?: number;
+  /**
+   * Windows and patience of its streams. Default: what suits most links.
+   *
+   * @internal
+   */
   readonly mux?: Omit<MuxOptions, "role" | "version" | "extensions">;
 }
 

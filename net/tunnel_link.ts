@@ -28,6 +28,7 @@ import { MuxConnection } from "./mux.ts";
 import { splice, type SpliceOptions } from "./splice.ts";
 import { joinDatagrams, StreamDatagrams } from "./stream_datagrams.ts";
 
+/** How much one link takes. */
 export interface TunnelLinkLimits {
   /** From a stream's opening to the end of its dial. Default 30 s. */
   readonly dialTimeoutMs?: number;
@@ -35,10 +36,19 @@ export interface TunnelLinkLimits {
   readonly halfClosedTimeoutMs?: number;
 }
 
+/** What a link of a tunnel is made of at its far end. */
 export interface TunnelLinkOptions {
+  /** Where time comes from. */
   readonly clock: Clock;
+  /** Where it counts what happens. */
   readonly metrics: Metrics;
+  /** How much one link takes. */
   readonly limits?: TunnelLinkLimits;
+  /**
+   * Windows and patience of its streams. Default: what suits most links.
+   *
+   * @internal
+   */
   readonly mux?: Omit<MuxOptions, "role" | "version" | "extensions">;
 }
 

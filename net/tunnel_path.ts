@@ -31,11 +31,17 @@ const WORDS = { datagrams: "a datagram socket", request: "for a request" } as co
 /** More links than this help nobody. */
 export const MAX_LINKS = 64;
 
+/** A Path over links that are kept up, each with many streams within. */
 export class TunnelPath implements Path {
   readonly #hop: TunnelPathOptions["hop"];
   readonly #links: readonly LinkKeeper[];
   #closed = false;
 
+  /**
+   * Made by `openTunnel`.
+   *
+   * @internal
+   */
   constructor(options: TunnelPathOptions) {
     const { links: count } = options;
     if (!Number.isInteger(count) || count < 1 || count > MAX_LINKS) {
@@ -95,6 +101,7 @@ export class TunnelPath implements Path {
     await Promise.all(this.#links.map((link) => link.done));
   }
 
+  /** The same as `close`. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -22,6 +22,7 @@ import { type TunnelLinkLimits, type TunnelLinkOptions, TunnelLinks } from "./tu
 import { acceptWebsocket, readWebsocketRequest, WebsocketLink } from "./websocket.ts";
 import { isClosedError, isEarlyEnd, type ListenAt, type NetAddr, type Socket, type TcpListener } from "./runtime.ts";
 
+/** How much a tunnel server takes at once. */
 export interface TunnelLimits extends TunnelLinkLimits {
   /** Links at once. Default 1,024. */
   readonly maxLinks?: number;
@@ -31,6 +32,7 @@ export interface TunnelLimits extends TunnelLinkLimits {
   readonly handshakeTimeoutMs?: number;
 }
 
+/** What the far end of a tunnel is made of. */
 export interface TunnelServerOptions extends TunnelLinkOptions {
   /** Where to listen, or a listener to take over and close in the end, which has no TLS then. */
   readonly listen: ListenAt | TcpListener;
@@ -40,8 +42,11 @@ export interface TunnelServerOptions extends TunnelLinkOptions {
   readonly urlPath?: string;
   /** What a client must know. Without it everyone may use the tunnel. */
   readonly token?: string;
+  /** What the streams that come in go through. Not closed with the server. */
   readonly onward: Path;
+  /** Where it writes what happens. */
   readonly log: Log;
+  /** How much it takes at once. */
   readonly limits?: TunnelLimits;
 }
 
@@ -50,6 +55,7 @@ const NOTHING_HERE = "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nCont
 /** How long to wait before accepting again after a failure, such as too many open files. */
 const ACCEPT_PAUSE_MS = 50;
 
+/** The far end of a tunnel: a port that speaks WebSocket, and streams within. */
 export class TunnelServer implements Disposable {
   readonly #options: TunnelServerOptions;
   readonly #listener: RenewableListener;
@@ -64,6 +70,7 @@ export class TunnelServer implements Disposable {
   readonly #metrics;
   readonly #token: Promise<Uint8Array> | undefined;
 
+  /** Listens at once; throws when the port is taken. */
   constructor(options: TunnelServerOptions) {
     if (options.token !== undefined && !isTunnelToken(options.token)) {
       throw new CulvertError("bad_token", "Cannot serve a tunnel: the token must be printable ASCII without spaces");
@@ -84,10 +91,12 @@ export class TunnelServer implements Disposable {
     return this.#listener.address;
   }
 
+  /** Links that are open. */
   get linkCount(): number {
     return this.#links.size;
   }
 
+  /** Streams that are open, on all links. */
   get streamCount(): number {
     return this.#links.streamCount;
   }
@@ -105,6 +114,7 @@ export class TunnelServer implements Disposable {
     await this.closed();
   }
 
+  /** Closes it, and what is open through it. May be repeated. */
   close(): void {
     this.#stop.abort(new CulvertError("closed", "The tunnel server is closing"));
     this.#listener.close();
@@ -118,6 +128,7 @@ export class TunnelServer implements Disposable {
     await this.#links.closed();
   }
 
+  /** The same as `close`. */
   [Symbol.dispose](): void {
     this.close();
   }
@@ -125,6 +136,8 @@ export class TunnelServer implements Disposable {
   /**
    * Serves a link that came in some other way, such as through an edge app's WebSocket, or closes it when as many as
    * allowed are open. `at` is told in trails.
+   *
+   * @internal
    */
   serveLink(link: Link, at: string): void {
     if (!this.#isFull) return this.#carry(link, at);

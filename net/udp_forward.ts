@@ -17,12 +17,17 @@ import { closeQuietly } from "./close.ts";
 import { Deadlines } from "./deadlines.ts";
 import { type DatagramSocket, datagramSocket, type NetAddr } from "./runtime.ts";
 
+/** What a forwarded UDP port is made of. */
 export interface UdpForwardOptions {
+  /** Where programs send to. */
   readonly listen: { readonly hostname: string; readonly port: number };
+  /** Where their datagrams lead. */
   readonly target: Target;
   /** Must carry datagrams. Not closed with the forward. */
   readonly path: Path;
+  /** Where time comes from. */
   readonly clock: Clock;
+  /** Where it writes what happens. */
   readonly log: Log;
   /** A program's silence, and that of its target, of this length ends what it has open. Default 60 s. */
   readonly idleTimeoutMs?: number;
@@ -42,6 +47,7 @@ interface Flow {
   datagrams: Datagrams | undefined;
 }
 
+/** A forwarded UDP port that is open. */
 export class UdpForward implements Disposable {
   /** Where it listens. */
   readonly address: NetAddr;
@@ -54,6 +60,7 @@ export class UdpForward implements Disposable {
   readonly #idle: Deadlines<Flow>;
   #isClosed = false;
 
+  /** Listens at once; throws when the port is taken, or in Node. */
   constructor(options: UdpForwardOptions) {
     this.#options = options;
     this.#socket = datagramSocket(options.listen);
@@ -67,6 +74,7 @@ export class UdpForward implements Disposable {
     return this.#flows.size;
   }
 
+  /** Closes it, and what is open through it. May be repeated. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -75,6 +83,7 @@ export class UdpForward implements Disposable {
     this.#idle[Symbol.dispose]();
   }
 
+  /** The same as `close`. */
   [Symbol.dispose](): void {
     this.close();
   }

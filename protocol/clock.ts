@@ -5,11 +5,13 @@
 
 import { CulvertError } from "./errors.ts";
 
+/** A callback that is still to come; cancelling or disposing it makes it never come. */
 export interface Timer extends Disposable {
   /** Stops the timer; harmless when it has fired or was cancelled before. */
   cancel(): void;
 }
 
+/** Where time comes from: the host by `clockOf`, or a `FakeClock` in tests. */
 export interface Clock {
   /** Milliseconds that only ever go forward, from an arbitrary start. For durations. */
   now(): number;
@@ -24,9 +26,13 @@ export interface Clock {
  * once the types of `node:` modules are about.
  */
 export interface TimeHost<TimerId> {
+  /** Monotonic time. */
   readonly performance: { now(): number };
+  /** The wall clock. */
   readonly Date: { now(): number };
+  /** Calls back once. */
   setTimeout(callback: () => void, delayMs: number): TimerId;
+  /** Takes that back. */
   clearTimeout(id: TimerId): void;
 }
 

@@ -59,17 +59,37 @@ export interface PolicyLimits {
   readonly maxDatagramSockets: number;
 }
 
+/** What traffic may do that leaves here. Made by `policyOf`, or read from a file by `loadPolicy`. */
 export class EgressPolicy {
-  /** What it was made from, for whoever makes a narrower one of it. */
+  /**
+   * What it was made from, for whoever makes a narrower one of it.
+   *
+   * @internal
+   */
   readonly settings: PolicySettings;
+  /**
+   * How much at once, and how fast.
+   *
+   * @internal
+   */
   readonly limits: PolicyLimits;
   /** Whether a new policy closes what it would not have allowed. */
   readonly closeOnReload: boolean;
+  /**
+   * Which addresses are open.
+   *
+   * @internal
+   */
   readonly addressRules: AddressRules;
   readonly #allowedPorts: readonly PortRange[];
   readonly #deniedPorts: readonly PortRange[];
   readonly #hosts: PolicySettings["hosts"];
 
+  /**
+   * Takes what a schema has checked.
+   *
+   * @internal
+   */
   constructor(settings: PolicySettings) {
     const { limits, ports } = settings;
     this.settings = settings;
@@ -91,14 +111,22 @@ export class EgressPolicy {
     this.#hosts = settings.hosts;
   }
 
-  /** Whether a host may be dialled, before it is resolved. `host` as `parseHost` gives it, an address as text. */
+  /**
+   * Whether a host may be dialled, before it is resolved. `host` as `parseHost` gives it, an address as text.
+   *
+   * @internal
+   */
   checkName(host: string, port: number): Refusal | undefined {
     if (!this.isPortOpen(port)) return portClosed(port);
     const rule = this.#hosts.find((rule) => matchesHost(rule.pattern, host));
     return rule?.action === "deny" ? HOST_DENIED : undefined;
   }
 
-  /** Whether an address may be dialled. `own` are this machine's addresses. */
+  /**
+   * Whether an address may be dialled. `own` are this machine's addresses.
+   *
+   * @internal
+   */
   checkAddress(address: IpAddress, port: number, own?: AddressSet): Refusal | undefined {
     if (!this.isPortOpen(port)) return portClosed(port);
     const { openNetworks, openClasses, deniedNetworks } = this.addressRules;
@@ -121,6 +149,7 @@ export class EgressPolicy {
     return this.#hosts.some(({ action }) => action === "deny") ? "some" : "none";
   }
 
+  /** Whether anything may be dialled on that port. */
   isPortOpen(port: number): boolean {
     if (port === SMTP_PORT || !Number.isInteger(port)) return false;
     return inRanges(this.#allowedPorts, port) && !inRanges(this.#deniedPorts, port);
@@ -175,6 +204,7 @@ function keysAt(path: readonly (string | number)[]): readonly string[] {
 
 /** A policy that may change while it is in use. */
 export interface PolicySource {
+  /** The policy of this moment. */
   readonly current: EgressPolicy;
   /** Calls `listener` after every change until the returned handle is disposed. */
   subscribe(listener: () => void): Disposable;

@@ -51,13 +51,25 @@ export const policySchema = z.strictObject({
 /** What a file has been read as. */
 export type PolicySettings = z.output<typeof policySchema>;
 
-/** What code may write instead of a file. */
+/** What code may write instead of a file; the names and rules are the file's (docs/egress-policy.md). */
 export interface PolicyFile {
+  /** Classes and networks that are open beside the internet. */
   readonly allow_addresses?: readonly string[];
+  /** Networks that are closed. */
   readonly deny_addresses?: readonly string[];
+  /** Ports that are open, and ports that are closed. */
   readonly ports?: { readonly allow?: readonly (number | string)[]; readonly deny?: readonly (number | string)[] };
+  /** Hosts that are open or closed, by name. */
   readonly hosts?: readonly string[];
-  readonly limits?: { readonly [Limit in keyof PolicySettings["limits"]]?: number };
+  /** How much at once, and how fast. */
+  readonly limits?: {
+    readonly max_connections?: number;
+    readonly max_connections_per_second?: number;
+    readonly max_upload_bytes_per_second?: number;
+    readonly max_download_bytes_per_second?: number;
+    readonly max_datagram_sockets?: number;
+  };
+  /** Whether connections that a new policy forbids are closed. */
   readonly close_on_reload?: boolean;
 }
 

@@ -5,9 +5,12 @@
  */
 
 export class CulvertError extends Error {
+  /** The name of the class, as errors print it. */
   override readonly name: string = "CulvertError";
+  /** What a program tells them apart by; it does not change. */
   readonly code: string;
 
+  /** `message` says what cannot be done, and why. */
   constructor(code: string, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
@@ -32,12 +35,16 @@ export type DialFailure =
   | "path_down" // no link to the far side at present
   | "unpaid"; // the account has no money for it
 
+/** A dial that failed, told apart by what the failure means. */
 export class DialError extends CulvertError {
+  /** The name of the class, as errors print it. */
   override readonly name = "DialError";
+  /** What the failure means. */
   declare readonly code: DialFailure;
   /** Whether the message may be shown to whoever asked: it names nothing of the way, and nobody's host. */
   readonly isForAll: boolean;
 
+  /** `isForAll`: it would fail by any other way too. */
   constructor(code: DialFailure, message: string, options?: ErrorOptions & { readonly isForAll?: boolean }) {
     super(code, message, options);
     this.isForAll = options?.isForAll ?? false;

@@ -35,7 +35,9 @@ export function peerIdFits(peerId: string, publicKey: Uint8Array, primitives: Pr
 
 /** The two secrets an identity is made of; everything else follows from them. */
 export interface IdentitySecrets {
+  /** The Ed25519 seed, of which the peer id is made. */
   readonly identityKey: Bytes;
+  /** The X25519 key of WireGuard and of sealed streams. */
   readonly wireguardKey: Bytes;
 }
 
@@ -68,13 +70,17 @@ export function generateSecrets(random: Random): IdentitySecrets {
 
 /** A peer's own identity. The secrets are private fields, so printing or serialising one shows only what is public. */
 export class Identity {
+  /** Its name. */
   readonly peerId: string;
+  /** What its signatures are checked with. */
   readonly publicKey: Bytes;
+  /** What others seal to. */
   readonly wireguardPublicKey: Bytes;
   readonly #secrets: IdentitySecrets;
   readonly #primitives: Primitives;
   #binding: WireGuardBinding | undefined;
 
+  /** Of secrets that are kept somewhere, or new ones of `generateSecrets`. */
   constructor(secrets: IdentitySecrets, primitives: Primitives) {
     for (const key of [secrets.identityKey, secrets.wireguardKey]) {
       if (key.length !== KEY_BYTES) {
@@ -91,6 +97,11 @@ export class Identity {
     this.peerId = peerIdOf(this.publicKey, primitives);
   }
 
+  /**
+   * Its word for a statement.
+   *
+   * @internal
+   */
   sign(statement: Statement): Bytes {
     return sign(statement, this.#secrets.identityKey, this.#primitives);
   }
@@ -103,7 +114,11 @@ export class Identity {
     return this.#primitives.ed25519Sign(signatureBase, this.#secrets.identityKey);
   }
 
-  /** Made once: the same words have the same signature (RFC 8032). */
+  /**
+   * Made once: the same words have the same signature (RFC 8032).
+   *
+   * @internal
+   */
   wireguardBinding(): WireGuardBinding {
     return this.#binding ??= {
       peerId: this.peerId,

@@ -5,10 +5,15 @@
 
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
+/** Where lines are written for operators; `silentLog` writes none. */
 export interface Log {
+  /** For whoever looks for a fault. */
   debug(message: string, fields?: LogFields): void;
+  /** What an operator may want to know. */
   info(message: string, fields?: LogFields): void;
+  /** What an operator should look at. */
   warn(message: string, fields?: LogFields): void;
+  /** What does not work. */
   error(message: string, fields?: LogFields): void;
   /** The same log with fields added to every line. */
   with(fields: LogFields): Log;

@@ -5,25 +5,35 @@
 
 export type Labels = Readonly<Record<string, string>>;
 
+/** A number that only grows. */
 export interface Counter {
+  /** Adds one, or as much as is said. */
   add(amount?: number, labels?: Labels): void;
 }
 
+/** A number that goes up and down. */
 export interface Gauge {
+  /** Says what it is. */
   set(value: number, labels?: Labels): void;
+  /** Adds to it, or takes away. */
   add(amount: number, labels?: Labels): void;
   /** There is nothing of these labels any more. */
   remove(labels: Labels): void;
 }
 
+/** How often values were how large. */
 export interface Histogram {
+  /** Counts a value. */
   observe(value: number, labels?: Labels): void;
 }
 
 /** Asking twice for one name gives the same instrument. */
 export interface Metrics {
+  /** A counter of that name. */
   counter(name: string, help: string, labelNames?: readonly string[]): Counter;
+  /** A gauge of that name. */
   gauge(name: string, help: string, labelNames?: readonly string[]): Gauge;
+  /** A histogram of that name, with the upper bounds of its buckets. */
   histogram(name: string, help: string, buckets: readonly number[], labelNames?: readonly string[]): Histogram;
 }
 

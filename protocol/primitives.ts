@@ -14,6 +14,7 @@
 import { ed25519, x25519 } from "@noble/curves/ed25519.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 
+/** Bytes in memory of their own, which nobody shares. */
 export type Bytes = Uint8Array<ArrayBuffer>;
 
 /** Length of an Ed25519 or X25519 key of either kind. */
@@ -25,8 +26,11 @@ export const ED25519_SIGNATURE_BYTES = 64;
  * come from a stranger and never throws.
  */
 export interface Primitives {
+  /** The SHA-256 of data. */
   sha256(data: Uint8Array): Bytes;
+  /** The public key of an Ed25519 seed. */
   ed25519PublicKey(secretKey: Uint8Array): Bytes;
+  /** An Ed25519 signature (RFC 8032). */
   ed25519Sign(message: Uint8Array, secretKey: Uint8Array): Bytes;
   /**
    * RFC 8032 §5.1.7, strict: false for S ≥ L, for a public key or R that is not the canonical encoding of a point, and
@@ -34,6 +38,7 @@ export interface Primitives {
    * by the cofactor is left open, as in the RFC: only the signer can make a signature on which the two forms differ.
    */
   ed25519Verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean;
+  /** The public key of an X25519 key. */
   x25519PublicKey(secretKey: Uint8Array): Bytes;
   /** The shared secret, or undefined when the public key is of small order and the secret would be all zero. */
   x25519(secretKey: Uint8Array, publicKey: Uint8Array): Bytes | undefined;

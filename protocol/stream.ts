@@ -9,7 +9,9 @@
 
 /** Where a Stream should lead. `host` is a DNS name or an IP literal without brackets. */
 export interface Target {
+  /** A DNS name, or an IP literal without brackets. */
   readonly host: string;
+  /** The port. */
   readonly port: number;
 }
 
@@ -23,9 +25,13 @@ export interface Target {
  * - After a failure (reset, lost link) `read` and `write` reject; end of file is never reported for a cut stream.
  */
 export interface Stream extends Disposable {
+  /** Fills the start of `into`; gives the number of bytes, or null at the end. */
   read(into: Uint8Array): Promise<number | null>;
+  /** Takes bytes, perhaps not all; gives how many. */
   write(from: Uint8Array): Promise<number>;
+  /** Ends our half only. */
   closeWrite(): Promise<void>;
+  /** Ends both halves at once. May be repeated. */
   close(): void;
   /** Ends both at once as a failure, where the transport can tell the far side so; otherwise use `close`. */
   abort?(): void;
@@ -33,7 +39,9 @@ export interface Stream extends Disposable {
 
 /** A datagram's length within the buffer that `receive` was given, and the address it came from. */
 export interface Received {
+  /** Bytes of the datagram. */
   readonly length: number;
+  /** Who sent it. */
   readonly from: Target;
 }
 
@@ -43,6 +51,7 @@ export interface Datagrams extends Disposable {
   send(datagram: Uint8Array, to: Target): Promise<void>;
   /** The next datagram, cut to `into`, or null once closed. */
   receive(into: Uint8Array): Promise<Received | null>;
+  /** Closes the socket; a pending `receive` gives null. */
   close(): void;
 }
 
@@ -60,7 +69,9 @@ export interface Hop {
   readonly seal?: string;
 }
 
+/** How a dial is made. */
 export interface DialOptions {
+  /** Aborting it gives the dial up. */
   readonly signal?: AbortSignal;
   /** The hops so far; see `Hop`. A Path that leaves the machine adds its own. */
   readonly trail?: readonly Hop[];
@@ -84,7 +95,9 @@ export interface Path extends Disposable {
 
 /** Packets sent, and how many of these were sent again: what was lost on the way, and a little that was only late. */
 export interface PacketCounts {
+  /** Packets that were sent. */
   readonly sent: number;
+  /** Packets that were sent again. */
   readonly resent: number;
 }
 

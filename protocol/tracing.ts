@@ -19,24 +19,31 @@ export const spanNames = {
   "command.push": "A supernode orders a peer something, until it answers",
   "command.apply": "A peer carries a command out",
   "circuit.build": "A circuit is built over relays to a gateway",
+  "transfer.get": "A file or a folder is fetched from peers, until it is whole",
   "http.request": "A request to a role's API, until its answer begins",
 } as const;
+/** The name of one. */
 export type SpanName = keyof typeof spanNames;
 
 /** What is told of a span, beside how it ended. */
 export interface SpanFacts {
+  /** Of a session that has one by then. */
   readonly session_id?: string | undefined;
-  readonly command_id?: string | undefined;
   /** Of a command. */
+  readonly command_id?: string | undefined;
+  /** Which command. */
   readonly kind?: string;
   /** The beginning of a path's URL, such as "tunnel+wss". */
   readonly way?: string;
+  /** Of a request. */
   readonly method?: string;
   /** The first two parts of a URL's path, which are words of ours. */
   readonly route?: string;
+  /** Of an answer. */
   readonly status?: number;
 }
 
+/** A deed that is being done. */
 export interface Span {
   /** Adds what became known meanwhile. */
   add(facts: SpanFacts): void;
@@ -44,6 +51,7 @@ export interface Span {
   fail(code: string): void;
 }
 
+/** Whoever is told of deeds. */
 export interface Tracing {
   /** Whether anybody listens. */
   readonly isOn: boolean;

@@ -10,9 +10,11 @@
 
 import { down, rotate, status } from "./client/actions.ts";
 import { runProxy } from "./client/run_proxy.ts";
+import { requireTunnelRights } from "./client/tunnel_rights.ts";
 import { type ClientConfig, clientConfig, type UpConfig } from "./client/settings.ts";
 import { ConfigError } from "./config.ts";
 import { RUN_DIRECTORY } from "./machine/journal.ts";
+import { ownRights } from "./machine/privileges.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 import { ownForegroundCommand, startInBackground } from "./wireguard/background.ts";
 
@@ -55,6 +57,8 @@ function requireSupernode(config: ClientConfig): UpConfig {
 
 async function detach({ tun, interface: name }: ClientConfig, context: RoleContext): Promise<void> {
   const { signal, print, log, stateDir } = context;
+  // Here it is told to who asked; that process could only tell its log.
+  if (tun) requireTunnelRights(await ownRights());
   const logFile = tun ? `${RUN_DIRECTORY}/${name}.log` : `${stateDir}/client.log`;
   await Deno.mkdir(logFile.slice(0, logFile.lastIndexOf("/")), { recursive: true, mode: 0o700 });
   const pid = await startInBackground(await ownForegroundCommand(), { logFile, signal, print, complain });

@@ -8,8 +8,9 @@
 import { createAdaptorServer, type HttpBindings } from "@hono/node-server";
 import type { Server } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
-import { CulvertError, messageOf } from "../protocol/errors.ts";
+import { CulvertError } from "../protocol/errors.ts";
 import { formatTarget, type Target } from "../protocol/stream.ts";
+import { whyNotListening } from "./listening.ts";
 
 export interface HttpServerOptions {
   readonly listen: Target;
@@ -95,8 +96,8 @@ function createServer(options: HttpServerOptions): Server {
 
 function listen(server: Server, options: HttpServerOptions): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once("error", (error: Error & { code?: string }) => {
-      const why = error.code === "EADDRINUSE" ? "another program has this port" : messageOf(error);
+    server.once("error", (error: Error) => {
+      const why = whyNotListening(error);
       const where = `${options.flag} ${formatTarget(options.listen)}`;
       reject(new CulvertError("cannot_listen", `Cannot serve ${options.what} on ${where}: ${why}`, { cause: error }));
     });

@@ -17,9 +17,20 @@ export function listenOn<T>(address: Target, listen: (at: { hostname: string; po
 }
 
 function reasonOf(error: unknown): string {
-  if (error instanceof Deno.errors.AddrInUse) return "another program has this port; choose one with --listen";
-  if (error instanceof Deno.errors.AddrNotAvailable) return "this machine has no such address";
-  if (error instanceof Deno.errors.PermissionDenied) return "ports below 1024 are for root";
+  const why = whyNotListening(error);
+  return error instanceof Deno.errors.AddrInUse ? `${why}; choose one with --listen` : why;
+}
+
+const LOW_PORT = "ports below 1024 are for root, or a service with AmbientCapabilities=CAP_NET_BIND_SERVICE";
+
+/** What keeps a program from listening, by Deno's error or by Node's. */
+export function whyNotListening(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (error instanceof Deno.errors.AddrInUse || code === "EADDRINUSE") return "another program has this port";
+  if (error instanceof Deno.errors.AddrNotAvailable || code === "EADDRNOTAVAIL") {
+    return "this machine has no such address";
+  }
+  if (error instanceof Deno.errors.PermissionDenied || code === "EACCES") return LOW_PORT;
   return messageOf(error);
 }
 

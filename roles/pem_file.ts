@@ -12,7 +12,9 @@ export async function readPem(path: string, { flag, action }: { flag: string; ac
   try {
     text = await Deno.readTextFile(path);
   } catch (error) {
-    throw new ConfigError(action, [`${flag} must be a file that can be read: ${messageOf(error)}`]);
+    // Such as a key that certbot keeps, which is root's.
+    const advice = error instanceof Deno.errors.PermissionDenied ? "; its owner or root may" : "";
+    throw new ConfigError(action, [`${flag} must be a file that can be read: ${messageOf(error)}${advice}`]);
   }
   if (/^-----BEGIN [A-Z0-9 ]+-----\r?$/m.test(text)) return text;
   throw new ConfigError(action, [`${flag} must be a file in PEM, got ${quoteText(path)}`]);

@@ -27,5 +27,5 @@ function methodOf({ method }: Request): string {
 
 /** Its first two parts, where they look like words of an API of ours; what comes after names peers and sessions. */
 function routeOf({ url }: Request): string {
-  return /^\/v1\/[a-z]+(?:-[a-z]+)*(?=\/|$)|^\/healthz$/.exec(new URL(url).pathname)?.[0] ?? "other";
+  return /^\/(?:v1|api)\/[a-z]+(?:-[a-z]+)*(?=\/|$)|^\/healthz$/.exec(new URL(url).pathname)?.[0] ?? "other";
 }

@@ -14,16 +14,17 @@ import type { Tracker } from "../edge/tracker.ts";
 import { heartbeat } from "../edge/tracker/api.ts";
 import { hostPrimitives } from "../net/host_primitives.ts";
 import { HttpPort, type PlainRequest } from "../net/http_port.ts";
-import { CulvertError, messageOf } from "../protocol/errors.ts";
+import { CulvertError } from "../protocol/errors.ts";
 import { valuesOf } from "../protocol/http_head.ts";
 import { formatTarget, type Target } from "../protocol/stream.ts";
 import { ConfigError } from "./config.ts";
 import { durationMs, filePath, hostName, listenAddress } from "./fields.ts";
 import { kvFlag, openRoleKv } from "./kv_store.ts";
-import { isLoopback } from "./listening.ts";
+import { isLoopback, whyNotListening } from "./listening.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 import { followTls, readFittingTls, tlsFlags, type TlsPair } from "./tls_files.ts";
 import { followDenyFile } from "./tracker/deny_file.ts";
+import { tracedFetch } from "./traced_fetch.ts";
 
 const ACTION = "start tracker";
 
@@ -104,7 +105,7 @@ interface PortSettings {
   readonly config: z.output<typeof config>;
   readonly listen: Target;
   readonly tls: TlsPair | undefined;
-  readonly context: Pick<RoleContext, "clock" | "log" | "metrics">;
+  readonly context: Pick<RoleContext, "clock" | "log" | "metrics" | "tracing">;
 }
 
 /** Heartbeats are answered without a Request being made of them. */
@@ -120,17 +121,19 @@ function servePort(app: Tracker, { config, listen, tls, context }: PortSettings)
       const headers = { get: (name: string) => valuesOf(fields, name).at(-1) ?? null };
       return app.heartbeat({ token, body, host }, { remoteAddress: remoteAddressOf(headers, remoteAddress, proxy) });
     },
-    fetch: (request: Request, remoteAddress: string) =>
-      app.fetch(request, { remoteAddress: remoteAddressOf(request.headers, remoteAddress, proxy) }),
+    fetch: tracedFetch(
+      context.tracing,
+      (request: Request, remoteAddress: string) =>
+        app.fetch(request, { remoteAddress: remoteAddressOf(request.headers, remoteAddress, proxy) }),
+    ),
     limits: { maxConnections: config.maxConnections, maxPerAddress: config.maxPerAddress },
     ...context,
   };
   try {
     return new HttpPort(options);
   } catch (error) {
-    const why = error instanceof Deno.errors.AddrInUse ? "another program has this port" : messageOf(error);
-    const where = formatTarget(listen);
-    throw new CulvertError("cannot_listen", `Cannot serve the tracker on --listen ${where}: ${why}`, { cause: error });
+    const where = `--listen ${formatTarget(listen)}: ${whyNotListening(error)}`;
+    throw new CulvertError("cannot_listen", `Cannot serve the tracker on ${where}`, { cause: error });
   }
 }
 

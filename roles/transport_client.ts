@@ -14,6 +14,7 @@ import { combinationFlags, type CombinationSettings } from "./combination.ts";
 import { ConfigError } from "./config.ts";
 import { filePath } from "./fields.ts";
 import { localPortFlags, type LocalPortSettings, openLocalPorts } from "./local_ports.ts";
+import { ownRights, requireRawPackets } from "./machine/privileges.ts";
 import type { RoleContext } from "./role.ts";
 import { reportedAt, serveSplitReport } from "./split/report_socket.ts";
 import { openWayOut, type WayOut } from "./way_out.ts";
@@ -42,6 +43,9 @@ export interface TransportClientOptions {
   readonly listen: string;
 }
 
+/** URLs of servers whose packets look like those of TCP. */
+const RAW_URL = /^(kcp\+raw|vtcp):/;
+
 export async function runTransportClient(
   settings: TransportClientSettings,
   { name, schemes, listen }: TransportClientOptions,
@@ -49,6 +53,8 @@ export async function runTransportClient(
 ): Promise<void> {
   const action = `start ${name}`;
   requireServers(settings.server, schemes, action);
+  // Where one of several servers can be reached without, the others are only warned of.
+  if (settings.server.every((url) => RAW_URL.test(url))) requireRawPackets(await ownRights(), action);
   const wayOut = {
     ...settings,
     flag: "--server",

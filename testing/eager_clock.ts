@@ -6,6 +6,7 @@
 import type { Clock, Timer } from "../protocol/clock.ts";
 import { FakeClock, settle } from "./fake_clock.ts";
 
+/** A clock that goes to the next timer by itself as soon as nothing else is to be done. */
 export class EagerClock implements Clock {
   readonly #fake = new FakeClock();
   #running: Promise<void> | undefined;

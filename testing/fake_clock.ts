@@ -7,12 +7,14 @@ import { setImmediate } from "node:timers";
 import type { Clock, Timer } from "../protocol/clock.ts";
 import { type TimerEntry, TimerHeap } from "./timer_heap.ts";
 
+/** A clock that stands until it is told to go on. */
 export class FakeClock implements Clock {
   #nowMs = 0;
   #order = 0;
   readonly #wallStartMs: number;
   readonly #pending = new TimerHeap();
 
+  /** `wallStartMs` is what the wall clock says first. */
   constructor(wallStartMs = Date.UTC(2026, 0, 1)) {
     this.#wallStartMs = wallStartMs;
   }

@@ -5,31 +5,41 @@
 import type { Log, LogFields } from "../protocol/log.ts";
 import { Changes } from "./waiting.ts";
 
+/** How urgent a line is. */
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
+/** A line that was logged. */
 export interface LogLine {
+  /** How urgent it is. */
   readonly level: LogLevel;
+  /** What it says. */
   readonly message: string;
+  /** What it says of whom. */
   readonly fields: LogFields;
 }
 
+/** A log that keeps its lines, for tests to look at and to wait for. */
 export class LogCollector implements Log {
   /** Every line so far, oldest first; shared with the logs made by `with`. */
   readonly lines: LogLine[] = [];
   readonly #changes = new Changes();
 
+  /** Keeps a line. */
   debug(message: string, fields?: LogFields): void {
     this.#keep("debug", message, fields);
   }
 
+  /** Keeps a line. */
   info(message: string, fields?: LogFields): void {
     this.#keep("info", message, fields);
   }
 
+  /** Keeps a line. */
   warn(message: string, fields?: LogFields): void {
     this.#keep("warn", message, fields);
   }
 
+  /** Keeps a line. */
   error(message: string, fields?: LogFields): void {
     this.#keep("error", message, fields);
   }

@@ -5,9 +5,13 @@
 
 import type { Datagrams, Received, Target } from "../protocol/stream.ts";
 
+/** What a socket in memory is made of. */
 export interface MemoryDatagramsOptions {
+  /** Its own address. */
   readonly local: Target;
+  /** Takes what is sent. */
   readonly send: (datagram: Uint8Array, to: Target) => void;
+  /** Is told when it is closed. */
   readonly onClose: () => void;
 }
 
@@ -20,7 +24,9 @@ interface Arrival {
   readonly from: Target;
 }
 
+/** A datagram socket in memory. */
 export class MemoryDatagrams implements Datagrams {
+  /** Its own address. */
   readonly local: Target;
   readonly #send: (datagram: Uint8Array, to: Target) => void;
   readonly #onClose: () => void;
@@ -28,6 +34,7 @@ export class MemoryDatagrams implements Datagrams {
   #wake: (() => void) | undefined;
   #isClosed = false;
 
+  /** Opens at once. */
   constructor(options: MemoryDatagramsOptions) {
     this.local = options.local;
     this.#send = options.send;
@@ -64,6 +71,7 @@ export class MemoryDatagrams implements Datagrams {
     this.#wakeReceiver();
   }
 
+  /** Closes it, and what is open through it. May be repeated. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -72,6 +80,7 @@ export class MemoryDatagrams implements Datagrams {
     this.#wakeReceiver();
   }
 
+  /** The same as `close`. */
   [Symbol.dispose](): void {
     this.close();
   }

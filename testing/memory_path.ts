@@ -6,15 +6,19 @@ import type { Datagrams, DialOptions, Path, Stream, Target } from "../protocol/s
 
 /** What a host can do for a Path. */
 export interface Dialler {
+  /** Opens a stream. */
   dial(target: Target, options?: DialOptions): Promise<Stream>;
+  /** Opens a datagram socket. */
   datagrams(): Datagrams;
 }
 
+/** A Path that dials from a host of a network in memory. */
 export class MemoryPath implements Path {
   readonly #host: Dialler;
   readonly #closing = new AbortController();
   readonly #open = new Set<{ close(): void }>();
 
+  /** Dials from that host. */
   constructor(host: Dialler) {
     this.#host = host;
   }
@@ -39,6 +43,7 @@ export class MemoryPath implements Path {
     this.#open.clear();
   }
 
+  /** The same as `close`. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -1,5 +1,5 @@
 /**
- * The test kit: time, chance, networks and hostile input for tests of Culvert and of what is built on it, and the contracts
+ * The test kit: time, chance and networks for tests of Culvert and of what is built on it, and the contracts
  * that every `Stream` and every `Path` keeps.
  *
  * ```ts
@@ -17,7 +17,6 @@
 
 export * from "./eager_clock.ts";
 export * from "./fake_clock.ts";
-export * from "./fuzz.ts";
 export * from "./log_collector.ts";
 export * from "./memory_datagrams.ts";
 export * from "./memory_path.ts";

@@ -21,8 +21,11 @@ import { MemoryDatagrams } from "./memory_datagrams.ts";
 import { MemoryPath } from "./memory_path.ts";
 import { type Conditions, Wire } from "./wire.ts";
 
+/** What a network in memory is made of. */
 export interface MemoryNetworkOptions {
+  /** Where time comes from. */
   readonly clock: Clock;
+  /** Where chance comes from. */
   readonly random: Random;
   /** Of every wire that `shape` has not named. Default: instant and faithful. */
   readonly conditions?: Conditions;
@@ -36,14 +39,18 @@ const STREAM_BUFFER_BYTES = 32 * 1024;
 const BACKLOG = 128;
 const FIRST_EPHEMERAL_PORT = 49152;
 
+/** Hosts in memory, with lines between them that delay, lose and cut. */
 export class MemoryNetwork {
+  /** Where its time comes from. */
   readonly clock: Clock;
+  /** How long a dial waits for an answer. */
   readonly dialTimeoutMs: number;
   readonly #random: Random;
   readonly #conditions: Conditions;
   readonly #hosts = new Map<string, MemoryHost>();
   readonly #wires = new Map<string, Wire>();
 
+  /** Has no hosts yet. */
   constructor(options: MemoryNetworkOptions) {
     this.clock = options.clock;
     this.dialTimeoutMs = options.dialTimeoutMs ?? 30_000;
@@ -59,6 +66,7 @@ export class MemoryNetwork {
     return host;
   }
 
+  /** The host with that address, if there is one. */
   find(address: string): MemoryHost | undefined {
     return this.#hosts.get(address);
   }
@@ -88,14 +96,22 @@ export class MemoryNetwork {
   }
 }
 
+/** A host of the network: it listens, dials and sends datagrams. */
 export class MemoryHost {
+  /** The network that it is in. */
   readonly network: MemoryNetwork;
+  /** Its address. */
   readonly address: string;
   readonly #listeners = new Map<number, MemoryListener>();
   readonly #sockets = new Map<number, MemoryDatagrams>();
   readonly #streams = new Set<MemoryStream>();
   #nextPort = FIRST_EPHEMERAL_PORT;
 
+  /**
+   * Made by the network.
+   *
+   * @internal
+   */
   constructor(network: MemoryNetwork, address: string) {
     this.network = network;
     this.address = address;
@@ -207,12 +223,18 @@ export class MemoryHost {
 
 /** Where connections to a host's port wait to be accepted. */
 export class MemoryListener implements Disposable {
+  /** Where it listens. */
   readonly local: Target;
   readonly #onClose: () => void;
   readonly #backlog: Stream[] = [];
   #waiting: { resolve(stream: Stream): void; reject(error: unknown): void } | undefined;
   #isClosed = false;
 
+  /**
+   * Made by a host.
+   *
+   * @internal
+   */
   constructor(local: Target, onClose: () => void) {
     this.local = local;
     this.#onClose = onClose;
@@ -237,6 +259,7 @@ export class MemoryListener implements Disposable {
     return true;
   }
 
+  /** Stops listening; who waits for a stream is told. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -245,6 +268,7 @@ export class MemoryListener implements Disposable {
     for (const stream of this.#backlog.splice(0)) stream.close();
   }
 
+  /** The same as `close`. */
   [Symbol.dispose](): void {
     this.close();
   }

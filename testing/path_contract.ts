@@ -10,7 +10,9 @@ import { DialError, type DialFailure } from "../protocol/errors.ts";
 import { type Path, readFull, type Target, writeAll } from "../protocol/stream.ts";
 import { registerTest } from "./runner.ts";
 
+/** A Path to be held against the contract, and what it leads to. */
 export interface PathFixture extends AsyncDisposable {
+  /** The Path. */
   readonly path: Path;
   /** Sends back what it is sent, and ends when its peer does. */
   readonly echo: Target;
@@ -24,7 +26,9 @@ export interface PathFixture extends AsyncDisposable {
   readonly datagramEcho?: Target;
 }
 
+/** How the contract gets its Paths. */
 export interface PathContractOptions {
+  /** A new Path for a case, which is disposed after it. */
   setUp(): Promise<PathFixture>;
   /** The targets that the fixture has, beside `echo`. */
   readonly has: readonly ("refusing" | "unresolved" | "silent" | "datagramEcho")[];

@@ -8,10 +8,13 @@
 
 import type { Random } from "../protocol/random.ts";
 
+/** Chance that is the same each time, by its seed. */
 export class SeededRandom implements Random {
+  /** What all of it follows from. */
   readonly seed: number;
   readonly #state: Uint32Array;
 
+  /** Begins anew from the seed. */
   constructor(seed: number) {
     this.seed = seed >>> 0;
     this.#state = new Uint32Array(4);

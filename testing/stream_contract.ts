@@ -11,6 +11,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { readFull, type Stream, writeAll } from "../protocol/stream.ts";
 import { registerTest } from "./runner.ts";
 
+/** How the contract gets its Streams. */
 export interface StreamContractOptions {
   /** Two ends of one new stream, which takes at least a few dozen bytes before anyone reads. */
   makePair(): Promise<[Stream, Stream]>;

@@ -9,7 +9,9 @@ import { clockOf, delay } from "../protocol/clock.ts";
 export const PATIENCE_MS = 30_000;
 const LOOK_MS = 20;
 
+/** How long to wait. */
 export interface WaitOptions {
+  /** Then it fails, and says what for. Default: long enough for a machine under load. */
   readonly limitMs?: number | undefined;
   /** What there was instead, to be told with the failure. */
   readonly instead?: () => string;

@@ -11,6 +11,7 @@
 import type { Clock } from "../protocol/clock.ts";
 import type { Random } from "../protocol/random.ts";
 
+/** How a line treats what goes over it. */
 export interface Conditions {
   /** One way. Default 0. */
   readonly latencyMs?: number;
@@ -35,6 +36,7 @@ const DEFAULT_QUEUE_BYTES = 256 * 1024;
 /** The least that a real stack waits before it sends again (RFC 6298 asks for 1 s, Linux waits 200 ms). */
 const MIN_RETRANSMIT_MS = 200;
 
+/** A line in one direction. */
 export class Wire {
   readonly #clock: Clock;
   readonly #random: Random;
@@ -44,16 +46,19 @@ export class Wire {
   #lastArrivalMs = 0;
   #held: (() => void)[] | undefined;
 
+  /** Is whole, and in those conditions. */
   constructor(clock: Clock, random: Random, conditions: Conditions) {
     this.#clock = clock;
     this.#random = random;
     this.#conditions = validConditions(conditions);
   }
 
+  /** Holds for what is sent from now on. */
   set conditions(conditions: Conditions) {
     this.#conditions = validConditions(conditions);
   }
 
+  /** Whether nothing gets through. */
   get isCut(): boolean {
     return this.#held !== undefined;
   }

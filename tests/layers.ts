@@ -159,10 +159,10 @@ export const importTable: readonly Row[] = [
   { from: "testing", to: "npm:fast-check", why: "hostile input is made by fast-check" },
   { from: "testing", to: "node:test", why: "in the npm package contracts register with Node's runner" },
   { from: "testing", to: "node:timers", why: "setImmediate lets every settled promise run before time moves on" },
-  ...["protocol", "net", "kv", "edge"].map((to): Row => ({
+  ...["protocol", "net"].map((to): Row => ({
     from: "mod.ts",
     to,
-    why: "the public library is these four floors; it loads no FFI and does nothing at import",
+    why: "the public library is these two floors; it loads no FFI and does nothing at import",
   })),
   ...aboveTheHouseRows,
   { from: "tests", to: "bench", why: "what generates load for measurements also loads what is under test" },

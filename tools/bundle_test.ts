@@ -6,7 +6,7 @@ import { NetLab, type NetNamespace } from "../testing/netns.ts";
 import { linesOf } from "../testing/program.ts";
 import { requires, withNeeds } from "../testing/requirements.ts";
 import { TempDirectory } from "../testing/temp_directory.ts";
-import { within } from "../testing/waiting.ts";
+import { eventually, within } from "../testing/waiting.ts";
 import { bundleCode, filesIn, MAIN } from "./code_bundle.ts";
 import { compileWords } from "./compile_command.ts";
 import { executablesOf } from "./executables.ts";
@@ -61,6 +61,7 @@ async function runWithNothing(test: Deno.TestContext): Promise<void> {
     await up.ready;
     assertEquals(await up.stop("SIGINT"), 0);
   });
+  await test.step("what the manager runs is the same file", () => runManaged(machine, directory));
 }
 
 const least = { mayDoAll: false };
@@ -75,6 +76,27 @@ async function runPair(machine: Machine, signal: Deno.Signal): Promise<void> {
   assertEquals(await supernode.stop(signal), expected, supernode.log);
 }
 
+async function runManaged(machine: Machine, directory: TempDirectory): Promise<void> {
+  const [services, run, logs] = ["services", "run", "logs"].map((name) => directory.path(name)) as [
+    string,
+    string,
+    string,
+  ];
+  await Deno.mkdir(services);
+  // Services get few variables of the manager's, so that this one is told where to unpack by itself.
+  const text =
+    `role = "proxy"\nflags = ["--listen", "127.0.0.1:0"]\n[environment]\nCULVERT_CACHE_DIR = "${machine.cache}"\n`;
+  await Deno.writeTextFile(join(services, "way.toml"), text);
+  await using manager = machine.start(
+    ["culvert", "manager", "--services", services, "--run-dir", run, "--log-dir", logs],
+    "manager",
+  );
+  await manager.ready;
+  const log = () => [...Deno.readDirSync(logs)].map(({ name }) => Deno.readTextFileSync(join(logs, name))).join("");
+  await eventually("a service that is ready", () => log().includes("ready  proxy"), { instead: log });
+  assertEquals(await manager.stop("SIGTERM"), 0, manager.log);
+}
+
 /** A machine with a few of Debian's own tools, and nothing on its PATH, no home and no network. */
 class Machine {
   readonly #namespace: NetNamespace;
@@ -83,6 +105,10 @@ class Machine {
   constructor(namespace: NetNamespace, directory: TempDirectory) {
     this.#namespace = namespace;
     this.#directory = directory;
+  }
+
+  get cache(): string {
+    return this.#directory.path("cache");
   }
 
   async run(words: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
@@ -96,7 +122,7 @@ class Machine {
   }
 
   #command([name, ...args]: readonly string[]): string[] {
-    const cache = `CULVERT_CACHE_DIR=${this.#directory.path("cache")}`;
+    const cache = `CULVERT_CACHE_DIR=${this.cache}`;
     return [
       "/usr/bin/env",
       "-i",

@@ -91,7 +91,7 @@ use() {
   unpack && is_whole
 }
 
-# What a shell of root unpacks must not be where a user can change it.
+# What root runs must not lie where a user can change it, whatever HOME is.
 use_any() {
   if [ -n "${CULVERT_CACHE_DIR-}" ]; then
     use "$CULVERT_CACHE_DIR"

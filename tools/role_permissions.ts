@@ -1,6 +1,6 @@
 /**
  * What an executable of one role may do: the permissions of Deno that are baked into it, the least with which it does what
- * it is for. The README's table says the same under "needs", and a test sees to that.
+ * it is for. docs/roles.md says the same under "needs", and a test sees to that.
  *
  * Not here are the roles of the manager, which start other roles: these are run by the executable with all roles.
  */

@@ -7,8 +7,8 @@ Deno.test("every role has its permissions, but the manager's, which start other 
   assertEquals(Object.keys(rolePermissions).sort(), names.sort());
 });
 
-Deno.test("the README's table of roles needs what executables are given", async () => {
-  const rows = readNeeds(await Deno.readTextFile(new URL("../README.md", import.meta.url)));
+Deno.test("the table of every role needs what executables are given", async () => {
+  const rows = readNeeds(await Deno.readTextFile(new URL("../docs/roles.md", import.meta.url)));
   assert(rows.length > 15, `There must be a table of roles with what they need, got ${rows.length} rows`);
   // A flag that lets a role reach the kernel is a row of its own; `--allow-all` is for these.
   const [withFlag, roles] = [

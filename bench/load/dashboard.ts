@@ -43,13 +43,13 @@ export class DashboardWatchers implements AsyncDisposable {
   readonly #reading: Promise<void>[] = [];
 
   /** Settles once each of them is told something. */
-  static async open(url: string, count: number): Promise<DashboardWatchers> {
+  static async open(url: string, count: number, token = DASHBOARD_TOKEN): Promise<DashboardWatchers> {
     const watchers = new DashboardWatchers();
     const headers = { "content-type": "application/json" };
-    const body = JSON.stringify({ token: DASHBOARD_TOKEN });
-    const answer = await fetch(`${url}${API_PREFIX}/logins`, { method: "POST", headers, body });
+    const body = JSON.stringify({ token });
+    const answer = await fetch(new URL(`${API_PREFIX}/logins`, url), { method: "POST", headers, body });
     const { session } = await answer.json() as Login;
-    for (let number = 0; number < count; number++) await watchers.#watch(`${url}${API_PREFIX}/watch`, session);
+    for (let number = 0; number < count; number++) await watchers.#watch(new URL(`${API_PREFIX}/watch`, url), session);
     return watchers;
   }
 
@@ -58,7 +58,7 @@ export class DashboardWatchers implements AsyncDisposable {
     await Promise.allSettled(this.#reading);
   }
 
-  async #watch(url: string, session: string): Promise<void> {
+  async #watch(url: URL, session: string): Promise<void> {
     const { signal } = this.#leaving;
     const response = await fetch(url, { headers: { authorization: `Bearer ${session}` }, signal });
     if (!response.ok) throw new Error(`Cannot watch a dashboard: ${await response.text()}`);

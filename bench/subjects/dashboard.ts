@@ -4,7 +4,8 @@
  *   watchers (this process), Chromium ⇄ dashboard over a network that is not there (one core)
  *
  * The processor's share is of the dashboard's whole process, over seconds in which four watch: the network is gone through, drawn
- * and written out once a second, and sent to each. `first_paint_ms` is of fresh browsers that follow the link with the token;
+ * and written out once a second, and sent to each. `supernode_added_cpu_pct` is the same of a real supernode that holds as many
+ * control streams (2,000 with `--quick`): what it takes while four watch, less what it takes anyhow. `first_paint_ms` is of fresh browsers that follow the link with the token;
  * `wire_kib` all that such a browser is sent before it watches; `frames_per_s` those that the page with the map of all draws;
  * `up_ready_s` how long `culvert up` takes from its start to its welcome.
  */
@@ -15,7 +16,9 @@ import { formatTarget } from "../../protocol/stream.ts";
 import { listenAddress, type Program } from "../../testing/program.ts";
 import { findTool } from "../../testing/requirements.ts";
 import { DASHBOARD_TOKEN, DashboardWatchers } from "../load/dashboard.ts";
+import { ControlPeers } from "../control_peers.ts";
 import { denoProgram, load, onCore } from "../loads.ts";
+import { ADMIN_TOKEN, OurNetwork } from "../our_network.ts";
 import { median } from "../rounds.ts";
 import type { Measurement, MeasureOptions, Subject } from "../subject.ts";
 
@@ -26,10 +29,27 @@ interface Settings {
   readonly visits: number;
   readonly framesMs: number;
   readonly starts: number;
+  readonly streams: number;
 }
 
-const full: Settings = { rounds: 3, warmMs: 8000, measureMs: 20_000, visits: 7, framesMs: 10_000, starts: 5 };
-const quick: Settings = { rounds: 1, warmMs: 3000, measureMs: 8000, visits: 3, framesMs: 5000, starts: 1 };
+const full: Settings = {
+  rounds: 3,
+  warmMs: 8000,
+  measureMs: 20_000,
+  visits: 7,
+  framesMs: 10_000,
+  starts: 5,
+  streams: 10_000,
+};
+const quick: Settings = {
+  rounds: 1,
+  warmMs: 3000,
+  measureMs: 8000,
+  visits: 3,
+  framesMs: 5000,
+  starts: 1,
+  streams: 2000,
+};
 
 const PEERS = 10_000;
 const WATCHERS = 4;
@@ -55,6 +75,8 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
     report(`${WATCHERS} watch a network of ${PEERS} peers`);
     rounds.push(await measureServer(settings));
   }
+  report(`${WATCHERS} watch a supernode with ${settings.streams} peers`);
+  const addedPct = await measureSupernode(settings);
   const path = findTool("chromium");
   if (path !== undefined) report("Chromium visits the page, and looks at the map");
   const page = path === undefined ? {} : await measurePage(path, settings);
@@ -66,6 +88,7 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
     figures: {
       server_cpu_pct: cpuPct,
       server_unwatched_cpu_pct: median(rounds.map((round) => round.idlePct)),
+      supernode_added_cpu_pct: addedPct,
       viewer_kib_per_s: median(rounds.map((round) => round.kibPerS)),
       ...page,
       up_ready_s: await measureUp(settings),
@@ -89,6 +112,18 @@ async function measureServer({ warmMs, measureMs }: Settings) {
   const kibPerS = (watchers.bytes - bytes) / 1024 / WATCHERS / (measureMs / 1000);
   await watchers[Symbol.asyncDispose]();
   return { cpuPct, kibPerS, idlePct: await cpuPctOf(server, measureMs) };
+}
+
+async function measureSupernode({ streams, warmMs, measureMs }: Settings): Promise<number> {
+  await using network = new OurNetwork();
+  const supernode = await network.startSupernode({ region: "here", maxStreams: streams });
+  await using peers = await ControlPeers.start(supernode, streams);
+  await peers.open();
+  await delay(clock, warmMs);
+  const beforePct = await cpuPctOf(supernode.program, measureMs);
+  await using _watchers = await DashboardWatchers.open(supernode.address("dashboard"), WATCHERS, ADMIN_TOKEN);
+  await delay(clock, warmMs);
+  return await cpuPctOf(supernode.program, measureMs) - beforePct;
 }
 
 async function cpuPctOf(program: Program, measureMs: number): Promise<number> {

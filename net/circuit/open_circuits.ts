@@ -18,6 +18,7 @@ import { parseCircuitUrl } from "./circuit_url.ts";
 import { CircuitPath } from "./path.ts";
 import { trustingFetch } from "../runtime.ts";
 
+/** What Paths over circuits are made of. */
 export type CircuitOpenOptions = Omit<OpenOptions, "policy">;
 
 /** Opens the path; it builds circuits in the background, so that a directory which is down now may come up later. */

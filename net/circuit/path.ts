@@ -41,6 +41,7 @@ const MAX_TRIES = 4;
 /** Cells of a slow circuit may wait behind a full window at each hop. */
 const SILENCE_MS = 8_000;
 
+/** A Path over circuits that are built ahead and replaced from time to time. */
 export class CircuitPath implements Path {
   readonly #options: CircuitPathOptions;
   readonly #builder: Promise<CircuitBuilder>;
@@ -51,6 +52,11 @@ export class CircuitPath implements Path {
   readonly #rotations;
   #closed: Promise<void> | undefined;
 
+  /**
+   * Made by `openCircuits`.
+   *
+   * @internal
+   */
   constructor(options: CircuitPathOptions) {
     const { circuits = 2, rotateMs = DEFAULT_ROTATE_MS, clock, log, metrics, dialling: { random } } = options;
     if (!Number.isInteger(circuits) || circuits < 1 || circuits > MAX_CIRCUITS) {
@@ -109,6 +115,7 @@ export class CircuitPath implements Path {
     await this.#closed;
   }
 
+  /** The same as `close`. */
   [Symbol.dispose](): void {
     this.close();
   }

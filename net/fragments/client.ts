@@ -33,6 +33,7 @@ export interface FragmentPathOptions extends Omit<SessionOpenerOptions, "crypto"
 const CONNECT_MS = 12_000;
 const DEFAULT_SESSIONS = 2;
 
+/** A Path in fragments, over several sessions with centrals. */
 export class FragmentPath implements Path {
   readonly #options: FragmentPathOptions;
   readonly #tunnel: TunnelPath;
@@ -43,6 +44,11 @@ export class FragmentPath implements Path {
   #ownCrypto: (WireGuardCrypto & Disposable) | undefined;
   #closed: Promise<void> | undefined;
 
+  /**
+   * Made by `openFragments`.
+   *
+   * @internal
+   */
   constructor(options: FragmentPathOptions) {
     this.#options = options;
     const { clock, random } = options.tools;
@@ -65,6 +71,7 @@ export class FragmentPath implements Path {
     return this.#tunnel.linkCount;
   }
 
+  /** Streams that are open. */
   get streamCount(): number {
     return this.#tunnel.streamCount;
   }
@@ -94,6 +101,7 @@ export class FragmentPath implements Path {
     await this.#closed;
   }
 
+  /** The same as `close`. */
   [Symbol.dispose](): void {
     this.close();
   }

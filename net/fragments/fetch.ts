@@ -23,6 +23,7 @@ import { readResponseHead } from "../read_frame.ts";
 
 /** What opens a stream on which the far end makes a request. `FragmentPath` is one. */
 export interface RequestPath {
+  /** A stream to a central that makes requests itself. */
   request(options?: DialOptions): Promise<Stream>;
 }
 

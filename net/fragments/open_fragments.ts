@@ -24,10 +24,15 @@ import { BlockedSockets } from "./legs.ts";
 import type { Member } from "./session_opener.ts";
 import { trustingFetch } from "../runtime.ts";
 
+/** What a Path in fragments is made of. */
 export interface OpenFragmentsOptions {
+  /** Where time comes from. */
   readonly clock: Clock;
+  /** Where chance comes from. */
   readonly random: Random;
+  /** Where it writes what happens. */
   readonly log: Log;
+  /** Where it counts what happens. */
   readonly metrics: Metrics;
   /** PEM certificates to trust beside the usual ones. */
   readonly caCerts?: readonly string[];

@@ -12,6 +12,7 @@ import type { Path, Target } from "../../protocol/stream.ts";
 /** Asked with where the client connects from, and before every HTTP request anew. */
 export type CheckCredentials = (user: string, password: string, from: Target) => Admission | Promise<Admission>;
 
+/** Whether a program may come in, and by which Path. */
 export type Admission =
   | boolean
   /** What the client asks for goes through this one, which is not closed with it. */
@@ -33,6 +34,7 @@ export function socksReplyOf(refusal: ProxyRefusal): number {
   return refusal.status === 503 ? SocksReply.failed : SocksReply.denied;
 }
 
+/** Who may come in: passwords by name, or a function that decides. */
 export type ProxyAuth = CheckCredentials | Readonly<Record<string, string>>;
 
 export function checkerOf(auth: ProxyAuth): CheckCredentials {

@@ -14,6 +14,7 @@ import type { Client, Dialect } from "./client.ts";
 import type { CheckCredentials, ProxyRefusal } from "./credentials.ts";
 import { Deadlines, sharedWait } from "../deadlines.ts";
 
+/** How much a proxy port takes at once, and how long it waits. */
 export interface ProxyLimits {
   /** From accepting a connection, or from the first byte of a later HTTP request, to a complete request. Default 10 s. */
   readonly handshakeTimeoutMs: number;

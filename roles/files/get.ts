@@ -70,7 +70,8 @@ export async function runGet(config: Settings, context: RoleContext, screen?: Sc
   const tools = toolsOf(network, progress, told, context);
   try {
     const { root, size }: Pick<FoundPeer, "root" | "size"> = path === found.path ? found : {};
-    await fetchAny({ path, root, size, source, others, config }, tools, { progress, context });
+    const wish = { path, root, size, source, others, config };
+    await context.tracing.run("transfer.get", {}, () => fetchAny(wish, tools, { progress, context }));
   } catch (error) {
     if (!context.signal.aborted) throw error;
     throw new CulvertError("interrupted", "Stopped: what has come is kept, and the same command goes on from there");

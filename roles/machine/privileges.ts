@@ -11,6 +11,7 @@ import type { ChosenBackend } from "./devices.ts";
 
 /** linux/capability.h. */
 const CAP_NET_ADMIN = 12n;
+const CAP_NET_RAW = 13n;
 export const TUN_DEVICE = "/dev/net/tun";
 
 export interface Rights {
@@ -30,9 +31,17 @@ export async function ownRights(): Promise<Rights> {
   };
 }
 
-export function canAdministerNetwork({ uid, capabilities }: Rights): boolean {
+export function canAdministerNetwork(rights: Rights): boolean {
+  return hasCapability(rights, CAP_NET_ADMIN);
+}
+
+export function canSendRawPackets(rights: Rights): boolean {
+  return hasCapability(rights, CAP_NET_RAW);
+}
+
+function hasCapability({ uid, capabilities }: Rights, capability: bigint): boolean {
   if (capabilities === undefined) return uid === 0;
-  return (BigInt(`0x${capabilities}`) >> CAP_NET_ADMIN & 1n) === 1n;
+  return (BigInt(`0x${capabilities}`) >> capability & 1n) === 1n;
 }
 
 /** Throws `denied` with what is missing and what it is for. */
@@ -43,6 +52,19 @@ export function requireRights(rights: Rights, what: { action: string; uses: read
     `Cannot ${what.action}: it needs root or the capability CAP_NET_ADMIN, to ${listOf(what.uses)}; ` +
       `this process runs as user ${rights.uid ?? "unknown"} without it. Use sudo, or a service with ` +
       "AmbientCapabilities=CAP_NET_ADMIN. Nothing has been changed",
+  );
+}
+
+/** The same, of who sends packets that look like those of TCP. */
+export function requireRawPackets(rights: Rights, action: string): void {
+  if (canSendRawPackets(rights)) return;
+  throw new CulvertError(
+    "denied",
+    `Cannot ${action}: it needs root or the capabilities CAP_NET_RAW and CAP_NET_ADMIN, to send and receive raw packets ` +
+      `and to keep the kernel from answering them; this process runs as user ${
+        rights.uid ?? "unknown"
+      } without them. ` +
+      "Use sudo, or a service with AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN. Nothing has been changed",
   );
 }
 

@@ -14,6 +14,18 @@ export interface NotRun {
 
 export const notRun: readonly NotRun[] = [
   {
+    document: "docs/executables.md",
+    begins: "deno task bundle",
+    why: "it takes a while, and another test runs what it makes",
+    coveredBy: ["tools/bundle_test.ts", "executables run where there is neither Deno nor Node nor a network"],
+  },
+  {
+    document: "docs/executables.md",
+    begins: "deno task compile exit",
+    why: "it fetches another platform's runtime",
+    coveredBy: ["tools/compile_command_test.ts", "an executable of one role is compiled with its permissions"],
+  },
+  {
     document: "docs/deployments.md",
     begins: "culvert up --plan examples/personal.toml",
     why: "another test runs it, and loses machines of it",
@@ -56,6 +68,12 @@ export const notRun: readonly NotRun[] = [
     coveredBy: ["tests/manager/install_test.ts", "a service is installed as a unit"],
   },
   {
+    document: "docs/library.md",
+    begins: "deno task pack",
+    why: "it takes as long as a dozen other commands, and asks the npm registry",
+    coveredBy: ["tests/npm/package_test.ts", "the npm package has what it exports"],
+  },
+  {
     document: "docs/operations.md",
     begins: "culvert manager install$",
     why: "it asks for all it has to know, and starts what lasts",
@@ -80,12 +98,6 @@ export const notRun: readonly NotRun[] = [
     coveredBy: ["tests/conformance/role_test.ts", "our node keeps to the protocol"],
   },
   {
-    document: "edge/README.md",
-    begins: "deno run --allow-net --allow-env --unstable-kv edge/",
-    why: "it is for the folder of a checkout, on the machine's own port",
-    coveredBy: ["tests/hosted_apps_test.ts", "two processes of each app on one store"],
-  },
-  {
     document: "docs/containers.md",
     begins: "docker ",
     why: "there is no Docker; the steps of the Dockerfile are carried out without it",
@@ -101,7 +113,7 @@ export const notRun: readonly NotRun[] = [
     document: "docs/containers.md",
     begins: "curl ",
     why: "there is no Docker to run what it goes through",
-    coveredBy: ["tests/image/deployments.ts", "fragments-personal.yaml carries a page"],
+    coveredBy: ["tests/image/deployments.ts", "deployments of deploy/compose do what they are for"],
   },
   {
     document: "docs/containers.md",

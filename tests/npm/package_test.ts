@@ -81,6 +81,7 @@ testWith(needs, "the npm package's paths that need no FFI carry requests in Node
   const { paths, supernode } = await startFarEnds(roles, kcp, { tls, policy: policyFile() });
   const task = { paths, supernode, caCerts: [tls.cert], echo: echo.datagramsAt };
   const answers = JSON.parse(await run("node", "paths.js", JSON.stringify(task))) as Record<string, string>;
+  await runReadme(paths["tunnel"]!);
   const { vtcp, refused, datagrams, ...others } = answers;
   assertStringIncludes(vtcp!, "failed: unsupported");
   assertStringIncludes(refused!, "the server answered 404");
@@ -155,6 +156,13 @@ async function startFarEnds(
       "vtcp": `vtcp+udp://${"a".repeat(64)}@127.0.0.1:${udp}/`,
     },
   };
+}
+
+/** The package's own first example, as it stands there. */
+async function runReadme(url: string): Promise<void> {
+  const text = Deno.readTextFileSync(folder.path("node_modules/@culvert/culvert/README.md"));
+  Deno.writeTextFileSync(folder.path("readme.js"), /```js\n([\s\S]*?)```/.exec(text)![1]!);
+  assertStringIncludes(await run("node", "readme.js", url), HELLO);
 }
 
 function policyFile(): string {

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
+import { dashboardPageTable } from "../../edge/dashboard/page_table.ts";
 import { pageFileTable } from "../../edge/orchestrator/page_table.ts";
 import { peerPageTable } from "../../edge/peer_pages.ts";
 import { bytesFor, decimal, money, parseMicros } from "../../edge/web/lib/money.js";
@@ -108,11 +109,14 @@ Deno.test("every file of the pages is served, and nothing else", async () => {
   };
   await read("");
   const others = ["index.html", "lib/uplot.js", "lib/uplot.css"];
-  assertEquals(Object.keys({ ...pageFileTable(), ...peerPageTable() }).sort(), [...found, ...others].sort());
+  assertEquals(
+    Object.keys({ ...pageFileTable(), ...peerPageTable(), ...dashboardPageTable() }).sort(),
+    [...found, ...others].sort(),
+  );
 });
 
 Deno.test("no page turns text into markup", async () => {
-  const all = [...Object.entries(pageFileTable()), ...Object.entries(peerPageTable())];
+  const all = [pageFileTable(), peerPageTable(), dashboardPageTable()].flatMap((table) => Object.entries(table));
   const sources = all.filter(([name]) => name.endsWith(".js") && name !== "lib/uplot.js");
   for (const [name, load] of sources) {
     const { default: text } = await load();

@@ -29,11 +29,11 @@ const EXPORTS: Readonly<Record<string, string>> = {
 /** Where the entries' code may be. */
 const SOURCE_FOLDERS = ["protocol", "net", "testing", "native", "types"];
 const TEXTS = ["LICENSE", "docs/library.md"];
+/** Of the oldest Node that the package is for. Not in deno.json, or Deno would take them for its own `node:` modules. */
+export const NODE_TYPES = "npm:@types/node@20.19.43";
 /** The standard library's copy on npm. */
 const STANDARD_LIBRARY = "deno-std";
 const STANDARD_VERSION = "1.4.0";
-/** Not among the imports of deno.json: there Deno would take them for its own Node's types. */
-export const NODE_TYPES = "npm:@types/node@20.19.43";
 /** What Node 20 lacks: in a folder of its own, and loaded first. */
 const LANGUAGE = "language/language.ts";
 
@@ -85,11 +85,11 @@ function copyFolder(from: string, to: string): void {
 /** The packages that the sources import, in the versions of deno.json, where tsc looks for them. */
 async function installPackages(root: string, folder: string): Promise<void> {
   const names = ["zod", "undici", "fast-check", "@noble/ciphers", "@noble/curves", "@noble/hashes"];
-  const imports = Object.fromEntries([
-    ["@types/node", NODE_TYPES],
-    ...names.map((name) => [name, project.imports[name as keyof typeof project.imports]]),
-  ]);
-  Deno.writeTextFileSync(join(folder, "deno.json"), JSON.stringify({ imports, nodeModulesDir: "auto" }));
+  const imports = Object.fromEntries(
+    names.map((name) => [name, project.imports[name as keyof typeof project.imports]]),
+  );
+  const config = { imports: { ...imports, "@types/node": NODE_TYPES }, nodeModulesDir: "auto" };
+  Deno.writeTextFileSync(join(folder, "deno.json"), JSON.stringify(config));
   Deno.copyFileSync(join(root, "deno.lock"), join(folder, "deno.lock"));
   await runDeno(folder, ["install", "--quiet"]);
 }

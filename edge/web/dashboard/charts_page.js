@@ -3,7 +3,7 @@
 import { card } from "../lib/controls.js";
 import { h } from "../lib/dom.js";
 import { lines } from "../lib/lines.js";
-import { HISTORY_STEP_MS } from "./bounds.js";
+import { HISTORY_POINTS, HISTORY_STEP_MS } from "./bounds.js";
 import { mbps, millis } from "./words.js";
 
 /** @import { Point } from "../../dashboard/api.ts" */
@@ -52,7 +52,7 @@ export function chartsPage({ live, signal }) {
       title,
       text,
       series: series.map(({ label, color }) => ({ label, color })),
-      stepMs: HISTORY_STEP_MS,
+      spanMs: HISTORY_POINTS * HISTORY_STEP_MS,
       signal,
     });
     const show = () =>

@@ -86,11 +86,11 @@ export function supernodeButtons(doer, { id: supernodeId, label, state }) {
 
 /**
  * @param {Doer} doer
- * @param {{ peerId: string, label: string, isBlocked: boolean }} peer
+ * @param {{ peerId: string, label: string, isBlocked: boolean, isHere: boolean }} peer
  */
-export function peerButtons(doer, { peerId, label, isBlocked }) {
+export function peerButtons(doer, { peerId, label, isBlocked, isHere }) {
   return [
-    isPossible(doer, "push") && !isBlocked &&
+    isPossible(doer, "push") && isHere && !isBlocked &&
     button("Push a command", () => pushDialog({ ...doer, peerId, label }), {
       class: "small",
       label: `Push a command to ${label}`,

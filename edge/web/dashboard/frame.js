@@ -45,6 +45,8 @@ export function frame({ live, signal, logOut }) {
         )
       ),
     );
+    // On a phone there is not room for all of them.
+    tabs.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   }
   return { element, main, changed };
 }

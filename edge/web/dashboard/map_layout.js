@@ -26,7 +26,7 @@ import { band, bandWidth, layCell, moved } from "./map_cells.js";
 /** Cells beside each other in a region. */
 const MOST_ACROSS = 3;
 const REGION_GAP = 16;
-const REGION_HEAD = 34;
+const REGION_HEAD = 38;
 const REGION_PADDING = 14;
 const CELL_GAP = 20;
 /** Phones are as wide. */

@@ -13,6 +13,9 @@ import { along, lengthOf } from "./map_curves.js";
 const PIXELS_A_SECOND = 80;
 const APART = 130;
 const MOST_DOTS = 420;
+/** Where a way begins and ends stands a peer, which is to be seen. */
+const HIDDEN = 14;
+const MANY = 40;
 /** As long as the styles let a line bend. */
 const BEND_MS = 600;
 
@@ -72,7 +75,7 @@ export class Motion {
     this.#frame = requestAnimationFrame((nowMs) => this.#draw(nowMs));
     const context = this.element.getContext("2d");
     if (!context || this.#size.width === 0) return;
-    const top = this.#stand(context);
+    const seen = this.#stand(context);
     this.#readColors();
     const calm = new Path2D();
     const moving = new Path2D();
@@ -80,7 +83,7 @@ export class Motion {
     for (const lane of this.#lanes.values()) {
       if (left <= 0) break;
       left -= lane.dots;
-      drawLane(lane, nowMs, top, lane.way.isMoving ? moving : calm);
+      drawLane(lane, { nowMs, seen, scale: this.#lanes.size > MANY ? 0.75 : 1 }, lane.way.isMoving ? moving : calm);
     }
     context.fillStyle = this.#color;
     context.fill(calm);
@@ -152,21 +155,21 @@ function isSame(one, other) {
 
 /**
  * @param {Lane} lane
- * @param {number} nowMs
- * @param {{ from: number, to: number }} seen how much of the map, downwards
+ * @param {{ nowMs: number, seen: { from: number, to: number }, scale: number }} frame `seen`: how much of the map, downwards
  * @param {Path2D} path
  */
-function drawLane(lane, nowMs, seen, path) {
+function drawLane(lane, { nowMs, seen, scale }, path) {
   const { way, lengths, dots, start } = lane;
   const length = lengths.reduce((sum, each) => sum + each, 0);
   if (length === 0) return;
   const bent = eased((nowMs - lane.sinceMs) / BEND_MS);
-  const radius = way.sessions > 20 ? 3.4 : way.sessions > 1 ? 2.8 : 2.4;
+  const radius = scale * (way.sessions > 20 ? 3.4 : way.sessions > 1 ? 2.8 : 2.4);
   const speed = way.isMoving ? 2 * PIXELS_A_SECOND : PIXELS_A_SECOND;
   for (let each = 0; each < dots; each++) {
-    const part = (start + each / dots + nowMs / 1000 * speed / length) % 1;
-    const spot = spotAt(way.curves, lengths, part * length);
-    const before = bent < 1 ? spotAt(lane.from, lengths, part * length) : spot;
+    const far = (start + each / dots + nowMs / 1000 * speed / length) % 1 * length;
+    if (far < HIDDEN || far > length - HIDDEN) continue;
+    const spot = spotAt(way.curves, lengths, far);
+    const before = bent < 1 ? spotAt(lane.from, lengths, far) : spot;
     const x = before.x + (spot.x - before.x) * bent;
     const y = before.y + (spot.y - before.y) * bent;
     if (y < seen.from || y > seen.to) continue;

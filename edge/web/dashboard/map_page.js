@@ -102,11 +102,26 @@ export function mapPage(context) {
     head,
     totalsCard(live, signal),
     withPanel(
-      h("section", { class: "card map-card", "aria-label": "Map" }, nothing, map.element, list.element, key.element),
+      h(
+        "div",
+        { class: "page" },
+        h(
+          "section",
+          { class: "card map-card", "aria-label": "Map" },
+          nothing,
+          map.element,
+          list.element,
+          key.element,
+        ),
+        partList(context),
+        card(
+          "What happened last",
+          h("a", { href: "#/events" }, "All events"),
+          logList(context, { most: LATEST_LINES }),
+        ),
+      ),
       panel.element,
     ),
-    partList(context),
-    card("What happened last", h("a", { href: "#/events" }, "All events"), logList(context, { most: LATEST_LINES })),
   );
 }
 

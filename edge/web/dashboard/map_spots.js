@@ -68,6 +68,7 @@ export function makeSpot(id) {
   return s(
     "g",
     { class: "spot", role: "button", tabindex: -1, "data-id": id },
+    s("rect", { class: "hit" }),
     s("circle", { class: "halo" }),
     s("path", { class: "behind" }),
     s("circle", { class: "ring-track" }),
@@ -92,14 +93,15 @@ export function changeSpot(element, { place, node, group }) {
   const { x, y, radius } = place;
   const { title, facts } = wordsOf({ node, group });
   const state = node ? node.state : group && group.failing > 0 ? "some-failing" : "good";
-  const [halo, behind, track, ring, shape, mark, count, name, remark] = element.children;
-  if (!halo || !behind || !track || !ring || !shape || !mark || !count || !name || !remark) return;
+  const [hit, halo, behind, track, ring, shape, mark, count, name, remark] = element.children;
+  if (!hit || !halo || !behind || !track || !ring || !shape || !mark || !count || !name || !remark) return;
   set(element, {
     class: `spot ${kind} ${state}${group ? " group" : ""}${isChosen(element) ? " chosen" : ""}`,
     "aria-label": [title, ...facts].join(", "),
   });
   element.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
-  set(halo, { r: radius + 10 });
+  set(hit, { x: -radius - 14, y: -radius - 6, width: 2 * radius + 28, height: 2 * radius + 12 });
+  set(halo, { r: radius + 9 });
   set(shape, { d: shapeOf(kind, radius) });
   set(behind, group ? { d: shapeOf(kind, radius), transform: "translate(3.5 -3.5)" } : { d: undefined });
   drawRing(track, ring, radius + RING_GAP, node?.load ?? group?.load);
@@ -146,7 +148,7 @@ function markOf(kind, state) {
  */
 function drawWords([name, remark], { radius, label }, { node, group }) {
   const text = node?.label ?? (group ? roles[group.role].many : "");
-  const beside = radius + RING_GAP + 6;
+  const beside = radius + RING_GAP + 8;
   const at = label === "left"
     ? { x: -beside, y: 4 }
     : label === "right"

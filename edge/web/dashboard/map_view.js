@@ -48,6 +48,8 @@ export class MapView {
   #choose;
   /** @type {NetworkView | undefined} */
   #view;
+  /** Where those who are shown were connected last. @type {ReadonlyMap<string, string | undefined>} */
+  #lastAt = new Map();
   /** @type {Layout | undefined} */
   #layout;
   /** @type {ReadonlyMap<string, DrawnWay>} */
@@ -77,7 +79,12 @@ export class MapView {
 
   /** @param {NetworkView} view */
   show(view) {
-    this.#view = view;
+    // Who is gone stays where it was: one sees what is missing, and the others do not move.
+    const nodes = view.nodes.map((node) =>
+      node.state === "gone" ? { ...node, at: node.at ?? this.#lastAt.get(node.id) } : node
+    );
+    this.#lastAt = new Map(nodes.map(({ id, at }) => [id, at]));
+    this.#view = { ...view, nodes };
     this.#draw();
   }
 
@@ -160,7 +167,9 @@ export class MapView {
       linesOf(links.map(({ from, to }) => [from, to]), places, archOf),
       pathed,
     );
-    const spokes = [...nodes, ...groups].flatMap(({ id, at }) => (at === undefined ? [] : [[id, at]]));
+    const spokes = [...nodes.filter(({ state }) => state !== "gone"), ...groups].flatMap((
+      { id, at },
+    ) => (at === undefined ? [] : [[id, at]]));
     keep(this.#layers.spokes, this.#known.spokes, linesOf(spokes, places), pathed);
     this.#ways = waysOf(routes, places);
     // The more there are, the fainter each is: what matters then is where they are dense.

@@ -58,7 +58,7 @@ function peerContent(node, row, context) {
         part && partButton(context, part),
         kind === "supernode"
           ? supernodeButtons(context, { id, label, state })
-          : peerButtons(context, { peerId: id, label, isBlocked }),
+          : peerButtons(context, { peerId: id, label, isBlocked, isHere: state !== "gone" }),
       ]),
       load(node?.load ?? row?.load),
       facts([

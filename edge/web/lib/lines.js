@@ -14,9 +14,9 @@ import { keepPlotted, loadUplot, resolvedColor } from "./plot.js";
  *   title: string,
  *   series: readonly LineSeries[],
  *   text: (value: number | null) => string,
- *   stepMs: number,
+ *   spanMs: number,
  *   signal: AbortSignal,
- * }} Lines `text`: a value as one reads it; `stepMs`: points much further apart than that have a gap between them
+ * }} Lines `text`: a value as one reads it; `spanMs`: how much time there is room for
  */
 
 const HEIGHT_PX = 200;
@@ -109,7 +109,7 @@ function clock(seconds) {
  * @param {() => void} pointed
  * @returns {import("uplot").Options}
  */
-function settings(place, { series, text }, pointed) {
+function settings(place, { series, text, spanMs }, pointed) {
   const ink = (/** @type {string} */ name) => resolvedColor(place, `var(--${name})`);
   const axis = { stroke: ink("soft"), font: `12px ${getComputedStyle(place).fontFamily}`, ticks: { show: false } };
   return {
@@ -118,7 +118,11 @@ function settings(place, { series, text }, pointed) {
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false } },
     hooks: { setCursor: [pointed] },
-    scales: { x: { time: true }, y: { range: (_, __, most) => [0, Math.max((most ?? 0) * 1.15, 1)] } },
+    scales: {
+      // Lines grow from the right, as far as there is anything to show.
+      x: { time: true, range: (_, __, to) => [(to ?? 0) - spanMs / 1000, to ?? 0] },
+      y: { range: (_, __, most) => [0, most ? most * 1.15 : 1] },
+    },
     series: [
       {},
       ...series.map(({ label, color }) => ({

@@ -28,10 +28,11 @@ import { firewallTableOf, hasNoNftables, LOCK_TABLE, removeFirewall, setFirewall
 import type { Journal } from "../../machine/journal.ts";
 import { noteKernelLink } from "../../machine/kernel_link.ts";
 import type { MtuView } from "../../wireguard/mtu.ts";
-import { ownRights, requireRights, requireTun } from "../../machine/privileges.ts";
+import { ownRights, requireTun } from "../../machine/privileges.ts";
 import { undoAll } from "../../machine/undo.ts";
 import type { RoleContext } from "../../role.ts";
 import { StateDirectory } from "../../state.ts";
+import { requireTunnelRights } from "../tunnel_rights.ts";
 import { guardTable } from "./guard.ts";
 import { takeJournal, takeLeft } from "./journals.ts";
 import { lockTable } from "./lock.ts";
@@ -377,10 +378,7 @@ async function chooseWithRights(
   { log }: Pick<RoleContext, "log">,
 ): Promise<ChosenBackend> {
   const rights = await ownRights();
-  requireRights(rights, {
-    action: "route this machine through an exit",
-    uses: ["create network interfaces", "set addresses, routes and routing rules", "set the kill switch"],
-  });
+  requireTunnelRights(rights);
   const backend = chooseBackend(wanted, devices, log);
   requireTun(rights, backend, `${interfacePrefix}0`);
   return backend;

@@ -1,5 +1,5 @@
 import type { Play, Story, Turn } from "../story.ts";
-import { peerIdIn, seesHello, startSite } from "./parts.ts";
+import { peerIdIn, seesHello, startSite, startSupernode } from "./parts.ts";
 
 const inCheckout = async (play: Play) => void await play.type('cd "$CULVERT_CHECKOUT"', { on: "all" });
 
@@ -172,4 +172,17 @@ export const edge: Story = {
       before: (play) => play.stopAll(),
     },
   ],
+};
+
+export const executables: Story = { document: "docs/executables.md", before: inCheckout };
+
+export const observability: Story = {
+  document: "docs/observability.md",
+  machines: { exit: {}, supernode: { names: ["sn.example"] } },
+  async before(play) {
+    await startSupernode(play, { on: "supernode", url: "https://sn.example/", region: "eu" });
+    await play.type(`printf '[exit]\\nregion = "eu"\\nsupernode = ["https://%s@sn.example/"]\\n' PEERID > exit.toml`);
+    await inCheckout(play);
+  },
+  turns: [{ begins: "OTEL_DENO=true", instead: [["exit.toml", "/home/me/work/exit.toml"]] }],
 };

@@ -152,3 +152,9 @@ export const examples: Story = {
   before: async (play) => void await play.type('cd "$CULVERT_CHECKOUT"'),
   turns: [{ begins: "culvert up", after: async (play) => void await seesHello(play, "here") }],
 };
+
+export const observability: Story = {
+  document: "docs/observability.md",
+  before: async (play) => void await play.type('cd "$CULVERT_CHECKOUT"'),
+  turns: [{ begins: "OTEL_DENO=true", stays: true, after: async (play) => void await seesHello(play, "here") }],
+};

@@ -1,0 +1,38 @@
+/**
+ * The library's public surface is documented, every symbol of it, and its examples run as they stand in the comments.
+ */
+
+import { assert, assertMatch, assertStringIncludes } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import { TempDirectory } from "../testing/temp_directory.ts";
+
+const root = fromFileUrl(new URL("..", import.meta.url));
+const ENTRIES = ["mod.ts", "testing/mod.ts"];
+
+async function deno(cwd: string, ...args: string[]): Promise<{ readonly success: boolean; readonly said: string }> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    cwd,
+    env: { NO_COLOR: "1" },
+  }).output();
+  return { success, said: new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr) };
+}
+
+Deno.test("every symbol of the library is documented, and refers to what is exported", async () => {
+  const { success, said } = await deno(root, "doc", "--lint", ...ENTRIES);
+  assert(success, said);
+});
+
+Deno.test("one that is not would be found", async () => {
+  using folder = new TempDirectory();
+  Deno.writeTextFileSync(folder.path("a.ts"), "export function undocumented(): void {}\n");
+  const { success, said } = await deno(folder.path("."), "doc", "--lint", "a.ts");
+  assert(!success);
+  assertStringIncludes(said, "missing-jsdoc");
+});
+
+Deno.test("the examples in its comments run", async () => {
+  const { success, said } = await deno(root, "test", "--doc", "--no-check", "-A", ...ENTRIES);
+  assert(success, said);
+  assertMatch(said, /ok \| 2 passed/);
+});
