@@ -70,7 +70,7 @@ export const registry: readonly RoleEntry[] = [
   },
   {
     name: "admin",
-    summary: "Sees and steers a running supernode: streams, sessions, peers, commands, blocks.",
+    summary: "Sees and steers a running supernode or base: streams, sessions, peers, commands, blocks.",
     group: "Control plane",
     load: async () => (await import("./admin.ts")).role,
   },
