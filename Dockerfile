@@ -29,7 +29,7 @@ COPY . .
 # What only tests use stays out. The rest is what the lock says, to the hash, or the build fails. All is compiled here, not at
 # each start.
 RUN deno remove --quiet --lockfile-only \
-    @types/node axe-core dclint dockerfile-ast dockerfile-utils fast-check playwright-core typescript \
+    axe-core dclint dockerfile-ast dockerfile-utils fast-check playwright-core typescript \
   && deno ci --quiet \
   && deno install --quiet --cached-only --frozen --entrypoint roles/main.ts
 

@@ -6,6 +6,8 @@
 
 import type { Env, Hono } from "hono";
 import type { OpenApiDocument } from "./openapi.ts";
+import { openApiPage, PAGE_HEADERS } from "./openapi_page.ts";
+import { openApiStyle } from "./openapi_style.ts";
 
 export interface DescriptionPaths {
   readonly page: string;
@@ -30,14 +32,10 @@ export function serveDescription<E extends Env>(
   const once = async () => await (described ??= describe());
   app.get(document, async (context) => context.json(await once(), 200, CACHEABLE));
   app.get(page, async (context) => {
-    const { openApiPage, PAGE_HEADERS } = await import("./openapi_page.ts");
     return context.body(await openApiPage(await once(), { document, style }), 200, {
       ...PAGE_HEADERS,
       "x-content-type-options": "nosniff",
     });
   });
-  app.get(style, async (context) => {
-    const { openApiStyle } = await import("./openapi_style.ts");
-    return context.body(openApiStyle, 200, { "content-type": "text/css", ...CACHEABLE });
-  });
+  app.get(style, (context) => context.body(openApiStyle, 200, { "content-type": "text/css", ...CACHEABLE }));
 }

@@ -19,6 +19,9 @@ import { clockOf, delay } from "../protocol/clock.ts";
 import { CulvertError, messageOf } from "../protocol/errors.ts";
 import { formatTarget, parseTarget, type Target } from "../protocol/stream.ts";
 import { consoleLog } from "./console_log.ts";
+// Apps load these when they are asked for them, which takes a permission to read unless they are there.
+import "./openapi_page.ts";
+import "./openapi_style.ts";
 import { remoteAddressOf } from "./remote_address.ts";
 
 const GRACE_MS = 5000;

@@ -46,6 +46,17 @@ Deno.test("base serves the directory over HTTP, knows who asks, and stops when t
   await base.stop();
 });
 
+Deno.test("base serves where it can keep nothing, and says that culvert admin is not told of it", async () => {
+  using directory = new TempDirectory();
+  const file = directory.path("file");
+  await Deno.writeTextFile(file, "");
+  const log = new LogCollector();
+  await using base = start({ adminApi: true }, { log, stateDir: `${file}/state` });
+  const { addresses } = await base.ready;
+  assertEquals((await fetch(`http://${addresses.listen}/healthz`).then((answer) => answer.json())).status, "ok");
+  assert(log.lines.some(({ level, message }) => level === "warn" && message.includes("culvert admin")));
+});
+
 const listening = [
   { what: "others can reach it, and it has no name", settings: { listen: "0.0.0.0:0" }, warns: true },
   {

@@ -52,5 +52,8 @@ Deno.test("base runs as it is under deno run, and ends when it is asked to", asy
   assertEquals((await client.candidates()).length, 1);
   const page = await fetch(base.url);
   assertStringIncludes(await page.text(), "Culvert directory");
+  const style = await fetch(`${base.url}/style.css`);
+  assertStringIncludes(style.headers.get("content-type")!, "text/css");
+  await style.body?.cancel();
   assertEquals(await base.program.stop(), 0);
 });

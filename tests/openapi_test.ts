@@ -88,6 +88,13 @@ function orchestrator(): Api {
   return { ...api, routes: [...api.routes, ...beside.flatMap(routesOf)] };
 }
 
+/** One for administrators, once it knows what token to ask for. */
+async function administered(app: App): Promise<Api> {
+  const { status } = await app.fetch(new Request("http://127.0.0.1/v1/status"));
+  assertEquals(status, 401);
+  return apiOf(["roles/admin_api/http.ts"], app, besideOthers);
+}
+
 /** Its routes are no Hono's: `net/` has a table of its own. Those of its owner are in `roles/files/owner_routes.ts`. */
 function peerServer(): Api {
   const pages = createPeerPages("1.2.3");
@@ -114,14 +121,8 @@ const apis: Readonly<Record<string, () => Api | Promise<Api>>> = {
   upstream: () => apiOf(["edge/relay_app.ts"], createUpstream(deps<UpstreamDeps>({ relay }))),
   downstream: () => apiOf(["edge/relay_app.ts"], createDownstream(deps<DownstreamDeps>({ relay }))),
   peering: () => apiOf(["roles/supernode/peering_api.ts"], createPeeringApi(deps<PeeringApiDeps>())),
-  admin: () =>
-    apiOf(
-      ["roles/admin_api/http.ts"],
-      createAdminApi(deps<AdminApiDeps>({ token: "secret", deeds: {} })),
-      besideOthers,
-    ),
-  "base admin": () =>
-    apiOf(["roles/admin_api/http.ts"], createBaseAdminApi(deps<BaseAdminDeps>({ token: "secret" })), besideOthers),
+  admin: () => administered(createAdminApi(deps<AdminApiDeps>({ token: "secret", deeds: {} }))),
+  "base admin": () => administered(createBaseAdminApi(deps<BaseAdminDeps>({ token: "secret" }))),
   dashboard() {
     using app = createDashboard({
       source: new FakeSource({ clock }),

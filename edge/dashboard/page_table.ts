@@ -32,6 +32,8 @@ export function dashboardPageTable(): PageTable {
     "dashboard/map_steps.js": () => import("../web/dashboard/map_steps.js", { with: { type: "text" } }),
     "dashboard/map_tip.js": () => import("../web/dashboard/map_tip.js", { with: { type: "text" } }),
     "dashboard/map_view.js": () => import("../web/dashboard/map_view.js", { with: { type: "text" } }),
+    "dashboard/network_card.js": () => import("../web/dashboard/network_card.js", { with: { type: "text" } }),
+    "dashboard/pager.js": () => import("../web/dashboard/pager.js", { with: { type: "text" } }),
     "dashboard/panel.js": () => import("../web/dashboard/panel.js", { with: { type: "text" } }),
     "dashboard/panel_content.js": () => import("../web/dashboard/panel_content.js", { with: { type: "text" } }),
     "dashboard/part_list.js": () => import("../web/dashboard/part_list.js", { with: { type: "text" } }),

@@ -118,6 +118,8 @@ testWith(needs, "deployments of deploy/compose do what they are for", async (tes
     const compose = composeFile("transports-client.yaml", { CULVERT_SERVER: url });
     const client = await startDeployment({ ...options, compose: renamed(compose, "client"), firstAddress: 11 });
     await pageBy(client.get("client")!);
+    const { out: known } = await server.get("vtcp")!.container.exec(["culvert", "kcp", "clients"]);
+    assertStringIncludes(known, "alice");
   });
 
   await test.step("vpn-server.yaml, vpn-exit.yaml and vpn-client.yaml are a VPN", async () => {

@@ -68,11 +68,19 @@ testWith(
   async () => {
     await using collector = new Collector();
     using directory = new TempDirectory();
-    const env = { ...collector.env, CULVERT_TOKEN: "s3cret-t0ken", HOME: directory.path("home") };
-    await using tunnel = culvert(["tunnel", "--listen", "127.0.0.1:0"], env);
+    const env = { ...collector.env, CULVERT_TOKEN: "s3cret-t0ken" };
+    await using tunnel = culvert(["tunnel", "--listen", "127.0.0.1:0", "--state-dir", directory.path("tunnel")], env);
     const far = (await tunnel.readJson() as unknown as Ready).addresses.listen!;
     const path = `tunnel+ws://s3cret-t0ken@${far}/`;
-    await using proxy = culvert(["proxy", "--listen", "127.0.0.1:0", "--path", path], env);
+    await using proxy = culvert([
+      "proxy",
+      "--listen",
+      "127.0.0.1:0",
+      "--path",
+      path,
+      "--state-dir",
+      directory.path("proxy"),
+    ], env);
     const { addresses } = await proxy.readJson() as unknown as Ready;
     assert(!await curl(addresses.listen ?? Object.values(addresses)[0]!, "http://10.98.76.54/"));
     await eventually(

@@ -20,6 +20,11 @@ export function mapList({ choose }) {
   let shown = "";
   return {
     element,
+    /** @param {string} id */
+    focus(id) {
+      const button = element.querySelector(`[data-choice="${CSS.escape(id)}"]`);
+      if (button instanceof HTMLElement) button.focus();
+    },
     /** @param {NetworkView} view */
     show(view) {
       const rows = rowsOf(view);

@@ -217,7 +217,8 @@ export class MapView {
     const id = this.#pointed ?? this.#chosen;
     let isKnown = false;
     for (const [key, element] of this.#known.ways) {
-      const isOn = id !== undefined && (key === id || this.#ways.get(key)?.route.via.includes(id) === true);
+      const route = this.#ways.get(key)?.route;
+      const isOn = id !== undefined && (key === id || route?.sessionId === id || route?.via.includes(id) === true);
       element.classList.toggle("on", isOn);
       isKnown ||= isOn;
     }

@@ -5,9 +5,10 @@
  *   #/peers?search=exit&sort=-load&page=2
  */
 
-import { h, replaceChildren } from "../lib/dom.js";
+import { h } from "../lib/dom.js";
 import { section } from "../lib/section.js";
 import { table } from "../lib/table.js";
+import { createPager, focusKey } from "./pager.js";
 import { createPanel, withPanel } from "./panel.js";
 
 /** @import { RowPage, RowQuery } from "../../dashboard/api.ts" */
@@ -55,7 +56,7 @@ export function rowsPage(context, { path, title, about, placeholder, load, colum
     autocomplete: "off",
     value: query.get("search") ?? "",
   });
-  const pager = h("nav", { class: "pager", "aria-label": "Pages of rows" });
+  const pager = createPager({ rowsAPage: ROWS_A_PAGE, goTo });
   /** @type {number | undefined} */
   let typing;
   search.addEventListener("input", () => {
@@ -69,7 +70,7 @@ export function rowsPage(context, { path, title, about, placeholder, load, colum
     everyMs: REFRESHED_MS,
     load: (signal) => load(asked(), signal),
     show: ({ rows, total }) => {
-      drawPager(rows.length, total);
+      pager.show(page, rows.length, total);
       return table({ caption: title, columns: shown, rows, none: none.cloneNode(true), sort, resort: () => goTo(0) });
     },
   });
@@ -91,27 +92,6 @@ export function rowsPage(context, { path, title, about, placeholder, load, colum
     void reload();
   }
 
-  /**
-   * @param {number} count
-   * @param {number} total
-   */
-  function drawPager(count, total) {
-    const first = page * ROWS_A_PAGE;
-    const words = total === 0
-      ? "None"
-      : count === 0
-      ? `None of ${total.toLocaleString("en")} so far down`
-      : `${(first + 1).toLocaleString("en")}–${(first + count).toLocaleString("en")} of ${total.toLocaleString("en")}`;
-    const key = document.activeElement instanceof HTMLElement ? document.activeElement.dataset["key"] : undefined;
-    replaceChildren(
-      pager,
-      h("p", { class: "soft", role: "status" }, words),
-      step("Earlier", page > 0, () => goTo(page - 1)),
-      step("Further", first + count < total, () => goTo(page + 1)),
-    );
-    if (key !== undefined) focusKey(pager, key);
-  }
-
   signal.addEventListener("abort", () => clearTimeout(typing), { once: true });
   const head = h(
     "header",
@@ -123,32 +103,8 @@ export function rowsPage(context, { path, title, about, placeholder, load, colum
     "div",
     { class: "page" },
     head,
-    withPanel(h("section", { class: "card rows", "aria-label": title }, element, pager), panel.element),
+    withPanel(h("section", { class: "card rows", "aria-label": title }, element, pager.element), panel.element),
   );
-}
-
-/**
- * @param {string} words
- * @param {boolean} isPossible
- * @param {() => void} go
- */
-function step(words, isPossible, go) {
-  return h("button", {
-    type: "button",
-    class: "small",
-    disabled: !isPossible,
-    data: { key: `pager-${words}` },
-    on: { click: go },
-  }, words);
-}
-
-/**
- * @param {Element} place
- * @param {string} key
- */
-function focusKey(place, key) {
-  const element = place.querySelector(`[data-key="${CSS.escape(key)}"]`);
-  if (element instanceof HTMLElement) element.focus({ preventScroll: true });
 }
 
 /**
