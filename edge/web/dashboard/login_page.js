@@ -48,9 +48,10 @@ export function loginPage({ client, note, problem, done }) {
     h(
       "p",
       { class: "foot" },
-      "The line that it prints when it starts logs in by itself; ",
       h("code", {}, "culvert admin dashboard"),
-      " prints it again.",
+      " on that machine, and ",
+      h("code", {}, "culvert up"),
+      ", print an address that logs in by itself.",
     ),
   );
 }
