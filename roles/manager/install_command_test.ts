@@ -77,6 +77,8 @@ Deno.test("a program in one file needs no modules beside it, and a checkout has 
       await world.install({ ...flags, dryRun: true });
       const printed = world.printed.join("\n");
       assertEquals(printed.includes("Put the modules of culvert into"), isCheckout, printed);
+      // A refresh shows no files.
+      if ("refresh" in flags) continue;
       assertEquals(printed.includes("DENO_DIR"), isCheckout, printed);
       assertStringIncludes(printed, ownCommand[0]);
     }
