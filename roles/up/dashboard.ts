@@ -3,6 +3,7 @@
  * is another each time.
  */
 
+import { TokenGuard } from "../../edge/dashboard/token_guard.ts";
 import type { Target } from "../../protocol/stream.ts";
 import { newToken } from "../admin_api/token.ts";
 import { ServedDashboard } from "../dashboard/served_dashboard.ts";
@@ -46,7 +47,14 @@ export async function openUpDashboard(
   const untold = opened.use(new UntoldBlocks({ clock, log, isRunning: (name) => network.isRunning(name) }));
   const deeds = new UpDeeds({ network, asked, failures, untold, log });
   const source = new UpSource({ network, asked, deeds, notices, clock });
-  const dashboard = new ServedDashboard({ source, token, clock, random, log, metrics });
+  const dashboard = new ServedDashboard({
+    source,
+    guard: new TokenGuard({ token, clock, log }),
+    clock,
+    random,
+    log,
+    metrics,
+  });
   const { address } = opened.use(
     await serveHttp({
       listen,
