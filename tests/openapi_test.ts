@@ -7,6 +7,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { Hono } from "hono";
 import { createDirectory, type DirectoryDeps } from "../edge/directory.ts";
 import { createDashboard } from "../edge/dashboard/dashboard.ts";
+import { TokenGuard } from "../edge/dashboard/token_guard.ts";
 import { FakeSource } from "../edge/dashboard/fixtures/fake_source.ts";
 import { createDownstream, type DownstreamDeps } from "../edge/downstream.ts";
 import { startTracker } from "../edge/fixtures/tracker.ts";
@@ -125,12 +126,14 @@ const apis: Readonly<Record<string, () => Api | Promise<Api>>> = {
   upstream: () => apiOf(["edge/relay_app.ts"], createUpstream(deps<UpstreamDeps>({ relay }))),
   downstream: () => apiOf(["edge/relay_app.ts"], createDownstream(deps<DownstreamDeps>({ relay }))),
   peering: () => apiOf(["roles/supernode/peering_api.ts"], createPeeringApi(deps<PeeringApiDeps>())),
-  admin: () => administered(createAdminApi(deps<AdminApiDeps>({ token: "secret", deeds: {} }))),
-  "base admin": () => administered(createBaseAdminApi(deps<BaseAdminDeps>({ token: "secret" }))),
+  admin: () =>
+    administered(createAdminApi(deps<AdminApiDeps>({ guard: new TokenGuard({ token: "secret", clock }), deeds: {} }))),
+  "base admin": () =>
+    administered(createBaseAdminApi(deps<BaseAdminDeps>({ guard: new TokenGuard({ token: "secret", clock }) }))),
   dashboard() {
     using app = createDashboard({
       source: new FakeSource({ clock }),
-      token: "s".repeat(32),
+      guard: new TokenGuard({ token: "s".repeat(32), clock }),
       clock,
       random: shared.random,
     });
