@@ -8,6 +8,7 @@ export function dashboardPageTable(): PageTable {
     ...commonPageFiles(),
     [INDEX_NAME]: () => import("../web/dashboard/index.html", { with: { type: "text" } }),
     "dashboard/app.js": () => import("../web/dashboard/app.js", { with: { type: "text" } }),
+    "dashboard/blocked_list.js": () => import("../web/dashboard/blocked_list.js", { with: { type: "text" } }),
     "dashboard/bounds.js": () => import("../web/dashboard/bounds.js", { with: { type: "text" } }),
     "dashboard/charts_page.js": () => import("../web/dashboard/charts_page.js", { with: { type: "text" } }),
     "dashboard/client.js": () => import("../web/dashboard/client.js", { with: { type: "text" } }),
