@@ -72,7 +72,7 @@ export function supernodeButtons(doer, { id: supernodeId, label, state }) {
     (isBlocked
       ? button("Let in again", () => act(doer, { kind: "unblock", supernodeId }), {
         class: "small",
-        label: `Let ${label} in again`,
+        label: `Let in again: ${label}`,
       })
       : button(
         "Block",
@@ -100,7 +100,7 @@ export function peerButtons(doer, { peerId, label, isBlocked, isHere }) {
     (isBlocked
       ? button("Let in again", () => act(doer, { kind: "unrevoke", peerId }), {
         class: "small",
-        label: `Let ${label} in again`,
+        label: `Let in again: ${label}`,
       })
       : button("Revoke", () => askRevoke(doer, { peerId, label }), {
         class: "small danger",
@@ -115,7 +115,10 @@ export function peerButtons(doer, { peerId, label, isBlocked, isHere }) {
  */
 export function letInButton(doer, blocked) {
   if (!lettingIn(doer, blocked).length) return false;
-  return button("Let in again", () => letIn(doer, blocked), { class: "small", label: `Let ${blocked.label} in again` });
+  return button("Let in again", () => letIn(doer, blocked), {
+    class: "small",
+    label: `Let in again: ${blocked.label}`,
+  });
 }
 
 /**
