@@ -10,6 +10,7 @@ import { testStreamContract } from "../../testing/stream_contract.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
 import { makeTlsCertificate } from "../../testing/tls_certificate.ts";
 import { within } from "../../testing/waiting.ts";
+import type { NodeSocket } from "./node_socket.ts";
 import * as nodeRuntime from "./runtime.ts";
 
 const LOOPBACK = { hostname: "127.0.0.1", port: 0 };
@@ -31,6 +32,7 @@ testStreamContract("TCP of Node's modules", {
     listener.close();
     return pair;
   },
+  cut: (end) => (end as NodeSocket).socket.resetAndDestroy(),
 });
 
 Deno.test("Node's TCP: a refused dial and an aborted one say so", async () => {
