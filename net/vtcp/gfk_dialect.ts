@@ -13,7 +13,7 @@ import {
   MAX_PY_HEADER_BYTES,
   parsePyRequest,
 } from "../../protocol/gfk/py_stream.ts";
-import { formatTarget, readFull, type Stream, type Target, writeAll } from "../../protocol/stream.ts";
+import { readFull, type Stream, type Target, writeAll } from "../../protocol/stream.ts";
 
 /** The name by which a dial means the server's backend. */
 export const BACKEND_HOST = "backend.invalid";
@@ -104,7 +104,7 @@ export function goDialect(secret: string): GfkDialect {
     if (!await readFull(stream, reply)) throw new DialError("failed", "The server ended the stream without an answer");
     if (reply[0] === GoReply.ok) return;
     const [failure, message] = REFUSALS[reply[0]!] ?? ["failed", `The server answered ${reply[0]}`];
-    throw new DialError(failure, `${message}: ${formatTarget({ host, port })}`);
+    throw new DialError(failure, message); // without where to: logs and readiness may show it
   }
   const reply = (stream: Stream, status: number) => writeAll(stream, Uint8Array.of(status));
   return {

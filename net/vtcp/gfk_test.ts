@@ -121,6 +121,7 @@ for (const [name, kind] of Object.entries(kinds)) {
     const expected = kind.dialect === "gfk-py" ? "failed" : kind.transport === "kcp" ? "path_down" : "unauthorized";
     assertEquals(code, expected);
     assertEquals(path.problem !== undefined, expected !== "failed");
+    assert(!path.problem?.includes(BACKEND_HOST), path.problem);
     path.close();
     await path.closed();
   });
