@@ -81,6 +81,15 @@ export interface PartView {
   readonly isRunning: boolean;
 }
 
+/** Whoever was shut out, peer or supernode; most of them are nowhere else in a view. */
+export interface BlockedView {
+  readonly id: string;
+  /** A name, or else the beginning of its id. */
+  readonly label: string;
+  /** Whether it is known as one; of whom is not here any more nobody knows. */
+  readonly isSupernode: boolean;
+}
+
 export interface Totals {
   readonly regions: number;
   readonly supernodes: number;
@@ -89,6 +98,7 @@ export interface Totals {
   readonly relays: number;
   readonly sessions: number;
   readonly failing: number;
+  readonly blocked: number;
 }
 
 export interface NetworkView {
@@ -103,6 +113,7 @@ export interface NetworkView {
   readonly links: readonly { readonly from: string; readonly to: string }[];
   readonly routes: readonly RouteView[];
   readonly parts: readonly PartView[];
+  readonly blocked: readonly BlockedView[];
   readonly totals: Totals;
 }
 

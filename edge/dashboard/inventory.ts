@@ -111,6 +111,8 @@ export interface SourceEvent {
   readonly kind: "audit" | "notice";
   readonly text: string;
   readonly isBad?: boolean | undefined;
+  /** How it is shown; without one, as bad as it is, and a notice as one to look at. */
+  readonly tone?: "good" | "warn" | "bad" | "info" | undefined;
 }
 
 /** Where a dashboard has it from. */

@@ -90,6 +90,11 @@ export const partSchema = z.object({
   peerId: text.optional(),
   isRunning: z.boolean(),
 }) satisfies z.ZodType<api.PartView>;
+export const blockedSchema = z.object({
+  id: text,
+  label: text,
+  isSupernode: z.boolean(),
+}) satisfies z.ZodType<api.BlockedView>;
 export const totalsSchema = z.object({
   regions: countSchema,
   supernodes: countSchema,
@@ -98,6 +103,7 @@ export const totalsSchema = z.object({
   relays: countSchema,
   sessions: countSchema,
   failing: countSchema,
+  blocked: countSchema,
 }) satisfies z.ZodType<api.Totals>;
 export const viewSchema = z.object({
   title: text,
@@ -110,6 +116,7 @@ export const viewSchema = z.object({
   links: z.array(z.object({ from: text, to: text })),
   routes: z.array(routeSchema),
   parts: z.array(partSchema),
+  blocked: z.array(blockedSchema),
   totals: totalsSchema,
 }) satisfies z.ZodType<api.NetworkView>;
 

@@ -26,6 +26,8 @@ export interface Snapshot {
 }
 
 export type NodeState = NodeView["state"];
+/** What there is to know of a peer besides what it says itself. */
+type StateFacts = Pick<Snapshot, "blocked" | "partOf" | "atMs">;
 
 /** Heartbeats of a control stream come every 10 s. */
 const SILENT_AFTER_MS = 45_000;
@@ -58,8 +60,10 @@ export function snapshotOf(inventory: Inventory, atMs: number): Snapshot {
   };
 }
 
-export function stateOfPeer(peer: PeerFacts, { blocked, atMs }: Pick<Snapshot, "blocked" | "atMs">): NodeState {
+export function stateOfPeer(peer: PeerFacts, { blocked, partOf, atMs }: StateFacts): NodeState {
   if (blocked.size > 0 && blocked.has(peer.peerId)) return "blocked";
+  // A directory goes on listing a part that was killed for as long as it would any peer.
+  if (partOf.size > 0 && partOf.get(peer.peerId)?.isRunning === false) return "gone";
   // What a directory lists it stops listing by itself.
   if (peer.supernodeId !== undefined && peer.heardAtMs !== undefined && atMs - peer.heardAtMs > SILENT_AFTER_MS) {
     return "silent";

@@ -6,13 +6,13 @@
  * Pure, and the same for the same snapshot, so that what has not changed stays where it is.
  */
 
-import { MAX_DRAWN, type NetworkView, type NodeView, type PartView, type Totals } from "./api.ts";
+import { type BlockedView, MAX_DRAWN, type NetworkView, type NodeView, type PartView, type Totals } from "./api.ts";
 import type { NetworkSource, PeerFacts, SupernodeFacts } from "./inventory.ts";
 import { drawPeers } from "./map_peers.ts";
 import { MapRegions } from "./map_regions.ts";
 import { type MapPlaces, routesOf } from "./map_routes.ts";
 import { MAX_CPU_PCT, MAX_RTT_MS, plainCount, plainNumber, plainShare, plainText, rounded } from "./plain.ts";
-import { labelOf, type Snapshot, stateOfPeer, stateOfSupernode } from "./snapshot.ts";
+import { labelOf, labelOfId, type Snapshot, stateOfPeer, stateOfSupernode } from "./snapshot.ts";
 
 export type AboutSource = Pick<NetworkSource, "title" | "kind" | "version" | "deeds">;
 
@@ -38,6 +38,7 @@ export function viewOf(snapshot: Snapshot, { title, kind, version, deeds }: Abou
     links: drawnLinks(snapshot, supernodeIds),
     routes: routesOf(snapshot.sessions, places),
     parts: snapshot.parts.slice(0, MAX_DRAWN).map(partView),
+    blocked: blockedViews(snapshot),
     totals: totalsOf(snapshot, regions.count),
     regions: [...new Set([...nodes, ...groups].map(({ region }) => region))].sort(),
   };
@@ -153,9 +154,23 @@ function partView({ name, role, region, peerId, isRunning }: PartView): PartView
   };
 }
 
+/** Those with names first: of the others one sees nothing but their ids. */
+function blockedViews(snapshot: Snapshot): BlockedView[] {
+  const { blocked, supernodeOf, peerOf, partOf } = snapshot;
+  const isNamed = (id: string) => (partOf.get(id) ?? peerOf.get(id) ?? supernodeOf.get(id))?.name !== undefined;
+  return [...blocked]
+    .sort((one, other) => Number(isNamed(other)) - Number(isNamed(one)) || (one < other ? -1 : 1))
+    .slice(0, MAX_DRAWN)
+    .map((id) => ({
+      id: plainText(id),
+      label: labelOfId(id, snapshot),
+      isSupernode: supernodeOf.has(id) || partOf.get(id)?.role === "supernode",
+    }));
+}
+
 /** Of a supernode whose peers nobody lists here, what it says itself counts. */
 function totalsOf(snapshot: Snapshot, regions: number): Totals {
-  const { supernodes, peers, sessions } = snapshot;
+  const { supernodes, peers, sessions, blocked } = snapshot;
   let [exits, clients, relays, failing] = [0, 0, 0, 0];
   const listed = new Set<string | undefined>();
   for (const peer of peers) {
@@ -173,7 +188,16 @@ function totalsOf(snapshot: Snapshot, regions: number): Totals {
     exits += said;
     clients += Math.max(0, (plainCount(supernode.streams) ?? 0) - said);
   }
-  return { regions, supernodes: supernodes.length, exits, clients, relays, sessions: sessions.length, failing };
+  return {
+    regions,
+    supernodes: supernodes.length,
+    exits,
+    clients,
+    relays,
+    sessions: sessions.length,
+    failing,
+    blocked: blocked.size,
+  };
 }
 
 /** Under which symbol something is drawn. */

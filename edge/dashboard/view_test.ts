@@ -7,6 +7,7 @@ import { anyInventory } from "./fixtures/hostile.ts";
 import type { Inventory } from "./inventory.ts";
 import { ELSEWHERE, MAX_REGIONS } from "./map_regions.ts";
 import { viewSchema } from "./messages.ts";
+import { peerRows } from "./rows.ts";
 import { snapshotOf } from "./snapshot.ts";
 import { viewOf } from "./view.ts";
 
@@ -28,7 +29,16 @@ Deno.test("a small network is drawn whole, each session with its way", () => {
   const view = seen(source);
   assertEquals(view.nodes.length, 8);
   assertEquals([view.groups, view.links.length, view.regions], [[], 1, ["eu-north", "eu-west"]]);
-  assertEquals(view.totals, { regions: 2, supernodes: 2, exits: 2, clients: 3, relays: 1, sessions: 3, failing: 0 });
+  assertEquals(view.totals, {
+    regions: 2,
+    supernodes: 2,
+    exits: 2,
+    clients: 3,
+    relays: 1,
+    sessions: 3,
+    failing: 0,
+    blocked: 0,
+  });
   for (const { clientPeerId, clientSupernodeId, exitSupernodeId, exitPeerId, sessionId } of source.sessions.values()) {
     const places = [clientPeerId, clientSupernodeId, exitSupernodeId!, exitPeerId!];
     const route = view.routes.find((each) => each.sessionId === sessionId);
@@ -73,6 +83,39 @@ Deno.test("a part that was killed is drawn where it was, so that it can be start
   const gone = view.nodes.filter(({ state }) => state === "gone");
   assertEquals(gone.map(({ kind, label, part }) => [kind, label, part]), [["exit", "exit-2", "exit-2"]]);
   assertEquals(view.parts.filter(({ isRunning }) => !isRunning).map(({ name }) => name), ["exit-2"]);
+});
+
+Deno.test("a killed part that a directory still lists is gone, on the map and in the table", () => {
+  const source = sourceOf({ hasParts: true });
+  const [relay] = source.of("relay");
+  Object.assign(source.parts.find(({ peerId }) => peerId === relay!.peerId)!, { isRunning: false });
+  const view = seen(source);
+  assertEquals(view.nodes.find(({ id }) => id === relay!.peerId)?.state, "gone");
+  assertEquals(view.nodes.filter(({ state }) => state !== "good").length, 1);
+  const snapshot = snapshotOf(source.inventory() as Inventory, new FakeClock().wallNow());
+  assertEquals(peerRows(snapshot, { search: "gone" }).rows.map(({ peerId }) => peerId), [relay!.peerId]);
+});
+
+Deno.test("who is shut out is told, here or not, named ones first, and no more than fit", async () => {
+  const source = sourceOf({ hasParts: true });
+  const [exit] = source.of("exit");
+  const [supernode] = source.supernodes;
+  await source.act({ kind: "revoke", peerId: exit!.peerId });
+  await source.act({ kind: "block", supernodeId: supernode!.supernodeId });
+  const stranger = source.newPeerId();
+  source.blocked.add(stranger);
+  const { blocked } = seen(source);
+  assertEquals(
+    new Set(blocked.slice(0, 2)),
+    new Set([
+      { id: exit!.peerId, label: "exit-1", isSupernode: false },
+      { id: supernode!.supernodeId, label: "supernode-1", isSupernode: true },
+    ]),
+  );
+  assertEquals(blocked[2], { id: stranger, label: stranger.slice(0, 8), isSupernode: false });
+  for (let more = 0; more < 2 * MAX_DRAWN; more++) source.blocked.add(source.newPeerId());
+  const view = seen(source);
+  assertEquals([view.blocked.length, view.totals.blocked], [MAX_DRAWN, 2 * MAX_DRAWN + 3]);
 });
 
 Deno.test("a session that moves is on a way that moves", () => {

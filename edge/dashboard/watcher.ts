@@ -167,8 +167,8 @@ export class Watcher implements Disposable {
     }]);
   }
 
-  #hear({ atMs, kind, text, isBad }: SourceEvent): void {
-    this.#note([{ atMs, tone: isBad ? "bad" : kind === "notice" ? "warn" : "info", text }]);
+  #hear({ atMs, kind, text, isBad, tone = isBad ? "bad" : kind === "notice" ? "warn" : "info" }: SourceEvent): void {
+    this.#note([{ atMs, tone, text }]);
   }
 
   #note(lines: readonly NewLine[]): void {

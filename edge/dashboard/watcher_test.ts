@@ -154,8 +154,11 @@ Deno.test("what the source tells of itself is in the log as it comes", async () 
   const atMs = started.clock.wallNow();
   started.source.tell({ atMs, kind: "audit", text: "alice drained supernode-1" });
   started.source.tell({ atMs, kind: "audit", text: "bob was refused", isBad: true });
-  const tones = started.told.slice(-2).map(({ data }) => JSON.parse(data).lines[0].tone);
-  assertEquals(tones, ["info", "bad"]);
+  started.source.tell({ atMs, kind: "notice", text: "exit-1 is killed", isBad: true });
+  started.source.tell({ atMs, kind: "notice", text: "exit-1 runs again" });
+  started.source.tell({ atMs, kind: "notice", text: "streams come through again", tone: "good" });
+  const tones = started.told.slice(-5).map(({ data }) => JSON.parse(data).lines[0].tone);
+  assertEquals(tones, ["info", "bad", "bad", "warn", "good"]);
 });
 
 Deno.test("disposing it ends everything, also while it waits for an answer", async () => {

@@ -16,7 +16,13 @@ export function noticeOf({ event, before, after }: Report, lines: readonly strin
   const [was, now] = [way(before), way(after)];
   const said = lines.map((line) => line.trim()).filter((line) => !/^(before|now) /.test(line));
   const text = [...said, was && `Before: ${was}`, now && `Now: ${now}`].filter(Boolean).join(" ");
-  return { atMs, kind: "notice", text, isBad: BAD_NEWS.includes(event) };
+  return {
+    atMs,
+    kind: "notice",
+    text,
+    isBad: BAD_NEWS.includes(event),
+    ...(event === "recovered" && { tone: "good" }),
+  };
 }
 
 export class Notices {

@@ -23,6 +23,6 @@ Deno.test("what the terminal is told of a killed part is one line of the log, wi
     true,
   ]);
   const lines = ["  now     client > exit-2", "  The next stream came through within 2 ms."];
-  const { text, isBad } = noticeOf({ event: "recovered", after: ["client", "exit-2"] }, lines, 2);
-  assertEquals([text, isBad], ["The next stream came through within 2 ms. Now: client > exit-2", false]);
+  const { text, isBad, tone } = noticeOf({ event: "recovered", after: ["client", "exit-2"] }, lines, 2);
+  assertEquals([text, isBad, tone], ["The next stream came through within 2 ms. Now: client > exit-2", false, "good"]);
 });

@@ -69,6 +69,17 @@ testDashboard("Dashboard: the map", {
     await page.getByRole("heading", { name: "Peers" }).waitFor();
     assertEquals(await page.getByRole("searchbox").inputValue(), "client eu-south");
   },
+  "its legend has what is on it, and no more": async (browser) => {
+    const page = await browser.logIn();
+    const words = () => page.getByRole("list", { name: "Legend" }).getByRole("listitem").allInnerTexts();
+    const roles = ["Supernode", "Client", "Exit", "Relay", "Way of a session", "Load"];
+    assertEquals(await words(), [...roles, "Draining", "Failing"]);
+    const states = ["good", "gone", "blocked"] as const;
+    const nodes = browser.site.view.nodes.map((node, at) => ({ ...node, state: states[at % 3]!, load: undefined }));
+    browser.site.show({ nodes, groups: [], routes: [] });
+    await page.getByRole("list", { name: "Legend" }).getByText("Blocked").waitFor();
+    assertEquals(await words(), [...roles.slice(0, 4), "Gone", "Blocked"]);
+  },
   "as a list it says the same, and what is chosen there is looked at": async (browser) => {
     const page = await browser.logIn();
     await page.getByRole("button", { name: "List", exact: true }).click();

@@ -14,6 +14,7 @@ import { HUB_RADIUS } from "../../edge/web/dashboard/map_cells.js";
 import { layOut } from "../../edge/web/dashboard/map_layout.js";
 import { nextInDirection } from "../../edge/web/dashboard/map_steps.js";
 import { commands, orderOf } from "../../edge/web/dashboard/push.js";
+import { axisTexts, RATES } from "../../edge/web/dashboard/words.js";
 import { COMMAND_KINDS } from "../../protocol/control/commands.ts";
 import { largeView, smallView } from "./fixtures/networks.ts";
 
@@ -166,6 +167,15 @@ Deno.test("a command is looked at before it is pushed", () => {
   assertThrows(() => orderOf("SETUP_EXIT", " ", "{}"), Error, "SETUP_EXIT needs a session id");
   assertThrows(() => orderOf("DISCONNECT", "", "[]"), Error, "must be a JSON object");
   assertThrows(() => orderOf("DISCONNECT", "", "{"), Error, "not JSON");
+});
+
+Deno.test("along an axis all figures are in one unit, told from each other", () => {
+  assertEquals(axisTexts([0, 0.005, 0.01], RATES), ["0 kbit/s", "5 kbit/s", "10 kbit/s"]);
+  assertEquals(axisTexts([0, 0.5, 1, 1.5], RATES), ["0.0 Mbit/s", "0.5 Mbit/s", "1.0 Mbit/s", "1.5 Mbit/s"]);
+  assertEquals(axisTexts([0, 500, 1000], RATES), ["0.0 Gbit/s", "0.5 Gbit/s", "1.0 Gbit/s"]);
+  assertEquals(axisTexts([0, 0.25, 0.5], [{ name: "ms", size: 1 }]), ["0.00 ms", "0.25 ms", "0.50 ms"]);
+  assertEquals(axisTexts([0, 1000], [{ name: "", size: 1 }]), ["0", "1,000"]);
+  assertEquals(axisTexts([0, 0.0001], RATES), ["0.0 kbit/s", "0.1 kbit/s"]);
 });
 
 Deno.test("pages keep as much as the server tells of", () => {

@@ -10,6 +10,8 @@ import { idOf, largeView, smallView } from "./fixtures/networks.ts";
 
 const paths = ["/", "/charts", "/peers", "/sessions", "/control", "/events"];
 
+const blocked = [{ id: idOf("intruder"), label: idOf("intruder").slice(0, 8), isSupernode: false }];
+
 const EVIL = "<img src=x onerror=pwned=1><script>pwned=1</script>\"'`${1}\u202e";
 
 testDashboard("Dashboard: logging in", {
@@ -58,29 +60,18 @@ testDashboard("Dashboard: logging in", {
 });
 
 testDashboard("Dashboard: whatever happens", {
-  "every page shows what it has, light and dark, wide and narrow, and axe has nothing to say": async (browser) => {
-    const page = await browser.logIn();
-    for (const colorScheme of ["light", "dark"] as const) {
-      await page.emulateMedia({ colorScheme });
-      for (const path of paths) {
-        await browser.goTo(path);
-        assertEquals(await page.locator("h1").count(), 1);
-        assertEquals(await browser.violations(), [], `${path}, ${colorScheme}`);
-        for (const viewport of [PHONE, DESKTOP]) {
-          await page.setViewportSize(viewport);
-          assert((await browser.overflowPx()) <= 0, `${path} at ${viewport.width} is too wide`);
-        }
+  "every page shows what it has, wide and narrow, and axe has nothing to say": async (browser) => {
+    await lookAtAll(browser, "all");
+    for (const path of paths) {
+      await browser.goTo(path);
+      for (const viewport of [PHONE, DESKTOP]) {
+        await browser.page.setViewportSize(viewport);
+        assert((await browser.overflowPx()) <= 0, `${path} at ${viewport.width} is too wide`);
       }
-      await browser.goTo("/");
-      await browser.spot("exit-1").click();
-      await page.getByRole("complementary").getByText("of client-1").waitFor();
-      assertEquals(await browser.violations(), [], `panel, ${colorScheme}`);
-      await page.getByRole("button", { name: "Revoke exit-1" }).click();
-      assertEquals(await browser.violations(), [], `dialog, ${colorScheme}`);
-      await page.keyboard.press("Escape");
-      await page.keyboard.press("Escape");
     }
   },
+  // All but its colours is as in the light.
+  "in the dark everything can be read as well": [{ colorScheme: "dark" }, (browser) => lookAtAll(browser, "colors")],
   "a server that does not answer is said to be so, with the time; when it is back all is live again": async (
     browser,
   ) => {
@@ -142,6 +133,25 @@ testDashboard("Dashboard: whatever happens", {
   }],
 });
 
+/** Every page, the panel and a dialog, with axe. */
+async function lookAtAll(browser: DashboardBrowser, what: "all" | "colors"): Promise<void> {
+  const page = await browser.logIn();
+  browser.site.show({ blocked });
+  for (const path of paths) {
+    await browser.goTo(path);
+    assertEquals(await page.locator("h1").count(), 1);
+    assertEquals(await browser.violations(what), [], path);
+  }
+  await browser.goTo("/");
+  await browser.spot("exit-1").click();
+  await page.getByRole("complementary").getByText("of client-1").waitFor();
+  assertEquals(await browser.violations(what), [], "panel");
+  await page.getByRole("button", { name: "Revoke exit-1" }).click();
+  assertEquals(await browser.violations(what), [], "dialog");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("Escape");
+}
+
 /** As a browser tells it when another tab is chosen. */
 async function show(page: Page, state: "visible" | "hidden"): Promise<void> {
   const value = JSON.stringify({ value: state, configurable: true });
@@ -159,6 +169,7 @@ function poisoned() {
     regions: view.regions.map(() => EVIL),
     nodes: view.nodes.map((node) => ({ ...node, label: EVIL, region: EVIL, part: "exit-1" })),
     groups: view.groups.map((group) => ({ ...group, region: EVIL })),
+    blocked: blocked.map((each) => ({ ...each, label: EVIL })),
     parts: view.parts.map((part) => ({
       ...part,
       name: part.name === "exit-1" ? "exit-1" : EVIL,
@@ -197,6 +208,42 @@ testDashboard("Dashboard: what is done on it", {
     await eventually("both were done", () => browser.site.deeds.length === 2);
     assertEquals(browser.site.deeds.map(({ kind }) => kind), ["drain", "undrain"]);
   },
+  "whoever is blocked is let in again by its line, or by its id, from whichever list it is on": async (browser) => {
+    const { site } = browser;
+    const page = await browser.logIn();
+    await browser.goTo("/control");
+    const lines = page.getByRole("listitem").filter({ has: page.getByRole("button", { name: /^Let in again/ }) });
+    assertEquals(await lines.count(), 0);
+    const [intruder, stranger] = [idOf("intruder"), idOf("stranger")];
+    const named = { id: intruder, label: "intruder", isSupernode: false };
+    const unknown = { id: stranger, label: stranger.slice(0, 8), isSupernode: false };
+    site.show({
+      deeds: [...site.view.deeds, "unblock"],
+      blocked: [named, unknown],
+      totals: { ...site.view.totals, blocked: 5 },
+    });
+    await page.getByText("And 3 more").waitFor();
+    assertEquals(await lines.count(), 2);
+    await page.getByRole("button", { name: "Let in again: intruder" }).click();
+    await eventually("it is let in", () => site.deeds.length === 1);
+
+    site.act = ({ kind }) => kind === "unblock" ? "It may come again" : new Problem("not_found", "It is not blocked");
+    await lines.filter({ hasText: stranger }).getByRole("button").click();
+    await page.getByText("It may come again").waitFor();
+    site.show({ blocked: [] });
+    await lines.first().waitFor({ state: "hidden" });
+    await page.getByRole("button", { name: "Let in again…" }).click();
+    await page.getByLabel("Peer id").fill(intruder);
+    await page.getByRole("button", { name: "Go on" }).click();
+    await eventually("all of it was asked for", () => site.deeds.length === 5);
+    assertEquals(site.deeds, [
+      { kind: "unrevoke", peerId: intruder },
+      { kind: "unrevoke", peerId: stranger },
+      { kind: "unblock", supernodeId: stranger },
+      { kind: "unrevoke", peerId: intruder },
+      { kind: "unblock", supernodeId: intruder },
+    ]);
+  },
   "a command is pushed from its template, once what is wrong with it is right": async (browser) => {
     const page = await browser.logIn();
     await browser.goTo("/control");
@@ -217,14 +264,19 @@ testDashboard("Dashboard: what is done on it", {
       order: { kind: "DISCONNECT", payload: { reason: "admin" } },
     }]);
   },
-  "nothing is offered that cannot be done here": [{ view: smallView({ deeds: [], parts: [] }) }, async (browser) => {
-    const page = await browser.logIn();
-    for (const path of ["/", "/sessions", "/control"]) {
-      await browser.goTo(path);
-      assertEquals(await page.locator("main .danger").count(), 0, path);
-    }
-    assertEquals(await page.getByRole("heading", { name: "Parts" }).isVisible(), false);
-  }],
+  "nothing is offered that cannot be done here": [
+    { view: smallView({ deeds: [], parts: [], blocked }) },
+    async (browser) => {
+      const page = await browser.logIn();
+      for (const path of ["/", "/sessions", "/control"]) {
+        await browser.goTo(path);
+        assertEquals(await page.locator("main .danger").count(), 0, path);
+      }
+      await page.getByText(idOf("intruder")).waitFor();
+      assertEquals(await page.getByRole("button", { name: /^Let in again/ }).count(), 0);
+      assertEquals(await page.getByRole("heading", { name: "Parts" }).isVisible(), false);
+    },
+  ],
 });
 
 testDashboard("Dashboard: rows", {
@@ -236,6 +288,12 @@ testDashboard("Dashboard: rows", {
       await page.getByRole("button", { name: "Further" }).click();
       await page.getByText("51–100 of 168").waitFor();
       assertMatch(page.url(), /#\/peers\?page=2$/);
+      for (const beyond of ["4000", "1e300", "Infinity"]) {
+        await browser.goTo("/peers");
+        await page.goto(`${browser.site.url}#/peers?page=${beyond}`);
+        await page.getByText("151–168 of 168").waitFor();
+        assertMatch(page.url(), /#\/peers\?page=4$/);
+      }
       await page.getByRole("searchbox").fill("exit eu-west");
       await page.getByText("1–9 of 9").waitFor();
       await page.getByRole("button", { name: "Load" }).click();

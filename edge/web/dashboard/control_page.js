@@ -1,11 +1,12 @@
-/** What administrators do to the network: its supernodes and parts, each with what can be done to it. */
+/** What administrators do to the network: its supernodes, its parts and whoever was shut out, each with what can be done to it. */
 
 import { badge, button, card, field } from "../lib/controls.js";
 import { dialog } from "../lib/dialog.js";
 import { h, replaceChildren } from "../lib/dom.js";
 import { empty, keepPlace } from "../lib/section.js";
 import { table } from "../lib/table.js";
-import { askRevoke, isPossible, supernodeButtons } from "./deeds.js";
+import { blockedList } from "./blocked_list.js";
+import { askRevoke, isPossible, letIn, supernodeButtons } from "./deeds.js";
 import { partList } from "./part_list.js";
 import { pushDialog } from "./push.js";
 import { percent, states } from "./words.js";
@@ -46,6 +47,7 @@ export function controlPage(context) {
       byId,
     ),
     card("Supernodes", undefined, list),
+    blockedList(context),
     partList(context),
   );
 }
@@ -64,6 +66,12 @@ function byIdButtons(context) {
       askId("Revoke a peer", async (id) => {
         await askRevoke(context, { peerId: id, label: id });
       }), { class: "danger" }),
+    (isPossible(context, "unrevoke") || isPossible(context, "unblock")) &&
+    button("Let in again…", () =>
+      askId("Let in again", async (id) => {
+        const isSupernode = context.live.view?.blocked.find((each) => each.id === id)?.isSupernode === true;
+        await letIn(context, { id, isSupernode });
+      })),
   ];
 }
 

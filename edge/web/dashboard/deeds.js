@@ -6,6 +6,7 @@
 import { button, field } from "../lib/controls.js";
 import { dialog } from "../lib/dialog.js";
 import { h } from "../lib/dom.js";
+import { ApiError } from "../lib/http.js";
 import { toast } from "../lib/toast.js";
 import { pushDialog } from "./push.js";
 
@@ -71,7 +72,7 @@ export function supernodeButtons(doer, { id: supernodeId, label, state }) {
     (isBlocked
       ? button("Let in again", () => act(doer, { kind: "unblock", supernodeId }), {
         class: "small",
-        label: `Let ${label} in again`,
+        label: `Let in again: ${label}`,
       })
       : button(
         "Block",
@@ -99,13 +100,54 @@ export function peerButtons(doer, { peerId, label, isBlocked, isHere }) {
     (isBlocked
       ? button("Let in again", () => act(doer, { kind: "unrevoke", peerId }), {
         class: "small",
-        label: `Let ${label} in again`,
+        label: `Let in again: ${label}`,
       })
       : button("Revoke", () => askRevoke(doer, { peerId, label }), {
         class: "small danger",
         label: `Revoke ${label}`,
       })),
   ];
+}
+
+/**
+ * @param {Doer} doer
+ * @param {{ id: string, label: string, isSupernode: boolean }} blocked
+ */
+export function letInButton(doer, blocked) {
+  if (!lettingIn(doer, blocked).length) return false;
+  return button("Let in again", () => letIn(doer, blocked), {
+    class: "small",
+    label: `Let in again: ${blocked.label}`,
+  });
+}
+
+/**
+ * Peers and supernodes are shut out by lists of their own. On which one somebody is who is not here any more only the server
+ * knows: the other is tried where the likelier one does not have it.
+ * @param {Doer} doer
+ * @param {{ id: string, isSupernode: boolean }} blocked
+ */
+export async function letIn(doer, blocked) {
+  const [likely, other] = lettingIn(doer, blocked);
+  if (!likely) return;
+  try {
+    await act(doer, likely);
+  } catch (error) {
+    if (!other || !(error instanceof ApiError) || error.code !== "not_found") throw error;
+    await act(doer, other);
+  }
+}
+
+/**
+ * What lets somebody in again, as far as it is possible here, the likelier first.
+ * @param {Doer} doer
+ * @param {{ id: string, isSupernode: boolean }} blocked
+ */
+function lettingIn(doer, { id, isSupernode }) {
+  /** @type {Deed[]} */
+  const deeds = [{ kind: "unrevoke", peerId: id }, { kind: "unblock", supernodeId: id }];
+  if (isSupernode) deeds.reverse();
+  return deeds.filter(({ kind }) => isPossible(doer, kind));
 }
 
 /**

@@ -22,6 +22,8 @@ import { createPanel, withPanel } from "./panel.js";
  */
 
 const ROWS_A_PAGE = 50;
+/** The server takes no larger offset than ten million rows. */
+const MOST_PAGES = 200_000;
 const REFRESHED_MS = 3000;
 const TYPING_MS = 200;
 
@@ -40,7 +42,7 @@ const TYPING_MS = 200;
  */
 export function rowsPage(context, { path, title, about, placeholder, load, columns, none }) {
   const { query, signal } = context;
-  let page = Math.max(0, Number(query.get("page") ?? 1) - 1 || 0);
+  let page = pageOf(query.get("page"));
   let opener = "";
   const panel = createPanel(context, { closed: () => focusKey(element, opener) });
   const shown = columns((choice) => {
@@ -68,12 +70,23 @@ export function rowsPage(context, { path, title, about, placeholder, load, colum
     signal,
     lines: 10,
     everyMs: REFRESHED_MS,
-    load: (signal) => load(asked(), signal),
+    load: loadPage,
     show: ({ rows, total }) => {
       pager.show(page, rows.length, total);
       return table({ caption: title, columns: shown, rows, none: none.cloneNode(true), sort, resort: () => goTo(0) });
     },
   });
+
+  /**
+   * Beyond the end is the last page there is.
+   * @param {AbortSignal} signal
+   */
+  async function loadPage(signal) {
+    const answer = await load(asked(), signal);
+    if (answer.rows.length > 0 || answer.total === 0 || page === 0) return answer;
+    turnTo(Math.ceil(answer.total / ROWS_A_PAGE) - 1);
+    return await load(asked(), signal);
+  }
 
   /** @returns {RowQuery} */
   function asked() {
@@ -82,6 +95,12 @@ export function rowsPage(context, { path, title, about, placeholder, load, colum
 
   /** @param {number} to */
   function goTo(to) {
+    turnTo(to);
+    void reload();
+  }
+
+  /** @param {number} to */
+  function turnTo(to) {
     page = to;
     const { search, sort } = asked();
     const next = new URLSearchParams();
@@ -89,7 +108,6 @@ export function rowsPage(context, { path, title, about, placeholder, load, colum
     if (sort) next.set("sort", sort);
     if (page > 0) next.set("page", String(page + 1));
     history.replaceState(null, "", `#${path}${next.size > 0 ? `?${next}` : ""}`);
-    void reload();
   }
 
   signal.addEventListener("abort", () => clearTimeout(typing), { once: true });
@@ -105,6 +123,15 @@ export function rowsPage(context, { path, title, about, placeholder, load, colum
     head,
     withPanel(h("section", { class: "card rows", "aria-label": title }, element, pager.element), panel.element),
   );
+}
+
+/**
+ * From 0; what is no number is the first, and what is beyond all that a server looks for the last of those.
+ * @param {string | null} text as in the address, from 1
+ */
+function pageOf(text) {
+  const page = Math.floor(Number(text ?? 1)) - 1;
+  return Math.min(MOST_PAGES - 1, Math.max(0, page || 0));
 }
 
 /**

@@ -22,7 +22,7 @@ export const states = {
   failing: { label: "Failing", tone: "bad" },
   silent: { label: "Silent", tone: "bad" },
   gone: { label: "Gone", tone: "quiet" },
-  blocked: { label: "Shut out", tone: "bad" },
+  blocked: { label: "Blocked", tone: "bad" },
 };
 
 /** @type {Record<string, { label: string, tone: Tone }>} */
@@ -42,6 +42,33 @@ export function mbps(megabits) {
   return megabits >= 1
     ? `${megabits.toFixed(megabits >= 10 ? 0 : 1)} Mbit/s`
     : `${(megabits * 1000).toFixed(0)} kbit/s`;
+}
+
+/** @typedef {{ name: string, size: number }} Unit */
+
+/** The largest first, as parts of a Mbit/s. @type {readonly Unit[]} */
+export const RATES = [{ name: "Gbit/s", size: 1000 }, { name: "Mbit/s", size: 1 }, { name: "kbit/s", size: 0.001 }];
+
+const MOST_DIGITS = 3;
+
+/**
+ * Values along an axis: all in the unit that suits the largest, with as many digits as tell one from the next.
+ * @param {readonly number[]} values at equal distances
+ * @param {readonly Unit[]} units the largest first
+ */
+export function axisTexts(values, units) {
+  const most = Math.max(...values);
+  const { name, size } = units.find((unit) => most >= unit.size) ?? units.at(-1) ?? { name: "", size: 1 };
+  const step = ((values[1] ?? 0) - (values[0] ?? 0)) / size;
+  let digits = 0;
+  while (digits < MOST_DIGITS && Math.abs(step - Number(step.toFixed(digits))) > 1e-9) digits++;
+  return values.map((value) => {
+    const number = (value / size).toLocaleString("en", {
+      minimumFractionDigits: digits,
+      maximumFractionDigits: digits,
+    });
+    return `${number} ${name}`.trim();
+  });
 }
 
 /** @param {number | null | undefined} durationMs */

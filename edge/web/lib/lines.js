@@ -14,9 +14,10 @@ import { keepPlotted, loadUplot, resolvedColor } from "./plot.js";
  *   title: string,
  *   series: readonly LineSeries[],
  *   text: (value: number | null) => string,
+ *   axis: (values: readonly number[]) => string[],
  *   spanMs: number,
  *   signal: AbortSignal,
- * }} Lines `text`: a value as one reads it; `spanMs`: how much time there is room for
+ * }} Lines `text`: a value as one reads it; `axis`: those along an axis, in one unit; `spanMs`: how much time there is room for
  */
 
 const HEIGHT_PX = 200;
@@ -109,7 +110,7 @@ function clock(seconds) {
  * @param {() => void} pointed
  * @returns {import("uplot").Options}
  */
-function settings(place, { series, text, spanMs }, pointed) {
+function settings(place, { series, axis: texts, spanMs }, pointed) {
   const ink = (/** @type {string} */ name) => resolvedColor(place, `var(--${name})`);
   const axis = { stroke: ink("soft"), font: `12px ${getComputedStyle(place).fontFamily}`, ticks: { show: false } };
   return {
@@ -142,7 +143,7 @@ function settings(place, { series, text, spanMs }, pointed) {
         incrs: [60, 120, 300, 600, 1800, 3600],
         values: (_, seconds) => seconds.map((at) => clock(at).slice(0, 5)),
       },
-      { ...axis, grid: { stroke: ink("line"), width: 1 }, size: 86, values: (_, ticks) => ticks.map(text) },
+      { ...axis, grid: { stroke: ink("line"), width: 1 }, size: 86, values: (_, ticks) => texts(ticks) },
     ],
   };
 }
