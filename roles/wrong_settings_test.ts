@@ -49,6 +49,11 @@ const rows: readonly { name: string; args: readonly string[]; says: string }[] =
     says: "--server is of no use. Cannot use a credential",
   },
   { name: "direct: to somewhere", args: ["proxy", "--path", "direct:hush"], says: "must stand alone" },
+  {
+    name: "a token of administrators that can be guessed",
+    args: ["supernode", "--region", "north", "--admin-token", "hush-hush-hush"],
+    says: "at least 16 characters",
+  },
   { name: "a misspelt path flag", args: ["proxy", "--paht", "tunnel+wss://hush@x/"], says: "did you mean --path?" },
 ];
 

@@ -8,7 +8,8 @@ import { CulvertError } from "../../protocol/errors.ts";
 import { peerIdSchema, tokenSchema } from "../../protocol/fields.ts";
 import { ConfigError } from "../config.ts";
 import { quoteText } from "../escape.ts";
-import { blockedAnswer, doneAnswer, drainAnswer, outcomeAnswer } from "../supernode/admin_schema.ts";
+import { blockedAnswer, doneAnswer } from "../admin_api/schema.ts";
+import { drainAnswer, outcomeAnswer } from "../supernode/admin_schema.ts";
 import { spanText } from "../table.ts";
 import type { AdminConnection } from "./connection.ts";
 

@@ -17,9 +17,8 @@ import type { PeerKeys } from "../../protocol/fields.ts";
 import { ConfigError } from "../config.ts";
 import { install, readCertificate } from "../enroll.ts";
 import type { RoleContext } from "../role.ts";
+import { doneAnswer, MAX_LISTED } from "../admin_api/schema.ts";
 import {
-  doneAnswer,
-  MAX_LISTED,
   offerAnswer,
   sessionsAnswer,
   type SessionView,

@@ -5,12 +5,10 @@
 import type { z } from "zod";
 import type { Telemetry } from "../../protocol/control/messages.ts";
 import type { AuditEntry, Block } from "../../protocol/stored_records.ts";
+import { auditAnswer, blocksAnswer, MAX_LISTED } from "../admin_api/schema.ts";
 import {
-  auditAnswer,
-  blocksAnswer,
   linksAnswer,
   type LinkView,
-  MAX_LISTED,
   peersAnswer,
   type PeerView,
   sessionsAnswer,

@@ -10,7 +10,7 @@ import type { AuditStore } from "../../kv/audit.ts";
 import type { BlockStore } from "../../kv/blocks.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import type { BlockKind } from "../../protocol/stored_records.ts";
-import { blockBody } from "../supernode/admin_schema.ts";
+import { blockBody } from "./schema.ts";
 import { ACTOR, audited, type Done } from "./audited.ts";
 import { answerOf, bodyOf, paramsOf } from "./http.ts";
 

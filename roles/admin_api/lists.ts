@@ -6,7 +6,7 @@ import type { Hono } from "hono";
 import type { z } from "zod";
 import { Problem } from "../../edge/problem.ts";
 import type { AuditStore } from "../../kv/audit.ts";
-import { auditQuery, type ListQuery, listQuery } from "../supernode/admin_schema.ts";
+import { auditQuery, type ListQuery, listQuery } from "./schema.ts";
 import type { Page } from "./page.ts";
 import { queryOf } from "./http.ts";
 

@@ -5,7 +5,7 @@
 import type { z } from "zod";
 import type { Operation } from "../../edge/openapi.ts";
 import type { ProblemCode } from "../../edge/problem.ts";
-import * as admin from "../supernode/admin_schema.ts";
+import * as admin from "./schema.ts";
 
 export const ANY_PROBLEMS: readonly ProblemCode[] = ["unauthorized", "cross_site", "rate_limited", "internal"];
 export const READ_PROBLEMS: readonly ProblemCode[] = ["bad_request", ...ANY_PROBLEMS];

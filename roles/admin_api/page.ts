@@ -4,7 +4,7 @@
 
 import type { BlockList } from "../../kv/blocks.ts";
 import type { Block } from "../../protocol/stored_records.ts";
-import type { ListQuery } from "../supernode/admin_schema.ts";
+import type { ListQuery } from "./schema.ts";
 
 export interface Page<T> {
   /** Of all that the query is for, on whichever page. */

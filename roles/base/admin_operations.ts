@@ -4,7 +4,7 @@ import type { ApiDescription, Operation } from "../../edge/openapi.ts";
 import { countSchema, nameSchema, peerIdSchema } from "../../protocol/fields.ts";
 import { auditEntrySchema, blockSchema } from "../../protocol/stored_records.ts";
 import { ADMIN, ANY_PROBLEMS, audit, block, list, unblock } from "../admin_api/operations.ts";
-import { blocksAnswer } from "../supernode/admin_schema.ts";
+import { blocksAnswer } from "../admin_api/schema.ts";
 import { baseStatusAnswer, relaysAnswer, relayView, supernodesAnswer, supernodeView } from "./admin_schema.ts";
 
 const status: Operation = {

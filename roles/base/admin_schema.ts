@@ -1,11 +1,11 @@
 /**
- * What base tells its administrators beside what all such APIs have in common: `roles/supernode/admin_schema.ts` has lists of
- * blocks, the audit log, and the bodies of deeds.
+ * What base tells its administrators beside what all such APIs have in common (`roles/admin_api/schema.ts`).
  */
 
 import { z } from "zod";
 import { relayRecordSchema, supernodeRecordSchema } from "../../protocol/directory.ts";
 import { countSchema, peerIdSchema, versionSchema } from "../../protocol/fields.ts";
+import { pageAnswer } from "../admin_api/schema.ts";
 
 export const baseStatusAnswer = z.object({
   role: z.literal("base"),
@@ -44,6 +44,5 @@ export const relayView = relayRecordSchema.pick({
 });
 export type RelayView = z.infer<typeof relayView>;
 
-const page = { total: countSchema, next: z.string().optional() };
-export const supernodesAnswer = z.object({ ...page, supernodes: z.array(supernodeView) });
-export const relaysAnswer = z.object({ ...page, relays: z.array(relayView) });
+export const supernodesAnswer = z.object({ ...pageAnswer, supernodes: z.array(supernodeView) });
+export const relaysAnswer = z.object({ ...pageAnswer, relays: z.array(relayView) });

@@ -11,7 +11,7 @@ import type { BlockKind } from "../../protocol/stored_records.ts";
 import type { BlockDeeds } from "../admin_api/block_deeds.ts";
 import type { HeardAudit } from "../admin_api/heard_audit.ts";
 import { attempt, failed, outcomeOf } from "../dashboard/outcomes.ts";
-import { blockBody } from "../supernode/admin_schema.ts";
+import { blockBody } from "../admin_api/schema.ts";
 import { relayFactsOf, supernodeFactsOf } from "./facts.ts";
 
 export interface BaseSourceDeps {

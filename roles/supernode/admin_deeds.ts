@@ -13,7 +13,8 @@ import { CulvertError } from "../../protocol/errors.ts";
 import type { Random } from "../../protocol/random.ts";
 import { audited, type Done } from "../admin_api/audited.ts";
 import { BlockDeeds } from "../admin_api/block_deeds.ts";
-import type { commandBody, doneAnswer, offerAnswer, outcomeAnswer, staticSessionBody } from "./admin_schema.ts";
+import type { doneAnswer } from "../admin_api/schema.ts";
+import type { commandBody, offerAnswer, outcomeAnswer, staticSessionBody } from "./admin_schema.ts";
 import { newId } from "./command_outbox.ts";
 import type { Supernode } from "./supernode.ts";
 

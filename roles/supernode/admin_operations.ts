@@ -10,6 +10,7 @@ import { exitWishSchema, telemetrySchema } from "../../protocol/control/messages
 import * as fields from "../../protocol/fields.ts";
 import { auditEntrySchema, blockSchema } from "../../protocol/stored_records.ts";
 import { ADMIN, ANY_PROBLEMS, audit, AUDITED, block, list, READ_PROBLEMS, unblock } from "../admin_api/operations.ts";
+import { blocksAnswer, doneAnswer } from "../admin_api/schema.ts";
 import * as admin from "./admin_schema.ts";
 
 const status: Operation = {
@@ -28,7 +29,7 @@ const lists: readonly Operation[] = [
   list("peers", "The peers that are connected, part of a session, or revoked", admin.peersAnswer),
   list("sessions", "The sessions that this supernode has a part in", admin.sessionsAnswer),
   list("links", "The links to other supernodes that are open", admin.linksAnswer),
-  list("blocks", "Who is turned away", admin.blocksAnswer),
+  list("blocks", "Who is turned away", blocksAnswer),
 ];
 
 const push: Operation = {
@@ -51,7 +52,7 @@ const endSession: Operation = {
   summary: "End a session",
   description: `Its client asks for another. ${AUDITED}`,
   params: z.object({ sessionId: fields.tokenSchema }),
-  answer: { status: 200, schema: admin.doneAnswer, description: "It is done." },
+  answer: { status: 200, schema: doneAnswer, description: "It is done." },
   problems: [...ANY_PROBLEMS, "not_found"],
 };
 
@@ -74,7 +75,7 @@ const undrain: Operation = {
   path: "/v1/drain",
   summary: "Take new work again",
   description: AUDITED,
-  answer: { status: 200, schema: admin.doneAnswer, description: "It is done." },
+  answer: { status: 200, schema: doneAnswer, description: "It is done." },
   problems: ANY_PROBLEMS,
 };
 

@@ -1,6 +1,7 @@
 /**
- * What goes over the administrators' API: the bodies it takes, and what it answers. `admin_api.ts` checks the first,
- * `culvert admin` reads the second, so that neither has to believe the other. docs/admin.md lists the requests.
+ * What goes over the administrators' API of a supernode, beside what all such APIs have in common (`roles/admin_api/schema.ts`):
+ * the bodies it takes, and what it answers. `admin_api.ts` checks the first, `culvert admin` reads the second, so that neither has
+ * to believe the other. docs/admin.md lists the requests.
  */
 
 import { z } from "zod";
@@ -25,13 +26,11 @@ import {
   versionSchema,
 } from "../../protocol/fields.ts";
 import { sessionRecordSchema } from "../../protocol/session.ts";
-import { auditEntrySchema, blockSchema } from "../../protocol/stored_records.ts";
+import { blockSchema } from "../../protocol/stored_records.ts";
+import { pageAnswer } from "../admin_api/schema.ts";
 
 /** For how long a session may be granted that nobody renews. */
 export const MAX_STATIC_DAYS = 366;
-
-/** The most that one answer lists. */
-export const MAX_LISTED = 1000;
 
 const longestMs = z.int().max(3_600_000);
 const timeoutMs = longestMs.min(100).default(30_000);
@@ -56,12 +55,6 @@ export const commandBody = z.object({
   queue: z.boolean().default(false),
 });
 
-export const blockBody = z.object({
-  kind: blockSchema.shape.kind,
-  peerId: peerIdSchema,
-  reason: z.string().max(1024).default(""),
-});
-
 export const drainBody = z.object({ leaveWithinMs: longestMs.min(0).default(60_000) });
 
 /** A session for a client that nobody hears of: a stock WireGuard app. */
@@ -72,20 +65,6 @@ export const staticSessionBody = z.object({
   /** This exit and no other. */
   exitPeerId: peerIdSchema.optional(),
   days: z.number().min(1 / 24).max(MAX_STATIC_DAYS).default(30),
-});
-
-/** Each list is in the order of its ids, so that `after` finds its place again whatever has come and gone. */
-export const listQuery = z.object({
-  limit: z.int().min(1).max(MAX_LISTED).default(100),
-  after: z.string().max(64).optional(),
-  /** Only what concerns this peer. */
-  peer: peerIdSchema.optional(),
-});
-export type ListQuery = z.output<typeof listQuery>;
-
-export const auditQuery = z.object({
-  limit: listQuery.shape.limit,
-  before: auditEntrySchema.shape.id.optional(),
 });
 
 export const statusAnswer = z.object({
@@ -169,14 +148,10 @@ export const linkView = z.object({
 });
 export type LinkView = z.infer<typeof linkView>;
 
-const page = { total: countSchema, next: z.string().optional() };
-export const streamsAnswer = z.object({ ...page, streams: z.array(streamView) });
-export const peersAnswer = z.object({ ...page, peers: z.array(peerView) });
-export const sessionsAnswer = z.object({ ...page, sessions: z.array(sessionView) });
-export const linksAnswer = z.object({ ...page, links: z.array(linkView) });
-export const blocksAnswer = z.object({ ...page, blocks: z.array(blockSchema) });
-export const auditAnswer = z.object({ entries: z.array(auditEntrySchema), next: auditEntrySchema.shape.id.optional() });
-
+export const streamsAnswer = z.object({ ...pageAnswer, streams: z.array(streamView) });
+export const peersAnswer = z.object({ ...pageAnswer, peers: z.array(peerView) });
+export const sessionsAnswer = z.object({ ...pageAnswer, sessions: z.array(sessionView) });
+export const linksAnswer = z.object({ ...pageAnswer, links: z.array(linkView) });
 export const outcomeAnswer = z.object({
   commandId: tokenSchema,
   ok: z.boolean(),
@@ -185,11 +160,5 @@ export const outcomeAnswer = z.object({
   result: commandResultSchema.optional(),
 });
 
-export const blockedAnswer = z.object({
-  /** Whether it was connected until now. */
-  wasConnected: z.boolean(),
-});
-
 export const drainAnswer = z.object({ streams: countSchema });
 export const offerAnswer = z.object({ offer: sessionOfferSchema });
-export const doneAnswer = z.object({ ok: z.literal(true) });

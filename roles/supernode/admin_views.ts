@@ -9,7 +9,8 @@ import type { ExitWish } from "../../protocol/control/messages.ts";
 import type { SessionRecord } from "../../protocol/session.ts";
 import type { Block } from "../../protocol/stored_records.ts";
 import { type Page, pageOf } from "../admin_api/page.ts";
-import type { LinkView, ListQuery, PeerView, SessionView, StreamView } from "./admin_schema.ts";
+import type { ListQuery } from "../admin_api/schema.ts";
+import type { LinkView, PeerView, SessionView, StreamView } from "./admin_schema.ts";
 import type { Supernode } from "./supernode.ts";
 
 export function streamPage({ streams }: Supernode, query: ListQuery, clock: Clock): Page<StreamView> {

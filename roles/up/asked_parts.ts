@@ -8,9 +8,8 @@ import { type Clock, deadline } from "../../protocol/clock.ts";
 import { AdminConnection } from "../admin/connection.ts";
 import { readPages } from "../admin/lists.ts";
 import { relaysAnswer, type RelayView } from "../base/admin_schema.ts";
+import { auditAnswer, blocksAnswer } from "../admin_api/schema.ts";
 import {
-  auditAnswer,
-  blocksAnswer,
   linksAnswer,
   type LinkView,
   sessionsAnswer,
