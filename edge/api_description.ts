@@ -1,7 +1,9 @@
 /**
  * Serves what an app offers, for programs and for people: `openapi.json`, and the same as a page with its style. Anyone may
  * read it: it says what is in this program's source, and nothing of who runs it or what goes on. Made when first asked for,
- * so that it costs a start nothing.
+ * so that it costs a start nothing, and then kept as text, so that asking again and again costs next to nothing.
+ *
+ * Not here: how often one address may ask; an app that limits that does so before these paths too.
  */
 
 import type { Env, Hono } from "hono";
@@ -28,14 +30,20 @@ export function serveDescription<E extends Env>(
   describe: () => OpenApiDocument | Promise<OpenApiDocument>,
   { page, document, style }: DescriptionPaths = ROOT_PATHS,
 ): void {
-  let described: OpenApiDocument | Promise<OpenApiDocument> | undefined;
-  const once = async () => await (described ??= describe());
-  app.get(document, async (context) => context.json(await once(), 200, CACHEABLE));
+  const described = once(async () => await describe());
+  const documentText = once(async () => JSON.stringify(await described()));
+  const pageText = once(async () => await openApiPage(await described(), { document, style }));
+  app.get(document, async (context) => {
+    return context.body(await documentText(), 200, { "content-type": "application/json", ...CACHEABLE });
+  });
   app.get(page, async (context) => {
-    return context.body(await openApiPage(await once(), { document, style }), 200, {
-      ...PAGE_HEADERS,
-      "x-content-type-options": "nosniff",
-    });
+    return context.body(await pageText(), 200, { ...PAGE_HEADERS, "x-content-type-options": "nosniff" });
   });
   app.get(style, (context) => context.body(openApiStyle, 200, { "content-type": "text/css", ...CACHEABLE }));
+}
+
+/** Makes it when it is first asked for, and keeps it. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => made ??= make();
 }

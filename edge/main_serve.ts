@@ -41,8 +41,7 @@ export function env(name: string): string | undefined {
 }
 
 export async function openMainKv(): Promise<Deno.Kv> {
-  const location = env("CULVERT_KV");
-  return location === undefined ? await Deno.openKv() : await openKv(location);
+  return await openKv(env("CULVERT_KV"));
 }
 
 /** Serves from now on; ends the process when it is asked to. */
@@ -53,11 +52,14 @@ export function serveMain({ app, drain }: ServeMainOptions): void {
     return app.fetch(request, { remoteAddress: remoteAddressOf(request.headers, connected, { behindProxy }) });
   });
   const end = async () => {
-    const ended = Promise.all([server.shutdown(), drain?.()]);
-    await Promise.race([ended, delay(clockOf(globalThis), GRACE_MS)]);
+    const goodbye = Promise.try(() => drain?.()).catch((error) => {
+      consoleLog(console).error("Cannot say goodbye", { error: messageOf(error) });
+    });
+    await Promise.race([Promise.all([server.shutdown(), goodbye]), delay(clockOf(globalThis), GRACE_MS)]);
     Deno.exit(0);
   };
-  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, () => void end());
+  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  for (const signal of signals) Deno.addSignalListener(signal, () => void end());
 }
 
 function serveOn(address: Target, handler: Deno.ServeHandler<Deno.NetAddr>): Deno.HttpServer<Deno.NetAddr> {

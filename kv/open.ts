@@ -5,20 +5,20 @@
  *   :memory:      as long as the process; for tests and trials
  *   an https URL  Deno Deploy's or a self-hosted denokv; its token is in DENO_KV_ACCESS_TOKEN
  *
- * A path is always given: without one Deno picks a place of its own.
+ *   undefined     Deno's own: on Deno Deploy the app's, elsewhere a file in Deno's folder. Roles always give a path
  */
 
 import { CulvertError } from "../protocol/errors.ts";
 import { storeError } from "./store_error.ts";
 
 /** Opens a store. Throws `invalid_option` for a location that names none, else what `store_error.ts` says. */
-export async function openKv(location: string): Promise<Deno.Kv> {
-  const problem = problemOf(location);
+export async function openKv(location: string | undefined): Promise<Deno.Kv> {
+  const problem = location === undefined ? undefined : problemOf(location);
   if (problem) throw new CulvertError("invalid_option", `Cannot open a store: ${problem}`);
   try {
     return await Deno.openKv(location);
   } catch (error) {
-    throw storeError(`open the store ${location}`, error);
+    throw storeError(location === undefined ? "open Deno's own store" : `open the store ${location}`, error);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The sessions of a supernode's clients, which outlive it. A session whose time has passed is gone, whatever Deno KV
- * still holds of it.
+ * The sessions of a supernode's clients, which outlive it. A session that has ended is deleted, for who used which exit
+ * is nobody's business then; one whose time has passed is gone, whatever Deno KV still holds of it.
  *
  *   <space> "session" sessionId        SessionRecord
  *
@@ -20,10 +20,10 @@ import { type KvSpace, readAll, readOne } from "./records.ts";
 import { inStore } from "./store_error.ts";
 
 export interface SessionStore {
-  /** Resolves once it is kept, in place of what was saved before. */
+  /** Resolves once it is kept, in place of what was saved before; or, of one that has ended, once nothing is. */
   save(record: SessionRecord): Promise<void>;
   find(sessionId: string): Promise<SessionRecord | undefined>;
-  /** Every session, ended or not, the oldest first. */
+  /** The oldest first. Earlier versions kept those that had ended until their time had passed. */
   list(): Promise<SessionRecord[]>;
 }
 
@@ -38,7 +38,8 @@ export function createMemorySessions(clock: Clock): SessionStore {
   return {
     save: (record) =>
       inStore(`save session ${record.sessionId}`, () => {
-        records.set(record.sessionId, record, record.expiresAtMs);
+        if (record.state === "ended") records.delete(record.sessionId);
+        else records.set(record.sessionId, record, record.expiresAtMs);
         return Promise.resolve();
       }),
     find: (sessionId) => Promise.resolve(records.get(sessionId)),
@@ -58,8 +59,9 @@ export function createKvSessions(
   const schema = sessionRecordSchema;
   return {
     save(record) {
-      const expireInMs = record.expiresAtMs - clock.wallNow();
-      return commits.write([{ key: [...prefix, record.sessionId], value: record, expireInMs }]);
+      const key = [...prefix, record.sessionId];
+      if (record.state === "ended") return commits.write([{ key }]);
+      return commits.write([{ key, value: record, expireInMs: record.expiresAtMs - clock.wallNow() }]);
     },
     async find(sessionId) {
       const record = await readOne(kv, "find a session", { key: [...prefix, sessionId], schema });

@@ -136,7 +136,7 @@ class DirectPath implements Path {
     } catch (error) {
       const failure = dialErrorOf(error);
       this.#dialsTotal.add(1, { result: failure.code });
-      this.#log.debug("A dial failed", { host: target.host, port: target.port, code: failure.code });
+      this.#log.debug("A dial failed", { code: failure.code });
       throw failure;
     }
   }

@@ -4,6 +4,7 @@ import { type EgressPolicy, policyOf, type PolicySource } from "../protocol/egre
 import { parseIp } from "../protocol/ip.ts";
 import { type Stream, writeAll } from "../protocol/stream.ts";
 import { FakeClock } from "../testing/fake_clock.ts";
+import { LogCollector } from "../testing/log_collector.ts";
 import { direct, type DirectOptions } from "./egress.ts";
 import { memoryStreamPair } from "./memory.ts";
 import type { Resolver } from "./resolve.ts";
@@ -69,6 +70,14 @@ class ChangingPolicy implements PolicySource {
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 }
+
+Deno.test("what is logged of dials never says where to", async () => {
+  const log = new LogCollector();
+  const { path } = egress(policyOf(), { log, resolver: new ScriptedResolver([]) });
+  using _path = path;
+  for (const host of ["secret.example", "10.1.2.3"]) await failureOf(path.dial({ host, port: 4711 }));
+  assertEquals(log.text(), "debug A dial failed code=unresolved\ndebug A dial failed code=denied");
+});
 
 Deno.test("no spelling of a closed address is dialled or resolved", async () => {
   const resolver = new ScriptedResolver(["1.1.1.1"]);

@@ -8,12 +8,13 @@
  * look for another supernode while one has no exits, and find out by itself where supernodes are.
  */
 
-import type { Clock } from "../protocol/clock.ts";
+import { type Clock, deadline } from "../protocol/clock.ts";
 import type { SessionOffer } from "../protocol/control/commands.ts";
+import type { ExitWish } from "../protocol/control/messages.ts";
 import { refusalOfPeerKeys } from "../protocol/control/peer_keys.ts";
 import { decodeBase64 } from "../protocol/encoding.ts";
 import { CulvertError, DialError } from "../protocol/errors.ts";
-import { generateSecrets, Identity } from "../protocol/identity.ts";
+import { generateSecrets, Identity, isPeerId } from "../protocol/identity.ts";
 import { type Log, silentLog } from "../protocol/log.ts";
 import { type Metrics, noMetrics } from "../protocol/metrics.ts";
 import type { Random } from "../protocol/random.ts";
@@ -58,12 +59,14 @@ export interface NetworkPath extends Path, AsyncDisposable {
   closed(): Promise<void>;
 }
 
-/** Opens the way through a network; it connects in the background, and the first dial waits for an exit. */
+/**
+ * Opens the way through a network; it connects in the background, and the first dial waits for an exit, for 15 s at most.
+ * Rejects with `bad_url` or `bad_option` when the options cannot be right.
+ */
 export async function openNetwork(options: NetworkOptions): Promise<NetworkPath> {
   const supernodes = options.supernodes.map(supernodeOf);
-  if (supernodes.length === 0) {
-    throw new CulvertError("bad_option", "Cannot use a network: supernodes must name at least one, got none");
-  }
+  if (supernodes.length === 0) throw badOption("supernodes must name at least one, got none");
+  checkClosedNetwork(options);
   return new NetworkClient(options, supernodes, await openSealCrypto());
 }
 
@@ -74,10 +77,35 @@ interface Supernode {
 
 function supernodeOf(text: string): Supernode {
   const url = URL.parse(text);
-  if (url && /^https?:$/.test(url.protocol) && url.username) return { url: url.origin, supernodeId: url.username };
-  throw new CulvertError("bad_url", "Cannot use a network: a supernode must be http(s)://PEERID@host:port");
+  const isRight = url && /^https?:$/.test(url.protocol) && isPeerId(url.username) && url.password === "" &&
+    url.pathname === "/" && url.search === "" && url.hash === "";
+  if (isRight) return { url: url.origin, supernodeId: url.username };
+  throw new CulvertError(
+    "bad_url",
+    "Cannot use a network: a supernode must be http(s)://PEERID@host:port, its peer id 26 characters, and nothing after it",
+  );
 }
 
+/** A closed network lets nobody in who is new, or has no certificate. */
+function checkClosedNetwork({ networkPublicKey: key, identity, certificate }: NetworkOptions): void {
+  if (key === undefined) return;
+  if (key.length !== NETWORK_KEY_BYTES) {
+    throw badOption(`networkPublicKey must be ${NETWORK_KEY_BYTES} bytes, got ${key.length}`);
+  }
+  if (identity && certificate) return;
+  throw badOption(
+    "networkPublicKey must come with identity and certificate, got no " + (identity ? "certificate" : "identity"),
+  );
+}
+
+function badOption(rule: string): CulvertError {
+  return new CulvertError("bad_option", `Cannot use a network: ${rule}`);
+}
+
+/** Of Ed25519. */
+const NETWORK_KEY_BYTES = 32;
+/** How long is waited for a supernode, and for its offer of an exit. */
+const OFFER_MS = 15_000;
 /** A region that nobody has told. */
 const UNKNOWN_REGION = "any";
 
@@ -150,16 +178,28 @@ class NetworkClient implements NetworkPath {
   }
 
   async #acquire(exclude: readonly string[], signal: AbortSignal): Promise<OpenSession> {
-    const { control } = this.#connection;
     const { region } = this.#options;
     const wish = { ...region !== undefined && { region }, ...exclude.length > 0 && { exclude: [...exclude] } };
-    await control.opened(signal);
-    const { session } = await control.request({ what: "exit", wish }, signal);
+    const session = await this.#askForExit(wish, signal);
     try {
       return this.#open(session);
     } catch (error) {
       this.#release(session.sessionId);
       throw error;
+    }
+  }
+
+  async #askForExit(wish: ExitWish, signal: AbortSignal): Promise<SessionOffer> {
+    const { control } = this.#connection;
+    using limit = deadline(this.#options.clock, OFFER_MS, "reach a supernode", signal);
+    try {
+      await control.opened(limit.signal);
+      return (await control.request({ what: "exit", wish }, limit.signal)).session;
+    } catch (error) {
+      if (!limit.signal.aborted || signal.aborted) throw error;
+      throw new DialError("path_down", `Cannot dial: no supernode has offered an exit within ${OFFER_MS} ms`, {
+        cause: error,
+      });
     }
   }
 

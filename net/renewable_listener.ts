@@ -7,6 +7,7 @@
  * last millisecond is reset, and has to be tried again.
  */
 
+import { CulvertError } from "../protocol/errors.ts";
 import { closeQuietly } from "./close.ts";
 import {
   type CertificateAndKey,
@@ -32,8 +33,14 @@ export class RenewableListener implements Disposable {
   #listener: Listener;
   #isClosed = false;
 
-  /** Throws as the runtime does when it cannot listen. A listener that is there is taken over, and has no TLS. */
+  /**
+   * Throws as the runtime does when it cannot listen. A listener that is there is taken over, and has no TLS: with `tls` it
+   * is refused, or what was to be secret would go in the clear.
+   */
   constructor(at: ListenAt | TcpListener, tls?: CertificateAndKey) {
+    if ("accept" in at && tls) {
+      throw new CulvertError("bad_option", "Cannot listen: tls must be left out with a listener, which has none");
+    }
     this.#hostname = "accept" in at ? at.addr.hostname : at.hostname;
     if ("accept" in at) {
       this.#listener = at;

@@ -51,6 +51,11 @@ export function datagramSocket(at: ListenAt): DatagramSocket {
   return Deno.listenDatagram({ transport: "udp", ...at }) as DatagramSocket;
 }
 
+/** A UDP socket that knows its address at once. Only Deno has it: where both should work, use `openDatagramSocket`. */
+export function listenDatagrams(at: ListenAt): DatagramSocket {
+  return datagramSocket(at);
+}
+
 /** A UDP socket that knows its address; rejects when it is taken. */
 export function openDatagramSocket(at: ListenAt): Promise<DatagramSocket> {
   return Promise.try(() => datagramSocket(at));

@@ -36,7 +36,7 @@ export interface TunnelLimits extends TunnelLinkLimits {
 export interface TunnelServerOptions extends TunnelLinkOptions {
   /** Where to listen, or a listener to take over and close in the end, which has no TLS then. */
   readonly listen: ListenAt | TcpListener;
-  /** PEM. Without it the tunnel is plain WebSocket, for loopback or behind a TLS proxy. */
+  /** PEM, never with a listener that is taken over. Without it the tunnel is plain WebSocket, for loopback or behind a TLS proxy. */
   readonly tls?: CertificateAndKey;
   /** The only request target that is answered. Default "/". */
   readonly urlPath?: string;
@@ -70,7 +70,7 @@ export class TunnelServer implements Disposable {
   readonly #metrics;
   readonly #token: Promise<Uint8Array> | undefined;
 
-  /** Listens at once; throws when the port is taken. */
+  /** Listens at once; throws when the port is taken, and `bad_option` for a listener that is there with `tls`. */
   constructor(options: TunnelServerOptions) {
     if (options.token !== undefined && !isTunnelToken(options.token)) {
       throw new CulvertError("bad_token", "Cannot serve a tunnel: the token must be printable ASCII without spaces");

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { CulvertError, DialError, type DialFailure } from "../protocol/errors.ts";
 import { randomOf } from "../protocol/random.ts";
 import { type Hop, type Path, writeAll } from "../protocol/stream.ts";
@@ -255,4 +255,10 @@ Deno.test("a tunnel URL says where to go, and a bad one what is wrong with it", 
     }
     throw new Error(`${url} was taken`);
   }
+});
+
+Deno.test("a tunnel is not served in the clear by a listener to which TLS was given", () => {
+  using listener = Deno.listen(loopback);
+  const error = assertThrows(() => serve({ listen: listener, tls: { cert: "", key: "" } }), CulvertError);
+  assertEquals(error.code, "bad_option");
 });

@@ -15,7 +15,7 @@ import type { Log } from "../protocol/log.ts";
 import type { Datagrams, Path, Target } from "../protocol/stream.ts";
 import { closeQuietly } from "./close.ts";
 import { Deadlines } from "./deadlines.ts";
-import { type DatagramSocket, datagramSocket, type NetAddr } from "./runtime.ts";
+import { type DatagramSocket, listenDatagrams, type NetAddr } from "./runtime.ts";
 
 /** What a forwarded UDP port is made of. */
 export interface UdpForwardOptions {
@@ -60,10 +60,10 @@ export class UdpForward implements Disposable {
   readonly #idle: Deadlines<Flow>;
   #isClosed = false;
 
-  /** Listens at once; throws when the port is taken, or in Node. */
+  /** Listens at once; throws when the port is taken, and `unsupported` in Node. */
   constructor(options: UdpForwardOptions) {
     this.#options = options;
-    this.#socket = datagramSocket(options.listen);
+    this.#socket = listenDatagrams(options.listen);
     this.address = this.#socket.addr;
     this.#idle = new Deadlines(options.clock, options.idleTimeoutMs ?? 60_000, (flow) => this.#end(flow));
     this.closed = this.#receive();

@@ -21,7 +21,7 @@ import { quoteText } from "./escape.ts";
 import { durationMs, filePath, secret } from "./fields.ts";
 import { regionName } from "./peer/settings.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
-import { auditAnswer, MAX_STATIC_DAYS, type StatusAnswer, statusAnswer } from "./supernode/admin_schema.ts";
+import { MAX_STATIC_DAYS, type StatusAnswer, statusAnswer } from "./supernode/admin_schema.ts";
 import { spanText } from "./table.ts";
 
 const EXPORT = "export-config";
@@ -144,10 +144,9 @@ async function readNow(
   return await readList(action, { peer: subject, limit, wallMs: context.clock.wallNow(), names }, connection);
 }
 
-/** Where to look, for who has shown that the token is right. */
+/** Where to look, for whoever has the token. */
 async function showDashboard(connection: AdminConnection, { json, print }: RoleContext): Promise<void> {
-  await connection.call({ path: "/v1/audit?limit=1", answer: auditAnswer });
-  const url = connection.dashboardUrl;
+  const url = await connection.logIn();
   print(json ? JSON.stringify({ url }) : url);
 }
 

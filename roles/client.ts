@@ -13,6 +13,7 @@ import { runProxy } from "./client/run_proxy.ts";
 import { requireTunnelRights } from "./client/tunnel_rights.ts";
 import { type ClientConfig, clientConfig, type UpConfig } from "./client/settings.ts";
 import { ConfigError } from "./config.ts";
+import { requireDenoRight } from "./machine/deno_rights.ts";
 import { RUN_DIRECTORY } from "./machine/journal.ts";
 import { ownRights } from "./machine/privileges.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
@@ -40,6 +41,8 @@ const actions: Readonly<
 
 async function up(config: ClientConfig, context: RoleContext): Promise<void> {
   const ready = requireSupernode(config);
+  const what = config.tun ? "--tun" : config.detach ? "--detach" : undefined;
+  if (what !== undefined) requireDenoRight({ role: "client", what, right: "all" });
   if (config.detach) return await detach(config, context);
   if (!config.tun) return await runProxy(ready, context);
   // Only who routes the machine needs the kernel's interfaces.

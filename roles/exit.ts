@@ -19,6 +19,7 @@ import { type PacketFlags, packetFlags } from "./exit/packets/settings.ts";
 import { exitHandlers, restoreSessions } from "./exit/sessions.ts";
 import { SessionReports } from "./exit/session_reports.ts";
 import { ExitTelemetry } from "./exit/telemetry.ts";
+import { requireDenoRight } from "./machine/deno_rights.ts";
 import { hostDevices } from "./machine/devices.ts";
 import { openPeer, openPeerParts, type PeerParts } from "./peer/open_peer.ts";
 import { peerSettings, regionName } from "./peer/settings.ts";
@@ -47,7 +48,10 @@ export const role: Role<typeof config> = defineRole({
   ],
   async run(config, context) {
     const { signal, hardSignal, clock, log, metrics } = context;
-    if (config.tun) await requirePacketRights();
+    if (config.tun) {
+      requireDenoRight({ role: "exit", what: "--tun", right: "all" });
+      await requirePacketRights();
+    }
     const fault = Promise.withResolvers<never>();
     fault.promise.catch(() => {}); // heard below, unless the start fails first
     await using parts = await openPeerParts({ role: "exit", region: config.region }, config, context);

@@ -144,10 +144,10 @@ function pathText(text: string): string | undefined {
 }
 
 /** Something nobody else may see: no message, help or log repeats it. Best given by a variable or a file. */
-export function secret(): z.ZodType<string> {
-  return parsed((text) => text || undefined, undefined, {
+export function secret({ minLength = 1 } = {}): z.ZodType<string> {
+  return parsed((text) => text.length >= minLength ? text : undefined, undefined, {
     placeholder: "secret",
-    rule: "must not be empty",
+    rule: minLength === 1 ? "must not be empty" : `at least ${minLength} characters`,
     secret: true,
   });
 }

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { deadline } from "../protocol/clock.ts";
 import { CulvertError, messageOf } from "../protocol/errors.ts";
-import { formatTarget } from "../protocol/stream.ts";
+import { formatTarget, type Target } from "../protocol/stream.ts";
 import { listenAddress } from "./fields.ts";
 import { defineRole, type Role, type RoleContext, runRole } from "./role.ts";
 
@@ -26,17 +26,20 @@ export const role: Role<typeof config> = defineRole({
   longRunning: false,
   examples: ["culvert health", "culvert health --metrics-listen 127.0.0.1:9091 --json"],
   async run({ metricsListen }, context) {
-    const found = await askReadiness(formatTarget(metricsListen), context);
+    const found = await askReadiness(metricsListen, context);
     if (context.json) context.print(JSON.stringify(found));
     else if (found.ready) context.print("ready");
     if (!found.ready) throw new CulvertError("not_ready", `Cannot do its work: ${reasonOf(found)}`);
   },
 });
 
-async function askReadiness(address: string, { clock, signal }: RoleContext): Promise<Readiness> {
+/** Never by way of HTTP_PROXY, which the environment of a container may have: "by TCP, there" comes before it. */
+async function askReadiness({ host, port }: Target, { clock, signal }: RoleContext): Promise<Readiness> {
+  const address = formatTarget({ host, port });
+  using client = Deno.createHttpClient({ proxy: { transport: "tcp", hostname: host, port } });
   using limit = deadline(clock, ANSWER_MS, "ask a role how it is", signal);
   try {
-    const response = await fetch(`http://${address}/readyz`, { signal: limit.signal });
+    const response = await fetch(`http://${address}/readyz`, { signal: limit.signal, client });
     return readiness.parse(await response.json());
   } catch (error) {
     throw new CulvertError(

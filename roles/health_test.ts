@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import type { Readiness } from "../edge/health.ts";
 import { FakeHost } from "./fixtures/fake_host.ts";
 import { role } from "./health.ts";
@@ -46,4 +47,18 @@ Deno.test("health where no role runs", async () => {
   const host = new FakeHost();
   assertEquals(await runRole(role, ["--metrics-listen", "127.0.0.1:1"], { host }), 1);
   assertStringIncludes(host.logged, "none with --metrics-listen 127.0.0.1:1 answers");
+});
+
+Deno.test("health is asked here, whatever proxy the environment has", async () => {
+  await using server = await serveHealth({
+    listen: { host: "127.0.0.1", port: 0 },
+    host: new FakeHost(),
+    ready: () => ({ ready: true }),
+    version: "1",
+  });
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", fromFileUrl(new URL("main.ts", import.meta.url)), "health"],
+    env: { CULVERT_METRICS_LISTEN: server.address, HTTP_PROXY: "http://127.0.0.1:1", http_proxy: "http://127.0.0.1:1" },
+  }).output();
+  assertEquals(new TextDecoder().decode(stdout), "ready\n");
 });

@@ -132,7 +132,7 @@ async function startPlan(config: UpConfig, { directory, isTyped, context }: Surr
     network,
     // People have them in the welcome.
     addresses: { listen: network.waysIn[0]!.at, ...context.json && network.addresses },
-    textWith: (dashboardUrl) => deploymentWelcome(network, { plan, isTyped, dashboardUrl }),
+    textWith: (dashboardUrl) => deploymentWelcome(network, { plan, planFile: config.plan!, isTyped, dashboardUrl }),
   };
 }
 

@@ -17,6 +17,7 @@ import { ConfigError } from "./config.ts";
 import { openPolicy } from "./egress_policy.ts";
 import { filePath } from "./fields.ts";
 import { loadOrCreateIdentity } from "./identity_store.ts";
+import { requireDenoRight } from "./machine/deno_rights.ts";
 import { readPem } from "./pem_file.ts";
 import type { RoleContext } from "./role.ts";
 import { StateDirectory } from "./state.ts";
@@ -52,6 +53,7 @@ export async function openWayOut(
 ): Promise<{ readonly path: Path; readonly policy: PolicySource } & AsyncDisposable> {
   const { clock, random, log, metrics, tracing } = context;
   const { caFile } = settings;
+  requirePathRights(settings, action);
   const caCerts = caFile === undefined ? undefined : [await readPem(caFile, { flag: "--ca-file", action })];
   using opened = new DisposableStack();
   const policy = opened.use(await openPolicy(settings.egressPolicy, context));
@@ -68,6 +70,16 @@ export async function openWayOut(
       await Promise.race([path.closed?.(), aborted(context.hardSignal)]);
     },
   };
+}
+
+/** Paths that are made by foreign functions. */
+const NATIVE = /^(kcp\+raw|vtcp|vtcp\+udp):/;
+
+/** Where one of several paths can be had without, the others are only warned of. */
+function requirePathRights({ path, flag = "--path" }: Parameters<typeof openWayOut>[0], action: string): void {
+  const [scheme] = NATIVE.exec(path[0] ?? "") ?? [];
+  if (scheme === undefined || !path.every((url) => NATIVE.test(url))) return;
+  requireDenoRight({ role: action.replace(/^start /, ""), what: `${flag} ${scheme}`, right: "libc" });
 }
 
 /** Paths that lead through relays; in a closed network these ask who we are. */

@@ -105,6 +105,12 @@ const cases: Readonly<Record<string, Case>> = {
     b.close();
     await assertRejects(() => writeForever(a));
   },
+  "the end of a half may be told twice": async (a, b) => {
+    await writeAll(a, encode("x"));
+    await Promise.all([a.closeWrite(), a.closeWrite()]);
+    await a.closeWrite();
+    assertEquals(await readText(b), "x");
+  },
   "close may be repeated": (a, b) => {
     for (const end of [a, b, a, b]) end.close();
     return Promise.resolve();
@@ -141,9 +147,23 @@ const cutCase: Case = async (a, b, { cut }) => {
   await assertRejects(() => writeForever(b));
 };
 
+const pendingWriteCase: Case = async (a, b, { cut, largeBytes = 4 * 1024 * 1024 }) => {
+  const writing = settled(writeAll(b, new Uint8Array(4 * largeBytes)));
+  assertEquals(await a.read(new Uint8Array(1)), 1);
+  cut!(a);
+  const { error } = await writing;
+  assert(error !== undefined, "a write of more than anybody has taken must not succeed");
+};
+
+/** What a stream that can be cut must do besides. */
+const cutCases: Readonly<Record<string, Case>> = {
+  "a cut is an error and never the end": cutCase,
+  "a write that is pending at a cut fails": pendingWriteCase,
+};
+
 /** Registers one test per clause. */
 export function testStreamContract(name: string, options: StreamContractOptions): void {
-  const all = options.cut ? { ...cases, "a cut is an error and never the end": cutCase } : cases;
+  const all = options.cut ? { ...cases, ...cutCases } : cases;
   for (const [clause, run] of Object.entries(all)) {
     const exception = options.exceptions?.[clause];
     registerTest({

@@ -136,7 +136,7 @@ Deno.test("where the API is and its token are for the owner of the state directo
   await using rig = new Rig();
   const settings = { region: "north", listen: "127.0.0.1:0" };
   await rig.start(supernode, "own", settings);
-  const { admin } = await rig.start(supernode, "given", { ...settings, adminToken: "chosen" });
+  const { admin } = await rig.start(supernode, "given", { ...settings, adminToken: "chosen by somebody" });
   const none = await rig.start(supernode, "none", { ...settings, adminApi: false });
   assertEquals(none.admin, undefined);
   const file = rig.directory.path("own/admin.json");
@@ -144,7 +144,7 @@ Deno.test("where the API is and its token are for the owner of the state directo
   assertEquals(Object.keys(JSON.parse(await Deno.readTextFile(file))), ["url", "token"]);
   const given = JSON.parse(await Deno.readTextFile(rig.directory.path("given/admin.json")));
   assertEquals(given, { url: `http://${admin}` });
-  const host = new FakeHost({ CULVERT_ADMIN_TOKEN: "chosen" });
+  const host = new FakeHost({ CULVERT_ADMIN_TOKEN: "chosen by somebody" });
   assertEquals((await adminAt(host, "status", "--state-dir", rig.directory.path("given"))).code, 0);
   await rig.stop();
   assertEquals([...Deno.readDirSync(rig.directory.path("own"))].filter(({ name }) => name === "admin.json"), []);

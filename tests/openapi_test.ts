@@ -3,9 +3,11 @@
  * that is made anywhere and is not in the table here fails, so that none is forgotten.
  */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { Hono } from "hono";
 import { createDirectory, type DirectoryDeps } from "../edge/directory.ts";
 import { createDashboard } from "../edge/dashboard/dashboard.ts";
+import { TokenGuard } from "../edge/dashboard/token_guard.ts";
 import { FakeSource } from "../edge/dashboard/fixtures/fake_source.ts";
 import { createDownstream, type DownstreamDeps } from "../edge/downstream.ts";
 import { startTracker } from "../edge/fixtures/tracker.ts";
@@ -26,6 +28,7 @@ import { noMetrics } from "../protocol/metrics.ts";
 import { ProbeTickets } from "../protocol/sharing/probe_ticket.ts";
 import { type BaseAdminDeps, createBaseAdminApi } from "../roles/base/admin_api.ts";
 import { type AdminApiDeps, createAdminApi } from "../roles/supernode/admin_api.ts";
+import { ownerRouteTable } from "../roles/files/owner_routes.ts";
 import { createPeeringApi, type PeeringApiDeps } from "../roles/supernode/peering_api.ts";
 import { FakeClock } from "../testing/fake_clock.ts";
 import { SeededRandom } from "../testing/seeded_random.ts";
@@ -55,10 +58,17 @@ const primitives = hostPrimitives();
 const relay = { refusalOf: () => undefined };
 const deps = <T>(more: Double<T> | object = {}) => ({ ...shared, primitives, ...more }) as unknown as T;
 
-function routesOf(app: App): string[] {
-  return [
-    ...new Set(app.routes.filter(({ method }) => method !== "ALL").map(({ method, path }) => `${method} ${path}`)),
-  ];
+/** Where what takes every method may stand by itself: before, and behind, all that an app answers, and before a dashboard's API. */
+const EVERYWHERE = ["*", "/*", "/api/dashboard/*"];
+
+/** What takes every method is no route where it stands before or behind one; anywhere else it would be one that hides. */
+function routesOf({ routes }: App): string[] {
+  const named = routes.filter(({ method }) => method !== "ALL");
+  for (const { method, path } of routes) {
+    const isBesideNamed = EVERYWHERE.includes(path) || named.some((one) => one.path === path);
+    assert(method !== "ALL" || isBesideNamed, `${path} takes every method: no document can say that it is there`);
+  }
+  return [...new Set(named.map(({ method, path }) => `${method} ${path}`))];
 }
 
 const atRoot = { document: "/openapi.json", pages: ["GET /", "GET /style.css"] };
@@ -95,18 +105,13 @@ async function administered(app: App): Promise<Api> {
   return apiOf(["roles/admin_api/http.ts"], app, besideOthers);
 }
 
-/** Its routes are no Hono's: `net/` has a table of its own. Those of its owner are in `roles/files/owner_routes.ts`. */
+/** Its routes are no Hono's: `net/` has a table of its own, and so have those that are for its owner. */
 function peerServer(): Api {
   const pages = createPeerPages("1.2.3");
   const files = routeTable().flatMap(({ path, deep, methods }) =>
     methods.filter((method) => method !== "HEAD").map((method) => `${method} ${path}${deep ? "/:path" : ""}`)
   );
-  const owner = [
-    "GET /api/peers",
-    "POST /api/peers/:peerId/open",
-    "GET /api/transfers",
-    "GET /peers/:peerId/:path",
-  ];
+  const owner = ownerRouteTable().map(({ method = "GET", path }) => `${method} ${path}`);
   const api = apiOf(["edge/page_app.ts"], pages, besidePages);
   return { ...api, routes: [...api.routes, ...files, ...owner] };
 }
@@ -121,12 +126,14 @@ const apis: Readonly<Record<string, () => Api | Promise<Api>>> = {
   upstream: () => apiOf(["edge/relay_app.ts"], createUpstream(deps<UpstreamDeps>({ relay }))),
   downstream: () => apiOf(["edge/relay_app.ts"], createDownstream(deps<DownstreamDeps>({ relay }))),
   peering: () => apiOf(["roles/supernode/peering_api.ts"], createPeeringApi(deps<PeeringApiDeps>())),
-  admin: () => administered(createAdminApi(deps<AdminApiDeps>({ token: "secret", deeds: {} }))),
-  "base admin": () => administered(createBaseAdminApi(deps<BaseAdminDeps>({ token: "secret" }))),
+  admin: () =>
+    administered(createAdminApi(deps<AdminApiDeps>({ guard: new TokenGuard({ token: "secret", clock }), deeds: {} }))),
+  "base admin": () =>
+    administered(createBaseAdminApi(deps<BaseAdminDeps>({ guard: new TokenGuard({ token: "secret", clock }) }))),
   dashboard() {
     using app = createDashboard({
       source: new FakeSource({ clock }),
-      token: "s".repeat(32),
+      guard: new TokenGuard({ token: "s".repeat(32), clock }),
       clock,
       random: shared.random,
     });
@@ -186,6 +193,15 @@ for (const [name, open] of Object.entries(apis)) {
     for (const id of ids) assertStringIncludes(page, `id="${id}"`);
   });
 }
+
+Deno.test("a route that takes every method is found, one that guards another or all is none", () => {
+  const handle = () => Promise.resolve(new Response());
+  const app = new Hono().use(handle).use("/a", handle).get("/a", handle).all("/a", handle).all("*", handle);
+  assertEquals(routesOf(app), ["GET /a"]);
+  for (const path of ["/hidden", "/a/*"]) {
+    assertThrows(() => routesOf(new Hono().get("/a", handle).all(path, handle)), Error, `${path} takes every method`);
+  }
+});
 
 Deno.test("every app that is made anywhere is one of those", async () => {
   const opened = await Promise.all(Object.values(apis).map((open) => open()));

@@ -5,6 +5,7 @@
 
 import { fromFileUrl, join, resolve } from "@std/path";
 import { executablesOf } from "./executables.ts";
+import { makeOutputFolder } from "./output_folder.ts";
 import { makeSelfExtracting } from "./self_extracting.ts";
 import { runTask } from "./task.ts";
 
@@ -22,6 +23,7 @@ export async function main(args: readonly string[]): Promise<number> {
     const executables = executablesOf(roles, { mayDoAll: isSet("allow-all") });
     const root = fromFileUrl(new URL("../", import.meta.url));
     const out = resolve(valuesOf("out").at(-1) ?? join(root, "dist"));
+    await makeOutputFolder(out);
     for (const path of await makeSelfExtracting(executables, { root, out, level: 9 })) {
       console.log(`${path}  ${Math.round((await Deno.stat(path)).size / 2 ** 20)} MiB`);
     }

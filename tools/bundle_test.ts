@@ -46,6 +46,13 @@ async function runWithNothing(test: Deno.TestContext): Promise<void> {
     assertEquals(code, 2);
     assertStringIncludes(stderr, "--regoin is not a flag; did you mean --region?");
   });
+  await test.step("what one of one role was not made for exits with 2 and says how to make one that may", async () => {
+    const supernode = ["--supernode", "https://abcdefghijklmnopqrstuvwxya@192.0.2.1:8450/"];
+    const { code, stderr } = await machine.run(["culvert-exit", "--tun", "--region", "x", ...supernode]);
+    assertEquals(code, 2, stderr);
+    const how = "make one by deno task bundle exit --allow-all";
+    assertStringIncludes(stderr, `Cannot start exit: this executable was made without the right to --tun; ${how}`);
+  });
   await test.step("an exit finds its supernode; both stop when asked, and start again after a crash", async () => {
     for (const signal of ["SIGKILL", "SIGTERM"] as const) await runPair(machine, signal);
   });

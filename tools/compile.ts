@@ -8,6 +8,8 @@ import { CulvertError } from "../protocol/errors.ts";
 import { bundleCode } from "./code_bundle.ts";
 import { type CompileOptions, compileWords, shellLine } from "./compile_command.ts";
 import { type Executable, executablesOf } from "./executables.ts";
+import { makeOutputFolder } from "./output_folder.ts";
+import { requireRuntimeFor } from "./runtime_file.ts";
 import { type Target, targets, targetsOf } from "./targets.ts";
 import { runTask } from "./task.ts";
 
@@ -30,6 +32,8 @@ export async function main(args: readonly string[]): Promise<number> {
     const root = fromFileUrl(new URL("../", import.meta.url));
     const out = resolve(valuesOf("out").at(-1) ?? join(root, "dist"));
     if (isSet("dry-run")) return printCommands(executables, chosen, { code: join(out, "code"), out });
+    await requireRuntime(Deno.env.get("DENORT_BIN"), chosen);
+    await makeOutputFolder(out);
     const code = await Deno.makeTempDir({ prefix: "culvert-compile-" });
     try {
       await bundleCode(root, code);
@@ -40,6 +44,17 @@ export async function main(args: readonly string[]): Promise<number> {
       await Deno.remove(code, { recursive: true });
     }
   });
+}
+
+/** A runtime that is named is one for one platform. */
+async function requireRuntime(path: string | undefined, chosen: readonly Target[]): Promise<void> {
+  if (path === undefined) return;
+  const [target, ...others] = chosen;
+  if (target !== undefined && others.length === 0) return await requireRuntimeFor(target, path);
+  throw new CulvertError(
+    "bad_target",
+    `Cannot compile: with DENORT_BIN, a runtime for one platform, there must be one --target, got ${chosen.length}`,
+  );
 }
 
 function printCommands(
@@ -70,7 +85,7 @@ export function isOutOfReach(complaint: string): boolean {
 
 function unreachableText(target: Target): string {
   return `Cannot compile for ${target}: Deno's runtime for it must be fetched from https://dl.deno.land, and cannot be from here.
-Fetch it elsewhere and name its file in DENORT_BIN, or make an executable for this platform without it: deno task bundle`;
+Fetch it elsewhere and name its file in DENORT_BIN, with --target ${target}, or make an executable for this platform without it: deno task bundle`;
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -16,6 +16,8 @@ payload_bytes='@PAYLOAD_BYTES@'
 # Only this script's own words are looked for there as well: a PATH may be empty.
 usual_path="${PATH:+$PATH:}/usr/bin:/bin"
 
+user=$(PATH=$usual_path; id -u)
+
 say() { echo "culvert: $1" >&2; }
 
 fail() {
@@ -32,45 +34,69 @@ describe() (
 # Whether nobody else could have put there what is in it, or lead to something else by a link.
 is_own() { [ -O "$1" ] && [ ! -L "$1" ]; }
 
+# Whether it is root's or the user's, and nobody else may write to any of it.
+is_closed() (
+  PATH=$usual_path
+  found=$(
+    find "$@" ! '(' '(' -type f -o -type d ')' '(' -user 0 -o -user "$user" ')' ! -perm -020 ! -perm -002 ')' 2>/dev/null
+  ) && [ -z "$found" ]
+)
+
+# Notes prove nothing where others could have written them: the common place may have become that of a unit's user.
+is_trusted() {
+  [ -d "$folder" ] || return 1
+  if [ "$place" = "$common_place" ]; then
+    is_closed "$place" "$folder" "$folder/deno" -prune && is_closed "$folder/culvert" "$folder/code" "$folder/notes"
+  else
+    is_own "$place" && is_own "$folder"
+  fi
+}
+
 # [ -x ] is false as well in folders mounted noexec.
 is_whole() {
-  is_own "$place" && is_own "$folder" || [ "$place" = "$common_place" ] || return 1
+  is_trusted || return 1
   [ -x "$folder/culvert" ] && [ -r "$folder/notes" ] || return 1
   [ "$(describe "$folder")" = "$(PATH=$usual_path; cat "$folder/notes")" ]
 }
 
-payload() { tail -c "$payload_bytes" "$0"; }
+# It would be no better in another folder.
+damaged=3
+
+# What is held against the hash is what is unpacked: a copy, for the file itself may be replaced meanwhile.
+fill() {
+  archive=$place/unpacking.archive
+  mkdir "$1" "$1/deno" && tail -c "$payload_bytes" "$0" >"$archive" && sum=$(sha256sum <"$archive") || return 1
+  [ "${sum%% *}" = "$payload_sha256" ] || return "$damaged"
+  gzip -dc <"$archive" | tar -xf - -C "$1" && describe "$1" >"$1/notes" && [ -x "$1/culvert" ]
+}
 
 # In a subshell, with which its umask and its lock end.
 unpack() (
   PATH=$usual_path
   if [ "$place" = "$common_place" ]; then umask 022; else umask 077; fi
   mkdir -p "$place" 2>/dev/null && is_own "$place" && [ -w "$place" ] || exit 1
-  chmod go-w "$place" && exec 9>"$place/lock" && flock 9 || exit 1
+  # To close it would not tell who has been there.
+  [ "$place" != "$common_place" ] || is_closed "$place" -prune || exit 1
+  chmod go-w "$place" && exec 9>>"$place/lock" && flock 9 || exit 1
   if is_whole; then exit 0; fi
   if [ -e "$folder" ]; then say "$folder was changed since it was unpacked; it is unpacked again"; fi
   # Nobody else is at it, so what is there was left behind.
   rm -rf "$place"/unpacking.*
   new=$place/unpacking.new
-  mkdir "$new" || exit 1
-  payload | gzip -dc | tar -xf - -C "$new" && describe "$new" >"$new/notes" && [ -x "$new/culvert" ] || {
-    rm -rf "$new"
-    exit 1
-  }
-  if [ -e "$folder" ]; then mv "$folder" "$place/unpacking.old" || exit 1; fi
-  mv "$new" "$folder" && rm -rf "$place"/unpacking.*
+  fill "$new" && { [ ! -e "$folder" ] || mv "$folder" "$place/unpacking.old"; } && mv "$new" "$folder"
+  outcome=$?
+  rm -rf "$place"/unpacking.*
+  exit "$outcome"
 )
 
 is_checked=
 
 # Before anything is unpacked, once.
-check_payload() (
+check_tools() (
   PATH=$usual_path
   for tool in tail sha256sum gzip tar find stat flock; do
     command -v $tool >/dev/null || fail "Cannot unpack: $tool must be installed"
   done
-  sum=$(payload | sha256sum) || exit 1
-  [ "${sum%% *}" = "$payload_sha256" ] || fail "Cannot unpack: $0 is damaged; fetch it again"
 )
 
 is_whole_at() {
@@ -84,11 +110,16 @@ use() {
   case $1 in /*) ;; *) return 1 ;; esac
   is_whole_at "$1" && return
   if [ -z "$is_checked" ]; then
-    check_payload || exit 1
+    check_tools || exit 1
     is_checked=yes
     if [ -t 2 ]; then say "unpacking, once"; fi
   fi
-  unpack && is_whole
+  unpack
+  case $? in
+  0) is_whole ;;
+  "$damaged") fail "Cannot unpack: $0 is damaged; fetch it again" ;;
+  *) return 1 ;;
+  esac
 }
 
 # What root runs must not lie where a user can change it, whatever HOME is.
@@ -97,7 +128,6 @@ use_any() {
     use "$CULVERT_CACHE_DIR"
     return
   fi
-  user=$(PATH=$usual_path; id -u)
   use "${CACHE_DIRECTORY%%:*}" && return
   if [ "$user" = 0 ]; then
     use "$common_place" && return

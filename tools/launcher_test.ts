@@ -2,7 +2,7 @@ import { assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from
 import { basename, join } from "@std/path";
 import { testWith } from "../testing/requirements.ts";
 import { eventually } from "../testing/waiting.ts";
-import { run, SmallExecutable } from "./fixtures/small_executable.ts";
+import { SmallExecutable } from "./fixtures/small_executable.ts";
 
 Deno.test("what is started is what was unpacked, with the role first and every word as it was", async () => {
   using executable = await SmallExecutable.make();
@@ -125,6 +125,20 @@ Deno.test("a file that has lost or changed a byte is not run", async () => {
   }
 });
 
+Deno.test("what is held against the hash is what is unpacked, though the file is changed a moment later", async () => {
+  using executable = await SmallExecutable.make();
+  const tools = executable.directory.path("tools");
+  await Deno.mkdir(tools);
+  const { size } = await Deno.stat(executable.path);
+  const change = `printf changed | dd of='${executable.path}' bs=1 seek=${size - 100} conv=notrunc status=none`;
+  const sha256sum = `#!/bin/sh\n/usr/bin/sha256sum "$@" && ${change}\n`;
+  await Deno.writeTextFile(join(tools, "sha256sum"), sha256sum, { mode: 0o755 });
+  const { code, stdout } = await executable.start([], { PATH: `${tools}:/usr/bin:/bin` });
+  assertEquals(code, 0);
+  assertStringIncludes(stdout, "<exit> ");
+  assertEquals((await executable.start([], { CULVERT_CACHE_DIR: executable.directory.path("another") })).code, 1);
+});
+
 Deno.test("a folder that is named and cannot be used is told of, and nothing else is tried", async () => {
   using executable = await SmallExecutable.make();
   const file = executable.directory.path("file");
@@ -182,6 +196,47 @@ testWith(NAMESPACE, "what root has unpacked for everybody is there for those who
   assertStringIncludes(stdout, " from /var/cache/culvert/");
 });
 
+const common = "/var/cache/culvert";
+
+/** In the common place: what somebody could have put there whose program root must not run, with notes that agree. */
+const commonPlants: Readonly<Record<string, string>> = {
+  "a folder of another's, as CacheDirectory= of a unit with User= leaves it": `chown -R 1234 ${common}`,
+  "a folder of root's in one of another's": `chown 1234 ${common}`,
+  "a folder of another's in one of root's": `chown 1234 ${common}/*`,
+  "a program of another's": `chown 1234 ${common}/*/culvert`,
+  "a program that a group may write to": `chmod g+w ${common}/*/culvert`,
+  "notes of another's": `chown 1234 ${common}/*/notes`,
+  "a folder that all may write to": `chmod 777 ${common}/*`,
+  "a place that all may write to": `chmod 1777 ${common}`,
+  "a place that is a link": `mv ${common} /var/tmp/evil && ln -s /var/tmp/evil ${common}`,
+  "code that is a link":
+    `mv ${common}/*/code /var/tmp/code && chown -R 1234 /var/tmp/code && ln -s /var/tmp/code ${common}/*/`,
+};
+
+for (const [name, change] of Object.entries(commonPlants)) {
+  testWith(NAMESPACE, `in the common place nothing is believed that others could have put there: ${name}`, async () => {
+    using executable = await SmallExecutable.make();
+    const plant = [
+      `env -i ${executable.path} >/dev/null`,
+      `printf '#!/bin/sh\\necho evil\\n' >"$(echo ${common}/*/culvert)"`,
+      change,
+      `(cd ${common}/*/ && TZ=UTC0 find culvert code -exec stat -c '%n %F %u %a %i %s %z' '{}' + | cat >notes)`,
+    ].join(" && ");
+    for (const as of ["startAsRoot", "startAsNobody"] as const) {
+      const { code, stdout } = await executable[as](plant, {});
+      assertEquals(code, 0, as);
+      assertMatch(stdout, /^<exit> .* from \/var\/(cache\/culvert|tmp\/culvert-\d+)\//, as);
+    }
+  });
+}
+
+testWith(NAMESPACE, "a unit's user has the common place to itself where it is the unit's own", async () => {
+  using executable = await SmallExecutable.make();
+  const { code, stdout } = await executable.startAsNobody(`install -d -o 65534 ${common}`, { CACHE_DIRECTORY: common });
+  assertEquals(code, 0);
+  assertStringIncludes(stdout, ` from ${common}/`);
+});
+
 testWith(
   NAMESPACE,
   "a cache that can only be read is as good once it is filled, and left alone while it is not",
@@ -212,14 +267,11 @@ testWith(NAMESPACE, "a folder in which no programs run is passed over", async ()
   assertStringIncludes(stdout, " from /var/tmp/culvert-65534/");
 });
 
-testWith({ root: true }, "root keeps what it runs where only root writes, whatever HOME is", async () => {
+testWith(NAMESPACE, "root keeps what it runs where only root writes, whatever HOME is", async () => {
   using executable = await SmallExecutable.make();
   const home = executable.directory.path("home");
   await Deno.mkdir(home);
-  const script = 'mount -t tmpfs none /var/cache && exec "$0"';
-  const { stdout } = await run(["/usr/bin/unshare", "--mount", "/bin/sh", "-c", script, executable.path], {
-    HOME: home,
-  });
+  const { stdout } = await executable.startAsRoot("", { HOME: home });
   assertStringIncludes(stdout, " from /var/cache/culvert/");
   assertEquals(namesIn(home), []);
 });

@@ -5,6 +5,7 @@
 import { dirname, fromFileUrl, join, resolve } from "@std/path";
 import project from "../deno.json" with { type: "json" };
 import { makePackage } from "./npm/package.ts";
+import { makeOutputFolder } from "./output_folder.ts";
 import { runTask } from "./task.ts";
 
 const USAGE = `Make the npm package of the library.
@@ -19,7 +20,9 @@ const flags = { booleans: [], strings: ["out"] };
 if (import.meta.main) {
   Deno.exitCode = await runTask({ args: Deno.args, usage: USAGE, flags }, async ({ valuesOf }) => {
     const file = `${project.name.replace("@", "").replace("/", "-")}-${project.version}.tgz`;
-    const output = join(resolve(valuesOf("out").at(-1) ?? join(root, "dist")), file);
+    const out = resolve(valuesOf("out").at(-1) ?? join(root, "dist"));
+    const output = join(out, file);
+    await makeOutputFolder(out);
     await makePackage({ root, output });
     console.log(output);
   });

@@ -13,6 +13,7 @@ import { closedFlags } from "./closed_flags.ts";
 import { bundleCode, MAIN } from "./code_bundle.ts";
 import type { Executable } from "./executables.ts";
 import launcher from "./launcher.sh" with { type: "text" };
+import { writing } from "./output_folder.ts";
 import { permissionFlags } from "./role_permissions.ts";
 
 export interface SelfExtractingOptions {
@@ -53,7 +54,7 @@ export async function writeExecutables(
   return await Promise.all(executables.map(async (executable) => {
     const path = join(out, executable.name);
     const script = launcherOf(executable, { payloadSha256, payloadBytes: payload.length });
-    await replaceFile(path, [new TextEncoder().encode(script), payload]);
+    await writing(path, () => replaceFile(path, [new TextEncoder().encode(script), payload]));
     return path;
   }));
 }

@@ -5,6 +5,7 @@
 
 import { API_PREFIX, type Login } from "../../edge/dashboard/api.ts";
 import { createDashboard } from "../../edge/dashboard/dashboard.ts";
+import { TokenGuard } from "../../edge/dashboard/token_guard.ts";
 import { FakeSource } from "../../edge/dashboard/fixtures/fake_source.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import type { Random } from "../../protocol/random.ts";
@@ -24,7 +25,7 @@ export async function serveDashboard(
 ): Promise<void> {
   const exits = Math.max(1, Math.round(peers * EXIT_SHARE));
   const source = new FakeSource({ clock, supernodes: SUPERNODES, exits, clients: peers - exits, relays: 0 });
-  using app = createDashboard({ source, token: DASHBOARD_TOKEN, clock, random });
+  using app = createDashboard({ source, guard: new TokenGuard({ token: DASHBOARD_TOKEN, clock }), clock, random });
   await using server = await serveHttp({
     listen: { host: "127.0.0.1", port: 0 },
     what: "a dashboard",

@@ -2,6 +2,7 @@
  * What goes between a dashboard's page and its server. Every answer is JSON; what goes wrong is a problem (`edge/problem.ts`).
  *
  *   POST   /api/dashboard/logins    {token}: the administrators' ─▶ Login, whose `session` goes into `Authorization: Bearer …`
+ *   POST   /api/dashboard/logins/end  ends the session it is asked with
  *   GET    /api/dashboard/watch     server-sent events, ServerEvent each; `view`, `history` and `log` come first, at once
  *   GET    /api/dashboard/peers     RowQuery ─▶ RowPage<PeerRow>
  *   GET    /api/dashboard/sessions  RowQuery ─▶ RowPage<SessionRow>

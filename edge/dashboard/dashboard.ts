@@ -33,7 +33,7 @@ import * as api from "./operations.ts";
 import { plainText } from "./plain.ts";
 import { peerRows, sessionRows } from "./rows.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { Viewers } from "./viewers.ts";
+import { Viewers, type WatchingSession } from "./viewers.ts";
 import { Watcher } from "./watcher.ts";
 
 export type { DashboardApp, DashboardDeps, DashboardOrigin } from "./deps.ts";
@@ -64,8 +64,8 @@ const codes = {
 interface Asked<O extends Operation> {
   readonly request: Request;
   readonly address: string | undefined;
-  /** When the session ends. */
-  readonly expiresAtMs: number;
+  /** What it was asked with, and when that ends. */
+  readonly session: WatchingSession;
   readonly body: O extends { readonly body: infer S extends z.ZodType } ? z.output<S> : undefined;
   readonly query: O extends { readonly query: infer S extends z.ZodType } ? z.output<S> : undefined;
 }
@@ -147,7 +147,8 @@ class Dashboard implements DashboardApp {
       return refusal ? this.#refuse(refusal, "any") : await next();
     });
     this.#serve(api.logIn, ({ body, address }) => this.#logIn(body.token, address));
-    this.#serve(api.watch, ({ request, expiresAtMs }) => this.#watch(request, expiresAtMs));
+    this.#serve(api.logOut, ({ session, address }) => this.#logOut(session, address));
+    this.#serve(api.watch, ({ request, session }) => this.#watch(request, session));
     this.#serve(api.listPeers, ({ query }) => this.#list((snapshot) => peerRows(snapshot, query)));
     this.#serve(api.listSessions, ({ query }) => this.#list((snapshot) => sessionRows(snapshot, query)));
     this.#serve(api.act, ({ body, address }) => this.#act(body, address));
@@ -173,28 +174,42 @@ class Dashboard implements DashboardApp {
   async #asked(context: Context<Env>, operation: Operation): Promise<object | Problem> {
     const request = context.req.raw;
     const address = context.env?.remoteAddress;
-    const expiresAtMs = operation.role === undefined ? 0 : await this.#logins.check(bearerOf(request), address);
-    if (expiresAtMs instanceof Problem) return expiresAtMs;
+    const session = operation.role === undefined ? undefined : await this.#sessionOf(request, address);
+    if (session instanceof Problem) return session;
     const query = operation.query && queryOf(request, operation.query);
     if (query instanceof Problem) return query;
     const body = operation.body && await bodyOf(request, operation.body, MAX_BODY_BYTES);
     if (body instanceof Problem) return body;
-    return { request, address, expiresAtMs, query, body };
+    return { request, address, session, query, body };
+  }
+
+  async #sessionOf(request: Request, address: string | undefined): Promise<WatchingSession | Problem> {
+    const session = bearerOf(request);
+    const expiresAtMs = await this.#logins.check(session, address);
+    if (expiresAtMs instanceof Problem) return expiresAtMs;
+    this.#watcher.wake();
+    return { session: session!, expiresAtMs };
   }
 
   async #logIn(token: string, address: string | undefined) {
     const login = await this.#logins.logIn(token, address);
-    const from = { address };
-    if (login instanceof Problem) {
-      this.#log.warn("Somebody could not log in to the dashboard", { ...from, why: login.code });
-    } else this.#log.info("Somebody has logged in to the dashboard", from);
+    if (login instanceof Problem) return login;
+    this.#log.info("Somebody has logged in to the dashboard", { address });
+    this.#watcher.wake();
     return login;
   }
 
-  #watch(request: Request, expiresAtMs: number): Response | Problem {
+  #logOut({ session }: WatchingSession, address: string | undefined): { readonly ok: true } {
+    this.#logins.end(session);
+    this.#viewers.end(session);
+    this.#log.info("Somebody has logged out of the dashboard", { address });
+    return { ok: true };
+  }
+
+  #watch(request: Request, session: WatchingSession): Response | Problem {
     // Hono answers HEAD as GET and drops the body, of which nobody would know: a viewer would stay for good.
     if (request.method !== "GET") return wrongMethod("GET");
-    const response = this.#viewers.open(expiresAtMs);
+    const response = this.#viewers.open(session);
     if (response instanceof Response) void this.#watcher.look();
     return response;
   }

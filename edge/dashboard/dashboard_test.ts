@@ -207,3 +207,17 @@ Deno.test("neither token nor session is in the log, and requests are counted", a
   assert(text.includes('dashboard_requests_total{operation="logIn",result="login_refused"} 1'), text);
   assert(text.includes('dashboard_requests_total{operation="act",result="ok"} 1'), text);
 });
+
+Deno.test("who logs out is out at once, with all that is open, and nobody else is", async () => {
+  using dashboard = await TestDashboard.open();
+  const other = dashboard.session!;
+  const going = await dashboard.logIn();
+  const watching = await dashboard.watch();
+  await watching.until("log");
+  assertEquals((await dashboard.ask("/logins/end", { method: "POST" })).body, { ok: true });
+  while (await watching.next());
+  assertEquals([dashboard.session, (await dashboard.ask("/peers")).body.code], [going.session, "token_expired"]);
+  assertEquals((await dashboard.ask("/logins/end", { method: "POST" })).status, 401);
+  dashboard.session = other;
+  assertEquals((await dashboard.ask("/peers")).status, 200);
+});

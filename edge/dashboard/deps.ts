@@ -5,11 +5,12 @@ import type { Log } from "../../protocol/log.ts";
 import type { Metrics } from "../../protocol/metrics.ts";
 import type { Random } from "../../protocol/random.ts";
 import type { NetworkSource } from "./inventory.ts";
+import type { TokenGuard } from "./token_guard.ts";
 
 export interface DashboardDeps {
   readonly source: NetworkSource;
-  /** The administrators'. Whoever has it may log in. */
-  readonly token: string;
+  /** Of the administrators' token: whoever has that may log in. */
+  readonly guard: TokenGuard;
   readonly clock: Clock;
   readonly random: Random;
   readonly log?: Log;

@@ -37,6 +37,7 @@ export const loginBody = z.object({ token: z.string().min(1).max(MAX_TOKEN) });
 export const loginSchema = z.object({ session: z.string().max(128), expiresAtMs: timeSchema }) satisfies z.ZodType<
   api.Login
 >;
+export const doneSchema = z.object({ ok: z.literal(true) });
 
 const partDeed = { name: z.string().min(1).max(MAX_NAME) };
 const peerDeed = { peerId: peerIdSchema };

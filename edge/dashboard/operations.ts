@@ -23,10 +23,21 @@ export const logIn = {
   method: "post",
   path: `${API_PREFIX}/logins`,
   summary: "Log in",
-  description: "With the administrators' token. Who shows wrong ones has to wait longer and longer.",
+  description: "With the administrators' token. So many wrong ones are looked at and no more.",
   body: messages.loginBody,
   answer: { status: 201, schema: messages.loginSchema, description: "A session for 12 hours." },
   problems: [...ANY_PROBLEMS, ...BODY_PROBLEMS, "login_refused"],
+} as const satisfies Operation;
+
+export const logOut = {
+  id: "logOut",
+  method: "post",
+  path: `${API_PREFIX}/logins/end`,
+  summary: "Log out",
+  description: "The session it is asked with is over at once, and so are its events.",
+  role: ROLE,
+  answer: { status: 200, schema: messages.doneSchema, description: "It is over." },
+  problems: SESSION_PROBLEMS,
 } as const satisfies Operation;
 
 export const watch = {
@@ -93,7 +104,7 @@ export const act = {
 export const DESCRIPTION_PATHS = { page: "/api", document: "/api/openapi.json", style: "/api/style.css" } as const;
 
 export function dashboardOperations(): readonly Operation[] {
-  return [logIn, watch, listPeers, listSessions, act];
+  return [logIn, logOut, watch, listPeers, listSessions, act];
 }
 
 export function dashboardApi(version: string): ApiDescription {
@@ -112,6 +123,7 @@ function namedSchemas(): NamedSchema[] {
   return [
     { name: "LogIn", schema: messages.loginBody },
     { name: "Login", schema: messages.loginSchema },
+    { name: "Done", schema: messages.doneSchema },
     { name: "Deed", schema: messages.deedSchema },
     { name: "DeedAnswer", schema: messages.deedAnswerSchema, description: "In words for people." },
     { name: "ViewEvent", schema: view, description: "Data of view." },

@@ -5,8 +5,8 @@
  *                                             ├─ is behind: waits, so many events
  *                                             └─ is further behind: nothing of that, but all there is now, once it reads again
  *
- * There are at most so many. One that has read nothing for a minute, or whose session is over, is let go; a comment now and then
- * finds out who is gone.
+ * There are at most so many. One that has read nothing for a minute is cut off, and one whose session is over is let go; a comment
+ * now and then finds out who is gone.
  */
 
 import type { Clock, Timer } from "../../protocol/clock.ts";
@@ -30,9 +30,15 @@ export interface ViewersOptions {
   onChange(count: number): void;
 }
 
+/** What somebody watches with. */
+export interface WatchingSession {
+  readonly session: string;
+  readonly expiresAtMs: number;
+}
+
 interface Viewer {
   readonly controller: ReadableStreamDefaultController<Uint8Array>;
-  readonly expiresAtMs: number;
+  readonly session: WatchingSession;
   readonly waiting: Uint8Array[];
   /** It has missed something, and is told all there is instead of what comes. */
   isBehind: boolean;
@@ -55,7 +61,7 @@ export class Viewers implements Disposable {
   }
 
   /** A stream that ends with the session, or the problem that there are too many. */
-  open(expiresAtMs: number): Response | Problem {
+  open(session: WatchingSession): Response | Problem {
     if (this.#isClosed || this.#viewers.size >= MAX_VIEWERS) {
       return new Problem("busy", `Cannot show more: ${MAX_VIEWERS} watch already; close a page, or try again`, {
         retryAfterMs: BUSY_RETRY_MS,
@@ -65,7 +71,7 @@ export class Viewers implements Disposable {
     const body = new ReadableStream<Uint8Array>({
       start: (controller) => {
         const readAtMs = this.#options.clock.now();
-        viewer = { controller, expiresAtMs, waiting: [], isBehind: true, readAtMs };
+        viewer = { controller, session, waiting: [], isBehind: true, readAtMs };
         this.#viewers.add(viewer);
         controller.enqueue(new TextEncoder().encode(KEEP_ALIVE));
       },
@@ -89,6 +95,11 @@ export class Viewers implements Disposable {
       viewer.controller.enqueue(bye);
       this.#end(viewer);
     }
+  }
+
+  /** Ends the streams of that session. */
+  end(session: string): void {
+    for (const viewer of this.#viewers) if (viewer.session.session === session) this.#end(viewer);
   }
 
   #tell(bytes: Uint8Array): void {
@@ -116,6 +127,12 @@ export class Viewers implements Disposable {
     viewer.controller.close();
   }
 
+  /** Without waiting until what it was given is read, which would be for good. */
+  #cut(viewer: Viewer): void {
+    this.#drop(viewer);
+    viewer.controller.error(new Error("It has read nothing for too long"));
+  }
+
   #drop(viewer: Viewer): void {
     this.#viewers.delete(viewer);
     this.#options.onChange(this.#viewers.size);
@@ -138,7 +155,8 @@ export class Viewers implements Disposable {
     const { clock } = this.#options;
     for (const viewer of this.#viewers) {
       const isStuck = (viewer.isBehind || viewer.waiting.length > 0) && clock.now() - viewer.readAtMs > STUCK_AFTER_MS;
-      if (isStuck || clock.wallNow() >= viewer.expiresAtMs) this.#end(viewer);
+      if (isStuck) this.#cut(viewer);
+      else if (clock.wallNow() >= viewer.session.expiresAtMs) this.#end(viewer);
     }
   }
 }

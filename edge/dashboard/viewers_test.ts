@@ -1,10 +1,10 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { EventStreamReader, KEEP_ALIVE, type StreamEvent } from "../../protocol/event_stream.ts";
 import { FakeClock, settle } from "../../testing/fake_clock.ts";
 import { Problem } from "../problem.ts";
 import { KEEP_ALIVE_MS, MAX_VIEWERS, Viewers } from "./viewers.ts";
 
-const FOREVER_MS = 8.64e15;
+const FOREVER = { session: "one", expiresAtMs: 8.64e15 };
 
 /** Reads a piece when it is told to, and holds nothing itself. */
 class SlowReader {
@@ -50,7 +50,7 @@ function startViewers() {
 Deno.test("who comes is told all there is, and then what happens, in order", async () => {
   const { viewers, tell, counts } = startViewers();
   tell(1);
-  const reader = new SlowReader(viewers.open(FOREVER_MS));
+  const reader = new SlowReader(viewers.open(FOREVER));
   assertEquals(await reader.read(), []);
   assertEquals(await reader.read(), [{ event: "state", data: "1" }]);
   for (const number of [2, 3, 4]) tell(number);
@@ -61,7 +61,7 @@ Deno.test("who comes is told all there is, and then what happens, in order", asy
 
 Deno.test("who is far behind misses what there is too much of, and is told all there is again", async () => {
   const { viewers, tell } = startViewers();
-  const [slow, quick] = [new SlowReader(viewers.open(FOREVER_MS)), new SlowReader(viewers.open(FOREVER_MS))];
+  const [slow, quick] = [new SlowReader(viewers.open(FOREVER)), new SlowReader(viewers.open(FOREVER))];
   for (const reader of [slow, quick]) {
     await reader.read();
     await reader.read();
@@ -80,11 +80,11 @@ Deno.test("who is far behind misses what there is too much of, and is told all t
 
 Deno.test("there are so many viewers and no more, and a place is free again when one goes", async () => {
   const { viewers, clock } = startViewers();
-  const readers = Array.from({ length: MAX_VIEWERS }, () => new SlowReader(viewers.open(FOREVER_MS)));
-  const refused = viewers.open(FOREVER_MS);
+  const readers = Array.from({ length: MAX_VIEWERS }, () => new SlowReader(viewers.open(FOREVER)));
+  const refused = viewers.open(FOREVER);
   assertEquals(refused instanceof Problem && refused.code, "busy");
   await readers[0]!.cancel();
-  readers[0] = new SlowReader(viewers.open(FOREVER_MS));
+  readers[0] = new SlowReader(viewers.open(FOREVER));
   viewers[Symbol.dispose]();
   assertEquals([viewers.size, clock.pendingTimers], [0, 0]);
   for (const reader of readers) await reader.cancel();
@@ -92,7 +92,7 @@ Deno.test("there are so many viewers and no more, and a place is free again when
 
 Deno.test("a comment comes every 15 seconds, and ends no event", async () => {
   const { viewers, clock } = startViewers();
-  const reader = (viewers.open(FOREVER_MS) as Response).body!.getReader();
+  const reader = (viewers.open(FOREVER) as Response).body!.getReader();
   const text = async () => new TextDecoder().decode((await reader.read()).value);
   assertEquals(await text(), KEEP_ALIVE);
   await text();
@@ -106,7 +106,7 @@ Deno.test("a comment comes every 15 seconds, and ends no event", async () => {
 
 Deno.test("who reads nothing for a minute is let go, who has nothing to read is not", async () => {
   const { viewers, clock, tell } = startViewers();
-  const [stuck, quiet] = [new SlowReader(viewers.open(FOREVER_MS)), new SlowReader(viewers.open(FOREVER_MS))];
+  const [stuck, quiet] = [new SlowReader(viewers.open(FOREVER)), new SlowReader(viewers.open(FOREVER))];
   const read: (readonly StreamEvent[])[] = [];
   const reading = (async () => {
     for (let piece = await quiet.read(); piece; piece = await quiet.read()) read.push(piece);
@@ -121,12 +121,13 @@ Deno.test("who reads nothing for a minute is let go, who has nothing to read is 
   viewers[Symbol.dispose]();
   await reading;
   assertEquals(read.at(-1), [{ event: "bye", data: "{}" }]);
-  await stuck.cancel();
+  // Nothing of what it was given is waited for.
+  await assertRejects(() => stuck.read(), Error, "read nothing for too long");
 });
 
 Deno.test("a stream ends with the session it was opened with", async () => {
   const { viewers, clock } = startViewers();
-  const reader = new SlowReader(viewers.open(clock.wallNow() + 20_000));
+  const reader = new SlowReader(viewers.open({ session: "short", expiresAtMs: clock.wallNow() + 20_000 }));
   await reader.read();
   await reader.read();
   await clock.advanceAsync(KEEP_ALIVE_MS);
@@ -134,4 +135,17 @@ Deno.test("a stream ends with the session it was opened with", async () => {
   await clock.advanceAsync(KEEP_ALIVE_MS);
   assertEquals(await reader.read(), undefined);
   assertEquals(viewers.size, 0);
+});
+
+Deno.test("a session that was ended takes its streams with it and no others", async () => {
+  const { viewers } = startViewers();
+  const [one, other] = [viewers.open(FOREVER), viewers.open({ ...FOREVER, session: "other" })].map((opened) =>
+    new SlowReader(opened)
+  ) as [SlowReader, SlowReader];
+  for (const reader of [one, other]) await reader.read();
+  viewers.end("one");
+  assertEquals(viewers.size, 1);
+  while (await one.read());
+  assertEquals(await other.read(), [{ event: "state", data: "0" }]);
+  await other.cancel();
 });

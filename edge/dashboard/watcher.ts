@@ -5,8 +5,10 @@
  *                       ├─▶ point of the charts, every 2 s   (`history.ts`)
  *                       └─▶ lines of the log                 (`changes.ts`), and what the source tells of itself
  *
- * While somebody watches it looks once a second, otherwise every two, so that charts and log know of what nobody saw. But its
- * work costs a twentieth of a processor at most, and a hundredth while nobody watches: where a look takes long, looks are rarer.
+ * It begins when it is woken, by the first who has logged in. While somebody watches it looks once a second; afterwards every two,
+ * so that charts and log know of what nobody saw, and ten minutes later no more. But it spends a twentieth of the time on looking
+ * at most, and a hundredth while nobody watches: where a look takes long, looks are rarer. Waiting for the source counts as well,
+ * since nobody can tell how much of it is work.
  * A source that does not answer in time is in trouble, and whoever watches is told; what was seen last stays.
  */
 
@@ -35,6 +37,8 @@ const LONGEST_STEP_MS = 30_000;
 /** What a look is followed by, as a multiple of the time it took. */
 const WATCHED_REST = 20;
 const UNWATCHED_REST = 100;
+/** How long it goes on looking after the last who wanted to know. */
+export const AWAKE_MS = 10 * 60_000;
 /** How old what was seen may be for whoever asks for a table. */
 const FRESH_MS = 2500;
 const MAX_TROUBLE = 200;
@@ -63,6 +67,7 @@ export class Watcher implements Disposable {
   #trouble: string | undefined;
   /** Of the last look. */
   #costMs = 0;
+  #wantedAtMs = -Infinity;
 
   constructor(options: WatcherOptions) {
     this.#options = options;
@@ -72,8 +77,14 @@ export class Watcher implements Disposable {
       "How often the dashboard has looked at the network, by whether it could: ok or failed",
       ["result"],
     );
-    this.#hearing = options.source.listen?.((event) => this.#hear(event));
-    this.#wind(0);
+  }
+
+  /** Somebody who may wants to know: it looks from now on, if it does not already. */
+  wake(): void {
+    if (this.#stopped.signal.aborted) return;
+    this.#wantedAtMs = this.#options.clock.now();
+    this.#hearing ??= this.#options.source.listen?.((event) => this.#hear(event));
+    if (!this.#timer && !this.#looking) this.#wind(0);
   }
 
   /** All there is to be told to somebody who knows nothing. */
@@ -113,13 +124,11 @@ export class Watcher implements Disposable {
     const { source, clock, log } = this.#options;
     try {
       using limit = deadline(clock, ANSWER_TIMEOUT_MS, "look at the network", this.#stopped.signal);
-      const askedMs = clock.now();
+      const beganMs = clock.now();
       const answer = source.inventory(limit.signal);
-      const askingMs = clock.now() - askedMs;
       const inventory = answer instanceof Promise ? await orAborted(answer, limit.signal) : answer;
-      const startMs = clock.now();
       this.#take(snapshotOf(inventory, clock.wallNow()));
-      this.#costMs = askingMs + clock.now() - startMs;
+      this.#costMs = clock.now() - beganMs;
       this.#looks.add(1, { result: "ok" });
     } catch (error) {
       if (this.#stopped.signal.aborted) return;
@@ -167,15 +176,21 @@ export class Watcher implements Disposable {
   }
 
   #windAfter(costMs: number): void {
-    const [stepMs, rest] = this.#options.isWatched()
-      ? [WATCHED_STEP_MS, WATCHED_REST]
-      : [UNWATCHED_STEP_MS, UNWATCHED_REST];
+    const { clock, isWatched } = this.#options;
+    if (isWatched()) this.#wantedAtMs = clock.now();
+    const [stepMs, rest] = isWatched() ? [WATCHED_STEP_MS, WATCHED_REST] : [UNWATCHED_STEP_MS, UNWATCHED_REST];
     this.#wind(Math.min(LONGEST_STEP_MS, Math.max(stepMs, rest * costMs)));
   }
 
   #wind(afterMs: number): void {
     if (this.#stopped.signal.aborted) return;
     this.#timer?.cancel();
-    this.#timer = this.#options.clock.after(afterMs, () => void this.look());
+    this.#timer = undefined;
+    const { clock } = this.#options;
+    if (clock.now() - this.#wantedAtMs >= AWAKE_MS) return;
+    this.#timer = clock.after(afterMs, () => {
+      this.#timer = undefined;
+      void this.look();
+    });
   }
 }

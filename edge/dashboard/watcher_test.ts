@@ -6,7 +6,7 @@ import { FakeClock } from "../../testing/fake_clock.ts";
 import { LogCollector } from "../../testing/log_collector.ts";
 import { FakeSource } from "./fixtures/fake_source.ts";
 import type { Inventory, NetworkSource } from "./inventory.ts";
-import { Watcher } from "./watcher.ts";
+import { AWAKE_MS, Watcher } from "./watcher.ts";
 
 function startWatcher(overrides: Partial<NetworkSource> = {}, { log = silentLog } = {}) {
   const clock = new FakeClock();
@@ -21,6 +21,7 @@ function startWatcher(overrides: Partial<NetworkSource> = {}, { log = silentLog 
     isWatched: () => audience.isWatched,
     tell: (event) => void told.push(event),
   });
+  watcher.wake();
   return { clock, source, told, audience, watcher, [Symbol.dispose]: () => watcher[Symbol.dispose]() };
 }
 
@@ -35,6 +36,45 @@ Deno.test("it looks every two seconds, and every second while somebody watches",
   assertEquals(source.asked, 32);
   const [, history] = watcher.state;
   assertEquals(JSON.parse(history!.data).points.length, 21);
+});
+
+Deno.test("it stops to look ten minutes after the last who watched, and goes on when it is woken", async () => {
+  using started = startWatcher();
+  const { clock, source, audience, watcher } = started;
+  audience.isWatched = true;
+  await watcher.look();
+  await clock.advanceAsync(2 * AWAKE_MS);
+  audience.isWatched = false;
+  let before = source.asked;
+  await clock.advanceAsync(2 * AWAKE_MS);
+  // The first was still to come in a second.
+  assertEquals([source.asked - before, clock.pendingTimers], [AWAKE_MS / 2000 + 1, 0]);
+  before = source.asked;
+  await clock.advanceAsync(AWAKE_MS);
+  watcher.wake();
+  watcher.wake();
+  await clock.advanceAsync(1);
+  assertEquals(source.asked - before, 1);
+  await clock.advanceAsync(20_000);
+  assertEquals(source.asked - before, 11);
+});
+
+Deno.test("a look that works while it is waited for is paid for as well", async () => {
+  using started = startWatcher();
+  const { clock, source, audience, watcher } = started;
+  let asked = 0;
+  const empty = { supernodes: [], peers: [], sessions: [], links: [], blocked: new Set<string>() };
+  source.inventory = () => {
+    asked++;
+    const { promise, resolve } = Promise.withResolvers<Inventory>();
+    clock.after(100, () => resolve(empty));
+    return promise as unknown as Inventory;
+  };
+  audience.isWatched = true;
+  await clock.runUntil(watcher.look());
+  asked = 0;
+  await clock.advanceAsync(21_000);
+  assertEquals(asked, 10);
 });
 
 Deno.test("where a look takes long, looks are rarer: a twentieth of the time at most, a hundredth unwatched", async () => {

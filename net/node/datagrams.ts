@@ -7,6 +7,7 @@
 
 import { createSocket, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
+import { CulvertError } from "../../protocol/errors.ts";
 import type { DatagramSocket, ListenAt, NetAddr } from "../runtime_types.ts";
 import { ClosedHandleError } from "./node_socket.ts";
 
@@ -15,6 +16,11 @@ const MAX_WAITING = 256;
 interface Arrived {
   readonly bytes: Uint8Array;
   readonly from: NetAddr;
+}
+
+/** There is none: a socket is bound a moment later, and whoever asks for this one asks for its address too. */
+export function listenDatagrams(_at: ListenAt): DatagramSocket {
+  throw new CulvertError("unsupported", "Cannot listen for datagrams at once on Node: run this side in Deno");
 }
 
 /** Is bound a moment later; what is sent before waits for that. */
@@ -29,24 +35,31 @@ export async function openDatagramSocket(at: ListenAt): Promise<DatagramSocket> 
   return socket;
 }
 
-class NodeDatagrams implements DatagramSocket {
+export class NodeDatagrams implements DatagramSocket {
   /** Settles when the system has given it its port. */
   readonly bound: Promise<void>;
   readonly #socket: Socket;
   readonly #waiting: Arrived[] = [];
   #failure: unknown;
+  /** The socket is: by us, or because it could not be bound. */
+  #isClosed = false;
   #wake: (() => void) | undefined;
 
   constructor({ hostname, port }: ListenAt) {
     const socket = this.#socket = createSocket(isIPv6(hostname) ? "udp6" : "udp4");
+    let isBound = false;
     this.bound = new Promise((resolve, reject) => {
       socket.on("error", (error) => {
         this.#failure ??= error;
-        this.#wake?.();
         reject(error);
+        if (!isBound) this.#closeSocket();
+        this.#wake?.();
       });
       socket.on("close", () => reject(new ClosedHandleError()));
-      socket.bind({ address: hostname, port }, resolve);
+      socket.bind({ address: hostname, port }, () => {
+        isBound = true;
+        resolve();
+      });
     });
     this.bound.catch(() => {});
     socket.on("message", (bytes, { address, port }) => {
@@ -54,6 +67,11 @@ class NodeDatagrams implements DatagramSocket {
       this.#waiting.push({ bytes, from: { transport: "udp", hostname: address, port } });
       this.#wake?.();
     });
+  }
+
+  /** The socket beneath. */
+  get socket(): Socket {
+    return this.#socket;
   }
 
   get addr(): NetAddr {
@@ -70,7 +88,7 @@ class NodeDatagrams implements DatagramSocket {
 
   async receive(into: Uint8Array): Promise<[Uint8Array, NetAddr]> {
     for (;;) {
-      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#failure !== undefined) throw this.#takeFailure();
       const next = this.#waiting.shift();
       if (next) {
         const count = Math.min(next.bytes.length, into.length);
@@ -84,7 +102,20 @@ class NodeDatagrams implements DatagramSocket {
   close(): void {
     if (this.#failure instanceof ClosedHandleError) return;
     this.#failure = new ClosedHandleError();
-    this.#socket.close();
+    this.#closeSocket();
     this.#wake?.();
+  }
+
+  #closeSocket(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#socket.close();
+  }
+
+  /** Being closed lasts; anything else is told once. */
+  #takeFailure(): unknown {
+    const failure = this.#failure;
+    if (!this.#isClosed) this.#failure = undefined;
+    return failure;
   }
 }

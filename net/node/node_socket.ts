@@ -59,13 +59,19 @@ export class NodeSocket implements TcpSocket {
 
   write(from: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#socket.write(from, (error) => error ? reject(this.#failure ?? error) : resolve(from.length));
+      this.#socket.write(from, (error) => {
+        // A socket that was destroyed meanwhile calls back for what it has thrown away too, and without an error.
+        const failure = this.#failure ?? error ?? (this.#socket.destroyed ? new ClosedHandleError() : undefined);
+        if (failure === undefined) resolve(from.length);
+        else reject(failure);
+      });
     });
   }
 
   closeWrite(): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#socket.destroyed) return reject(this.#failure ?? new ClosedHandleError());
+      if (this.#socket.writableFinished) return resolve();
       this.#socket.end((error?: Error | null) => error ? reject(this.#failure ?? error) : resolve());
     });
   }

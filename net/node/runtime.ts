@@ -10,7 +10,7 @@ import type { DirectoryEvent, DirectoryWatch, TrustingFetch } from "../runtime_t
 import { ClosedHandleError } from "./node_socket.ts";
 
 export type * from "../runtime_types.ts";
-export { datagramSocket, openDatagramSocket } from "./datagrams.ts";
+export { datagramSocket, listenDatagrams, openDatagramSocket } from "./datagrams.ts";
 export { connectTcp, listenTcp, listenTls, openTcpListener, startTls } from "./tcp.ts";
 
 /** The addresses of this machine's interfaces, as text. */

@@ -2,7 +2,8 @@
  * Node's sockets keep what Deno's do. Here by Deno's `node:` modules; in Node itself by `tests/npm/package_test.ts`.
  */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { CulvertError } from "../../protocol/errors.ts";
 import type { NetAddr, Socket, TcpListener } from "../runtime_types.ts";
 import type * as denoRuntime from "../runtime.ts";
 import { testWith } from "../../testing/requirements.ts";
@@ -10,6 +11,8 @@ import { testStreamContract } from "../../testing/stream_contract.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
 import { makeTlsCertificate } from "../../testing/tls_certificate.ts";
 import { within } from "../../testing/waiting.ts";
+import { NodeDatagrams } from "./datagrams.ts";
+import type { NodeSocket } from "./node_socket.ts";
 import * as nodeRuntime from "./runtime.ts";
 
 const LOOPBACK = { hostname: "127.0.0.1", port: 0 };
@@ -31,6 +34,7 @@ testStreamContract("TCP of Node's modules", {
     listener.close();
     return pair;
   },
+  cut: (end) => (end as NodeSocket).socket.resetAndDestroy(),
 });
 
 Deno.test("Node's TCP: a refused dial and an aborted one say so", async () => {
@@ -89,6 +93,31 @@ Deno.test("Node's UDP: datagrams go both ways, and closing ends a receive", asyn
   const error = await assertRejects(() => nodeRuntime.openDatagramSocket(far.addr));
   assert(nodeRuntime.isPortTaken(error));
   far.close();
+});
+
+Deno.test("Node's UDP: what could not be bound is closed, and another failure is told once", async () => {
+  const taken = await nodeRuntime.openDatagramSocket(LOOPBACK);
+  const unbound = new NodeDatagrams({ hostname: taken.addr.hostname, port: taken.addr.port });
+  const closing = new Promise((resolve) => unbound.socket.once("close", resolve));
+  await assertRejects(() => unbound.bound);
+  await within("the socket is closed", closing);
+  unbound.close();
+  taken.close();
+
+  const socket = new NodeDatagrams(LOOPBACK);
+  await socket.bound;
+  const into = new Uint8Array(2);
+  const receiving = assertRejects(() => socket.receive(into), Error, "of the moment");
+  socket.socket.emit("error", new Error("of the moment"));
+  await within("a failure", receiving);
+  await socket.send(Uint8Array.of(7), socket.addr);
+  assertEquals((await within("a datagram", socket.receive(into)))[0][0], 7);
+  socket.close();
+});
+
+Deno.test("Node's UDP: a socket that must know its address at once is refused", () => {
+  const error = assertThrows(() => nodeRuntime.listenDatagrams(LOOPBACK), CulvertError);
+  assertEquals(error.code, "unsupported");
 });
 
 Deno.test("Node's files: the beginning of one, and what happens beside it", async () => {

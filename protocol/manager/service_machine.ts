@@ -42,6 +42,7 @@ export class ServiceMachine {
   /** What follows on stopping. */
   #then: "rest" | "start" | "mend" = "rest";
   #gaveUp = false;
+  #isWanted = false;
   #reason: string | undefined;
   #lastExit: string | undefined;
   #restarts = 0;
@@ -75,6 +76,11 @@ export class ServiceMachine {
 
   get gaveUp(): boolean {
     return this.#gaveUp;
+  }
+
+  /** Whether it is to run, be it that it does, waits to be started again, or was given up; not once it was told to stop. */
+  get isWanted(): boolean {
+    return this.#isWanted;
   }
 
   /** Why it is stopped, does not work, or is being restarted. */
@@ -182,6 +188,7 @@ export class ServiceMachine {
   }
 
   #start(nowMs: number): void {
+    this.#isWanted = true;
     if (this.#state === "stopping") this.#then = "start";
     if (this.#state !== "stopped") return;
     this.#next = { atMs: nowMs, isMending: false };
@@ -190,12 +197,14 @@ export class ServiceMachine {
 
   /** Of one that is stopped only the wait ends: why it is stopped remains. */
   #stop(nowMs: number): void {
+    this.#isWanted = false;
     this.#next = undefined;
     if (this.#state === "stopping") this.#then = "rest";
     else if (this.#state !== "stopped") this.#end("rest", "It is stopped", nowMs);
   }
 
   #restart(nowMs: number): void {
+    this.#isWanted = true;
     if (this.#state === "stopped" || this.#state === "stopping") this.#start(nowMs);
     else this.#end("start", "It is stopped, to be started again", nowMs);
   }
@@ -205,6 +214,7 @@ export class ServiceMachine {
     this.#process = "alive";
     this.#next = this.#reason = undefined;
     this.#gaveUp = false;
+    this.#isWanted = true;
     this.#enter("running", nowMs);
     this.#tell("info", "adopted", "It was running already and goes on");
   }
@@ -212,7 +222,7 @@ export class ServiceMachine {
   #rest(gaveUp: boolean, reason: string | undefined): void {
     if (this.#state !== "stopped" || this.#process !== "none") return;
     this.#next = undefined;
-    this.#gaveUp = gaveUp;
+    this.#gaveUp = this.#isWanted = gaveUp;
     this.#reason = reason;
   }
 

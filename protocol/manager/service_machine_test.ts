@@ -341,3 +341,36 @@ Deno.test("new settings hold from the next crash on", () => {
   assertEquals(it.pass(20_000).slice(0, 3), ["2000 verify", "10000 terminate", "10000 kill"]);
   assert(it.machine.nextAtMs! > it.nowMs - 1_000);
 });
+
+Deno.test("it is wanted from its start until it is told to stop, whatever becomes of it between", () => {
+  const watched = new Watched({ maxRestarts: 1 });
+  const { machine } = watched;
+  assertEquals(machine.isWanted, false);
+  watched.run();
+  assertEquals(machine.isWanted, true);
+  watched.crash();
+  assertEquals([machine.state, machine.isWanted], ["stopped", true], "it waits to be started again");
+  watched.on({ is: "stop" });
+  assertEquals([machine.state, machine.isWanted], ["stopped", false]);
+  watched.run();
+  watched.on({ is: "stop" });
+  assertEquals([machine.state, machine.isWanted], ["stopping", false]);
+  watched.on({ is: "restart" });
+  assertEquals([machine.state, machine.isWanted], ["stopping", true]);
+  watched.crash();
+  watched.came().crash();
+  watched.pass(5_000);
+  watched.came().crash();
+  assertEquals([machine.gaveUp, machine.isWanted], [true, true], "it should run, and does not");
+});
+
+Deno.test("what rests since the last manager is wanted only if it was given up", () => {
+  for (const gaveUp of [true, false]) {
+    const watched = new Watched();
+    watched.on({ is: "resting", gaveUp });
+    assertEquals(watched.machine.isWanted, gaveUp);
+  }
+  const adopted = new Watched();
+  adopted.on({ is: "adopted" });
+  assertEquals(adopted.machine.isWanted, true);
+});

@@ -8,7 +8,7 @@
 import { Buffer } from "node:buffer";
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
-import type { z } from "zod";
+import { z } from "zod";
 import { CulvertError, messageOf } from "../../protocol/errors.ts";
 import { httpProblemSchema } from "../../protocol/http_problem.ts";
 import { findAdminAccess } from "../admin_access.ts";
@@ -17,6 +17,7 @@ import { isLoopback } from "../listening.ts";
 import { readPrivateFile } from "../private_file.ts";
 
 const ACTION = "run admin";
+const loginAnswer = z.object({ session: z.string().min(1) });
 /** Above the longest page of the API. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
@@ -68,11 +69,16 @@ export class AdminConnection {
     return new AdminConnection(requireSafe(new URL(url)), token, signal);
   }
 
-  /** The page that shows it all, and lets in whoever opens it. */
-  get dashboardUrl(): string {
+  /**
+   * The page that shows it all, and lets in whoever opens it, for twelve hours: browsers remember addresses, so the token itself is
+   * not in it.
+   */
+  async logIn(): Promise<string> {
+    const body = { token: this.#token };
+    const { session } = await this.call({ method: "POST", path: "/api/dashboard/logins", body, answer: loginAnswer });
     const url = new URL(this.#url);
     url.pathname = url.pathname.replace(/\/*$/, "/");
-    url.hash = `token=${encodeURIComponent(this.#token)}`;
+    url.hash = `session=${encodeURIComponent(session)}`;
     return url.href;
   }
 
@@ -87,7 +93,7 @@ export class AdminConnection {
       );
     }
     const json = parseJson(text);
-    if (status !== 200) throw problemOf(json, `${this.#url.origin} has answered with ${status}`);
+    if (status !== 200 && status !== 201) throw problemOf(json, `${this.#url.origin} has answered with ${status}`);
     const parsed = answer.safeParse(json);
     if (parsed.success) return parsed.data;
     throw new CulvertError(

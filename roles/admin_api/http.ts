@@ -1,10 +1,13 @@
 /**
- * What all APIs of administrators have in common as Hono apps: the token, how requests are read, and how deeds are answered.
+ * What all APIs of administrators have in common as Hono apps: who is let in, how requests are read, and how deeds are answered.
  */
 
 import { type Context, Hono } from "hono";
 import type { z } from "zod";
 import { serveDescription } from "../../edge/api_description.ts";
+import { refusalOfPage } from "../../edge/dashboard/door.ts";
+import type { DashboardOrigin } from "../../edge/dashboard/deps.ts";
+import type { TokenGuard } from "../../edge/dashboard/token_guard.ts";
 import type { OpenApiDocument } from "../../edge/openapi.ts";
 import { Problem, schemaProblem } from "../../edge/problem.ts";
 import { readBody } from "../../edge/read_body.ts";
@@ -18,9 +21,11 @@ const MAX_BODY_BYTES = 64 * 1024;
 /** Where the schemas are described. */
 const DESCRIPTION = "docs/admin.md";
 
+const HEADERS = { "x-content-type-options": "nosniff", "cache-control": "no-store" } as const;
+
 export interface AdminAppDeps {
-  /** What an administrator must know. */
-  readonly token: string;
+  /** Of what an administrator must know. */
+  readonly guard: TokenGuard;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -30,28 +35,44 @@ const DESCRIPTION_PATHS = { page: "/v1", document: "/v1/openapi.json", style: "/
 
 /**
  * An app without requests yet. Who does not know the token is told what there is to ask for and nothing else; what fails is
- * told in one form.
+ * told in one form. Pages of other sites may have a browser show the description, and ask for nothing.
  */
-export function createAdminApp({ token, log, metrics }: AdminAppDeps, describe: () => OpenApiDocument): Hono {
-  const app = new Hono();
-  serveDescription(app, describe, DESCRIPTION_PATHS);
-  const expected = digest(`Bearer ${token}`);
+export function createAdminApp({ guard, log, metrics }: AdminAppDeps, describe: () => OpenApiDocument): Hono {
+  const app = new Hono<{ Bindings: DashboardOrigin }>();
   const requests = metrics.counter("admin_requests_total", "Requests of administrators, by status", ["status"]);
+  app.use(async (context, next) => {
+    await next();
+    for (const [name, value] of Object.entries(HEADERS)) context.header(name, value);
+  });
+  serveDescription(app, describe, DESCRIPTION_PATHS);
   app.use(async (context, next) => {
     await next();
     requests.add(1, { status: String(context.res.status) });
   });
-  app.use(async (context, next) => {
-    const given = await digest(context.req.header("authorization") ?? "");
-    if (equal(given, await expected)) return await next();
-    return new Problem("unauthorized", "Cannot answer: the token must be the administrator's").response();
+  app.use(async ({ req, env }, next) => {
+    const refusal = refusalOfPage(req.raw) ?? refusalOfToken(guard, req.header("authorization"), env?.remoteAddress);
+    return refusal ? refusal.response() : await next();
   });
   app.onError((error) => {
     log.error("An administrator's request failed", { error: messageOf(error) });
     return new Problem("internal", `Cannot answer: ${messageOf(error)}`).response();
   });
   app.notFound(() => new Problem("not_found", "Cannot answer: there is nothing at this path").response());
-  return app;
+  return app as unknown as Hono;
+}
+
+/** The problem with the token that is shown, or undefined. */
+function refusalOfToken(guard: TokenGuard, header: string | undefined, address: string | undefined) {
+  const token = /^Bearer (.+)$/i.exec(header ?? "")?.[1];
+  const shown = token === undefined ? undefined : guard.show(token, address);
+  if (shown?.is === "right") return undefined;
+  if (shown?.is === "not_looked_at") {
+    const { retryAfterMs } = shown;
+    return new Problem("rate_limited", "Cannot answer now: too many wrong tokens were shown; try again", {
+      retryAfterMs,
+    });
+  }
+  return new Problem("unauthorized", "Cannot answer: the token must be the administrator's");
 }
 
 /** The request's body as its schema says; what is not is written down as refused. */
@@ -90,15 +111,4 @@ function parseJson(bytes: Uint8Array): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** Digests have one length, so comparing them tells nothing about the token. */
-async function digest(text: string): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-}
-
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  let difference = 0;
-  for (let at = 0; at < a.length; at++) difference |= a[at]! ^ b[at]!;
-  return difference === 0;
 }

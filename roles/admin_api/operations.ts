@@ -7,7 +7,7 @@ import type { Operation } from "../../edge/openapi.ts";
 import type { ProblemCode } from "../../edge/problem.ts";
 import * as admin from "../supernode/admin_schema.ts";
 
-export const ANY_PROBLEMS: readonly ProblemCode[] = ["unauthorized", "internal"];
+export const ANY_PROBLEMS: readonly ProblemCode[] = ["unauthorized", "cross_site", "rate_limited", "internal"];
 export const READ_PROBLEMS: readonly ProblemCode[] = ["bad_request", ...ANY_PROBLEMS];
 export const ADMIN = { role: "admin" } as const;
 const NEXT = "A page of them; pass next as after.";

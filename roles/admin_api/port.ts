@@ -1,11 +1,17 @@
 /**
  * The port at which administrators come in, and the word of it for `culvert admin` on the same machine.
  *
- *   /v1/…                  ─▶ the API, with the token
- *   everything else        ─▶ the dashboard
+ *   for one of our names? ─┬─ /v1/…              ─▶ the API, with the token
+ *                          └─ everything else    ─▶ the dashboard
+ *
+ * Wrong tokens are limited for both together. Under names that a reverse proxy serves, requests are from whom the proxy says.
  */
 
+import type { DashboardOrigin } from "../../edge/dashboard/deps.ts";
+import { refusalOfHost } from "../../edge/dashboard/door.ts";
 import type { NetworkSource } from "../../edge/dashboard/inventory.ts";
+import { TokenGuard } from "../../edge/dashboard/token_guard.ts";
+import { remoteAddressOf } from "../../edge/remote_address.ts";
 import { messageOf } from "../../protocol/errors.ts";
 import { type AdminRole, offerAdminAccess } from "../admin_access.ts";
 import { ServedDashboard } from "../dashboard/served_dashboard.ts";
@@ -21,7 +27,7 @@ const MAX_CONNECTIONS = 256;
 export interface AdminParts {
   readonly role: AdminRole;
   /** For `/v1`. */
-  api(token: string): { fetch(request: Request): Response | Promise<Response> };
+  api(guard: TokenGuard): { fetch(request: Request, origin: DashboardOrigin): Response | Promise<Response> };
   /** For the dashboard. */
   readonly source: NetworkSource;
 }
@@ -40,15 +46,21 @@ export async function openAdminPort(
   if (!adminApi) return undefined;
   const { random, clock, log, stateDir } = context;
   const token = adminToken ?? newToken(random);
-  const api = parts.api(token);
+  const guard = new TokenGuard({ token, clock, log });
+  const api = parts.api(guard);
   await using opened = new AsyncDisposableStack();
-  const dashboard = new ServedDashboard({ ...context, source: parts.source, token, hosts: adminHost });
+  const dashboard = new ServedDashboard({ ...context, source: parts.source, guard, hosts: adminHost });
   const { address } = opened.use(
     await serveHttp({
       listen: adminListen,
       what: "the administrators' API",
       flag: "--admin-listen",
-      fetch: (request, origin) => isForApi(request) ? api.fetch(request) : dashboard.fetch(request, origin),
+      fetch(request, { remoteAddress: connected }) {
+        const refusal = refusalOfHost(request, adminHost);
+        if (refusal) return refusal.response();
+        const remoteAddress = remoteAddressOf(request.headers, connected, { behindProxy: adminHost.length > 0 });
+        return (isForApi(request) ? api : dashboard).fetch(request, { remoteAddress });
+      },
       maxConnections: MAX_CONNECTIONS,
     }),
   );

@@ -31,7 +31,7 @@ export async function openBaseAdmin(
   const deps = { store, blocks, audit, deeds };
   return await openAdminPort(config, {
     role: "base",
-    api: (token) => createBaseAdminApi({ ...deps, token, clock, log, metrics }),
+    api: (guard) => createBaseAdminApi({ ...deps, guard, clock, log, metrics }),
     source: new BaseSource(deps),
   }, context);
 }

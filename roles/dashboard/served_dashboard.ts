@@ -1,6 +1,6 @@
 /**
- * A dashboard that is made when it is first asked for: most programs are never watched, and none starts later for it. What its
- * charts and its event log show begins then.
+ * A dashboard that is made when it is first asked for: most programs are never watched, and none starts later for it. Made, it does
+ * nothing until somebody has logged in: what its charts and its event log show begins then.
  */
 
 import type { DashboardApp, DashboardDeps, DashboardOrigin } from "../../edge/dashboard/deps.ts";

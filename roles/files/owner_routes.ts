@@ -29,26 +29,64 @@ export interface OwnerRoutesOptions {
 /** Answers what it knows. */
 export type OwnerRoutes = (request: Request) => Promise<Response | undefined>;
 
+interface OwnerRoute {
+  /** As `openapi.json` has it. At its end `:path` is whatever follows, of any length; any other part is one that is not empty. */
+  readonly path: string;
+  /** Undefined for any: then whoever is asked through it says what it takes. */
+  readonly method?: string;
+  answer(asked: OwnerAsked, options: OwnerRoutesOptions): Promise<Response>;
+}
+
+interface OwnerAsked {
+  readonly request: Request;
+  /** "" where the path has none. */
+  readonly peerId: string;
+}
+
+/** All of them, none of which fits where another does. */
+export function ownerRouteTable(): readonly OwnerRoute[] {
+  return [
+    { path: "/peers/:peerId/:path", answer: askPeer },
+    { path: "/api/peers", method: "GET", answer: listPeers },
+    { path: "/api/peers/:peerId/open", method: "POST", answer: openPeer },
+    { path: "/api/transfers", method: "GET", answer: listSent },
+  ];
+}
+
 export function ownerRoutes(options: OwnerRoutesOptions): OwnerRoutes {
-  const { signal } = options;
+  const routes = ownerRouteTable().map((route) => ({ ...route, shape: shapeOf(route.path) }));
   return async (request) => {
-    const { method } = request;
-    const { pathname, search } = new URL(request.url);
-    const [, first, second, third, fourth, ...rest] = pathname.split("/");
-    if (first === "peers") {
-      if (!isPeerId(second ?? "")) return undefined;
-      return await options.gateway.ask(second!, pathname.slice(`/peers/${second}`.length) + search, request);
-    }
-    if (method === "GET" && pathname === "/api/transfers") return Response.json({ transfers: options.sent() }, NEWS);
-    if (method === "GET" && pathname === "/api/peers") {
-      return Response.json({ peers: await others(options, signal) }, NEWS);
-    }
-    const isOpen = first === "api" && second === "peers" && fourth === "open" && rest.length === 0;
-    if (method === "POST" && isOpen && isPeerId(third ?? "")) {
-      return await open(third!, options, signal);
+    const { pathname } = new URL(request.url);
+    for (const { method, shape, answer } of routes) {
+      if (method !== undefined && request.method !== method) continue;
+      const found = shape.exec(pathname);
+      const peerId = found?.[1] ?? "";
+      if (found && (found.length === 1 || isPeerId(peerId))) return await answer({ request, peerId }, options);
     }
     return undefined;
   };
+}
+
+/** The one part that a path may leave open is the peer's id. */
+function shapeOf(path: string): RegExp {
+  return new RegExp(`^${path.replace("/:path", "(?:/.*)?").replace(":peerId", "([^/]+)")}$`);
+}
+
+async function askPeer({ request, peerId }: OwnerAsked, { gateway }: OwnerRoutesOptions): Promise<Response> {
+  const { pathname, search } = new URL(request.url);
+  return await gateway.ask(peerId, pathname.slice(`/peers/${peerId}`.length) + search, request);
+}
+
+async function listPeers(_: OwnerAsked, options: OwnerRoutesOptions): Promise<Response> {
+  return Response.json({ peers: await others(options, options.signal) }, NEWS);
+}
+
+function listSent(_: OwnerAsked, { sent }: OwnerRoutesOptions): Promise<Response> {
+  return Promise.resolve(Response.json({ transfers: sent() }, NEWS));
+}
+
+async function openPeer({ peerId }: OwnerAsked, options: OwnerRoutesOptions): Promise<Response> {
+  return await open(peerId, options, options.signal);
 }
 
 /** Those that trackers list, and those that were met before; without a tracker that answers the latter alone. */

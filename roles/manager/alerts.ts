@@ -7,8 +7,8 @@
  *         └▶ waiting (64 at most) ─▶ command, with CULVERT_ALERT_SERVICE, _EVENT, _MESSAGE and _TIME in its environment
  *
  * Either way they go one after another, and neither waits for the other; when too many wait, the oldest is dropped and that
- * is logged, as is how many the manager's end leaves untold. The webhook's URL and the command are secrets: no log repeats
- * them.
+ * is logged, as is how many the manager's end leaves untold. The webhook's URL and the command are secrets: no log and
+ * no trace repeats them.
  */
 
 import { type Clock, deadline, delay } from "../../protocol/clock.ts";
@@ -35,6 +35,8 @@ export interface Alerts extends AsyncDisposable {
 export interface AlertsOptions {
   readonly clock: Clock;
   readonly log: Log;
+  /** One that tells no trace of the webhook's URL. */
+  readonly fetch: typeof fetch;
 }
 
 const MAX_WAITING = 64;
@@ -89,7 +91,7 @@ class AlertQueues implements Alerts {
     const headers = { "content-type": "application/json" };
     let answer;
     try {
-      answer = await fetch(url, { method: "POST", body, headers, signal: limit.signal });
+      answer = await this.#options.fetch(url, { method: "POST", body, headers, signal: limit.signal });
     } catch (error) {
       if (limit.signal.aborted) throw limit.signal.reason;
       // Its message holds the URL.

@@ -63,6 +63,28 @@ Deno.test("a dry run for root with systemd shows the user and both units", async
   assertEquals(world.files(), []);
 });
 
+Deno.test("a program in one file needs no modules beside it, and a checkout has them put where services read them", async () => {
+  using world = new InstallWorld();
+  const places = { ...thisPlaces(world), backend: "systemd" as const };
+  const yes = () => Promise.resolve(true);
+  const machine = { isRoot: true, hasSystemd: true, places, isThere: yes, isOpenToAll: yes, hasUser: yes };
+  const commands = [["/usr/local/bin/culvert"], ["/usr/bin/deno", "run", "-A", "/opt/culvert/roles/main.ts"]] as const;
+  for (const ownCommand of commands) {
+    const isCheckout = ownCommand.length > 1;
+    world.machine = { ...machine, ownCommand, readText: () => Promise.resolve(undefined) };
+    for (const flags of [{ ...proxy, name: "out" }, { refresh: true }]) {
+      world.printed.length = 0;
+      await world.install({ ...flags, dryRun: true });
+      const printed = world.printed.join("\n");
+      assertEquals(printed.includes("Put the modules of culvert into"), isCheckout, printed);
+      // A refresh shows no files.
+      if ("refresh" in flags) continue;
+      assertEquals(printed.includes("DENO_DIR"), isCheckout, printed);
+      assertStringIncludes(printed, ownCommand[0]);
+    }
+  }
+});
+
 for (
   const { says, ...row } of [
     { role: "proxy", set: [], says: ["\nAmbientCapabilities=\n", "\ncapabilities = []\n"] },

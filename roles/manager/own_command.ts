@@ -7,15 +7,19 @@
  */
 
 import { fromFileUrl } from "@std/path";
+import { ownExecutable } from "../machine/own_executable.ts";
 
 export type CommandWords = readonly [string, ...string[]];
 
 /** The command that `<role> [flags]` is put behind. */
 export function ownCommand(): CommandWords {
-  if (Deno.build.standalone) return [Deno.execPath()];
-  const launcher = Deno.env.get("CULVERT_EXECUTABLE");
-  // A checkout may have been started by an executable, but is none.
-  if (launcher !== undefined && !import.meta.url.endsWith(".ts")) return [launcher];
+  const executable = ownExecutable();
+  if (executable !== undefined) return [executable.path];
   const main = new URL("../main.ts", import.meta.url);
   return [Deno.execPath(), "run", "-A", main.protocol === "file:" ? fromFileUrl(main) : main.href];
+}
+
+/** An executable, which needs nothing beside it. */
+export function isOneFile(command: CommandWords): boolean {
+  return command.length === 1;
 }

@@ -14,6 +14,7 @@ import { serveControlSocket } from "../control_socket.ts";
 import { denoHost } from "../host.ts";
 import type { ManagerSettings } from "../manager.ts";
 import type { RoleContext } from "../role.ts";
+import { untracedFetch } from "../untraced_fetch.ts";
 import { openAlerts } from "./alerts.ts";
 import { serviceChecks } from "./checks.ts";
 import { listeningPorts } from "./listening_ports.ts";
@@ -91,7 +92,7 @@ interface Parts {
 }
 
 async function openSupervisor(config: ManagerSettings, parts: Parts): Promise<Supervisor> {
-  const { context: { clock, log, metrics }, places, sockets, resources } = parts;
+  const { context: { clock, log, metrics, tracing }, places, sockets, resources } = parts;
   const events: RunnerEvents = { onNotice: () => {} };
   const runner = await openRunner(events, parts);
   const count = serviceMetrics(metrics);
@@ -103,7 +104,7 @@ async function openSupervisor(config: ManagerSettings, parts: Parts): Promise<Su
     unclaimed: (known) => places.backend === "own" ? unclaimedProcesses(places.run, known) : [],
     checks: serviceChecks({ clock, ports: listeningPorts(sockets), ownerOf: (port) => findPortOwner(sockets, port) }),
     resting: restingServices(places.run, log),
-    alerts: resources.use(openAlerts({ clock, log })),
+    alerts: resources.use(openAlerts({ clock, log, fetch: await untracedFetch(tracing) })),
     meter: new Meter({ clock }),
     clock,
     log,

@@ -100,8 +100,14 @@ export class SupervisedService implements AsyncDisposable {
     return this.#isRemoved && this.isStopped;
   }
 
+  /** Whether it is to run; not where its operator has stopped it, or never started it. */
+  get isWanted(): boolean {
+    return this.#machine.isWanted;
+  }
+
   ask(what: "start" | "stop" | "restart"): void {
     this.#handle({ is: what });
+    this.#options.onChange(this);
   }
 
   /** That process of it runs already. */
@@ -114,6 +120,7 @@ export class SupervisedService implements AsyncDisposable {
   /** It stays as the last manager left it: stopped by its operator, or given up. */
   rest(resting: Resting): void {
     this.#handle({ is: "resting", ...resting });
+    this.#options.onChange(this);
   }
 
   /** Its file may say otherwise by now. */

@@ -133,6 +133,11 @@ export class Supervisor implements AsyncDisposable {
     };
   }
 
+  /** Whether it is to run: what does not although it is, is down. Throws `unknown_service`. */
+  isWanted(name: string): boolean {
+    return this.#named([name], "look at")[0]!.isWanted;
+  }
+
   /** Those of which a process runs, for a meter. Throws `unknown_service`. */
   running(names?: readonly string[]): readonly MeteredService[] {
     return this.#named(names, "measure").flatMap(({ running }) => running ?? []);

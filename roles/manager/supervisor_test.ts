@@ -408,3 +408,25 @@ Deno.test("every change is told to whoever looks on", async () => {
 function port(number: number) {
   return { kind: "tcp", at: { host: "127.0.0.1", port: number } } as const;
 }
+
+Deno.test("metrics tell what is down from what was stopped on purpose, also in the wait for a restart", async () => {
+  await using world = await new World(fakeService("web"), fakeService("idle", { enabled: false })).run();
+  const shown = async (name: string) => {
+    const text = await world.metrics.text();
+    return ["up", "wanted"].map((what) =>
+      new RegExp(`^manager_service_${what}\\{service="${name}"\\} (\\d)`, "m").exec(text)?.[1]
+    ).join();
+  };
+  assertEquals([await shown("web"), await shown("idle")], ["1,1", ","]);
+  world.runner.crash("web");
+  await settle();
+  assertEquals(await shown("web"), "0,1");
+  world.supervisor.stop("web");
+  assertEquals([world.state("web"), await shown("web")], ["stopped", "0,0"]);
+  world.supervisor.start("web");
+  await world.pass(10_000);
+  assertEquals(await shown("web"), "1,1");
+  world.supervisor.stop("web");
+  await world.pass(60_000);
+  assertEquals([world.state("web"), await shown("web")], ["stopped", "0,0"]);
+});

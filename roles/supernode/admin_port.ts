@@ -33,9 +33,9 @@ export async function openSupernodeAdmin(
   const others = new ListedSupernodes(parts.directory, served.supernode.supernodeId);
   return await openAdminPort(config, {
     role: "supernode",
-    api: (token) =>
+    api: (guard) =>
       createAdminApi({
-        ...{ ...deps, token, blocks, log, metrics },
+        ...{ ...deps, guard, blocks, log, metrics },
         networkId: network && networkIdOf(network.networkPublicKey, primitives),
       }),
     source: new SupernodeSource({ ...deps, others }),

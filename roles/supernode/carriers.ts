@@ -15,6 +15,7 @@ import type { PortRange } from "../fields.ts";
 import type { RoleContext } from "../role.ts";
 import { LastingRelay } from "./lasting_relay.ts";
 import type { PacketCarriers } from "./packet_relay.ts";
+import { lackOfDenoRight, requireDenoRight } from "../machine/deno_rights.ts";
 import { ACTION, type SupernodeSettings } from "./settings.ts";
 
 /** Of the range, for tunnels that end here: one for all clients, and one for each exit in use. */
@@ -39,6 +40,7 @@ export async function openCarriers(
   if (config.terminate && ports.tunnels.last < ports.tunnels.first) {
     throw new ConfigError(ACTION, ["--terminate needs a range of four --relay-ports or more"]);
   }
+  if (config.terminate) requireDenoRight({ role: "supernode", what: "--terminate", right: "all" });
   if (!config.relay) return undefined;
   if (host === undefined) {
     log.warn("Packets are not relayed: --relay-host must say under which address others reach this machine");
@@ -91,8 +93,8 @@ async function openBlind(
   { clock, random, log, check }: CarriersContext,
 ): Promise<LastingRelay | undefined> {
   try {
-    const { state } = await Deno.permissions.query({ name: "ffi" });
-    if (state !== "granted") throw new CulvertError("no_ffi", "it needs --allow-ffi");
+    const problem = lackOfDenoRight({ role: "supernode", what: "relay packets", right: "libc" });
+    if (problem !== undefined) throw new CulvertError("no_ffi", problem);
     const { openRelay } = await import("../../native/relay/relay.ts");
     const portCount = last - first + 1;
     const start = (onLearned: LastingRelay["onLearned"]) =>

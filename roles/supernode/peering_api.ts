@@ -11,7 +11,7 @@ import { Hono } from "hono";
 import type { z } from "zod";
 import deno from "../../deno.json" with { type: "json" };
 import { Admission, type AdmissionDeps } from "../../edge/directory/admission.ts";
-import { serveDescription } from "../../edge/api_description.ts";
+import { ROOT_PATHS, serveDescription } from "../../edge/api_description.ts";
 import { openApiOf } from "../../edge/openapi.ts";
 import { Problem } from "../../edge/problem.ts";
 import { verifyCertificate } from "../../protocol/certificate.ts";
@@ -108,6 +108,12 @@ export function createPeeringApi(deps: PeeringApiDeps): Hono<PeeringEnv> {
   serve("notices", exitNoticeSchema, (body, supernodeId) => deps.notice(body, supernodeId));
   serve("checks", sessionCheckSchema, (body, supernodeId) => deps.check(body, supernodeId));
   serve("tokens", nothingSchema, (_, supernodeId) => ({ relayToken: deps.relayToken(supernodeId) }));
+  for (const path of Object.values(ROOT_PATHS)) {
+    app.use(path, async (context, next) => {
+      const refusal = admission.refusalOfAddress(context.req.raw, context.env?.remoteAddress);
+      return refusal ? refuse(refusal, "any") : await next();
+    });
+  }
   serveDescription(app, () => openApiOf(peeringApi(deno.version)));
   app.get("/healthz", (context) => context.json({ status: "ok" }));
   app.notFound(() => refuse(new Problem("not_found", "Cannot answer: there is nothing at this path"), "any"));

@@ -3,6 +3,7 @@ import { createMemoryBlocks } from "../../kv/blocks.ts";
 import { createMemoryNonces } from "../../kv/nonces.ts";
 import { hostPrimitives } from "../../net/host_primitives.ts";
 import { HttpCallError, SignedHttp } from "../../net/signed_http.ts";
+import { AuthLimits } from "../../protocol/control/auth_limits.ts";
 import { generateSecrets, Identity } from "../../protocol/identity.ts";
 import { silentLog } from "../../protocol/log.ts";
 import { noMetrics } from "../../protocol/metrics.ts";
@@ -17,7 +18,7 @@ const clock = new FakeClock();
 const newIdentity = () => new Identity(generateSecrets(random), primitives);
 
 /** A supernode as others ask it. */
-function startSupernode() {
+function startSupernode(limits = peeringLimits(random)) {
   const { peerId } = newIdentity();
   const never = () => Promise.reject(new Error("not asked here"));
   const api = createPeeringApi({
@@ -26,7 +27,7 @@ function startSupernode() {
     primitives,
     nonces: createMemoryNonces(clock),
     blocks: createMemoryBlocks(),
-    limits: peeringLimits(random),
+    limits,
     log: silentLog,
     metrics: noMetrics,
     exits: () => ({ candidates: [] }),
@@ -61,4 +62,16 @@ Deno.test("what one supernode was asked it cannot ask of another as if it were t
   assertEquals([response.status, (await response.json()).code], [421, "misdirected"]);
   const error = await http.call({ ...call, answer: relayTokenSchema }).catch((error: unknown) => error);
   assertEquals(error instanceof HttpCallError && error.problem?.code, "not_covered", "it must be said whom it is for");
+});
+
+Deno.test("what describes it is within an address's rate as everything else", async () => {
+  const limit = { perSecond: 1, burst: 4 };
+  const { fetch } = startSupernode(new AuthLimits(random, { address: limit, peer: limit }));
+  const paths = ["/", "/openapi.json", "/style.css", PEERING_PATHS.tokens, "/", "/openapi.json", "/style.css"];
+  const statuses: number[] = [];
+  for (const path of paths) {
+    const method = path === PEERING_PATHS.tokens ? "POST" : "GET";
+    statuses.push((await fetch(new Request(`https://captured.example${path}`, { method }))).status);
+  }
+  assertEquals(statuses, [200, 200, 200, 401, 429, 429, 429]);
 });

@@ -3,6 +3,7 @@
  * is another each time.
  */
 
+import { TokenGuard } from "../../edge/dashboard/token_guard.ts";
 import type { Target } from "../../protocol/stream.ts";
 import { newToken } from "../admin_api/token.ts";
 import { ServedDashboard } from "../dashboard/served_dashboard.ts";
@@ -13,6 +14,7 @@ import { UpDeeds } from "./dashboard_deeds.ts";
 import { UpSource } from "./dashboard_source.ts";
 import type { Failures } from "./failures.ts";
 import type { Notices } from "./notices.ts";
+import { UntoldBlocks } from "./untold_blocks.ts";
 import type { ShownNetwork } from "./watched_network.ts";
 
 /** Each browser may have six. */
@@ -41,10 +43,18 @@ export async function openUpDashboard(
   const { clock, random, log, metrics } = context;
   const token = newToken(random);
   const asked = new AskedParts({ network, clock });
-  const deeds = new UpDeeds({ network, asked, failures, log });
-  const source = new UpSource({ network, asked, deeds, notices, clock });
   await using opened = new AsyncDisposableStack();
-  const dashboard = new ServedDashboard({ source, token, clock, random, log, metrics });
+  const untold = opened.use(new UntoldBlocks({ clock, log, isRunning: (name) => network.isRunning(name) }));
+  const deeds = new UpDeeds({ network, asked, failures, untold, log });
+  const source = new UpSource({ network, asked, deeds, notices, clock });
+  const dashboard = new ServedDashboard({
+    source,
+    guard: new TokenGuard({ token, clock, log }),
+    clock,
+    random,
+    log,
+    metrics,
+  });
   const { address } = opened.use(
     await serveHttp({
       listen,

@@ -1,6 +1,7 @@
 /**
  * What is done from the dashboard of `culvert up`: parts are killed and started, and for everything else the supernodes and the
- * base are told as `culvert admin` would tell them. Their stores are separate, so that a block is told to each of them.
+ * base are told as `culvert admin` would tell them. Their stores are separate, so that a block is told to each of them; who does
+ * not run or does not answer is told later (`untold_blocks.ts`).
  */
 
 import type { Deed, DeedOutcome } from "../../edge/dashboard/inventory.ts";
@@ -12,15 +13,18 @@ import { attempt, failed, succeeded } from "../dashboard/outcomes.ts";
 import { drainBody, orderSchema } from "../supernode/admin_schema.ts";
 import type { AskedParts } from "./asked_parts.ts";
 import type { Failures } from "./failures.ts";
+import type { UntoldBlocks } from "./untold_blocks.ts";
 import type { AskedPart, ShownNetwork } from "./watched_network.ts";
 
 export interface UpDeedsOptions {
   readonly network: ShownNetwork;
   readonly asked: Pick<AskedParts, "running" | "call">;
   readonly failures: Pick<Failures, "kill">;
+  readonly untold: Pick<UntoldBlocks, "keep" | "forget">;
   readonly log: Log;
 }
 
+type BlockDeed = Extract<Deed, { kind: "block" | "unblock" | "revoke" | "unrevoke" }>;
 type Remote = Exclude<Deed, { kind: "kill_part" | "start_part" }>;
 
 const DEFAULTS = { reason: "", timeout: 30_000, within: drainBody.parse({}).leaveWithinMs, queue: false };
@@ -44,12 +48,13 @@ export class UpDeeds {
     const { network, failures, log } = this.#options;
     if (!network.names.includes(name)) return failed("not_found", `There is no part ${name}.`);
     if (!network.isRunning(name)) return failed("failed", `${name} does not run.`);
+    const { promise: killed, resolve, reject } = Promise.withResolvers<boolean>();
     // How the next stream fares shows later, in the log of events.
-    await new Promise<void>((resolve) => {
-      failures.kill(name, resolve).catch((error) => log.error("Cannot kill a part", { error: messageOf(error) }))
-        .finally(resolve);
+    failures.kill(name, () => resolve(true)).then(() => resolve(false), (error) => {
+      log.error("Cannot kill a part", { part: name, error: messageOf(error) });
+      reject(error);
     });
-    return succeeded(`${name} is killed.`);
+    return await killed ? succeeded(`${name} is killed.`) : failed("failed", `${name} does not run.`);
   }
 
   async #start(name: string): Promise<DeedOutcome> {
@@ -60,38 +65,87 @@ export class UpDeeds {
   }
 
   async #tell(deed: Remote, signal: AbortSignal): Promise<DeedOutcome> {
-    const told = this.#toldOf(deed);
+    const { asked } = this.#options;
+    const meant = this.#meantBy(deed);
+    const told = meant.filter(({ name }) => asked.running().some((part) => part.name === name));
     if (told.length === 0) return failed("unavailable", "Nothing runs here that could do it.");
     const [name, settings] = wordsOf(deed);
-    const { asked } = this.#options;
     const does = (connection: AdminConnection) => doDeed(name, { ...DEFAULTS, ...settings }, connection);
     const done = await Promise.allSettled(told.map((part) => asked.call(part, signal, does)));
     const lines = done.flatMap((each) => each.status === "fulfilled" ? [each.value.line] : []);
     // Of those that were told the same, whoever knew the peer has more to say.
     const line = lines.find((line) => line.includes("thrown out")) ?? lines[0];
-    if (line !== undefined) return succeeded(line);
-    const errors = done.flatMap((each) => each.status === "rejected" ? [each.reason] : []);
-    throw errors.find((error) => !(error instanceof CulvertError && error.code === "not_found")) ?? errors[0];
+    if (line === undefined) {
+      const errors = done.flatMap((each) => each.status === "rejected" ? [each.reason] : []);
+      throw errors.find((error) => !isNotFound(error)) ?? errors[0];
+    }
+    if (!isBlock(deed)) return succeeded(line);
+    const reached = told.filter((_, at) => hasHeard(done[at]!));
+    const missed = meant.filter((part) => !reached.includes(part));
+    const subject = subjectOf(deed);
+    for (const part of reached) this.#options.untold.forget({ part, subject });
+    for (const part of missed) {
+      this.#options.untold.keep({ part, subject, tell: (later) => asked.call(part, later, does) });
+    }
+    return succeeded([blockLine(deed, line), ...missed.map(missedLine)].join(" "));
   }
 
-  /** Who is to do it. */
-  #toldOf(deed: Remote): AskedPart[] {
-    const { asked } = this.#options;
+  /** Who is to do it, whether it runs or not. */
+  #meantBy(deed: Remote): AskedPart[] {
+    const { asked } = this.#options.network;
+    const supernodes = asked.filter(({ role }) => role === "supernode");
     switch (deed.kind) {
       case "drain":
       case "undrain":
-        return asked.running("supernode").filter(({ peerId }) => peerId === deed.supernodeId);
+        return supernodes.filter(({ peerId }) => peerId === deed.supernodeId);
       case "block":
       case "unblock":
-        return asked.running().filter(({ peerId }) => peerId !== deed.supernodeId);
+        return asked.filter(({ peerId }) => peerId !== deed.supernodeId);
       case "revoke":
       case "unrevoke":
-        return asked.running();
+        return [...asked];
       case "end_session":
       case "push":
-        return asked.running("supernode");
+        return supernodes;
     }
   }
+}
+
+function isBlock(deed: Remote): deed is BlockDeed {
+  return ["block", "unblock", "revoke", "unrevoke"].includes(deed.kind);
+}
+
+function subjectOf(deed: BlockDeed): string {
+  return "peerId" in deed ? deed.peerId : deed.supernodeId;
+}
+
+/** In words for a page, which knows nothing of commands. */
+function blockLine(deed: BlockDeed, line: string): string {
+  const subject = subjectOf(deed);
+  const wasHere = line.includes("thrown out");
+  switch (deed.kind) {
+    case "revoke":
+      return `${subject} ${wasHere ? "is thrown out" : "was not connected here"}, and is not let in any more.`;
+    case "block":
+      return `${subject} ${wasHere ? "is thrown out" : "was not connected here"}, and is not dealt with any more.`;
+    case "unrevoke":
+      return `${subject} may come again.`;
+    case "unblock":
+      return `${subject} is dealt with again.`;
+  }
+}
+
+function missedLine({ name }: AskedPart): string {
+  return `${name} does not answer now, and is told as soon as it does.`;
+}
+
+/** That there is nothing to be lifted is as good. */
+function hasHeard(done: PromiseSettledResult<unknown>): boolean {
+  return done.status === "fulfilled" || isNotFound(done.reason);
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof CulvertError && error.code === "not_found";
 }
 
 /** As `culvert admin` would be asked. Throws a CulvertError for an order that is none. */

@@ -65,12 +65,13 @@ export class UpSource implements NetworkSource {
     const { asked, network } = this.#options;
     const [supernodes, bases] = await Promise.all([asked.supernodes(signal), asked.bases(signal)]);
     this.#tellAudits([...supernodes, ...bases]);
+    const peers = [...this.#peers(supernodes), ...this.#relays(bases)];
     return {
       supernodes: this.#supernodes(supernodes),
-      peers: [...this.#peers(supernodes), ...this.#relays(bases)],
+      peers,
       sessions: sessionsOf(supernodes),
       links: linksOf(supernodes),
-      blocked: new Set([...supernodes, ...bases].flatMap(({ blocked }) => blocked)),
+      blocked: blockedOf(peers, supernodes, bases),
       parts: network.parts(),
     };
   }
@@ -144,6 +145,21 @@ function peerFactsOf(stream: StreamView, supernodeId: string, wallMs: number): P
     heardAtMs: wallMs - silentMs,
     ...telemetryFactsOf(telemetry),
   };
+}
+
+/** Of peers that are connected their supernode decides: one that it lets in is not shut out, whatever others say. */
+function blockedOf(
+  peers: readonly PeerFacts[],
+  supernodes: readonly SupernodeSaid[],
+  bases: readonly BaseSaid[],
+): Set<string> {
+  const all = new Set([...supernodes, ...bases].flatMap(({ blocked }) => blocked));
+  if (all.size === 0) return all;
+  const bySupernode = new Map(supernodes.map(({ status, blocked }) => [status.supernodeId, new Set(blocked)]));
+  for (const { peerId, supernodeId = "" } of peers) {
+    if (bySupernode.get(supernodeId)?.has(peerId) === false) all.delete(peerId);
+  }
+  return all;
 }
 
 /** Each once; the client's supernode, which owns the record, knows best. */

@@ -134,3 +134,11 @@ Deno.test("what administrators do is told once, the oldest first, with the names
   const texts = heard.map(({ text }) => text);
   assertEquals(texts, ["admin: revoke exit: done", "admin: unrevoke exit: done", "admin: revoke exit: done"]);
 });
+
+Deno.test("a peer is shut out only if its own supernode does not let it in", async () => {
+  const peers = [stream(EXIT)];
+  const told = [supernodeSaid(north, { blocked: [EXIT, GATEWAY] }), supernodeSaid(south, { streams: peers })];
+  assertEquals([...(await sourceOf({ supernodes: told }).inventory()).blocked], [GATEWAY]);
+  told[1] = supernodeSaid(south, { streams: peers, blocked: [EXIT] });
+  assertEquals(new Set((await sourceOf({ supernodes: told }).inventory()).blocked), new Set([EXIT, GATEWAY]));
+});

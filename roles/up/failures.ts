@@ -68,12 +68,17 @@ export class Failures {
     }
   }
 
-  /** Kills it, and tells how long the next stream took and which way it went; `onKilled` is called before that is known. */
+  /**
+   * Kills it, and tells how long the next stream took and which way it went; `onKilled` is called before that is known, and not
+   * when there was nothing to kill.
+   */
   async kill(part: string, onKilled: () => void = () => {}): Promise<void> {
     const { network, tell } = this.#options;
-    if (!network.isRunning(part)) return tell({ event: "not_running", part }, [`${part} does not run.`]);
+    const tellNot = () => tell({ event: "not_running", part }, [`${part} does not run.`]);
+    if (!network.isRunning(part)) return tellNot();
     const before = part === network.entrance ? undefined : await network.findRoute(BEFORE_WITHIN_MS);
-    network.kill(part);
+    // Somebody else may have killed it meanwhile.
+    if (!network.kill(part)) return tellNot();
     onKilled();
     if (part === network.entrance) {
       return tell({ event: "killed", part }, [`${part} is killed: there is no proxy until you say: start ${part}`]);

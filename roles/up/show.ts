@@ -98,7 +98,7 @@ Two peers share files, each with a page that shows its own and the other's:
 /** Of a plan's network. */
 export function deploymentWelcome(
   network: Deployment,
-  { plan, isTyped, dashboardUrl }: Shown & { readonly plan: Plan },
+  { plan, planFile, isTyped, dashboardUrl }: Shown & { readonly plan: Plan; readonly planFile: string },
 ): string {
   const [victim] = plan.roles.filter(({ role }) => role === "upstream" || role === "relay");
   const curls = network.waysIn.map(({ machine, at }) => ({
@@ -114,15 +114,17 @@ A page has come through. Try it; it comes from the far end and needs no network:
 
 ${indented(curls.map(({ line, machine }) => curls.length > 1 ? `${line}   # ${machine}` : line))}
 
-${dashboardLines(dashboardUrl)}${victim ? `See a machine fail: ${howToKill(victim.machine, isTyped)}.` : ""}
+${dashboardLines(dashboardUrl)}${
+    victim ? `See a machine fail: ${howToKill(victim.machine, isTyped, ["--plan", planFile])}.` : ""
+  }
 Ctrl-C stops everything.
 `;
 }
 
-function howToKill(name: string, isTyped: boolean): string {
+function howToKill(name: string, isTyped: boolean, settings: readonly string[] = []): string {
   return isTyped
     ? `type  kill ${name}  and Enter here; help tells what else there is`
-    : `culvert up --kill ${name}@10s`;
+    : ["culvert", "up", ...settings.map(shellWord), "--kill", `${name}@10s`].join(" ");
 }
 
 function indented(lines: readonly string[]): string {

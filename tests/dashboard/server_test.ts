@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { createDashboard } from "../../edge/dashboard/dashboard.ts";
+import { TokenGuard } from "../../edge/dashboard/token_guard.ts";
 import { FakeSource } from "../../edge/dashboard/fixtures/fake_source.ts";
 import { clockOf } from "../../protocol/clock.ts";
 import { randomOf } from "../../protocol/random.ts";
@@ -15,7 +16,12 @@ const MOST_DRAWN = 400;
 testInChromium("Dashboard: of 10,000 peers one finds and kills an exit, and its sessions move", async (program) => {
   const clock = clockOf(globalThis);
   const source = new FakeSource({ clock, ...LARGE });
-  using dashboard = createDashboard({ source, clock, random: randomOf(crypto), token: TOKEN });
+  using dashboard = createDashboard({
+    source,
+    clock,
+    random: randomOf(crypto),
+    guard: new TokenGuard({ token: TOKEN, clock }),
+  });
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request, { remoteAddr }) => {
     return dashboard.fetch(request, { remoteAddress: remoteAddr.hostname });
   });

@@ -23,7 +23,7 @@ Deno.test("a supernode's dashboard shows its peers, sessions and ways, and does 
   await using rig = new Rig();
   const { proxy, exitId, clientId, admin } = await rig.network();
   const url = await dashboardOf(rig, "sn");
-  assertMatch(url, new RegExp(`^http://${admin}/#token=[\\w-]{43}$`));
+  assertMatch(url, new RegExp(`^http://${admin}/#session=[\\w.-]+$`));
   await using page = await DashboardClient.open(url);
   const view = await page.until("a way", ({ routes }) => routes.length === 1);
   const { id: supernodeId, streams } = view.nodes.find(({ kind }) => kind === "supernode")!;

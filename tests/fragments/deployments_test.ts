@@ -85,10 +85,10 @@ async function assertRecovers({ program }: Deployed, part: string): Promise<void
   assertEquals([after.event, after.part], ["recovered", part]);
 }
 
-Deno.test("the personal deployment fetches, also without a downstream, and leaves nothing", async () => {
-  await using deployed = await deploy("personal.toml", ["--kill", "downstream-1"]);
+Deno.test("the personal deployment fetches, also without an upstream that is a relay too, and leaves nothing", async () => {
+  await using deployed = await deploy("personal.toml", ["--kill", "upstream-1"]);
   assertEquals(Object.keys(deployed.proxies), ["client"]);
-  await assertRecovers(deployed, "downstream-1");
+  await assertRecovers(deployed, "upstream-1");
   await assertFetches(deployed);
   assertEquals(await deployed.program.stop(), 0);
   assertEquals([...Deno.readDirSync(deployed.temporary)], []);

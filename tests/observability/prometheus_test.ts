@@ -33,6 +33,7 @@ interface Panel {
   readonly description?: string;
   readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
   readonly targets?: readonly { readonly expr: string }[];
+  readonly fieldConfig?: { readonly defaults: { readonly unit: string } };
 }
 
 interface Dashboard {
@@ -171,6 +172,28 @@ Deno.test("the dashboard's panels say what they show, and none lies on another",
         assert(!cells.has(`${across} ${down}`), `${title} lies on another`);
         cells.add(`${across} ${down}`);
       }
+    }
+  }
+});
+
+/** What a query counts: rates have other units than levels, and those of bytes others than those of events. */
+function unitsOf(expr: string): readonly string[] {
+  const rate = /\b(?:rate|irate|deriv)\((\w+)/.exec(expr)?.[1];
+  if (/histogram_quantile|:p\d+_/.test(expr)) return ["s", "ms"];
+  if (rate === undefined) return /_bytes\b/.test(expr) ? ["bytes"] : ["none", "percent", "percentunit"];
+  if (/_bytes/.test(rate)) return ["Bps"];
+  // A rate that is multiplied or divided is no longer one of seconds.
+  if (/cpu_seconds/.test(rate)) return ["percentunit"];
+  return /[*/] ?1e\d|\d+ \* /.test(expr) ? ["none"] : ["ops"];
+}
+
+Deno.test("all that a panel draws has the panel's unit, and rates of bytes and of events are none", async () => {
+  assertEquals(unitsOf("sum(rate(peer_file_sent_bytes_total[5m]))"), ["Bps"]);
+  assertEquals(unitsOf("sum by (code) (rate(store_failures_total[5m]))"), ["ops"]);
+  for (const { title, targets = [], fieldConfig } of (await dashboard()).panels) {
+    for (const { expr } of targets) {
+      const units = unitsOf(expr);
+      assert(units.includes(fieldConfig!.defaults.unit), `${title}: ${expr} is ${units.join(" or ")}`);
     }
   }
 });

@@ -1,10 +1,11 @@
 /**
  * What Node 20 lacks of the language that the library is written in, set where it is missing and as the specification has
- * it: the first module that the npm package loads. A host that has it all is left as it is.
+ * it: the first module that the npm package loads. A host that has it all is left as it is. What is set is there for every
+ * package of the process, which may look for it, so nothing is set that does but a part of what the specification says.
  */
 
 import { AsyncStack, SyncStack } from "./disposable_stacks.ts";
-import { everyOf, fromBase64, groupBy, parseUrl, toBase64, toHex, tryIt, withResolvers } from "./missing.ts";
+import { everyOf, groupBy, parseUrl, toBase64, toHex, tryIt, withResolvers } from "./missing.ts";
 
 interface Addition {
   readonly on: object;
@@ -23,7 +24,6 @@ const additions: readonly Addition[] = [
   { on: Promise, name: "try", value: tryIt },
   { on: Map, name: "groupBy", value: groupBy },
   { on: URL, name: "parse", value: parseUrl },
-  { on: Uint8Array, name: "fromBase64", value: fromBase64 },
   { on: Uint8Array.prototype, name: "toBase64", value: toBase64 },
   { on: Uint8Array.prototype, name: "toHex", value: toHex },
   { on: iteratorPrototype, name: "every", value: everyOf },

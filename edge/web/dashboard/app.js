@@ -1,6 +1,6 @@
 /**
- * Where the dashboard begins: logs in with what the address carries (`#token=…`, which is gone from it at once), or takes up
- * the session of this tab, or shows how to log in; then the page that the address names.
+ * Where the dashboard begins: logs in with what the address carries (`#token=…` or `#session=…`, which is gone from it at once), or
+ * takes up the session of this tab, or shows how to log in; then the page that the address names.
  */
 
 import { replaceChildren } from "../lib/dom.js";
@@ -11,32 +11,36 @@ import { Live } from "./live.js";
 import { loginPage } from "./login_page.js";
 import { pageRoutes } from "./routes.js";
 
+/** What an address that lets in ends with. */
+const GIVEN = /^#(token|session)=(.+)$/;
+
 const app = /** @type {HTMLElement} */ (document.getElementById("app"));
 const client = new Client();
 /** What goes on while pages are shown. */
 let showing = new AbortController();
 
-/** A token in the address is a new login, whoever was here before. */
+/** What is in the address counts, whoever was here before. */
 async function start() {
-  const token = takeToken();
-  if (token === undefined) return client.isLoggedIn ? showPages() : showLogin();
+  const given = takeGiven();
+  if (!given) return client.isLoggedIn ? showPages() : showLogin();
   try {
-    await client.logIn(token);
+    if (given.kind === "session") client.takeUp(given.text);
+    else await client.logIn(given.text);
     showPages();
   } catch (error) {
     showLogin({ problem: error instanceof Error ? error.message : String(error) });
   }
 }
 
-/** Out of the address, and out of the browser's history. */
-function takeToken() {
-  const token = /^#token=(.+)$/.exec(location.hash)?.[1];
-  if (token === undefined) return undefined;
+/** Out of the address. The browser may remember that all the same, so neither is good for long. */
+function takeGiven() {
+  const [, kind, text] = GIVEN.exec(location.hash) ?? [];
+  if (kind === undefined || text === undefined) return undefined;
   history.replaceState(null, "", location.pathname + location.search);
   try {
-    return decodeURIComponent(token);
+    return { kind, text: decodeURIComponent(text) };
   } catch {
-    return token;
+    return { kind, text };
   }
 }
 
@@ -64,6 +68,6 @@ function showPages() {
 }
 
 addEventListener("hashchange", () => {
-  if (location.hash.startsWith("#token=")) void start();
+  if (GIVEN.test(location.hash)) void start();
 });
 void start();

@@ -28,11 +28,28 @@ export class Client extends EventTarget {
   async logIn(token) {
     const response = await send("POST", `${PREFIX}/logins`, { body: { token }, server: SERVER });
     const { session } = /** @type {Login} */ (await readJson(response, SERVER));
+    this.takeUp(session);
+  }
+
+  /**
+   * Goes on with a session that somebody else has logged in for.
+   * @param {string} session
+   */
+  takeUp(session) {
     this.#session = session;
     sessionStorage.setItem(KEY, session);
   }
 
+  /** Ends it at the server as well, as soon as that hears of it. */
   logOut() {
+    const session = this.#session;
+    this.#forget();
+    if (session === undefined) return;
+    const headers = { authorization: `Bearer ${session}` };
+    send("POST", `${PREFIX}/logins/end`, { headers, server: SERVER }).catch(() => {});
+  }
+
+  #forget() {
     this.#session = undefined;
     sessionStorage.removeItem(KEY);
   }
@@ -86,7 +103,7 @@ export class Client extends EventTarget {
       return await send(method, PREFIX + path, { query: { ...query }, body, signal, headers, server: SERVER });
     } catch (error) {
       if (error instanceof ApiError && error.status === 401 && this.#session === session) {
-        this.logOut();
+        this.#forget();
         this.dispatchEvent(new Event("over"));
       }
       throw error;

@@ -19,8 +19,7 @@ export async function shareModules(
   signal: AbortSignal,
 ): Promise<void> {
   const [deno, ...words] = command;
-  const main = words.at(-1);
-  if (main === undefined) return; // it is one file, modules and all
+  const main = words.at(-1)!;
   if (!await isThere(dirname(path))) await makeOpenFolder(dirname(path));
   await makeOpenFolder(path);
   const own = await ownCache(deno, signal);

@@ -12,7 +12,7 @@ import { MANAGER_UNIT, managerUnitText } from "../../../protocol/manager/manager
 import { RESERVED_NAMES, SERVICE_NAME } from "../../../protocol/manager/service.ts";
 import { commandWord, isEdited } from "../../../protocol/manager/unit_text.ts";
 import { defaultWatchdogSettings } from "../../../protocol/manager/watchdog_settings.ts";
-import type { CommandWords } from "../own_command.ts";
+import { type CommandWords, isOneFile } from "../own_command.ts";
 import type { Places } from "../places.ts";
 import { readServiceFile } from "../service_files.ts";
 import { parseServicePort } from "../service_schema.ts";
@@ -118,13 +118,13 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
     words,
     configPath: config.path,
     paths,
-    environment: isElsewhere ? { DENO_DIR: machine.modulesDir } : {},
+    environment: isElsewhere ? modulesEnvironment(machine) : {},
   });
   const steps: (InstallStep | undefined)[] = [
     isMade ? { do: "user", name: user, home: paths.state } : undefined,
     { do: "folder", path: machine.places.services, mode: 0o755 },
     { do: "folder", path: paths.state, mode: 0o700, ...user !== undefined && { owner: user } },
-    isElsewhere || isUnit ? { do: "modules", path: machine.modulesDir, command: machine.ownCommand } : undefined,
+    isElsewhere || isUnit ? modulesStep(machine) : undefined,
     config.step,
     service,
     await watchdogFile(machine),
@@ -141,6 +141,15 @@ export async function planInstall(request: InstallRequest, machine: InstallMachi
     ...unit && { unit },
     notes,
   };
+}
+
+/** Undefined where our program is one file, modules and all. */
+export function modulesStep({ modulesDir: path, ownCommand: command }: InstallMachine): InstallStep | undefined {
+  return isOneFile(command) ? undefined : { do: "modules", path, command };
+}
+
+function modulesEnvironment({ modulesDir, ownCommand }: InstallMachine): Readonly<Record<string, string>> {
+  return isOneFile(ownCommand) ? {} : { DENO_DIR: modulesDir };
 }
 
 interface ServicePaths {
@@ -262,7 +271,7 @@ export async function managerUnit(machine: InstallMachine, notes: string[]): Pro
   const path = MANAGER_UNIT_PATH;
   const words = ["manager", ...machine.managerFlags];
   const command: CommandWords = [...machine.ownCommand, ...words];
-  const text = managerUnitText(command, { DENO_DIR: machine.modulesDir });
+  const text = managerUnitText(command, modulesEnvironment(machine));
   const step: FileStep = { do: "file", path, text, shown: text, mode: 0o644, isShared: true };
   const there = await machine.readText(path);
   if (there === undefined) return step;

@@ -3,7 +3,7 @@
  * the manager's own unit. Their own units the manager makes anew at their next starts; files that people write are not touched.
  */
 
-import { hasManagerUnit, type InstallMachine, type InstallStep, managerUnit } from "./plan.ts";
+import { hasManagerUnit, type InstallMachine, type InstallStep, managerUnit, modulesStep } from "./plan.ts";
 
 export interface RefreshPlan {
   readonly steps: readonly InstallStep[];
@@ -12,10 +12,9 @@ export interface RefreshPlan {
 
 export async function planRefresh(machine: InstallMachine): Promise<RefreshPlan> {
   const notes: string[] = [];
-  const { modulesDir: path, ownCommand: command } = machine;
   const unit = await managerUnit(machine, notes);
   const steps: (InstallStep | undefined)[] = [
-    hasManagerUnit(machine) || await machine.isThere(path) ? { do: "modules", path, command } : undefined,
+    hasManagerUnit(machine) || await machine.isThere(machine.modulesDir) ? modulesStep(machine) : undefined,
     unit,
   ];
   return { steps: steps.filter((step) => step !== undefined), notes };
