@@ -72,6 +72,8 @@ export interface PartFacts {
   readonly role: string;
   readonly region?: string | undefined;
   readonly peerId?: string | undefined;
+  /** Where it is several at once, as a machine of a plan with several roles is. */
+  readonly peerIds?: readonly string[] | undefined;
   readonly isRunning: boolean;
 }
 

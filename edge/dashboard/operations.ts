@@ -137,6 +137,7 @@ function namedSchemas(): NamedSchema[] {
     { name: "Group", schema: messages.groupSchema, description: "Peers that are too many to be drawn one by one." },
     { name: "Route", schema: messages.routeSchema, description: "A way that sessions take." },
     { name: "Part", schema: messages.partSchema, description: "What can be killed and started." },
+    { name: "Blocked", schema: messages.blockedSchema, description: "Whoever was shut out, here or not." },
     { name: "Totals", schema: messages.totalsSchema },
     { name: "Point", schema: messages.pointSchema, description: "Of the charts; what is not known is null." },
     { name: "LogLine", schema: messages.lineSchema },

@@ -19,7 +19,7 @@ export interface Snapshot {
   readonly parts: readonly PartFacts[];
   readonly supernodeOf: ReadonlyMap<string, SupernodeFacts>;
   readonly peerOf: ReadonlyMap<string, PeerFacts>;
-  /** By the id of the peer that it is. */
+  /** By the id of each peer that it is. */
   readonly partOf: ReadonlyMap<string, PartFacts>;
   /** How many sessions are with a peer. */
   readonly sessionsOf: ReadonlyMap<string, number>;
@@ -55,9 +55,13 @@ export function snapshotOf(inventory: Inventory, atMs: number): Snapshot {
     parts,
     supernodeOf: new Map(supernodes.map((supernode) => [supernode.supernodeId, supernode])),
     peerOf: new Map(peers.map((peer) => [peer.peerId, peer])),
-    partOf: new Map(parts.flatMap((part) => part.peerId === undefined ? [] : [[part.peerId, part]])),
+    partOf: new Map(parts.flatMap((part) => idsOf(part).map((id) => [id, part]))),
     sessionsOf,
   };
+}
+
+function idsOf({ peerId, peerIds = [] }: PartFacts): readonly string[] {
+  return peerId === undefined ? peerIds : [peerId, ...peerIds];
 }
 
 export function stateOfPeer(peer: PeerFacts, { blocked, partOf, atMs }: StateFacts): NodeState {

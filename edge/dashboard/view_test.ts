@@ -87,13 +87,17 @@ Deno.test("a part that was killed is drawn where it was, so that it can be start
 
 Deno.test("a killed part that a directory still lists is gone, on the map and in the table", () => {
   const source = sourceOf({ hasParts: true });
-  const [relay] = source.of("relay");
-  Object.assign(source.parts.find(({ peerId }) => peerId === relay!.peerId)!, { isRunning: false });
+  const [relay, other] = source.of("relay");
+  // A machine with two roles.
+  source.parts.splice(source.parts.findIndex(({ peerId }) => peerId === other!.peerId), 1);
+  const peerIds = [relay!.peerId, other!.peerId];
+  Object.assign(source.parts.find(({ peerId }) => peerId === relay!.peerId)!, { isRunning: false, peerIds });
   const view = seen(source);
-  assertEquals(view.nodes.find(({ id }) => id === relay!.peerId)?.state, "gone");
-  assertEquals(view.nodes.filter(({ state }) => state !== "good").length, 1);
+  assertEquals(view.nodes.filter(({ state }) => state === "gone").map(({ id }) => id), peerIds);
+  assertEquals(view.nodes.filter(({ state }) => state !== "good").length, 2);
   const snapshot = snapshotOf(source.inventory() as Inventory, new FakeClock().wallNow());
-  assertEquals(peerRows(snapshot, { search: "gone" }).rows.map(({ peerId }) => peerId), [relay!.peerId]);
+  const { rows } = peerRows(snapshot, { search: "gone" });
+  assertEquals(new Set(rows.map(({ peerId }) => peerId)), new Set(peerIds));
 });
 
 Deno.test("who is shut out is told, here or not, named ones first, and no more than fit", async () => {

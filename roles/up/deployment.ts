@@ -79,8 +79,9 @@ export class Deployment implements RunningNetwork {
     return this.names.map((name) => {
       const roles = this.#on(name);
       const region = roles.map(({ settings }) => settings.region).find((region) => typeof region === "string");
-      const peerId = roles.map((each) => this.#peers.peerIdOf(partOf(each))).find((id) => id !== undefined);
-      return { name, role: roles.map(({ role }) => role).join(" + "), region, peerId, isRunning: this.isRunning(name) };
+      const peerIds = roles.map((each) => this.#peers.peerIdOf(partOf(each))).filter((id) => id !== undefined);
+      const role = roles.map(({ role }) => role).join(" + ");
+      return { name, role, region, peerId: peerIds[0], peerIds, isRunning: this.isRunning(name) };
     });
   }
 

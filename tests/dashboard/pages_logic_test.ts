@@ -12,6 +12,7 @@ import { troubleText } from "../../edge/web/dashboard/liveness.js";
 import { pathText, wayOf } from "../../edge/web/dashboard/map_curves.js";
 import { HUB_RADIUS } from "../../edge/web/dashboard/map_cells.js";
 import { layOut } from "../../edge/web/dashboard/map_layout.js";
+import { clipped } from "../../edge/web/dashboard/map_spots.js";
 import { nextInDirection } from "../../edge/web/dashboard/map_steps.js";
 import { commands, orderOf } from "../../edge/web/dashboard/push.js";
 import { axisTexts, RATES } from "../../edge/web/dashboard/words.js";
@@ -167,6 +168,18 @@ Deno.test("a command is looked at before it is pushed", () => {
   assertThrows(() => orderOf("SETUP_EXIT", " ", "{}"), Error, "SETUP_EXIT needs a session id");
   assertThrows(() => orderOf("DISCONNECT", "", "[]"), Error, "must be a JSON object");
   assertThrows(() => orderOf("DISCONNECT", "", "{"), Error, "not JSON");
+});
+
+Deno.test("map: of a name that is too long its end is kept, which tells it from others", () => {
+  assertEquals(clipped("downstream-1", 14), "downstream-1");
+  assertEquals(clipped("vps-north/downstream", 14), "vps-nor…stream");
+  assertEquals([clipped("names", 2), clipped("names", 1), clipped("names", 0)], ["n…", "…", ""]);
+  const [upstream] = [{ ...smallView().nodes.at(-1)!, label: "upstream-1" }];
+  const places = (count: number) => {
+    const nodes = Array.from({ length: count }, (_, at) => ({ ...upstream, id: `${at}`, kind: "upstream" as const }));
+    return layOut(smallView({ nodes, groups: [], regions: [upstream.region] }), 800).places;
+  };
+  assert(places(2).get("0")!.letters! >= 12 && places(40).get("0")!.letters! >= 12);
 });
 
 Deno.test("along an axis all figures are in one unit, told from each other", () => {

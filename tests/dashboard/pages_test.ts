@@ -4,7 +4,13 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import type { Page } from "playwright-core";
 import { Problem } from "../../edge/problem.ts";
 import { eventually } from "../../testing/waiting.ts";
-import { type DashboardBrowser, DESKTOP, PHONE, testDashboard } from "./fixtures/dashboard_browser.ts";
+import {
+  type DashboardBrowser,
+  type DashboardTests,
+  DESKTOP,
+  PHONE,
+  testDashboard,
+} from "./fixtures/dashboard_browser.ts";
 import { TOKEN } from "./fixtures/fake_dashboard.ts";
 import { idOf, largeView, smallView } from "./fixtures/networks.ts";
 
@@ -14,7 +20,7 @@ const blocked = [{ id: idOf("intruder"), label: idOf("intruder").slice(0, 8), is
 
 const EVIL = "<img src=x onerror=pwned=1><script>pwned=1</script>\"'`${1}\u202e";
 
-testDashboard("Dashboard: logging in", {
+const loggingIn: DashboardTests = {
   "with the token, once more after a wrong one; the session is the tab's and ends with it": async (browser) => {
     const page = await browser.open("");
     const token = page.getByLabel("Administrators' token");
@@ -57,9 +63,9 @@ testDashboard("Dashboard: logging in", {
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "Events", exact: true }).waitFor();
   },
-});
+};
 
-testDashboard("Dashboard: whatever happens", {
+const whateverHappens: DashboardTests = {
   "every page shows what it has, wide and narrow, and axe has nothing to say": async (browser) => {
     await lookAtAll(browser, "all");
     for (const path of paths) {
@@ -131,7 +137,7 @@ testDashboard("Dashboard: whatever happens", {
     await page.locator(".toast").waitFor();
     assertEquals(await page.evaluate("window.pwned"), undefined);
   }],
-});
+};
 
 /** Every page, the panel and a dialog, with axe. */
 async function lookAtAll(browser: DashboardBrowser, what: "all" | "colors"): Promise<void> {
@@ -179,7 +185,7 @@ function poisoned() {
   };
 }
 
-testDashboard("Dashboard: what is done on it", {
+const deeds: DashboardTests = {
   "a peer is revoked with a reason, and a refusal is said where it was asked": async (browser) => {
     const page = await browser.logIn();
     await browser.spot("client-2").click();
@@ -277,9 +283,9 @@ testDashboard("Dashboard: what is done on it", {
       assertEquals(await page.getByRole("heading", { name: "Parts" }).isVisible(), false);
     },
   ],
-});
+};
 
-testDashboard("Dashboard: rows", {
+const rows: DashboardTests = {
   "peers are searched, sorted and turned over by the server, and the address keeps it": [
     { view: largeView() },
     async (browser) => {
@@ -331,7 +337,9 @@ testDashboard("Dashboard: rows", {
     await page.getByText("exit-2: egress fails").waitFor();
     assertEquals(await lines.count(), 2);
   },
-});
+};
+
+testDashboard("Dashboard: the pages", { ...loggingIn, ...whateverHappens, ...deeds, ...rows });
 
 function asked(browser: DashboardBrowser): URLSearchParams {
   return new URLSearchParams(browser.site.asked.at(-1));

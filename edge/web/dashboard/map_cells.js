@@ -7,7 +7,10 @@
 
 /** @import { PeerRole } from "../../dashboard/api.ts" */
 
-/** @typedef {{ x: number, y: number, radius: number, label: "left" | "right" | "below" | "none" }} Place */
+/**
+ * `letters`: for how many of its name there is room, where that is not the same for all.
+ * @typedef {{ x: number, y: number, radius: number, label: "left" | "right" | "below" | "none", letters?: number }} Place
+ */
 
 /**
  * A peer or a group of them.
@@ -33,6 +36,8 @@ const ROWS = 8;
 /** Of a supernode: its name and how many peers it has. */
 const HUB_WORDS = 42;
 const LEAST_WIDTH = 150;
+/** How wide one is, and a little more. */
+const LETTER = 6;
 
 /**
  * @param {{ hub: string, left: readonly Item[], right: readonly Item[], below: readonly Item[] }} members
@@ -89,8 +94,9 @@ export function band(items, width, { label }) {
     places: items.map((item, at) => {
       const row = Math.floor(at / inRow);
       const here = Math.min(inRow, items.length - row * inRow);
-      const x = width * ((at % inRow) + 0.5) / here;
-      return placed(item, x, 16 + row * rowHeight, label > 0 ? "below" : "none");
+      const room = width / here;
+      const [id, place] = placed(item, room * ((at % inRow) + 0.5), 16 + row * rowHeight, label > 0 ? "below" : "none");
+      return [id, { ...place, letters: Math.floor(room / LETTER) }];
     }),
   };
 }

@@ -146,7 +146,7 @@ function markOf(kind, state) {
  * @param {Place} place
  * @param {Pick<Spot, "node" | "group">} what
  */
-function drawWords([name, remark], { radius, label }, { node, group }) {
+function drawWords([name, remark], { radius, label, letters = MOST_LETTERS[label] }, { node, group }) {
   const text = node?.label ?? (group ? roles[group.role].many : "");
   const beside = radius + RING_GAP + 8;
   const at = label === "left"
@@ -155,7 +155,7 @@ function drawWords([name, remark], { radius, label }, { node, group }) {
     ? { x: beside, y: 4 }
     : { x: 0, y: radius + 17 };
   const anchor = label === "left" ? "end" : label === "right" ? "start" : "middle";
-  write(name, clipped(text, MOST_LETTERS[label]), { ...at, "text-anchor": anchor });
+  write(name, clipped(text, label === "none" ? 0 : letters), { ...at, "text-anchor": anchor });
   const peers = node?.kind === "supernode" && node.streams !== undefined ? plural(node.streams, "peer") : "";
   write(remark, label === "none" ? "" : peers, { x: at.x, y: at.y + 14, "text-anchor": anchor });
 }
@@ -171,12 +171,16 @@ function write(element, text, attributes) {
 }
 
 /**
+ * Out of the middle: names that are alike differ at their ends. The whole name is in the tip, in the panel, and read out.
  * @param {string} text
  * @param {number} most
  */
-function clipped(text, most) {
+export function clipped(text, most) {
   const letters = [...text];
-  return letters.length <= most ? text : most === 0 ? "" : `${letters.slice(0, most - 1).join("")}…`;
+  if (letters.length <= most) return text;
+  if (most === 0) return "";
+  const tail = Math.floor((most - 1) / 2);
+  return `${letters.slice(0, most - 1 - tail).join("")}…${letters.slice(letters.length - tail).join("")}`;
 }
 
 /** @param {number} count */
