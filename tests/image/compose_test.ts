@@ -41,6 +41,24 @@ function ours(compose: Compose): [string, Service][] {
   return Object.entries(compose.services).filter(([, { image }]) => image === IMAGE);
 }
 
+/** The flags of the services that a manager is given. */
+function managed(): string[] {
+  return [...Deno.readDirSync(new URL("services/", FOLDER))].flatMap(({ name }) => {
+    const { flags } = parseToml(readFile(`services/${name}`)) as { readonly flags?: readonly string[] };
+    return flags ?? [];
+  });
+}
+
+/** Whether a flag or a variable says so of the container's port; KCP and packet relays listen at every address anyhow. */
+function isListenedOn(published: string, { command = [], environment = {}, volumes = [] }: Service): boolean {
+  const [port, protocol] = published.split(":").at(-1)!.split("/");
+  const said = [...command, ...Object.entries(environment).map(([name, value]) => `${name}=${value}`)];
+  // What a manager keeps up is in the files that it is given.
+  if (volumes.some((volume) => volume.startsWith("./services:"))) said.push(...managed());
+  const isSaid = (what: string) => new RegExp(`${what}( |$)`, "i").test(said.join(" "));
+  return protocol === "udp" ? isSaid(`ports[= ]${port}`) : isSaid(`listen[= ](0\\.0\\.0\\.0)?:${port}`);
+}
+
 for (const file of files) {
   const compose = parseCompose(readFile(file), variables);
 
@@ -63,6 +81,14 @@ for (const file of files) {
       assertEquals(service.user !== undefined, service.cap_add !== undefined, `${name}: rights without root are none`);
       const volume = service.volumes?.find((volume) => volume.endsWith(":/var/lib/culvert"));
       assert(volume && volume.split(":")[0]! in compose.volumes!, `${name} keeps no state`);
+    }
+  });
+
+  Deno.test(`${file}: what is published is listened on, at every address of the container`, () => {
+    for (const [name, service] of ours(compose)) {
+      for (const port of service.ports ?? []) {
+        assert(isListenedOn(port, service), `${name}: nothing listens on 0.0.0.0 where ${port} leads`);
+      }
     }
   });
 
@@ -108,4 +134,11 @@ Deno.test("a command line that no role takes is found", async () => {
   const service: Service = { image: IMAGE, command: ["base", "--lissten=0.0.0.0:8480"] };
   const role = await roleOf("base");
   await assertRejects(() => readSettings(role, service), Error, "--lissten");
+});
+
+Deno.test("a published port that nobody outside can reach is found", () => {
+  const service = (listen: string): Service => ({ image: IMAGE, command: ["proxy", `--listen=${listen}`] });
+  assert(isListenedOn("127.0.0.1:80:1080", service("0.0.0.0:1080")));
+  assert(!isListenedOn("127.0.0.1:80:1080", service("127.0.0.1:1080")));
+  assert(!isListenedOn("127.0.0.1:1080:80", service("0.0.0.0:1080")));
 });
