@@ -39,6 +39,13 @@ const loggingIn: DashboardTests = {
     await token.waitFor();
     assertEquals(await page.evaluate("sessionStorage.length"), 0);
     await eventually("nobody watches", () => browser.site.viewers === 0);
+    await eventually("the server has heard of it", () => browser.site.ended.length === 1);
+  },
+  "by a session in the address, which is gone from it at once": async (browser) => {
+    const page = await browser.open(`session=${browser.site.session}`);
+    await page.locator(".spot").first().waitFor();
+    assert(!page.url().includes("session"), page.url());
+    assertEquals(browser.site.tokens, []);
   },
   "by the address that was printed, from which the token is gone at once": async (browser) => {
     const page = await browser.logIn();
