@@ -1,5 +1,6 @@
 /**
- * The library's public surface is documented, every symbol of it, and its examples run as they stand in the comments.
+ * What `mod.ts` and `testing/mod.ts` export is documented, every symbol of it, and its examples run as they stand in the comments.
+ * `protocol/mod.ts` is left out: what it exports are formats, told of in the header of each file and not field by field.
  */
 
 import { assert, assertMatch, assertStringIncludes } from "@std/assert";

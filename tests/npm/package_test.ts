@@ -15,7 +15,7 @@ import { role as relay } from "../../roles/relay.ts";
 import { role as tunnel } from "../../roles/tunnel.ts";
 import { role as upstream } from "../../roles/upstream.ts";
 import { freePort } from "../../testing/program.ts";
-import { requires, testWith } from "../../testing/requirements.ts";
+import { requires, testWith, withNeeds } from "../../testing/requirements.ts";
 import { TempDirectory } from "../../testing/temp_directory.ts";
 import { makeTlsCertificate, type TlsCertificate } from "../../testing/tls_certificate.ts";
 import project from "../../deno.json" with { type: "json" };
@@ -26,6 +26,8 @@ import { EchoTarget, Ends, freeUdpPort } from "../transports/fixtures/ends.ts";
 
 const root = fromFileUrl(new URL("../..", import.meta.url)).replace(/\/$/, "");
 const fixtures = join(root, "tests/npm/fixtures");
+/** A dozen paths, some of them beside each other. */
+const PATHS_MS = 180_000;
 const HELLO = "Hello from the far end of the culvert.";
 
 /**
@@ -71,6 +73,14 @@ testWith(needs, "the npm package has what it exports, and neither tests nor role
   for (const entry of ["mod", "protocol/mod", "testing/mod"]) {
     assert(names.includes(`package/${entry}.js`) && names.includes(`package/${entry}.d.ts`), entry);
   }
+  const { engines, dependencies, description } = JSON.parse(
+    await run("tar", "xzfO", "culvert.tgz", "package/package.json"),
+  );
+  assertEquals(engines, { node: ">=20.19" });
+  assert(description.length > 0);
+  assertEquals(Object.values(dependencies).filter((version) => !/^\d+\.\d+\.\d+$/.test(String(version))), []);
+  const readme = await run("tar", "xzfO", "culvert.tgz", "package/README.md");
+  assertEquals(readme.match(/\]\(\.\.?\/[^)]*\)/g), null);
   assertEquals(names.filter((name) => /_test|_bench|fixtures|roles|kv\/|edge\//.test(name)), []);
 });
 
@@ -89,7 +99,10 @@ testWith(needs, "the npm package's streams of Node keep the contract", async () 
   assertMatch(await run("node", "--test", "contract.js"), /# pass [1-9]/);
 });
 
-testWith(needs, "the npm package's paths that need no FFI carry requests in Node", async () => {
+const pathsInNode = "the npm package's paths that need no FFI carry requests in Node";
+Deno.test({ ...withNeeds(requires(needs), pathsInNode, carryRequests), timeout: PATHS_MS });
+
+async function carryRequests(): Promise<void> {
   const tls = await makeTlsCertificate(folder, "tunnel");
   await using roles = new Network();
   await using processes = new Processes();
@@ -104,7 +117,7 @@ testWith(needs, "the npm package's paths that need no FFI carry requests in Node
   assertStringIncludes(refused!, "the server answered 404");
   assertEquals(datagrams, "1 2 3");
   assertEquals(Object.entries(others).filter(([, text]) => !text.includes(HELLO)), []);
-});
+}
 
 /** A project of Node's with the package in it. */
 async function install(): Promise<void> {

@@ -4,7 +4,8 @@
  *   sources + stand-ins (`stand_ins.ts`) ─ tsc (`compile.ts`) ─▶ .js, .d.ts ─ `deno pack` ─▶ culvert-culvert-VERSION.tgz
  *
  * tsc takes only what the entries reach, so tests, roles and FFI are not in it. `deno pack` writes the package.json, with the
- * dependencies that the code imports.
+ * dependencies that the code imports; what it has no words for is put in afterwards: the Node that is asked for, what the package
+ * is, and versions as they are here, where it would take any later one.
  */
 
 import { dirname, join, relative } from "@std/path";
@@ -28,6 +29,8 @@ const EXPORTS: Readonly<Record<string, string>> = {
 };
 /** Where the entries' code may be. */
 const SOURCE_FOLDERS = ["protocol", "net", "testing", "native", "types"];
+const DESCRIPTION = "Culvert's ways to carry streams beneath what stands in their way, for programs of your own";
+const OLDEST_NODE = ">=20.19";
 const TEXTS = ["LICENSE", "docs/library.md"];
 /** Of the oldest Node that the package is for. Not in deno.json, or Deno would take them for its own `node:` modules. */
 export const NODE_TYPES = "npm:@types/node@20.19.43";
@@ -48,6 +51,7 @@ export async function makePackage({ root, output }: PackageOptions): Promise<voi
     addTexts(root, built);
     Deno.mkdirSync(dirname(output), { recursive: true });
     await runDeno(built, ["pack", "--quiet", "--allow-dirty", "--allow-slow-types", "--output", output]);
+    await completeManifest(output, join(work, "packed"));
   } finally {
     Deno.removeSync(work, { recursive: true });
   }
@@ -103,8 +107,31 @@ function addTexts(root: string, built: string): void {
   Deno.writeTextFileSync(join(built, "deno.json"), JSON.stringify(config));
   for (const text of TEXTS) {
     const file = text === "docs/library.md" ? "README.md" : text;
-    Deno.copyFileSync(join(root, text), join(built, file));
+    Deno.writeTextFileSync(join(built, file), withoutLinks(Deno.readTextFileSync(join(root, text))));
   }
+}
+
+/** What a text links to beside it is not in the package: the words stay. */
+function withoutLinks(text: string): string {
+  return text.replace(/\[([^\]]+)\]\((?!https?:|#)[^)]*\)/g, "$1");
+}
+
+/** Rewrites the package.json within the tarball. */
+async function completeManifest(tarball: string, folder: string): Promise<void> {
+  Deno.mkdirSync(folder);
+  await run("tar", ["xzf", tarball, "-C", folder]);
+  const path = join(folder, "package/package.json");
+  const manifest = JSON.parse(Deno.readTextFileSync(path));
+  const exact = (versions: Readonly<Record<string, string>> = {}) =>
+    Object.fromEntries(Object.entries(versions).map(([name, version]) => [name, version.replace(/^[\^~]/, "")]));
+  const completed = {
+    ...manifest,
+    description: DESCRIPTION,
+    engines: { node: OLDEST_NODE },
+    dependencies: exact(manifest.dependencies),
+  };
+  Deno.writeTextFileSync(path, JSON.stringify(completed, undefined, 2));
+  await run("tar", ["czf", tarball, "-C", folder, "package"]);
 }
 
 /** `@std/x` is `deno-std/x/mod.js` on npm. `deno pack` would leave it as it is. */
@@ -114,13 +141,18 @@ function renamedImports(): ReadonlyMap<string, string> {
   return new Map(standard.map(([name, from]) => [name, `${STANDARD_LIBRARY}/${from.slice(prefix.length)}`]));
 }
 
-async function runDeno(cwd: string, args: readonly string[]): Promise<void> {
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), { args: [...args], cwd, stdout: "null" })
-    .output();
+function runDeno(cwd: string, args: readonly string[]): Promise<void> {
+  return run(Deno.execPath(), args, cwd);
+}
+
+async function run(program: string, args: readonly string[], cwd?: string): Promise<void> {
+  const { success, stderr } = await new Deno.Command(program, {
+    args: [...args],
+    ...cwd !== undefined && { cwd },
+    stdout: "null",
+  }).output();
   if (!success) {
-    throw new CulvertError(
-      "failed",
-      `Cannot make the package: deno ${args[0]} failed: ${new TextDecoder().decode(stderr)}`,
-    );
+    const said = new TextDecoder().decode(stderr);
+    throw new CulvertError("failed", `Cannot make the package: ${program} ${args[0]} failed: ${said}`);
   }
 }
