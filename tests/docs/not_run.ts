@@ -100,7 +100,8 @@ export const notRun: readonly NotRun[] = [
   {
     document: "docs/containers.md",
     begins: "docker ",
-    why: "there is no Docker; the steps of the Dockerfile are carried out without it",
+    why:
+      "there is no Docker; the Dockerfile's steps are carried out without it, of deployments those that test:image starts",
     coveredBy: ["tests/image/image_test.ts", "what the Dockerfile says makes an image"],
   },
   {
