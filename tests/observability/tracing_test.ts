@@ -32,30 +32,27 @@ testWith({ tools: ["curl"] }, "a request through a whole network leaves spans th
   await using program = culvert(["up", "--listen", "127.0.0.1:0"], collector.env);
   const { addresses } = await program.readJson() as unknown as Ready;
   assert(await curl(addresses.listen!, "http://hello.culvert/"));
-  const first = (name: string) => collector.named(name)[0]!;
-  const wanted = [
-    "proxy.dial",
-    "path.dial",
-    "session.setup",
-    "session.grant",
-    "command.push",
-    "command.apply",
-    "http.request",
-  ];
-  await eventually("a span of each", () => wanted.every((name) => collector.named(name).length > 0));
+  // Each part hands over its spans in its own time.
+  const ofOneSession = () => {
+    for (const { attributes, isError } of collector.named("session.setup")) {
+      const id = attributes["culvert.session_id"];
+      const ofIt = (name: string) => collector.named(name).find((span) => span.attributes["culvert.session_id"] === id);
+      const [grant, push, applied] = [ofIt("session.grant"), ofIt("command.push"), ofIt("command.apply")];
+      // The exit is in another region, so that its supernode orders it what the client's has asked for by HTTP.
+      const asked = push && collector.named("http.request").find(({ spanId }) => spanId === push.parentSpanId);
+      if (!isError && grant && applied && asked) return { grant, push, applied, asked };
+    }
+    return undefined;
+  };
+  const isDialled = () => ["proxy.dial", "path.dial"].every((name) => collector.named(name).length > 0);
+  await eventually("the spans of a session and of a dial", () => isDialled() && ofOneSession() !== undefined);
 
-  const session = collector.named("session.setup").find(({ isError }) => !isError)!.attributes["culvert.session_id"];
-  const ofSession = (name: string) =>
-    collector.named(name).find(({ attributes }) => attributes["culvert.session_id"] === session)!;
-  // The exit is in another region, so that its supernode orders it what the client's has asked for by HTTP.
-  const push = ofSession("command.push");
-  const asked = collector.named("http.request").find(({ spanId }) => spanId === push.parentSpanId)!;
+  const { grant, push, applied, asked } = ofOneSession()!;
   assertEquals([asked.traceId, asked.attributes["culvert.route"]], [push.traceId, "/v1/exit-setups"]);
-  assertEquals(ofSession("session.grant").attributes["culvert.role"], "supernode");
-  const applied = ofSession("command.apply").attributes;
-  assertEquals([applied["culvert.role"], applied["culvert.kind"]], ["exit", "SETUP_EXIT"]);
-  assertEquals(applied["culvert.command_id"], push.attributes["culvert.command_id"]);
-  assertEquals(first("proxy.dial").attributes["culvert.outcome"], "ok");
+  assertEquals(grant.attributes["culvert.role"], "supernode");
+  assertEquals([applied.attributes["culvert.role"], applied.attributes["culvert.kind"]], ["exit", "SETUP_EXIT"]);
+  assertEquals(applied.attributes["culvert.command_id"], push.attributes["culvert.command_id"]);
+  assertEquals(collector.named("proxy.dial")[0]!.attributes["culvert.outcome"], "ok");
   for (const span of collector.spans.filter(({ scope }) => scope === "culvert")) {
     assert(span.name in spanNames, span.name);
     assert(!JSON.stringify(span).includes("hello.culvert"), `${span.name} tells what is visited`);
