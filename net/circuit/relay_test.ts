@@ -365,8 +365,8 @@ Deno.test("a circuit that nobody extends, and one on which nothing moves, end af
   const metrics = createMetrics();
   await using network = new CircuitNetwork();
   const { relays: [last], hops } = await row(network, 1);
-  const halfBuilt = network.addRelay({ metrics, limits: { buildTimeoutMs: 50 } });
-  const idle = network.addRelay({ metrics, limits: { idleTimeoutMs: 50 } });
+  const halfBuilt = network.addRelay({ metrics, limits: { buildTimeoutMs: 500 } });
+  const idle = network.addRelay({ metrics, limits: { idleTimeoutMs: 500 } });
   const one = await (await network.addOwner(halfBuilt.identity)).build([relayHop(halfBuilt.identity)]);
   await assertRejects(() => one.stream.readable(1), CulvertError, "cut");
   const two = await (await network.addOwner(idle.identity)).build([relayHop(idle.identity), ...hops]);

@@ -14,9 +14,11 @@ for (const { name, strike, mend } of FAULTS) {
   scenario(`failover: the exit is ${name}, and TCP works again within 3 s`, { exits: 2 }, async (vpn) => {
     const { client, internet, exits } = vpn.topology;
     await vpn.startClient();
-    const first = await vpn.exitInUse();
+    await vpn.exitInUse();
     await using probe = await TcpProbe.start(client.machine, internet.v4);
-    await probe.worksAgain(Date.now());
+    // On a machine that is very busy the client may have changed its exit by now.
+    const before = await probe.worksAgain(Date.now());
+    const first = exits.findIndex(({ v4 }) => v4 === before.address);
     const struckMs = Date.now();
     await strike(vpn, first);
     const { tookMs, address } = await probe.worksAgain(struckMs);

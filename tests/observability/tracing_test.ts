@@ -52,7 +52,8 @@ testWith({ tools: ["curl"] }, "a request through a whole network leaves spans th
   assertEquals(grant.attributes["culvert.role"], "supernode");
   assertEquals([applied.attributes["culvert.role"], applied.attributes["culvert.kind"]], ["exit", "SETUP_EXIT"]);
   assertEquals(applied.attributes["culvert.command_id"], push.attributes["culvert.command_id"]);
-  assertEquals(collector.named("proxy.dial")[0]!.attributes["culvert.outcome"], "ok");
+  // `up` tries as well until it is let through.
+  assert(collector.named("proxy.dial").some(({ attributes }) => attributes["culvert.outcome"] === "ok"));
   for (const span of collector.spans.filter(({ scope }) => scope === "culvert")) {
     assert(span.name in spanNames, span.name);
     assert(!JSON.stringify(span).includes("hello.culvert"), `${span.name} tells what is visited`);
