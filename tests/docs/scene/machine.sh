@@ -32,8 +32,8 @@ mount --bind -o ro $stage/checkout "$checkout"
 mount -o remount,bind,ro "$checkout"
 
 rm -rf /etc/culvert /etc/wireguard /etc/letsencrypt
-mkdir -p /home/me/work /etc/culvert
-mount --bind $stage/shared/work /home/me/work
+mkdir -p /home/me/files /etc/culvert
+mount --bind $stage/shared/files /home/me/files
 cat $stage/shared/hosts > /etc/hosts
 cp -r $stage/shared/etc/. /etc/ 2> /dev/null || true
 cat $stage/shared/certificates/ours.pem >> /etc/ssl/certs/ca-certificates.crt
@@ -67,7 +67,7 @@ export DENO_DIR=$stage/cache DENO_CERT=$stage/shared/certificates/ours.pem DENO_
 export CULVERT_DRAIN_TIMEOUT=2s
 export CULVERT_CHECKOUT=$checkout ORDERS=$stage/orders
 umask 000
-cd /home/me/work
+cd /home/me/files
 exec setpriv --reuid=1000 --regid=1000 --clear-groups bash -c '
   umask 022
   finish() { echo "$2" > "$ORDERS/$1.ended"; mv "$ORDERS/$1.ended" "$ORDERS/$1.code"; }

@@ -71,7 +71,7 @@ export class Scene implements AsyncDisposable {
 
   /** Where a file of the working folder lies for the test. */
   path(name: string): string {
-    return join(this.#folder.path("work"), name);
+    return join(this.#folder.path("files"), name);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

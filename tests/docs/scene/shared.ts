@@ -2,7 +2,7 @@
  * What the machines of a story have in common: the folder they work in, the names of each other, and certificates for
  * these by an authority that they trust.
  *
- *   shared/work          chain.pem, key.pem, and the story's own files
+ *   shared/files         chain.pem, key.pem, and the story's own files
  *   shared/hosts         /etc/hosts of each
  *   shared/etc           laid over /etc of each
  *   shared/certificates  ours.pem, the authority
@@ -26,7 +26,7 @@ export interface SharedOptions {
 }
 
 export async function makeShared(folder: TempDirectory, { hosts, addresses, files }: SharedOptions): Promise<void> {
-  for (const name of ["", "work", "certificates", "etc/letsencrypt/live", "orders"]) {
+  for (const name of ["", "files", "certificates", "etc/letsencrypt/live", "orders"]) {
     await Deno.mkdir(folder.path(name), { recursive: true });
   }
   await Deno.chmod(folder.path(""), 0o755);
@@ -34,7 +34,7 @@ export async function makeShared(folder: TempDirectory, { hosts, addresses, file
   await Deno.writeTextFile(folder.path("hosts"), ["127.0.0.1 localhost", "::1 localhost", ...lines, ""].join("\n"));
   await makeCertificates(folder, [...hosts.keys()], addresses);
   for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(folder.path(`work/${name}`), text);
-  await shell(`chown -R 1000:1000 "$1/work"`, folder.path(""));
+  await shell(`chown -R 1000:1000 "$1/files"`, folder.path(""));
 }
 
 /** A cache of Deno's that every user may write to. */

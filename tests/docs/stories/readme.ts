@@ -16,7 +16,7 @@ const nothing = () => Promise.resolve();
 const HELLO = /Hello from the far end of the culvert\./;
 
 /** What begins with a folder that only the working folder has is found there. */
-const TLS_FILES = [["chain.pem", "/home/me/work/chain.pem"], ["key.pem", "/home/me/work/key.pem"]] as const;
+const TLS_FILES = [["chain.pem", "/home/me/files/chain.pem"], ["key.pem", "/home/me/files/key.pem"]] as const;
 
 function machinesOf(...names: readonly string[]): Story["machines"] & object {
   return Object.fromEntries(names.map((name) => [name, { names: [`${name}.example.org`] }]));
@@ -75,7 +75,7 @@ export const readme: Story = {
       async before(play) {
         await play.stopAll();
         await play.type("mkdir -p ~/Shared/films && head -c 100000 /dev/urandom > ~/Shared/films/holiday.mkv");
-        const tls = "--cert-file /home/me/work/chain.pem --key-file /home/me/work/key.pem";
+        const tls = "--cert-file /home/me/files/chain.pem --key-file /home/me/files/key.pem";
         await play.type(`sudo culvert tracker --listen :443 ${tls}`, { on: "server" });
       },
     },
