@@ -33,7 +33,7 @@ export async function makeShared(folder: TempDirectory, { hosts, addresses, file
   const lines = [...hosts].map(([name, address]) => `${address} ${name}`);
   await Deno.writeTextFile(folder.path("hosts"), ["127.0.0.1 localhost", "::1 localhost", ...lines, ""].join("\n"));
   await makeCertificates(folder, [...hosts.keys()], addresses);
-  for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(folder.path(`work/${name}`), text);
+  for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(folder.path(`files/${name}`), text);
   await shell(`chown -R 1000:1000 "$1/files"`, folder.path(""));
 }
 
@@ -61,14 +61,14 @@ async function makeCertificates(
   await shell(
     `cd "$1"; shift
     key() { openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:prime256v1 -out "$1"; }
-    key authority.key; key work/key.pem
+    key authority.key; key files/key.pem
     openssl req -x509 -new -key authority.key -days 2 -subj /CN=authority -out certificates/ours.pem
-    openssl req -new -key work/key.pem -subj /CN=story |
-      openssl x509 -req -days 2 -CA certificates/ours.pem -CAkey authority.key -extfile names.conf -out work/chain.pem
+    openssl req -new -key files/key.pem -subj /CN=story |
+      openssl x509 -req -days 2 -CA certificates/ours.pem -CAkey authority.key -extfile names.conf -out files/chain.pem
     for name; do
       mkdir -p etc/letsencrypt/live/$name
-      cp work/chain.pem etc/letsencrypt/live/$name/fullchain.pem
-      cp work/key.pem etc/letsencrypt/live/$name/privkey.pem
+      cp files/chain.pem etc/letsencrypt/live/$name/fullchain.pem
+      cp files/key.pem etc/letsencrypt/live/$name/privkey.pem
       chmod 600 etc/letsencrypt/live/$name/privkey.pem
     done`,
     folder.path(""),
