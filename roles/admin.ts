@@ -85,7 +85,7 @@ export const role: Role<typeof config> = defineRole({
     'culvert admin push PEER DISCONNECT \'{"reason":"admin"}\'',
     "culvert admin end SESSION",
     "culvert admin export-config --peer phone --region eu --qr",
-    "CULVERT_ADMIN_TOKEN=long-and-yours-alone culvert admin peers --admin http://127.0.0.1:8451",
+    "CULVERT_ADMIN_TOKEN=$TOKEN culvert admin peers --admin http://127.0.0.1:8451",
   ],
   longRunning: false,
   async run(config, context) {

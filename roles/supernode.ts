@@ -35,7 +35,7 @@ export const role: Role<typeof supernodeSettings> = defineRole({
   examples: [
     "culvert supernode --region eu-west --base http://127.0.0.1:8480",
     "culvert supernode --cert-file chain.pem --key-file key.pem --region eu-west",
-    "CULVERT_ADMIN_TOKEN=long-and-yours-alone culvert supernode --config supernode.toml",
+    "CULVERT_ADMIN_TOKEN=$TOKEN culvert supernode --config supernode.toml",
   ],
   async run(config, context) {
     const { signal, hardSignal, clock, log, metrics } = context;

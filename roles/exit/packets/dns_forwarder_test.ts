@@ -5,6 +5,7 @@ import { formatIp } from "../../../protocol/ip.ts";
 import { silentLog } from "../../../protocol/log.ts";
 import { randomOf } from "../../../protocol/random.ts";
 import { FakeClock } from "../../../testing/fake_clock.ts";
+import { freePort } from "../../../testing/program.ts";
 import { DnsForwarder, type DnsLimits } from "./dns_forwarder.ts";
 import { type NameServer, readDnsMessage, writeDnsMessage } from "./dns_upstream.ts";
 import { givenNameServers, parseNameServers, systemNameServers } from "./name_servers.ts";
@@ -29,7 +30,8 @@ type Answering = (query: Uint8Array<ArrayBuffer>) => readonly Uint8Array[] | Pro
 
 /** A name server: what `answering` gives for a query is sent. */
 class FakeServer implements AsyncDisposable {
-  readonly #socket = Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: 0 });
+  // A port that the kernel does not give to whoever dials just now: it is to be free for TCP as well.
+  readonly #socket = Deno.listenDatagram({ transport: "udp", hostname: "127.0.0.1", port: freePort() });
   readonly #listener: Deno.TcpListener;
   readonly #answering: Answering;
   readonly #serving: Promise<unknown>;
@@ -74,7 +76,7 @@ class FakeServer implements AsyncDisposable {
 function open(servers: readonly NameServer[], limits: DnsLimits = {}): Promise<DnsForwarder> {
   return DnsForwarder.open({
     addresses: [LOCAL],
-    port: 0,
+    port: freePort(),
     servers: () => Promise.resolve(servers),
     clock: clockOf(globalThis),
     random: randomOf(crypto),
