@@ -6,8 +6,9 @@
  *
  * A source is asked for as much as it brings in `RUN_MS`, so that fast ones have few pauses and slow ones hold up little.
  * Once every missing piece has been asked for, whoever is idle takes over the tail of the run that would be over last, or
- * asks a second time for its last piece where that is sooner, and once more where both have stalled. A source that fails waits longer each time and is dropped when
- * it keeps failing; what it was asked for goes to others. Each piece is had once, and only when the caller has checked it.
+ * asks a second time for its last piece where that is sooner, and once more where both have stalled. A source that fails
+ * waits longer each time and is dropped when it keeps failing, as is one that is busy all the time; what it was asked for
+ * goes to others. Each piece is had once, and only when the caller has checked it.
  */
 
 import { Backoff } from "../backoff.ts";
@@ -22,6 +23,8 @@ const MAX_RUN_PIECES = 64;
 const FIRST_RUN_PIECES = 4;
 /** So many failures in a row, and a source is not asked again. */
 const MAX_FAILURES = 6;
+/** A source that has said for so long that it should be asked later, and brought nothing, is not asked again. */
+const MAX_BUSY_MS = 600_000;
 /** What the newest piece counts in a source's speed. */
 const NEWEST_SHARE = 0.25;
 /** A last piece is asked for twice only where that is expected to be sooner by this factor. */
@@ -63,6 +66,8 @@ interface Source {
   /** For one piece, once it is known. */
   msPerPiece: number | undefined;
   failures: number;
+  /** When it said so first, since its last piece. */
+  busySinceMs: number | undefined;
   restsUntilMs: number;
   /** Why it is not asked any more. */
   dropped: string | undefined;
@@ -107,6 +112,7 @@ export class TransferPlan {
       backoff,
       msPerPiece: undefined,
       failures: 0,
+      busySinceMs: undefined,
       restsUntilMs: -Infinity,
       dropped: undefined,
     });
@@ -144,6 +150,7 @@ export class TransferPlan {
       ? tookMs
       : source.msPerPiece + NEWEST_SHARE * (tookMs - source.msPerPiece);
     source.failures = 0;
+    source.busySinceMs = undefined;
     source.backoff.reset();
     open.sinceMs = nowMs;
     const isNew = this.had.add(piece);
@@ -159,7 +166,7 @@ export class TransferPlan {
       if (!this.had.has(piece) && !this.#isAskedFor(piece)) this.#taken.delete(piece);
     }
     const source = this.#sources.get(run.source)!;
-    if (end.how === "paused") source.restsUntilMs = Math.max(source.restsUntilMs, nowMs + end.forMs);
+    if (end.how === "paused") this.#paused(source, end.forMs, nowMs);
     else if (end.how === "dropped") source.dropped ??= end.why;
     else if (end.how === "failed") this.#failed(source, end.why, nowMs);
   }
@@ -173,6 +180,12 @@ export class TransferPlan {
     for (let piece = run.first; piece < run.end; piece++) this.#taken.add(piece);
     this.#runs.add(run);
     return run;
+  }
+
+  #paused(source: Source, forMs: number, nowMs: number): void {
+    source.busySinceMs ??= nowMs;
+    source.restsUntilMs = Math.max(source.restsUntilMs, nowMs + forMs);
+    if (nowMs - source.busySinceMs >= MAX_BUSY_MS) source.dropped ??= "it was busy all the time";
   }
 
   #failed(source: Source, why: string, nowMs: number): void {

@@ -129,6 +129,19 @@ Deno.test("a busy source rests for as long as it says", () => {
   assertEquals(range(plan.take("a", 3000)!), [0, 4]);
 });
 
+Deno.test("a source that is busy all the time is given up, one that brings something now and then is not", () => {
+  const plan = planOf(10);
+  plan.join("a");
+  const isGivenUpBy = (nowMs: number) => {
+    plan.end(plan.take("a", nowMs)!, { how: "paused", forMs: 1000 }, nowMs);
+    return plan.isDropped("a");
+  };
+  assertEquals([0, 300_000, 599_000].map(isGivenUpBy), [false, false, false]);
+  plan.arrived(plan.take("a", 700_000)!, 700_000);
+  assertEquals([700_000, 1_299_000].map(isGivenUpBy), [false, false]);
+  assertEquals([isGivenUpBy(1_300_000), plan.isStuck, plan.dropped.get("a")], [true, true, "it was busy all the time"]);
+});
+
 Deno.test("there is nobody left to ask once all have been dropped", () => {
   const plan = planOf(10);
   plan.join("a");
