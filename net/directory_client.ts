@@ -6,7 +6,7 @@
  *
  * Who has exits in a region is asked once for all who want to know it at the same time, and remembered:
  *
- *   younger than freshMs                    told at once, base is not asked
+ *   younger than freshMs                    told at once, base is not asked; that there is nobody, for a fifth of it
  *   older                                   base is asked
  *   base is down, younger than keptMs       the last it said is told, and base is asked again after a growing wait
  *
@@ -77,6 +77,9 @@ interface Remembered {
 
 /** What a base says for the moment: it has forgotten us, who will register again, or has too much to do. */
 const PASSING: readonly (string | undefined)[] = ["not_registered", "rate_limited"];
+
+/** Whoever hears that there is nobody asks again, and somebody may come any moment. */
+const NOBODY_FRESH_SHARE = 0.2;
 
 /** Regions are few; a stranger who invents some must not fill the memory. */
 const MAX_REGIONS = 256;
@@ -156,7 +159,8 @@ export class DirectoryClient implements Disposable {
     const { clock, freshMs = 5000, keptMs = 3_600_000 } = this.#options;
     const remembered = this.#regions.get(keyOf(place));
     const nowMs = clock.now();
-    const goodForMs = nowMs < this.#downUntilMs ? keptMs : freshMs;
+    const staysFreshMs = remembered?.supernodes.length === 0 ? freshMs * NOBODY_FRESH_SHARE : freshMs;
+    const goodForMs = nowMs < this.#downUntilMs ? keptMs : staysFreshMs;
     return remembered && nowMs - remembered.atMs < goodForMs ? remembered.supernodes : undefined;
   }
 

@@ -101,6 +101,17 @@ Deno.test("base is asked once for all who want to know at the same time, and aga
   assertEquals(bases.asked.length, 2);
 });
 
+Deno.test("that there is nobody is asked again sooner than who there is", async () => {
+  const { bases, client } = await threeSupernodes({ freshMs: 2000 });
+  using _client = client;
+  const askedAfter = async (waitMs: number) => {
+    bases.clock.advance(waitMs);
+    assertEquals(await client.candidates({ region: "us" }), []);
+    return bases.asked.length;
+  };
+  assertEquals([await askedAfter(0), await askedAfter(399), await askedAfter(1)], [1, 1, 2]);
+});
+
 Deno.test("while base is down the last it said is told, base is asked less and less, and then no more is told", async () => {
   const { bases, client } = await threeSupernodes({ keptMs: 600_000 });
   using _client = client;

@@ -8,7 +8,6 @@
 
 import { join } from "@std/path";
 import type { PartFacts } from "../../edge/dashboard/inventory.ts";
-import { delay } from "../../protocol/clock.ts";
 import { CulvertError } from "../../protocol/errors.ts";
 import type { RoleContext } from "../role.ts";
 import { putSampleFiles, sampleFolder } from "./files.ts";
@@ -43,8 +42,6 @@ export interface NetworkOptions {
   readonly context: RoleContext;
 }
 
-/** Supernodes tell base of a new exit a tenth of a second after it has come; a client that asks before waits for seconds. */
-const EXIT_KNOWN_MS = 250;
 /** How long the first page may take to come. */
 const FIRST_PAGE_MS = 20_000;
 
@@ -176,8 +173,6 @@ export class SmallNetwork implements RunningNetwork {
     await this.#start("base");
     await Promise.all([this.#start("supernode-north"), this.#start("supernode-south")]);
     await this.#start("exit-1");
-    const { clock, signal } = this.#options.context;
-    await delay(clock, EXIT_KNOWN_MS, signal);
     await this.#start("client");
     const first = await this.findRoute(FIRST_PAGE_MS);
     if (!first) throw new CulvertError("no_route", "Cannot start up: no stream has come through");
