@@ -1,18 +1,15 @@
 /**
  * What has happened between two looks at a network, in lines for people.
  *
- *   Snapshot ─▶ what matters of it, compared with what mattered before ─▶ happenings ─▶ those alike folded ─▶ lines
- *
- * Few things are told one by one, many alike as one line: "214 clients came". So a look gives a bounded number of lines, whatever
- * has become of the network.
+ *   Snapshot ─┬▶ what matters of it, compared with what mattered before ─┬▶ happenings ─▶ those alike folded ─▶ lines
+ *             └▶ its sessions (`session_changes.ts`) ────────────────────┘               (`happenings.ts`)
  */
 
 import type { LogLine } from "./api.ts";
 import type { NewLine } from "./event_log.ts";
+import { type Happening, linesOf, plural } from "./happenings.ts";
+import { SessionTeller } from "./session_changes.ts";
 import { labelOf, labelOfId, type NodeState, type Snapshot, stateOfPeer, stateOfSupernode } from "./snapshot.ts";
-
-/** So many alike are told one by one. */
-const MAX_ALIKE = 4;
 
 interface Mark {
   readonly label: string;
@@ -21,42 +18,24 @@ interface Mark {
   readonly state: NodeState | undefined;
 }
 
-interface SessionMark {
-  readonly client: string;
-  readonly exitPeerId: string | undefined;
-  readonly exit: string;
-  readonly previousSessionId: string | undefined;
-  /** The exit of the session whose place it took. */
-  readonly from: string | undefined;
-}
-
-interface Marks {
-  readonly things: ReadonlyMap<string, Mark>;
-  readonly sessions: ReadonlyMap<string, SessionMark>;
-}
-
-/** One thing that happened; those of one kind may be told together. */
-interface Happening {
-  readonly tone: LogLine["tone"];
-  readonly text: string;
-  /** The same of several of them. */
-  readonly together: (count: number) => string;
-}
+type Marks = ReadonlyMap<string, Mark>;
 
 export class ChangeTeller {
-  #before: Marks | undefined;
+  #before: { readonly atMs: number; readonly things: Marks } | undefined;
+  readonly #sessions = new SessionTeller();
 
   /** What has happened since it was last asked; the first time there is nothing to compare with. */
   tell(snapshot: Snapshot): NewLine[] {
+    const { atMs } = snapshot;
     const before = this.#before;
-    const marks = { things: thingsOf(snapshot), sessions: sessionsOf(snapshot, before?.sessions) };
-    this.#before = marks;
-    if (!before) return [{ atMs: snapshot.atMs, tone: "info", text: firstLine(snapshot) }];
-    const happenings = [
-      ...thingsThatHappened(before.things, marks.things),
-      ...sessionsThatMoved(before.sessions, marks.sessions),
+    const things = thingsOf(snapshot);
+    const sessions = this.#sessions.tell(snapshot);
+    this.#before = { atMs, things };
+    if (!before) return [{ atMs, tone: "info", text: firstLine(snapshot) }];
+    return [
+      ...linesOf(sessions.ofTheLookBefore, before.atMs),
+      ...linesOf([...thingsThatHappened(before.things, things), ...sessions.ofThisLook], atMs),
     ];
-    return folded(happenings).map(({ tone, text }) => ({ atMs: snapshot.atMs, tone, text }));
   }
 }
 
@@ -65,7 +44,7 @@ function firstLine({ supernodes, peers, sessions }: Snapshot): string {
   return `Watching ${counts.map(([count, what]) => plural(count, what)).join(", ")}`;
 }
 
-function thingsOf(snapshot: Snapshot): Marks["things"] {
+function thingsOf(snapshot: Snapshot): Marks {
   const things = new Map<string, Mark>();
   for (const supernode of snapshot.supernodes) {
     const { supernodeId, name } = supernode;
@@ -92,30 +71,7 @@ function thingsOf(snapshot: Snapshot): Marks["things"] {
   return things;
 }
 
-function sessionsOf(snapshot: Snapshot, before: Marks["sessions"] | undefined): Marks["sessions"] {
-  const sessions = new Map<string, SessionMark>();
-  for (const { sessionId, clientPeerId, exitPeerId, previousSessionId } of snapshot.sessions) {
-    const last = before?.get(sessionId);
-    if (last && last.exitPeerId === exitPeerId) {
-      // Its exit may be gone by now, and with it what it was called.
-      sessions.set(sessionId, last);
-      continue;
-    }
-    sessions.set(sessionId, {
-      client: last?.client ?? labelOfId(clientPeerId, snapshot),
-      exitPeerId,
-      exit: exitPeerId === undefined ? "no exit" : labelOfId(exitPeerId, snapshot),
-      previousSessionId,
-      from: last?.from ?? (previousSessionId === undefined ? undefined : before?.get(previousSessionId)?.exit),
-    });
-  }
-  return sessions;
-}
-
-function* thingsThatHappened(
-  before: ReadonlyMap<string, Mark>,
-  now: ReadonlyMap<string, Mark>,
-): Generator<Happening> {
+function* thingsThatHappened(before: Marks, now: Marks): Generator<Happening> {
   for (const [id, mark] of now) {
     const last = before.get(id);
     if (!last) yield cameOf(mark);
@@ -183,59 +139,10 @@ function turnedOf({ what, label, state = "good" }: Mark, last: NodeState | undef
   };
 }
 
-/** Sessions that began, ended, or go on at another exit, under the same id or one of their own. */
-function* sessionsThatMoved(before: Marks["sessions"], now: Marks["sessions"]): Generator<Happening> {
-  const replaced = new Set<string | undefined>();
-  for (const [id, mark] of now) {
-    replaced.add(mark.previousSessionId);
-    const last = before.get(id);
-    if (mark.exitPeerId === undefined || last?.exitPeerId === mark.exitPeerId) continue;
-    const from = last?.exitPeerId === undefined ? mark.from : last.exit;
-    yield from === undefined ? beganAt(mark) : movedTo(mark, from);
-  }
-  for (const [id, mark] of before) if (!now.has(id) && !replaced.has(id)) yield endedOf(mark);
-}
-
-function beganAt({ client, exit }: SessionMark): Happening {
-  return {
-    tone: "info",
-    text: `A session of ${client} began at ${exit}`,
-    together: (count) => `${count} sessions began`,
-  };
-}
-
-function movedTo({ client, exit }: SessionMark, from: string): Happening {
-  return {
-    tone: "good",
-    text: `The session of ${client} moved from ${from} to ${exit}`,
-    together: (count) => `${count} sessions moved to another exit`,
-  };
-}
-
-function endedOf({ client, exit }: SessionMark): Happening {
-  return {
-    tone: "info",
-    text: `The session of ${client} at ${exit} ended`,
-    together: (count) => `${count} sessions ended`,
-  };
-}
-
-/** What there is too much of to be told one by one is told as one, in the place of its first. */
-function folded(happenings: Iterable<Happening>): Pick<NewLine, "tone" | "text">[] {
-  const alike = Map.groupBy(happenings, ({ together }) => together(2));
-  return [...alike.values()].flatMap((each) =>
-    each.length <= MAX_ALIKE ? each : [{ tone: each[0]!.tone, text: each[0]!.together(each.length) }]
-  );
-}
-
 function isServing(what: string): boolean {
   return what !== "client" && what !== "part";
 }
 
 function titled(what: string): string {
   return what.charAt(0).toUpperCase() + what.slice(1);
-}
-
-function plural(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }

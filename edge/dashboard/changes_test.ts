@@ -1,31 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { FakeClock } from "../../testing/fake_clock.ts";
 import { ChangeTeller } from "./changes.ts";
-import { type FakeNetworkOptions, FakeSource } from "./fixtures/fake_source.ts";
 import { anyInventory } from "./fixtures/hostile.ts";
+import { Told } from "./fixtures/told.ts";
 import type { Inventory, PeerFacts } from "./inventory.ts";
 import { snapshotOf } from "./snapshot.ts";
-
-/** A network, and what is said of it since it was last asked. */
-class Told {
-  readonly clock = new FakeClock();
-  readonly source: FakeSource;
-  readonly #teller = new ChangeTeller();
-
-  constructor(options: Omit<FakeNetworkOptions, "clock"> = {}) {
-    this.source = new FakeSource({ clock: this.clock, ...options });
-    this.texts();
-  }
-
-  lines() {
-    return this.#teller.tell(snapshotOf(this.source.inventory() as Inventory, this.clock.wallNow()));
-  }
-
-  texts(): string[] {
-    return this.lines().map(({ text }) => text);
-  }
-}
 
 Deno.test("the first look says what there is, and one that finds all as it was says nothing", () => {
   const told = new Told();
@@ -55,39 +34,6 @@ Deno.test("peers that come and go are told by name, many alike as one line", () 
     ["info", "215 clients went"],
     ["warn", "Relay relay-9 went"],
   ]);
-});
-
-Deno.test("a session that goes on at another exit is told from where to where, though the first exit is gone", () => {
-  const told = new Told({ exits: 2, clients: 1 });
-  const { source } = told;
-  const [session] = source.sessions.values();
-  const name = (peerId: string) => source.peers.get(peerId)!.name!;
-  const from = name(session!.exitPeerId!);
-  const exit = source.of("exit").find(({ peerId }) => peerId !== session!.exitPeerId)!;
-  source.peers.delete(session!.exitPeerId!);
-  assertEquals(told.texts(), [`Exit ${from} went`]);
-  const next = source.addSession(source.of("client")[0]!, exit, {
-    previousSessionId: session!.sessionId,
-    state: "requested",
-    exitPeerId: undefined,
-  });
-  assertEquals(told.texts(), []);
-  Object.assign(next, { exitPeerId: exit.peerId, state: "setting_up" });
-  assertEquals(told.texts(), [`The session of client-1 moved from ${from} to ${exit.name}`]);
-  source.sessions.delete(session!.sessionId);
-  assertEquals(told.texts(), []);
-  source.sessions.delete(next.sessionId);
-  assertEquals(told.texts(), [`The session of client-1 at ${exit.name} ended`]);
-});
-
-Deno.test("a session that is given another exit under the same id has moved as well", () => {
-  const told = new Told({ exits: 2, clients: 1 });
-  const [session] = told.source.sessions.values();
-  const [one, other] = told.source.of("exit");
-  const to = session!.exitPeerId === one!.peerId ? other! : one!;
-  session!.exitPeerId = to.peerId;
-  const [text] = told.texts();
-  assert(text!.startsWith("The session of client-1 moved from exit-") && text!.endsWith(`to ${to.name}`), text);
 });
 
 Deno.test("what becomes of supernodes, parts, links and blocks is told", async () => {
