@@ -5,6 +5,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { parse as parseToml } from "@std/toml";
 import deno from "../../deno.json" with { type: "json" };
+import { decodeBase64 } from "../../protocol/encoding.ts";
 import { readConfig } from "../../roles/config.ts";
 import { environmentName } from "../../roles/config/names.ts";
 import { fieldsOf } from "../../roles/config/schema.ts";
@@ -27,14 +28,15 @@ async function roleOf(name: string): Promise<Role> {
   return await entry.load();
 }
 
-/** Reads a service's settings as the program would. */
-async function readSettings(role: Role, { command = [], environment = {} }: Service): Promise<void> {
+/** A service's own settings, read as the program would. */
+async function readSettings(role: Role, { command = [], environment = {} }: Service): Promise<Record<string, unknown>> {
   const subject = { role: role.name, action: "start", roles: [role.name], groups: roleGroups(role) };
-  await readConfig(subject, {
+  const { Flags: settings } = await readConfig(subject, {
     args: command.slice(1),
     env: (name) => environment[name],
     readTextFile: () => Promise.reject(new Error("no files here")),
   });
+  return settings!;
 }
 
 function ours(compose: Compose): [string, Service][] {
@@ -114,6 +116,18 @@ Deno.test("env.example has every variable of the compose files, and no other", (
   const asked = new Set(files.flatMap((file) => [...variablesOf(readFile(file))]));
   assertEquals(Object.keys(variables).sort(), [...asked].sort());
 });
+
+for (const file of ["vpn-server.yaml", "vpn-exit.yaml", "vpn-client.yaml"]) {
+  Deno.test(`${file}: a network's key in .env is every role's; without one the network is open`, async () => {
+    for (const key of ["", "Kqkgd4kF9i2Tgzdrwf+FyG98JEqbXj2DgxNmCG11OU4="]) {
+      const compose = parseCompose(readFile(file), { ...variables, CULVERT_NETWORK_PUBLIC_KEY: key });
+      for (const [name, service] of ours(compose)) {
+        const { networkPublicKey } = await readSettings(await roleOf(service.command![0]!), service);
+        assertEquals(networkPublicKey, key === "" ? undefined : decodeBase64(key), name);
+      }
+    }
+  });
+}
 
 for (const plan of ["personal", "anonymity", "performance"]) {
   Deno.test(`fragments-${plan}.yaml runs what examples/${plan}.toml does`, () => {
