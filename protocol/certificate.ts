@@ -35,12 +35,15 @@ const SERIAL = /^[a-z2-7]{16}$/;
 
 /** What the network key vouches for. */
 export interface CertificateClaims {
+  /** The network's name: `networkIdOf` its public key. */
   readonly networkId: string;
+  /** Whom it is for. */
   readonly peerId: string;
   /** Sorted, each once, at least one. */
   readonly roles: readonly string[];
   /** A region's name, or `ANY_REGION`. */
   readonly region: string;
+  /** Milliseconds since 1970, as all times here. */
   readonly notBeforeMs: number;
   /** The first millisecond at which it no longer counts. */
   readonly notAfterMs: number;
@@ -50,23 +53,33 @@ export interface CertificateClaims {
 
 /** A certificate whose form is right; `verifyCertificate` says whether to believe it. */
 export interface Certificate extends CertificateClaims {
+  /** Of the form, not of what it allows. */
   readonly version: 1;
+  /** The network key's, over the claims under `CERTIFICATE_DOMAIN`. */
   readonly signature: Uint8Array;
 }
 
 /** What the issuer decides; the network's id and the serial number are added. */
 export interface CertificateRequest {
+  /** Whom it is for. */
   readonly peerId: string;
+  /** What the peer may be; at least one, at most 16. */
   readonly roles: readonly string[];
+  /** Where; anywhere unless given. */
   readonly region?: string;
+  /** From when on; milliseconds since 1970. */
   readonly notBeforeMs: number;
+  /** The first millisecond at which it no longer counts. */
   readonly notAfterMs: number;
 }
 
 /** What the issuer holds. `random` must be unpredictable. */
 export interface Issuer {
+  /** The Ed25519 seed that is kept offline. */
   readonly networkKey: Uint8Array;
+  /** What signs and hashes. */
   readonly primitives: Primitives;
+  /** Where serial numbers come from. */
   readonly random: Random;
 }
 
@@ -92,6 +105,7 @@ export function networkIdOf(networkPublicKey: Uint8Array, primitives: Primitives
   return peerIdOf(networkPublicKey, primitives);
 }
 
+/** The text form: one line, `culvert-cert-v1.PAYLOAD.SIGNATURE`. */
 export function encodeCertificate(certificate: Certificate): string {
   const { domain, fields } = statementOf(certificate);
   return `${PREFIX}.${encodeBase64Url(signedBytes(domain, fields))}.${encodeBase64Url(certificate.signature)}`;
@@ -113,12 +127,17 @@ export function parseCertificate(text: string): Certificate | undefined {
 
 /** What a certificate has to prove, and to whom. */
 export interface CertificateCheck {
+  /** The key that must have signed it. */
   readonly networkPublicKey: Uint8Array;
+  /** Who shows it. */
   readonly peerId: string;
+  /** What the peer wants to be. */
   readonly role: string;
   /** Left out where no region matters. */
   readonly region?: string;
+  /** Milliseconds since 1970. */
   readonly nowMs: number;
+  /** What hashes and verifies. */
   readonly primitives: Primitives;
   /** A list of revoked serials and peers, once there is one. Asked last, of authentic certificates only. */
   readonly isRevoked?: (claims: CertificateClaims) => boolean;
@@ -136,8 +155,10 @@ export const CERTIFICATE_REFUSALS = [
   "expired",
   "revoked",
 ] as const;
+/** One of `CERTIFICATE_REFUSALS`. */
 export type CertificateRefusal = typeof CERTIFICATE_REFUSALS[number];
 
+/** What `verifyCertificate` says of a text. */
 export type CertificateVerdict =
   | { readonly ok: true; readonly certificate: Certificate }
   | { readonly ok: false; readonly reason: CertificateRefusal };

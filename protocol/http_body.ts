@@ -8,6 +8,7 @@
 
 import { type Field, parseFieldLines, type RequestHead, type ResponseHead, tokensOf, valuesOf } from "./http_head.ts";
 
+/** What delimits the body of a message. */
 export type Framing =
   | { readonly kind: "none" }
   | { readonly kind: "length"; readonly bytes: number }

@@ -8,25 +8,35 @@
 
 import { bad, done, MORE, type Parsed } from "./parse.ts";
 
+/** A field line, or a line of trailers. */
 export interface Field {
   /** As it was spelled. Compare with `isNamed`. */
   readonly name: string;
+  /** Without the space around it. */
   readonly value: string;
 }
 
+/** What comes before the body of a request. */
 export interface RequestHead {
+  /** As sent: methods are told apart by case. */
   readonly method: string;
   /** As sent: origin, absolute, authority or asterisk form. */
   readonly target: string;
   /** 0 or 1: the digit after "HTTP/1.". */
   readonly minor: number;
+  /** In their order. */
   readonly fields: readonly Field[];
 }
 
+/** What comes before the body of a response. */
 export interface ResponseHead {
+  /** Three digits. */
   readonly status: number;
+  /** What people may read of it; often empty. */
   readonly reason: string;
+  /** 0 or 1: the digit after "HTTP/1.". */
   readonly minor: number;
+  /** In their order. */
   readonly fields: readonly Field[];
 }
 

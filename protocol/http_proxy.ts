@@ -27,7 +27,9 @@ const hopByHop: ReadonlySet<string> = new Set([
 /** What may not be set from a trailer: it would change how the message was already read. */
 const forbiddenTrailers: ReadonlySet<string> = new Set(["host", "trailer", "authorization", "set-cookie", "expect"]);
 
+/** An absolute-form request target, taken apart. */
 export interface AbsoluteForm {
+  /** Whom to dial. */
   readonly target: Target;
   /** The authority as the Host field has it. */
   readonly authority: string;
@@ -57,7 +59,9 @@ export function upgradeOf(head: RequestHead | ResponseHead): string | undefined 
   return wanted !== "" && tokensOf(head.fields, "connection").includes("upgrade") ? wanted : undefined;
 }
 
+/** How a message goes on, beside its fields. */
 export interface Forwarding {
+  /** What delimits its body. */
   readonly framing: Framing;
   /** The protocol to ask for, or that was agreed. */
   readonly upgrade?: string | undefined;
@@ -103,8 +107,11 @@ function connectionFields({ framing, upgrade, close }: Forwarding): Field[] {
   return fields;
 }
 
+/** Of Basic authentication. */
 export interface BasicCredentials {
+  /** Without a colon. */
   readonly user: string;
+  /** Any text. */
   readonly password: string;
 }
 

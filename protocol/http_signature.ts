@@ -47,23 +47,31 @@ const FIELD_NAME = /^[a-z0-9!#$%&'*+.^_`|~-]+$/;
 
 /** What of a request can be signed besides its body. */
 export interface RequestHead {
+  /** As it is sent, such as `POST`. */
   readonly method: string;
   /** Absolute. */
   readonly url: string;
+  /** By names of either case, as `Headers` has them. */
   readonly headers: { get(name: string): string | null };
 }
 
 /** An identity, as far as signing requests goes. */
 export interface RequestSigner {
+  /** The Ed25519 key, which stands in the request as its key id. */
   readonly publicKey: Uint8Array;
+  /** The Ed25519 signature over what RFC 9421 says is to be signed. */
   signHttp(signatureBase: Uint8Array): Bytes;
 }
 
+/** What signing takes beside the request. */
 export interface SigningOptions {
   /** The peer id of whom it is meant for, if an identity answers there. */
   readonly recipient?: string | undefined;
+  /** Milliseconds since 1970, on our clock. */
   readonly wallNowMs: number;
+  /** Where the nonce comes from. */
   readonly random: Random;
+  /** What hashes the body. */
   readonly primitives: Primitives;
 }
 
@@ -108,8 +116,11 @@ export type SignatureFault =
   | "bad_digest" // the body is not the one that was signed
   | "bad_signature";
 
+/** What the signature of a request has proved. */
 export interface RequestSignature {
+  /** Who signed it. */
   readonly peerId: string;
+  /** The key it was signed with, whose hash is the peer id. */
   readonly publicKey: Bytes;
   /** To be remembered until `goodUntilMs`. */
   readonly nonce: string;
@@ -117,14 +128,18 @@ export interface RequestSignature {
   readonly goodUntilMs: number;
 }
 
+/** What is to be believed of a request, or why nothing. */
 export type SignatureVerdict =
   | { readonly ok: true; readonly signature: RequestSignature }
   | { readonly ok: false; readonly fault: SignatureFault };
 
+/** What verifying takes beside the request. */
 export interface VerifyingOptions {
   /** The peer id of whom it must be meant for, if an identity answers here. */
   readonly recipient?: string | undefined;
+  /** Milliseconds since 1970, on our clock. */
   readonly wallNowMs: number;
+  /** What hashes and verifies. */
   readonly primitives: Primitives;
 }
 

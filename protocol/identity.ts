@@ -43,9 +43,13 @@ export interface IdentitySecrets {
 
 /** The identity's word that this WireGuard key is its own. */
 export interface WireGuardBinding {
+  /** Whose it is. */
   readonly peerId: string;
+  /** The identity's Ed25519 key. */
   readonly publicKey: Uint8Array;
+  /** The X25519 key that is its own. */
   readonly wireguardKey: Uint8Array;
+  /** The identity's, over the name and the WireGuard key. */
   readonly signature: Uint8Array;
 }
 

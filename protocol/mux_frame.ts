@@ -22,8 +22,10 @@ export const MUX_HEADER_BYTES = 8;
 export const MUX_MAX_PAYLOAD_BYTES = 65535;
 /** What a v2 sender may have in flight before the first UPD of its peer. */
 export const MUX_INITIAL_WINDOW_BYTES = 262144;
+/** The payload of an UPD frame. */
 export const MUX_UPDATE_BYTES = 8;
 
+/** What a frame is, as its second byte. */
 export const MuxCommand = {
   SYN: 0,
   FIN: 1,
@@ -52,6 +54,7 @@ export function followingStreamId(role: "client" | "server", id: number): number
   return id + 2 > 0xffffffff ? firstStreamId(role) : id + 2;
 }
 
+/** The stream id a side opens first. */
 export function firstStreamId(role: "client" | "server"): number {
   return role === "client" ? 3 : 2;
 }

@@ -19,6 +19,7 @@ export type Bytes = Uint8Array<ArrayBuffer>;
 
 /** Length of an Ed25519 or X25519 key of either kind. */
 export const KEY_BYTES = 32;
+/** Length of an Ed25519 signature. */
 export const ED25519_SIGNATURE_BYTES = 64;
 
 /**

@@ -24,17 +24,22 @@ import { concat, encodeFrame, encodeText, FRAME_HEAD_BYTES, parseFrame, parseTex
 /** Room for the longest trail. */
 const MAX_BODY_BYTES = 10_752;
 /** The longest header. */
-export const MAX_RELAY_HEADER_BYTES = FRAME_HEAD_BYTES + MAX_BODY_BYTES;
+export const MAX_RELAY_HEADER_BYTES: number = FRAME_HEAD_BYTES + MAX_BODY_BYTES;
 /** Kept as text by whoever made it; on the wire it is only compared. */
 const SESSION_ID = /^[\x21-\x7e]{1,64}$/;
 
-const KIND_CODES = { toExit: 1, fromClient: 2, probe: 3 } as const;
-type RelayKind = keyof typeof KIND_CODES;
-const KINDS: readonly (RelayKind | undefined)[] = [undefined, "toExit", "fromClient", "probe"];
+/** Towards the exit, or to it from a client; a probe belongs to no session. */
+export type RelayDirection = "toExit" | "fromClient" | "probe";
+const KIND_CODES: Readonly<Record<RelayDirection, number>> = { toExit: 1, fromClient: 2, probe: 3 };
+const KINDS: readonly (RelayDirection | undefined)[] = [undefined, "toExit", "fromClient", "probe"];
 
+/** The first words of a stream on a data link. */
 export interface RelayHeader {
-  readonly kind: RelayKind;
+  /** Which way it goes. */
+  readonly kind: RelayDirection;
+  /** The session it belongs to: what `isSessionId` takes. */
   readonly sessionId: string;
+  /** The places it has passed. */
   readonly trail: readonly Hop[];
 }
 
@@ -50,6 +55,7 @@ export function encodeRelayHeader(header: RelayHeader): Uint8Array | undefined {
   return encodeFrame(KIND_CODES[header.kind], body);
 }
 
+/** The header at the beginning of the bytes. */
 export function parseRelayHeader(bytes: Uint8Array): Parsed<RelayHeader> {
   const framed = parseFrame(bytes, MAX_BODY_BYTES);
   if (framed.status !== "done") return framed;

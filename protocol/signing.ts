@@ -14,14 +14,21 @@
 import { CulvertError } from "./errors.ts";
 import type { Bytes, Primitives } from "./primitives.ts";
 
+/** What a peer signs to be let in by a supernode (`control/auth.ts`). */
 export const AUTH_DOMAIN = "culvert/auth/v1";
+/** What the supernode signs in answer. */
 export const AUTH_ANSWER_DOMAIN = "culvert/auth-answer/v1";
+/** What an identity signs of its WireGuard key (`identity.ts`). */
 export const WIREGUARD_KEY_DOMAIN = "culvert/wireguard-key/v1";
+/** What a network's key signs of a peer (`certificate.ts`). */
 export const CERTIFICATE_DOMAIN = "culvert/certificate/v1";
 /** What nodes that share bandwidth sign, and what they are answered (`sharing/node_auth.ts`). */
 export const NODE_HELLO_DOMAIN = "culvert/node-hello/v1";
+/** The orchestrator's answer to a hello. */
 export const NODE_WELCOME_DOMAIN = "culvert/node-welcome/v1";
+/** A node's word that it is still there. */
 export const NODE_LIVENESS_DOMAIN = "culvert/node-liveness/v1";
+/** A node's word that its owner agrees to share. */
 export const NODE_CONSENT_DOMAIN = "culvert/node-consent/v1";
 /** What a peer says of itself to whoever wants to meet it (`peers/card.ts`). */
 export const PEER_CARD_DOMAIN = "culvert/peer-card/v1";
@@ -31,24 +38,31 @@ export const PEER_STREAM_DOMAIN = "culvert/peer-stream/v1";
 export const PEER_INVITATION_DOMAIN = "culvert/peer-invitation/v1";
 /** Not signed: what a session's sealed streams begin with. */
 export const SESSION_DOMAIN = "culvert/session/v1";
-/** Not signed: what the hops between relays and central, and the openings of fragment sessions, begin with. */
+/** Not signed: what the hops between relays and central begin with. */
 export const HOP_DOMAIN = "culvert/hop/v1";
+/** Not signed: what the openings of fragment sessions begin with. */
 export const FRAGMENTS_DOMAIN = "culvert/fragments/v1";
 /** Not signed: what sealed hellos begin with, and what their keys are derived under. */
 export const SEALED_HELLO_DOMAIN = "culvert/sealed-hello/v1";
 /** Not signed: what the tokens of admitted clients of vtcp are derived under. */
 export const VTCP_DOMAIN = "culvert/vtcp/v1";
 
+/** A field of a statement; its type follows from the domain. */
 export type Field = string | number | Uint8Array | readonly string[];
 
+/** What is signed. */
 export interface Statement {
+  /** What kind of statement it is, such as `AUTH_DOMAIN`. */
   readonly domain: string;
+  /** In the order that the domain fixes. */
   readonly fields: readonly Field[];
 }
 
 /** A signature and the key it claims to be from. */
 export interface Signed {
+  /** 64 bytes, from whoever they are. */
   readonly signature: Uint8Array;
+  /** The Ed25519 key. */
   readonly publicKey: Uint8Array;
 }
 
@@ -81,11 +95,17 @@ export function signedBytes(domain: string, fields: readonly Field[]): Bytes {
 
 /** The fields of the first message on a control stream (design §4), in the order in which they are signed. */
 export interface AuthFields {
+  /** Who wants to be let in. */
   readonly peerId: string;
+  /** As what. */
   readonly role: string;
+  /** Where it is. */
   readonly region: string;
+  /** Of this message alone. */
   readonly nonce: Uint8Array;
+  /** Milliseconds since 1970. */
   readonly timestampMs: number;
+  /** The peer's X25519 key. */
   readonly wireguardKey: Uint8Array;
   /** The supernode the message is meant for, so that it cannot pass it on to another as its own. */
   readonly supernodeId: string;

@@ -14,6 +14,7 @@ import { bad, done, MORE, type Parsed } from "./parse.ts";
 import { encodeAddress, NO_ADDRESS, parseAddress } from "./socks_address.ts";
 import type { Target } from "./stream.ts";
 
+/** The first byte of greetings, requests and answers. */
 export const SOCKS5_VERSION = 5;
 const PASSWORD_VERSION = 1;
 /** It keeps nothing from one text to the next. */
@@ -22,6 +23,7 @@ const decoder = new TextDecoder();
 /** How a client may prove who it is. */
 export const SocksMethod = { none: 0x00, password: 0x02, unacceptable: 0xff } as const;
 
+/** What a client may ask for, RFC 1928 §4. */
 export const SocksCommand = { connect: 1, bind: 2, udpAssociate: 3 } as const;
 
 /** RFC 1928 §6. */
@@ -37,17 +39,25 @@ export const SocksReply = {
   addressUnsupported: 8,
 } as const;
 
+/** Who a client says it is, RFC 1929. */
 export interface SocksCredentials {
+  /** At most 255 bytes as UTF-8. */
   readonly user: string;
+  /** At most 255 bytes as UTF-8. */
   readonly password: string;
 }
 
+/** What a client asks for. */
 export interface SocksRequest {
+  /** One of `SocksCommand`, or one that is unknown. */
   readonly command: number;
+  /** Where to; for UDP ASSOCIATE, from where datagrams will come. */
   readonly target: Target;
 }
 
+/** What a server says to a request. */
 export interface SocksAnswer {
+  /** One of `SocksReply`. */
   readonly reply: number;
   /** Where the server is bound. */
   readonly bound: Target;
@@ -61,6 +71,7 @@ export function parseGreeting(bytes: Uint8Array): Parsed<{ readonly methods: Uin
   return done({ methods: bytes.subarray(2, 2 + count) }, 2 + count);
 }
 
+/** Client side: what it offers, each one of `SocksMethod`. */
 export function encodeGreeting(methods: readonly number[]): Uint8Array<ArrayBuffer> {
   return Uint8Array.of(SOCKS5_VERSION, methods.length, ...methods);
 }
@@ -71,10 +82,12 @@ export function parseMethodChoice(bytes: Uint8Array): Parsed<number> {
   return bytes.length < 2 ? MORE : done(bytes[1]!, 2);
 }
 
+/** Server side: the one of `SocksMethod` that it takes. */
 export function encodeMethodChoice(method: number): Uint8Array<ArrayBuffer> {
   return Uint8Array.of(SOCKS5_VERSION, method);
 }
 
+/** Server side: who the client says it is. */
 export function parseCredentials(bytes: Uint8Array): Parsed<SocksCredentials> {
   if (bytes.length > 0 && bytes[0] !== PASSWORD_VERSION) return bad("unknown version of the password exchange");
   const userBytes = bytes[1];
@@ -104,6 +117,7 @@ export function parsePasswordStatus(bytes: Uint8Array): Parsed<boolean> {
   return bytes.length < 2 ? MORE : done(bytes[1] === 0, 2);
 }
 
+/** Server side: whether the credentials are accepted. */
 export function encodePasswordStatus(accepted: boolean): Uint8Array<ArrayBuffer> {
   return Uint8Array.of(PASSWORD_VERSION, accepted ? 0 : 1);
 }
@@ -149,6 +163,7 @@ function encodeMessage(code: number, address: Target): Uint8Array<ArrayBuffer> |
   return out;
 }
 
+/** The header of a datagram. */
 export interface SocksDatagram {
   /** Whom it is for, or on the way back whom it is from. */
   readonly address: Target;

@@ -14,7 +14,9 @@ import type { Bytes } from "./primitives.ts";
 
 /** A list of strings and the parameters that stand behind it, in the order they came in. */
 export interface InnerList {
+  /** What stands between the parentheses. */
   readonly items: readonly string[];
+  /** What stands behind them, by name. */
   readonly parameters: ReadonlyMap<string, string | number>;
 }
 

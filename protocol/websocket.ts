@@ -12,6 +12,7 @@
 
 import { sha1 } from "@noble/hashes/legacy.js";
 
+/** What a frame is, RFC 6455 §5.2. */
 export const WebSocketOpcode = { CONTINUATION: 0, TEXT: 1, BINARY: 2, CLOSE: 8, PING: 9, PONG: 10 } as const;
 
 /** The longest header: two bytes, a 64-bit length and a key. */
@@ -129,12 +130,15 @@ export function websocketAccept(key: string): string {
   return btoa(String.fromCharCode(...sha1(new TextEncoder().encode(key + ACCEPT_GUID))));
 }
 
+/** What `WebsocketFrameReader` has read, as it comes. */
 export interface WebsocketFrameHandler {
   /** A piece of a binary message, unmasked in place; `last` ends the message. A view, valid only during the call. */
   onData(bytes: Uint8Array, last: boolean): void;
   /** A piece of a text message as UTF-8 cut anywhere; `last` ends the message. Without it text is a fault. */
   onText?(bytes: Uint8Array, last: boolean): void;
+  /** It must be answered with the same payload. */
   onPing(payload: Uint8Array): void;
+  /** The peer ends the connection, with 1005 where it gave no code. */
   onClose(code: number): void;
 }
 

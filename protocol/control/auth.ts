@@ -24,12 +24,14 @@ import type { AuthAccepted, AuthRefusal, AuthRequest, ControlRole, Resume } from
 export const AUTH_SKEW_MS = 60_000;
 /** How long after its timestamp a nonce is remembered: longer than it may pass, by what a store may take for it. */
 export const NONCE_KEPT_MS = AUTH_SKEW_MS + 10_000;
-export const SUPERNODE_ROLE = "supernode";
-export type SupernodeRole = typeof SUPERNODE_ROLE;
+/** What a supernode is to its peers, and in certificates. */
+export type SupernodeRole = "supernode";
+export const SUPERNODE_ROLE: SupernodeRole = "supernode";
 const NONCE_BYTES = 16;
 
 /** A closed network, as those in it see it. */
 export interface ClosedNetwork {
+  /** The Ed25519 key that certificates are checked with. */
   readonly networkPublicKey: Uint8Array;
   /** Whether the certificate has been taken back. */
   readonly isRevoked?: (claims: { readonly peerId: string; readonly serial: string }) => boolean;

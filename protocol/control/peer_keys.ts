@@ -15,18 +15,23 @@ import type { Primitives } from "../primitives.ts";
 import type { ClosedNetwork, SupernodeRole } from "./auth.ts";
 import type { ControlRole } from "./messages.ts";
 
+/** What the keys of a peer have to prove. */
 export interface PeerKeysCheck {
+  /** What the peer is said to be. */
   readonly role: ControlRole | SupernodeRole;
   /** Where the peer is said to be; left out where that does not matter. */
   readonly region?: string;
   /** Milliseconds since 1970. */
   readonly wallMs: number;
+  /** What hashes and verifies. */
   readonly primitives: Primitives;
+  /** Left out in an open network, where nobody needs a certificate. */
   readonly network?: ClosedNetwork | undefined;
   /** Told what is wrong with a certificate that is refused. */
   readonly onBadCertificate?: ((refusal: CertificateRefusal) => void) | undefined;
 }
 
+/** Why keys are not believed. */
 export type PeerKeysRefusal = "malformed" | "wrong_peer_id" | "bad_binding" | "no_certificate" | "bad_certificate";
 
 /** What an identity shows of itself. */
