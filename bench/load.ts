@@ -35,6 +35,7 @@
  *   bt-announces --target H:P --peers N --connections N --warm-ms N --measure-ms N     the same of a BitTorrent tracker
  *   lists --target H:P --count N                  how long lists of a tracker take
  *   tracker-store --kv FILE --count N --ttl-ms N    fills a tracker's store
+ *   base-store --kv FILE --count N                fills base's store with relays
  *   file-server --folder F                        our file server; ends with its standard input
  *   file-large --url URL --range-bytes N --warm-ms N --measure-ms N     one file over and over, whole or in ranges
  *   file-once --url URL                           reads it once
@@ -53,6 +54,7 @@ import { openLibcrypto } from "../native/crypto.ts";
 import { portableWireGuardCrypto, type WireGuardCrypto } from "../protocol/wireguard/crypto.ts";
 import { DelayRelay } from "../testing/delay_relay.ts";
 import { linesOf } from "../testing/program.ts";
+import { fillBaseStore } from "./load/base_store.ts";
 import { serveBlindRelay } from "./load/blind_relay.ts";
 import { runBulk } from "./load/bulk.ts";
 import { runConnections } from "./load/connections.ts";
@@ -110,6 +112,10 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<void>>> = {
   },
   async "tracker-store"(flags) {
     await fillTrackerStore(flags.text("kv"), flags.count("count"), { ...host(), ttlMs: flags.count("ttl-ms") });
+    print({ filled: true });
+  },
+  async "base-store"(flags) {
+    await fillBaseStore(flags.text("kv"), flags.count("count"), host().clock);
     print({ filled: true });
   },
   async source(flags) {

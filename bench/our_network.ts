@@ -128,8 +128,14 @@ export class OurNetwork implements AsyncDisposable {
     return ["--egress-policy", policy];
   }
 
-  startBase(): Promise<Member> {
-    return this.start("base", "base", ["--listen", `127.0.0.1:${freePort()}`]);
+  /** Where records are kept unless told otherwise: below its state directory. */
+  startBase({ kv }: { readonly kv?: string } = {}): Promise<Member> {
+    const flags = [
+      ...["--listen", `127.0.0.1:${freePort()}`],
+      ...["--admin-listen", `127.0.0.1:${freePort()}`, "--admin-token", ADMIN_TOKEN],
+      ...kv === undefined ? [] : ["--kv", kv],
+    ];
+    return this.start("base", "base", flags);
   }
 
   startSupernode({ region, base, kv, maxStreams }: SupernodeSettings): Promise<Member> {

@@ -62,7 +62,9 @@ async function followOnce(options: FollowTrackerOptions, signal: AbortSignal, on
   onBegun();
   onGap();
   const reader = new EventStreamReader();
-  for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
+  // The signal is needed here as well: fetch heeds it no longer once its Response has been collected, whoever reads the body.
+  const { signal: ends } = silence;
+  for await (const text of response.body.pipeThrough(new TextDecoderStream(), { signal: ends })) {
     silence.heard();
     const events = reader.push(text);
     if (!events) throw new CulvertError("protocol", "Cannot follow a tracker: its events must be short");

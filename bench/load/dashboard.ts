@@ -40,7 +40,7 @@ export async function serveDashboard(
 export class DashboardWatchers implements AsyncDisposable {
   /** That they have read so far. */
   bytes = 0;
-  readonly #leaving = new AbortController();
+  readonly #readers: ReadableStreamDefaultReader<Uint8Array>[] = [];
   readonly #reading: Promise<void>[] = [];
 
   /** Settles once each of them is told something. */
@@ -55,15 +55,16 @@ export class DashboardWatchers implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#leaving.abort();
-    await Promise.allSettled(this.#reading);
+    // Not by a signal: fetch heeds none any more once its Response has been collected.
+    for (const reader of this.#readers) await reader.cancel();
+    await Promise.all(this.#reading);
   }
 
   async #watch(url: URL, session: string): Promise<void> {
-    const { signal } = this.#leaving;
-    const response = await fetch(url, { headers: { authorization: `Bearer ${session}` }, signal });
+    const response = await fetch(url, { headers: { authorization: `Bearer ${session}` } });
     if (!response.ok) throw new Error(`Cannot watch a dashboard: ${await response.text()}`);
     const reader = response.body!.getReader();
+    this.#readers.push(reader);
     this.bytes += (await reader.read()).value?.length ?? 0;
     this.#reading.push(this.#readAll(reader));
   }

@@ -3,11 +3,12 @@
  *
  *   watchers (this process), Chromium ⇄ dashboard over a network that is not there (one core)
  *
- * The processor's share is of the dashboard's whole process, over seconds in which four watch: the network is gone through, drawn
- * and written out once a second, and sent to each. `supernode_added_cpu_pct` is the same of a real supernode that holds as many
- * control streams (2,000 with `--quick`): what it takes while four watch, less what it takes anyhow. `first_paint_ms` is of fresh browsers that follow the link with the token;
- * `wire_kib` all that such a browser is sent before it watches; `frames_per_s` those that the page with the map of all draws;
- * `up_ready_s` how long `culvert up` takes from its start to its welcome.
+ * The processor's share is of the dashboard's whole process, over seconds in which four watch: the network is gone through,
+ * drawn and written out once a second, and sent to each. `supernode_added_cpu_pct` is the same of a real supernode that holds
+ * as many control streams (2,000 with `--quick`): what it takes while four watch, less what it takes anyhow; so is
+ * `base_added_cpu_pct`, of a base whose store lists as many relays. `first_paint_ms` is of fresh browsers that follow the link
+ * with the token; `wire_kib` all that such a browser is sent before it watches; `frames_per_s` those that the page with the map
+ * of all draws; `up_ready_s` how long `culvert up` takes from its start to its welcome.
  */
 
 import { type Browser, chromium } from "playwright-core";
@@ -18,7 +19,7 @@ import { findTool } from "../../testing/requirements.ts";
 import { DASHBOARD_TOKEN, DashboardWatchers } from "../load/dashboard.ts";
 import { ControlPeers } from "../control_peers.ts";
 import { denoProgram, load, onCore } from "../loads.ts";
-import { ADMIN_TOKEN, OurNetwork } from "../our_network.ts";
+import { ADMIN_TOKEN, type Member, OurNetwork } from "../our_network.ts";
 import { median } from "../rounds.ts";
 import type { Measurement, MeasureOptions, Subject } from "../subject.ts";
 
@@ -43,10 +44,10 @@ const full: Settings = {
 };
 const quick: Settings = {
   rounds: 1,
-  warmMs: 3000,
-  measureMs: 8000,
+  warmMs: 2000,
+  measureMs: 4000,
   visits: 3,
-  framesMs: 5000,
+  framesMs: 3000,
   starts: 1,
   streams: 2000,
 };
@@ -76,7 +77,9 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
     rounds.push(await measureServer(settings));
   }
   report(`${WATCHERS} watch a supernode with ${settings.streams} peers`);
-  const addedPct = await measureSupernode(settings);
+  const supernodeAddedPct = await measureSupernode(settings);
+  report(`${WATCHERS} watch a base with ${PEERS} relays`);
+  const baseAddedPct = await measureBase(settings);
   const path = findTool("chromium");
   if (path !== undefined) report("Chromium visits the page, and looks at the map");
   const page = path === undefined ? {} : await measurePage(path, settings);
@@ -88,7 +91,8 @@ async function measure({ quick: isQuick, report }: MeasureOptions): Promise<Meas
     figures: {
       server_cpu_pct: cpuPct,
       server_unwatched_cpu_pct: median(rounds.map((round) => round.idlePct)),
-      supernode_added_cpu_pct: addedPct,
+      supernode_added_cpu_pct: supernodeAddedPct,
+      base_added_cpu_pct: baseAddedPct,
       viewer_kib_per_s: median(rounds.map((round) => round.kibPerS)),
       ...page,
       up_ready_s: await measureUp(settings),
@@ -114,16 +118,34 @@ async function measureServer({ warmMs, measureMs }: Settings) {
   return { cpuPct, kibPerS, idlePct: await cpuPctOf(server, measureMs) };
 }
 
-async function measureSupernode({ streams, warmMs, measureMs }: Settings): Promise<number> {
+async function measureSupernode({ streams, ...settings }: Settings): Promise<number> {
   await using network = new OurNetwork();
   const supernode = await network.startSupernode({ region: "here", maxStreams: streams });
   await using peers = await ControlPeers.start(supernode, streams);
   await peers.open();
+  return await addedPctOf(supernode, settings);
+}
+
+async function measureBase(settings: Settings): Promise<number> {
+  await using network = new OurNetwork();
+  const kv = network.path("base.kv");
+  {
+    await using filling = load("base-store", { kv, count: PEERS });
+    await filling.readJson(READY_MS);
+  }
+  return await addedPctOf(await network.startBase({ kv }), settings);
+}
+
+/** What it takes while four watch, less what it takes anyhow. */
+async function addedPctOf(
+  member: Member,
+  { warmMs, measureMs }: Pick<Settings, "warmMs" | "measureMs">,
+): Promise<number> {
   await delay(clock, warmMs);
-  const beforePct = await cpuPctOf(supernode.program, measureMs);
-  await using _watchers = await DashboardWatchers.open(supernode.address("dashboard"), WATCHERS, ADMIN_TOKEN);
+  const beforePct = await cpuPctOf(member.program, measureMs);
+  await using _watchers = await DashboardWatchers.open(member.address("dashboard"), WATCHERS, ADMIN_TOKEN);
   await delay(clock, warmMs);
-  return await cpuPctOf(supernode.program, measureMs) - beforePct;
+  return await cpuPctOf(member.program, measureMs) - beforePct;
 }
 
 async function cpuPctOf(program: Program, measureMs: number): Promise<number> {

@@ -1,0 +1,24 @@
+/** Fills a store with relays as base keeps them, which stay however long a measurement takes. */
+
+import { Asker } from "../../edge/fixtures/directory.ts";
+import { commitAll } from "../../kv/commit.ts";
+import { openKv } from "../../kv/open.ts";
+import type { Clock } from "../../protocol/clock.ts";
+import type { RelayRecord } from "../../protocol/directory.ts";
+
+const REGIONS = ["eu", "us", "ap"];
+const STAYS_MS = 24 * 3_600_000;
+
+export async function fillBaseStore(path: string, relays: number, clock: Clock): Promise<void> {
+  using kv = await openKv(path);
+  const registeredAtMs = clock.wallNow();
+  const mutations = Array.from({ length: relays }, (_, number) => {
+    const registration = new Asker(number).relay("relay", {
+      region: REGIONS[number % REGIONS.length]!,
+      load: number / relays,
+    });
+    const value: RelayRecord = { ...registration, registeredAtMs, expiresAtMs: registeredAtMs + STAYS_MS };
+    return { key: ["base", "relay", value.kind, value.relayId], value };
+  });
+  await commitAll({ kv, clock }, "fill base's store", mutations);
+}
