@@ -6,7 +6,7 @@
  *
  * Who has exits in a region is asked once for all who want to know it at the same time, and remembered:
  *
- *   younger than freshMs                    told at once, base is not asked; that there is nobody, for a fifth of it
+ *   younger than freshMs                    told at once, base is not asked; that there is nobody, for a tenth of it
  *   older                                   base is asked
  *   base is down, younger than keptMs       the last it said is told, and base is asked again after a growing wait
  *
@@ -79,7 +79,7 @@ interface Remembered {
 const PASSING: readonly (string | undefined)[] = ["not_registered", "rate_limited"];
 
 /** Whoever hears that there is nobody asks again, and somebody may come any moment. */
-const NOBODY_FRESH_SHARE = 0.2;
+const NOBODY_FRESH_SHARE = 0.1;
 
 /** Regions are few; a stranger who invents some must not fill the memory. */
 const MAX_REGIONS = 256;

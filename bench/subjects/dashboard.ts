@@ -44,7 +44,7 @@ const full: Settings = {
 };
 const quick: Settings = {
   rounds: 1,
-  warmMs: 2000,
+  warmMs: 1500,
   measureMs: 4000,
   visits: 3,
   framesMs: 3000,
@@ -54,6 +54,8 @@ const quick: Settings = {
 
 const PEERS = 10_000;
 const WATCHERS = 4;
+/** Its looks are several seconds apart. */
+const BASE_MEASURE_MS = 10_000;
 const SERVER_CORE = 1;
 const READY_MS = 60_000;
 const VIEWPORT = { width: 1280, height: 900 };
@@ -133,7 +135,8 @@ async function measureBase(settings: Settings): Promise<number> {
     await using filling = load("base-store", { kv, count: PEERS });
     await filling.readJson(READY_MS);
   }
-  return await addedPctOf(await network.startBase({ kv }), settings);
+  const measureMs = Math.max(settings.measureMs, BASE_MEASURE_MS);
+  return await addedPctOf(await network.startBase({ kv }), { ...settings, measureMs });
 }
 
 /** What it takes while four watch, less what it takes anyhow. */
