@@ -128,7 +128,7 @@ export class OurNetwork implements AsyncDisposable {
     return ["--egress-policy", policy];
   }
 
-  /** Where records are kept unless told otherwise: below its state directory. */
+  /** Without `kv` its records are below its state directory. */
   startBase({ kv }: { readonly kv?: string } = {}): Promise<Member> {
     const flags = [
       ...["--listen", `127.0.0.1:${freePort()}`],

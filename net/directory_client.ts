@@ -6,7 +6,7 @@
  *
  * Who has exits in a region is asked once for all who want to know it at the same time, and remembered:
  *
- *   younger than freshMs                    told at once, base is not asked; that there is nobody, for a tenth of it
+ *   younger than freshMs                    told at once, base is not asked; that there is nobody else, a tenth of it
  *   older                                   base is asked
  *   base is down, younger than keptMs       the last it said is told, and base is asked again after a growing wait
  *
@@ -78,7 +78,7 @@ interface Remembered {
 /** What a base says for the moment: it has forgotten us, who will register again, or has too much to do. */
 const PASSING: readonly (string | undefined)[] = ["not_registered", "rate_limited"];
 
-/** Whoever hears that there is nobody asks again, and somebody may come any moment. */
+/** Whoever hears that there is nobody, or nobody but those he excludes, asks again, and somebody may come any moment. */
 const NOBODY_FRESH_SHARE = 0.1;
 
 /** Regions are few; a stranger who invents some must not fill the memory. */
@@ -142,8 +142,9 @@ export class DirectoryClient implements Disposable {
   async candidates(query: CandidateQuery = {}): Promise<SupernodeRecord[]> {
     const { region, which = "with_exits", count = MAX_CANDIDATES, exclude = [], signal } = query;
     const place = { which, ...(region !== undefined && { region }) };
-    const supernodes = this.#known(place) ?? await orAborted(this.#ask(place), signal);
-    return supernodes.filter(({ supernodeId }) => !exclude.includes(supernodeId)).slice(0, count);
+    const isWanted = ({ supernodeId }: SupernodeRecord) => !exclude.includes(supernodeId);
+    const supernodes = this.#known(place, isWanted) ?? await orAborted(this.#ask(place), signal);
+    return supernodes.filter(isWanted).slice(0, count);
   }
 
   /** One supernode, wherever it is and whatever it does; undefined when base does not know it. */
@@ -155,11 +156,11 @@ export class DirectoryClient implements Disposable {
   }
 
   /** What is told without asking base. */
-  #known(place: Place): readonly SupernodeRecord[] | undefined {
+  #known(place: Place, isWanted: (record: SupernodeRecord) => boolean): readonly SupernodeRecord[] | undefined {
     const { clock, freshMs = 5000, keptMs = 3_600_000 } = this.#options;
     const remembered = this.#regions.get(keyOf(place));
     const nowMs = clock.now();
-    const staysFreshMs = remembered?.supernodes.length === 0 ? freshMs * NOBODY_FRESH_SHARE : freshMs;
+    const staysFreshMs = remembered?.supernodes.some(isWanted) ? freshMs : freshMs * NOBODY_FRESH_SHARE;
     const goodForMs = nowMs < this.#downUntilMs ? keptMs : staysFreshMs;
     return remembered && nowMs - remembered.atMs < goodForMs ? remembered.supernodes : undefined;
   }

@@ -110,6 +110,12 @@ Deno.test("that there is nobody is asked again sooner than who there is", async 
     return bases.asked.length;
   };
   assertEquals([await askedAfter(0), await askedAfter(199), await askedAfter(1)], [1, 1, 2]);
+  const exclude = [one.id, two.id, three.id];
+  for (const waitMs of [0, 199, 1]) {
+    bases.clock.advance(waitMs);
+    assertEquals(await client.candidates({ region: "eu", exclude }), []);
+  }
+  assertEquals(bases.asked.length, 4, "who is excluded does not count");
 });
 
 Deno.test("while base is down the last it said is told, base is asked less and less, and then no more is told", async () => {

@@ -56,7 +56,7 @@ export class DashboardWatchers implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     // Not by a signal: fetch heeds none any more once its Response has been collected.
-    for (const reader of this.#readers) await reader.cancel();
+    await Promise.allSettled(this.#readers.map((reader) => reader.cancel()));
     await Promise.all(this.#reading);
   }
 
@@ -66,7 +66,9 @@ export class DashboardWatchers implements AsyncDisposable {
     const reader = response.body!.getReader();
     this.#readers.push(reader);
     this.bytes += (await reader.read()).value?.length ?? 0;
-    this.#reading.push(this.#readAll(reader));
+    const reading = this.#readAll(reader);
+    reading.catch(() => {}); // thrown when this is disposed
+    this.#reading.push(reading);
   }
 
   async #readAll(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {

@@ -21,7 +21,7 @@ interface Mark {
 type Marks = ReadonlyMap<string, Mark>;
 
 export class ChangeTeller {
-  #before: { readonly atMs: number; readonly things: Marks } | undefined;
+  #before: Marks | undefined;
   readonly #sessions = new SessionTeller();
 
   /** What has happened since it was last asked; the first time there is nothing to compare with. */
@@ -30,12 +30,9 @@ export class ChangeTeller {
     const before = this.#before;
     const things = thingsOf(snapshot);
     const sessions = this.#sessions.tell(snapshot);
-    this.#before = { atMs, things };
+    this.#before = things;
     if (!before) return [{ atMs, tone: "info", text: firstLine(snapshot) }];
-    return [
-      ...linesOf(sessions.ofTheLookBefore, before.atMs),
-      ...linesOf([...thingsThatHappened(before.things, things), ...sessions.ofThisLook], atMs),
-    ];
+    return linesOf([...thingsThatHappened(before, things), ...sessions], atMs);
   }
 }
 

@@ -2,13 +2,18 @@
  * What has become of sessions between two looks: which began, ended, or go on at another exit.
  *
  *   one that goes on    ◀─ the same id with another exit, or another session that says whose place it takes,
- *                          or one of the same client that began no later than at the look after the end
+ *                          or one of the same client and kind that began no later than at the look after the end
  *   one that has ended  ◀─ no other took its place until then: so an end is told one look late
+ *
+ * Only sessions that an exit serves count: while another is being set up, the one that is there goes on.
  */
 
 import type { Happening } from "./happenings.ts";
 import type { SessionFacts } from "./inventory.ts";
 import { labelOfId, type Snapshot } from "./snapshot.ts";
+
+/** Looks that are further apart do not show what took whose place, unless it says so. */
+const MAX_GAP_MS = 60_000;
 
 interface ExitMark {
   readonly peerId: string;
@@ -16,86 +21,93 @@ interface ExitMark {
 }
 
 interface SessionMark {
-  readonly clientPeerId: string;
+  /** Whose it is and what it carries: others of the same client have nothing to do with it. */
+  readonly kind: string;
   readonly client: string;
-  readonly exit: ExitMark | undefined;
-  /** The session whose place it took. */
-  readonly previousSessionId: string | undefined;
-  /** Where that one was. */
-  readonly from: ExitMark | undefined;
+  readonly exit: ExitMark;
+  /** Another has taken its place, and its end is nothing to tell. */
+  readonly isReplaced: boolean;
 }
 
-type Marks = ReadonlyMap<string, SessionMark>;
+type ServedSession = SessionFacts & { readonly exitPeerId: string };
 
 export class SessionTeller {
-  #now: Marks = new Map();
-  /** What was there before the last look and was not at it, and nobody has been told of. */
-  #ended: Marks = new Map();
+  #atMs = -Infinity;
+  #now: ReadonlyMap<string, SessionMark> = new Map();
+  /** Those that were gone at the last look, and nobody has been told. */
+  #gone: ReadonlyMap<string, SessionMark> = new Map();
 
   /** What has happened since it was last asked; the first time all of them have begun. */
-  tell(snapshot: Snapshot): { readonly ofTheLookBefore: Happening[]; readonly ofThisLook: Happening[] } {
-    const before = this.#now;
-    const endedBefore = this.#ended;
-    const now = marksOf(snapshot, before, endedBefore);
-    const replaced = new Set(now.values().map(({ previousSessionId }) => previousSessionId));
-    const isOver = ([id]: [string, SessionMark]) => !now.has(id) && !replaced.has(id);
-    this.#now = now;
-    this.#ended = new Map([...before].filter(isOver));
-    return {
-      ofTheLookBefore: [...endedBefore].filter(isOver).map(([, mark]) => endedOf(mark)),
-      ofThisLook: [...sessionsThatMoved(before, now)],
-    };
-  }
-}
-
-function marksOf(snapshot: Snapshot, before: Marks, ended: Marks): Marks {
-  const places = new FreePlaces(snapshot, [...ended, ...before]);
-  const marks = new Map<string, SessionMark>();
-  for (const session of snapshot.sessions) {
-    const { sessionId, clientPeerId, exitPeerId } = session;
-    const last = before.get(sessionId);
-    if (last && last.exit?.peerId === exitPeerId) {
+  tell(snapshot: Snapshot): Happening[] {
+    const known = new Map([...this.#gone, ...this.#now]);
+    const served = snapshot.sessions.filter(isServed);
+    const isLongAgo = snapshot.atMs - this.#atMs > MAX_GAP_MS;
+    const places = new FreePlaces(known, served, isLongAgo);
+    const now = new Map<string, SessionMark>();
+    const begun: Happening[] = [];
+    for (const session of served) {
+      const last = known.get(session.sessionId);
       // Its exit may be gone by now, and with it what it was called.
-      marks.set(sessionId, last);
-      continue;
+      const mark = last?.exit.peerId === session.exitPeerId ? last : markOf(session, snapshot);
+      now.set(session.sessionId, mark);
+      if (mark !== last) begun.push(begunOf(mark, (last ?? places.take(session))?.exit));
     }
-    const previous = last ? undefined : places.take(session);
-    marks.set(sessionId, {
-      clientPeerId,
-      client: last?.client ?? labelOfId(clientPeerId, snapshot),
-      exit: exitPeerId === undefined ? undefined : { peerId: exitPeerId, label: labelOfId(exitPeerId, snapshot) },
-      previousSessionId: last?.previousSessionId ?? previous?.[0] ?? session.previousSessionId,
-      from: last?.exit ?? last?.from ?? previous?.[1].exit ?? previous?.[1].from,
-    });
+    const isOver = ([id, { isReplaced }]: [string, SessionMark]) =>
+      !now.has(id) && !isReplaced && !places.taken.has(id);
+    const over = [...known].filter(isOver);
+    const isToldNow = ([id]: [string, SessionMark]) => isLongAgo || this.#gone.has(id);
+    const ended = over.filter(isToldNow).map(([, mark]) => endedOf(mark));
+    this.#gone = new Map(over.filter((each) => !isToldNow(each)));
+    for (const id of places.taken) if (now.has(id)) now.set(id, { ...now.get(id)!, isReplaced: true });
+    this.#now = now;
+    this.#atMs = snapshot.atMs;
+    return [...ended, ...begun];
   }
-  return marks;
 }
 
-/** Sessions whose place another may take: any by its id, and those that are over by who their client was, each of them once. */
+function isServed(session: SessionFacts): session is ServedSession {
+  return (session.state === "active" || session.state === "rotating") && session.exitPeerId !== undefined;
+}
+
+function kindOf({ clientPeerId, carries, isStatic = false }: SessionFacts): string {
+  return `${clientPeerId} ${carries} ${isStatic}`;
+}
+
+function markOf(session: ServedSession, snapshot: Snapshot): SessionMark {
+  const { clientPeerId, exitPeerId } = session;
+  return {
+    kind: kindOf(session),
+    client: labelOfId(clientPeerId, snapshot),
+    exit: { peerId: exitPeerId, label: labelOfId(exitPeerId, snapshot) },
+    isReplaced: false,
+  };
+}
+
+/** Sessions whose place another may take: any by its id, and those that are over by their kind, each of them once. */
 class FreePlaces {
-  readonly #known: Marks;
+  readonly taken = new Set<string>();
+  readonly #known: ReadonlyMap<string, SessionMark>;
   readonly #over: ReadonlyMap<string, [string, SessionMark][]>;
 
-  constructor({ sessions }: Snapshot, known: Iterable<[string, SessionMark]>) {
-    this.#known = new Map(known);
-    const spoken = new Set(sessions.flatMap(({ sessionId, previousSessionId }) => [sessionId, previousSessionId]));
-    const over = [...this.#known].filter(([id]) => !spoken.has(id));
-    this.#over = Map.groupBy(over, ([, { clientPeerId }]) => clientPeerId);
+  constructor(known: ReadonlyMap<string, SessionMark>, served: readonly ServedSession[], byIdAlone: boolean) {
+    this.#known = known;
+    const spoken = new Set(served.flatMap(({ sessionId, previousSessionId }) => [sessionId, previousSessionId]));
+    const over = byIdAlone ? [] : [...known].filter(([id, { isReplaced }]) => !spoken.has(id) && !isReplaced);
+    this.#over = Map.groupBy(over, ([, { kind }]) => kind);
   }
 
-  take({ clientPeerId, previousSessionId }: SessionFacts): [string, SessionMark] | undefined {
-    const named = previousSessionId === undefined ? undefined : this.#known.get(previousSessionId);
-    if (named) return [previousSessionId!, named];
-    return this.#over.get(clientPeerId)?.pop();
+  take(session: SessionFacts): SessionMark | undefined {
+    const { previousSessionId = "" } = session;
+    const named = this.#known.get(previousSessionId);
+    const [id, mark] = named ? [previousSessionId, named] : this.#over.get(kindOf(session))?.pop() ?? [];
+    if (id !== undefined) this.taken.add(id);
+    return mark;
   }
 }
 
-function* sessionsThatMoved(before: Marks, now: Marks): Generator<Happening> {
-  for (const [id, { client, exit, from }] of now) {
-    if (!exit || before.get(id)?.exit?.peerId === exit.peerId) continue;
-    if (!from) yield beganAt(client, exit);
-    else yield from.peerId === exit.peerId ? beganAnewAt(client, exit) : movedTo(client, from, exit);
-  }
+function begunOf({ client, exit }: SessionMark, from: ExitMark | undefined): Happening {
+  if (!from) return beganAt(client, exit);
+  return from.peerId === exit.peerId ? beganAnewAt(client, exit) : movedTo(client, from, exit);
 }
 
 function beganAt(client: string, exit: ExitMark): Happening {
@@ -125,7 +137,7 @@ function movedTo(client: string, from: ExitMark, exit: ExitMark): Happening {
 function endedOf({ client, exit }: SessionMark): Happening {
   return {
     tone: "info",
-    text: `The session of ${client} at ${exit?.label ?? "no exit"} ended`,
+    text: `The session of ${client} at ${exit.label} ended`,
     together: (count) => `${count} sessions ended`,
   };
 }

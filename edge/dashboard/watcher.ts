@@ -122,13 +122,12 @@ export class Watcher implements Disposable {
 
   async #look(): Promise<void> {
     const { source, clock, log } = this.#options;
+    const beganMs = clock.now();
     try {
       using limit = deadline(clock, ANSWER_TIMEOUT_MS, "look at the network", this.#stopped.signal);
-      const beganMs = clock.now();
       const answer = source.inventory(limit.signal);
       const inventory = answer instanceof Promise ? await orAborted(answer, limit.signal) : answer;
       this.#take(snapshotOf(inventory, clock.wallNow()));
-      this.#costMs = clock.now() - beganMs;
       this.#looks.add(1, { result: "ok" });
     } catch (error) {
       if (this.#stopped.signal.aborted) return;
@@ -137,6 +136,8 @@ export class Watcher implements Disposable {
         log.warn("The dashboard cannot look at the network", { error: messageOf(error) });
       }
       this.#fail(plainText(messageOf(error), MAX_TROUBLE));
+    } finally {
+      this.#costMs = clock.now() - beganMs;
     }
   }
 

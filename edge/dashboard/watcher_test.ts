@@ -119,7 +119,7 @@ Deno.test("a view is told when it is another, and not again when it is the same"
   assertEquals(started.told.filter(({ event }) => event === "point").length, 6);
 });
 
-Deno.test("a source that never answers is in trouble after five seconds, is asked again, and is told of once in the log", async () => {
+Deno.test("a source that never answers is in trouble after five seconds, is asked again by and by, and is told of once in the log", async () => {
   const log = new LogCollector();
   let asked = 0;
   using started = startWatcher({ inventory: () => (asked++, new Promise<Inventory>(() => {})) }, { log });
@@ -127,7 +127,7 @@ Deno.test("a source that never answers is in trouble after five seconds, is aske
   assertEquals(started.told.filter(({ event }) => event === "trouble"), [
     { event: "trouble", data: JSON.stringify({ text: "Cannot look at the network: no answer within 5000 ms" }) },
   ]);
-  await started.clock.advanceAsync(21_000);
+  await started.clock.advanceAsync(100_000);
   assertEquals([asked, log.lines.length], [4, 1]);
   assertEquals(started.told.filter(({ event }) => event === "log").length, 1);
   assertEquals(await started.clock.runUntil(started.watcher.snapshot()), undefined);

@@ -185,7 +185,8 @@ export class TransferPlan {
   #paused(source: Source, forMs: number, nowMs: number): void {
     source.busySinceMs ??= nowMs;
     source.restsUntilMs = Math.max(source.restsUntilMs, nowMs + forMs);
-    if (nowMs - source.busySinceMs >= MAX_BUSY_MS) source.dropped ??= "it was busy all the time";
+    const isBringing = this.runsOf(source.name).length > 0;
+    if (!isBringing && nowMs - source.busySinceMs >= MAX_BUSY_MS) source.dropped ??= "it was busy all the time";
   }
 
   #failed(source: Source, why: string, nowMs: number): void {

@@ -139,7 +139,10 @@ Deno.test("a source that is busy all the time is given up, one that brings somet
   assertEquals([0, 300_000, 599_000].map(isGivenUpBy), [false, false, false]);
   plan.arrived(plan.take("a", 700_000)!, 700_000);
   assertEquals([700_000, 1_299_000].map(isGivenUpBy), [false, false]);
-  assertEquals([isGivenUpBy(1_300_000), plan.isStuck, plan.dropped.get("a")], [true, true, "it was busy all the time"]);
+  const slow = plan.take("a", 1_350_000)!;
+  assert(!isGivenUpBy(1_400_000), "something is coming yet");
+  plan.end(slow, { how: "over" }, 1_499_000);
+  assertEquals([isGivenUpBy(1_500_000), plan.isStuck, plan.dropped.get("a")], [true, true, "it was busy all the time"]);
 });
 
 Deno.test("there is nobody left to ask once all have been dropped", () => {
