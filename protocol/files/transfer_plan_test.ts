@@ -137,7 +137,9 @@ Deno.test("a source that is busy all the time is given up, one that brings somet
     return plan.isDropped("a");
   };
   assertEquals([0, 300_000, 599_000].map(isGivenUpBy), [false, false, false]);
-  plan.arrived(plan.take("a", 700_000)!, 700_000);
+  const run = plan.take("a", 700_000)!;
+  plan.arrived(run, 700_000);
+  plan.end(run, { how: "over" }, 700_000);
   assertEquals([700_000, 1_299_000].map(isGivenUpBy), [false, false]);
   const slow = plan.take("a", 1_350_000)!;
   assert(!isGivenUpBy(1_400_000), "something is coming yet");
