@@ -160,7 +160,10 @@ export class Till implements TollKeeper {
 
   #begin(): Promise<void> {
     this.#next = undefined;
-    return this.#running = this.#settle().finally(() => this.#running = undefined);
+    return this.#running = this.#settle().finally(() => {
+      // Where another is to follow this one is under way until that begins: whoever asks in between must not begin one too.
+      if (!this.#next) this.#running = undefined;
+    });
   }
 
   async #settle(): Promise<void> {
@@ -256,6 +259,8 @@ export class Till implements TollKeeper {
     const { clock, stop, log, newBackoff } = this.#deps;
     const backoff = newBackoff();
     for (let failures = 0;; failures++) {
+      // What was asked and not answered may have been written: asked anew under another id it would be written twice.
+      if (stop.aborted) throw new LedgerGone("the booth has closed");
       try {
         return await orAborted(ask(), stop);
       } catch (error) {

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
 import { DialError } from "../../../protocol/errors.ts";
 import { clientAccount, FEES_ACCOUNT } from "../../../protocol/sharing/ledger.ts";
+import type { MeteredToll } from "../../../protocol/sharing/metered_toll.ts";
 import type { Toll } from "../../../protocol/sharing/toll.ts";
 import { settle } from "../../../testing/fake_clock.ts";
 import { BoothRig, carry, CLIENT, fare, fund, MIB, OWNER } from "./fixtures/booth.ts";
@@ -50,6 +51,38 @@ Deno.test("money moves within a tick, and not at every read", async () => {
   assertEquals(await rig.charged(), 95n);
   toll[Symbol.dispose]();
   await rig.close();
+});
+
+Deno.test("one settlement at a time, whenever another is asked for", async () => {
+  let most = 0;
+  let answer: (() => void) | undefined;
+  const rig = new BoothRig({}, (ledger) => {
+    const apply = ledger.apply.bind(ledger);
+    return Object.assign(ledger, {
+      apply: async (sets: Parameters<typeof apply>[0]) => {
+        most = Math.max(most, sets.length);
+        if (answer) await new Promise<void>((resolve) => answer = resolve);
+        return await apply(sets);
+      },
+    });
+  });
+  await rig.fund(1_000_000n);
+  const toll = await rig.booth.open(fare());
+  answer = () => {};
+  // Asks at every turn of the queue, so also between the end of one settlement and the beginning of the next.
+  for (let turn = 0; turn < 5000; turn++) {
+    toll.passed("down", toll.allow(2000), 2000);
+    void rig.booth.flush();
+    await Promise.resolve();
+    if (turn % 50 === 49) answer();
+  }
+  answer();
+  answer = undefined;
+  toll[Symbol.dispose]();
+  await rig.close();
+  assertEquals(most, 1);
+  const { line } = toll as MeteredToll;
+  assertEquals(await rig.charged(), BigInt(line.downBytes) * MIB_MICROS / BigInt(MIB));
 });
 
 Deno.test("a client without money is told so", async () => {
