@@ -79,7 +79,8 @@ export async function startOwnProcess(start: OwnStart, signal: AbortSignal): Pro
   ];
   return new Deno.Command(program!, {
     args,
-    env: passed,
+    // What the shell exports is seen from outside only once the program is there; the mark must be from the first moment.
+    env: { ...passed, [MARK]: start.mark },
     clearEnv: true,
     cwd: service.directory ?? "/",
     ...rights.ids,

@@ -3,12 +3,16 @@ import { fromFileUrl } from "@std/path";
 import { CulvertError } from "../../protocol/errors.ts";
 import { plainService } from "../../protocol/manager/fixtures/plain_service.ts";
 import type { ServicePort } from "../../protocol/manager/service.ts";
+import { LogCollector } from "../../testing/log_collector.ts";
 import { Program } from "../../testing/program.ts";
 import { testWith } from "../../testing/requirements.ts";
+import { TempDirectory } from "../../testing/temp_directory.ts";
 import { eventually, within } from "../../testing/waiting.ts";
 import { OwnRunnerWorld } from "./fixtures/own_runner_world.ts";
 import * as programs from "./fixtures/programs.ts";
 import { never, said } from "./fixtures/runner_contract.ts";
+import { startOwnProcess } from "./own_process.ts";
+import { SeenProcesses } from "./strays.ts";
 
 const service = plainService("one", programs.stays);
 
@@ -127,6 +131,25 @@ testWith(
     await said(world, own, "CapEff:\t0000000000000000");
   },
 );
+
+testWith({ tools: ["mkfifo"] }, "it is known by its mark before the program itself is there", async () => {
+  using temp = new TempDirectory();
+  const logPath = temp.path("log");
+  await new Deno.Command("mkfifo", { args: [logPath] }).output();
+  const [mark, log, env] = [`${temp.path("run")}:one`, new LogCollector(), () => undefined];
+  const start = { service, account: undefined, mark, logPath, notifyPath: undefined, env, log };
+  // The shell waits until somebody reads the log, and nobody does.
+  const child = await startOwnProcess(start, never);
+  try {
+    const processes = new SeenProcesses();
+    await eventually("the mark", async () => {
+      return (await processes.look()).some((seen) => seen.pid === child.pid && seen.mark === mark && !seen.isMain);
+    });
+  } finally {
+    child.kill("SIGKILL");
+    await child.status;
+  }
+});
 
 Deno.test("a service has nothing of the manager's environment but what every program needs", async () => {
   await using world = await OwnRunnerWorld.open();

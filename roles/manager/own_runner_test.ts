@@ -116,6 +116,7 @@ Deno.test("what a killed manager has started is taken over by the next one, and 
   const first = manager(world, services);
   const { started } = await first.readJson() as { started: Record<string, number> };
   assertEquals(Object.keys(started), ["one", "two", "three"]);
+  for (const one of services) await said(world, one, "up"); // it is the program itself that is taken over without a pid file
   first.crash();
   await first.stop();
   await Deno.remove(pidPath(world)); // as if it had been killed before that
