@@ -13,7 +13,7 @@ import type { SessionFacts } from "./inventory.ts";
 import { labelOfId, type Snapshot } from "./snapshot.ts";
 
 /** Looks that are further apart do not show what took whose place, unless it says so. */
-const MAX_GAP_MS = 60_000;
+const MAX_GAP_MS = 120_000;
 
 interface ExitMark {
   readonly peerId: string;
@@ -25,8 +25,8 @@ interface SessionMark {
   readonly kind: string;
   readonly client: string;
   readonly exit: ExitMark;
-  /** Another has taken its place, and its end is nothing to tell. */
-  readonly isReplaced: boolean;
+  /** The session that has taken its place: its own end is nothing to tell. */
+  readonly replacedBy: string | undefined;
 }
 
 type ServedSession = SessionFacts & { readonly exitPeerId: string };
@@ -35,7 +35,7 @@ export class SessionTeller {
   #atMs = -Infinity;
   #now: ReadonlyMap<string, SessionMark> = new Map();
   /** Those that were gone at the last look, and nobody has been told. */
-  #gone: ReadonlyMap<string, SessionMark> = new Map();
+  #gone = new Map<string, SessionMark>();
 
   /** What has happened since it was last asked; the first time all of them have begun. */
   tell(snapshot: Snapshot): Happening[] {
@@ -52,16 +52,35 @@ export class SessionTeller {
       now.set(session.sessionId, mark);
       if (mark !== last) begun.push(begunOf(mark, (last ?? places.take(session))?.exit));
     }
-    const isOver = ([id, { isReplaced }]: [string, SessionMark]) =>
-      !now.has(id) && !isReplaced && !places.taken.has(id);
+    const isOver = ([id, { replacedBy }]: [string, SessionMark]) =>
+      !now.has(id) && replacedBy === undefined && !places.takenBy.has(id);
     const over = [...known].filter(isOver);
     const isToldNow = ([id]: [string, SessionMark]) => isLongAgo || this.#gone.has(id);
     const ended = over.filter(isToldNow).map(([, mark]) => endedOf(mark));
     this.#gone = new Map(over.filter((each) => !isToldNow(each)));
-    for (const id of places.taken) if (now.has(id)) now.set(id, { ...now.get(id)!, isReplaced: true });
+    for (const [id, replacedBy] of places.takenBy) if (now.has(id)) now.set(id, { ...now.get(id)!, replacedBy });
+    begun.push(...takenBack(served, now, this.#gone));
     this.#now = now;
     this.#atMs = snapshot.atMs;
     return [...ended, ...begun];
+  }
+}
+
+/** Sessions that go on after all, since the one that had taken their place is gone: a client has refused to move, say. */
+function* takenBack(
+  served: readonly ServedSession[],
+  now: Map<string, SessionMark>,
+  gone: Map<string, SessionMark>,
+): Generator<Happening> {
+  for (const { sessionId, state } of served) {
+    const mark = now.get(sessionId)!;
+    // One that is still being left is `rotating`, and goes as well.
+    if (mark.replacedBy === undefined || now.has(mark.replacedBy) || state !== "active") continue;
+    const back = { ...mark, replacedBy: undefined };
+    now.set(sessionId, back);
+    const from = gone.get(mark.replacedBy)?.exit;
+    gone.delete(mark.replacedBy);
+    if (from) yield begunOf(back, from);
   }
 }
 
@@ -79,28 +98,32 @@ function markOf(session: ServedSession, snapshot: Snapshot): SessionMark {
     kind: kindOf(session),
     client: labelOfId(clientPeerId, snapshot),
     exit: { peerId: exitPeerId, label: labelOfId(exitPeerId, snapshot) },
-    isReplaced: false,
+    replacedBy: undefined,
   };
 }
 
 /** Sessions whose place another may take: any by its id, and those that are over by their kind, each of them once. */
 class FreePlaces {
-  readonly taken = new Set<string>();
+  /** Whose place was taken, and by which. */
+  readonly takenBy = new Map<string, string>();
   readonly #known: ReadonlyMap<string, SessionMark>;
   readonly #over: ReadonlyMap<string, [string, SessionMark][]>;
 
   constructor(known: ReadonlyMap<string, SessionMark>, served: readonly ServedSession[], byIdAlone: boolean) {
     this.#known = known;
     const spoken = new Set(served.flatMap(({ sessionId, previousSessionId }) => [sessionId, previousSessionId]));
-    const over = byIdAlone ? [] : [...known].filter(([id, { isReplaced }]) => !spoken.has(id) && !isReplaced);
+    const over = byIdAlone ? [] : [...known].filter(([id, mark]) => !spoken.has(id) && mark.replacedBy === undefined);
     this.#over = Map.groupBy(over, ([, { kind }]) => kind);
   }
 
   take(session: SessionFacts): SessionMark | undefined {
-    const { previousSessionId = "" } = session;
-    const named = this.#known.get(previousSessionId);
-    const [id, mark] = named ? [previousSessionId, named] : this.#over.get(kindOf(session))?.pop() ?? [];
-    if (id !== undefined) this.taken.add(id);
+    const { sessionId, previousSessionId } = session;
+    // Also of one that is seen for the first time itself, as when the first look falls into a move.
+    if (previousSessionId !== undefined) this.takenBy.set(previousSessionId, sessionId);
+    const named = this.#known.get(previousSessionId ?? "");
+    if (named) return named;
+    const [id, mark] = this.#over.get(kindOf(session))?.pop() ?? [];
+    if (id !== undefined) this.takenBy.set(id, sessionId);
     return mark;
   }
 }

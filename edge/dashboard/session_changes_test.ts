@@ -90,6 +90,34 @@ Deno.test("tries to move that come to nothing are not told, and neither is a loo
   assertEquals([told.texts(), told.texts()], [[], []]);
 });
 
+Deno.test("a session whose client refuses to move is told to be back, and its end is told when it comes", () => {
+  const told = new Told({ exits: 2, clients: 1 });
+  const { source } = told;
+  const { session, client, at, other } = onlySession(source);
+  const { carries, sessionId: previousSessionId } = session;
+  session.state = "rotating";
+  const refused = source.addSession(client, other, { carries, previousSessionId });
+  assertEquals(told.texts(), [`The session of client-1 moved from ${at.name} to ${other.name}`]);
+  source.sessions.delete(refused.sessionId);
+  session.state = "active";
+  assertEquals(told.texts(), [`The session of client-1 moved from ${other.name} to ${at.name}`]);
+  source.sessions.clear();
+  assertEquals([told.texts(), told.texts()], [[], [`The session of client-1 at ${at.name} ended`]]);
+});
+
+Deno.test("one that was being left when it was first seen ends in silence", () => {
+  const told = new Told({ exits: 2, clients: 1, sessionShare: 0 });
+  const { source, clock } = told;
+  const [at, other] = source.of("exit");
+  const [client] = source.of("client");
+  const old = source.addSession(client!, at!, { carries: "streams", state: "rotating" });
+  source.addSession(client!, other!, { carries: "streams", previousSessionId: old.sessionId });
+  clock.advance(3_600_000);
+  assertEquals(told.texts().length, 2);
+  source.sessions.delete(old.sessionId);
+  assertEquals([told.texts(), told.texts()], [[], []]);
+});
+
 Deno.test("sessions of a client that are of another kind have nothing to do with it", () => {
   const told = new Told({ exits: 2, clients: 1 });
   const { source } = told;

@@ -84,11 +84,13 @@ export class Elsewhere implements AsyncDisposable {
 
   /** Something waits for a listener that is not here. */
   lookFor(alias: string): void {
-    if (this.#lookedFor.has(alias) || this.#lookedFor.size >= MAX_LOOKED_FOR || this.#closing.signal.aborted) return;
-    this.#lookedFor.set(alias, this.#options.clock.now());
-    if (this.#isLooking) return;
-    this.#isLooking = true;
-    this.#spawn(this.#look().finally(() => this.#isLooking = false));
+    if (this.#closing.signal.aborted) return;
+    if (!this.#lookedFor.has(alias)) {
+      if (this.#lookedFor.size >= MAX_LOOKED_FOR) return;
+      this.#lookedFor.set(alias, this.#options.clock.now());
+    }
+    // Also for one that was asked for before: the store may have failed meanwhile.
+    if (!this.#isLooking) this.#spawn(this.#look());
   }
 
   /** Nothing waits for it any more. */
@@ -162,20 +164,25 @@ export class Elsewhere implements AsyncDisposable {
   async #look(): Promise<void> {
     const { store, place, clock, onPlace } = this.#options;
     const { signal } = this.#closing;
-    while (this.#lookedFor.size > 0 && !signal.aborted) {
-      const nowMs = clock.now();
-      const aliases = [...this.#lookedFor.keys()];
-      const places = await Promise.all(aliases.map((alias) => store.whereIs(alias)));
-      let isAnyNew = false;
-      aliases.forEach((alias, index) => {
-        const sinceMs = this.#lookedFor.get(alias);
-        if (sinceMs === undefined) return;
-        isAnyNew ||= nowMs - sinceMs < SOON_MS;
-        const isElsewhere = places[index] !== undefined && places[index] !== place;
-        if (isElsewhere) this.#lookedFor.delete(alias);
-        onPlace(alias, isElsewhere);
-      });
-      if (this.#lookedFor.size > 0) await delay(clock, isAnyNew ? LOOK_MS : LATER_LOOK_MS, signal).catch(() => {});
+    this.#isLooking = true;
+    try {
+      while (this.#lookedFor.size > 0 && !signal.aborted) {
+        const nowMs = clock.now();
+        const aliases = [...this.#lookedFor.keys()];
+        const places = await Promise.all(aliases.map((alias) => store.whereIs(alias)));
+        let isAnyNew = false;
+        aliases.forEach((alias, index) => {
+          const sinceMs = this.#lookedFor.get(alias);
+          if (sinceMs === undefined) return;
+          isAnyNew ||= nowMs - sinceMs < SOON_MS;
+          const isElsewhere = places[index] !== undefined && places[index] !== place;
+          if (isElsewhere) this.#lookedFor.delete(alias);
+          onPlace(alias, isElsewhere);
+        });
+        if (this.#lookedFor.size > 0) await delay(clock, isAnyNew ? LOOK_MS : LATER_LOOK_MS, signal).catch(() => {});
+      }
+    } finally {
+      this.#isLooking = false; // at once, or what is asked for before somebody hears of the end would not be looked for
     }
   }
 

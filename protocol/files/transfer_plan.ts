@@ -185,8 +185,9 @@ export class TransferPlan {
   #paused(source: Source, forMs: number, nowMs: number): void {
     source.busySinceMs ??= nowMs;
     source.restsUntilMs = Math.max(source.restsUntilMs, nowMs + forMs);
-    const isBringing = this.runsOf(source.name).length > 0;
-    if (!isBringing && nowMs - source.busySinceMs >= MAX_BUSY_MS) source.dropped ??= "it was busy all the time";
+    // What is under way yet may bring something.
+    const limitMs = this.runsOf(source.name).length > 0 ? 2 * MAX_BUSY_MS : MAX_BUSY_MS;
+    if (nowMs - source.busySinceMs >= limitMs) source.dropped ??= "it was busy all the time";
   }
 
   #failed(source: Source, why: string, nowMs: number): void {

@@ -39,6 +39,7 @@ export class SessionReports implements AsyncDisposable {
   readonly #waiting = new Map<string, SessionLeft>();
   readonly #stop = new AbortController();
   #telling: Promise<void> | undefined;
+  #isTelling = false;
   #hasOpened = false;
   /** One for each time that the stream has come up, until the next. */
   readonly #settling = new Set<Promise<void>>();
@@ -72,23 +73,27 @@ export class SessionReports implements AsyncDisposable {
   }
 
   #tell(): void {
-    if (!this.#hasOpened || this.#waiting.size === 0) return;
-    this.#telling ??= this.#tellAll().catch((error) => this.#complain("tell of a session's end", error))
-      .finally(() => this.#telling = undefined);
+    if (!this.#hasOpened || this.#waiting.size === 0 || this.#isTelling) return;
+    this.#telling = this.#tellAll().catch((error) => this.#complain("tell of a session's end", error));
   }
 
   async #tellAll(): Promise<void> {
     const { control, clock } = this.#options;
     const { signal } = this.#stop;
-    while (this.#waiting.size > 0 && control().isOpen) {
-      const [sessionId, reason] = this.#waiting.entries().next().value!;
-      let isHeard = true;
-      await control().request({ what: "end_session", sessionId, reason }, signal).catch((error) => {
-        // It does not know the session, or it is not ours: nothing is left to say. Otherwise it is told again.
-        isHeard = isAnswer(error);
-      });
-      if (isHeard) this.#waiting.delete(sessionId);
-      await delay(clock, isHeard ? TELL_GAP_MS : TELL_AGAIN_MS, signal);
+    this.#isTelling = true;
+    try {
+      while (this.#waiting.size > 0 && control().isOpen) {
+        const [sessionId, reason] = this.#waiting.entries().next().value!;
+        let isHeard = true;
+        await control().request({ what: "end_session", sessionId, reason }, signal).catch((error) => {
+          // It does not know the session, or it is not ours: nothing is left to say. Otherwise it is told again.
+          isHeard = isAnswer(error);
+        });
+        if (isHeard) this.#waiting.delete(sessionId);
+        await delay(clock, isHeard ? TELL_GAP_MS : TELL_AGAIN_MS, signal);
+      }
+    } finally {
+      this.#isTelling = false; // at once, or what comes before somebody hears of the end would wait for another
     }
   }
 

@@ -148,7 +148,8 @@ interface QueueOptions<Way> {
 class AlertQueue<Way> {
   readonly #options: QueueOptions<Way>;
   readonly #waiting: { readonly way: Way; readonly alert: Alert }[] = [];
-  #sending: Promise<void> | undefined;
+  #sending = Promise.resolve();
+  #isSending = false;
 
   constructor(options: QueueOptions<Way>) {
     this.#options = options;
@@ -162,16 +163,17 @@ class AlertQueue<Way> {
       log.warn("An alert was dropped: too many wait", { how, service, event });
     }
     this.#waiting.push({ way, alert });
-    this.#sending ??= this.#sendAll().finally(() => this.#sending = undefined);
+    if (!this.#isSending) this.#sending = this.#sendAll();
   }
 
   /** Settles once the signal has aborted and nothing is under way. */
   get ended(): Promise<void> {
-    return Promise.resolve(this.#sending);
+    return this.#sending;
   }
 
   async #sendAll(): Promise<void> {
     const { how, log, signal, send } = this.#options;
+    this.#isSending = true;
     for (let next; !signal.aborted && (next = this.#waiting.shift());) {
       const { service, event } = next.alert;
       try {
@@ -180,6 +182,7 @@ class AlertQueue<Way> {
         log.warn(`The alert's ${how} has failed`, { service, event, error: messageOf(error) });
       }
     }
+    this.#isSending = false; // at once, or what comes before somebody hears of the end would wait for another
     const count = this.#waiting.length;
     if (count > 0) log.warn("Alerts have gone nowhere but into the log: the manager ends", { how, count });
   }

@@ -71,7 +71,8 @@ Deno.test("one settlement at a time, whenever another is asked for", async () =>
   answer = () => {};
   // Asks at every turn of the queue, so also between the end of one settlement and the beginning of the next.
   for (let turn = 0; turn < 5000; turn++) {
-    toll.passed("down", toll.allow(2000), 2000);
+    const allowed = toll.allow(2000);
+    toll.passed("down", allowed, allowed);
     void rig.booth.flush();
     await Promise.resolve();
     if (turn % 50 === 49) answer();
