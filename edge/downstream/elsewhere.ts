@@ -84,12 +84,8 @@ export class Elsewhere implements AsyncDisposable {
 
   /** Something waits for a listener that is not here. */
   lookFor(alias: string): void {
-    if (this.#closing.signal.aborted) return;
-    if (!this.#lookedFor.has(alias)) {
-      if (this.#lookedFor.size >= MAX_LOOKED_FOR) return;
-      this.#lookedFor.set(alias, this.#options.clock.now());
-    }
-    // Also for one that was asked for before: the store may have failed meanwhile.
+    if (this.#lookedFor.has(alias) || this.#lookedFor.size >= MAX_LOOKED_FOR || this.#closing.signal.aborted) return;
+    this.#lookedFor.set(alias, this.#options.clock.now());
     if (!this.#isLooking) this.#spawn(this.#look());
   }
 
@@ -162,28 +158,33 @@ export class Elsewhere implements AsyncDisposable {
   }
 
   async #look(): Promise<void> {
-    const { store, place, clock, onPlace } = this.#options;
+    const { clock } = this.#options;
     const { signal } = this.#closing;
     this.#isLooking = true;
-    try {
-      while (this.#lookedFor.size > 0 && !signal.aborted) {
-        const nowMs = clock.now();
-        const aliases = [...this.#lookedFor.keys()];
-        const places = await Promise.all(aliases.map((alias) => store.whereIs(alias)));
-        let isAnyNew = false;
-        aliases.forEach((alias, index) => {
-          const sinceMs = this.#lookedFor.get(alias);
-          if (sinceMs === undefined) return;
-          isAnyNew ||= nowMs - sinceMs < SOON_MS;
-          const isElsewhere = places[index] !== undefined && places[index] !== place;
-          if (isElsewhere) this.#lookedFor.delete(alias);
-          onPlace(alias, isElsewhere);
-        });
-        if (this.#lookedFor.size > 0) await delay(clock, isAnyNew ? LOOK_MS : LATER_LOOK_MS, signal).catch(() => {});
-      }
-    } finally {
-      this.#isLooking = false; // at once, or what is asked for before somebody hears of the end would not be looked for
+    while (this.#lookedFor.size > 0 && !signal.aborted) {
+      const isAnyNew = await this.#lookOnce().catch((error) => this.#complain(error));
+      if (this.#lookedFor.size > 0) await delay(clock, isAnyNew ? LOOK_MS : LATER_LOOK_MS, signal).catch(() => {});
     }
+    this.#isLooking = false; // at once, or what is asked for before somebody hears of the end would not be looked for
+  }
+
+  /** Whether anybody has not been looked for long. */
+  async #lookOnce(): Promise<boolean> {
+    const { store, place, clock, onPlace } = this.#options;
+    const nowMs = clock.now();
+    const aliases = [...this.#lookedFor.keys()];
+    const places = await Promise.all(aliases.map((alias) => store.whereIs(alias)));
+    this.#problem = undefined;
+    let isAnyNew = false;
+    aliases.forEach((alias, index) => {
+      const sinceMs = this.#lookedFor.get(alias);
+      if (sinceMs === undefined) return;
+      isAnyNew ||= nowMs - sinceMs < SOON_MS;
+      const isElsewhere = places[index] !== undefined && places[index] !== place;
+      if (isElsewhere) this.#lookedFor.delete(alias);
+      onPlace(alias, isElsewhere);
+    });
+    return isAnyNew;
   }
 
   #put(alias: string, message: Uint8Array): void {
@@ -209,13 +210,15 @@ export class Elsewhere implements AsyncDisposable {
   }
 
   #spawn(task: Promise<void>): void {
-    const { log } = this.#options;
-    const settled = task.then(() => this.#problem = undefined, (error) => {
-      const problem = messageOf(error);
-      if (problem !== this.#problem) log.warn("The other processes cannot be heard of", { error: problem });
-      this.#problem = problem;
-    }).then(() => void this.#tasks.delete(settled));
+    const settled = task.then(() => this.#problem = undefined, (error) => this.#complain(error))
+      .then(() => void this.#tasks.delete(settled));
     this.#tasks.add(settled);
+  }
+
+  #complain(error: unknown): void {
+    const problem = messageOf(error);
+    if (problem !== this.#problem) this.#options.log.warn("The other processes cannot be heard of", { error: problem });
+    this.#problem = problem;
   }
 }
 
