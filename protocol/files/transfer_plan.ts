@@ -210,7 +210,8 @@ export class TransferPlan {
     let victim: OpenRun | undefined;
     let latestMs = 0;
     for (const run of this.#runs) {
-      if (run.source === source.name || run.next === run.end) continue;
+      // One whose last piece another has brought meanwhile is about to be ended.
+      if (run.source === source.name || run.next === run.end || this.had.has(run.next)) continue;
       const leftMs = this.#leftMs(run, nowMs);
       if (victim && leftMs <= latestMs) continue;
       victim = run;

@@ -147,6 +147,19 @@ Deno.test("a source that is busy all the time is given up, one that brings somet
   assertEquals([isGivenUpBy(1_500_000), plan.isStuck, plan.dropped.get("a")], [true, true, "it was busy all the time"]);
 });
 
+Deno.test("a piece that has come is not asked for again for a run that has not been ended yet", () => {
+  const plan = planOf(3);
+  for (const name of ["stalled", "b", "c", "quick"]) plan.join(name);
+  const first = plan.take("stalled", 0)!;
+  bring(plan, plan.take("quick", 0)!, { fromMs: 0 });
+  plan.take("stalled", 100_000);
+  const again = plan.take("quick", 200_000)!;
+  assertEquals(range(again), range(first));
+  assertEquals(plan.arrived(again, 200_010).moot, [first]);
+  plan.end(again, { how: "over" }, 200_010);
+  assertEquals(range(plan.take("quick", 400_000)!), [2, 3]);
+});
+
 Deno.test("there is nobody left to ask once all have been dropped", () => {
   const plan = planOf(10);
   plan.join("a");
@@ -162,68 +175,72 @@ interface SimulatedRun {
 }
 
 Deno.test("whatever sources do, every piece comes once, nobody is asked for what is there, and one honest source is enough", () => {
-  const steps = fc.array(fc.tuple(fc.nat(3), fc.nat(9)), { maxLength: 400 });
-  fc.assert(fc.property(fc.integer({ min: 1, max: 90 }), steps, (pieces, steps) => {
-    const plan = planOf(pieces);
-    const names = ["honest", "b", "c", "d"];
-    for (const name of names) plan.join(name);
-    const open: SimulatedRun[] = [];
-    const brought = new Set<number>();
-    let nowMs = 0;
-    const take = (source: string) => {
-      const run = plan.take(source, nowMs);
-      if (!run) return;
-      assert(run.first < run.end && run.end <= pieces);
-      for (let piece = run.first; piece < run.end; piece++) {
-        assert(!brought.has(piece), "a piece that is there was asked for");
-        const askers = open.filter(({ run }) => run.next <= piece && piece < run.end);
-        assertLessOrEqual(askers.length, 1);
-        assert(askers.every((other) => other.source !== source));
-      }
-      open.push({ run, source });
-    };
-    const step = ({ run }: SimulatedRun) => {
-      if (run.next < run.end) {
-        const piece = run.next;
-        assertEquals(plan.arrived(run, nowMs).isNew, !brought.has(piece));
-        brought.add(piece);
-      }
-    };
-    for (const [who, deed] of steps) {
-      nowMs += 37;
-      const source = names[who]!;
-      take(source);
-      const own = open.find((other) => other.source === source);
-      if (!own) continue;
-      if (deed < 6) step(own);
-      const isEnd = own.run.next >= own.run.end || deed === 7 || (deed > 7 && source !== "honest");
-      if (!isEnd) continue;
-      open.splice(open.indexOf(own), 1);
-      const why = "the test says so";
-      const end = own.run.next >= own.run.end
-        ? { how: "over" } as const
-        : deed === 7
-        ? { how: "paused", forMs: 50 } as const
-        : deed === 8
-        ? { how: "failed", why } as const
-        : { how: "dropped", why } as const;
-      plan.end(own.run, end, nowMs);
-    }
-    // Everybody but the honest one is gone.
-    for (const { run, source } of open) {
-      if (source !== "honest") plan.end(run, { how: "dropped", why: "" }, nowMs);
-    }
-    for (let turns = 0; !plan.isDone; turns++) {
-      assert(turns < 3 * pieces + 20, "it never ends");
-      nowMs += 50;
-      take("honest");
-      for (const own of open.filter((other) => other.source === "honest")) {
-        step(own);
-        if (own.run.next < own.run.end) continue;
+  const steps = fc.array(fc.tuple(fc.nat(3), fc.nat(9)), { maxLength: 400, size: "max" });
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 90 }), steps, (pieces, steps) => {
+      const plan = planOf(pieces);
+      const names = ["honest", "b", "c", "d"];
+      for (const name of names) plan.join(name);
+      const open: SimulatedRun[] = [];
+      const brought = new Set<number>();
+      let nowMs = 0;
+      const take = (source: string) => {
+        const run = plan.take(source, nowMs);
+        if (!run) return;
+        assert(run.first < run.end && run.end <= pieces);
+        for (let piece = run.first; piece < run.end; piece++) {
+          assert(!brought.has(piece), "a piece that is there was asked for");
+          const askers = open.filter(({ run }) => run.next <= piece && piece < run.end);
+          assertLessOrEqual(askers.length, 1);
+          assert(askers.every((other) => other.source !== source));
+        }
+        open.push({ run, source });
+      };
+      const step = ({ run }: SimulatedRun) => {
+        if (run.next < run.end) {
+          const piece = run.next;
+          assertEquals(plan.arrived(run, nowMs).isNew, !brought.has(piece));
+          brought.add(piece);
+        }
+      };
+      for (const [who, deed] of steps) {
+        nowMs += 37;
+        const source = names[who]!;
+        take(source);
+        const own = open.find((other) => other.source === source);
+        if (!own) continue;
+        if (deed < 6) step(own);
+        const isEnd = own.run.next >= own.run.end || deed === 7 || (deed > 7 && source !== "honest");
+        if (!isEnd) continue;
         open.splice(open.indexOf(own), 1);
-        plan.end(own.run, { how: "over" }, nowMs);
+        const why = "the test says so";
+        const end = own.run.next >= own.run.end
+          ? { how: "over" } as const
+          : deed === 7
+          ? { how: "paused", forMs: 50 } as const
+          : deed === 8
+          ? { how: "failed", why } as const
+          : { how: "dropped", why } as const;
+        plan.end(own.run, end, nowMs);
       }
-    }
-    assertEquals(brought.size, pieces);
-  }));
+      // Everybody but the honest one is gone.
+      for (const gone of open.filter(({ source }) => source !== "honest")) {
+        open.splice(open.indexOf(gone), 1);
+        plan.end(gone.run, { how: "dropped", why: "" }, nowMs);
+      }
+      for (let turns = 0; !plan.isDone; turns++) {
+        assert(turns < 3 * pieces + 20, "it never ends");
+        nowMs += 50;
+        take("honest");
+        for (const own of open.filter((other) => other.source === "honest")) {
+          step(own);
+          if (own.run.next < own.run.end) continue;
+          open.splice(open.indexOf(own), 1);
+          plan.end(own.run, { how: "over" }, nowMs);
+        }
+      }
+      assertEquals(brought.size, pieces);
+    }),
+    { numRuns: 1000 },
+  );
 });
