@@ -31,51 +31,77 @@ interface SessionMark {
 
 type ServedSession = SessionFacts & { readonly exitPeerId: string };
 
+/** A session that is seen for the first time, or at another exit than before. */
+interface Fresh {
+  readonly session: ServedSession;
+  readonly mark: SessionMark;
+  /** What it was before. */
+  readonly last: SessionMark | undefined;
+}
+
 export class SessionTeller {
   #atMs = -Infinity;
-  #now: ReadonlyMap<string, SessionMark> = new Map();
+  #now = new Map<string, SessionMark>();
   /** Those that were gone at the last look, and nobody has been told. */
   #gone = new Map<string, SessionMark>();
 
   /** What has happened since it was last asked; the first time all of them have begun. */
   tell(snapshot: Snapshot): Happening[] {
-    const known = new Map([...this.#gone, ...this.#now]);
-    const served = snapshot.sessions.filter(isServed);
     const isLongAgo = snapshot.atMs - this.#atMs > MAX_GAP_MS;
-    const places = new FreePlaces(known, served, isLongAgo);
-    const now = new Map<string, SessionMark>();
-    const begun: Happening[] = [];
-    for (const session of served) {
-      const last = known.get(session.sessionId);
-      // Its exit may be gone by now, and with it what it was called.
-      const mark = last?.exit.peerId === session.exitPeerId ? last : markOf(session, snapshot);
-      now.set(session.sessionId, mark);
-      if (mark !== last) begun.push(begunOf(mark, (last ?? places.take(session))?.exit));
+    const [before, goneBefore] = [this.#now, this.#gone];
+    const fresh = this.#take(snapshot);
+    const vanished = new Map<string, SessionMark>();
+    for (const marks of [goneBefore, before]) {
+      for (const [id, mark] of marks) {
+        if (mark.replacedBy === undefined && !this.#now.has(id)) vanished.set(id, mark);
+      }
     }
-    const isOver = ([id, { replacedBy }]: [string, SessionMark]) =>
-      !now.has(id) && replacedBy === undefined && !places.takenBy.has(id);
-    const over = [...known].filter(isOver);
-    const isToldNow = ([id]: [string, SessionMark]) => isLongAgo || this.#gone.has(id);
-    const ended = over.filter(isToldNow).map(([, mark]) => endedOf(mark));
-    this.#gone = new Map(over.filter((each) => !isToldNow(each)));
-    for (const [id, replacedBy] of places.takenBy) if (now.has(id)) now.set(id, { ...now.get(id)!, replacedBy });
-    begun.push(...takenBack(served, now, this.#gone));
-    this.#now = now;
+    const places = new FreePlaces((id) => before.get(id) ?? goneBefore.get(id), isLongAgo ? [] : vanished, fresh);
+    const begun = fresh.map(({ session, mark, last }) => begunOf(mark, (last ?? places.take(session))?.exit));
+    for (const [id, replacedBy] of places.takenBy) {
+      vanished.delete(id);
+      const mark = this.#now.get(id);
+      if (mark) this.#now.set(id, { ...mark, replacedBy });
+    }
+    const ended: Happening[] = [];
+    this.#gone = new Map();
+    for (const [id, mark] of vanished) {
+      if (isLongAgo || goneBefore.has(id)) ended.push(endedOf(mark));
+      else this.#gone.set(id, mark);
+    }
+    begun.push(...takenBack(snapshot, this.#now, this.#gone));
     this.#atMs = snapshot.atMs;
     return [...ended, ...begun];
+  }
+
+  /** Marks what there is now, and gives what is fresh of it. */
+  #take(snapshot: Snapshot): Fresh[] {
+    const now = new Map<string, SessionMark>();
+    const fresh: Fresh[] = [];
+    for (const session of snapshot.sessions) {
+      if (!isServed(session)) continue;
+      const { sessionId, exitPeerId } = session;
+      const last = this.#now.get(sessionId) ?? this.#gone.get(sessionId);
+      // Its exit may be gone by now, and with it what it was called.
+      const mark = last?.exit.peerId === exitPeerId ? last : markOf(session, snapshot);
+      now.set(sessionId, mark);
+      if (mark !== last) fresh.push({ session, mark, last });
+    }
+    this.#now = now;
+    return fresh;
   }
 }
 
 /** Sessions that go on after all, since the one that had taken their place is gone: a client has refused to move, say. */
 function* takenBack(
-  served: readonly ServedSession[],
+  { sessions }: Snapshot,
   now: Map<string, SessionMark>,
   gone: Map<string, SessionMark>,
 ): Generator<Happening> {
-  for (const { sessionId, state } of served) {
-    const mark = now.get(sessionId)!;
+  for (const { sessionId, state } of sessions) {
     // One that is still being left is `rotating`, and goes as well.
-    if (mark.replacedBy === undefined || now.has(mark.replacedBy) || state !== "active") continue;
+    const mark = state === "active" ? now.get(sessionId) : undefined;
+    if (mark?.replacedBy === undefined || now.has(mark.replacedBy)) continue;
     const back = { ...mark, replacedBy: undefined };
     now.set(sessionId, back);
     const from = gone.get(mark.replacedBy)?.exit;
@@ -102,27 +128,30 @@ function markOf(session: ServedSession, snapshot: Snapshot): SessionMark {
   };
 }
 
-/** Sessions whose place another may take: any by its id, and those that are over by their kind, each of them once. */
+/** Sessions whose place another may take: any by its id, and those that have vanished by their kind, each of them once. */
 class FreePlaces {
   /** Whose place was taken, and by which. */
   readonly takenBy = new Map<string, string>();
-  readonly #known: ReadonlyMap<string, SessionMark>;
-  readonly #over: ReadonlyMap<string, [string, SessionMark][]>;
+  readonly #known: (sessionId: string) => SessionMark | undefined;
+  readonly #byKind: ReadonlyMap<string, [string, SessionMark][]>;
 
-  constructor(known: ReadonlyMap<string, SessionMark>, served: readonly ServedSession[], byIdAlone: boolean) {
+  constructor(
+    known: (sessionId: string) => SessionMark | undefined,
+    vanished: Iterable<[string, SessionMark]>,
+    fresh: readonly Fresh[],
+  ) {
     this.#known = known;
-    const spoken = new Set(served.flatMap(({ sessionId, previousSessionId }) => [sessionId, previousSessionId]));
-    const over = byIdAlone ? [] : [...known].filter(([id, mark]) => !spoken.has(id) && mark.replacedBy === undefined);
-    this.#over = Map.groupBy(over, ([, { kind }]) => kind);
+    const named = new Set(fresh.map(({ session }) => session.previousSessionId));
+    this.#byKind = Map.groupBy([...vanished].filter(([id]) => !named.has(id)), ([, { kind }]) => kind);
   }
 
-  take(session: SessionFacts): SessionMark | undefined {
+  take(session: ServedSession): SessionMark | undefined {
     const { sessionId, previousSessionId } = session;
     // Also of one that is seen for the first time itself, as when the first look falls into a move.
     if (previousSessionId !== undefined) this.takenBy.set(previousSessionId, sessionId);
-    const named = this.#known.get(previousSessionId ?? "");
+    const named = this.#known(previousSessionId ?? "");
     if (named) return named;
-    const [id, mark] = this.#over.get(kindOf(session))?.pop() ?? [];
+    const [id, mark] = this.#byKind.get(kindOf(session))?.pop() ?? [];
     if (id !== undefined) this.takenBy.set(id, sessionId);
     return mark;
   }
