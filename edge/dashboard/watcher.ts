@@ -6,7 +6,7 @@
  *                       └─▶ lines of the log                 (`changes.ts`), and what the source tells of itself
  *
  * It begins when it is woken, by the first who has logged in. While somebody watches it looks once a second; afterwards every
- * two, so that charts and log know of what nobody saw, and ten minutes later no more. But it spends a twenty-fifth of the time
+ * two, so that charts and log know of what nobody saw, and ten minutes later no more. But it spends a thirty-fifth of the time
  * on looking at most, and a hundredth while nobody watches: where a look takes long, looks are rarer. Waiting for the source
  * counts as well, since nobody can tell how much of it is work.
  * A source that does not answer in time is in trouble, and whoever watches is told; what was seen last stays.
@@ -35,7 +35,7 @@ const ANSWER_TIMEOUT_MS = 5000;
 /** The longest it goes without a look, however much one costs. */
 const LONGEST_STEP_MS = 30_000;
 /** What a look is followed by, as a multiple of the time it took. */
-const WATCHED_REST = 25;
+const WATCHED_REST = 35;
 const UNWATCHED_REST = 100;
 /** How long it goes on looking after the last who wanted to know. */
 export const AWAKE_MS = 10 * 60_000;

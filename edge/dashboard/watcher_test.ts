@@ -73,11 +73,11 @@ Deno.test("a look that works while it is waited for is paid for as well", async 
   audience.isWatched = true;
   await clock.runUntil(watcher.look());
   asked = 0;
-  await clock.advanceAsync(26_000);
+  await clock.advanceAsync(36_000);
   assertEquals(asked, 10);
 });
 
-Deno.test("where a look takes long, looks are rarer: a twenty-fifth of the time at most, a hundredth unwatched", async () => {
+Deno.test("where a look takes long, looks are rarer: a thirty-fifth of the time at most, a hundredth unwatched", async () => {
   let tookMs = 0;
   const slow = (clock: FakeClock, inventory: () => Inventory) => () => {
     clock.advance(100);
@@ -88,7 +88,7 @@ Deno.test("where a look takes long, looks are rarer: a twenty-fifth of the time 
   const { clock, source, audience, watcher } = started;
   const empty = { supernodes: [], peers: [], sessions: [], links: [], blocked: new Set<string>() };
   source.inventory = slow(clock, () => empty);
-  for (const [isWatched, share] of [[true, 1 / 25], [false, 1 / 100]] as const) {
+  for (const [isWatched, share] of [[true, 1 / 35], [false, 1 / 100]] as const) {
     audience.isWatched = isWatched;
     await watcher.look();
     [tookMs] = [0];
